@@ -1,0 +1,61 @@
+"""FinOps for AI: token usage of every provider as one priced, allocated, charged and forecast cost.
+
+    import finops_ai as fa
+
+    tokens = fa.sample()                     # the sample company's token frame, no network
+    priced = fa.price(tokens)                # + list, contracted and effective cost
+    fa.showback(fa.allocate(priced, rules), by=["team", "model"])
+
+Importing this package is light: pandas and the rest load when a name is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+#: public name -> module that defines it
+_PUBLIC = {
+    "sample": "finops_ai.sample",
+    "read": "finops_ai.providers.collecting",
+    "collect": "finops_ai.providers.collecting",
+    "PriceBook": "finops_ai.prices",
+    "price": "finops_ai.engine",
+    "allocate": "finops_ai.engine",
+    "Rules": "finops_ai.engine",
+    "showback": "finops_ai.tables",
+    "chargeback": "finops_ai.tables",
+    "reconcile": "finops_ai.tables",
+    "explain": "finops_ai.tables",
+    "what_if": "finops_ai.tables",
+    "anomalies": "finops_ai.tables",
+    "budgets": "finops_ai.tables",
+    "unit_economics": "finops_ai.tables",
+    "unit_costs": "finops_ai.tables",
+    "forecast": "finops_ai.forecasting",
+    "backtest": "finops_ai.forecasting",
+    "to_focus": "finops_ai.tables",
+    "from_focus": "finops_ai.tables",
+    "explore": "finops_ai.widgets",
+    "open": "finops_ai.store",
+}
+
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        module = _PUBLIC[name]
+    except KeyError:
+        from finops_ai.errors import hint
+
+        raise AttributeError(f"finops_ai has no {name!r}. {hint(name, _PUBLIC)}") from None
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,78 @@
+"""The command `finops-ai`. Help texts live here, so that `--help` loads nothing heavy."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+
+import click
+
+from finops_ai.errors import FinopsError, hint
+
+#: command -> (module:function, one line of help), in the order people need them
+COMMANDS = {
+    "init": ("finops_ai.cli.setup:init", "Write a commented finops.toml from what is found here."),
+    "doctor": ("finops_ai.cli.setup:doctor", "Check set-up, credentials and data; say how to fix what is missing."),
+    "providers": ("finops_ai.cli.setup:providers", "List connectors, what they read, and plugins left out."),
+    "collect": ("finops_ai.cli.collecting:collect", "Load a window of usage and bills into the lake; a rerun changes nothing."),
+    "report": ("finops_ai.cli.reporting:report", "Make the month's report: collect, price, allocate, charge, forecast, render."),
+    "showback": ("finops_ai.cli.tables:showback", "Cost, tokens and unit costs by any dimension."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module only when that command runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, function = COMMANDS[cmd_name][0].split(":")
+        return getattr(importlib.import_module(module), function)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(f"No command {args[0]!r}. {hint(args[0], COMMANDS)}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="First time: `finops-ai report --sample` needs no credentials. Exit codes: 0 ok, 1 a check failed, 2 usage or settings, 3 data missing.",
+)
+@click.version_option(None, "-V", "--version", package_name="finops-ai-core", prog_name="finops-ai")
+@click.option("-v", "--verbose", is_flag=True, help="Show what is being done, and the traceback of an error.")
+@click.pass_context
+def group(ctx: click.Context, verbose: bool) -> None:
+    """FinOps for AI: turn token usage of every provider into one managed cost."""
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("finops_ai.progress").setLevel(logging.INFO)
+    ctx.obj = {"verbose": verbose}
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line; errors of this package become one screen of text and their exit code."""
+    try:
+        code = group.main(args=argv, prog_name="finops-ai", standalone_mode=False)
+    except FinopsError as error:
+        if "-v" in sys.argv or "--verbose" in sys.argv:
+            raise
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped. What was finished before is kept; nothing is half-written.", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,119 @@
+"""Exact money: types, splitting without loss, rounding once.
+
+Quantities are DECIMAL(19,6), unit prices DECIMAL(18,12) per single unit (per token, not per million), and their
+product is DECIMAL(38,18) on DuckDB, Spark and Arrow alike, so no row is ever rounded. Rounding happens once, at the
+published grain, by largest remainder, so that the parts add up to the total.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import ROUND_HALF_EVEN, Decimal
+from fractions import Fraction
+
+QUANTITY = (19, 6)
+UNIT_PRICE = (18, 12)
+COST = (38, 18)
+
+#: minor units of the currencies that don't have two (ISO 4217)
+MINOR_UNITS = {
+    "BHD": 3, "BIF": 0, "CLP": 0, "DJF": 0, "GNF": 0, "IQD": 3, "ISK": 0, "JOD": 3, "JPY": 0, "KMF": 0, "KRW": 0,
+    "KWD": 3, "LYD": 3, "OMR": 3, "PYG": 0, "RWF": 0, "TND": 3, "UGX": 0, "VND": 0, "VUV": 0, "XAF": 0, "XOF": 0,
+    "XPF": 0,
+}  # fmt: skip
+
+
+def minor_units(currency: str) -> int:
+    """Decimal places of a currency's published amounts (ISO 4217).
+
+    >>> minor_units("USD"), minor_units("JPY")
+    (2, 0)
+    """
+    return MINOR_UNITS.get(currency.upper(), 2)
+
+
+def split_exactly(amount: int, weights: Sequence[int]) -> list[int]:
+    """Split a whole number of smallest units in proportion to weights, losing nothing.
+
+    Largest remainder; ties go to the earlier position. Negative amounts (credits) split the same way.
+
+    Args:
+        amount: whole smallest units (cents, say), any sign.
+        weights: non-negative whole numbers, not all 0.
+
+    Returns:
+        One whole number per weight; they add up to `amount`, each within one unit of its exact share.
+
+    >>> split_exactly(100, [1, 1, 1])
+    [34, 33, 33]
+    >>> split_exactly(-100, [1, 1, 1])
+    [-34, -33, -33]
+    """
+    if amount < 0:
+        return [-part for part in split_exactly(-amount, weights)]
+    total = sum(weights)
+    if total <= 0 or min(weights) < 0:
+        raise ValueError(f"weights must be 0 or more and add up to more than 0, got {list(weights)}")
+    parts = [amount * w // total for w in weights]
+    remainders = [amount * w % total for w in weights]
+    for i in sorted(range(len(parts)), key=lambda i: (-remainders[i], i))[: amount - sum(parts)]:
+        parts[i] += 1
+    return parts
+
+
+def round_to_total(amounts: Sequence[Decimal], places: int = 2) -> list[Decimal]:
+    """Round amounts so that they add up to their rounded exact total (largest remainder).
+
+    Args:
+        amounts: exact amounts of one currency, any signs.
+        places: decimal places to publish.
+
+    Returns:
+        The rounded amounts in the same order. Their sum is the exact sum rounded half-even; each is within one
+        published unit of its exact amount.
+
+    >>> round_to_total([Decimal("0.333"), Decimal("0.333"), Decimal("0.334")])
+    [Decimal('0.33'), Decimal('0.33'), Decimal('0.34')]
+    """
+    if not amounts:
+        return []
+    unit = Decimal(1).scaleb(-places)
+    scale = 10**places
+    exact = [Fraction(a) * scale for a in amounts]
+    target = int(Decimal(_round_half_even(sum(exact, Fraction(0)))))
+    floors = [x.numerator // x.denominator for x in exact]
+    order = sorted(range(len(exact)), key=lambda i: (floors[i] - exact[i], i))
+    for i in order[: target - sum(floors)]:
+        floors[i] += 1
+    return [Decimal(n) * unit for n in floors]
+
+
+def _round_half_even(value: Fraction) -> int:
+    whole, rest = divmod(value.numerator, value.denominator)
+    double = 2 * rest
+    return whole + (double > value.denominator or (double == value.denominator and whole % 2 == 1))
+
+
+def exact(value: object) -> Decimal:
+    """Turn a number read from a file or API into an exact Decimal.
+
+    Floats go through their shortest decimal text, so 0.1 is 0.1; booleans, NaN and infinities are refused.
+
+    >>> exact("12.50"), exact(3), exact(0.1)
+    (Decimal('12.50'), Decimal('3'), Decimal('0.1'))
+    """
+    if isinstance(value, bool):
+        raise ValueError(f"not a number: {value!r}")
+    number = value if isinstance(value, Decimal) else Decimal(str(value).strip())
+    if not number.is_finite():
+        raise ValueError(f"not a finite number: {value!r}")
+    return number
+
+
+def published(amount: Decimal, currency: str = "USD") -> Decimal:
+    """Round one amount to the currency's minor unit, half-even: for a single figure, not for parts of a total.
+
+    >>> published(Decimal("1.005"))
+    Decimal('1.00')
+    """
+    return amount.quantize(Decimal(1).scaleb(-minor_units(currency)), rounding=ROUND_HALF_EVEN)

@@ -1,0 +1,167 @@
+"""Half-open time windows `[start, end)`, billing months and days of a reporting time zone."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from finops_ai.errors import SettingsError
+
+UTC = dt.UTC
+
+
+@dataclass(frozen=True, order=True)
+class Window:
+    """A half-open window of instants, `[start, end)`, both timezone-aware and kept in UTC.
+
+    >>> w = Window.of("2026-10-01", "2026-11-01")
+    >>> str(w), w.days
+    ('[2026-10-01T00:00:00Z, 2026-11-01T00:00:00Z)', 31)
+    """
+
+    start: dt.datetime
+    end: dt.datetime
+
+    def __post_init__(self) -> None:
+        for name in ("start", "end"):
+            value = getattr(self, name)
+            if value.tzinfo is None:
+                raise SettingsError(f"The window's {name} {value} has no time zone; give one, such as +00:00.")
+            object.__setattr__(self, name, value.astimezone(UTC))
+        if self.end < self.start:
+            raise SettingsError(f"The window ends before it starts: {self}.")
+
+    @classmethod
+    def of(cls, start: object, end: object, timezone: str = "UTC") -> Window:
+        """Make a window from dates, datetimes, pandas timestamps or ISO text; bare dates are days of `timezone`."""
+        return cls(instant(start, timezone), instant(end, timezone))
+
+    @classmethod
+    def month(cls, month: str, timezone: str = "UTC") -> Window:
+        """The window of a calendar month `YYYY-MM` in a reporting time zone.
+
+        >>> str(Window.month("2026-02", "Asia/Tokyo"))
+        '[2026-01-31T15:00:00Z, 2026-02-28T15:00:00Z)'
+        """
+        first = parse_month(month)
+        return cls(instant(first, timezone), instant(next_month(first), timezone))
+
+    @property
+    def days(self) -> int:
+        """Whole days covered, rounded up."""
+        return -(-(self.end - self.start) // dt.timedelta(days=1))
+
+    def __contains__(self, moment: dt.datetime) -> bool:
+        return self.start <= moment < self.end
+
+    def pieces(self, step: dt.timedelta) -> Iterator[Window]:
+        """Cut the window into consecutive windows of at most `step`; together they make the whole."""
+        start = self.start
+        while start < self.end:
+            end = min(start + step, self.end)
+            yield Window(start, end)
+            start = end
+
+    def months(self) -> list[str]:
+        """The UTC calendar months the window touches, `YYYY-MM`."""
+        out, first = [], self.start.date().replace(day=1)
+        while instant(first) < self.end:
+            out.append(f"{first:%Y-%m}")
+            first = next_month(first)
+        return out
+
+    def __str__(self) -> str:
+        return f"[{iso(self.start)}, {iso(self.end)})"
+
+
+def instant(value: object, timezone: str = "UTC") -> dt.datetime:
+    """Read an instant; a bare date or a time without a zone belongs to `timezone`. Returned in UTC.
+
+    >>> instant("2026-10-01").isoformat()
+    '2026-10-01T00:00:00+00:00'
+    """
+    if hasattr(value, "to_pydatetime"):
+        value = value.to_pydatetime()
+    if isinstance(value, str):
+        try:
+            value = dt.datetime.fromisoformat(value.strip().replace("Z", "+00:00"))
+        except ValueError:
+            raise SettingsError(f"Not a date or time: {value!r}. Write 2026-10-01 or 2026-10-01T13:00:00Z.") from None
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        value = dt.datetime.fromtimestamp(value, UTC)
+    elif isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+        value = dt.datetime(value.year, value.month, value.day)  # noqa: DTZ001 - the zone follows below
+    if not isinstance(value, dt.datetime):
+        raise SettingsError(f"Not a date or time: {value!r}.")
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=zone(timezone))
+    return value.astimezone(UTC)
+
+
+def zone(name: str) -> ZoneInfo:
+    """A time zone by IANA name, with a clear error."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise SettingsError(f"No time zone called {name!r}. Use an IANA name such as Europe/Berlin.") from None
+
+
+def parse_month(month: str) -> dt.date:
+    """First day of a month written `YYYY-MM`.
+
+    >>> parse_month("2026-10")
+    datetime.date(2026, 10, 1)
+    """
+    match = re.fullmatch(r"(\d{4})-(\d{2})", str(month))
+    if not match or not 1 <= int(match[2]) <= 12:
+        raise SettingsError(f"Not a month: {month!r}. Write it as YYYY-MM, such as 2026-10.")
+    return dt.date(int(match[1]), int(match[2]), 1)
+
+
+def next_month(first: dt.date) -> dt.date:
+    """First day of the following month."""
+    return dt.date(first.year + first.month // 12, first.month % 12 + 1, 1)
+
+
+def previous_month(first: dt.date) -> dt.date:
+    """First day of the preceding month."""
+    return dt.date(first.year - (first.month == 1), (first.month - 2) % 12 + 1, 1)
+
+
+def last_complete_month(now: dt.datetime | None = None) -> str:
+    """The last calendar month that is over, `YYYY-MM`."""
+    today = (now or dt.datetime.now(UTC)).date()
+    return f"{previous_month(today.replace(day=1)):%Y-%m}"
+
+
+def iso(moment: dt.datetime) -> str:
+    """An instant as `YYYY-MM-DDTHH:MM:SSZ` (fractions only where there are any)."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def utc_offsets(window: Window, timezone: str) -> list[tuple[dt.datetime, int]]:
+    """UTC offsets of a zone over a window, as (valid from, seconds east), for engines without time zones.
+
+    >>> [(f"{t:%m-%d %H}", s) for t, s in utc_offsets(Window.of("2026-03-01", "2026-04-01"), "Europe/Berlin")]
+    [('03-01 00', 3600), ('03-29 01', 7200)]
+    """
+    tz = zone(timezone)
+
+    def offset(moment: dt.datetime) -> int:
+        return int(moment.astimezone(tz).utcoffset().total_seconds())  # type: ignore[union-attr]
+
+    out = [(window.start, offset(window.start))]
+    hour = dt.timedelta(hours=1)
+    moment = window.start.replace(minute=0, second=0, microsecond=0)
+    while moment < window.end:
+        day_later = min(moment + 24 * hour, window.end)
+        if offset(day_later) != out[-1][1]:
+            probe = moment
+            while probe < day_later and offset(probe) == out[-1][1]:
+                probe += hour / 4
+            out.append((probe, offset(probe)))
+        moment = day_later
+    return out

@@ -1,0 +1,131 @@
+"""The connector: an object that reads one provider for a half-open window and gives frames."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from finops_ai.errors import CredentialsError, PluginError, SettingsError, hint
+from finops_ai.frames import BillFrame, empty
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from finops_ai.periods import Window
+
+
+class ConnectorSettings(BaseModel):
+    """Settings every connector understands; a connector adds its own by subclassing.
+
+    Secrets are `SecretStr`: they never show in repr, logs, notebooks or errors. They come from the environment or
+    the SDK's own chain; finops.toml may name the variable (`api_key_env`), never hold the value.
+    """
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, validate_default=True)
+
+    endpoint_url: str | None = Field(None, description="Base address, for private endpoints and proxies.")
+    timeout: float = Field(60.0, gt=0, le=3600, description="Seconds to wait for one answer.")
+    max_retries: int = Field(5, ge=0, le=20, description="Retries of 429, 5xx and dropped connections.")
+    files: list[str] = Field(
+        default_factory=list, description="Saved exports to read instead of the live source (globs)."
+    )
+
+    @field_validator("files", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: object) -> object:
+        return [str(value)] if isinstance(value, str | Path) else value
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of `finops-ai doctor`: what was looked at, whether it is fine, and what to do if not."""
+
+    what: str
+    ok: bool
+    detail: str = ""
+    fix: str = ""
+
+
+class Connector:
+    """Reads one provider. Subclass it, set `name` and `title`, and write `usage` (and `bills`, if it has any).
+
+    A connector is made with checked settings and must be cheap to make: SDKs are imported and connections opened
+    in `usage` and `bills` only.
+
+    Attributes:
+        name: short lower-case name users type; also the frames' `provider`.
+        title: name people read.
+        Settings: pydantic model of its settings.
+        restated_days: how far back the provider may still change usage; incremental loads re-read that much.
+        notes: what a reader of the result must know (a grouping the API refused, say); filled while reading.
+        fresh_until: instant up to which the source had data, if it tells; filled while reading.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    Settings: ClassVar[type[ConnectorSettings]] = ConnectorSettings
+    restated_days: ClassVar[int] = 3
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = read_settings(self.Settings, settings, place=f"[providers.{self.name}]")
+        self.notes: list[str] = []
+        self.fresh_until: dt.datetime | None = None
+
+    @property
+    def live(self) -> bool:
+        """Whether it asks the provider itself rather than saved files."""
+        return not self.settings.files
+
+    def usage(self, window: Window) -> pd.DataFrame:
+        """Token frame of the window: every slice that starts in `[window.start, window.end)`, and no other."""
+        raise PluginError(f"{type(self).__name__} must define usage(window).")
+
+    def bills(self, window: Window) -> pd.DataFrame:
+        """Bill frame of the window; empty where the provider gives none."""
+        return empty(BillFrame)
+
+    def doctor(self) -> list[Finding]:
+        """What is missing to read this provider, and how to get it. Makes at most one cheap call."""
+        return []
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r} {'live' if self.live else 'files'}>"
+
+
+def read_settings(model: type[ConnectorSettings], values: dict[str, Any], *, place: str) -> Any:
+    """Check settings and say readably what is wrong with them.
+
+    Raises:
+        SettingsError: an unknown key (with the nearest known one) or a value of the wrong kind.
+    """
+    known = {name: field.description for name, field in model.model_fields.items()}
+    if unknown := sorted(set(values) - set(known)):
+        raise SettingsError(f"{place}: no setting called {unknown[0]!r}. {hint(unknown[0], known)}")
+    try:
+        return model(**values)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            name = ".".join(str(part) for part in problem["loc"])
+            annotation = str(model.model_fields[name.split(".")[0]].annotation) if name.split(".")[0] in known else ""
+            got = "" if "Secret" in annotation or problem["type"] == "missing" else f", got {problem.get('input')!r}"
+            lines.append(f"  {name}: {problem['msg']}{got} ({known.get(name) or ''})")
+        raise SettingsError(f"{place}:\n" + "\n".join(lines)) from None
+
+
+def secret(value: SecretStr | None, *, variable: str, what: str, how: str) -> str:
+    """The text of a secret, from the setting or else the environment variable.
+
+    Raises:
+        CredentialsError: neither is there; says which variable to set and how to get the credential.
+    """
+    import os
+
+    text = value.get_secret_value() if value else os.environ.get(variable, "")
+    if not text:
+        raise CredentialsError(f"No {what}: set the environment variable {variable}. {how}")
+    return text

@@ -1,0 +1,184 @@
+"""Asking a provider over HTTP: retries where waiting helps, clear errors where it doesn't, secrets in neither."""
+
+from __future__ import annotations
+
+import datetime as dt
+import email.utils
+import json
+import logging
+import random
+import time
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import httpx
+
+from finops_ai.errors import CredentialsError, ProviderError, ProviderUnavailable
+
+log = logging.getLogger("finops_ai.providers")
+
+#: answers worth asking again for: timeouts, rate limits, overload (529 is Anthropic's)
+RETRIED = {408, 409, 425, 429, 500, 502, 503, 504, 529}
+LONGEST_WAIT = 60.0
+
+
+class HttpClient:
+    """A JSON client for one provider. 429, 5xx and dropped connections are retried, honouring retry-after;
+    400, 401, 403 and 404 never are.
+
+    Args:
+        provider: name for messages.
+        base_url: address that paths are appended to.
+        headers: sent with each request; never shown.
+        timeout: seconds for one answer.
+        max_retries: how often to ask again.
+        permission_help: next step to name when the provider answers 401 or 403.
+        sleep: how to wait; tests pass their own.
+    """
+
+    def __init__(
+        self,
+        provider: str,
+        base_url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 60.0,
+        max_retries: int = 5,
+        permission_help: str = "",
+        transport: httpx.BaseTransport | None = None,
+        sleep: Any = time.sleep,
+        auth: httpx.Auth | None = None,
+    ) -> None:
+        self.provider, self.permission_help, self.max_retries, self._sleep = (
+            provider,
+            permission_help,
+            max_retries,
+            sleep,
+        )
+        self._client = httpx.Client(
+            base_url=base_url.rstrip("/") + "/",
+            headers=dict(headers or {}),
+            timeout=timeout,
+            transport=transport,
+            auth=auth,
+        )
+
+    def __enter__(self) -> HttpClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def get(self, path: str, params: Any = None) -> Any:
+        """GET a JSON document; fractions come as exact Decimals, whole numbers as int."""
+        return self.request("GET", path, params=params)
+
+    def post(self, path: str, body: Any, params: Any = None) -> Any:
+        """POST a JSON body (a query, not a change) and return the JSON answer."""
+        return self.request("POST", path, params=params, json=body)
+
+    def request(self, method: str, path: str, **kwargs: Any) -> Any:
+        """Ask, retry where that helps, and return the parsed JSON.
+
+        Raises:
+            CredentialsError: 401 or 403.
+            HttpRefused: another 4xx, with status and the provider's message.
+            ProviderUnavailable: still failing after the retries.
+        """
+        return parse_json(self.send(method, path, **kwargs).content, f"{self.provider} {method} {path}")
+
+    def send(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
+        """Like `request`, but returns the raw answer."""
+        attempt = 0
+        while True:
+            problem, wait = "", None
+            try:
+                response = self._client.request(method, path.lstrip("/") if "://" not in path else path, **kwargs)
+            except httpx.TimeoutException:
+                problem = "no answer in time"
+            except httpx.TransportError as error:
+                problem = f"connection failed ({type(error).__name__})"
+            else:
+                if response.is_success:
+                    return response
+                if response.status_code not in RETRIED:
+                    raise self._refused(method, path, response)
+                problem = f"HTTP {response.status_code} {message_of(response)}".strip()
+                wait = retry_after(response)
+            attempt += 1
+            if attempt > self.max_retries:
+                raise ProviderUnavailable(
+                    f"{self.provider}: {method} /{path.lstrip('/')} still fails after {attempt} tries: {problem}. "
+                    "Nothing of this window was stored; run the same command again later."
+                )
+            pause = min(
+                wait if wait is not None else 0.5 * 2 ** (attempt - 1) * (0.75 + random.random() / 2), LONGEST_WAIT
+            )
+            log.info(
+                "%s: %s; asking again in %.1f s (%d of %d)", self.provider, problem, pause, attempt, self.max_retries
+            )
+            self._sleep(pause)
+
+    def _refused(self, method: str, path: str, response: httpx.Response) -> ProviderError:
+        status, said = response.status_code, message_of(response)
+        text = f"{self.provider}: {method} /{path.lstrip('/').split('?')[0]} was refused with HTTP {status}: {said or 'no reason given'}."
+        if status in (401, 403):
+            return CredentialsError(f"{text} {self.permission_help}".strip())
+        return HttpRefused(text, status, said)
+
+
+class HttpRefused(ProviderError):
+    """A 4xx that asking again can't cure; `status` and `said` tell which and why."""
+
+    def __init__(self, message: str, status: int, said: str) -> None:
+        super().__init__(message)
+        self.status, self.said = status, said
+
+
+def parse_json(content: bytes, source: str) -> Any:
+    """Parse JSON keeping fractions exact.
+
+    Raises:
+        ProviderError: not JSON; names the source and the place.
+    """
+    try:
+        return json.loads(content, parse_float=Decimal)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise ProviderError(
+            f"{source}: the answer is not whole JSON ({error}). Ask again; nothing was stored."
+        ) from None
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """Seconds the answer asks to wait, from Retry-After (seconds or a date) or retry-after-ms."""
+    millis = response.headers.get("retry-after-ms")
+    if millis and millis.replace(".", "", 1).isdigit():
+        return float(millis) / 1000
+    text = response.headers.get("retry-after")
+    if not text:
+        return None
+    try:
+        return max(float(text), 0.0)
+    except ValueError:
+        pass
+    try:
+        when = email.utils.parsedate_to_datetime(text)
+        # the server's own clock, so that a skewed clock here doesn't matter
+        now_text = response.headers.get("date")
+        now = email.utils.parsedate_to_datetime(now_text) if now_text else dt.datetime.now(dt.UTC)
+        return max((when - now).total_seconds(), 0.0)
+    except (ValueError, TypeError):
+        return None
+
+
+def message_of(response: httpx.Response) -> str:
+    """The provider's own reason in an error body, at most 300 characters."""
+    try:
+        body = response.json()
+    except (ValueError, UnicodeDecodeError):
+        return " ".join(response.text.split())[:300]
+    error = body.get("error", body) if isinstance(body, dict) else body
+    if isinstance(error, dict):
+        error = error.get("message") or error.get("code") or error.get("type") or ""
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,1 @@
+"""finops_ai connector."""
