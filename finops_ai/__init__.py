@@ -39,7 +39,7 @@ _PUBLIC = {
     "to_focus": "finops_ai.tables",
     "from_focus": "finops_ai.tables",
     "explore": "finops_ai.widgets",
-    "open": "finops_ai.store",
+    "open": "finops_ai.workspace",
 }
 
 __all__ = ["__version__", *_PUBLIC]

@@ -1,0 +1,105 @@
+"""Settings in `finops.toml`: one file beside the data, commented, checked key by key."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from finops_ai.errors import SettingsError, hint
+from finops_ai.periods import zone
+
+FILE_NAME = "finops.toml"
+
+#: sections that the module of their name reads and checks; here only their presence is known
+MAPPING_SECTIONS = ("dimensions", "rules", "lookups", "shared")
+POLICY_SECTIONS = ("chargeback", "journal", "budgets", "business", "scenario", "contracts", "capacity", "currency", "plan")
+
+
+class WorkspaceSettings(BaseModel):
+    """The `[workspace]` section."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field("AI cost", description="Printed on reports.")
+    currency: str = Field("USD", pattern="^[A-Z]{3}$", description="Currency reports are shown in (ISO 4217).")
+    timezone: str = Field("UTC", description="Reporting time zone: decides which day and month a call belongs to.")
+    lake: str = Field("finops-lake", description="Folder of the lake, or s3://, gs://, abfs://.")
+    reports: str = Field("reports", description="Folder reports are written to.")
+    prices: str | None = Field(None, description="Your own price and contract file, laid over the bundled price book.")
+    storage_options: dict[str, str] = Field(default_factory=dict, description="Options of the lake's object store, without secrets.")
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        zone(name)
+        return name
+
+
+class Settings(BaseModel):
+    """A whole finops.toml. `root` is the folder that relative paths belong to."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    root: Path = Path()
+    workspace: WorkspaceSettings = Field(default_factory=WorkspaceSettings)
+    providers: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    mapping: dict[str, Any] = Field(default_factory=dict)
+    policies: dict[str, Any] = Field(default_factory=dict)
+
+    def path(self, text: str) -> Path:
+        """A path of the file, relative to the file's own folder."""
+        return self.root / Path(text).expanduser()
+
+    @property
+    def lake(self) -> str:
+        """The lake's address: absolute folder or URL."""
+        place = self.workspace.lake
+        return place if "://" in place else str(self.path(place).resolve())
+
+
+def load_settings(path: str | Path = FILE_NAME) -> Settings:
+    """Read and check a finops.toml.
+
+    Raises:
+        SettingsError: the file is missing, not TOML, or has an unknown or impossible setting; names the place.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / FILE_NAME
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"There is no {path}. Write one with `finops-ai init`, or name yours with --config FILE.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}.") from None
+    return parse_settings(document, root=path.parent, place=str(path))
+
+
+def parse_settings(document: dict[str, Any], *, root: Path = Path(), place: str = FILE_NAME) -> Settings:
+    """Check an already parsed finops.toml; `place` names it in messages."""
+    known = ("workspace", "providers", *MAPPING_SECTIONS, *POLICY_SECTIONS)
+    if unknown := sorted(set(document) - set(known)):
+        raise SettingsError(f"{place}: no section called [{unknown[0]}]. {hint(unknown[0], known)}")
+    for name, table in document.get("providers", {}).items():
+        if not isinstance(table, dict):
+            raise SettingsError(f"{place}: [providers.{name}] must be a table of settings, got {table!r}.")
+    section = document.get("workspace", {})
+    fields = WorkspaceSettings.model_fields
+    if unknown := sorted(set(section) - set(fields)):
+        raise SettingsError(f"{place}, [workspace]: no setting called {unknown[0]!r}. {hint(unknown[0], fields)}")
+    try:
+        workspace = WorkspaceSettings(**section)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(f"{place}, [workspace] {name} = {first.get('input')!r}: {first['msg']}.") from None
+    return Settings(
+        root=root,
+        workspace=workspace,
+        providers=document.get("providers", {}),
+        mapping={key: document[key] for key in MAPPING_SECTIONS if key in document},
+        policies={key: document[key] for key in POLICY_SECTIONS if key in document},
+    )

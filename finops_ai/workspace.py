@@ -1,0 +1,298 @@
+"""A workspace: settings, connections, lake, price book and rules of one company, opened from its finops.toml."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from finops_ai import __version__
+from finops_ai.config import FILE_NAME, Settings, load_settings
+from finops_ai.errors import FinopsError, ProviderNotFound, SettingsError, hint
+from finops_ai.frames import BillFrame, check_frame, to_pandas
+from finops_ai.periods import UTC, Window, next_month, parse_month, zone
+from finops_ai.providers import Connector, registry
+from finops_ai.store import Lake
+
+if TYPE_CHECKING:
+    from finops_ai.engine import Rules
+    from finops_ai.prices import PriceBook
+
+log = logging.getLogger("finops_ai.workspace")
+
+
+@dataclass
+class Outcome:
+    """What collecting one connection's window came to; `error` is set when it failed and nothing of it was stored."""
+
+    connection: str
+    window: Window
+    tokens: int = 0
+    bills: int = 0
+    changed: bool = False
+    notes: list[str] = field(default_factory=list)
+    fresh_until: dt.datetime | None = None
+    error: FinopsError | None = None
+
+
+def open(config: str | Path = FILE_NAME) -> Workspace:
+    """Open a workspace by its finops.toml, or the folder that holds one.
+
+    Returns:
+        A Workspace: `ws.tokens(month)`, `ws.bills(month)`, `ws.priced(month)`, `ws.allocated(month)`, `ws.collect(window)`.
+
+    Raises:
+        SettingsError: the file is missing or something in it is wrong; nothing is read or written.
+    """
+    return Workspace(load_settings(config))
+
+
+class Workspace:
+    """Settings plus store. Frames of a month are priced and allocated once and kept until anything they rest on changes."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.lake = Lake(settings.lake, settings.workspace.storage_options)
+
+    def __repr__(self) -> str:
+        return f"<Workspace {self.settings.workspace.name!r} at {self.settings.root.resolve()}>"
+
+    @property
+    def name(self) -> str:
+        """The company's name, as printed on reports."""
+        return self.settings.workspace.name
+
+    @property
+    def timezone(self) -> str:
+        """The reporting time zone."""
+        return self.settings.workspace.timezone
+
+    @cached_property
+    def book(self) -> PriceBook:
+        """The price book: the bundled list prices, with the company's own file laid over them."""
+        from finops_ai.prices import PriceBook
+
+        own = self.settings.workspace.prices
+        return PriceBook.load(self.settings.path(own)) if own else PriceBook.default()
+
+    @cached_property
+    def rules(self) -> Rules:
+        """The mapping rules of finops.toml."""
+        from finops_ai.engine import Rules
+
+        return Rules.load(self.settings.mapping, base=self.settings.root)
+
+    def connections(self) -> dict[str, Connector]:
+        """The configured connectors, by the name of their section. Making one opens nothing.
+
+        Raises:
+            SettingsError: a section that names no installed connector, or has a wrong setting.
+        """
+        found = {}
+        for name, table in self.settings.providers.items():
+            table = dict(table)
+            if table.pop("enabled", True) is False:
+                continue
+            kind = str(table.pop("connector", name))
+            try:
+                cls = registry().connector(kind)
+            except ProviderNotFound as error:
+                raise SettingsError(f"[providers.{name}]: {error} Install its plugin, or set connector = \"...\".") from error
+            found[name] = cls(**self._with_base(table))
+        return found
+
+    def _with_base(self, table: dict[str, Any]) -> dict[str, Any]:
+        """Relative paths of finops.toml belong to its folder, not to where the command runs."""
+        table = dict(table)
+        files = table.get("files")
+        if files:
+            patterns = [files] if isinstance(files, str) else files
+            table["files"] = [p if "://" in str(p) else str(self.settings.path(str(p))) for p in patterns]
+        if table.get("mapping"):
+            table["mapping"] = str(self.settings.path(str(table["mapping"])))
+        return table
+
+    def collect(
+        self,
+        window: Window,
+        connections: Sequence[str] = (),
+        *,
+        watch: Callable[[Outcome], None] | None = None,
+    ) -> list[Outcome]:
+        """Load a window of usage and bills into the lake, a month at a time per connection.
+
+        A connection that fails is reported and costs the others nothing; a rerun changes nothing.
+
+        Args:
+            window: half-open.
+            connections: which sections of [providers]; none = all.
+            watch: called with each outcome as it comes, for progress.
+
+        Returns:
+            One outcome per connection and month piece.
+        """
+        available = self.connections()
+        for name in connections:
+            if name not in available:
+                raise SettingsError(f"No [providers.{name}] in finops.toml. {hint(name, available)}")
+        chosen = {name: available[name] for name in connections} if connections else available
+        outcomes = []
+        for name, connector in chosen.items():
+            for piece in month_pieces(window):
+                outcome = self._collect_piece(name, connector, piece)
+                outcomes.append(outcome)
+                if watch:
+                    watch(outcome)
+                if outcome.error:
+                    break
+        return outcomes
+
+    def _collect_piece(self, name: str, connector: Connector, window: Window) -> Outcome:
+        outcome = Outcome(name, window)
+        connector.notes = []
+        try:
+            tokens = check_frame(connector.usage(window), source=f"{name} usage")
+            bills = check_frame(connector.bills(window), BillFrame, source=f"{name} bills")
+            note = {"notes": connector.notes, "fresh_until": connector.fresh_until}
+            loads = [self.lake.replace("tokens", name, window, tokens, note), self.lake.replace("bills", name, window, bills, note)]
+        except FinopsError as error:
+            outcome.error = error
+        else:
+            outcome.tokens, outcome.bills = len(tokens), len(bills)
+            outcome.changed = any(load.changed for load in loads)
+            outcome.fresh_until = connector.fresh_until
+        outcome.notes = list(connector.notes)
+        return outcome
+
+    def tokens(self, month: str | Window) -> pd.DataFrame:
+        """Token frame of a month of the reporting time zone, or of any half-open window."""
+        return self.lake.read("tokens", self._window(month))
+
+    def bills(self, month: str | Window) -> pd.DataFrame:
+        """Bill frame of a month of the reporting time zone, or of any half-open window."""
+        return self.lake.read("bills", self._window(month))
+
+    def priced(self, month: str | Window) -> pd.DataFrame:
+        """The month's token frame with list, contracted and effective cost (see `fa.price`)."""
+        from finops_ai.engine import price
+
+        return self._kept("priced", month, lambda window: price(self.tokens(window), self.book))
+
+    def allocated(self, month: str | Window) -> pd.DataFrame:
+        """The month's priced frame with one column per dimension (see `fa.allocate`)."""
+        from finops_ai.engine import allocate
+
+        return self._kept("allocated", month, lambda window: allocate(self.priced(window), self.rules))
+
+    def history(self, month: str, months: int = 13) -> pd.DataFrame:
+        """Allocated frames of the months up to and including `month`, those that hold data, below each other."""
+        frames = [frame for name in self._months_before(month, months) if len(frame := self.allocated(name))]
+        return pd.concat(frames, ignore_index=True) if frames else self.allocated(month)
+
+    def months(self) -> list[str]:
+        """Months of the reporting time zone that hold usage, `YYYY-MM`, oldest first."""
+        fresh = self.lake.freshness()
+        if fresh.empty:
+            return []
+        tz = zone(self.timezone)
+        first = fresh["first"].min().tz_convert(tz).date().replace(day=1)
+        last = (fresh["last"].max() - pd.Timedelta(1, "us")).tz_convert(tz).date().replace(day=1)
+        out = []
+        while first <= last:
+            out.append(f"{first:%Y-%m}")
+            first = next_month(first)
+        return out
+
+    def _months_before(self, month: str, count: int) -> list[str]:
+        parse_month(month)
+        return [name for name in self.months() if name <= month][-count:]
+
+    def _window(self, month: str | Window) -> Window:
+        return month if isinstance(month, Window) else Window.month(month, self.timezone)
+
+    # --- frames are kept on disk under a digest of everything they rest on
+
+    def digest(self) -> str:
+        """Digest of what every derived figure rests on: lake versions, price book, rules, package."""
+        versions = [[table, _version_of(self.lake, table)] for table in ("tokens", "bills")]
+        parts = [versions, self.book.version, self.settings.mapping, self._lookup_stamps(), self.timezone, __version__, _code_stamp()]
+        return hashlib.sha256(json.dumps(parts, default=str, sort_keys=True).encode()).hexdigest()[:16]
+
+    def _lookup_stamps(self) -> list[str]:
+        files = [t.get("file") for t in self.settings.mapping.get("lookups", {}).values() if isinstance(t, dict) and t.get("file")]
+        stamps = []
+        for name in files:
+            path = self.settings.path(name)
+            stamps.append(hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing")
+        return stamps
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where derived frames are kept; safe to delete at any time."""
+        return self.settings.root / ".finops-cache"
+
+    def _kept(self, kind: str, month: str | Window, make: Callable[[Window], pd.DataFrame]) -> pd.DataFrame:
+        window = self._window(month)
+        digest = self.digest()
+        name = f"{kind}-{window.start:%Y%m%dT%H%M%S}-{window.end:%Y%m%dT%H%M%S}.parquet"
+        path = self.cache_folder / digest / name
+        if path.is_file():
+            import pyarrow.parquet as pq
+
+            frame = to_pandas(pq.read_table(path))
+            frame.attrs["finops_ai"] = {"digest": digest}
+            return frame
+        frame = make(window)
+        self._keep(frame, path)
+        return frame
+
+    def _keep(self, frame: pd.DataFrame, path: Path) -> None:
+        import pyarrow.parquet as pq
+
+        from finops_ai.frames import to_arrow
+
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for old in self.cache_folder.iterdir():
+                if old.is_dir() and old != path.parent and old.stat().st_mtime < path.parent.stat().st_mtime - 3600:
+                    shutil.rmtree(old, ignore_errors=True)
+            partial = path.with_suffix(f".{os.getpid()}.partial")
+            pq.write_table(to_arrow(frame), partial, compression="zstd")
+            partial.replace(path)
+        except OSError as error:
+            log.info("Derived frames are not kept: %s", error)
+
+
+def month_pieces(window: Window) -> Iterator[Window]:
+    """Cut a window at the turns of UTC months; the pieces together make the window."""
+    start = window.start
+    while start < window.end:
+        first = next_month(start.date().replace(day=1))
+        end = min(dt.datetime(first.year, first.month, 1, tzinfo=UTC), window.end)
+        yield Window(start, end)
+        start = end
+
+
+def _version_of(lake: Lake, table: str) -> int | None:
+    existing = lake._table(table)
+    return None if existing is None else existing.version()
+
+
+def _code_stamp() -> str:
+    """Changes when the installed code that derives figures changes, so that an upgrade never shows old figures."""
+    package = Path(__file__).parent
+    stamps = sorted(f"{p.name}:{p.stat().st_mtime_ns}" for folder in ("engine", "prices", "meters") for p in (package / folder).rglob("*.*") if p.suffix in (".py", ".toml"))
+    return hashlib.sha256("".join(stamps).encode()).hexdigest()[:8]
+
+
+__all__ = ["Outcome", "Workspace", "month_pieces", "open"]
