@@ -107,7 +107,9 @@ class Workspace:
             try:
                 cls = registry().connector(kind)
             except ProviderNotFound as error:
-                raise SettingsError(f"[providers.{name}]: {error} Install its plugin, or set connector = \"...\".") from error
+                raise SettingsError(
+                    f'[providers.{name}]: {error} Install its plugin, or set connector = "...".'
+                ) from error
             found[name] = cls(**self._with_base(table))
         return found
 
@@ -164,7 +166,10 @@ class Workspace:
             tokens = check_frame(connector.usage(window), source=f"{name} usage")
             bills = check_frame(connector.bills(window), BillFrame, source=f"{name} bills")
             note = {"notes": connector.notes, "fresh_until": connector.fresh_until}
-            loads = [self.lake.replace("tokens", name, window, tokens, note), self.lake.replace("bills", name, window, bills, note)]
+            loads = [
+                self.lake.replace("tokens", name, window, tokens, note),
+                self.lake.replace("bills", name, window, bills, note),
+            ]
         except FinopsError as error:
             outcome.error = error
         else:
@@ -224,12 +229,24 @@ class Workspace:
 
     def digest(self) -> str:
         """Digest of what every derived figure rests on: lake versions, price book, rules, package."""
-        versions = [[table, _version_of(self.lake, table)] for table in ("tokens", "bills")]
-        parts = [versions, self.book.version, self.settings.mapping, self._lookup_stamps(), self.timezone, __version__, _code_stamp()]
+        versions = [[table, self.lake.version(table)] for table in ("tokens", "bills")]
+        parts = [
+            versions,
+            self.book.version,
+            self.settings.mapping,
+            self._lookup_stamps(),
+            self.timezone,
+            __version__,
+            _code_stamp(),
+        ]
         return hashlib.sha256(json.dumps(parts, default=str, sort_keys=True).encode()).hexdigest()[:16]
 
     def _lookup_stamps(self) -> list[str]:
-        files = [t.get("file") for t in self.settings.mapping.get("lookups", {}).values() if isinstance(t, dict) and t.get("file")]
+        files = [
+            t.get("file")
+            for t in self.settings.mapping.get("lookups", {}).values()
+            if isinstance(t, dict) and t.get("file")
+        ]
         stamps = []
         for name in files:
             path = self.settings.path(name)
@@ -283,15 +300,15 @@ def month_pieces(window: Window) -> Iterator[Window]:
         start = end
 
 
-def _version_of(lake: Lake, table: str) -> int | None:
-    existing = lake._table(table)
-    return None if existing is None else existing.version()
-
-
 def _code_stamp() -> str:
     """Changes when the installed code that derives figures changes, so that an upgrade never shows old figures."""
     package = Path(__file__).parent
-    stamps = sorted(f"{p.name}:{p.stat().st_mtime_ns}" for folder in ("engine", "prices", "meters") for p in (package / folder).rglob("*.*") if p.suffix in (".py", ".toml"))
+    stamps = sorted(
+        f"{p.name}:{p.stat().st_mtime_ns}"
+        for folder in ("engine", "prices", "meters")
+        for p in (package / folder).rglob("*.*")
+        if p.suffix in (".py", ".toml")
+    )
     return hashlib.sha256("".join(stamps).encode()).hexdigest()[:8]
 
 

@@ -15,8 +15,14 @@ COMMANDS = {
     "init": ("finops_ai.cli.setup:init", "Write a commented finops.toml from what is found here."),
     "doctor": ("finops_ai.cli.setup:doctor", "Check set-up, credentials and data; say how to fix what is missing."),
     "providers": ("finops_ai.cli.setup:providers", "List connectors, what they read, and plugins left out."),
-    "collect": ("finops_ai.cli.collecting:collect", "Load a window of usage and bills into the lake; a rerun changes nothing."),
-    "report": ("finops_ai.cli.reporting:report", "Make the month's report: collect, price, allocate, charge, forecast, render."),
+    "collect": (
+        "finops_ai.cli.collecting:collect",
+        "Load a window of usage and bills into the lake; a rerun changes nothing.",
+    ),
+    "report": (
+        "finops_ai.cli.reporting:report",
+        "Make the month's report: collect, price, allocate, charge, forecast, render.",
+    ),
     "showback": ("finops_ai.cli.tables:showback", "Cost, tokens and unit costs by any dimension."),
 }
 

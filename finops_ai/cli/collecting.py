@@ -7,12 +7,19 @@ from typing import Any
 
 import click
 
-config_option = click.option("-c", "--config", default="finops.toml", show_default=True, help="Settings file of the workspace.")
+config_option = click.option(
+    "-c", "--config", default="finops.toml", show_default=True, help="Settings file of the workspace."
+)
 
 
 @click.command()
 @click.argument("providers", nargs=-1)
-@click.option("--from", "start", metavar="DATE", help="First day or instant, included. Default: what may have been restated since the last load.")
+@click.option(
+    "--from",
+    "start",
+    metavar="DATE",
+    help="First day or instant, included. Default: what may have been restated since the last load.",
+)
 @click.option("--to", "end", metavar="DATE", help="End, excluded. Default: now.")
 @click.option("--month", metavar="YYYY-MM", help="A whole month of the reporting time zone instead of --from and --to.")
 @config_option
@@ -60,7 +67,9 @@ def run_collect(ws: Any, window: Any, providers: tuple[str, ...] = ()) -> int:
     if not ws.settings.providers:
         from finops_ai.errors import SettingsError
 
-        raise SettingsError("finops.toml has no [providers.NAME] section, so there is nothing to collect. `finops-ai providers` lists the names.")
+        raise SettingsError(
+            "finops.toml has no [providers.NAME] section, so there is nothing to collect. `finops-ai providers` lists the names."
+        )
     failed = []
 
     def watch(outcome: Any) -> None:

@@ -15,8 +15,12 @@ FORMATS = ["table", "csv", "json", "parquet"]
 
 def format_options(command: Any) -> Any:
     """Add `--format` and `--output` to a command that shows one table."""
-    command = click.option("-o", "--output", type=click.Path(dir_okay=False), help="Write to this file instead of the screen.")(command)
-    return click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="Form of the table.")(command)
+    command = click.option(
+        "-o", "--output", type=click.Path(dir_okay=False), help="Write to this file instead of the screen."
+    )(command)
+    return click.option(
+        "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="Form of the table."
+    )(command)
 
 
 def show(frame: Any, form: str = "table", output: str | None = None) -> None:
@@ -29,7 +33,15 @@ def show(frame: Any, form: str = "table", output: str | None = None) -> None:
     if form == "csv":
         text = defuse(frame).to_csv(index=False)
     elif form == "json":
-        text = json.dumps(frame.astype(object).where(frame.notna(), None).to_dict("records"), default=plain, indent=1, ensure_ascii=False) + "\n"
+        text = (
+            json.dumps(
+                frame.astype(object).where(frame.notna(), None).to_dict("records"),
+                default=plain,
+                indent=1,
+                ensure_ascii=False,
+            )
+            + "\n"
+        )
     else:
         text = table_text(frame) + "\n"
     if output:
@@ -50,7 +62,9 @@ def defuse(frame: Any) -> Any:
     out = frame.copy()
     for name in out.columns:
         if out[name].dtype == object or str(out[name].dtype) in ("str", "string"):
-            out[name] = out[name].map(lambda v: "'" + v if isinstance(v, str) and v[:1] in ("=", "+", "-", "@", "\t", "\r") else v)
+            out[name] = out[name].map(
+                lambda v: "'" + v if isinstance(v, str) and v[:1] in ("=", "+", "-", "@", "\t", "\r") else v
+            )
     return out
 
 

@@ -65,7 +65,9 @@ class Lake:
     def __repr__(self) -> str:
         return f"<Lake {self.root}>"
 
-    def replace(self, table: str, connection: str, window: Window, frame: pd.DataFrame, note: dict[str, Any] | None = None) -> Load:
+    def replace(
+        self, table: str, connection: str, window: Window, frame: pd.DataFrame, note: dict[str, Any] | None = None
+    ) -> Load:
         """Replace everything a connection has in a window by a frame, in one commit.
 
         Args:
@@ -84,14 +86,20 @@ class Lake:
                 f"{connection}: rows from {starts.min()} to {starts.max()} lie outside {window}; a load may only hold its own window. "
                 "This is a fault of the connector."
             )
-        new = to_arrow(frame, self._schema(table, bare=True)).append_column(CONNECTION, pa.array([connection] * len(frame), pa.string()))
+        new = to_arrow(frame, self._schema(table, bare=True)).append_column(
+            CONNECTION, pa.array([connection] * len(frame), pa.string())
+        )
         new = _sorted(new)
-        for attempt in stamina.retry_context(on=(CommitFailedError,), attempts=12, timeout=120, wait_initial=0.05, wait_max=3.0):
+        for attempt in stamina.retry_context(
+            on=(CommitFailedError,), attempts=12, timeout=120, wait_initial=0.05, wait_max=3.0
+        ):
             with attempt:
                 return self._replace_once(table, connection, window, new, note)
         raise StoreError(f"{self.root}/{table}: the commit kept failing.")
 
-    def _replace_once(self, table: str, connection: str, window: Window, new: pa.Table, note: dict[str, Any] | None) -> Load:
+    def _replace_once(
+        self, table: str, connection: str, window: Window, new: pa.Table, note: dict[str, Any] | None
+    ) -> Load:
         old = self.read_arrow(table, window=window, connections=[connection], with_connection=True)
         if old.num_rows == new.num_rows and _sorted(old.select(new.column_names)).equals(new):
             return Load(table, connection, window, old.num_rows, new.num_rows, None)
@@ -100,7 +108,13 @@ class Lake:
         properties = deltalake.CommitProperties(
             custom_metadata={
                 "finops_ai.load": json.dumps(
-                    {"connection": connection, "start": iso(window.start), "end": iso(window.end), "rows": new.num_rows, **(note or {})},
+                    {
+                        "connection": connection,
+                        "start": iso(window.start),
+                        "end": iso(window.end),
+                        "rows": new.num_rows,
+                        **(note or {}),
+                    },
                     default=str,
                 )
             }
@@ -112,7 +126,9 @@ class Lake:
             if existing is None:
                 deltalake.write_deltalake(place, new, mode="error", partition_by=[CONNECTION], **common)
             else:
-                deltalake.write_deltalake(place, new, mode="overwrite", predicate=predicate, schema_mode="merge", **common)
+                deltalake.write_deltalake(
+                    place, new, mode="overwrite", predicate=predicate, schema_mode="merge", **common
+                )
         except CommitFailedError:
             raise
         except Exception as error:
@@ -127,7 +143,12 @@ class Lake:
         return to_pandas(self.read_arrow(table, window, connections))
 
     def read_arrow(
-        self, table: str, window: Window | None = None, connections: Sequence[str] | None = None, *, with_connection: bool = False
+        self,
+        table: str,
+        window: Window | None = None,
+        connections: Sequence[str] | None = None,
+        *,
+        with_connection: bool = False,
     ) -> pa.Table:
         """Like `read`, as Arrow; the one way data leaves the lake."""
         schema = self._schema(table, bare=not with_connection)
@@ -153,6 +174,11 @@ class Lake:
         existing = self._table(table)
         return [] if existing is None else list(existing.file_uris())
 
+    def version(self, table: str) -> int | None:
+        """The table's current version; None while it doesn't exist."""
+        existing = self._table(table)
+        return None if existing is None else existing.version()
+
     def loads(self, table: str = "tokens", limit: int | None = None) -> pd.DataFrame:
         """One row per load that changed the table, newest first: when, connection, window, rows, notes."""
         existing = self._table(table)
@@ -160,8 +186,16 @@ class Lake:
         for entry in existing.history(limit) if existing is not None else []:
             text = entry.get("finops_ai.load") or (entry.get("commitInfo") or {}).get("finops_ai.load")
             if text:
-                rows.append({"loaded_at": pd.Timestamp(entry["timestamp"], unit="ms", tz="UTC"), "version": entry.get("version"), **json.loads(text)})
-        return pd.DataFrame(rows, columns=None if rows else ["loaded_at", "version", "connection", "start", "end", "rows"])
+                rows.append(
+                    {
+                        "loaded_at": pd.Timestamp(entry["timestamp"], unit="ms", tz="UTC"),
+                        "version": entry.get("version"),
+                        **json.loads(text),
+                    }
+                )
+        return pd.DataFrame(
+            rows, columns=None if rows else ["loaded_at", "version", "connection", "start", "end", "rows"]
+        )
 
     def freshness(self) -> pd.DataFrame:
         """One row per connection: first and last instant covered and the rows held."""
@@ -171,8 +205,12 @@ class Lake:
             return pd.DataFrame(columns=columns)
         dataset = existing.to_pyarrow_dataset(filesystem=self._filesystem("tokens"))
         found = dataset.to_table(columns=[CONNECTION, "charge_period_start", "charge_period_end"])
-        grouped = found.group_by(CONNECTION).aggregate([("charge_period_start", "min"), ("charge_period_end", "max"), (CONNECTION, "count")])
-        grouped = grouped.select([CONNECTION, "charge_period_start_min", "charge_period_end_max", f"{CONNECTION}_count"])
+        grouped = found.group_by(CONNECTION).aggregate(
+            [("charge_period_start", "min"), ("charge_period_end", "max"), (CONNECTION, "count")]
+        )
+        grouped = grouped.select(
+            [CONNECTION, "charge_period_start_min", "charge_period_end_max", f"{CONNECTION}_count"]
+        )
         return to_pandas(grouped.rename_columns(columns)).sort_values("connection", ignore_index=True)
 
     def tidy(self) -> dict[str, int]:

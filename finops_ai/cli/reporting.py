@@ -1,0 +1,178 @@
+"""`finops-ai report`: the main job."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from finops_ai.cli.collecting import config_option
+
+
+@click.command()
+@click.option(
+    "--month",
+    metavar="YYYY-MM",
+    help="Month of the reporting time zone. Default: the last complete month that holds data.",
+)
+@click.option(
+    "--out", default=None, metavar="FOLDER", help="Where reports go. Default: `reports` of finops.toml, or ./reports."
+)
+@config_option
+@click.option("--sample", is_flag=True, help="The sample company instead of your own data: no credentials, no network.")
+@click.option(
+    "--input",
+    "source",
+    type=click.Path(),
+    help="A file of usage instead of a workspace: any request log, with --mapping.",
+)
+@click.option("--mapping", type=click.Path(dir_okay=False), help="Which column of --input is what (TOML).")
+@click.option(
+    "--input-format",
+    default=None,
+    help="Format of --input: a connector's name, csv, parquet or jsonl. Default: by its suffix.",
+)
+@click.option(
+    "--rules",
+    "rules_file",
+    type=click.Path(dir_okay=False),
+    help="Mapping rules for --input (TOML with [dimensions] and [[rules]]).",
+)
+@click.option("--no-collect", is_flag=True, help="Use what the lake holds; ask no provider.")
+@click.option("--only", multiple=True, metavar="NOTEBOOK", help="Render only this notebook; repeat for more.")
+@click.option(
+    "-p",
+    "--parameter",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A notebook parameter, checked before anything runs; repeat for more.",
+)
+@click.option(
+    "--jobs", type=click.IntRange(1, 16), default=2, show_default=True, help="Notebooks to run at the same time."
+)
+@click.option("--pdf", is_flag=True, help="Also print the pages to PDF; needs Chromium.")
+def report(
+    month: str | None, out: str | None, config: str, sample: bool, source: str | None, mapping: str | None, input_format: str | None,
+    rules_file: str | None, no_collect: bool, only: tuple[str, ...], parameter: tuple[str, ...], jobs: int, pdf: bool,
+) -> int:  # fmt: skip
+    """Make a month's report: collect, price, map to the business, render; then print where it is.
+
+    \b
+    finops-ai report --sample                          the sample company, no credentials
+    finops-ai report --month 2026-10                   your workspace (finops.toml)
+    finops-ai report --input log.parquet --mapping log.toml
+
+    Writes FOLDER/<month>/index.html with its pages, tables (CSV, Excel, Parquet) and manifest.json. The same command
+    with the same data gives the same figures, so it is safe to schedule and to repeat.
+    """
+    began = time.monotonic()
+    os.environ.setdefault("FINOPS_AI_PROGRESS", "log")
+    if sum([sample, bool(source)]) > 1:
+        raise click.UsageError("Give either --sample or --input, not both.")
+    if source and not Path(source).exists():
+        raise click.UsageError(f"There is no file {source}.")
+    from finops_ai.reporting.site import make_report
+
+    ws, config = _workspace(config, sample, source, mapping, input_format, rules_file)
+    month = month or _last_month(ws, sample or bool(source))
+    notes, code = [], 0
+    if not (sample or source or no_collect) and ws.settings.providers:
+        notes, code = _collect(ws, month)
+    click.echo(f"Month {month}: pricing and mapping ...", err=True)
+    made = make_report(
+        ws, month, Path(out or ws.settings.path(ws.settings.workspace.reports)) if not (sample or source) else Path(out or "reports"),
+        config=config, only=only, parameters=_parameters(parameter), jobs=jobs, notes=notes,
+        watch=lambda page: click.echo(f"  {'failed' if page.error else 'made'}: {page.title}", err=True),
+    )  # fmt: skip
+    if pdf:
+        from finops_ai.reporting.pdf import print_pages
+
+        print_pages(made, say=lambda text: click.echo(text, err=True))
+    for page in made.failed:
+        click.echo(f"Not made: {page.error}", err=True)
+    click.echo(f"Done in {time.monotonic() - began:.0f} s.", err=True)
+    click.echo(str(made.index))
+    return 1 if made.failed else code
+
+
+def _workspace(
+    config: str, sample: bool, source: str | None, mapping: str | None, form: str | None, rules_file: str | None
+) -> tuple[Any, str]:
+    import finops_ai as fa
+
+    if sample:
+        from finops_ai.sample.workspace import sample_workspace
+
+        ws = sample_workspace(say=lambda text: click.echo(text, err=True))
+    elif source:
+        ws = input_workspace(source, mapping, form, rules_file)
+    else:
+        ws = fa.open(config)
+        return ws, config
+    return ws, str(ws.settings.root / "finops.toml")
+
+
+def input_workspace(source: str, mapping: str | None, form: str | None, rules_file: str | None) -> Any:
+    """A workspace around one file, kept in a cache folder so that a rerun is quick."""
+    import hashlib
+
+    import finops_ai as fa
+    from finops_ai.periods import Window
+    from finops_ai.sample.workspace import cache_home
+
+    tokens = fa.read(source, format=form, mapping=mapping) if mapping or form else fa.read(source)
+    digest = hashlib.sha256(str(Path(source).resolve()).encode()).hexdigest()[:12]
+    folder = cache_home() / f"input-{digest}"
+    folder.mkdir(parents=True, exist_ok=True)
+    name = "".join(ch for ch in Path(source).name if ch.isprintable() and ch not in '"\\')
+    text = f'[workspace]\nname = "{name}"\n'
+    if rules_file:
+        text += Path(rules_file).read_text("utf-8")
+    (folder / "finops.toml").write_text(text, encoding="utf-8")
+    ws = fa.open(folder)
+    if len(tokens):
+        ws.lake.replace("tokens", "input", Window.of("1970-01-01", "2200-01-01"), tokens)
+    return ws
+
+
+def _last_month(ws: Any, complete: bool) -> str:
+    """The last month that holds data; for live workspaces the last one that is over."""
+    from finops_ai.periods import last_complete_month
+
+    months = ws.months()
+    if complete and months:
+        return months[-1]
+    last = last_complete_month()
+    return max([m for m in months if m <= last], default=last)
+
+
+def _collect(ws: Any, month: str) -> tuple[list[str], int]:
+    from finops_ai.periods import Window
+
+    notes, code = [], 0
+    for outcome in ws.collect(Window.month(month, ws.timezone)):
+        if outcome.error:
+            code = 3
+            notes.append(f"{outcome.connection} is missing or stale: {outcome.error}")
+            click.echo(notes[-1], err=True)
+        notes += [f"{outcome.connection}: {note}" for note in outcome.notes]
+    return notes, code
+
+
+def _parameters(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """NAME=VALUE pairs; values are read as TOML where they are (numbers, true, lists), else as text."""
+    import tomllib
+
+    out = {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        if not sign:
+            raise click.UsageError(f"-p {pair}: write NAME=VALUE.")
+        try:
+            out[name] = tomllib.loads(f"x = {value}")["x"]
+        except tomllib.TOMLDecodeError:
+            out[name] = value
+    return out

@@ -1,0 +1,189 @@
+"""Running a parameterised notebook: its parameters are checked first, and its page appears only when it succeeded."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from finops_ai.errors import DataError, FinopsError, SettingsError, hint
+
+TEMPLATES = Path(__file__).parent / "template"
+PAGE_CSS = TEMPLATES / "finops" / "page.css"
+
+
+class NotebookFailed(FinopsError):
+    """A cell of a notebook raised; `cause` is its last line, `page` the notebook as far as it ran."""
+
+    def __init__(self, notebook: str, cause: str, page: Path) -> None:
+        super().__init__(f"{notebook} stopped: {cause}. The notebook as far as it ran: {page}")
+        self.cause, self.page = cause, page
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a notebook: its type's name, default and one line of help."""
+
+    name: str
+    kind: str
+    default: Any
+    help: str
+
+
+KINDS: dict[str, type | tuple[type, ...]] = {
+    "str": str,
+    "int": int,
+    "float": (int, float),
+    "bool": bool,
+    "list": list,
+    "dict": dict,
+}
+
+
+def notebook_folder() -> Path:
+    """The folder of the report notebooks: inside the installed package, or the checkout's `notebooks/`."""
+    for folder in (Path(str(files("finops_ai") / "notebooks")), Path(__file__).parents[2] / "notebooks"):
+        if folder.is_dir() and any(folder.glob("*.ipynb")):
+            return folder
+    raise DataError("The report notebooks are not installed. Install finops-ai-core again, or run from a checkout.")
+
+
+def parameters_of(notebook: Path) -> dict[str, Parameter]:
+    """Name, type, default and help of each parameter: the annotated assignments of the cell tagged `parameters`.
+
+    Raises:
+        SettingsError: the notebook has no such cell, or a parameter lacks a type or a help text.
+    """
+    cells = json.loads(notebook.read_text("utf-8"))["cells"]
+    tagged = [c for c in cells if "parameters" in c.get("metadata", {}).get("tags", [])]
+    if not tagged:
+        raise SettingsError(f"{notebook.name} has no cell tagged 'parameters', so it can't be run with parameters.")
+    source = "".join(tagged[0]["source"])
+    lines = source.splitlines()
+    found = {}
+    for node in ast.parse(source).body:
+        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name) or node.value is None:
+            continue
+        name, comment = node.target.id, lines[node.end_lineno - 1].partition("#")[2].strip()  # type: ignore[operator]
+        found[name] = Parameter(name, ast.unparse(node.annotation), ast.literal_eval(node.value), comment)
+    return found
+
+
+def check_parameters(notebook: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Refuse parameters that the notebook doesn't have, or of another type; papermill itself would only warn.
+
+    Raises:
+        SettingsError: names the parameter, the value and what the notebook takes.
+    """
+    known = parameters_of(notebook)
+    for name, value in given.items():
+        if name not in known:
+            raise SettingsError(f"{notebook.name} has no parameter {name!r}. {hint(name, known)}")
+        kind = KINDS.get(known[name].kind)
+        if kind is None:
+            raise SettingsError(
+                f"{notebook.name}: parameter {name} has the type {known[name].kind!r}; use one of {sorted(KINDS)}."
+            )
+        if not isinstance(value, kind) or (isinstance(value, bool) and known[name].kind != "bool"):
+            raise SettingsError(
+                f"{notebook.name}: parameter {name} must be {known[name].kind}, got {value!r} ({type(value).__name__})."
+            )
+    return dict(given)
+
+
+def run_notebook(notebook: Path, target: Path, parameters: Mapping[str, Any], *, timeout: int = 600) -> Path:
+    """Run a notebook with checked parameters; write it to `target` (.ipynb) and its page beside it (.html).
+
+    Both appear only if every cell succeeded, each in one step; what ran before a failure stays in `*.partial.ipynb`.
+
+    Args:
+        notebook: source, never changed.
+        target: where the executed notebook goes.
+        parameters: values for the notebook's `parameters` cell, no secrets (papermill stores them).
+        timeout: seconds a cell may take.
+
+    Returns:
+        The path of the HTML page.
+
+    Raises:
+        SettingsError: unknown or mistyped parameter.
+        NotebookFailed: a cell raised.
+    """
+    import logging
+    import warnings
+
+    checked = check_parameters(notebook, parameters)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(".partial.ipynb")
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import papermill
+
+        try:
+            papermill.execute_notebook(
+                str(notebook),
+                str(partial),
+                checked,
+                progress_bar=False,
+                kernel_name="python3",
+                execution_timeout=timeout,
+                cwd=str(Path.cwd()),
+            )
+        except papermill.PapermillExecutionError as error:
+            raise NotebookFailed(notebook.name, f"{error.ename}: {error.evalue}", partial) from None
+        executed = json.loads(partial.read_text("utf-8"))
+        _forget_paths(executed)
+        page = to_html(executed, title=title_of(executed) or target.stem)
+    html = target.with_suffix(".html")
+    scratch = html.with_suffix(".partial.html")
+    scratch.write_text(page, encoding="utf-8")
+    partial.write_text(json.dumps(executed, indent=1, ensure_ascii=False), encoding="utf-8")
+    scratch.replace(html)
+    partial.replace(target)
+    return html
+
+
+def _forget_paths(notebook: dict[str, Any]) -> None:
+    """Papermill stores paths of the machine it ran on; a report that is handed around shouldn't."""
+    papermill = notebook.get("metadata", {}).get("papermill", {})
+    for name in ("input_path", "output_path"):
+        if papermill.get(name):
+            papermill[name] = Path(papermill[name]).name
+
+
+def title_of(notebook: Mapping[str, Any]) -> str | None:
+    """The first Markdown heading."""
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            for line in "".join(cell["source"]).splitlines():
+                if line.startswith("# "):
+                    return line[2:].strip()
+    return None
+
+
+def to_html(notebook: Mapping[str, Any], *, title: str) -> str:
+    """An executed notebook as one page that asks nothing of any network: no code, no prompts, pictures inside."""
+    import nbformat
+    from nbconvert.exporters import HTMLExporter
+    from traitlets.config import Config
+
+    config = Config()
+    config.HTMLExporter.exclude_input = True
+    config.HTMLExporter.exclude_input_prompt = True
+    config.HTMLExporter.exclude_output_prompt = True
+    config.TagRemovePreprocessor.enabled = True
+    config.TagRemovePreprocessor.remove_cell_tags = ("injected-parameters", "parameters", "hide")
+    config.HTMLExporter.preprocessors = ["nbconvert.preprocessors.TagRemovePreprocessor"]
+    exporter = HTMLExporter(config=config, template_name="finops", extra_template_basedirs=[str(TEMPLATES)])
+    body, _ = exporter.from_notebook_node(
+        nbformat.from_dict(json.loads(json.dumps(notebook))),
+        resources={"metadata": {"name": title}, "finops_css": PAGE_CSS.read_text("utf-8")},
+    )
+    return body

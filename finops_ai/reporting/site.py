@@ -1,0 +1,292 @@
+"""A month's report as a folder: notebooks rendered to pages, tables to download, an index and a manifest."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import logging
+import platform
+import re
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from finops_ai.errors import DataError, FinopsError, SettingsError, hint
+from finops_ai.periods import iso, parse_month
+from finops_ai.reporting.notebooks import notebook_folder, parameters_of, run_notebook, title_of
+from finops_ai.workspace import Workspace
+
+log = logging.getLogger("finops_ai.reporting")
+
+PACKAGES = [
+    "finops-ai-core",
+    "pandas",
+    "pandera",
+    "duckdb",
+    "pyarrow",
+    "deltalake",
+    "genai-prices",
+    "numpy",
+    "matplotlib",
+    "papermill",
+]
+
+
+@dataclass
+class Page:
+    """One page of the report: the notebook it came from, its parameters, and how it went."""
+
+    name: str
+    title: str
+    notebook: Path
+    parameters: dict[str, Any]
+    order: float = 0
+    error: str = ""
+    group: str = ""
+
+    @property
+    def file(self) -> str:
+        """File name of the HTML page inside the report's folder."""
+        return f"{self.name}.html"
+
+
+@dataclass
+class Report:
+    """A finished report: where it is, its pages and what failed."""
+
+    folder: Path
+    month: str
+    pages: list[Page] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def index(self) -> Path:
+        """The page to open."""
+        return self.folder / "index.html"
+
+    @property
+    def failed(self) -> list[Page]:
+        """Pages whose notebook stopped."""
+        return [page for page in self.pages if page.error]
+
+
+def report_notebooks(folder: Path | None = None) -> list[tuple[float, Path, dict[str, Any]]]:
+    """The notebooks that belong in the monthly report, in order: those whose metadata has `finops_ai.order`."""
+    found = []
+    for path in sorted((folder or notebook_folder()).glob("*.ipynb")):
+        meta = json.loads(path.read_text("utf-8")).get("metadata", {}).get("finops_ai", {})
+        if "order" in meta:
+            found.append((float(meta["order"]), path, meta))
+    return sorted(found, key=lambda item: (item[0], item[1].name))
+
+
+def make_report(
+    ws: Workspace,
+    month: str,
+    out: Path,
+    *,
+    config: str,
+    only: Sequence[str] = (),
+    parameters: Mapping[str, Any] | None = None,
+    jobs: int = 2,
+    notes: Sequence[str] = (),
+    watch: Callable[[Page], None] | None = None,
+) -> Report:
+    """Render the month's report into `out/<month>/`; pages that were there stay until their new version is whole.
+
+    Args:
+        ws: the workspace; its month must hold data.
+        month: `YYYY-MM` of the reporting time zone.
+        out: folder of all reports.
+        config: path of the finops.toml, handed to the notebooks.
+        only: names of notebooks to render; none = all of the report.
+        parameters: more notebook parameters, checked against each notebook that has them.
+        jobs: notebooks to run at the same time.
+        notes: what a reader must know, such as a provider that is missing; shown on the index.
+        watch: called with each page as it is done, for progress.
+
+    Raises:
+        DataError: the month holds no usage.
+        SettingsError: an unknown notebook or parameter.
+    """
+    parse_month(month)
+    frame = ws.allocated(month)
+    report = Report(out / month, month, notes=list(notes))
+    if frame.empty:
+        have = ", ".join(ws.months()) or "none"
+        raise DataError(
+            f"There is no usage for {month}. Months with data: {have}. Load it with `finops-ai collect --month {month}`."
+        )
+    report.folder.mkdir(parents=True, exist_ok=True)
+    report.pages = plan_pages(ws, frame, month, config, only, parameters or {})
+    downloads = write_tables(frame, report.folder / "tables")
+
+    def render(page: Page) -> Page:
+        try:
+            run_notebook(page.notebook, report.folder / f"{page.name}.ipynb", page.parameters)
+        except FinopsError as error:
+            page.error = str(error)
+        if watch:
+            watch(page)
+        return page
+
+    with ThreadPoolExecutor(max_workers=max(jobs, 1)) as pool:
+        list(pool.map(render, report.pages))
+    manifest = manifest_of(ws, report, frame)
+    _write(report.folder / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False, default=str) + "\n")
+    from finops_ai.reporting.index import index_page
+
+    _write(report.index, index_page(ws, report, frame, manifest, downloads))
+    return report
+
+
+def plan_pages(
+    ws: Workspace, frame: Any, month: str, config: str, only: Sequence[str], given: Mapping[str, Any]
+) -> list[Page]:
+    """Which notebook runs with which parameters; one page per value for notebooks with `for_each`."""
+    notebooks = report_notebooks()
+    names = [path.stem for _, path, _ in notebooks]
+    for name in only:
+        if name not in names:
+            raise SettingsError(f"The report has no notebook {name!r}. {hint(name, names)}")
+    used: set[str] = set()
+    pages = []
+    for order, path, meta in notebooks:
+        if only and path.stem not in only:
+            continue
+        known = parameters_of(path)
+        values = {"config": config, "month": month, **given}
+        used |= given.keys() & known.keys()
+        base = {name: value for name, value in values.items() if name in known}
+        title = title_of(json.loads(path.read_text("utf-8"))) or path.stem
+        dimension = meta.get("for_each")
+        if not dimension:
+            pages.append(Page(path.stem, title, path, base, order))
+            continue
+        for value in _values(frame, ws, dimension):
+            pages.append(
+                Page(
+                    f"{path.stem}-{slug(value)}",
+                    f"{title}: {value}",
+                    path,
+                    {**base, meta["parameter"]: value},
+                    order,
+                    group=title,
+                )
+            )
+    if unused := sorted(given.keys() - used):
+        every = {name for _, path, _ in notebooks for name in parameters_of(path)}
+        raise SettingsError(f"No notebook of the report has a parameter {unused[0]!r}. {hint(unused[0], every)}")
+    return pages
+
+
+def _values(frame: Any, ws: Workspace, dimension: str) -> list[str]:
+    if dimension == "*":
+        names = list(ws.rules.dimensions)
+        dimension = names[0] if names else ""
+    if dimension not in frame.columns:
+        return []
+    return sorted(str(v) for v in frame[dimension].dropna().unique())
+
+
+def slug(text: str) -> str:
+    """A file name for any text: lower-case letters and digits, with a digest where something was lost.
+
+    >>> slug("search"), slug("../../x") == slug("../../x"), "/" in slug("../../x")
+    ('search', True, False)
+    """
+    plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40]
+    return plain if plain == text else f"{plain or 'x'}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def write_tables(frame: Any, folder: Path) -> list[tuple[str, Path]]:
+    """The month's tables to download, as CSV, Excel and Parquet: (what it is, file)."""
+    from finops_ai.tables import showback
+
+    folder.mkdir(parents=True, exist_ok=True)
+    dimensions = _dimension_columns(frame)
+    files = []
+    table = showback(frame, by=[*dimensions, "provider", "model"])
+    for suffix, write in (("csv", _csv), ("xlsx", _excel), ("parquet", lambda t, p: t.to_parquet(p, index=False))):
+        path = folder / f"showback.{suffix}"
+        write(table, path)
+        files.append(("Cost and tokens by " + ", ".join([*dimensions, "provider", "model"]), path))
+    return files
+
+
+def _csv(table: Any, path: Path) -> None:
+    from finops_ai.tables import defuse
+
+    path.write_text(defuse(table).to_csv(index=False), encoding="utf-8")
+
+
+def _excel(table: Any, path: Path) -> None:
+    table.to_excel(path)
+
+
+def _dimension_columns(frame: Any) -> list[str]:
+    columns = list(frame.columns)
+    return (
+        columns[columns.index("model_version") + 1 : columns.index("rule")]
+        if "rule" in columns and "model_version" in columns
+        else []
+    )
+
+
+def manifest_of(ws: Workspace, report: Report, frame: Any) -> dict[str, Any]:
+    """What the report rests on: data versions and hashes, prices, rules, packages, parameters."""
+    loads = {table: ws.lake.version(table) for table in ("tokens", "bills")}
+    return {
+        "month": report.month,
+        "workspace": ws.name,
+        "timezone": ws.timezone,
+        "made_at": iso(dt.datetime.now(dt.UTC).replace(microsecond=0)),
+        "rows": len(frame),
+        "digest": ws.digest(),
+        "data_sha256": hash_of(frame),
+        "lake_versions": loads,
+        "price_book": ws.book.version,
+        "packages": {name: _version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "pages": [
+            {
+                "name": p.name,
+                "notebook": p.notebook.name,
+                "parameters": _portable(p.parameters),
+                "error": p.error or None,
+            }
+            for p in report.pages
+        ],
+    }
+
+
+def hash_of(frame: Any) -> str:
+    """SHA-256 of a frame's content, the same on every machine."""
+    from finops_ai.frames import to_arrow
+
+    digest = hashlib.sha256()
+    for name, column in zip(frame.columns, to_arrow(frame).columns, strict=True):
+        digest.update(name.encode())
+        digest.update(repr(column.to_pylist()).encode())
+    return digest.hexdigest()
+
+
+def _portable(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: Path(value).name if name == "config" else value for name, value in parameters.items()}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,66 @@
+"""Text that goes onto a page: escaped, with readable numbers, never mistaken for mathematics or markup."""
+
+from __future__ import annotations
+
+import html
+from decimal import Decimal
+from typing import Any
+
+
+def amount(value: Decimal | int | float | None, currency: str = "USD", places: int | None = None) -> str:
+    """An amount with separators and its currency; unknown is said, not shown as 0.
+
+    >>> amount(Decimal("12345.678")), amount(None), amount(Decimal("0.0004"))
+    ('12,345.68 USD', 'unknown', '0.0004 USD')
+    """
+    if value is None or value != value:
+        return "unknown"
+    number = Decimal(str(value))
+    if places is None:
+        places = 2 if abs(number) >= Decimal("0.01") or not number else min(6, -number.adjusted() + 1)
+        if abs(number) < Decimal("0.01") and number:
+            return f"{number:.{places}f}".rstrip("0") + f" {currency}"
+    return f"{number:,.{places}f} {currency}"
+
+
+def count(value: Any) -> str:
+    """A whole number people can read: 1,234 or 12.3 million.
+
+    >>> count(950), count(12_345_678), count(None)
+    ('950', '12.3 million', 'unknown')
+    """
+    if value is None or value != value:
+        return "unknown"
+    number = float(value)
+    for size, word in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
+        if abs(number) >= size:
+            return f"{number / size:,.1f} {word}"
+    return f"{number:,.0f}"
+
+
+def percent(part: Any, whole: Any = 1, places: int = 1) -> str:
+    """A share in per cent; nothing of nothing has no share.
+
+    >>> percent(1, 4), percent(0, 0), percent(Decimal("0.9996"))
+    ('25.0%', 'n/a', '>99.9%')
+    """
+    if part is None or whole is None or part != part or not whole:
+        return "n/a"
+    share = Decimal(str(part)) / Decimal(str(whole)) * 100
+    text = f"{share:.{places}f}"
+    if share < 100 and Decimal(text) == 100:
+        return f">{Decimal(100) - Decimal(1).scaleb(-places)}%"
+    return f"{text}%"
+
+
+def safe(value: Any) -> str:
+    """Text from outside (team, tag and model names) for HTML; control and bidirectional marks are made visible."""
+    text = "".join(_visible(ch) for ch in str(value))
+    return html.escape(text, quote=True).replace("$", "&#36;")
+
+
+def _visible(ch: str) -> str:
+    hidden = ch in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f" or (
+        ord(ch) < 32 and ch not in "\t\n"
+    )
+    return f"\\u{ord(ch):04x}" if hidden else ch
