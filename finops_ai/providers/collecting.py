@@ -1,0 +1,89 @@
+"""Token frames from files and live sources by name: `fa.read`, `fa.collect`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from finops_ai.errors import ProviderNotFound
+from finops_ai.periods import Window
+from finops_ai.providers.connector import Connector
+from finops_ai.providers.registry import registry
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: wide enough for any export
+ALWAYS = Window.of("1970-01-01", "2200-01-01")
+
+
+def connector(name: str, **settings: Any) -> Connector:
+    """Make the connector or reader of that name with these settings.
+
+    Args:
+        name: an installed connector ("openai", "bedrock", ...) or a reader ("csv", "parquet", "jsonl").
+        **settings: the connector's own settings; readers need `files` and `mapping`.
+
+    Raises:
+        ProviderNotFound: nothing of that name is installed; suggests the nearest.
+        SettingsError: a setting is unknown, missing or of the wrong kind.
+
+    >>> connector("opnai")
+    Traceback (most recent call last):
+    ...
+    finops_ai.errors.ProviderNotFound: No provider called 'opnai'. Did you mean 'openai'?
+    """
+    from finops_ai.providers.mapped import READERS
+
+    if name in READERS:
+        return READERS[name](**settings)
+    found = registry()
+    if name not in found.connectors and name not in found.broken:
+        raise ProviderNotFound(name, [*found.connectors, *READERS])
+    return found.connector(name)(**settings)
+
+
+def read(
+    path: str | Path | list[str], format: str = "openai", *, start: object = None, end: object = None, **settings: Any
+) -> pd.DataFrame:
+    """Token frame from saved files.
+
+    Args:
+        path: a file, a folder, a glob, or a list of them.
+        format: a connector's name (its provider's own export format), or csv, parquet, jsonl with `mapping="file.toml"`.
+        start: first instant to keep, included; default everything.
+        end: first instant to leave out; default everything.
+        **settings: further settings of the connector or reader.
+
+    Returns:
+        One row per meter and usage slice (see `docs/columns.md`).
+
+    Raises:
+        DataError: a file is missing, damaged or holds an impossible value; names file, row, column and value.
+        SettingsError: a setting or the mapping file is wrong.
+
+    Example:
+        fa.read("exports/openai/*.json")
+        fa.read("requests.parquet", format="parquet", mapping="requests.toml")
+    """
+    files = [str(p) for p in path] if isinstance(path, list | tuple) else [str(path)]
+    window = Window.of(ALWAYS.start if start is None else start, ALWAYS.end if end is None else end)
+    return connector(format, files=files, **settings).usage(window)
+
+
+def collect(name: str, start: object, end: object, **settings: Any) -> pd.DataFrame:
+    """Token frame of `[start, end)` from a provider's live source.
+
+    Args:
+        name: an installed connector.
+        start: first instant or day, included.
+        end: first instant or day left out.
+        **settings: the connector's settings; credentials come from the environment.
+
+    Returns:
+        One row per meter and usage slice that starts in the window.
+
+    Example:
+        fa.collect("openai", "2026-10-01", "2026-11-01")
+    """
+    return connector(name, **settings).usage(Window.of(start, end))

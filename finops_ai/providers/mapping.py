@@ -1,0 +1,163 @@
+"""The mapping file: which column of any request log or usage table is what.
+
+Written in TOML; nothing is guessed:
+
+    [columns]                       # token-frame column = column of the file ("usage.input" reaches into JSON)
+    charge_period_start = "ts"
+    model = "model"
+    [constants]                     # token-frame column = the same value in every row
+    provider = "openai"
+    billing_account_id = "my-org"
+    [values.service_tier]           # what the file's words mean here
+    default = "standard"
+    [tags]                          # tag = column of the file
+    team = "team_name"
+    [time]
+    zone = "UTC"                    # of times without one
+    unit = "iso"                    # iso, or s, ms, us, ns since 1970
+    lasts = "1s"                    # length of a slice whose end the file doesn't have: 1us, 1s, 1m, 1h, 1d
+    [[usage]]                       # one or more sets of counts per row
+    requests = 1                    # calls in a row: a number or a column; leave out where unknown
+    meters = { input = "prompt", cache_read = "cached", output = "completion" }
+    inside = { cache_read = "input" }   # the file's input total includes the cached tokens
+
+Instead of `meters` and `inside`, `format = "openai-chat"` (any format of `finops_ai.meters.normalise`) with
+`fields = { prompt_tokens = "column", ... }` takes the totals apart as that provider counts them.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from finops_ai.errors import SettingsError, hint
+from finops_ai.frames import TokenFrame, schema_of
+from finops_ai.meters import meters
+
+DEFAULTS = {"operation": "chat", "service_tier": "standard", "source": "file", "quantity_basis": "metered"}
+#: columns the reader fills from [[usage]] and [tags]
+DERIVED = {"meter", "quantity", "unit", "slice_input_tokens", "slice_requests", "tags"}
+SETTABLE = [name for name in schema_of(TokenFrame).names if name not in DERIVED]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Time(_Strict):
+    """How the file writes instants."""
+
+    zone: str = "UTC"
+    unit: Literal["iso", "s", "ms", "us", "ns"] = "iso"
+    lasts: str = "1s"
+
+    @field_validator("lasts")
+    @classmethod
+    def _is_span(cls, value: str) -> str:
+        if not re.fullmatch(r"[1-9]\d*(us|ms|s|m|h|d)", value):
+            raise ValueError("write a whole number and us, ms, s, m, h or d, such as 1h")
+        return value
+
+    @property
+    def microseconds(self) -> int:
+        """Length of a slice without an end of its own."""
+        number, unit = re.fullmatch(r"(\d+)(\D+)", self.lasts).groups()  # type: ignore[union-attr]
+        return int(number) * {"us": 1, "ms": 10**3, "s": 10**6, "m": 6 * 10**7, "h": 36 * 10**8, "d": 864 * 10**8}[unit]
+
+
+class Usage(_Strict):
+    """One set of counts of a row: which column holds which meter, or a named usage format."""
+
+    requests: int | str | None = None
+    meters: dict[str, str] = Field(default_factory=dict)
+    inside: dict[str, str] = Field(default_factory=dict)
+    format: str | None = None
+    fields: dict[str, str] = Field(default_factory=dict)
+    constants: dict[str, str | int | float] = Field(default_factory=dict)
+    tags: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _counts_something(self) -> Usage:
+        if bool(self.format) == bool(self.meters):
+            raise ValueError("give either `meters` (and `inside`) or `format` (and `fields`)")
+        if bool(self.format) != bool(self.fields):
+            raise ValueError("`format` needs `fields`: the format's field = column of the file")
+        for name in (*self.meters, *self.inside):
+            if name not in meters():
+                raise ValueError(f"no meter called {name!r}. {hint(name, meters())}")
+        for part, whole in self.inside.items():
+            if part not in self.meters or whole not in self.meters or part == whole or whole in self.inside:
+                raise ValueError(f"inside: {part} = {whole!r} must name two meters of `meters`, and {whole} a total")
+        return self
+
+
+class FileMapping(_Strict):
+    """A whole mapping file."""
+
+    columns: dict[str, str] = Field(default_factory=dict)
+    constants: dict[str, str | int | float] = Field(default_factory=dict)
+    values: dict[str, dict[str, str]] = Field(default_factory=dict)
+    tags: dict[str, str] = Field(default_factory=dict)
+    time: Time = Field(default_factory=Time)
+    usage: list[Usage] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> FileMapping:
+        for name in (*self.columns, *self.constants, *self.values, *(n for u in self.usage for n in u.constants)):
+            if name not in SETTABLE:
+                raise ValueError(f"the token frame has no settable column {name!r}. {hint(name, SETTABLE)}")
+        for name in ("charge_period_start", "provider", "billing_account_id", "model"):
+            stated = name in self.columns or name in self.constants or all(name in u.constants for u in self.usage)
+            if not stated:
+                raise ValueError(f"{name} must be in [columns] or [constants]")
+        if both := sorted(self.columns.keys() & self.constants.keys()):
+            raise ValueError(f"{both[0]} is both in [columns] and in [constants]")
+        return self
+
+    @property
+    def one_row_is_one_slice(self) -> bool:
+        """Whether rows are single calls or runs, told apart by their number, rather than a provider's buckets."""
+        return "charge_period_end" not in self.columns or all(usage.requests == 1 for usage in self.usage)
+
+    def source_columns(self) -> list[str]:
+        """Every column of the file the mapping reads, each once."""
+        names = [*self.columns.values(), *self.tags.values()]
+        for usage in self.usage:
+            names += [*usage.meters.values(), *usage.fields.values()]
+            names += [usage.requests] if isinstance(usage.requests, str) else []
+        return list(dict.fromkeys(names))
+
+
+def load_mapping(mapping: str | Path | Mapping[str, Any]) -> FileMapping:
+    """Read and check a mapping file (or the same as a dict).
+
+    Raises:
+        SettingsError: no such file, not TOML, or a key that isn't known; names the key and the nearest known one.
+    """
+    place = "mapping"
+    if not isinstance(mapping, Mapping):
+        place = str(mapping)
+        try:
+            mapping = tomllib.loads(Path(mapping).expanduser().read_text("utf-8"))
+        except OSError as error:
+            raise SettingsError(f"{place}: can't be read ({error.strerror}). Give --mapping a TOML file.") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{place}: not TOML ({error}).") from None
+    try:
+        return FileMapping.model_validate(mapping)
+    except ValidationError as error:
+        raise SettingsError(f"{place}: " + "; ".join(_problem(p) for p in error.errors())) from None
+
+
+def _problem(problem: Any) -> str:
+    path = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        part = str(problem["loc"][0]) if len(problem["loc"]) > 1 else ""
+        model: type[BaseModel] = Time if part == "time" else Usage if part == "usage" else FileMapping
+        return f"no key called {path!r}. {hint(str(problem['loc'][-1]), model.model_fields)}"
+    return f"{path or 'file'}: {problem['msg'].removeprefix('Value error, ')}"
