@@ -1,0 +1,361 @@
+"""Any source's usage as disjoint meters: one algorithm for one call and for a column of calls, driven by formats.toml.
+
+Every token lands in exactly one meter. A part larger than its total is an error, never clamped to 0; a split that
+states more than the count it splits, a sum that doesn't add up and a token count the format doesn't know are flags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from finops_ai.errors import UsageError
+from finops_ai.meters.formats import Format, Paths, find, format_named, unknown_token_fields
+from finops_ai.meters.logs import last_records
+from finops_ai.meters.registry import meters, token_meters
+from finops_ai.money import exact
+
+Counts = np.ndarray  # int64, one per call
+Column = tuple[Counts, np.ndarray]  # counts (0 where not stated), and where they are stated
+
+#: provider's word for a service tier -> ours
+TIER_WORDS = {
+    "standard": "standard", "default": "standard", "auto": "standard", "on_demand": "standard",
+    "standard_only": "standard", "": "standard",
+    "batch": "batch",
+    "flex": "flex", "flex_discount": "flex", "on_demand_flex": "flex",
+    "priority": "priority", "priority_on_demand": "priority", "on_demand_priority": "priority",
+    "fast": "fast",
+    "provisioned": "provisioned", "provisioned_throughput": "provisioned", "reserved": "provisioned",
+    "scale": "provisioned",
+}  # fmt: skip
+
+#: what a caller may know beside the usage object
+CONTEXT_KEYS = (
+    "requested_service_tier", "service_tier", "batch", "region", "inference_geo", "speed", "traffic_type",
+    "context_window", "api_base", "requests", "aggregated", "underlying_model", "deployment_type",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Normalised:
+    """One usage object as disjoint meters, and the facts that choose its price.
+
+    Attributes:
+        meters: meter -> quantity above 0; each token is in one meter only.
+        flags: what is odd about the object (see `finops_ai.meters.FLAGS`).
+        reported_cost: USD the object itself states, or None.
+        service_tier: tier that served it, in this package's words.
+        context_window: context class the provider states ("0-200k"), or None.
+        inference_geo: where inference ran, as stated, or None.
+        region: region stated inside the object or by the caller, or None.
+        slice_input_tokens: all input tokens, cached included: decides the context tier.
+        slice_requests: number of calls summed; None when unknown.
+        unknown_fields: paths behind the flag unknown_token_field.
+        calls: the single calls, where the object is a log of several.
+    """
+
+    meters: Mapping[str, int]
+    flags: frozenset[str] = frozenset()
+    reported_cost: Decimal | None = None
+    service_tier: str = "standard"
+    context_window: str | None = None
+    inference_geo: str | None = None
+    region: str | None = None
+    slice_input_tokens: int = 0
+    slice_requests: int | None = 1
+    unknown_fields: tuple[str, ...] = ()
+    calls: tuple[Normalised, ...] = field(default=(), repr=False)
+
+    def roll_up(self) -> dict[str, int]:
+        """Sums of the coarse classes: fresh_input, cache_read, cache_write_5m|1h|other, output, reasoning, total, ..."""
+        coarse: dict[str, int] = {}
+        for name, quantity in self.meters.items():
+            if key := meters()[name].roll_up:
+                coarse[key] = coarse.get(key, 0) + quantity
+        coarse["reasoning"] = self.meters.get("reasoning", 0)
+        coarse["total"] = sum(self.meters.get(name, 0) for name in token_meters() if meters()[name].unit == "tokens")
+        return coarse
+
+
+def normalise(usage: Any, format: str, context: Mapping[str, Any] | None = None) -> Normalised:
+    """Turn one usage object into disjoint meters.
+
+    Args:
+        usage: the provider's own object in its own nesting (a list of records for a log).
+        format: name of a declared format, such as "openai.chat" (see `finops_ai.meters.formats`).
+        context: what the caller knows beside the object; keys of `CONTEXT_KEYS`.
+
+    Raises:
+        UsageError: a part is larger than its total (flag "negative_remainder"), a count isn't a whole number of 0 or
+            more ("bad_count"), or the format or service tier is unknown.
+
+    >>> normalise({"prompt_tokens": 10, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 4}},
+    ...           "openai.chat").meters
+    {'input': 6, 'cache_read': 4, 'output': 5, 'requests': 1}
+    """
+    spec, context = format_named(format), context or {}
+    if spec.records:
+        return _log(usage, spec, context)
+    if not isinstance(usage, Mapping):
+        raise UsageError(f"{format}: the usage must be an object, got {type(usage).__name__}.", "bad_usage")
+
+    def column(path: str) -> Column:
+        value = find(usage, path, spec.flat)
+        stated = value is not None
+        return np.array([_count(value, path, spec) if stated else 0], dtype=np.int64), np.array([stated])
+
+    counted, flagged = _split(spec, column)
+    flags = {flag for flag, rows in flagged.items() if rows[0]}
+    unknown = tuple(unknown_token_fields(usage, spec))
+    if unknown:
+        flags.add("unknown_token_field")
+    found = {name: int(values[0]) for name, values in counted.items() if values[0]}
+    requests = _requests(found.pop("requests", None), spec, context)
+    if requests is not None:
+        found["requests"] = requests
+    facts = {key: _first(usage, paths, spec) for key, paths in spec.facts.items()}
+    return Normalised(
+        meters=found,
+        flags=frozenset(flags),
+        reported_cost=_reported(usage, spec),
+        service_tier=_served(facts, context),
+        context_window=facts.get("context_window") or context.get("context_window"),
+        inference_geo=_place(facts.get("inference_geo") or context.get("inference_geo")),
+        region=context.get("region") or facts.get("region"),
+        slice_input_tokens=sum(
+            v for k, v in found.items() if meters()[k].direction == "input" and meters()[k].is_token
+        ),
+        slice_requests=requests,
+        unknown_fields=unknown,
+    )
+
+
+def normalise_columns(columns: Mapping[str, Sequence[int | None] | pa.Array], format: str) -> dict[str, pa.Array]:
+    """Turn columns of many usage objects of one format into columns of disjoint meters.
+
+    Args:
+        columns: path as `formats.toml` spells it -> one count per row; null = not stated. Absent columns count 0.
+        format: name of a declared format.
+
+    Returns:
+        meter -> int64 array, one value per row; meters that are 0 everywhere are left out.
+
+    Raises:
+        UsageError: a column the format doesn't know, a negative count, a part larger than its total, or parts that
+            don't add up; the message names the first row.
+
+    >>> normalise_columns({"input_tokens": [9, 5], "input_cached_tokens": [4, None], "output_tokens": [1, 1]},
+    ...                   "openai.usage_api")["input"].to_pylist()
+    [5, 5]
+    """
+    spec = format_named(format)
+    read = {path: _column(values, path, spec) for path, values in columns.items()}
+    if foreign := [path for path in read if not spec.known(path)]:
+        raise UsageError(f"{format}: unknown count columns {foreign}.", "unknown_token_field")
+    rows = max((len(values) for values, _ in read.values()), default=0)
+    absent: Column = (np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=bool))
+    counted, flagged = _split(spec, lambda path: read.get(path, absent))
+    for flag, where in flagged.items():
+        if where.any():
+            row = int(where.argmax())
+            values = {path: int(values[row]) for path, (values, _) in read.items()}
+            raise UsageError(f"{format}: {flag} in {int(where.sum())} rows, first in row {row}: {values}.", flag)
+    return {name: pa.array(values) for name, values in counted.items() if values.any()}
+
+
+def service_tier(word: str | None) -> str:
+    """A provider's word for a service tier in this package's words; null is standard.
+
+    Raises:
+        UsageError: a word no provider is known to use.
+
+    >>> service_tier("default"), service_tier("ON_DEMAND_FLEX")
+    ('standard', 'flex')
+    """
+    try:
+        return TIER_WORDS[(word or "").strip().lower()]
+    except KeyError:
+        raise UsageError(f"Unknown service tier {word!r}; known: {sorted(TIER_WORDS)}.", "unknown_tier") from None
+
+
+def _split(spec: Format, column: Callable[[str], Column]) -> tuple[dict[str, Counts], dict[str, np.ndarray]]:
+    """Disjoint meters and flags per row, for one row or many. The one place where parts leave their totals."""
+    flags: dict[str, np.ndarray] = {}
+
+    def raise_flag(name: str, where: np.ndarray) -> None:
+        flags[name] = flags[name] | where if name in flags else where
+
+    def take(paths: Paths) -> Column:
+        values, stated = column(paths[0])
+        for path in paths[1:]:  # another spelling of the same count
+            other, has = column(path)
+            raise_flag("total_mismatch", (values > 0) & (other > 0) & (values != other))
+            values, stated = np.maximum(values, other), stated | has
+        return values, stated
+
+    def left(values: Counts, what: str) -> Counts:
+        if (values < 0).any():
+            row = int((values < 0).argmax())
+            raise UsageError(
+                f"{spec.name}: the parts of {what} are {-int(values[row])} larger than it (row {row}); "
+                "the source counts differently than declared.",
+                "negative_remainder",
+            )
+        return values
+
+    parts: dict[str, Counts] = {}
+    inside: dict[str, Counts] = {"input": 0, "output": 0}  # type: ignore[dict-item]
+    stated_parts: dict[str, np.ndarray] = {}
+    for group, is_inside in ((spec.inside, True), (spec.beside, False)):
+        for name, paths in group.items():
+            values, stated = take(paths)
+            if spec.zero_is_unstated:
+                stated = stated & (values > 0)
+            parts[name], stated_parts[name] = parts.get(name, 0) + values, stated
+            if is_inside:
+                inside[meters()[name].direction] = inside[meters()[name].direction] + values
+
+    # lifetimes split the cache writes: less than the aggregate leaves a rest, more is used and flagged
+    lifetimes = {name: take(paths)[0] for name, paths in spec.split.items() if name.startswith("cache_write")}
+    if lifetimes:
+        aggregate, split = parts.pop("cache_write"), sum(lifetimes.values())
+        grown = np.maximum(split - aggregate, 0)
+        raise_flag("breakdown_exceeds_aggregate", (grown > 0) & stated_parts["cache_write"])
+        if "cache_write" in spec.inside:
+            inside["input"] = inside["input"] + grown
+        parts |= lifetimes
+        parts["cache_write"] = aggregate + grown - split
+
+    if spec.input:
+        fresh = left(take(spec.input)[0] - inside["input"], "the input total")
+        parts["input"] = parts.get("input", 0) + fresh
+    if spec.output:
+        total = take(spec.output)[0]
+        parts["output"] = left(total - inside["output"], "the output total") + parts.get("output", 0)
+    _modalities(spec, parts, take, left)
+    parts |= {name: take(paths)[0] for name, paths in spec.also.items()}
+    if spec.requests not in ("one", "sum"):
+        parts["requests"] = column(spec.requests)[0]
+
+    tokens = sum((parts[name] for name in token_meters() if name in parts and meters()[name].unit == "tokens"), 0)
+    if spec.total:
+        values, stated = take(spec.total)
+        raise_flag("total_mismatch", stated & (values != tokens))
+    for paths in spec.sums:
+        read = [column(path) for path in paths]
+        added = sum(values for values, _ in read[1:])
+        raise_flag("total_mismatch", read[0][1] & read[-1][1] & (read[0][0] != added))
+    order = {name: i for i, name in enumerate(meters())}
+    return {name: parts[name] for name in sorted(parts, key=order.__getitem__)}, flags
+
+
+def _modalities(spec: Format, parts: dict[str, Counts], take: Callable[[Paths], Column], left: Callable) -> None:
+    """Tell audio, image and video apart from the text of input, cache reads and output.
+
+    Where a source counts a modality over fresh and cached tokens together and doesn't split the cached ones, as many
+    as fit are fresh and the others must have been cached.
+    """
+    split = {name: take(paths)[0] for name, paths in spec.split.items() if not name.startswith("cache_write")}
+    for kind in ("audio", "image", "video"):
+        if f"cache_read_{kind}" in split:
+            parts["cache_read"] = left(parts["cache_read"] - split[f"cache_read_{kind}"], "the cache reads")
+            parts[f"cache_read_{kind}"] = split[f"cache_read_{kind}"]
+        if f"input_{kind}" in split:
+            stated, cached = split[f"input_{kind}"], parts.get(f"cache_read_{kind}", 0)
+            if spec.modalities_of_total and "cache_read" in parts:
+                fresh = np.minimum(left(stated - cached, f"the {kind} input"), parts["input"])
+                rest = stated - cached - fresh
+                parts["cache_read"] = left(parts["cache_read"] - rest, "the cache reads")
+                parts[f"cache_read_{kind}"] = cached + rest
+                stated = fresh
+            parts["input"] = left(parts["input"] - stated, "the fresh input")
+            parts[f"input_{kind}"] = stated
+        if f"output_{kind}" in split:
+            parts["output"] = left(parts["output"] - split[f"output_{kind}"], "the output")
+            parts[f"output_{kind}"] = split[f"output_{kind}"]
+
+
+def _count(value: Any, path: str, spec: Format) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or value != int(value) or value < 0:
+        raise UsageError(f"{spec.name}: {path} must be a whole number of 0 or more, got {value!r}.", "bad_count")
+    return int(value)
+
+
+def _column(values: Any, path: str, spec: Format) -> Column:
+    array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    try:
+        array = (array if isinstance(array, pa.Array) else pa.array(array)).cast(pa.int64())
+    except (pa.ArrowException, TypeError) as error:
+        raise UsageError(f"{spec.name}: {path} must hold whole numbers: {error}", "bad_count") from error
+    stated = array.is_valid().to_numpy(zero_copy_only=False)
+    counts = array.fill_null(0).to_numpy()
+    if (counts < 0).any():
+        row = int((counts < 0).argmax())
+        raise UsageError(f"{spec.name}: {path} is {counts[row]} in row {row}; a count can't be negative.", "bad_count")
+    return counts, stated
+
+
+def _first(usage: Any, paths: Paths, spec: Format) -> Any:
+    values = (find(usage, path, spec.flat) for path in paths)
+    return next((value for value in values if value is not None and not isinstance(value, Mapping)), None)
+
+
+def _requests(stated: int | None, spec: Format, context: Mapping[str, Any]) -> int | None:
+    if stated is not None:
+        return stated
+    if context.get("requests") is not None:
+        return int(context["requests"])
+    return None if context.get("aggregated") or spec.requests != "one" else 1
+
+
+def _reported(usage: Any, spec: Format) -> Decimal | None:
+    value = _first(usage, spec.reported, spec)
+    return None if value is None else exact(value) / spec.reported_per
+
+
+def _served(facts: Mapping[str, Any], context: Mapping[str, Any]) -> str:
+    """The tier that served the call: the first that is stated decides."""
+    if facts.get("batch") or context.get("batch") or facts.get("service_tier") == "batch":
+        return "batch"
+    if (facts.get("speed") or context.get("speed")) == "fast":
+        return "fast"
+    traffic = facts.get("traffic_type") or context.get("traffic_type")
+    stated = (
+        facts.get("service_tier"), context.get("service_tier"), traffic,
+        facts.get("requested_service_tier"), context.get("requested_service_tier"),
+    )  # fmt: skip
+    return service_tier(next((str(word) for word in stated if word), None))
+
+
+def _place(geo: str | None) -> str | None:
+    return None if geo in (None, "", "not_available") else geo.lower()
+
+
+def _log(records: Any, spec: Format, context: Mapping[str, Any]) -> Normalised:
+    """A log whose records repeat a call while it streams: each call kept is a request of its own."""
+    if not isinstance(records, list):
+        raise UsageError(
+            f"{spec.name}: the usage must be a list of records, got {type(records).__name__}.", "bad_usage"
+        )
+    kept = last_records(records)
+    beside = {key: value for key, value in context.items() if key not in ("requests", "aggregated")}
+    calls = tuple(normalise(find(record, spec.records), spec.inherits, beside) for record in kept)
+    combined: dict[str, int] = {}
+    for call in calls:
+        for name, quantity in call.meters.items():
+            combined[name] = combined.get(name, 0) + quantity
+    return Normalised(
+        meters=combined,
+        flags=frozenset({"duplicates_dropped"} if len(kept) < len(records) else ()).union(*(c.flags for c in calls)),
+        region=context.get("region"),
+        slice_input_tokens=sum(call.slice_input_tokens for call in calls),
+        slice_requests=len(calls),
+        unknown_fields=tuple(path for call in calls for path in call.unknown_fields),
+        calls=calls,
+    )
