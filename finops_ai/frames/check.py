@@ -54,12 +54,13 @@ def _broken(error: pandera.errors.SchemaErrors, frame: pd.DataFrame) -> str:
                 (str(first["failure_case"]), check),
             )
         elif str(check).startswith("dtype"):
-            text, key = f"{column}: is {first['failure_case']}, must be {str(check)[7:-2]}", (str(column), check)
+            text, key = f"{column}: is {frame[column].dtype}, must be {str(check)[7:-2]}", (str(column), check)
         else:
             places = rows["index"].dropna().unique()
             place = f", first in row {places[0]}" if len(places) else ""
             wide = first["schema_context"] == "DataFrameSchema"
             value = "" if wide else f": {first['failure_case']!r}"
+            check = "is one of its known values" if str(check).startswith("isin(") and len(str(check)) > 200 else check
             name = "row" if wide else column
             text, key = f"{name}: {check} fails in {max(len(places), 1)} rows{place}{value}", (name, check)
         lines.setdefault(key, f"  {text}")

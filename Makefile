@@ -1,0 +1,66 @@
+# One-command set-up: needs only Python 3.11 or newer (with pip and venv) and make.
+#   make report            the sample company's report
+#   make test              the tests
+#   make test PYTHON=python3.13
+PYTHON ?= python3
+VENV   ?= .venv$(if $(filter-out python3,$(PYTHON)),-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'))
+BIN    := $(VENV)/bin
+MONTH  ?=
+PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
+PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(PLUGINS)) constraints.txt
+INSTALL = $(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e . $(addprefix -e ,$(PLUGINS))
+export UV_COMPILE_BYTECODE = 1
+# bytecode is what makes the second start quick
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help setup report test test-slow lint format docs readme bench constraints clean
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 16
+
+$(VENV)/.ok: $(PROJECTS)
+	@$(PYTHON) -c 'import sys; sys.exit("finops_ai needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@echo "Setting up $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
+	@$(INSTALL) --group dev
+	@touch $@
+
+$(VENV)/.slow: $(VENV)/.ok
+	@echo "Installing what the slow tests drive ..."
+	@$(INSTALL) --group dev --group slow
+	@touch $@
+
+setup: $(VENV)/.ok  ## make the virtual environment
+
+report: setup  ## the sample company's report for its last complete month
+	@$(BIN)/finops-ai report --sample $(if $(MONTH),--month $(MONTH))
+
+test: setup  ## the tests (under 5 minutes)
+	$(BIN)/python -m pytest -q
+
+test-slow: $(VENV)/.slow  ## the tests against real counterparts; installs what they need
+	VENV=$(VENV) bash scripts/slow_tests.sh
+
+lint: setup  ## style, import direction, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+format: setup  ## put the code in shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: setup  ## generate the pages made from code
+	$(BIN)/python -m finops_ai.frames.dictionary
+
+bench: setup  ## run the benchmarks
+	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+constraints: setup  ## pin the versions that resolve together today, without addresses
+	$(BIN)/uv lock -q
+	$(BIN)/uv export -q --all-packages --all-groups --all-extras --no-hashes --no-emit-workspace --no-header --no-annotate > constraints.txt
+	! grep -n '://' constraints.txt
+
+clean:  ## remove what was made
+	rm -rf .venv* .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache reports/20*

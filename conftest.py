@@ -1,0 +1,23 @@
+"""Test settings shared by the core and the plugins."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("FINOPS_AI_PROGRESS", "off")
+os.environ.setdefault("MPLBACKEND", "agg")
+os.environ.setdefault("TZ", "UTC")
+
+#: reference material beside the checkout, where there is any
+SHARED = Path(__file__).resolve().parent.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference data beside the checkout; tests that need it skip aloud without it."""
+    if not SHARED.is_dir():
+        pytest.skip("needs ../shared, which this checkout doesn't have")
+    return SHARED
