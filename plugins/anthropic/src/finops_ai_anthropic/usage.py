@@ -1,0 +1,187 @@
+"""Usage rows of either report family to a token frame. Their counts are disjoint already: cache reads and writes
+stand beside the uncached input, and thinking is inside the output (the reports never tell it apart)."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from finops_ai.errors import ProviderError
+from finops_ai.frames import conform
+from finops_ai.frames.types import TAGS_TYPE
+from finops_ai.meters import normalise_columns, tokens_from_slices
+from finops_ai.periods import Window, instant
+from finops_ai_anthropic.people import actor_of, labels_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Row = dict[str, Any]
+
+#: the token counts of a row by their dotted path, and the searches
+TOKENS = [
+    "uncached_input_tokens",
+    "cache_read_input_tokens",
+    "output_tokens",
+    "cache_creation.ephemeral_5m_input_tokens",
+    "cache_creation.ephemeral_1h_input_tokens",
+]
+SEARCHES = "server_tool_use.web_search_requests"
+PARTS = {
+    "cache_creation": {"ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"},
+    "server_tool_use": {"web_search_requests"},
+}
+#: every key of a row this version knows; a new one that holds a count becomes an 'unmapped' row
+KNOWN_KEYS = {
+    *(path.split(".")[0] for path in [*TOKENS, SEARCHES]), "total_tokens", "requests", "starting_at", "ending_at",
+    "actor", "actor_type", "agent_id", "api_key_id", "claude_tag_category", "claude_tag_user_id", "context_window",
+    "deployment_id", "environment_id", "inference_geo", "model", "organization_id", "product", "rbac_group_id",
+    "service_tier", "session_id", "slack_channel_id", "speed", "user_profile_id", "workspace_id", "account_id",
+    "service_account_id",
+}  # fmt: skip
+
+#: the provider's word -> the package's tier; an unknown word is an error, since it decides a price
+SERVICE_TIERS = {
+    None: "standard",
+    "standard": "standard",
+    "batch": "batch",
+    "flex": "flex",
+    "flex_discount": "flex",
+    "priority": "priority",
+    "priority_on_demand": "priority",
+}
+
+SLICE = [
+    "charge_period_start", "charge_period_end", "billing_account_id", "sub_account_id", "sub_account_name", "model",
+    "service_tier", "context_tier", "inference_geo", "api_key_id", "user_id", "tags", "slice_requests",
+]  # fmt: skip
+
+
+def token_frame(
+    rows: Iterable[Row],
+    window: Window,
+    *,
+    account: str,
+    names: dict[str, dict[str, Row]],
+    source: str,
+    notes: list[str],
+) -> pd.DataFrame:
+    """Token frame of the usage rows that start in the window.
+
+    Args:
+        rows: flat rows: bucket, dimensions and counts.
+        window: half open; other rows are left out.
+        account: the organization's id, where the rows don't state it.
+        names: {"workspaces": {id: object}, "api_keys": {id: object}}, as far as known.
+        source: the frame's `source`: "api" or "file".
+        notes: gets a line where a row has a count this version doesn't know.
+
+    Raises:
+        ProviderError: a row lacks a count, has an impossible one, or doesn't add up; names the row and the field.
+    """
+    slices: dict[str, list[Any]] = {name: [] for name in SLICE}
+    counts: dict[str, list[int]] = {path: [] for path in [*TOKENS, SEARCHES]}
+    unmapped: list[int] = []
+    moments: dict[str, dt.datetime] = {}
+    workspaces, api_keys = names.get("workspaces", {}), names.get("api_keys", {})
+    for row in rows:
+        start = moment(row["starting_at"], moments)
+        if not window.start <= start < window.end:
+            continue
+        strange = strange_counts(row)
+        append_counts(counts, row, sum(n for name, n in strange if name.endswith("tokens")))
+        actor = actor_of(row)
+        tier, geo, workspace = row.get("service_tier"), row.get("inference_geo"), row.get("workspace_id")
+        if tier not in SERVICE_TIERS:
+            raise ProviderError(
+                f"anthropic: unknown service_tier {tier!r} on {place(row)}. It decides the price: update "
+                "finops-ai-anthropic. Nothing was stored."
+            )
+        key = row.get("api_key_id") or actor.key
+        tags = labels_of(row, actor, key, api_keys)
+        if strange:
+            tags = [*(tags or []), ("unmapped", "+".join(name for name, _ in strange))]
+        unmapped.append(sum(n for _, n in strange))
+        values = (
+            start, moment(row["ending_at"], moments), row.get("organization_id") or account, workspace,
+            workspaces.get(workspace, {}).get("name"), row.get("model") or "not stated",
+            "fast" if row.get("speed") == "fast" else SERVICE_TIERS[tier], row.get("context_window"),
+            None if geo == "not_available" else geo, key, actor.user_id, tags, row.get("requests"),
+        )  # fmt: skip
+        for name, value in zip(SLICE, values, strict=True):
+            slices[name].append(value)
+    if not unmapped:
+        return conform({}, source="anthropic")
+    constant = {"provider": "anthropic", "operation": "chat", "source": source, "quantity_basis": "metered"}
+    columns: dict[str, Any] = {**slices, **constant, "tags": pa.array(slices["tags"], TAGS_TYPE)}
+    meters: dict[str, Any] = dict(normalise_columns(counts, "anthropic.usage_report"))
+    meters["requests"] = slices["slice_requests"]
+    if any(unmapped):
+        meters["unmapped"] = unmapped
+        notes.append("Anthropic reports counts this version doesn't know; they are rows of the meter 'unmapped'.")
+    return conform(tokens_from_slices(columns, meters), source="anthropic")
+
+
+def append_counts(counts: dict[str, list[int]], row: Row, strange: int) -> None:
+    """Add a row's counts to the columns and check that they come to the total the row states.
+
+    Raises:
+        ProviderError: a count is missing, negative or no whole number, or the parts don't come to the total.
+    """
+    try:
+        cache = row["cache_creation"] or {}
+        values = (
+            row["uncached_input_tokens"],
+            row["cache_read_input_tokens"],
+            row["output_tokens"],
+            cache.get("ephemeral_5m_input_tokens", 0) if cache else 0,
+            cache.get("ephemeral_1h_input_tokens", 0) if cache else 0,
+            (row.get("server_tool_use") or {}).get("web_search_requests", 0),
+        )
+    except KeyError as error:
+        raise ProviderError(
+            f"anthropic: {place(row)} has no {error}. The report changed: update finops-ai-anthropic. Nothing was stored."
+        ) from None
+    for column, (path, value) in zip(counts.values(), zip(counts, values, strict=True), strict=True):
+        if type(value) is not int or value < 0:
+            raise ProviderError(
+                f"anthropic: {path} is {value!r} on {place(row)}, must be a whole number. Nothing was stored."
+            )
+        column.append(value)
+    total = row.get("total_tokens")
+    if total is not None and total not in (sum(values[:5]), sum(values[:5]) + strange):
+        raise ProviderError(
+            f"anthropic: the parts of {place(row)} come to {sum(values[:5])} tokens, its total_tokens says {total}. "
+            "The report has a count this version doesn't know: update finops-ai-anthropic. Nothing was stored."
+        )
+
+
+def strange_counts(row: Row) -> list[tuple[str, int]]:
+    """Counts above 0 under names this version doesn't know.
+
+    >>> strange_counts({"model": "m", "cache_creation": {"ephemeral_12h_input_tokens": 7}, "new_tokens": 3, "note": "x"})
+    [('new_tokens', 3), ('cache_creation.ephemeral_12h_input_tokens', 7)]
+    """
+    found = []
+    if row.keys() - KNOWN_KEYS:
+        found = [(name, row[name]) for name in row if name not in KNOWN_KEYS]
+    for outer, known in PARTS.items():
+        inner = row.get(outer)
+        if inner and inner.keys() - known:
+            found += [(f"{outer}.{name}", inner[name]) for name in inner if name not in known]
+    return [(name, n) for name, n in found if type(n) is int and n > 0]
+
+
+def moment(text: str, known: dict[str, dt.datetime]) -> dt.datetime:
+    """An instant of the reports; equal texts are read once."""
+    if text not in known:
+        known[text] = instant(text)
+    return known[text]
+
+
+def place(row: Row) -> str:
+    """A row in words, for messages."""
+    return f"the row of {row.get('starting_at')}, model {row.get('model')!r}, workspace {row.get('workspace_id')!r}"
