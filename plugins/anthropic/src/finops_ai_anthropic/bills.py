@@ -65,7 +65,7 @@ def bill_frame(
             "provider": "anthropic",
             "billing_account_id": row.get("organization_id") or account,
             "sub_account_id": workspace,
-            "sub_account_name": names.get("workspaces", {}).get(workspace, {}).get("name"),
+            "sub_account_name": names.get("workspaces", {}).get(workspace or "", {}).get("name"),
             "billing_period_start": dt.datetime(month.year, month.month, 1, tzinfo=UTC),
             "billing_period_end": dt.datetime.combine(next_month(month), dt.time(), UTC),
             "charge_period_start": start,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -13,7 +14,7 @@ from finops_ai.providers import Connector, ConnectorSettings, Finding, HttpClien
 from finops_ai.providers.files import find_files
 from finops_ai_anthropic import bills, claude_code, usage
 from finops_ai_anthropic.api import ANALYTICS, ANALYTICS_BETA, VERSION, Reports
-from finops_ai_anthropic.saved import latest, read_saved
+from finops_ai_anthropic.saved import Saved, latest, read_saved
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +55,7 @@ class AnthropicConnector(Connector):
     def usage(self, window: Window) -> pd.DataFrame:
         """Token frame of the window, by bucket, workspace, key, person, model and price modifiers."""
         if not self.live:
-            saved = read_saved(self.settings.files, self.notes)
+            saved = self._saved
             self.fresh_until = latest(saved.refreshed)
             account = self.settings.organization_id or "anthropic"
             if saved.usage or not (saved.claude_code or saved.session_log):
@@ -78,7 +79,7 @@ class AnthropicConnector(Connector):
     def bills(self, window: Window) -> pd.DataFrame:
         """Bill frame of the window: what the cost report charges, by day, workspace and line item."""
         if not self.live:
-            saved = read_saved(self.settings.files, self.notes)
+            saved = self._saved
             account = self.settings.organization_id or "anthropic"
             return bills.bill_frame(saved.cost, window, account=account, names={}, source="file", notes=self.notes)
         with self._http() as http:
@@ -86,6 +87,10 @@ class AnthropicConnector(Connector):
             rows = list(reports.costs(window))
             account, names = self._account(http), self._names(reports)
         return bills.bill_frame(rows, window, account=account, names=names, source="api", notes=self.notes)
+
+    @cached_property
+    def _saved(self) -> Saved:
+        return read_saved(self.settings.files, self.notes)
 
     def doctor(self) -> list[Finding]:
         """Whether the files are there, or the key is there and may read the reports (one cheap call)."""

@@ -126,16 +126,14 @@ def _one_report(rows: list[Row], what: str, notes: list[str]) -> list[Row]:
         notes.append(
             f"{len(rows) - len(kept)} rows of legacy {what} pages cover days that analytics pages cover: left out."
         )
-    widths: dict[str, tuple[dt.timedelta, Row]] = {}
-    for row in kept:
-        width = instant(row["ending_at"]) - instant(row["starting_at"])
-        if width in WIDTHS.values():
-            known, other = widths.setdefault(row["starting_at"][:10], (width, row))
-            if known != width:
-                raise DataError(
-                    f"Saved {what} pages of different bucket widths ({known} and {width}) both cover "
-                    f"{row['starting_at'][:10]}: the same tokens would count twice. Keep the pages of one width."
-                )
+    widths: dict[str, dt.timedelta] = {}
+    for day, start, end in {(row["starting_at"][:10], row["starting_at"], row["ending_at"]) for row in kept}:
+        width = instant(end) - instant(start)
+        if width in WIDTHS.values() and widths.setdefault(day, width) != width:
+            raise DataError(
+                f"Saved {what} pages of different bucket widths ({widths[day]} and {width}) both cover {day}: the same "
+                "tokens would count twice. Keep the pages of one width."
+            )
     return [{name: value for name, value in row.items() if name != FAMILY} for row in kept]
 
 

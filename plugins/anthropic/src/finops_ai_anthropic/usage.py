@@ -107,7 +107,7 @@ def token_frame(
         unmapped.append(sum(n for _, n in strange))
         values = (
             start, moment(row["ending_at"], moments), row.get("organization_id") or account, workspace,
-            workspaces.get(workspace, {}).get("name"), row.get("model") or "not stated",
+            workspaces.get(workspace or "", {}).get("name"), row.get("model") or "not stated",
             "fast" if row.get("speed") == "fast" else SERVICE_TIERS[tier], row.get("context_window"),
             None if geo == "not_available" else geo, key, actor.user_id, tags, row.get("requests"),
         )  # fmt: skip
