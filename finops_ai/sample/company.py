@@ -219,7 +219,7 @@ def _segments() -> list[_Segment]:
                     n, prices[f"{channel['provider']}/{model}"], day, [tiers[t] for t in tier[day]]
                 )
                 causes = _causes(work, k, name)
-                constants = {key: value for key, value in channel.items()} | {
+                constants = channel | {
                     "model": model,
                     "operation": work.get("operation", "chat"),
                     "user_id": f"user_{work['team']}_{user + 1:02}" if "users" in work else None,

@@ -29,7 +29,8 @@ def sample_workspace(folder: str | Path | None = None, *, say: Callable[[str], N
         folder: where to keep it; default: a folder in the user's cache, named after this version.
         say: called with a line of progress while it is being made.
     """
-    from finops_ai.sample import company, write_native
+    from finops_ai.sample.company import days
+    from finops_ai.sample.settings import write_workspace
 
     target = Path(folder) if folder else cache_home() / f"sample-{__version__}-{_stamp()}"
     if not (target / "complete").exists():
@@ -37,10 +38,9 @@ def sample_workspace(folder: str | Path | None = None, *, say: Callable[[str], N
         scratch = target.with_name(f"{target.name}.{os.getpid()}.partial")
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
-        write_native(scratch)
+        write_workspace(scratch)
         ws = open(scratch)
-        first, last = company.MONTHS[0], company.MONTHS[-1]
-        window = Window(Window.month(first).start, Window.month(last).end)
+        window = Window.of(str(days()[0]), str(days()[-1] + 1))
         for outcome in ws.collect(
             window,
             watch=lambda o: say(
@@ -62,6 +62,6 @@ def _stamp() -> str:
     """Changes with the generator and connectors, so that an upgrade never shows an old sample."""
     from finops_ai.providers import registry
 
-    parts = sorted(f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in Path(__file__).parent.glob("*.py"))
-    parts += sorted(registry().origins.items()) and [str(sorted(registry().origins.items()))]
+    parts = sorted(f"{p.name}:{hashlib.sha256(p.read_bytes()).hexdigest()}" for p in Path(__file__).parent.glob("*.*") if p.is_file())
+    parts += [f"{name} {origin}" for name, origin in sorted(registry().origins.items())]
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:8]
