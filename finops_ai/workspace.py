@@ -90,7 +90,7 @@ class Workspace:
         """The mapping rules of finops.toml."""
         from finops_ai.engine import Rules
 
-        return Rules.load(self.settings.mapping, base=self.settings.root)
+        return Rules.load(self.settings.mapping, root=self.settings.root)
 
     def connections(self) -> dict[str, Connector]:
         """The configured connectors, by the name of their section. Making one opens nothing.

@@ -19,11 +19,13 @@ COMMANDS = {
         "finops_ai.cli.collecting:collect",
         "Load a window of usage and bills into the lake; a rerun changes nothing.",
     ),
+    "watch": ("finops_ai.cli.watching:watch", "Load what is new every few minutes; show burn rate against budget."),
     "report": (
         "finops_ai.cli.reporting:report",
         "Make the month's report: collect, price, allocate, charge, forecast, render.",
     ),
     "showback": ("finops_ai.cli.tables:showback", "Cost, tokens and unit costs by any dimension."),
+    "explore": ("finops_ai.cli.watching:explore", "Open the explorer notebook in JupyterLab."),
 }
 
 

@@ -1,0 +1,97 @@
+"""`finops-ai watch`: near-real-time cost, and `finops-ai explore`: the explorer in JupyterLab."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from finops_ai.cli.collecting import config_option, run_collect, window_of
+
+
+@click.command()
+@click.argument("providers", nargs=-1)
+@click.option("--every", type=click.FloatRange(min=0.1), default=15.0, show_default=True, help="Minutes between two looks.")
+@click.option("--budget", default=None, metavar="AMOUNT", help="Month's budget in the workspace's currency, to compare the pace with.")
+@click.option("--times", type=click.IntRange(min=1), default=None, help="Stop after this many looks. Default: go on until Ctrl-C.")
+@config_option
+def watch(providers: tuple[str, ...], every: float, budget: str | None, times: int | None, config: str) -> int:
+    """Load what is new every few minutes and show the month's cost, the last day's burn and where it leads.
+
+    Exits with 1 if the pace leads over the budget when it stops. Ctrl-C stops between two loads; nothing is half-written.
+    """
+    from decimal import Decimal, InvalidOperation
+
+    import finops_ai as fa
+
+    try:
+        limit = Decimal(budget.replace(",", "")) if budget else None
+    except InvalidOperation:
+        raise click.UsageError(f"--budget {budget}: not an amount; write 25000 or 25,000.50.") from None
+    looks, over = 0, False
+    while True:
+        ws = fa.open(config)
+        code = run_collect(ws, window_of(ws, None, None, None), providers)
+        looks += 1
+        over = burn(ws, limit)
+        if times and looks >= times:
+            return code or int(over)
+        try:
+            time.sleep(every * 60)
+        except KeyboardInterrupt:
+            click.echo("Stopped.", err=True)
+            return int(over)
+
+
+def burn(ws: Any, limit: Any, now: Any = None) -> bool:
+    """Print the month so far, the last 24 hours, and the month's end at that pace; whether that is over the limit."""
+    import datetime as dt
+    from decimal import Decimal
+
+    from finops_ai.periods import UTC, Window
+    from finops_ai.reporting.text import amount, percent
+
+    now = now or dt.datetime.now(UTC)
+    month = Window.month(f"{now.astimezone(dt.UTC):%Y-%m}", ws.timezone)
+    frame = ws.priced(Window(month.start, min(month.end, now)))
+    costs = frame["effective_cost"]
+    so_far = sum((c for c in costs.dropna()), Decimal(0))
+    recent = frame[frame["charge_period_end"] > now - dt.timedelta(days=1)]["effective_cost"]
+    day = sum((c for c in recent.dropna()), Decimal(0))
+    left = Decimal(str(max((month.end - now).total_seconds(), 0) / 86400))
+    end = so_far + day * left
+    currency = ws.settings.workspace.currency
+    text = f"{now:%H:%M} UTC  month so far {amount(so_far, currency)}, last day {amount(day, currency)}, month at that pace {amount(end, currency)}"
+    unpriced = int(costs.isna().sum())
+    if unpriced:
+        text += f" ({unpriced:,} rows have no price)"
+    if limit is not None:
+        text += f", {percent(end, limit)} of the budget of {amount(limit, currency)}"
+    click.echo(text)
+    return limit is not None and end > limit
+
+
+@click.command()
+@config_option
+@click.option("--sample", is_flag=True, help="The sample company instead of your own data.")
+def explore(config: str, sample: bool) -> int:
+    """Open the explorer notebook in JupyterLab (needs jupyterlab)."""
+    import importlib.util
+    import os
+    import shutil
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    from finops_ai.errors import SettingsError
+    from finops_ai.reporting import notebook_folder
+
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise SettingsError("JupyterLab is not installed here. `pip install jupyterlab`, then run this again.")
+    source = notebook_folder() / "explore.ipynb"
+    target = Path("explore.ipynb")
+    if not target.exists():
+        shutil.copyfile(source, target)
+    environment = {**os.environ, "FINOPS_AI_CONFIG": "" if sample or not Path(config).exists() else str(Path(config).resolve())}
+    return subprocess.call([sys.executable, "-m", "jupyterlab", str(target)], env=environment)
