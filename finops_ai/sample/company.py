@@ -180,7 +180,7 @@ class _Segment:
 
     constants: dict[str, Any]
     day: np.ndarray
-    daily: dict[str, list[str]]
+    daily: dict[str, list[Any]]
     numbers: dict[str, np.ndarray]
 
 
