@@ -1,0 +1,146 @@
+"""The fused form: price, map and add up a source of any size in one pass, keeping only the totals."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from finops_ai.engine.dialects import DUCKDB, Dialect
+from finops_ai.engine.duck import Scan, Source, connect
+from finops_ai.engine.fields import PRICED, TAG, columns
+from finops_ai.engine.plan import COSTS, LABELS, Plan
+from finops_ai.engine.pricing import NEEDED, Book, default_book, fields_needed, prices_for, run
+from finops_ai.engine.rules import Rules
+from finops_ai.errors import RuleError, hint
+from finops_ai.frames import to_pandas
+from finops_ai.periods import Window, utc_offsets
+
+TIMES = ("month", "day")
+
+
+def aggregate(
+    source: Source,
+    by: Sequence[str],
+    *,
+    book: Book | None = None,
+    rules: Rules | Mapping[str, Any] | str | Path | None = None,
+    costs: Sequence[str] = COSTS,
+    window: Window | None = None,
+    timezone: str = "UTC",
+) -> pd.DataFrame:
+    """Price, map and add up in one statement; rows are never kept.
+
+    Args:
+        source: token frame, Arrow table, or Parquet path, glob, folder or list of files (a lake's file list).
+        by: group columns: token and price columns, dimensions, `tags.<key>`, `month`, `day` (of the reporting zone).
+            The pricing currency is always one of them, because sums never mix currencies.
+        book: price book; the bundled list prices by default.
+        rules: mapping rules; none by default.
+        costs: which costs to add up.
+        window: only rows that start in it.
+        timezone: IANA name of the reporting zone.
+
+    Returns:
+        One row per group: the group columns, `quantity` and the costs (exact decimals, null where nothing is priced).
+
+    Example:
+        >>> aggregate("lake/*.parquet", ["month", "team", "meter"], rules="finops.toml")  # doctest: +SKIP
+    """
+    book, rules = default_book(book), Rules.load(rules) if rules is not None else Rules.none()
+    by = list(dict.fromkeys([*by, "pricing_currency"]))
+    known = {*columns(), *rules.dimensions, *TIMES}
+    for name in by:
+        if name not in known and not name.startswith(TAG):
+            raise RuleError(f"Can't group by {name!r}. {hint(name, known)}")
+    with connect() as con:
+        fields = scan_fields(by, book, rules)
+        scan = Scan(con, source, fields)
+        where = window_sql(DUCKDB, window, scan.column("charge_period_start"))
+        if where:
+            con.execute(f"CREATE TEMP VIEW chosen AS SELECT * FROM {scan.name} WHERE {where}")
+            scan.name = "chosen"
+        prices, keys = prices_for(con, scan, book)
+        span = window or _span(con, scan)
+        plan = compile_totals(
+            DUCKDB,
+            fields,
+            prices,
+            keys,
+            rules,
+            by,
+            costs=costs,
+            offsets=utc_offsets(span, timezone),
+            read=scan.column,
+            table=scan.name,
+        )
+        return to_pandas(run(con, plan))
+
+
+def scan_fields(by: Sequence[str], book: Book, rules: Rules) -> list[str]:
+    """Fields a fused statement reads from its source."""
+    wanted = [*fields_needed(book), *rules.used_fields(), *by]
+    left_out = {*PRICED, *rules.dimensions, *TIMES}
+    return list(dict.fromkeys(f for f in wanted if f not in left_out))
+
+
+def compile_totals(
+    dialect: Dialect,
+    fields: Sequence[str],
+    prices: pa.Table,
+    keys: Sequence[str],
+    rules: Rules,
+    by: Sequence[str],
+    *,
+    costs: Sequence[str] = COSTS,
+    offsets: Sequence[tuple[dt.datetime, int]] = (),
+    read: Any = None,
+    table: str = "usage",
+) -> Plan:
+    """Compile the fused statement for one engine.
+
+    Args:
+        dialect: DUCKDB, SPARK or BIGQUERY (`finops_ai.engine.dialects`).
+        fields: what `scan_fields` says.
+        prices: expanded unit prices, with their join `keys`.
+        keys: columns of `prices` to join on, besides `day`.
+        rules: the mapping.
+        by: group columns.
+        costs: which costs to add up.
+        offsets: dated offsets of the reporting zone.
+        read: column name -> SQL of the source.
+        table: name of the source.
+
+    Returns:
+        A plan whose `sql` reads `table` and the tables in `plan.tables`.
+    """
+    used = {f for name in rules.used_fields() for f in [name]} | set(by)
+    labels = [name for name in ("list_unit_price", *LABELS) if name in used]
+    joined = {*NEEDED, *(k for k in keys if k != "hour"), *by, *rules.used_fields()}
+    plan = Plan(dialect).scan([f for f in fields if f in joined], read=read, table=table)
+    plan.price(prices, keys, costs=costs, labels=labels)
+    wanted = [d for d in rules.dimensions if d in by]
+    if wanted:
+        plan.map(rules, wanted)
+    local = dialect.local_time("charge_period_start", offsets or [(dt.datetime(1970, 1, 1, tzinfo=dt.UTC), 0)])
+    computed = {"month": dialect.month.format(x=local), "day": f"CAST({local} AS DATE)"}
+    return plan.totals(by, ["quantity", *costs], computed=computed)
+
+
+def window_sql(dialect: Dialect, window: Window | None, start: str) -> str:
+    """A window as a predicate on the UTC start."""
+    if window is None:
+        return ""
+    return f"{start} >= {dialect.literal(window.start)} AND {start} < {dialect.literal(window.end)}"
+
+
+def _span(con: duckdb.DuckDBPyConnection, scan: Scan) -> Window:
+    start = scan.column("charge_period_start")
+    first, last = con.execute(f"SELECT min({start}), max({start}) FROM {scan.name}").fetchall()[0]
+    first, last = first or dt.datetime(1970, 1, 1), last or dt.datetime(1970, 1, 1)  # noqa: DTZ001 - naive UTC
+    return Window(first.replace(tzinfo=dt.UTC), last.replace(tzinfo=dt.UTC) + dt.timedelta(seconds=1))

@@ -1,0 +1,101 @@
+"""Map priced rows to the business and prove that no cost appeared or vanished on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from finops_ai.engine.duck import ROW, Scan, connect
+from finops_ai.engine.fields import columns
+from finops_ai.engine.plan import COSTS, Plan
+from finops_ai.engine.pricing import attach, run
+from finops_ai.engine.rules import Rules
+from finops_ai.errors import CheckFailed, FrameError
+
+#: what a total is never allowed to change within
+CONSERVED_BY = ("provider", "billing_account_id", "pricing_currency", "month")
+SHARE_TYPE = pa.decimal128(13, 12)
+
+
+def allocate(
+    priced: pd.DataFrame, rules: Rules | Mapping[str, Any] | str | Path, *, telemetry: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Add one column per dimension, the deciding `rule` and the row's `share`.
+
+    Rows that a shared-cost entry splits appear once per receiver, with their part of quantity and costs; the parts of a
+    row add up to the row exactly, to the last decimal.
+
+    Args:
+        priced: what `fa.price` returns (a token frame without costs is mapped too).
+        rules: mapping rules: `Rules`, their dict form, or a TOML file such as finops.toml.
+        telemetry: for shared costs split by telemetry: a frame with the receivers' requests or tokens.
+
+    Returns:
+        The rows with dimensions as text, `rule` (names of the rules that set them, "default" if none) and `share`
+        (decimal128(13,12), 1 for whole rows).
+
+    Raises:
+        RuleError: the rules can't be used; names rule, key and value.
+        CheckFailed: cost is not conserved per provider, billing account, currency and month.
+    """
+    rules = Rules.load(rules)
+    mapped = map_rows(priced, rules)
+    if rules.shared:
+        from finops_ai.engine.splitting import split_shared
+
+        mapped = split_shared(mapped, rules, telemetry)
+        check_conserved(priced, mapped, "allocate")
+    return mapped
+
+
+def map_rows(priced: pd.DataFrame, rules: Rules) -> pd.DataFrame:
+    """Rows with their dimensions and `rule`, one for one, before shared costs are split."""
+    if "charge_period_start" not in priced.columns:
+        raise FrameError("fa.allocate takes a priced token frame (what fa.price returns).")
+    taken = [d for d in rules.dimensions if d in priced.columns]
+    frame = priced.drop(columns=taken)
+    with connect() as con:
+        fields = [*rules.used_fields(), "charge_period_start"]
+        scan = Scan(con, frame, fields, numbered=True)
+        plan = (
+            Plan()
+            .scan([ROW, *fields], read=scan.column)
+            .map(rules, rule=True)
+            .rows([*rules.dimensions, "rule"], order=ROW)
+        )
+        added = run(con, plan)
+    one = pa.array([Decimal(1)], SHARE_TYPE).take(pa.array([0] * len(frame), pa.int32()))
+    return attach(frame, added.append_column("share", one))
+
+
+def totals(frame: pd.DataFrame, by: tuple[str, ...] = CONSERVED_BY) -> dict[tuple, dict[str, Decimal]]:
+    """Exact totals of every cost and of quantity per group, months in UTC."""
+    costs = [c for c in (*COSTS, "billed_cost", "quantity") if c in frame.columns]
+    keys = [c for c in by if c != "month" and (c in frame.columns or c in columns())]
+    with connect() as con:
+        scan = Scan(con, frame, [*keys, *costs, "charge_period_start"])
+        plan = Plan().scan([*keys, *costs, "charge_period_start"], read=scan.column)
+        month = plan.dialect.month.format(x="charge_period_start")
+        plan.totals([*keys, "month"], costs, computed={"month": month})
+        rows = run(con, plan).to_pylist()
+    return {tuple(str(r[k]) for k in (*keys, "month")): {c: r[c] or Decimal(0) for c in costs} for r in rows}
+
+
+def check_conserved(before: pd.DataFrame, after: pd.DataFrame, step: str) -> None:
+    """Raise unless every cost and quantity is the same per provider, billing account, currency and month.
+
+    Raises:
+        CheckFailed: names the first group, the column and both figures.
+    """
+    one, two = totals(before), totals(after)
+    for group in sorted(one.keys() | two.keys()):
+        for column in one.get(group) or two[group]:
+            had, has = one.get(group, {}).get(column, Decimal(0)), two.get(group, {}).get(column, Decimal(0))
+            if had != has:
+                names = ", ".join(f"{k} {v}" for k, v in zip(CONSERVED_BY, group, strict=False))
+                raise CheckFailed(f"{step} did not conserve {column} for {names}: {had} before, {has} after.")

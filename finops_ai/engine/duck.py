@@ -1,0 +1,120 @@
+"""DuckDB as the embedded engine: frames and Parquet in without copies, exact decimals out through Arrow."""
+
+from __future__ import annotations
+
+import glob
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from finops_ai.engine.dialects import DUCKDB
+from finops_ai.engine.fields import TAG, columns
+from finops_ai.errors import DataError
+from finops_ai.frames import to_arrow
+from finops_ai.frames.types import TAGS_TYPE
+
+#: a frame, an Arrow table, a path, glob or URI of Parquet, or a list of those
+Source: TypeAlias = pd.DataFrame | pa.Table | str | Path | Sequence[str | Path]
+ROW = "_row"
+
+
+def connect() -> duckdb.DuckDBPyConnection:
+    """A private in-memory database that spills, if it must, to the system's temporary folder."""
+    con = duckdb.connect()
+    con.execute(f"SET temp_directory = {DUCKDB.literal(tempfile.gettempdir())}")
+    con.execute("SET preserve_insertion_order = false")
+    return con
+
+
+def register(con: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
+    """Give an Arrow table a name; instants enter as naive UTC, because time zones need an extension."""
+    fields = [pa.field(f.name, pa.timestamp("us")) if pa.types.is_timestamp(f.type) else f for f in table.schema]
+    con.register(name, table.cast(pa.schema(fields)))
+
+
+class Scan:
+    """A source as a relation: what columns it has, and the SQL text that reads some of them.
+
+    Args:
+        con: the connection to register it with.
+        source: frame, Arrow table or Parquet.
+        wanted: fields to read, as columns or `tags.<key>`; columns the source lacks read as null.
+        name: the relation's name.
+        numbered: add the row's number as `_row` (frames and tables only).
+    """
+
+    def __init__(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        source: Source,
+        wanted: Iterable[str],
+        *,
+        name: str = "usage",
+        numbered: bool = False,
+    ) -> None:
+        self.con, self.name = con, name
+        wanted = sorted({"tags" if f.startswith(TAG) else f for f in wanted})
+        if isinstance(source, pd.DataFrame | pa.Table):
+            table = _columns_of(source, wanted)
+            if numbered:
+                table = table.append_column(ROW, pa.array(range(table.num_rows), pa.int64()))
+            register(con, name, table)
+            self.columns = {f.name: "TIMESTAMP" if pa.types.is_timestamp(f.type) else "" for f in table.schema}
+        else:
+            text = f"read_parquet([{', '.join(map(DUCKDB.literal, _files(source)))}], union_by_name = true)"
+            con.execute(f"CREATE OR REPLACE TEMP VIEW {DUCKDB.ident(name)} AS SELECT * FROM {text}")
+            described = con.execute(f"DESCRIBE {DUCKDB.ident(name)}").fetchall()
+            self.columns = {row[0]: row[1] for row in described}
+
+    def column(self, name: str) -> str:
+        """A column as SQL; instants as naive UTC, a column the source lacks as a typed null."""
+        if name not in self.columns:
+            return f"CAST(NULL AS {_sql_type(name)})"
+        text = DUCKDB.ident(name)
+        return DUCKDB.to_utc.format(x=text) if self.columns[name] == "TIMESTAMP WITH TIME ZONE" else text
+
+
+def _columns_of(source: pd.DataFrame | pa.Table, wanted: Sequence[str]) -> pa.Table:
+    if isinstance(source, pd.DataFrame):
+        names = [c for c in wanted if c in source.columns]
+        table = to_arrow(pd.DataFrame(source[names]))
+    else:
+        table = source.select([c for c in wanted if c in source.column_names])
+    if "tags" in table.column_names and not pa.types.is_map(table.schema.field("tags").type):
+        place = table.column_names.index("tags")
+        table = table.set_column(place, "tags", table["tags"].cast(TAGS_TYPE))
+    return table if table.num_columns else pa.table({"_none": pa.nulls(len(source))})
+
+
+def _files(source: str | Path | Sequence[str | Path]) -> list[str]:
+    places = [source] if isinstance(source, str | Path) else list(source)
+    out: list[str] = []
+    for place in map(str, places):
+        if "://" in place and not place.startswith("file://"):
+            out.append(place)
+            continue
+        local = place.removeprefix("file://")
+        if Path(local).is_dir():
+            local = f"{local}/**/*.parquet"
+        found = sorted(glob.glob(local, recursive=True)) if glob.has_magic(local) else [local]
+        out.extend(found)
+    if not out or not all("://" in f or Path(f).exists() for f in out):
+        missing = next((f for f in out if "://" not in f and not Path(f).exists()), source)
+        raise DataError(f"There is no Parquet file {missing}. Name a file, a folder or a glob such as data/*.parquet.")
+    return out
+
+
+def _sql_type(name: str) -> str:
+    kind = columns().get(name)
+    if kind is None or pa.types.is_string(kind):
+        return "MAP(VARCHAR, VARCHAR)" if name == "tags" else "VARCHAR"
+    if pa.types.is_timestamp(kind):
+        return "TIMESTAMP"
+    if pa.types.is_decimal(kind):
+        return f"DECIMAL({kind.precision},{kind.scale})"
+    return "DOUBLE" if pa.types.is_floating(kind) else "BIGINT"

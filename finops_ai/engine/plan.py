@@ -1,0 +1,274 @@
+"""Prices, mapping and aggregation compiled to one SQL statement, the same for every engine.
+
+    u    the scan: columns as they are, tag keys and look-up keys projected to scalar columns, the UTC day
+    p    prices joined by key and day (already expanded to model x day, so an equi-join), costs multiplied exactly
+    l    look-ups joined by key and validity
+    m, d for each level of dimensions: one CASE per group of dimensions that the same rules set, giving the rule's
+         number; then a join to what that rule sets
+    last the columns asked for, row by row or summed
+
+Small tables (prices, rule outputs, look-ups) travel beside the text, in `Plan.tables`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from finops_ai.engine.conditions import fields_of, to_sql
+from finops_ai.engine.dialects import DUCKDB, Dialect
+from finops_ai.engine.fields import TAG
+from finops_ai.engine.rules import Rule, Rules
+
+COSTS = ("list_cost", "contracted_cost", "effective_cost")
+LABELS = (
+    "price_id",
+    "price_status",
+    "price_note",
+    "pricing_currency",
+    "model_developer",
+    "model_family",
+    "model_version",
+)
+DEFAULT_RULE = "default"
+
+
+@dataclass
+class Plan:
+    """One SQL text and the small tables it joins, by name.
+
+    Built step by step: `scan`, then `price` and `map` as needed, then `rows` or `totals` ends it.
+    """
+
+    dialect: Dialect = DUCKDB
+    steps: list[str] = field(default_factory=list)
+    tables: dict[str, pa.Table] = field(default_factory=dict)
+    last: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
+    sql: str = ""
+
+    def _step(self, name: str, text: str) -> None:
+        self.steps.append(f"{name} AS ({text})")
+        self.last = name
+
+    def column(self, name: str) -> str:
+        """A field as the steps after the scan know it."""
+        return self.dialect.ident(self.tags.get(name, name))
+
+    def scan(self, fields: Sequence[str], *, read: Callable[[str], str] | None = None, table: str = "usage") -> Plan:
+        """Read columns and `tags.<key>` fields; adds `_day` and `_hour` where `charge_period_start` is read.
+
+        Args:
+            fields: what to read.
+            read: column name -> SQL of the source (typed nulls for missing columns, naive UTC); default: quoted names.
+            table: the source's name.
+        """
+        d = self.dialect
+        read = read or d.ident
+        out = []
+        for name in dict.fromkeys(fields):
+            if name.startswith(TAG):
+                alias = self.tags.setdefault(name, f"tag_{len(self.tags)}")
+                out.append(f"{d.tag.format(x=read('tags'), v=d.literal(name[len(TAG) :]))} AS {d.ident(alias)}")
+            else:
+                out.append(f"{read(name)} AS {d.ident(name)}")
+        if "charge_period_start" in fields:
+            start = read("charge_period_start")
+            out.append(f"CAST({start} AS DATE) AS _day")
+        self._step("u", f"SELECT {', '.join(out)} FROM {d.ident(table)}")
+        return self
+
+    def price(
+        self, prices: pa.Table, keys: Sequence[str], *, costs: Sequence[str] = COSTS, labels: Sequence[str] = LABELS
+    ) -> Plan:
+        """Join unit prices and multiply.
+
+        Args:
+            prices: key columns, `day`, and what `PriceBook.expand` returns (see `finops_ai.engine.pricing`).
+            keys: the columns of `prices` to join on, besides `day`.
+            costs: which costs to compute.
+            labels: which descriptions to carry along.
+        """
+        d = self.dialect
+        self.tables["prices"] = prices
+        on = ["u._day = x.day"]
+        for key in keys:
+            left = "extract(HOUR FROM u.charge_period_start)" if key == "hour" else f"u.{d.ident(key)}"
+            nullable = prices[key].null_count > 0
+            same = "{} <=> {}" if d.name == "spark" else "{} IS NOT DISTINCT FROM {}"
+            on.append((same if nullable else "{} = {}").format(left, f"x.{d.ident(key)}"))
+        tiered = prices["over_tokens"].null_count < prices.num_rows
+        larger = "(u.slice_input_tokens > x.over_tokens OR (x.over_inclusive AND u.slice_input_tokens = x.over_tokens))"
+        over = f"(u.slice_requests = 1 AND {larger})"
+        unknown = f"(x.over_tokens IS NOT NULL AND (u.slice_input_tokens IS NULL OR (coalesce(u.slice_requests, 0) <> 1 AND {larger})))"
+
+        def either(name: str) -> str:
+            return f"CASE WHEN {over} THEN x.{name}_over ELSE x.{name} END" if tiered else f"x.{name}"
+
+        unit = {
+            "list_cost": "list_unit_price",
+            "contracted_cost": "contracted_unit_price",
+            "effective_cost": "contracted_unit_price",
+        }
+        out = [f"CAST(u.quantity * {either(unit[c])} AS {d.cost}) AS {c}" for c in costs]
+        text = {
+            "price_id": either("price_id"),
+            "price_status": "coalesce(x.price_status, 'unpriced')",
+            "pricing_currency": "x.currency",
+            "price_note": f"CASE WHEN {unknown} THEN 'context_tier_unknown' ELSE x.price_note END"
+            if tiered
+            else "x.price_note",
+            "list_unit_price": either("list_unit_price"),
+        }
+        out += [f"{text.get(name, 'x.' + name)} AS {name}" for name in labels]
+        self._step("p", f"SELECT u.*, {', '.join(out)} FROM u LEFT JOIN prices x ON {' AND '.join(on)}")
+        return self
+
+    def map(self, rules: Rules, dimensions: Sequence[str] | None = None, *, rule: bool = False) -> Plan:
+        """Add dimensions, in the order they depend on each other.
+
+        Args:
+            rules: the mapping.
+            dimensions: which dimensions are wanted (others they need are computed too); default all.
+            rule: also add `rule`: the names of the rules that set the wanted dimensions, joined by " + ".
+        """
+        wanted = set(rules.dimensions if dimensions is None else dimensions)
+        levels = rules.levels()
+        for level in reversed(levels):
+            for name in level:
+                if name in wanted:
+                    wanted |= {f for r in rules.rules if name in r.set for f in _needs(r, name) if f in rules.defaults}
+        self._lookups(rules, wanted)
+        deciding: list[str] = []
+        for number, level in enumerate(levels):
+            dims = [name for name in level if name in wanted]
+            if dims:
+                deciding += self._level(rules, number, dims, rule)
+        if rule:
+            self._rule_names(deciding)
+        return self
+
+    def _lookups(self, rules: Rules, wanted: set[str]) -> None:
+        d = self.dialect
+        used = sorted(
+            {
+                f
+                for r in rules.rules
+                for name in r.set
+                if name in wanted
+                for f in _needs(r, name)
+                if f.split(".")[0] in rules.lookups
+            }
+        )
+        for name in dict.fromkeys(f.split(".", 1)[0] for f in used):
+            lookup = rules.lookups[name]
+            table, alias = f"lookup_{name}", f"k_{name}"
+            self.tables[table] = lookup.table()
+            picked = []
+            for f in used:
+                if f.split(".", 1)[0] == name:
+                    self.tags[f] = f"look_{len(self.tags)}"
+                    picked.append(f"{alias}.{d.ident(f.split('.', 1)[1])} AS {self.column(f)}")
+            source = self.last
+            self._step(
+                f"l_{name}",
+                f"SELECT {source}.*, {', '.join(picked)} FROM {source} LEFT JOIN {table} {alias} ON {source}.{self.column(lookup.on)} = {alias}.key "
+                f"AND {source}._day >= {alias}.valid_from AND {source}._day < {alias}.valid_to",
+            )
+
+    def _level(self, rules: Rules, number: int, dims: list[str], rule: bool) -> list[str]:
+        """One CASE per group of dimensions that the same rules decide, then a join to their values."""
+        d, source = self.dialect, self.last
+        groups: dict[tuple, list[str]] = {}
+        for name in dims:
+            deciding = tuple((i, r.set[name].fields) for i, r in enumerate(rules.rules) if name in r.set)
+            groups.setdefault(deciding, []).append(name)
+        cases, joins, picked, names = [], [], [], []
+        for index, (deciding, members) in enumerate(groups.items()):
+            rid, out = f"rid_{number}_{index}", f"set_{number}_{index}"
+            whens = []
+            for i, inherited in deciding:
+                test = to_sql(rules.rules[i].when, d, self.column)
+                present = "".join(f" AND {self.column(f)} <> ''" for f in inherited)
+                whens.append(f"WHEN {test}{present} THEN {i}")
+            none = len(rules.rules)
+            cases.append(f"CASE {' '.join(whens)} ELSE {none} END AS {rid}" if whens else f"{none} AS {rid}")
+            self.tables[out] = _outputs(rules, [i for i, _ in deciding], members)
+            joins.append(f"JOIN {out} ON m_{number}.{rid} = {out}.rid")
+            for name in members:
+                made = [(i, rules.rules[i].set[name]) for i, inherited in deciding if rules.rules[i].set[name].fields]
+                value = f"{out}.{d.ident(name)}"
+                if made:
+                    texts = " ".join(
+                        f"WHEN {i} THEN concat({', '.join(self.column(p) if is_field else d.literal(p) for p, is_field in v.pieces)})"
+                        for i, v in made
+                    )
+                    value = f"CASE {rid} {texts} ELSE {value} END"
+                picked.append(f"{value} AS {d.ident(name)}")
+            if rule:
+                picked.append(f"{out}._name AS name_{number}_{index}")
+                names.append(f"name_{number}_{index}")
+        self._step(f"m_{number}", f"SELECT {source}.*, {', '.join(cases)} FROM {source}")
+        self._step(f"d_{number}", f"SELECT m_{number}.*, {', '.join(picked)} FROM m_{number} {' '.join(joins)}")
+        return names
+
+    def _rule_names(self, names: list[str]) -> None:
+        """Join the deciding rules' names, each once and without the default unless nothing else decided."""
+        default = self.dialect.literal(DEFAULT_RULE)
+        if not names:
+            text = default
+        elif len(names) == 1:
+            text = names[0]
+        else:
+            parts = []
+            for i, name in enumerate(names):
+                seen = "".join(f" AND {name} <> {other}" for other in names[:i])
+                parts.append(f"CASE WHEN {name} <> {default}{seen} THEN {name} END")
+            text = f"coalesce(nullif(concat_ws(' + ', {', '.join(parts)}), ''), {default})"
+            if self.dialect.name == "bigquery":
+                text = f"coalesce(nullif(array_to_string([{', '.join(parts)}], ' + '), ''), {default})"
+        source = self.last
+        self._step("r", f"SELECT {source}.*, {text} AS rule FROM {source}")
+
+    def rows(self, columns: Sequence[str], *, order: str = "") -> Plan:
+        """End with one row per source row."""
+        picked = ", ".join(f"{self.column(c)} AS {self.dialect.ident(c)}" for c in columns)
+        tail = f" ORDER BY {order}" if order else ""
+        self.sql = f"WITH {', '.join(self.steps)} SELECT {picked} FROM {self.last}{tail}"
+        return self
+
+    def totals(
+        self, by: Sequence[str], sums: Sequence[str], *, computed: Mapping[str, str] | None = None, where: str = ""
+    ) -> Plan:
+        """End with sums per group.
+
+        Args:
+            by: columns, dimensions or `tags.<key>` fields to group by.
+            sums: columns to add up.
+            computed: group columns that are SQL of their own, such as the month in a reporting zone.
+            where: a predicate on source rows.
+        """
+        d, computed = self.dialect, computed or {}
+        keys = [f"{computed.get(c, self.column(c))} AS {d.ident(c)}" for c in by]
+        added = [f"sum({d.ident(c)}) AS {d.ident(c)}" for c in sums]
+        tail = f" WHERE {where}" if where else ""
+        groups = f" GROUP BY {', '.join(str(i + 1) for i in range(len(keys)))}" if keys else ""
+        self.sql = f"WITH {', '.join(self.steps)} SELECT {', '.join(keys + added)} FROM {self.last}{tail}{groups}"
+        return self
+
+
+def _needs(rule: Rule, dimension: str) -> set[str]:
+    return fields_of(rule.when) | set(rule.set[dimension].fields)
+
+
+def _outputs(rules: Rules, numbers: Sequence[int], dims: Sequence[str]) -> pa.Table:
+    """What each deciding rule sets; the last row is the default. Values that inherit are made in the SQL."""
+    none = len(rules.rules)
+    columns: dict[str, pa.Array] = {"rid": pa.array([*numbers, none], pa.int32())}
+    for name in dims:
+        values = [None if rules.rules[i].set[name].fields else rules.rules[i].set[name].text for i in numbers]
+        columns[name] = pa.array([*values, rules.defaults[name]], pa.string())
+    columns["_name"] = pa.array([*(rules.rules[i].name for i in numbers), DEFAULT_RULE], pa.string())
+    return pa.table(columns)

@@ -1,0 +1,126 @@
+"""Price token frames: unit prices per distinct key and day, joined once, multiplied exactly, never rounded."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from finops_ai.engine.duck import ROW, Scan, connect, register
+from finops_ai.engine.fields import PRICED
+from finops_ai.engine.plan import LABELS, Plan
+from finops_ai.errors import FrameError
+from finops_ai.frames import to_pandas
+
+#: what the price step reads of a row, besides the book's key columns
+NEEDED = ("charge_period_start", "quantity", "meter", "slice_input_tokens", "slice_requests")
+
+
+class Book(Protocol):
+    """What the engine needs of a price book (`finops_ai.PriceBook` is one).
+
+    `expand` takes the distinct key combinations and UTC days of the data and returns the same rows with
+    `list_unit_price` (null = unpriced), `contracted_unit_price`, both also as `*_over` for requests above the context
+    threshold `over_tokens` (`over_inclusive`: from it on), `price_id`, `price_id_over`, `price_status`,
+    `needs_confirmation`, `currency` and the model's identity.
+    """
+
+    key_columns: tuple[str, ...]
+
+    def expand(self, keys: pa.Table) -> pa.Table: ...
+
+
+def default_book(book: Book | None) -> Book:
+    """The book given, or the bundled one."""
+    if book is not None:
+        return book
+    from finops_ai.prices import PriceBook
+
+    return PriceBook.default()
+
+
+def price(tokens: pd.DataFrame | pa.Table, book: Book | None = None) -> pd.DataFrame:
+    """Add list, contracted and effective cost to a token frame.
+
+    Args:
+        tokens: token frame, one row per meter of a usage slice. Columns `price` adds are replaced if present.
+        book: price book; the bundled list prices by default.
+
+    Returns:
+        The frame with, per row: `list_cost`, `contracted_cost`, `effective_cost` (decimal128(38,18) in
+        `pricing_currency`, null where no price is known), `list_unit_price` (per single unit), `price_id`,
+        `price_status` (listed, contract, promotional, disputed, assumed, unpriced, or not_billed for calls that no
+        price row bills), `price_note` (such as context_tier_unknown), `pricing_currency` and the model's identity.
+
+    Example:
+        >>> import finops_ai as fa
+        >>> priced = fa.price(fa.sample(months=1))  # doctest: +SKIP
+        >>> priced["effective_cost"].sum()  # doctest: +SKIP
+    """
+    frame = tokens if isinstance(tokens, pd.DataFrame) else to_pandas(tokens)
+    book = default_book(book)
+    needed = ("provider", "model", *NEEDED[:3])
+    if missing := [c for c in needed if c not in frame.columns]:
+        raise FrameError(
+            f"fa.price: columns {missing} are missing; it takes a token frame (fa.read, fa.collect, fa.sample)."
+        )
+    with connect() as con:
+        scan = Scan(con, frame, fields_needed(book), numbered=True)
+        prices, keys = prices_for(con, scan, book)
+        fields = list(dict.fromkeys([ROW, *NEEDED, *(k for k in keys if k != "hour")]))
+        labels = ("list_unit_price", *LABELS)
+        plan = Plan().scan(fields, read=scan.column).price(prices, keys, labels=labels).rows(list(PRICED), order=ROW)
+        added = run(con, plan).cast(pa.schema(list(PRICED.items())))
+    return attach(frame, added)
+
+
+def fields_needed(book: Book) -> list[str]:
+    """Columns the price step reads."""
+    return list(dict.fromkeys([*NEEDED, *(k for k in book.key_columns if k != "hour")]))
+
+
+def prices_for(con: duckdb.DuckDBPyConnection, scan: Scan, book: Book) -> tuple[pa.Table, list[str]]:
+    """Unit prices of every key and UTC day in a source, and the key columns that tell them apart.
+
+    Key columns with one value throughout needn't be joined on, so they are left out of the answer's second part.
+    """
+    start = scan.column("charge_period_start")
+    hour = f"extract(HOUR FROM {start})" if "hour" in book.key_columns else ""
+    picked = [f"{hour if k == 'hour' else scan.column(k)} AS {k}" for k in book.key_columns]
+    found = con.sql(
+        f"SELECT DISTINCT {', '.join(picked)}, CAST({start} AS DATE) AS day FROM {scan.name}"
+    ).to_arrow_table()
+    register(con, "expanded", book.expand(found))
+    free = "x.list_unit_price IS NULL AND x.meter = 'requests'" if "meter" in book.key_columns else "FALSE"
+    zero = "CAST(0 AS DECIMAL(18,12))"
+    prices = con.sql(
+        f"""SELECT x.* REPLACE (
+              CASE WHEN {free} THEN {zero} ELSE x.list_unit_price END AS list_unit_price,
+              CASE WHEN {free} THEN {zero} ELSE x.contracted_unit_price END AS contracted_unit_price,
+              CASE WHEN {free} THEN 'not_billed' WHEN x.list_unit_price IS NULL AND x.contracted_unit_price IS NULL
+                   THEN 'unpriced' ELSE x.price_status END AS price_status,
+              coalesce(x.currency, (SELECT max(currency) FROM expanded HAVING count(DISTINCT currency) = 1)) AS currency),
+              CASE WHEN x.needs_confirmation THEN 'needs_confirmation' END AS price_note
+            FROM expanded x"""
+    ).to_arrow_table()
+    con.unregister("expanded")
+    keys = [k for k in book.key_columns if k == "hour" or len(prices[k].unique()) > 1]
+    return prices, keys
+
+
+def run(con: duckdb.DuckDBPyConnection, plan: Plan) -> pa.Table:
+    """Run a plan on DuckDB."""
+    for name, table in plan.tables.items():
+        register(con, f"{name}_arrow", table)
+        con.execute(f'CREATE OR REPLACE TEMP TABLE "{name}" AS SELECT * FROM "{name}_arrow"')
+    return con.sql(plan.sql).to_arrow_table()
+
+
+def attach(frame: pd.DataFrame, added: pa.Table) -> pd.DataFrame:
+    """A frame with computed columns, which replace columns of the same name; the index is kept."""
+    new = to_pandas(added)
+    new.index = frame.index
+    old = frame.drop(columns=[c for c in new.columns if c in frame.columns])
+    return pd.concat([old, new], axis=1)

@@ -1,0 +1,248 @@
+"""Mapping rules as data: dimensions, ordered rules, look-ups and shared costs, checked when they are loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from finops_ai.engine.conditions import Condition, fields_of, parse_condition
+from finops_ai.engine.fields import TAG, columns, kind_of_column
+from finops_ai.engine.lookups import Lookup, load_lookup
+from finops_ai.engine.shared import Shared, parse_shared
+from finops_ai.errors import RuleError, hint
+
+SECTIONS = ("dimensions", "rules", "lookups", "shared")
+UNALLOCATED = "unallocated"
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_INSERT = re.compile(r"\{([^{}]+)\}")
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a rule sets: constant text, or text with `{field}` inserts that inherit a column, tag or dimension."""
+
+    text: str
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Fields the value inherits from."""
+        return tuple(_INSERT.findall(self.text))
+
+    @property
+    def pieces(self) -> list[tuple[str, bool]]:
+        """The text in order, as (piece, whether it names a field)."""
+        return [(part, i % 2 == 1) for i, part in enumerate(_INSERT.split(self.text)) if part]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One ordered rule: where `when` holds it sets dimensions that no earlier rule set."""
+
+    name: str
+    when: Condition
+    set: Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """A whole mapping. `defaults` names the dimensions in declared order with the value of rows no rule reaches.
+
+    Example:
+        >>> rules = Rules.load({
+        ...     "dimensions": {"team": {"default": "unallocated"}},
+        ...     "rules": [{"name": "search key", "when": {"api_key_id": "key_1"}, "set": {"team": "search"}}],
+        ... })
+        >>> rules.dimensions, rules.rules[0].name
+        (('team',), 'search key')
+    """
+
+    defaults: Mapping[str, str]
+    rules: tuple[Rule, ...]
+    lookups: Mapping[str, Lookup] = field(default_factory=dict)
+    shared: tuple[Shared, ...] = ()
+    version: str = ""
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """Dimensions in declared order."""
+        return tuple(self.defaults)
+
+    @classmethod
+    def load(cls, source: Rules | Mapping[str, Any] | str | Path, *, root: str | Path | None = None) -> Rules:
+        """Read rules from a TOML file (other sections are left alone), TOML text, or a plain dict of its sections.
+
+        Args:
+            source: path, TOML text (anything with a line break), dict with any of `dimensions`, `rules`, `lookups`,
+                `shared`, or rules already loaded.
+            root: folder that look-up files are relative to; by default the file's own, else the current one.
+
+        Raises:
+            RuleError: names the rule, key and value, and the nearest known name.
+        """
+        if isinstance(source, Rules):
+            return source
+        place = "rules"
+        if not isinstance(source, Mapping):
+            is_text = isinstance(source, str) and "\n" in source
+            try:
+                text = str(source) if is_text else Path(source).read_text("utf-8")
+                document = tomllib.loads(text)
+            except FileNotFoundError:
+                raise RuleError(f"There is no rules file {source}.") from None
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+                raise RuleError(f"{'The rules' if is_text else source} can't be read as TOML: {error}.") from None
+            if not is_text:
+                root, place = root or Path(source).parent, str(source)
+            source = {key: value for key, value in document.items() if key in SECTIONS}
+        for key in source:
+            if key not in SECTIONS:
+                raise RuleError(f"{place}: no section {key!r}. {hint(key, SECTIONS)}")
+        return _Loader(place, Path(root or ".")).load(source)
+
+    @classmethod
+    def none(cls) -> Rules:
+        """No dimensions at all: `allocate` then only adds `rule` and `share`."""
+        return cls({}, ())
+
+    def levels(self) -> list[list[str]]:
+        """Dimensions in the order they can be computed: a level only needs columns and earlier levels."""
+        needs: dict[str, set[str]] = {d: set() for d in self.dimensions}
+        for rule in self.rules:
+            used = {f for f in fields_of(rule.when) if f in needs}
+            for name, value in rule.set.items():
+                needs[name] |= used | {f for f in value.fields if f in needs}
+        done: set[str] = set()
+        out: list[list[str]] = []
+        while len(done) < len(needs):
+            ready = [d for d in needs if d not in done and needs[d] <= done]
+            if not ready:
+                left = [d for d in needs if d not in done]
+                raise RuleError(
+                    f"Dimensions {left} need each other in a circle; let one be set by columns or tags alone."
+                )
+            out.append(ready)
+            done |= set(ready)
+        return out
+
+    def used_fields(self) -> list[str]:
+        """Columns, tags and look-up keys the mapping reads, without dimensions and look-up results, sorted."""
+        used = set().union(
+            *(fields_of(r.when) | {f for v in r.set.values() for f in v.fields} for r in self.rules), set()
+        )
+        used |= set().union(*(fields_of(s.when) for s in self.shared), set())
+        looked_up = {f.split(".", 1)[0] for f in used if f.split(".", 1)[0] in self.lookups}
+        used |= {self.lookups[name].on for name in looked_up}
+        return sorted(f for f in used if f not in self.defaults and f.split(".", 1)[0] not in self.lookups)
+
+
+class _Loader:
+    def __init__(self, place: str, root: Path) -> None:
+        self.place, self.root = place, root
+        self.lookups: dict[str, Lookup] = {}
+        self.defaults: dict[str, str] = {}
+
+    def load(self, document: Mapping[str, Any]) -> Rules:
+        for name, table in self._tables(document, "lookups").items():
+            self.lookups[name] = load_lookup(name, table, self.root, f"{self.place}, lookups.{name}")
+            if self.kind_of(self.lookups[name].on) != "text":
+                self._unknown(f"lookups.{name}.on", self.lookups[name].on)
+        for name, table in self._tables(document, "dimensions").items():
+            self.defaults[name] = self._dimension(name, table)
+        rules: list[Rule] = []
+        rows = document.get("rules", [])
+        if not isinstance(rows, list):
+            raise RuleError(f"{self.place}: rules must be [[rules]] entries, not {type(rows).__name__}.")
+        for number, row in enumerate(rows, 1):
+            rules.append(self._rule(number, row, {r.name for r in rules}))
+        shared = parse_shared(
+            document.get("shared", []),
+            place=self.place,
+            dimensions=self.defaults,
+            kind_of=self.kind_of,
+            known=self.known(),
+            root=self.root,
+        )
+        digest = json.dumps(
+            [document, [lookup.rows for lookup in self.lookups.values()]],
+            sort_keys=True,
+            default=str,
+            ensure_ascii=False,
+        )
+        version = hashlib.sha256(digest.encode()).hexdigest()[:16]
+        out = Rules(self.defaults, tuple(rules), self.lookups, shared, version)
+        out.levels()
+        return out
+
+    def _tables(self, document: Mapping[str, Any], section: str) -> Mapping[str, Mapping[str, Any]]:
+        tables = document.get(section, {})
+        if not isinstance(tables, Mapping) or not all(isinstance(t, Mapping) for t in tables.values()):
+            raise RuleError(f"{self.place}: write [{section}.NAME] tables, not {tables!r}.")
+        for name in tables:
+            if not _NAME.fullmatch(name) or name == "tags":
+                raise RuleError(f"{self.place}: {section}.{name}: use letters, digits and _ in names (not 'tags').")
+        return tables
+
+    def _dimension(self, name: str, table: Mapping[str, Any]) -> str:
+        if kind_of_column(name) or name in ("rule", "share"):
+            raise RuleError(f"{self.place}: dimension {name!r} has the name of a column; choose another.")
+        for key in table:
+            if key not in ("default", "description"):
+                known = hint(key, ("default", "description"))
+                raise RuleError(f"{self.place}: dimensions.{name} has no key {key!r}. {known}")
+        default = table.get("default", UNALLOCATED)
+        if not isinstance(default, str) or not default:
+            raise RuleError(f"{self.place}: dimensions.{name}.default must be text, not {default!r}.")
+        return default
+
+    def _rule(self, number: int, row: object, taken: set[str]) -> Rule:
+        if not isinstance(row, Mapping):
+            raise RuleError(f"{self.place}: rule {number} must be a table, not {row!r}.")
+        name = row.get("name", f"rule {number}")
+        place = f"{self.place}, rule {number} ({name})"
+        for key in row:
+            if key not in ("name", "when", "set"):
+                raise RuleError(f"{place}: no key {key!r}. {hint(key, ('name', 'when', 'set'))}")
+        if not isinstance(name, str) or not name or name in taken or name == "default":
+            raise RuleError(f"{place}: a rule's name must be text, its own, and not 'default'; got {name!r}.")
+        values = row.get("set")
+        if not isinstance(values, Mapping) or not values:
+            raise RuleError(f"{place}: `set` must name at least one dimension, such as set = {{ team = 'search' }}.")
+        out = {}
+        for dimension, text in values.items():
+            if dimension not in self.defaults:
+                raise RuleError(f"{place}: set.{dimension} is no declared dimension. {hint(dimension, self.defaults)}")
+            if not isinstance(text, str) or not text:
+                raise RuleError(f"{place}: set.{dimension} must be text, not {text!r}.")
+            out[dimension] = Value(text)
+            for used in out[dimension].fields:
+                if not self.kind_of(used):
+                    self._unknown(f"rule {number} ({name}): set.{dimension}", used)
+        when = parse_condition(row.get("when", {}), f"{place}: when", kind_of=self.kind_of, known=self.known())
+        return Rule(name, when, out)
+
+    def kind_of(self, name: str) -> str | None:
+        """What a field holds: a column, `tags.<key>`, a dimension, or `<look-up>.<column>`."""
+        if name.startswith(TAG) and name != TAG:
+            return "text"
+        if name in self.defaults:
+            return "text"
+        head, _, rest = name.partition(".")
+        if rest and head in self.lookups:
+            return "text" if rest in self.lookups[head].values else None
+        return kind_of_column(name)
+
+    def known(self) -> list[str]:
+        """Names to suggest when one is misspelt."""
+        looked_up = [f"{lookup.name}.{value}" for lookup in self.lookups.values() for value in lookup.values]
+        return [*columns(), *self.defaults, *looked_up]
+
+    def _unknown(self, where: str, name: str) -> None:
+        raise RuleError(
+            f"{self.place}, {where} names an unknown column {name!r}. {hint(name, self.known())} Tags are written tags.<key>."
+        )

@@ -1,0 +1,88 @@
+"""Workbooks that finance can open: numbers are numbers, and text from outside is text, whatever it starts with."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+#: characters that Excel's file format can't hold
+_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
+
+
+def write_workbook(path: str | Path, sheets: Mapping[str, pd.DataFrame], *, title: str = "") -> Path:
+    """Write frames as sheets of an .xlsx file.
+
+    Args:
+        path: file to write.
+        sheets: sheet name -> frame. Decimals become numbers formatted with their own decimal places.
+        title: document title.
+
+    Returns:
+        The path.
+    """
+    from openpyxl import Workbook
+    from openpyxl.cell import WriteOnlyCell
+    from openpyxl.styles import Font
+
+    book = Workbook(write_only=True)
+    book.properties.title = title or None
+    for name, frame in sheets.items():
+        sheet = book.create_sheet(re.sub(r"[\[\]:*?/\\]", "-", name)[:31] or "Table")
+        sheet.freeze_panes = "A2"
+        widths = [max([len(str(c)), *(len(_shown(v)) for v in frame[c].head(200))]) for c in frame.columns]
+        for i, width in enumerate(widths):
+            sheet.column_dimensions[_letter(i)].width = min(max(width + 2, 8), 60)
+
+        def cell(value: Any, bold: bool = False, sheet: Any = sheet) -> Any:
+            out = WriteOnlyCell(sheet)
+            value, form = _plain(value)
+            out.value = value
+            if isinstance(value, str):
+                out.data_type = "s"  # never a formula
+            if form:
+                out.number_format = form
+            if bold:
+                out.font = Font(bold=True)
+            return out
+
+        sheet.append([cell(str(c), bold=True) for c in frame.columns])
+        for row in frame.astype(object).itertuples(index=False):
+            sheet.append([cell(v) for v in row])
+    book.save(path)
+    return Path(path)
+
+
+def _plain(value: Any) -> tuple[Any, str]:
+    """A value Excel knows, and its number format."""
+    if value is None or value is pd.NA or (isinstance(value, float) and value != value):
+        return None, ""
+    if isinstance(value, Decimal):
+        places = max(-int(value.as_tuple().exponent), 0)
+        return value, "#,##0" + ("." + "0" * min(places, 12) if places else "")
+    if isinstance(value, pd.Timestamp | dt.datetime):
+        moment = pd.Timestamp(value).to_pydatetime()
+        return moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo else moment, "yyyy-mm-dd hh:mm"
+    if isinstance(value, dt.date):
+        return value, "yyyy-mm-dd"
+    if isinstance(value, bool | int | float):
+        return value, ""
+    return _ILLEGAL.sub("\ufffd", str(value))[:32_767], ""
+
+
+def _shown(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _letter(index: int) -> str:
+    out = ""
+    index += 1
+    while index:
+        index, rest = divmod(index - 1, 26)
+        out = chr(65 + rest) + out
+    return out

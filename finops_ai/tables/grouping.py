@@ -1,0 +1,122 @@
+"""Group an allocated frame in DuckDB: keys of any kind, months of the reporting zone, exact sums under conditions."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+import pandas as pd
+
+from finops_ai.engine.dialects import DUCKDB
+from finops_ai.engine.duck import Scan, connect
+from finops_ai.engine.fields import TAG, columns
+from finops_ai.errors import DataError, FrameError, hint
+from finops_ai.meters import meters
+from finops_ai.periods import Window, utc_offsets
+
+#: keys made from the start of the slice, in the reporting zone
+TIMES = {"month": "strftime({x}, '%Y-%m')", "week": "CAST(date_trunc('week', {x}) AS DATE)", "day": "CAST({x} AS DATE)"}
+DEFAULT_RULE, UNALLOCATED = "default", "unallocated"
+
+
+def dimensions_of(frame: pd.DataFrame) -> list[str]:
+    """The business dimensions of an allocated frame: its columns that no token or priced frame has."""
+    return [c for c in frame.columns if c not in columns() and c not in ("rule", "share", "tags")]
+
+
+def grouped(
+    frame: pd.DataFrame,
+    by: Sequence[str],
+    measures: Mapping[str, str],
+    *,
+    window: Window | None = None,
+    timezone: str = "UTC",
+    needs: Sequence[str] = (),
+    where: str = "",
+) -> list[dict]:
+    """One dict per group: keys and measures.
+
+    Args:
+        frame: priced or allocated rows.
+        by: columns, dimensions, `tags.<key>`, `month`, `week` or `day`.
+        measures: name -> SQL aggregate over the frame's columns, tags and times.
+        window: only rows that start in it.
+        timezone: reporting zone of the times.
+        needs: columns the measures and `where` use.
+        where: SQL predicate over those columns.
+
+    Raises:
+        FrameError: a key the frame doesn't have.
+    """
+    known = [*frame.columns, *TIMES]
+    for key in by:
+        if key not in known and not key.startswith(TAG):
+            raise FrameError(
+                f"Can't group by {key!r}. {hint(key, [str(c) for c in known])} Tags are written tags.<key>."
+            )
+    if "charge_period_start" not in frame.columns:
+        raise FrameError("This table is made of a priced frame: charge_period_start is missing.")
+    with connect() as con:
+        scan = Scan(con, frame, ["charge_period_start", *needs, *(k for k in by if k not in TIMES)])
+        start = scan.column("charge_period_start")
+        span = window or Window(*_span(frame))
+        local = DUCKDB.local_time("_start", utc_offsets(span, timezone))
+        picked = [f"{start} AS _start"]
+        for name in dict.fromkeys([*needs, *by]):
+            if name in TIMES:
+                picked.append(f"{TIMES[name].format(x=local)} AS {DUCKDB.ident(name)}")
+            elif name.startswith(TAG):
+                text = DUCKDB.tag.format(x=scan.column("tags"), v=DUCKDB.literal(name[len(TAG) :]))
+                picked.append(f"{text} AS {DUCKDB.ident(name)}")
+            elif name != "charge_period_start":
+                picked.append(f"{scan.column(name)} AS {DUCKDB.ident(name)}")
+        if window is not None:
+            limits = f"_start >= {DUCKDB.literal(window.start)} AND _start < {DUCKDB.literal(window.end)}"
+            where = f"({where}) AND {limits}" if where else limits
+        keys = ", ".join(DUCKDB.ident(k) for k in by)
+        aggregates = ", ".join(f"{sql} AS {DUCKDB.ident(name)}" for name, sql in measures.items())
+        sql = (
+            f"WITH s AS (SELECT {', '.join(picked)} FROM {scan.name}) SELECT {', '.join(filter(None, [keys, aggregates]))} FROM s"
+            f"{' WHERE ' + where if where else ''}{' GROUP BY ' + keys if keys else ''}{' ORDER BY ' + keys if keys else ''}"
+        )
+        return con.sql(sql).to_arrow_table().to_pylist()
+
+
+def _span(frame: pd.DataFrame) -> tuple[dt.datetime, dt.datetime]:
+    if frame.empty:
+        return dt.datetime(1970, 1, 1, tzinfo=dt.UTC), dt.datetime(1970, 1, 2, tzinfo=dt.UTC)
+    start = frame["charge_period_start"]
+    return start.min().to_pydatetime(), start.max().to_pydatetime() + dt.timedelta(seconds=1)
+
+
+def currency_of(frame: pd.DataFrame, column: str = "pricing_currency") -> str:
+    """The one currency of a frame's amounts.
+
+    Raises:
+        DataError: there are several; sums never mix currencies.
+    """
+    if column not in frame.columns:
+        return ""
+    found = sorted(str(c) for c in frame[column].dropna().unique())
+    if len(found) > 1:
+        raise DataError(
+            f"The rows are priced in {', '.join(found)}, and sums never mix currencies. "
+            f"Group by {column!r} too, or take the rows of one currency."
+        )
+    return found[0] if found else ""
+
+
+def meter_list(**wanted: object) -> str:
+    """Meters with some properties, as an SQL list: `meter_list(roll_up="output")`.
+
+    >>> meter_list(roll_up="cache_write_5m")
+    "('cache_write_5m')"
+    """
+    names = [m.name for m in meters().values() if all(getattr(m, k) == v for k, v in wanted.items())]
+    return f"({', '.join(DUCKDB.literal(n) for n in names)})"
+
+
+def zero(value: Decimal | None) -> Decimal:
+    """A sum, 0 where nothing was added."""
+    return Decimal(0) if value is None else value
