@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from finops_ai.errors import DataError, SettingsError, hint
+from finops_ai.errors import DataError, SettingsError, UsageError, hint
 from finops_ai.frames import TokenFrame, conform, schema_of
-from finops_ai.meters import meters
+from finops_ai.meters import normalise_columns, tokens_from_slices
 from finops_ai.providers.connector import Connector, ConnectorSettings
 from finops_ai.providers.files import find_files
 from finops_ai.providers.mapping import DEFAULTS, FileMapping, Time, Usage, load_mapping
@@ -32,7 +32,6 @@ READER_OPTIONS = {
 SCHEMA = schema_of(TokenFrame)
 INSTANT = SCHEMA.field("charge_period_start").type
 QUANTITY = SCHEMA.field("quantity").type
-WIDE_QUANTITY = pa.decimal128(38, 6)
 
 
 class MappedSettings(ConnectorSettings):
@@ -171,7 +170,7 @@ def tokens_of(table: pa.Table, mapping: FileMapping, path: Path, window: Window)
         slices["tags"] = _tags({k: table[c] for k, c in mapping.tags.items()}, usage.tags, rows)
         counted = _meters(table, usage, place)
         requests = _requests(table, usage, place)
-        out += _long(pa.table(slices), counted, requests, wanted)
+        out.append(_long(slices, counted, requests, wanted))
     return pa.concat_tables(out, promote_options="default")
 
 
@@ -204,6 +203,14 @@ def _tags(columns: Mapping[str, pa.ChunkedArray], constant: Mapping[str, str], r
 
 def _meters(table: pa.Table, usage: Usage, place: _Place) -> dict[str, pa.Array]:
     """Disjoint quantities by meter: decimal arrays, null where the row doesn't say."""
+    if usage.format:
+        fields = {field: place.quantities(table, column).cast(pa.int64()) for field, column in usage.fields.items()}
+        try:
+            return normalise_columns(fields, usage.format)
+        except UsageError as error:
+            raise UsageError(
+                f"{place.path}: {error} Correct `format` and `fields` in the mapping file.", error.flag
+            ) from None
     counts = {name: place.quantities(table, column) for name, column in usage.meters.items()}
     for whole in dict.fromkeys(usage.inside.values()):
         left = counts[whole]
@@ -228,29 +235,29 @@ def _requests(table: pa.Table, usage: Usage, place: _Place) -> pa.Array:
     return pa.repeat(pa.scalar(usage.requests, pa.int64()), table.num_rows)
 
 
-def _long(slices: pa.Table, counted: Mapping[str, pa.Array], requests: pa.Array, wanted: pa.Array) -> list[pa.Table]:
+def _long(slices: dict[str, Any], counted: Mapping[str, Any], requests: pa.Array, wanted: pa.Array) -> pa.Table:
     """One row per meter with something in it; a stated cost stays once per slice, on its first row."""
-    zero = _scalar(0, QUANTITY)
-    of_input = [values for name, values in counted.items() if meters()[name].direction == "input"]
-    tokens_in = pa.nulls(slices.num_rows, pa.int64())
-    for values in of_input:
-        known = pc.coalesce(tokens_in, pa.scalar(0, pa.int64()))
-        tokens_in = pc.if_else(values.is_valid(), pc.add(known, values.cast(pa.int64(), safe=False)), tokens_in)
-    slices = slices.append_column("slice_input_tokens", tokens_in).append_column("slice_requests", requests)
-    amounts = dict(counted) | {"requests": requests.cast(WIDE_QUANTITY).cast(QUANTITY)}
-    out, fresh = [], wanted
-    for name, values in amounts.items():
-        chosen = pc.fill_null(pc.and_(wanted, pc.greater(values, zero)), False)
-        part = slices
-        if "billed_cost" in slices.column_names:
-            once = pc.if_else(fresh, slices["billed_cost"], None)
-            part = part.set_column(part.column_names.index("billed_cost"), "billed_cost", once)
-            fresh = pc.and_(fresh, pc.invert(chosen))
-        part = part.filter(chosen)
-        part = part.append_column("meter", pa.repeat(name, part.num_rows))
-        part = part.append_column("unit", pa.repeat(meters()[name].unit, part.num_rows))
-        out.append(part.append_column("quantity", values.filter(chosen)))
-    return out
+    slices = {name: _whole(values).filter(wanted) for name, values in slices.items()}
+    amounts = {name: _filled(_whole(values).filter(wanted)) for name, values in counted.items()}
+    requests = _whole(requests).filter(wanted)
+    number = pa.array(np.arange(len(requests)))
+    table = tokens_from_slices(
+        slices | {"number": number, "slice_requests": requests}, amounts | {"requests": _filled(requests)}
+    )
+    if "billed_cost" in slices and table.num_rows:
+        first = np.diff(table["number"].to_numpy(), prepend=-1) != 0
+        once = pc.if_else(pa.array(first), table["billed_cost"], pa.scalar(None, table["billed_cost"].type))
+        table = table.set_column(table.column_names.index("billed_cost"), "billed_cost", once)
+    return table.drop_columns(["number"])
+
+
+def _filled(values: pa.Array) -> pa.Array:
+    """A count the row doesn't state adds nothing."""
+    return values.fill_null(_scalar(0, values.type)) if values.null_count else values
+
+
+def _whole(values: Any) -> pa.Array:
+    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
 
 
 def _first(broken: Any) -> int:

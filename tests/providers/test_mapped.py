@@ -41,7 +41,7 @@ CSV = """when,model,tier,team,prompt,cached,completion
 
 
 def quantities(frame):
-    return {m: q for m, q in frame.groupby("meter")["quantity"].sum().items()}
+    return dict(frame.groupby("meter")["quantity"].sum().items())
 
 
 @pytest.fixture
