@@ -1,0 +1,225 @@
+"""Asking AWS: boto3 clients with one way to retry, to page and to say what is wrong."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from finops_ai.errors import CredentialsError, ProviderError, ProviderUnavailable, SettingsError
+from finops_ai.providers.http import LONGEST_WAIT, RETRIED
+
+if TYPE_CHECKING:
+    from finops_ai_bedrock.settings import BedrockSettings
+
+log = logging.getLogger("finops_ai.providers.bedrock")
+
+#: error codes worth asking again for, whatever status they come with (botocore's own list of throttling codes)
+THROTTLED = {
+    "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException",
+    "TooManyRequestsException", "ProvisionedThroughputExceededException", "RequestLimitExceeded", "SlowDown",
+    "LimitExceededException", "PriorRequestNotComplete", "TransactionInProgressException",
+}  # fmt: skip
+CLOCK = {"RequestTimeTooSkewed", "RequestExpired", "SignatureDoesNotMatch", "InvalidSignatureException"}
+REFUSED = {
+    "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "InvalidAccessKeyId", "ExpiredToken",
+    "ExpiredTokenException", "UnrecognizedClientException", "InvalidClientTokenId", "MissingAuthenticationToken",
+    "403", "401", *CLOCK,
+}  # fmt: skip
+
+
+class Aws:
+    """AWS clients of one connector; boto3 is imported and a session opened on first use.
+
+    Args:
+        settings: the connector's settings.
+        sleep: how to wait between tries; tests pass their own.
+    """
+
+    def __init__(self, settings: BedrockSettings, *, sleep: Any = time.sleep) -> None:
+        self._settings, self._sleep, self._clients = settings, sleep, {}
+
+    def client(self, service: str) -> Any:
+        """A client of one service, made once."""
+        if service not in self._clients:
+            self._clients[service] = self._make(service)
+        return self._clients[service]
+
+    def _make(self, service: str) -> Any:
+        import boto3
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
+
+        s = self._settings
+        config = Config(
+            connect_timeout=s.timeout,
+            read_timeout=s.timeout,
+            retries={"total_max_attempts": 1},  # one place retries: `call`
+            s3={"addressing_style": "path"} if s.endpoint_url else None,
+        )
+        try:
+            session = boto3.session.Session(profile_name=s.profile, region_name=s.region)
+            return session.client(service, endpoint_url=s.endpoint_url, config=config)
+        except BotoCoreError as error:
+            raise SettingsError(
+                f"bedrock: can't make an AWS client ({error}). Check [providers.bedrock] `region` and `profile`."
+            ) from None
+
+    def call(self, service: str, operation: str, **arguments: Any) -> Any:
+        """One API call, asked again on throttling, 5xx, 529 and dropped connections.
+
+        Raises:
+            CredentialsError: missing, expired or insufficient credentials, or a clock that is off.
+            ProviderUnavailable: still failing after the retries.
+            ProviderError: refused for another reason.
+        """
+        return self.retrying(f"{service}:{operation}", lambda: getattr(self.client(service), operation)(**arguments))
+
+    def retrying(self, what: str, ask: Any) -> Any:
+        """Run `ask` until it answers, waiting as the answer says or else ever longer."""
+        from botocore.exceptions import (
+            BotoCoreError,
+            ClientError,
+            ConnectionError,
+            HTTPClientError,
+            IncompleteReadError,
+            NoCredentialsError,
+            ResponseStreamingError,
+        )
+
+        attempt = 0
+        while True:
+            wait = None
+            try:
+                return ask()
+            except NoCredentialsError:
+                raise CredentialsError(
+                    "bedrock: no AWS credentials found. Sign in (`aws sso login`), set AWS_ACCESS_KEY_ID and "
+                    "AWS_SECRET_ACCESS_KEY, or name a profile with [providers.bedrock] `profile`."
+                ) from None
+            except ClientError as error:
+                code, status, said = _refusal(error)
+                if code not in THROTTLED and (code in REFUSED or status not in RETRIED):
+                    raise _explained(what, code, status, said) from None
+                problem, wait = f"{code} {said}".strip(), _retry_after(error)
+            except (ConnectionError, HTTPClientError, IncompleteReadError, ResponseStreamingError) as error:
+                problem = f"connection failed ({type(error).__name__})"
+            except BotoCoreError as error:
+                raise ProviderError(f"bedrock: {what}: {error}.") from None
+            attempt += 1
+            if attempt > self._settings.max_retries:
+                raise ProviderUnavailable(
+                    f"bedrock: {what} still fails after {attempt} tries: {problem}. Nothing of this window was stored; "
+                    "run the same command again later."
+                )
+            pause = min(
+                wait if wait is not None else 0.5 * 2 ** (attempt - 1) * random.uniform(0.75, 1.25), LONGEST_WAIT
+            )
+            log.info("bedrock: %s: %s; asking again in %.1f s", what, problem, pause)
+            self._sleep(pause)
+
+    def pages(self, service: str, operation: str, *, token: str, next_token: str, **arguments: Any) -> Iterator[Any]:
+        """All pages of a call.
+
+        Args:
+            token: argument that takes the continuation token.
+            next_token: field of the answer that holds the next one.
+
+        Raises:
+            ProviderError: the same token came twice, so the pages would repeat.
+        """
+        seen: set[str] = set()
+        while True:
+            page = self.call(service, operation, **arguments)
+            yield page
+            following = page.get(next_token)
+            if not following:
+                return
+            if following in seen:
+                raise ProviderError(
+                    f"bedrock: {service}:{operation} gave the same page token twice; the pages would be counted twice. "
+                    "Nothing was stored; run the same command again."
+                )
+            seen.add(following)
+            arguments[token] = following
+
+    def objects(self, uri: str) -> list[dict[str, Any]]:
+        """Objects below `s3://bucket/prefix`, with Key, Size, LastModified and Bucket."""
+        bucket, prefix = split_uri(uri)
+        found = []
+        for page in self.pages(
+            "s3", "list_objects_v2", token="ContinuationToken", next_token="NextContinuationToken",
+            Bucket=bucket, Prefix=prefix,
+        ):  # fmt: skip
+            found += [{**entry, "Bucket": bucket} for entry in page.get("Contents", [])]
+        return found
+
+    def folders(self, uri: str) -> list[str]:
+        """Names of the folders right below `s3://bucket/prefix/`."""
+        bucket, prefix = split_uri(uri)
+        names = []
+        for page in self.pages(
+            "s3", "list_objects_v2", token="ContinuationToken", next_token="NextContinuationToken",
+            Bucket=bucket, Prefix=prefix, Delimiter="/",
+        ):  # fmt: skip
+            names += [entry["Prefix"].removeprefix(prefix).rstrip("/") for entry in page.get("CommonPrefixes", [])]
+        return names
+
+    def content(self, entry: dict[str, Any]) -> bytes:
+        """The bytes of one object; a connection that drops halfway is asked again from the start."""
+
+        def ask() -> bytes:
+            answer = self.client("s3").get_object(Bucket=entry["Bucket"], Key=entry["Key"])
+            return answer["Body"].read()
+
+        return self.retrying(f"s3:get_object {entry['Key']}", ask)
+
+    def download(self, entry: dict[str, Any], folder: Path, number: int) -> Path:
+        """One object as a file in `folder`; named by number, so that no key becomes a path."""
+        suffix = "".join(Path(entry["Key"]).suffixes[-2:])
+        path = folder / f"{number:05d}{suffix if suffix.replace('.', '').isalnum() else ''}"
+        path.write_bytes(self.content(entry))
+        return path
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Bucket and key prefix of an `s3://` address.
+
+    >>> split_uri("s3://bills/exports/ai/")
+    ('bills', 'exports/ai/')
+    """
+    parts = urlsplit(uri)
+    if parts.scheme != "s3" or not parts.netloc:
+        raise SettingsError(f"bedrock: {uri!r} is no S3 address. Write s3://bucket/prefix.")
+    return parts.netloc, parts.path.lstrip("/")
+
+
+def _refusal(error: Any) -> tuple[str, int, str]:
+    """Code, HTTP status and message of a botocore ClientError."""
+    body = error.response.get("Error", {})
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    return str(body.get("Code", "")), status, " ".join(str(body.get("Message", "")).split())[:300]
+
+
+def _retry_after(error: Any) -> float | None:
+    text = str(error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after", ""))
+    return float(text) if text.replace(".", "", 1).isdigit() else None
+
+
+def _explained(what: str, code: str, status: int, said: str) -> ProviderError:
+    text = f"bedrock: {what} was refused ({code or status}): {said or 'no reason given'}."
+    if code in CLOCK:
+        return CredentialsError(
+            f"{text} This machine's clock reads {dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}; AWS refuses signatures "
+            "more than 5 minutes off. Set the clock, or check the secret key."
+        )
+    if code in REFUSED or status in (401, 403):
+        return CredentialsError(f"{text} Grant the permission {what.split()[0]} to these credentials, or renew them.")
+    if code in ("NoSuchBucket", "NoSuchKey", "ResourceNotFoundException"):
+        return ProviderError(f"{text} Check the address and the Region in [providers.bedrock].")
+    return ProviderError(text)

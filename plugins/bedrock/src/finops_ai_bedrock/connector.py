@@ -1,0 +1,275 @@
+"""The Bedrock connector: token and bill frames, live or from saved exports."""
+
+from __future__ import annotations
+
+import datetime as dt
+import gzip
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from finops_ai.errors import DataError, FinopsError, ProviderError
+from finops_ai.frames import BillFrame, conform, empty
+from finops_ai.periods import Window
+from finops_ai.providers import Connector, Finding
+from finops_ai.providers.files import find_files, read_json_any
+from finops_ai_bedrock import cloudwatch, cur, exports
+from finops_ai_bedrock.aws import Aws
+from finops_ai_bedrock.logs import Calls, log_keys
+from finops_ai_bedrock.settings import BedrockSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: what each source needs, for `doctor`
+PERMISSIONS = {
+    "cur": "s3:ListBucket and s3:GetObject on the export's bucket (and kms:Decrypt if it is encrypted with a key)",
+    "invocation_logs": "s3:ListBucket and s3:GetObject on the log bucket, or logs:FilterLogEvents on the log group",
+    "cloudwatch": "cloudwatch:ListMetrics, cloudwatch:GetMetricData and sts:GetCallerIdentity",
+}
+
+
+class Bedrock(Connector):
+    """AWS Bedrock: tokens and bill from the Cost and Usage Report 2.0, tokens from CloudWatch or invocation logs."""
+
+    name = "bedrock"
+    title = "AWS Bedrock"
+    Settings = BedrockSettings
+    restated_days = 35  # a billing period is rewritten until some days after it ends
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._sleep: Any = time.sleep
+        self._client: Aws | None = None
+        self._profiles: tuple[dict[str, str], dict[str, str]] | None = None
+        self._report: tuple[Window, cur.Report] | None = None
+
+    @property
+    def _aws(self) -> Aws:
+        if self._client is None:
+            self._client = Aws(self.settings, sleep=lambda seconds: self._sleep(seconds))
+        return self._client
+
+    @property
+    def source(self) -> str:
+        """What token frames are made of: cur, cloudwatch or invocation_logs."""
+        s = self.settings
+        if s.usage_source != "auto":
+            return s.usage_source
+        if s.files:
+            return "cur" if self._files("cur") else "invocation_logs"
+        return "cur" if s.export_s3_uri else "invocation_logs" if s.log_s3_uri or s.log_group else "cloudwatch"
+
+    def usage(self, window: Window) -> pd.DataFrame:
+        """Token frame of the window, from the source that `usage_source` names."""
+        if window.start == window.end:
+            return empty()
+        source = self.source
+        if source == "cur":
+            return conform(cur.usage_table(self._read_report(window), "billing_export"), source="bedrock cost report")
+        if source == "invocation_logs":
+            return self._from_logs(window)
+        if not self.live:
+            raise DataError(
+                "bedrock: usage_source = 'cloudwatch' can't be read from files. Remove `files` or change it."
+            )
+        return self._from_cloudwatch(window)
+
+    def bills(self, window: Window) -> pd.DataFrame:
+        """Bill frame of the window from the cost report; empty, with a note, where none is configured."""
+        if window.start == window.end:
+            return empty(BillFrame)
+        if not (self._files("cur") if not self.live else self.settings.export_s3_uri):
+            self._note("bedrock: no cost report, so no bill. Set `export_s3_uri` to a Data Export (CUR 2.0).")
+            return empty(BillFrame)
+        table = cur.bills_table(self._read_report(window), "billing_export")
+        return conform(table, BillFrame, source="bedrock cost report")
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    # ---- cost report
+
+    def _read_report(self, window: Window) -> cur.Report:
+        if self._report and self._report[0] == window:
+            return self._report[1]
+        ids, names = self._inference_profiles()
+        options = {"model_names": self.settings.model_names, "profiles": ids, "profile_names": names}
+        if not self.live:
+            report = cur.read_report(exports.local_parts(self._files("cur"), window), window, **options)
+        else:
+            with tempfile.TemporaryDirectory(prefix="finops-bedrock-") as folder:
+                paths = exports.fetch(self._aws, self.settings.export_s3_uri, window, Path(folder))
+                report = cur.read_report(paths, window, **options)
+        for note in report.notes:
+            self._note(note)
+        newest = cur.fresh_until(report)
+        self.fresh_until = newest.to_pydatetime() if newest is not None else self.fresh_until
+        self._report = (window, report)
+        return report
+
+    def _files(self, kind: str) -> list[Path]:
+        if self.live:
+            return []
+        endings = exports.DATA_ENDINGS if kind == "cur" else (".json", ".jsonl", ".json.gz", ".jsonl.gz")
+        return [
+            path
+            for path in find_files(self.settings.files)
+            if path.name.lower().endswith(endings) and not path.name.endswith("Manifest.json")
+        ]
+
+    # ---- invocation logs
+
+    def _from_logs(self, window: Window) -> pd.DataFrame:
+        ids, names = self._inference_profiles()
+        calls = Calls(
+            window,
+            prompt_key=self.settings.prompt_key,
+            account=self.settings.account_id,
+            profiles=ids,
+            profile_names=names,
+        )
+        calls.add(self._records(window))
+        for note in calls.notes:
+            self._note(note)
+        self.fresh_until = calls.newest or self.fresh_until
+        table = calls.table("log")
+        return conform(table, source="bedrock invocation logs") if table.num_rows else empty()
+
+    def _records(self, window: Window) -> Iterator[tuple[str, Any]]:
+        if not self.live:
+            for path in self._files("invocation_logs"):
+                for number, record in read_json_any(path):
+                    yield f"{path}, line {number}", record
+        elif self.settings.log_s3_uri:
+            yield from self._records_in_s3(window)
+        else:
+            yield from self._records_in_cloudwatch_logs(window)
+
+    def _records_in_s3(self, window: Window) -> Iterator[tuple[str, Any]]:
+        root = f"{self.settings.log_s3_uri.rstrip('/')}/AWSLogs/"
+        days = [window.start.date() + dt.timedelta(days=n) for n in range((window.end - window.start).days + 3)]
+        for account in self._aws.folders(root):
+            base = f"{root}{account}/BedrockModelInvocationLogs/"
+            for region in self._aws.folders(base):
+                for day in days:
+                    entries = {e["Key"]: e for e in self._aws.objects(f"{base}{region}/{day:%Y/%m/%d}/")}
+                    for key in log_keys(sorted(entries), window):
+                        yield from _lines(self._aws.content(entries[key]), f"s3://{entries[key]['Bucket']}/{key}")
+
+    def _records_in_cloudwatch_logs(self, window: Window) -> Iterator[tuple[str, Any]]:
+        for page in self._aws.pages(
+            "logs",
+            "filter_log_events",
+            token="nextToken",
+            next_token="nextToken",
+            logGroupName=self.settings.log_group,
+            startTime=int(window.start.timestamp() * 1000),
+            endTime=int((window.end + dt.timedelta(hours=1)).timestamp() * 1000),
+        ):
+            for event in page.get("events", []):
+                try:
+                    yield f"log event {event.get('eventId')}", json.loads(event["message"])
+                except ValueError as error:
+                    raise DataError(f"bedrock: log event {event.get('eventId')} is not JSON ({error}).") from None
+
+    # ---- CloudWatch
+
+    def _from_cloudwatch(self, window: Window) -> pd.DataFrame:
+        ids, names = self._inference_profiles()
+        account = self.settings.account_id or str(self._aws.call("sts", "get_caller_identity")["Account"])
+        table = cloudwatch.usage_table(
+            self._aws,
+            window,
+            account=account,
+            region=str(self._aws.client("cloudwatch").meta.region_name),
+            period=self.settings.cloudwatch_period,
+            now=dt.datetime.now(dt.UTC),
+            profiles=ids,
+            profile_names=names,
+            notes=self.notes,
+        )
+        if not table.num_rows:
+            return empty()
+        frame = conform(table, source="bedrock CloudWatch")
+        self.fresh_until = frame["charge_period_end"].max().to_pydatetime()
+        return frame
+
+    # ---- inference profiles
+
+    def _inference_profiles(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Application inference profiles: ARN -> model, and ARN -> name. The settings' own win."""
+        if self._profiles is None:
+            ids: dict[str, str] = {}
+            names: dict[str, str] = {}
+            if self.live:
+                try:
+                    for page in self._aws.pages(
+                        "bedrock", "list_inference_profiles", token="nextToken", next_token="nextToken",
+                        typeEquals="APPLICATION",
+                    ):  # fmt: skip
+                        for profile in page.get("inferenceProfileSummaries", []):
+                            names[profile["inferenceProfileArn"]] = profile.get("inferenceProfileName", "")
+                            if models := [m.get("modelArn") for m in profile.get("models", []) if m.get("modelArn")]:
+                                ids[profile["inferenceProfileArn"]] = models[0]
+                except ProviderError as error:
+                    self._note(f"bedrock: names of inference profiles unknown (bedrock:ListInferenceProfiles): {error}")
+            self._profiles = ids | self.settings.inference_profiles, names
+        return self._profiles
+
+    # ---- doctor
+
+    def doctor(self) -> list[Finding]:
+        """Whether the configured source can be read, and which permission or setting is missing if not."""
+        if not self.live:
+            try:
+                return [Finding("bedrock files", True, f"{len(find_files(self.settings.files))} files")]
+            except DataError as error:
+                return [Finding("bedrock files", False, str(error), "Correct `files` in [providers.bedrock].")]
+        source = self.source
+        findings = [Finding("bedrock usage source", True, source)]
+        if source != "cur" and not self.settings.export_s3_uri:
+            findings.append(
+                Finding(
+                    "bedrock bill", False, "no cost report is configured",
+                    "Create a Data Export of CUR 2.0 (Parquet, with resources and IAM principal data) and set export_s3_uri.",
+                )
+            )  # fmt: skip
+        try:
+            if source == "cur":
+                self._aws.call("s3", "list_objects_v2", MaxKeys=1, **_place(self.settings.export_s3_uri))
+            elif source == "cloudwatch":
+                self._aws.call("cloudwatch", "list_metrics", Namespace=cloudwatch.NAMESPACE)
+            elif self.settings.log_s3_uri:
+                self._aws.call("s3", "list_objects_v2", MaxKeys=1, **_place(self.settings.log_s3_uri))
+            else:
+                self._aws.call("logs", "filter_log_events", logGroupName=self.settings.log_group, limit=1)
+        except FinopsError as error:
+            findings.append(Finding("bedrock access", False, str(error), f"Grant {PERMISSIONS[source]}."))
+        else:
+            findings.append(Finding("bedrock access", True, f"the {source} source answers"))
+        return findings
+
+
+def _place(uri: str) -> dict[str, str]:
+    from finops_ai_bedrock.aws import split_uri
+
+    bucket, prefix = split_uri(uri)
+    return {"Bucket": bucket, "Prefix": prefix}
+
+
+def _lines(content: bytes, place: str) -> Iterator[tuple[str, Any]]:
+    try:
+        text = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+    except (EOFError, OSError) as error:
+        raise DataError(f"{place}: the gzip file is cut short ({error}). Nothing was stored; run it again.") from None
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            try:
+                yield f"{place}, line {number}", json.loads(line)
+            except ValueError as error:
+                raise DataError(f"{place}, line {number}: not whole JSON ({error}). Nothing was stored.") from None
