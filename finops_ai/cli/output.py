@@ -31,6 +31,8 @@ def show(frame: Any, form: str = "table", output: str | None = None) -> None:
         frame.to_parquet(output, index=False)
         return
     if form == "csv":
+        from finops_ai.tables.csv import defuse
+
         text = defuse(frame).to_csv(index=False)
     elif form == "json":
         text = (
@@ -55,17 +57,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         return f"{value.normalize():f}"
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
-
-
-def defuse(frame: Any) -> Any:
-    """Prefix text a spreadsheet would run as a formula (=, +, -, @, tab, return) with an apostrophe."""
-    out = frame.copy()
-    for name in out.columns:
-        if out[name].dtype == object or str(out[name].dtype) in ("str", "string"):
-            out[name] = out[name].map(
-                lambda v: "'" + v if isinstance(v, str) and v[:1] in ("=", "+", "-", "@", "\t", "\r") else v
-            )
-    return out
 
 
 def table_text(frame: Any) -> str:

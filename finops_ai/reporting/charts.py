@@ -81,7 +81,9 @@ def money_axis(axis: Any, currency: str = "USD") -> None:
     axis.set_label_text(currency)
 
 
-def stacked_days(daily: Any, by: str, *, value: str = "cost", currency: str = "USD", title: str = "", top: int = 6) -> Figure:
+def stacked_days(
+    daily: Any, by: str, *, value: str = "cost", currency: str = "USD", title: str = "", top: int = 6
+) -> Figure:
     """Stacked columns per day, the largest groups told apart and named at the right end, the rest as "other".
 
     Args:
@@ -121,7 +123,9 @@ def stacked_days(daily: Any, by: str, *, value: str = "cost", currency: str = "U
     return figure
 
 
-def ranked_bars(table: Any, label: str, *, value: str = "cost", currency: str = "USD", title: str = "", top: int = 12) -> Figure:
+def ranked_bars(
+    table: Any, label: str, *, value: str = "cost", currency: str = "USD", title: str = "", top: int = 12
+) -> Figure:
     """Horizontal bars, largest first, each labelled with its amount.
 
     Args:
@@ -142,7 +146,9 @@ def ranked_bars(table: Any, label: str, *, value: str = "cost", currency: str = 
     axes.barh(places, amounts, color=PALETTE[0], height=0.7)
     axes.set_yticks(places, names)
     for place, amount in zip(places, amounts, strict=True):
-        axes.text(amount, place, f" {amount:,.0f}" if abs(amount) >= 100 else f" {amount:,.2f}", va="center", fontsize=9)
+        axes.text(
+            amount, place, f" {amount:,.0f}" if abs(amount) >= 100 else f" {amount:,.2f}", va="center", fontsize=9
+        )
     money_axis(axes.xaxis, currency)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,25 +17,27 @@ def index_page(
     ws: Workspace, report: Report, frame: Any, manifest: dict[str, Any], downloads: list[tuple[str, Path]]
 ) -> str:
     """The whole index.html, without a script or an address outside its folder."""
-    from finops_ai.tables import coverage
+    from finops_ai.tables import showback
 
-    facts = coverage(frame)
-    total = facts["cost"]
+    table = showback(frame, timezone=ws.timezone)
+    covered = table.facts.coverage
+    total, tokens = (table.iloc[0][name] if len(table) else None for name in ("cost", "tokens"))
+    total = None if total != total else total
     pages = "\n".join(_page_line(page) for page in report.pages)
     files = "\n".join(
         f'<li><a href="tables/{path.name}" download>{safe(path.name)}</a> {safe(what)}</li>' for what, path in downloads
     )
     failed = "".join(f"<p><strong>{safe(p.title)} is missing:</strong> {safe(p.error)}</p>" for p in report.failed)
     notes = "".join(f"<li>{safe(note)}</li>" for note in report.notes)
-    shown = amount(Decimal(total), facts["currency"]) if total is not None else "unknown"
+    shown = amount(total, table.facts.currency or "in several currencies")
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark"><title>AI cost of {safe(ws.name)}, {safe(report.month)}</title>
 <style>{PAGE_CSS.read_text("utf-8")}</style></head>
 <body><main>
 <h1>AI cost of {safe(ws.name)}, {safe(report.month)}</h1>
-<p class="answer">{safe(shown)} for {count(facts["tokens"])} tokens. {percent(facts["priced"])} of tokens have a price,
-{percent(facts["attributed"])} of cost has an owner.</p>
+<p class="answer">{safe(shown)} for {count(tokens)} tokens. {percent(covered.get("priced"))} of tokens have a price,
+{percent(covered.get("attributed"))} of cost has an owner.</p>
 {failed}
 <h2>Pages</h2>
 <ul>{pages}</ul>

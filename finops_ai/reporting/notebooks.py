@@ -125,7 +125,10 @@ def run_notebook(notebook: Path, target: Path, parameters: Mapping[str, Any], *,
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import papermill
+        from traitlets.config import Config
 
+        # sockets of this user instead of open ports, where the system has them
+        config = Config({"KernelManager": {"transport": "ipc"}}) if os.name == "posix" else Config()
         try:
             papermill.execute_notebook(
                 str(notebook),
@@ -135,6 +138,7 @@ def run_notebook(notebook: Path, target: Path, parameters: Mapping[str, Any], *,
                 kernel_name="python3",
                 execution_timeout=timeout,
                 cwd=str(Path.cwd()),
+                config=config,
             )
         except papermill.PapermillExecutionError as error:
             raise NotebookFailed(notebook.name, f"{error.ename}: {error.evalue}", partial) from None
@@ -183,7 +187,7 @@ def to_html(notebook: Mapping[str, Any], *, title: str) -> str:
     config.HTMLExporter.preprocessors = ["nbconvert.preprocessors.TagRemovePreprocessor"]
     exporter = HTMLExporter(config=config, template_name="finops", extra_template_basedirs=[str(TEMPLATES)])
     body, _ = exporter.from_notebook_node(
-        nbformat.from_dict(json.loads(json.dumps(notebook))),
+        nbformat.reads(json.dumps(notebook), as_version=4),
         resources={"metadata": {"name": title}, "finops_css": PAGE_CSS.read_text("utf-8")},
     )
     return body

@@ -219,9 +219,9 @@ def write_tables(frame: Any, folder: Path) -> list[tuple[str, Path]]:
 
 
 def _csv(table: Any, path: Path) -> None:
-    from finops_ai.tables import defuse
+    from finops_ai.tables.csv import write_csv
 
-    path.write_text(defuse(table).to_csv(index=False), encoding="utf-8")
+    write_csv(table.published(), path)
 
 
 def _excel(table: Any, path: Path) -> None:

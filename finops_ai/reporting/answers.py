@@ -1,0 +1,182 @@
+"""What a report notebook says: the answer in a sentence, tables that fit a page, coverage. All text is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from IPython.display import HTML, display
+
+from finops_ai.money import minor_units, round_to_total
+from finops_ai.reporting.text import amount, count, percent, safe
+
+#: column -> (heading, how its values read)
+COLUMNS = {
+    "cost": ("Cost", "money"),
+    "list_cost": ("At list prices", "money"),
+    "previous_cost": ("Month before", "money"),
+    "change": ("Change", "money"),
+    "requests": ("Requests", "count"),
+    "tokens": ("Tokens", "count"),
+    "cost_per_request": ("per request", "unit"),
+    "cost_per_1m_tokens": ("per 1M tokens", "unit"),
+    "input_cost_per_1m": ("per 1M input", "unit"),
+    "output_cost_per_1m": ("per 1M output", "unit"),
+    "cache_hit_rate": ("From cache", "percent"),
+    "batch_share": ("In batch", "percent"),
+    "output_input_ratio": ("Output / input", "ratio"),
+    "effective_vs_list": ("Paid of list", "percent"),
+    "priced": ("Priced", "percent"),
+}
+
+
+def say(*sentences: str) -> None:
+    """The page's answer: HTML sentences whose outside text is already escaped."""
+    display(HTML(f'<p class="answer">{" ".join(sentences)}</p>'))
+
+
+def note(text: str) -> None:
+    """A remark in small print; the text is escaped here."""
+    display(HTML(f'<p class="note">{safe(text)}</p>'))
+
+
+def first_dimension(ws: Any) -> str:
+    """The first dimension of the workspace's rules; without rules the model."""
+    names = list(ws.rules.dimensions)
+    return names[0] if names else "model"
+
+
+def label(value: Any) -> str:
+    """A group's name for people; a null is said, not shown as nan."""
+    return "not captured" if value is None or value != value else str(value)
+
+
+def showback_sentence(table: Any, by: str, month: str) -> None:
+    """Total, change and the largest group in one sentence."""
+    total = sum((c for c in table["cost"] if c is not None and c == c), Decimal(0))
+    before = [c for c in table["previous_cost"] if c is not None and c == c] if "previous_cost" in table else []
+    currency = table.facts.currency or "several currencies"
+    text = f"{safe(month)} cost <strong>{amount(total, currency)}</strong>"
+    if before:
+        earlier = sum(before, Decimal(0))
+        word = "more" if total >= earlier else "less"
+        text += f", {amount(abs(total - earlier), currency)} ({percent(abs(total - earlier), earlier)}) {word} than the month before"
+    if len(table) and total:
+        first = table.iloc[0]
+        text += f"; {safe(label(first[by]))} is the largest {safe(by.replace('_', ' '))} with {percent(first['cost'], total)}"
+    say(text + ".")
+
+
+def table(data: Any, columns: Sequence[str], *, top: int = 12, id: str | None = None) -> None:
+    """Show a table's largest rows with a total that counts all rows; the rest is one row, so nothing is hidden.
+
+    Args:
+        data: a `Table`; its first columns that aren't measures name the row.
+        columns: measures to show, from COLUMNS.
+        top: rows told apart.
+        id: HTML id.
+    """
+    columns = [c for c in columns if c in data.columns]
+    keys = list(data.columns[: list(data.columns).index("cost")])
+    currency = data.facts.currency
+    places = minor_units(currency or "USD")
+    rows = [dict(zip(data.columns, values, strict=True)) for values in data.itertuples(index=False)]
+    shown, rest = rows[:top], rows[top:]
+    lines = [([label(r[k]) for k in keys], r) for r in shown]
+    if rest:
+        lines.append(([f"{len(rest)} more"] + [""] * (len(keys) - 1), _added(rest, columns)))
+    total = _added(rows, columns)
+    for name in columns:
+        if COLUMNS[name][1] == "money":
+            _publish([r for _, r in lines], total, name, places)
+    head = "".join(f'<th scope="col" class="text">{safe(k.replace("_", " "))}</th>' for k in keys)
+    head += "".join(f'<th scope="col">{safe(COLUMNS[c][0])}</th>' for c in columns)
+    body = "".join(_line(names, r, columns, currency) for names, r in lines)
+    foot = _line(["Total"] + [""] * (len(keys) - 1), total, columns, currency) if len(rows) > 1 else ""
+    caption = f"Amounts in {safe(currency or 'the currency named')}" + (
+        ", all rows counted in the total" if rest else ""
+    )
+    opening = f'<table id="{safe(id)}">' if id else "<table>"
+    display(
+        HTML(
+            f"{opening}<caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody><tfoot>{foot}</tfoot></table>"
+        )
+    )
+
+
+def _publish(rows: list[dict[str, Any]], total: dict[str, Any], name: str, places: int) -> None:
+    """Round a money column once, so that the shown rows add up to the shown total."""
+    known = [r for r in rows if r.get(name) is not None and r[name] == r[name]]
+    amounts = [Decimal(r[name]) for r in known]
+    if sum(map(abs, amounts), Decimal(0)) < 1 and any(amounts):
+        places = 6
+    for r, value in zip(known, round_to_total(amounts, places), strict=True):
+        r[name] = value
+    if known:
+        total[name] = sum((r[name] for r in known), Decimal(0))
+
+
+def _added(rows: list[dict[str, Any]], columns: Sequence[str]) -> dict[str, Any]:
+    """Amounts and counts of rows added up; ratios can't be added and stay open."""
+    out: dict[str, Any] = {}
+    for name in columns:
+        if COLUMNS[name][1] in ("money", "count"):
+            values = [r[name] for r in rows if r.get(name) is not None and r[name] == r[name]]
+            out[name] = sum(values, Decimal(0)) if values else None
+    return out
+
+
+def _line(names: list[str], row: dict[str, Any], columns: Sequence[str], currency: str) -> str:
+    cells = "".join(
+        f'<td class="text">{safe(n)}</td>' if i else f'<th scope="row">{safe(n)}</th>' for i, n in enumerate(names)
+    )
+    return f"<tr>{cells}{''.join(f'<td>{_read(row.get(c), COLUMNS[c][1], c)}</td>' for c in columns)}</tr>"
+
+
+def _read(value: Any, kind: str, name: str) -> str:
+    if value is None or value != value:
+        return "–"
+    if kind == "money":
+        sign = "+" if name == "change" and value > 0 else ""
+        return f"{sign}{value:,f}"
+    if kind == "count":
+        return count(value)
+    if kind == "percent":
+        return percent(value)
+    if kind == "ratio":
+        return f"{value:.3f}"
+    return f"{value:,.2f}" if abs(value) >= 1 else f"{value:.4f}"
+
+
+def coverage(data: Any, ws: Any, month: str) -> None:
+    """What the figures cover and how fresh they are."""
+    items = [
+        f"{name.capitalize()}: {'unknown' if v is None else percent(v)}" for name, v in data.facts.coverage.items()
+    ]
+    items += list(data.facts.notes)
+    fresh = ws.lake.freshness()
+    items += [
+        f"{row.connection}: data from {row.first:%Y-%m-%d} up to {row.last:%Y-%m-%d %H:%M} UTC"
+        for row in fresh.itertuples()
+    ]
+    items.append(f"Days of {ws.timezone}. Price book {ws.book.version}. Data {ws.digest()}.")
+    display(HTML("<ul>" + "".join(f"<li>{safe(item)}</li>" for item in items) + "</ul>"))
+
+
+def daily_alt(daily: Any, by: str) -> str:
+    """Alternative text of a chart of cost per day."""
+    costs = daily.assign(cost=daily["cost"].astype(float)).groupby("day")["cost"].sum()
+    if costs.empty:
+        return "No cost in this period."
+    peak = costs.idxmax()
+    return (
+        f"Stacked columns of cost per day by {by}, {len(costs)} days, mean {costs.mean():,.0f}, "
+        f"highest {costs.max():,.0f} on {peak}. The figures are in the table below."
+    )
+
+
+def ranked_alt(data: Any, name: str) -> str:
+    """Alternative text of ranked bars."""
+    rows = [f"{label(n)} {float(c or 0):,.0f}" for n, c in zip(data[name].head(3), data["cost"].head(3), strict=True)]
+    return f"Bars of cost by {name}, largest first: {'; '.join(rows)}. The figures are in the table below."
