@@ -9,12 +9,11 @@ from typing import Any
 
 import duckdb
 import pandas as pd
-import pyarrow as pa
 
 from finops_ai.engine.dialects import DUCKDB, Dialect
 from finops_ai.engine.duck import Scan, Source, connect
 from finops_ai.engine.fields import PRICED, TAG, columns
-from finops_ai.engine.plan import COSTS, LABELS, Plan
+from finops_ai.engine.plan import COSTS, LABELS, Plan, Prices
 from finops_ai.engine.pricing import NEEDED, Book, default_book, fields_needed, prices_for, run
 from finops_ai.engine.rules import Rules
 from finops_ai.errors import RuleError, hint
@@ -65,13 +64,12 @@ def aggregate(
         if where:
             con.execute(f"CREATE TEMP VIEW chosen AS SELECT * FROM {scan.name} WHERE {where}")
             scan.name = "chosen"
-        prices, keys = prices_for(con, scan, book)
+        prices = prices_for(con, scan, book)
         span = window or _span(con, scan)
         plan = compile_totals(
             DUCKDB,
             fields,
             prices,
-            keys,
             rules,
             by,
             costs=costs,
@@ -92,8 +90,7 @@ def scan_fields(by: Sequence[str], book: Book, rules: Rules) -> list[str]:
 def compile_totals(
     dialect: Dialect,
     fields: Sequence[str],
-    prices: pa.Table,
-    keys: Sequence[str],
+    prices: Prices,
     rules: Rules,
     by: Sequence[str],
     *,
@@ -107,8 +104,7 @@ def compile_totals(
     Args:
         dialect: DUCKDB, SPARK or BIGQUERY (`finops_ai.engine.dialects`).
         fields: what `scan_fields` says.
-        prices: expanded unit prices, with their join `keys`.
-        keys: columns of `prices` to join on, besides `day`.
+        prices: expanded unit prices (`finops_ai.engine.pricing.prices_for`).
         rules: the mapping.
         by: group columns.
         costs: which costs to add up.
@@ -121,9 +117,9 @@ def compile_totals(
     """
     used = {f for name in rules.used_fields() for f in [name]} | set(by)
     labels = [name for name in ("list_unit_price", *LABELS) if name in used]
-    joined = {*NEEDED, *(k for k in keys if k != "hour"), *by, *rules.used_fields()}
+    joined = {*NEEDED, *(k for k in prices.keys if k != "hour"), *by, *rules.used_fields()}
     plan = Plan(dialect).scan([f for f in fields if f in joined], read=read, table=table)
-    plan.price(prices, keys, costs=costs, labels=labels)
+    plan.price(prices, costs=costs, labels=labels)
     wanted = [d for d in rules.dimensions if d in by]
     if wanted:
         plan.map(rules, wanted)

@@ -35,6 +35,19 @@ LABELS = (
 DEFAULT_RULE = "default"
 
 
+@dataclass(frozen=True)
+class Prices:
+    """Expanded unit prices: the table, the key columns to join on, and which day's prices hold on each day.
+
+    `table` has the key columns, `day` and what `PriceBook.expand` returns; `periods` (day, since) says at which `day` of
+    the table to look for each UTC day, and is None where the table has every day itself.
+    """
+
+    table: pa.Table
+    keys: Sequence[str]
+    periods: pa.Table | None = None
+
+
 @dataclass
 class Plan:
     """One SQL text and the small tables it joins, by name.
@@ -80,26 +93,28 @@ class Plan:
         self._step("u", f"SELECT {', '.join(out)} FROM {d.ident(table)}")
         return self
 
-    def price(
-        self, prices: pa.Table, keys: Sequence[str], *, costs: Sequence[str] = COSTS, labels: Sequence[str] = LABELS
-    ) -> Plan:
+    def price(self, prices: Prices, *, costs: Sequence[str] = COSTS, labels: Sequence[str] = LABELS) -> Plan:
         """Join unit prices and multiply.
 
         Args:
-            prices: key columns, `day`, and what `PriceBook.expand` returns (see `finops_ai.engine.pricing`).
-            keys: the columns of `prices` to join on, besides `day`.
+            prices: expanded unit prices (`finops_ai.engine.pricing.prices_for`).
             costs: which costs to compute.
             labels: which descriptions to carry along.
         """
-        d = self.dialect
-        self.tables["prices"] = prices
-        on = ["u._day = x.day"]
-        for key in keys:
+        d, table = self.dialect, prices.table
+        self.tables["prices"] = table
+        source, day = "u", "u._day"
+        if prices.periods is not None:
+            self.tables["price_days"] = prices.periods
+            source, day = "u JOIN price_days t ON u._day = t.day", "t.since"
+        on = [f"{day} = x.day"]
+        for key in prices.keys:
             left = "extract(HOUR FROM u.charge_period_start)" if key == "hour" else f"u.{d.ident(key)}"
-            nullable = prices[key].null_count > 0
-            same = "{} <=> {}" if d.name == "spark" else "{} IS NOT DISTINCT FROM {}"
-            on.append((same if nullable else "{} = {}").format(left, f"x.{d.ident(key)}"))
-        tiered = prices["over_tokens"].null_count < prices.num_rows
+            same = "{} = {}"
+            if table[key].null_count:
+                same = "{} <=> {}" if d.name == "spark" else "{} IS NOT DISTINCT FROM {}"
+            on.append(same.format(left, f"x.{d.ident(key)}"))
+        tiered = table["over_tokens"].null_count < table.num_rows
         larger = "(u.slice_input_tokens > x.over_tokens OR (x.over_inclusive AND u.slice_input_tokens = x.over_tokens))"
         over = f"(u.slice_requests = 1 AND {larger})"
         unknown = f"(x.over_tokens IS NOT NULL AND (u.slice_input_tokens IS NULL OR (coalesce(u.slice_requests, 0) <> 1 AND {larger})))"
@@ -123,7 +138,7 @@ class Plan:
             "list_unit_price": either("list_unit_price"),
         }
         out += [f"{text.get(name, 'x.' + name)} AS {name}" for name in labels]
-        self._step("p", f"SELECT u.*, {', '.join(out)} FROM u LEFT JOIN prices x ON {' AND '.join(on)}")
+        self._step("p", f"SELECT u.*, {', '.join(out)} FROM {source} LEFT JOIN prices x ON {' AND '.join(on)}")
         return self
 
     def map(self, rules: Rules, dimensions: Sequence[str] | None = None, *, rule: bool = False) -> Plan:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Protocol
 
 import duckdb
 import pandas as pd
 import pyarrow as pa
 
+from finops_ai.engine.dialects import DUCKDB
 from finops_ai.engine.duck import ROW, Scan, connect, register
 from finops_ai.engine.fields import PRICED
-from finops_ai.engine.plan import LABELS, Plan
+from finops_ai.engine.plan import LABELS, Plan, Prices
 from finops_ai.errors import FrameError
 from finops_ai.frames import to_pandas
 
@@ -24,7 +26,8 @@ class Book(Protocol):
     `expand` takes the distinct key combinations and UTC days of the data and returns the same rows with
     `list_unit_price` (null = unpriced), `contracted_unit_price`, both also as `*_over` for requests above the context
     threshold `over_tokens` (`over_inclusive`: from it on), `price_id`, `price_id_over`, `price_status`,
-    `needs_confirmation`, `currency` and the model's identity.
+    `needs_confirmation`, `currency` and the model's identity. A book may also have `change_days(first, last)`: the UTC
+    days on which any of its prices may change; then only those days are asked for, which is much less work.
     """
 
     key_columns: tuple[str, ...]
@@ -68,10 +71,10 @@ def price(tokens: pd.DataFrame | pa.Table, book: Book | None = None) -> pd.DataF
         )
     with connect() as con:
         scan = Scan(con, frame, fields_needed(book), numbered=True)
-        prices, keys = prices_for(con, scan, book)
-        fields = list(dict.fromkeys([ROW, *NEEDED, *(k for k in keys if k != "hour")]))
+        prices = prices_for(con, scan, book)
+        fields = list(dict.fromkeys([ROW, *NEEDED, *(k for k in prices.keys if k != "hour")]))
         labels = ("list_unit_price", *LABELS)
-        plan = Plan().scan(fields, read=scan.column).price(prices, keys, labels=labels).rows(list(PRICED), order=ROW)
+        plan = Plan().scan(fields, read=scan.column).price(prices, labels=labels).rows(list(PRICED), order=ROW)
         added = run(con, plan).cast(pa.schema(list(PRICED.items())))
     return attach(frame, added)
 
@@ -81,21 +84,28 @@ def fields_needed(book: Book) -> list[str]:
     return list(dict.fromkeys([*NEEDED, *(k for k in book.key_columns if k != "hour")]))
 
 
-def prices_for(con: duckdb.DuckDBPyConnection, scan: Scan, book: Book) -> tuple[pa.Table, list[str]]:
-    """Unit prices of every key and UTC day in a source, and the key columns that tell them apart.
+def prices_for(con: duckdb.DuckDBPyConnection, scan: Scan, book: Book) -> Prices:
+    """Unit prices of every key and UTC day in a source.
 
-    Key columns with one value throughout needn't be joined on, so they are left out of the answer's second part.
+    Key columns with one value throughout needn't be joined on, so they are left out of `keys`.
     """
     start = scan.column("charge_period_start")
     hour = f"extract(HOUR FROM {start})" if "hour" in book.key_columns else ""
-    picked = [f"{hour if k == 'hour' else scan.column(k)} AS {k}" for k in book.key_columns]
-    found = con.sql(
-        f"SELECT DISTINCT {', '.join(picked)}, CAST({start} AS DATE) AS day FROM {scan.name}"
-    ).to_arrow_table()
+    picked = [f"{hour if k == 'hour' else scan.column(k)} AS {DUCKDB.ident(k)}" for k in book.key_columns]
+    periods = _periods(con, scan, book)
+    if periods is None:
+        source, day = scan.name, f"CAST({start} AS DATE)"
+    else:
+        register(con, "price_periods", periods)
+        source, day = (
+            f"{scan.name} JOIN price_periods ON CAST({start} AS DATE) = price_periods.day",
+            "price_periods.since",
+        )
+    found = con.sql(f"SELECT DISTINCT {', '.join(picked)}, {day} AS day FROM {source}").to_arrow_table()
     register(con, "expanded", book.expand(found))
     free = "x.list_unit_price IS NULL AND x.meter = 'requests'" if "meter" in book.key_columns else "FALSE"
     zero = "CAST(0 AS DECIMAL(18,12))"
-    prices = con.sql(
+    table = con.sql(
         f"""SELECT x.* REPLACE (
               CASE WHEN {free} THEN {zero} ELSE x.list_unit_price END AS list_unit_price,
               CASE WHEN {free} THEN {zero} ELSE x.contracted_unit_price END AS contracted_unit_price,
@@ -106,8 +116,27 @@ def prices_for(con: duckdb.DuckDBPyConnection, scan: Scan, book: Book) -> tuple[
             FROM expanded x"""
     ).to_arrow_table()
     con.unregister("expanded")
-    keys = [k for k in book.key_columns if k == "hour" or len(prices[k].unique()) > 1]
-    return prices, keys
+    keys = [k for k in book.key_columns if k == "hour" or len(table[k].unique()) > 1]
+    return Prices(table, keys, periods)
+
+
+def _periods(con: duckdb.DuckDBPyConnection, scan: Scan, book: Book) -> pa.Table | None:
+    """Each UTC day of a source with the day since which no price has changed; None if the book can't tell."""
+    change_days = getattr(book, "change_days", None)
+    start = scan.column("charge_period_start")
+    first, last = con.execute(
+        f"SELECT CAST(min({start}) AS DATE), CAST(max({start}) AS DATE) FROM {scan.name}"
+    ).fetchall()[0]
+    if change_days is None or first is None:
+        return None
+    changes = set(change_days(first, last))
+    days: list[dt.date] = []
+    since: list[dt.date] = []
+    for n in range((last - first).days + 1):
+        day = first + dt.timedelta(days=n)
+        days.append(day)
+        since.append(day if not since or day in changes else since[-1])
+    return pa.table({"day": pa.array(days, pa.date32()), "since": pa.array(since, pa.date32())})
 
 
 def run(con: duckdb.DuckDBPyConnection, plan: Plan) -> pa.Table:
