@@ -100,7 +100,7 @@ class Bedrock(Connector):
         ids, names = self._inference_profiles()
         options = {"model_names": self.settings.model_names, "profiles": ids, "profile_names": names}
         if not self.live:
-            report = cur.read_report(exports.local_parts(self._files("cur"), window), window, **options)
+            report = cur.read_report(exports.local_parts(find_files(self.settings.files), window), window, **options)
         else:
             with tempfile.TemporaryDirectory(prefix="finops-bedrock-") as folder:
                 paths = exports.fetch(self._aws, self.settings.export_s3_uri, window, Path(folder))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,10 +72,23 @@ def periods_for(window: Window) -> set[str]:
 
 
 def local_parts(paths: Iterable[Path], window: Window) -> list[Path]:
-    """The export files on disk to read for a window."""
+    """The export files on disk to read for a window.
+
+    Raises:
+        ProviderUnavailable: a manifest beside them lists files that aren't there.
+    """
+    paths = list(paths)
     parts = newest_execution(parts_of((path.as_posix(), path.stat().st_mtime) for path in paths))
     wanted = periods_for(window)
+    for period in sorted(wanted):
+        manifests = [p for p in paths if _is_manifest(p.name) and f"BILLING_PERIOD={period}" in p.as_posix()]
+        own = [part for part in parts if part.period == period]
+        check_whole(((p.as_posix(), read_json(p)) for p in manifests), own, period)
     return [Path(part.name) for part in parts if not part.period or part.period in wanted]
+
+
+def _is_manifest(name: str) -> bool:
+    return name.endswith("Manifest.json")
 
 
 def fetch(aws: Aws, uri: str, window: Window, folder: Path) -> list[Path]:
@@ -93,7 +106,8 @@ def fetch(aws: Aws, uri: str, window: Window, folder: Path) -> list[Path]:
         entries = {e["Key"]: e for e in aws.objects(f"{root}/data/BILLING_PERIOD={period}/")}
         seen = seen or bool(entries)
         parts = newest_execution(parts_of((key, e["LastModified"].timestamp()) for key, e in entries.items()))
-        _check_whole(aws, f"{root}/metadata/BILLING_PERIOD={period}/", parts, period)
+        manifests = [e for e in aws.objects(f"{root}/metadata/BILLING_PERIOD={period}/") if _is_manifest(e["Key"])]
+        check_whole(((e["Key"], json.loads(aws.content(e))) for e in manifests), parts, period)
         for part in parts:
             paths.append(aws.download(entries[part.name], folder, len(paths)))
     if not seen and not any(e for e in aws.objects(f"{root}/data/")):
@@ -104,19 +118,28 @@ def fetch(aws: Aws, uri: str, window: Window, folder: Path) -> list[Path]:
     return paths
 
 
-def _check_whole(aws: Aws, uri: str, parts: list[Part], period: str) -> None:
-    for entry in aws.objects(uri):
-        if not entry["Key"].endswith("Manifest.json"):
-            continue
-        listed = manifest_files(json.loads(aws.content(entry)))
-        have = {part.name.rpartition("/")[2] for part in parts}
-        execution = {part.execution for part in parts} - {""}
-        if execution and not any(run in entry["Key"] for run in execution) and "/" in entry["Key"].removeprefix(uri):
-            continue  # the manifest of another execution
+def check_whole(manifests: Iterable[tuple[str, object]], parts: Sequence[Part], period: str) -> None:
+    """See that every file a manifest lists is there.
+
+    Args:
+        manifests: path and content of the manifests of one billing period.
+        parts: the data files kept of that period.
+        period: the billing period.
+
+    Raises:
+        ProviderUnavailable: one is missing: the export is being rewritten, or was copied halfway.
+    """
+    have = {part.name.rpartition("/")[2] for part in parts}
+    runs = {part.execution for part in parts} - {""}
+    for path, manifest in manifests:
+        if runs and not any(run in path for run in runs):
+            continue  # the manifest of an older execution
+        listed = manifest_files(manifest)
         if missing := sorted(listed - have):
             raise ProviderUnavailable(
-                f"bedrock: the export of {period} is being rewritten: its manifest lists {missing[0]!r}, which isn't there "
-                f"({len(missing)} of {len(listed)} files). Nothing was stored; run the same command again in some minutes."
+                f"bedrock: the export of {period} isn't whole: its manifest lists {missing[0]!r}, which isn't there "
+                f"({len(missing)} of {len(listed)} files). It is being rewritten, or was copied halfway. Nothing was stored; "
+                "try again in some minutes, or copy it again."
             )
 
 
@@ -124,8 +147,3 @@ def manifest_files(manifest: object) -> set[str]:
     """File names a Data Exports manifest lists (`dataFiles`), without their folders."""
     files = manifest.get("dataFiles") if isinstance(manifest, dict) else None
     return {str(name).rpartition("/")[2] for name in files or []}
-
-
-def local_manifest_files(path: Path) -> set[str]:
-    """Like `manifest_files`, of a manifest on disk."""
-    return manifest_files(read_json(path))
