@@ -53,7 +53,7 @@ def tokens_from_slices(slices: Mapping[str, Values], meters: Mapping[str, Values
         frame["slice_requests"] = columns["requests"].cast(pa.int64())
 
     at, names, quantities, order = [], [], [], []
-    for i, (name, values) in enumerate(columns.items()):
+    for i, values in enumerate(columns.values()):
         where = np.flatnonzero(
             values.to_numpy(zero_copy_only=False)
             if pa.types.is_integer(values.type)

@@ -1,0 +1,545 @@
+"""The price book: which rate was in force for a provider, model, meter, modifiers and instant, and why."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cache, cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from finops_ai.errors import PriceError
+from finops_ai.meters import meter as meter_named
+from finops_ai.prices.base import Base, installed
+from finops_ai.prices.cards import CONTRACT, Card, over_text, plain
+from finops_ai.prices.names import Named, Names, provider_name, providers, take_apart
+from finops_ai.prices.own import OwnData, Rule, bundled, read_own
+from finops_ai.prices.places import deployment_tier, places_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+#: meters whose price holds for another by definition
+SAME_RATE = {
+    "reasoning": ("output",), "cache_write": ("cache_write_5m", "cache_write_30m"), "cache_write_5m": ("cache_write",),
+    "cache_write_30m": ("cache_write",), "cache_write_12h": ("cache_write",), "cache_write_1h": (),
+    "input_characters": ("characters",), "output_characters": ("characters",),
+    "input_audio": ("input",), "input_image": ("input",), "input_video": ("input",),
+    "cache_read_audio": ("cache_read",), "cache_read_image": ("cache_read",), "cache_read_video": ("cache_read",),
+    "output_audio": ("output",), "output_image": ("output",), "output_video": ("output",),
+}  # fmt: skip
+#: where a list names no cache price, the tokens cost what any input token costs
+NO_CACHE_PRICE = {
+    "cache_read": "input", "cache_write": "input", "cache_write_5m": "input", "cache_write_30m": "input",
+    "cache_write_12h": "input", "cache_write_1h": "cache_write",
+    "cache_read_audio": "input_audio", "cache_read_image": "input_image", "cache_read_video": "input_video",
+}  # fmt: skip
+#: meters that cost nothing unless a price says otherwise
+NEVER_BILLED = frozenset({"requests"})
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """A rate and how it was found.
+
+    Attributes:
+        unit_price: price of one unit (one token, not a million) in `currency`; None = unpriced.
+        tiers: (over, unit_price, price_id) of the context tiers, lowest threshold first.
+        over: the context tier that was chosen, None = base.
+        status: listed, contract, promotional, disputed, assumed or unpriced.
+        needs_confirmation: disputed, or past the end of a promotion without a confirmed successor.
+        why: the row and each modifier, in the order they were applied.
+    """
+
+    unit_price: Decimal | None
+    price_id: str | None = None
+    status: str = "unpriced"
+    needs_confirmation: bool = False
+    currency: str = "USD"
+    why: tuple[str, ...] = ()
+    tiers: tuple[tuple[tuple[int, bool], Decimal, str], ...] = ()
+    over: tuple[int, bool] | None = None
+    model: str | None = None
+    sold_by: str | None = None
+
+    def above(self, input_tokens: int) -> Price:
+        """The price of a request with so many input tokens: the whole request is at one context tier."""
+        chosen = self
+        for over, unit_price, price_id in self.tiers:
+            if input_tokens > over[0] or (over[1] and input_tokens == over[0]):
+                chosen = replace(self, unit_price=unit_price, price_id=price_id, over=over)
+        return chosen
+
+    def in_window(self, window: str | None) -> Price | None:
+        """The price in a context window the provider states ("0-200k", "200k-1M", ">200000"); None if it can't decide."""
+        bounds = read_window(window)
+        if bounds is None:
+            return None
+        low, high = bounds
+        for (threshold, _), _, _ in self.tiers:
+            if not (high is not None and high <= threshold) and low < threshold:
+                return None
+        return self.above(low + 1)
+
+
+def read_window(text: str | None) -> tuple[int, int | None] | None:
+    """Lower and upper bound, in tokens, of a context window as providers write it; None if it isn't one.
+
+    >>> read_window("200k-1M"), read_window("0-200k"), read_window(">272000"), read_window("long")
+    ((200000, 1000000), (0, 200000), (272000, None), None)
+    """
+    if not text:
+        return None
+    text = text.strip().lower().replace(" ", "")
+    if text[0] in "<>":
+        bound = _tokens(text.lstrip("<>="))
+        return None if bound is None else ((bound, None) if text[0] == ">" else (0, bound))
+    low, dash, high = text.partition("-")
+    bounds = _tokens(low), _tokens(high)
+    return (bounds[0], bounds[1]) if dash and bounds[0] is not None and bounds[1] is not None else None
+
+
+def _tokens(text: str) -> int | None:
+    factor = {"k": 1_000, "m": 1_000_000}.get(text[-1:], 1)
+    digits = text[:-1] if factor > 1 else text
+    return int(digits) * factor if digits.isdigit() else None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A model name as the book knows it."""
+
+    sold_by: str
+    model: str
+    spellings: tuple[str, ...]
+    place: str | None
+    region: str | None
+
+
+class PriceBook:
+    """Dated prices of every provider, with what modifies them.
+
+    Built from three layers: genai-prices, this repository's price files, and the user's contracts. A later layer wins.
+
+    >>> book = PriceBook.default()
+    >>> price = book.lookup("openai", "gpt-4o-2024-08-06", "cache_read", "2024-10-14")
+    >>> price.unit_price * 1_000_000
+    Decimal('1.25000000')
+    """
+
+    def __init__(self, base: Base | None = None, own: OwnData | None = None, contracts: Iterable[Card] = ()) -> None:
+        self.base = base
+        self.own = own or OwnData()
+        self.contracts = list(contracts)
+        self._names: dict[str, Names] = {}
+        self._cards: dict[tuple[str, str], list[Card]] = {}
+        self._found: dict[tuple[str, str, datetime | None], Found | None] = {}
+
+    # -- where books come from
+
+    @classmethod
+    def default(cls) -> PriceBook:
+        """The bundled book: genai-prices and this repository's price files."""
+        return _default()
+
+    @classmethod
+    def load(cls, path: str | Path) -> PriceBook:
+        """The bundled book with the contracts of a TOML file laid over it.
+
+        Raises:
+            PriceError: the file is missing or a row is unusable; the message names file and row.
+        """
+        file = Path(path)
+        try:
+            table = tomllib.loads(file.read_text("utf-8"))
+        except OSError as error:
+            raise PriceError(f"Price file {path} can't be read: {error.strerror}.") from None
+        except tomllib.TOMLDecodeError as error:
+            raise PriceError(f"Price file {path} is no TOML: {error}.") from None
+        cards = read_own(table, file.name, CONTRACT).cards
+        return cls.default().with_contracts(card for group in cards.values() for card in group)
+
+    def with_contracts(self, cards: Iterable[Card]) -> PriceBook:
+        """This book with contract cards laid over it; the list layers are shared."""
+        book = PriceBook(self.base, self.own, [*self.contracts, *cards])
+        book._names, book._cards = self._names, self._cards
+        return book
+
+    # -- names
+
+    def names(self, provider: str) -> Names:
+        """All names of a provider's models."""
+        if provider not in self._names:
+            names = self.base.names(provider) if self.base else Names()
+            for owner, name, model, start, end in self.own.names:
+                if owner == provider:
+                    if start is None and end is None:
+                        names.whole.pop(name, None)
+                    names.add(name, model, start, end)
+            names.stems |= {stem: model for owner, stem, model in self.own.stems if owner == provider}
+            self._names[provider] = names
+        return self._names[provider]
+
+    def find(self, provider: str, model: str, at: datetime | None = None) -> Found | None:
+        """The model a name stands for at an instant, here or at a provider whose list applies; None = unknown."""
+        key = (provider, model, at if self._dated(provider) else None)
+        if key not in self._found:
+            self._found[key] = self._find(provider, model, at)
+        return self._found[key]
+
+    def _dated(self, provider: str) -> bool:
+        return any(owner == provider and (start or end) for owner, _, _, start, end in self.own.names)
+
+    def _find(self, provider: str, model: str, at: datetime | None) -> Found | None:
+        named = take_apart(provider, model)
+        for seller in (provider, *(providers()[provider].lists if provider in providers() else ())):
+            names = self.names(seller)
+            for spelling in named.spellings:
+                if found := names.resolve(spelling, at):
+                    return Found(seller, found, named.spellings, named.place, named.region)
+        return None
+
+    # -- cards
+
+    def cards(self, provider: str, model: str) -> list[Card]:
+        """List cards of a canonical model."""
+        key = (provider, model)
+        if key not in self._cards:
+            base = self.base.cards(provider, model) if self.base and key not in self.own.replaced else []
+            self._cards[key] = [*base, *self.own.cards.get(key, ())]
+        return self._cards[key]
+
+    # -- prices
+
+    def lookup(
+        self,
+        provider: str,
+        model: str,
+        meter: str,
+        at: datetime | str,
+        *,
+        service_tier: str = "standard",
+        input_tokens: int | None = None,
+        context_window: str | None = None,
+        inference_geo: str | None = None,
+        region: str | None = None,
+        api_base: str | None = None,
+        deployment_type: str | None = None,
+        contract: bool = True,
+    ) -> Price:
+        """The rate in force, and why.
+
+        Args:
+            provider: who sends the bill, in any known spelling.
+            model: model name as billed.
+            meter: meter from the registry.
+            at: UTC instant.
+            service_tier: tier that served the call, in this package's words.
+            input_tokens: total input of the single request; None = not known, base rate.
+            context_window: context class the provider states, used where `input_tokens` isn't given.
+            inference_geo, region, api_base, deployment_type: where it ran, as the provider states it.
+            contract: whether the user's contract counts.
+
+        Returns:
+            The price; `unit_price` is None where no row fits.
+        """
+        from finops_ai.prices.cards import read_instant
+
+        when = read_instant(at)
+        assert when is not None
+        place = {
+            "inference_geo": inference_geo,
+            "region": region,
+            "api_base": api_base,
+            "deployment_type": deployment_type,
+        }
+        tier = deployment_tier(deployment_type) or service_tier if provider_name(provider) == "azure" else service_tier
+        price = self._price(provider_name(provider), model, meter, when, tier, place, contract)
+        if input_tokens is not None:
+            return price.above(input_tokens)
+        return price.in_window(context_window) or price
+
+    def _price(
+        self,
+        provider: str,
+        model: str,
+        meter: str,
+        at: datetime,
+        tier: str,
+        place: dict[str, str | None],
+        contract: bool,
+    ) -> Price:
+        found = self.find(provider, model, at)
+        named = found or take_apart(provider, model)
+        place = {**place, "region": place.get("region") or named.region}
+        places = places_of(provider, named=named.place, **place)  # type: ignore[arg-type]
+        listed = self._listed(provider, found, meter, at, tier, places)
+        if not (contract and self.contracts):
+            return listed
+        return self._contracted(provider, found, named, meter, at, tier, places, listed)
+
+    def _listed(
+        self, provider: str, found: Found | None, meter: str, at: datetime, tier: str, places: tuple[str, ...]
+    ) -> Price:
+        if found is None:
+            return Price(None, why=("no price row: unknown model",))
+        cards = [card for card in self.cards(found.sold_by, found.model) if card.holds(at)]
+        cards = [card for card in cards if card.geography is None or card.geography in places]
+        rules = [rule for rule in self.own.rules if rule.provider == provider and rule.applies(found.model, at)]
+        has_tier = any(card.service_tier == tier for card in cards)
+        factor = None if has_tier else next((r for r in rules if r.tier == tier and r.places is None), None)
+        if tier != "standard" and not has_tier and factor is None:
+            return Price(None, why=(f"no price row for service tier {tier}",), model=found.model, sold_by=found.sold_by)
+        is_token = meter_named(meter).is_token
+        for name, assumed in _chain(meter):
+            for wanted in dict.fromkeys((tier, "standard") if has_tier else ("standard",)):
+                picked = _pick(cards, name, wanted, places)
+                if picked is None:
+                    continue
+                factors = [factor] if factor and is_token else []
+                if is_token and not any(c.geography for c in picked.values() if c is picked.get(None)):
+                    factors += [
+                        r for r in rules if r.places and r.places.intersection(places) and r.tier in (None, tier)
+                    ][:1]
+                notes = (
+                    []
+                    if name == meter
+                    else [f"{meter} at the {name} rate" + (", no price of its own" if assumed else "")]
+                )
+                if wanted != tier:
+                    notes.append(f"no {tier} price for {name}: the standard rate stays")
+                return _priced(picked, name, factors, notes, at, assumed, found)
+        return Price(None, why=(f"no price row for {meter}",), model=found.model, sold_by=found.sold_by)
+
+    def _contracted(
+        self, provider: str, found: Found | None, named: Found | Named, meter: str, at: datetime, tier: str,
+        places: tuple[str, ...], listed: Price,
+    ) -> Price:  # fmt: skip
+        spellings = [*named.spellings, *([found.model] if found else [])]
+        cards = [
+            card for card in self.contracts
+            if card.provider == provider and card.holds(at) and (card.geography is None or card.geography in places)
+            and any(same_name(card.model, spelling) for spelling in spellings)
+        ]  # fmt: skip
+        for name in (meter, *SAME_RATE.get(meter, ())):
+            if picked := _pick(cards, name, tier, places, listed):
+                return _priced(picked, name, [], [], at, False, found, listed)
+        return listed
+
+    # -- all keys of a data set at once
+
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        """Columns of a token frame that a price can depend on, besides the day."""
+        return self.key_columns_for(())
+
+    def key_columns_for(self, models: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+        """The key columns for data with these (provider, model) pairs: with `hour` if one is priced by time of day.
+
+        >>> PriceBook.default().key_columns_for([("openai", "gpt-5")])[-1]
+        'region'
+        """
+        keys = ["provider", "model", "meter", "service_tier", "context_tier", "inference_geo", "region"]
+        if any(self.by_time_of_day(provider, model) for provider, model in models):
+            keys.append("hour")
+        return tuple(keys)
+
+    def by_time_of_day(self, provider: str, model: str) -> bool:
+        """Whether a model has prices for some hours or weekdays only."""
+        found = self.find(provider_name(provider), model)
+        cards = [*(self.cards(found.sold_by, found.model) if found else ()), *self.contracts]
+        return any(card.hours is not None or card.weekdays is not None for card in cards)
+
+    def turns(self, provider: str, model: str) -> list[datetime]:
+        """Every instant at which a price of a model may change."""
+        found = self.find(provider, model)
+        instants: set[datetime | None] = set()
+        models = {found.model} if found else set()
+        for _, name, target, start, end in self.own.names:
+            if (start or end) and name in take_apart(provider, model).spellings:
+                instants |= {start, end}
+                models.add(target)
+        for name in models:
+            for card in self.cards(found.sold_by if found else provider, name):
+                instants |= {card.start, card.end, card.unsure_from}
+        for card in self.contracts:
+            instants |= {card.start, card.end, card.unsure_from}
+        for rule in self.own.rules:
+            if rule.provider == provider:
+                instants |= {rule.start, rule.end}
+        return sorted(at for at in instants if at)
+
+    def both(self, key: dict, at: datetime, whole_day: bool = False) -> tuple[Price, Price]:
+        """List and contracted price of one key of a token frame at an instant."""
+        place = {
+            "inference_geo": key.get("inference_geo"),
+            "region": key.get("region"),
+            "api_base": None,
+            "deployment_type": None,
+        }
+        tier = key.get("service_tier") or "standard"
+        listed = self._price(provider_name(key["provider"]), key["model"], key["meter"], at, tier, place, False)
+        if whole_day:
+            listed = replace(listed, needs_confirmation=True)
+        if not self.contracts:
+            return listed, listed
+        return listed, self._price(provider_name(key["provider"]), key["model"], key["meter"], at, tier, place, True)
+
+    def expand(self, keys: pa.Table) -> pa.Table:
+        """Prices of distinct keys and days, for an equi-join (see `finops_ai.prices.expand`)."""
+        from finops_ai.prices.expand import expand
+
+        return expand(self, keys)
+
+    # -- what is inside
+
+    def rows(self, provider: str | None = None) -> pd.DataFrame:
+        """The book as a price frame: one row per dated price of a meter, contracts included.
+
+        Args:
+            provider: rows of this provider only; None = all (some 20,000 rows).
+        """
+        from finops_ai.frames import PriceFrame, conform
+
+        wanted = provider_name(provider) if provider else None
+        cards = list(self._all_cards(wanted))
+        flat = [(card, name) for card in cards for name in card.prices]
+        seen: dict[str, tuple[Card, str]] = {}
+        for card, name in flat:
+            seen.setdefault(card.price_id(name), (card, name))
+        columns = {
+            "price_id": list(seen),
+            "provider": [card.provider for card, _ in seen.values()],
+            "model": [card.model for card, _ in seen.values()],
+            "meter": [name for _, name in seen.values()],
+            "service_tier": [card.service_tier for card, _ in seen.values()],
+            "context_over": [over_text(card.over) if card.over else None for card, _ in seen.values()],
+            "geography": [card.geography for card, _ in seen.values()],
+            "unit_price": [card.prices[name] for card, name in seen.values()],
+            "currency": [card.currency for card, _ in seen.values()],
+            "effective_from": [card.start for card, _ in seen.values()],
+            "effective_to": [card.end for card, _ in seen.values()],
+            "known_since": [card.known_since for card, _ in seen.values()],
+            "status": [
+                "contract" if c.layer == CONTRACT and c.status == "listed" else c.status for c, _ in seen.values()
+            ],
+            "source": [card.source for card, _ in seen.values()],
+            "checked": [card.checked for card, _ in seen.values()],
+        }
+        return conform(columns, PriceFrame, source="the price book")
+
+    def _all_cards(self, provider: str | None) -> Iterable[Card]:
+        owners = {owner for owner, _ in self.own.cards} | set(self.base.providers() if self.base else ())
+        for owner in sorted(owners if provider is None else {provider}):
+            models = [*(self.base.models(owner) if self.base else ()), *(m for o, m in self.own.cards if o == owner)]
+            for model in dict.fromkeys(models):
+                yield from self.cards(owner, model)
+        yield from (card for card in self.contracts if provider in (None, card.provider))
+
+    @cached_property
+    def version(self) -> str:
+        """Hash of everything a price depends on: equal books have equal versions."""
+        digest = blake2b(digest_size=8)
+        digest.update((self.base.version if self.base else "").encode())
+        for cards in [*self.own.cards.values(), self.contracts]:
+            for card in cards:
+                digest.update(repr(card).encode())
+        digest.update(repr(self.own.rules).encode())
+        digest.update(repr(sorted(map(str, self.own.names))).encode())
+        return digest.hexdigest()
+
+
+@cache
+def _default() -> PriceBook:
+    return PriceBook(installed(), bundled())
+
+
+def same_name(known: str, name: str) -> bool:
+    """Whether a billed name is a known name or a dated snapshot of it.
+
+    >>> same_name("gpt-5.4", "gpt-5.4-2026-03-05"), same_name("gpt-5", "gpt-5-mini")
+    (True, False)
+    """
+    if known == name:
+        return True
+    names = Names(whole={known: [(None, None, known)]})
+    return names.resolve(name, None) is not None
+
+
+@cache
+def _chain(meter: str) -> tuple[tuple[str, bool], ...]:
+    """Meters whose price holds for a meter, nearest first, and whether that is an assumption."""
+    chain: list[tuple[str, bool]] = [(meter, False)]
+    for name, assumed in chain:
+        for other in SAME_RATE.get(name, ()):
+            if other not in [n for n, _ in chain]:
+                chain.append((other, assumed))
+    for name, _ in list(chain):
+        if (other := NO_CACHE_PRICE.get(name)) and other not in [n for n, _ in chain]:
+            for more, _ in _chain(other):
+                if more not in [n for n, _ in chain]:
+                    chain.append((more, True))
+    return tuple(chain)
+
+
+def _pick(
+    cards: Sequence[Card], meter: str, tier: str, places: tuple[str, ...], below: Price | None = None
+) -> dict[tuple[int, bool] | None, Card] | None:
+    """The cards that price a meter at one tier, by context tier: the most specific place, then hours, then newest."""
+    fitting = [card for card in cards if card.service_tier == tier and meter in card.prices]
+    if not fitting:
+        return None
+
+    def rank(card: Card) -> tuple:
+        place = len(places) - places.index(card.geography) if card.geography in places else 0
+        start = card.start or datetime.min.replace(tzinfo=UTC)
+        return card.layer, place, card.weekdays is not None or card.hours is not None, start
+
+    best = {card.over: card for card in sorted(fitting, key=rank)}
+    base = best.get(None)
+    if base is None:
+        return best if below is not None and below.unit_price is not None else None
+    return {over: card for over, card in best.items() if card.layer >= base.layer and _together(card, base)}
+
+
+def _together(card: Card, base: Card) -> bool:
+    """Whether a context tier belongs to a base card: not if the base is for a narrower place or time of day."""
+    return card is base or (not (base.geography and not card.geography) and not (base.hours and not card.hours))
+
+
+def _priced(
+    picked: dict[tuple[int, bool] | None, Card], meter: str, factors: Sequence[Rule], notes: Sequence[str],
+    at: datetime, assumed: bool, found: Found | None, below: Price | None = None,
+) -> Price:  # fmt: skip
+    factor = Decimal(1)
+    for rule in factors:
+        factor *= rule.factor
+    mark = "".join(f"*{plain(rule.factor)}" for rule in factors)
+    tiers = tuple(
+        (over, card.prices[meter] * factor, card.price_id(meter) + mark)
+        for over, card in sorted((item for item in picked.items() if item[0] is not None), key=lambda item: item[0])  # type: ignore[arg-type, return-value]
+    )
+    base = picked.get(None)
+    names = {"model": found.model if found else None, "sold_by": found.sold_by if found else None}
+    if base is None:  # only context tiers here: the base rate is the one below
+        assert below is not None
+        return replace(below, tiers=tiers, **names)
+    status = base.status if base.layer != CONTRACT or base.status != "listed" else "contract"
+    unsure = any(card.unsure(at) for card in picked.values())
+    return Price(
+        unit_price=base.prices[meter] * factor,
+        price_id=base.price_id(meter) + mark,
+        status="assumed"
+        if assumed and status == "listed"
+        else next((r.status for r in factors if r.status != "listed"), status),
+        needs_confirmation=unsure,
+        currency=base.currency,
+        why=(base.describe(meter), *(f"x {plain(rule.factor)} {rule.why}" for rule in factors), *notes),
+        tiers=tiers,
+        **names,
+    )

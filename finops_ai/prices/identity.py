@@ -1,0 +1,47 @@
+"""Who made a model, its family and version: one identity across the channels that sell it."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from finops_ai.prices.names import take_apart
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A model's identity (FOCUS 1.5-draft keys): developer, family and version, each "" where unknown."""
+
+    developer: str
+    family: str
+    version: str
+
+
+@cache
+def _developers() -> list[tuple[re.Pattern[str], str, str]]:
+    table = tomllib.loads(files("finops_ai.prices").joinpath("data/developers.toml").read_text("utf-8"))
+    return [(re.compile(row["pattern"]), row["developer"], row["family"]) for row in table["model"]]
+
+
+@cache
+def identity(provider: str, model: str) -> Identity:
+    """The identity behind a model name at a provider; the same for every channel.
+
+    >>> identity("aws", "eu.anthropic.claude-opus-4-5-20251101-v1:0")
+    Identity(developer='Anthropic', family='Claude Opus', version='4.5')
+    >>> identity("azure", "gpt-5.4-mini-2026-03-17")
+    Identity(developer='OpenAI', family='GPT mini', version='5.4')
+    """
+    name = take_apart(provider, model).spellings[-1].rpartition("/")[2]
+    name = re.sub(r"[-@]20\d{6}.*$|-20\d\d-\d\d-\d\d.*$|@\w+$|-v\d+(:\d+)?$", "", name)
+    for pattern, developer, family in _developers():
+        if found := pattern.match(name):
+            groups = found.groupdict()
+            version = (groups.get("version") or "").replace("-", ".")
+            words = [groups[g].replace("-", " ") for g in ("kind", "size") if groups.get(g)]
+            words = words if developer == "OpenAI" else [word.title() for word in words]
+            return Identity(developer, " ".join(w for w in (family, *words) if w), version)
+    return Identity("", "", "")
