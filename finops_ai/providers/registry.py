@@ -93,10 +93,15 @@ def _offered(point: EntryPoint) -> dict[str, type[Connector]]:
     implementations = manager.hook.finops_ai_connectors.get_hookimpls()
     if not implementations:
         raise PluginError("it has no function 'finops_ai_connectors' marked with @hookimpl")
-    return {cls.name: cls for cls in map(_checked, implementations[0].function())}
+    return {cls.name: cls for cls in map(check_connector, implementations[0].function())}
 
 
-def _checked(cls: Any) -> type[Connector]:
+def check_connector(cls: Any) -> type[Connector]:
+    """The class itself, if it is a whole connector.
+
+    Raises:
+        PluginError: it lacks a name, a title, `usage` or settings of the right kind.
+    """
     if not (isinstance(cls, type) and issubclass(cls, Connector)):
         raise PluginError(f"finops_ai_connectors must return Connector classes, got {cls!r}")
     for name in ("name", "title"):
