@@ -1,0 +1,53 @@
+"""Which spans are model calls, each counted once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from finops_ai_otel.attributes import NO_CALLS, OPERATION, first
+from finops_ai_otel.otlp import Span
+
+
+def usage_of(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The token counts among a span's attributes. Tables often hold them as text: whole numbers are read as such."""
+    counts: dict[str, Any] = {}
+    for name, value in attributes.items():
+        if name.startswith(("gen_ai.usage.", "llm.usage.")) and value is not None:
+            counts[name] = int(value) if isinstance(value, str) and value.isdigit() else value
+            if isinstance(value, float) and value.is_integer():
+                counts[name] = int(value)
+    return {name: value for name, value in counts.items() if isinstance(value, int) and not isinstance(value, bool)}
+
+
+def model_calls(spans: Iterable[Span], notes: list[str]) -> list[tuple[Span, dict[str, Any]]]:
+    """The spans that carry token counts, each call once.
+
+    A span exported twice counts once. Agents, workflows and gateways repeat the sum of the calls below them: of spans
+    with counts that lie inside each other, the innermost holds.
+    """
+    by_id: dict[tuple[str, str], Span] = {}
+    twice = 0
+    for span in spans:
+        key = (span.trace_id, span.span_id)
+        twice += key in by_id
+        by_id[key] = span
+    found = {}
+    for key, span in by_id.items():
+        usage = usage_of(span.attributes)
+        if usage and first(span.attributes, OPERATION) not in NO_CALLS:
+            found[key] = usage
+    outer: set[tuple[str, str]] = set()
+    for trace_id, span_id in found:
+        parent = by_id[trace_id, span_id].parent_id
+        passed = {span_id}
+        while parent and parent not in passed and (trace_id, parent) in by_id:
+            passed.add(parent)
+            if (trace_id, parent) in found:
+                outer.add((trace_id, parent))
+            parent = by_id[trace_id, parent].parent_id
+    if twice:
+        notes.append(f"{twice} spans were exported twice: counted once.")
+    if outer:
+        notes.append(f"{len(outer)} spans repeat the tokens of model calls inside them (agents, gateways): left out.")
+    return [(by_id[key], usage) for key, usage in found.items() if key not in outer]

@@ -1,0 +1,151 @@
+"""Token metrics as slices: counters and histograms of any temporality, each interval counted once.
+
+Three families are known: the counters `gen_ai.client.inference.usage.*`, the older histogram
+`gen_ai.client.token.usage`, and Claude Code's own counter. An instrumentation that writes the first two writes the
+same tokens twice; then the counters hold.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from finops_ai_otel.otlp import Point
+
+SPAN, CLAUDE = "otel.span", "anthropic.messages"
+USAGE = "gen_ai.usage."
+COUNTERS = "gen_ai.client.inference.usage."
+HISTOGRAM = "gen_ai.client.token.usage"
+CLAUDE_CODE = "claude_code.token.usage"
+#: histograms of durations: one observation a call
+DURATIONS = ("gen_ai.client.inference.duration", "gen_ai.client.operation.duration")
+
+#: values of the attribute that tells the kinds of token apart -> path of the count in its usage format
+TOKEN_TYPES = {
+    "input": USAGE + "input_tokens",
+    "output": USAGE + "output_tokens",
+    "completion": USAGE + "output_tokens",
+    "cache_read": USAGE + "cache_read.input_tokens",
+    "cache_creation": USAGE + "cache_creation.input_tokens",
+    "cache_write": USAGE + "cache_write.input_tokens",
+    "reasoning": USAGE + "reasoning.output_tokens",
+}
+CLAUDE_TYPES = {
+    "input": "input_tokens",
+    "output": "output_tokens",
+    "cacheRead": "cache_read_input_tokens",
+    "cacheCreation": "cache_creation_input_tokens",
+}
+#: every metric that is read -> its usage format
+METRICS = {
+    **{f"{COUNTERS}{kind}": SPAN for kind in (
+        "input_tokens", "output_tokens", "cache_read.input_tokens", "cache_write.input_tokens", "reasoning.output_tokens")},
+    HISTOGRAM: SPAN,
+    CLAUDE_CODE: CLAUDE,
+    **dict.fromkeys(DURATIONS, SPAN),
+}  # fmt: skip
+#: attributes that divide one slice's counts rather than slices
+DIVIDING = {"gen_ai.token.type", "gen_ai.token.modality", "type", "error.type"}
+INSTANT = dt.timedelta(microseconds=1)
+
+
+@dataclass
+class Slice:
+    """Counts of one interval and set of attributes; `calls` is None where no metric counts calls."""
+
+    start: dt.datetime
+    end: dt.datetime
+    attributes: Mapping[str, Any]
+    resource: Mapping[str, Any]
+    format: str
+    counts: dict[str, int] = field(default_factory=dict)
+    calls: int | None = None
+    strange: dict[str, int] = field(default_factory=dict)
+    place: str = ""
+
+
+def slices_of(points: Iterable[Point], notes: list[str]) -> list[Slice]:
+    """Slices of all points, one per interval and set of attributes."""
+    points = _one_family(list(points), notes)
+    found: dict[Any, Slice] = {}
+    for point in _intervals(points, notes):
+        shared = {k: v for k, v in point.attributes.items() if k not in DIVIDING}
+        kind = METRICS[point.metric]
+        key = (kind, point.start, point.end, _frozen(shared), _frozen(point.resource))
+        piece = found.get(key)
+        if piece is None:
+            piece = found[key] = Slice(point.start, point.end, shared, point.resource, kind, place=point.place)
+        _add(piece, point)
+    return [piece for piece in found.values() if piece.counts or piece.strange or piece.calls]
+
+
+def _add(piece: Slice, point: Point) -> None:
+    if point.metric in DURATIONS:
+        piece.calls = (piece.calls or 0) + (point.count or 0)
+        return
+    if point.metric.startswith(COUNTERS):
+        name = point.metric.removeprefix(COUNTERS)
+        modality = point.attributes.get("gen_ai.token.modality")
+        paths = [USAGE + name] + ([f"{USAGE}{modality}.{name}"] if modality in ("audio", "image") else [])
+        if modality in ("audio", "image") and name.startswith(("cache_write", "reasoning")):
+            paths = paths[:1]
+    else:
+        types, word = (CLAUDE_TYPES, "type") if point.metric == CLAUDE_CODE else (TOKEN_TYPES, "gen_ai.token.type")
+        kind = str(point.attributes.get(word))
+        paths = [types[kind]] if kind in types else []
+        if not paths:
+            piece.strange[kind] = piece.strange.get(kind, 0) + point.value
+        if kind == "input" and point.count is not None and piece.calls is None:
+            piece.calls = point.count
+    for path in paths:
+        piece.counts[path] = piece.counts.get(path, 0) + point.value
+
+
+def _one_family(points: list[Point], notes: list[str]) -> list[Point]:
+    """Without the older histogram where a service also writes the counters."""
+    counting = {_frozen(p.resource) for p in points if p.metric.startswith(COUNTERS)}
+    kept = [p for p in points if p.metric != HISTOGRAM or _frozen(p.resource) not in counting]
+    if len(kept) < len(points):
+        notes.append(
+            f"{len(points) - len(kept)} points of {HISTOGRAM} repeat the usage counters of their service: left out."
+        )
+    return kept
+
+
+def _intervals(points: list[Point], notes: list[str]) -> list[Point]:
+    """Every series as what was added in each interval: a cumulative one by difference, a point written twice once."""
+    series: dict[Any, list[Point]] = {}
+    for point in points:
+        start = point.start if point.cumulative else None
+        series.setdefault((point.metric, start, _frozen(point.attributes), _frozen(point.resource)), []).append(point)
+    out: list[Point] = []
+    twice = resets = 0
+    for written in series.values():
+        written.sort(key=lambda p: (p.end, p.start))
+        last: Point | None = None
+        for point in written:
+            if last is not None and (point.end, point.start, point.value) == (last.end, last.start, last.value):
+                twice += 1
+                continue
+            value, count, start = point.value, point.count, point.start
+            if point.cumulative and last is not None:
+                start = last.end
+                if point.value < last.value:
+                    resets += 1
+                else:
+                    value = point.value - last.value
+                    count = None if count is None or last.count is None else count - last.count
+            start = min(start, point.end - INSTANT)
+            out.append(replace(point, start=start, value=value, count=count, cumulative=False))
+            last = point
+    if twice:
+        notes.append(f"{twice} metric points were exported twice: counted once.")
+    if resets:
+        notes.append(f"{resets} cumulative series fell without a new start: counted from 0 again.")
+    return out
+
+
+def _frozen(mapping: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted((k, str(v)) for k, v in mapping.items()))
