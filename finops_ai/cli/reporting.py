@@ -123,7 +123,8 @@ def input_workspace(source: str, mapping: str | None, form: str | None, rules_fi
     from finops_ai.periods import Window
     from finops_ai.sample.workspace import cache_home
 
-    tokens = fa.read(source, format=form, mapping=mapping) if mapping or form else fa.read(source)
+    form = form or FORMATS.get(Path(source).suffix.lower(), "jsonl")
+    tokens = fa.read(source, format=form, **({"mapping": mapping} if mapping else {}))
     digest = hashlib.sha256(str(Path(source).resolve()).encode()).hexdigest()[:12]
     folder = cache_home() / f"input-{digest}"
     folder.mkdir(parents=True, exist_ok=True)

@@ -139,6 +139,7 @@ def run_notebook(notebook: Path, target: Path, parameters: Mapping[str, Any], *,
                 execution_timeout=timeout,
                 cwd=str(Path.cwd()),
                 config=config,
+                extra_arguments=["--IPKernelApp.log_level=50"],  # its farewell is no news
             )
         except papermill.PapermillExecutionError as error:
             raise NotebookFailed(notebook.name, f"{error.ename}: {error.evalue}", partial) from None
