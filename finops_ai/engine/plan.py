@@ -12,15 +12,15 @@ Small tables (prices, rule outputs, look-ups) travel beside the text, in `Plan.t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from finops_ai.engine.conditions import fields_of, to_sql
+from finops_ai.engine.conditions import to_sql
 from finops_ai.engine.dialects import DUCKDB, Dialect
 from finops_ai.engine.fields import TAG
-from finops_ai.engine.rules import Rule, Rules
+from finops_ai.engine.rules import Rules
 
 COSTS = ("list_cost", "contracted_cost", "effective_cost")
 LABELS = (
@@ -141,12 +141,15 @@ class Plan:
         self._step("p", f"SELECT u.*, {', '.join(out)} FROM {source} LEFT JOIN prices x ON {' AND '.join(on)}")
         return self
 
-    def map(self, rules: Rules, dimensions: Sequence[str] | None = None, *, rule: bool = False) -> Plan:
+    def map(
+        self, rules: Rules, dimensions: Sequence[str] | None = None, *, rule: bool = False, given: Collection[str] = ()
+    ) -> Plan:
         """Add dimensions, in the order they depend on each other.
 
         Args:
             rules: the mapping.
             dimensions: which dimensions are wanted (others they need are computed too); default all.
+            given: dimensions the source already has, which are read instead of computed.
             rule: also add `rule`: the names of the rules that set the wanted dimensions, joined by " + ".
         """
         wanted = set(rules.dimensions if dimensions is None else dimensions)
@@ -154,43 +157,36 @@ class Plan:
         for level in reversed(levels):
             for name in level:
                 if name in wanted:
-                    wanted |= {f for r in rules.rules if name in r.set for f in _needs(r, name) if f in rules.defaults}
-        self._lookups(rules, wanted)
+                    wanted |= {
+                        f for r in rules.rules if name in r.set for f in rules.read_by(r, name) if f in rules.defaults
+                    }
+        wanted -= set(given)
         deciding: list[str] = []
         for number, level in enumerate(levels):
             dims = [name for name in level if name in wanted]
             if dims:
+                self._lookups(rules, dims)
                 deciding += self._level(rules, number, dims, rule)
         if rule:
             self._rule_names(deciding)
         return self
 
-    def _lookups(self, rules: Rules, wanted: set[str]) -> None:
+    def _lookups(self, rules: Rules, dims: Sequence[str]) -> None:
+        """Join the look-up values that these dimensions read and that aren't joined yet."""
         d = self.dialect
-        used = sorted(
-            {
-                f
-                for r in rules.rules
-                for name in r.set
-                if name in wanted
-                for f in _needs(r, name)
-                if f.split(".")[0] in rules.lookups
-            }
-        )
-        for name in dict.fromkeys(f.split(".", 1)[0] for f in used):
-            lookup = rules.lookups[name]
-            table, alias = f"lookup_{name}", f"k_{name}"
+        read = set().union(*(rules.read_by(r, name) for r in rules.rules for name in r.set if name in dims))
+        pairs = sorted(f.split(".", 1) for f in read if f.split(".", 1)[0] in rules.lookups and f not in self.tags)
+        for name in dict.fromkeys(name for name, _ in pairs):
+            lookup, source, table = rules.lookups[name], self.last, f"lookup_{name}"
             self.tables[table] = lookup.table()
             picked = []
-            for f in used:
-                if f.split(".", 1)[0] == name:
-                    self.tags[f] = f"look_{len(self.tags)}"
-                    picked.append(f"{alias}.{d.ident(f.split('.', 1)[1])} AS {self.column(f)}")
-            source = self.last
+            for value in [v for n, v in pairs if n == name]:
+                alias = self.tags[f"{name}.{value}"] = f"look_{len(self.tags)}"
+                picked.append(f"k.{d.ident(value)} AS {alias}")
+            on = f"{source}.{self.column(lookup.on)} = k.key AND {source}._day >= k.valid_from AND {source}._day < k.valid_to"
             self._step(
-                f"l_{name}",
-                f"SELECT {source}.*, {', '.join(picked)} FROM {source} LEFT JOIN {table} {alias} ON {source}.{self.column(lookup.on)} = {alias}.key "
-                f"AND {source}._day >= {alias}.valid_from AND {source}._day < {alias}.valid_to",
+                f"l_{len(self.steps)}",
+                f"SELECT {source}.*, {', '.join(picked)} FROM {source} LEFT JOIN {table} k ON {on}",
             )
 
     def _level(self, rules: Rules, number: int, dims: list[str], rule: bool) -> list[str]:
@@ -272,10 +268,6 @@ class Plan:
         groups = f" GROUP BY {', '.join(str(i + 1) for i in range(len(keys)))}" if keys else ""
         self.sql = f"WITH {', '.join(self.steps)} SELECT {', '.join(keys + added)} FROM {self.last}{tail}{groups}"
         return self
-
-
-def _needs(rule: Rule, dimension: str) -> set[str]:
-    return fields_of(rule.when) | set(rule.set[dimension].fields)
 
 
 def _outputs(rules: Rules, numbers: Sequence[int], dims: Sequence[str]) -> pa.Table:

@@ -30,7 +30,8 @@ class Book(Protocol):
     days on which any of its prices may change; then only those days are asked for, which is much less work.
     """
 
-    key_columns: tuple[str, ...]
+    @property
+    def key_columns(self) -> tuple[str, ...]: ...
 
     def expand(self, keys: pa.Table) -> pa.Table: ...
 

@@ -114,9 +114,8 @@ class Rules:
         """Dimensions in the order they can be computed: a level only needs columns and earlier levels."""
         needs: dict[str, set[str]] = {d: set() for d in self.dimensions}
         for rule in self.rules:
-            used = {f for f in fields_of(rule.when) if f in needs}
-            for name, value in rule.set.items():
-                needs[name] |= used | {f for f in value.fields if f in needs}
+            for name in rule.set:
+                needs[name] |= {f for f in self.read_by(rule, name) if f in needs}
         done: set[str] = set()
         out: list[list[str]] = []
         while len(done) < len(needs):
@@ -130,14 +129,15 @@ class Rules:
             done |= set(ready)
         return out
 
+    def read_by(self, rule: Rule, dimension: str) -> set[str]:
+        """Fields that decide whether and what a rule sets for a dimension; a look-up's value brings its key along."""
+        used = fields_of(rule.when) | set(rule.set[dimension].fields)
+        return used | {self.lookups[f.split(".", 1)[0]].on for f in used if f.split(".", 1)[0] in self.lookups}
+
     def used_fields(self) -> list[str]:
         """Columns, tags and look-up keys the mapping reads, without dimensions and look-up results, sorted."""
-        used = set().union(
-            *(fields_of(r.when) | {f for v in r.set.values() for f in v.fields} for r in self.rules), set()
-        )
-        used |= set().union(*(fields_of(s.when) for s in self.shared), set())
-        looked_up = {f.split(".", 1)[0] for f in used if f.split(".", 1)[0] in self.lookups}
-        used |= {self.lookups[name].on for name in looked_up}
+        mapped = [self.read_by(r, d) for r in self.rules for d in r.set]
+        used = set().union(*mapped, *(fields_of(x.when) for x in self.shared))
         return sorted(f for f in used if f not in self.defaults and f.split(".", 1)[0] not in self.lookups)
 
 
@@ -148,12 +148,12 @@ class _Loader:
         self.defaults: dict[str, str] = {}
 
     def load(self, document: Mapping[str, Any]) -> Rules:
+        for name, table in self._tables(document, "dimensions").items():
+            self.defaults[name] = self._dimension(name, table)
         for name, table in self._tables(document, "lookups").items():
             self.lookups[name] = load_lookup(name, table, self.root, f"{self.place}, lookups.{name}")
             if self.kind_of(self.lookups[name].on) != "text":
                 self._unknown(f"lookups.{name}.on", self.lookups[name].on)
-        for name, table in self._tables(document, "dimensions").items():
-            self.defaults[name] = self._dimension(name, table)
         rules: list[Rule] = []
         rows = document.get("rules", [])
         if not isinstance(rows, list):
@@ -166,7 +166,6 @@ class _Loader:
             dimensions=self.defaults,
             kind_of=self.kind_of,
             known=self.known(),
-            root=self.root,
         )
         digest = json.dumps(
             [document, [lookup.rows for lookup in self.lookups.values()]],

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from pathlib import Path
 
 from finops_ai.engine.conditions import All, Condition, Kinds, Test, parse_condition
 from finops_ai.errors import RuleError, hint
 from finops_ai.money import exact
 
-METHODS = ("even", "fixed", "proportional", "tiered", "telemetry")
+METHODS = ("even", "fixed", "proportional", "tiered", "telemetry", "capacity")
 METRICS = ("cost", "tokens", "requests")
-_KEYS = ("name", "when", "dimension", "method", "to", "shares", "metric", "tiers", "file", "match", "per")
+IDLE = "idle"
+_KEYS = (
+    "name", "when", "dimension", "method", "to", "shares", "metric", "tiers", "receiver", "match", "per",
+    "tokens_per_hour", "output_weight",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -34,14 +37,16 @@ class Shared:
         name: its name, which becomes the `rule` of the split rows.
         when: which rows, tested on columns and on dimensions as mapped and as split so far.
         dimension: the dimension whose values receive.
-        method: even, fixed, proportional, tiered or telemetry.
+        method: even, fixed, proportional, tiered, telemetry, or capacity (by use, with idle as its own line).
         to: receivers; for proportional, none means every value other than those being split.
         shares: fixed shares, adding up to 1.
         metric: what proportional and telemetry weigh: cost, tokens or requests.
         tiers: slices of the pool, for tiered.
-        file: the telemetry file, for telemetry without a frame.
-        match: columns in which telemetry and row must agree, besides the period.
+        receiver: for telemetry: which field of the telemetry says the value, per column to set.
+        match: columns in which telemetry (or use of the capacity) and row must agree, besides the period.
         per: "month" or "day" in UTC: the period within which weights are taken.
+        tokens_per_hour: for capacity: weighted tokens that one unit serves in one hour.
+        output_weight: for capacity: how many input tokens one output token counts for.
     """
 
     name: str
@@ -52,9 +57,11 @@ class Shared:
     shares: Mapping[str, Decimal] = field(default_factory=dict)
     metric: str = "cost"
     tiers: tuple[Tier, ...] = ()
-    file: Path | None = None
+    receiver: Mapping[str, str] = field(default_factory=dict)
     match: tuple[str, ...] = ()
     per: str = "month"
+    tokens_per_hour: Decimal = Decimal(0)
+    output_weight: Decimal = Decimal(1)
 
 
 def parse_shared(
@@ -64,7 +71,6 @@ def parse_shared(
     dimensions: Collection[str],
     kind_of: Kinds,
     known: Collection[str],
-    root: Path = Path(),
 ) -> tuple[Shared, ...]:
     """Read `[[shared]]` entries in declared order: later ones distribute what earlier ones left, so order matters.
 
@@ -89,7 +95,7 @@ def parse_shared(
         if name in {s.name for s in out}:
             raise RuleError(f"{at}: the name is taken by an earlier entry.")
         method = _one_of(row, "method", METHODS, at, "proportional")
-        per = _one_of(row, "per", ("month", "day"), at, "day" if method == "telemetry" else "month")
+        per = _one_of(row, "per", ("month", "day"), at, "day" if method in ("telemetry", "capacity") else "month")
         metric = _one_of(row, "metric", METRICS, at, "requests" if method == "telemetry" else "cost")
         when = parse_condition(row.get("when"), f"{at}: when", kind_of=kind_of, known=known)
         to = tuple(str(v) for v in row.get("to", ()))
@@ -97,12 +103,37 @@ def parse_shared(
         tiers = _tiers(row.get("tiers"), to, at) if method == "tiered" else ()
         if method == "even" and not to:
             raise RuleError(f"{at}: method 'even' needs `to`, the list of receivers.")
-        file = root / Path(row["file"]).expanduser() if "file" in row else None
         match = tuple(row.get("match", ()))
         for column in match:
             if not kind_of(column):
                 raise RuleError(f"{at}: match names an unknown column {column!r}. {hint(column, known)}")
-        out.append(Shared(name, when, dimension, method, to or tuple(shares), shares, metric, tiers, file, match, per))
+        receiver = row.get("receiver", f"tags.{dimension}") if method == "telemetry" else {}
+        receiver = dict(receiver) if isinstance(receiver, Mapping) else {dimension: str(receiver)}
+        for column, source in receiver.items():
+            if kind_of(column) != "text" or kind_of(source) != "text":
+                raise RuleError(
+                    f"{at}: receiver {column} = {source!r} must set a text column from a text column or tag."
+                )
+        per_hour, weight = _positive(row, "tokens_per_hour", at), _positive(row, "output_weight", at)
+        if method == "capacity" and not per_hour:
+            raise RuleError(f"{at}: method 'capacity' needs tokens_per_hour: the tokens one unit serves in an hour.")
+        out.append(
+            Shared(
+                name,
+                when,
+                dimension,
+                method,
+                to or tuple(shares),
+                shares,
+                metric,
+                tiers,
+                receiver,
+                match,
+                per,
+                per_hour,
+                weight or Decimal(1),
+            )
+        )
     _refuse_circles(out, place)
     return tuple(out)
 
@@ -111,6 +142,16 @@ def _one_of(row: Mapping, key: str, allowed: Collection[str], at: str, default: 
     value = row.get(key, default)
     if value not in allowed:
         raise RuleError(f"{at}: {key} = {value!r} is unknown. {hint(str(value), allowed)}")
+    return value
+
+
+def _positive(row: Mapping, key: str, at: str) -> Decimal:
+    try:
+        value = exact(row.get(key, 0))
+    except (ValueError, ArithmeticError):
+        value = Decimal(-1)
+    if value < 0:
+        raise RuleError(f"{at}: {key} must be a number above 0, not {row[key]!r}.")
     return value
 
 
