@@ -97,7 +97,7 @@ class HttpClient:
                 response = self._client.request(method, path.lstrip("/") if "://" not in path else path, **kwargs)
             except httpx.TimeoutException:
                 problem = "no answer in time"
-            except httpx.TransportError as error:
+            except (httpx.TransportError, httpx.DecodingError) as error:
                 problem = f"connection failed ({type(error).__name__})"
             else:
                 if response.is_success:
