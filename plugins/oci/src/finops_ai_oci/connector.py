@@ -1,0 +1,151 @@
+"""The OCI connector: the Usage API, cost reports or FOCUS reports, live or from saved files."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from finops_ai.errors import CredentialsError, ProviderError
+from finops_ai.periods import Window
+from finops_ai.providers import Connector, ConnectorSettings, Finding
+from finops_ai.providers.files import find_files, read_json_any
+from finops_ai_oci import reports, usage_api
+from finops_ai_oci.charges import Charge, bill_frame, settle_currency, usage_frame
+from finops_ai_oci.client import POLICY, Client, load_config
+from finops_ai_oci.skus import rules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pandas as pd
+
+
+class OciSettings(ConnectorSettings):
+    """Settings of `[providers.oci]`."""
+
+    tenancy_id: str | None = Field(None, description="Tenancy OCID; default: the one of the credentials.")
+    compartment_id: list[str] = Field(default_factory=list, description="Read only these compartments (OCIDs).")
+    region: str | None = Field(None, description="Home region of the tenancy, where usage is kept.")
+    auth: Literal["config", "session_token", "instance_principal", "resource_principal"] = Field(
+        "config", description="Where the SDK finds credentials."
+    )
+    config_file: str | None = Field(None, description="SDK configuration file; default ~/.oci/config.")
+    profile: str = Field("DEFAULT", description="Profile in that file.")
+    read_from: Literal["usage_api", "cost_reports", "focus_reports"] = Field(
+        "usage_api", description="What to read live; never more than one."
+    )
+    granularity: Literal["HOURLY", "DAILY"] = Field("DAILY", description="Time grain of usage.")
+    services: str = Field(
+        default_factory=lambda: rules()["names"]["services"],
+        description="Regular expression of the services to read; add compute for GPU shapes.",
+    )
+    tag: str | None = Field(None, description="Cost-tracking tag to group by in the Usage API, namespace.key.")
+
+    @field_validator("compartment_id", mode="before")
+    @classmethod
+    def _one_or_many_ids(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
+
+class Oci(Connector):
+    """OCI Generative AI.
+
+        finops_ai.collect("oci", "2026-10-01", "2026-11-01", profile="FINOPS")
+        finops_ai.read("reports/*.csv.gz", format="oci")
+
+    On-demand chat and embedding are billed by the character (meters `characters`, `input_characters`), newer models by
+    the token, dedicated clusters by the unit-hour. The bill knows no caller and no prompt. Usage rows carry their cost.
+    """
+
+    name: ClassVar[str] = "oci"
+    title: ClassVar[str] = "OCI Generative AI"
+    Settings: ClassVar[type[ConnectorSettings]] = OciSettings
+    #: lines come up to 24 hours late; corrections until the month is invoiced
+    restated_days: ClassVar[int] = 7
+    #: SDK configuration and signer, where a caller brings its own
+    config: dict[str, Any] | None = None
+    signer: Any = None
+    #: how to wait between retries
+    sleep: Callable[[float], Any] = staticmethod(time.sleep)
+
+    def usage(self, window: Window) -> pd.DataFrame:
+        """Token frame of the slices that start in the window, each with its cost."""
+        found = self._charges(window)
+        self.fresh_until = max((c.end for c in found), default=self.fresh_until)
+        return usage_frame(found, window, usage_api.GRAINS[self.settings.granularity], self.notes)
+
+    def bills(self, window: Window) -> pd.DataFrame:
+        """Bill frame of the charges that start in the window; corrections are rows of their own."""
+        return bill_frame(self._charges(window), window, self.notes)
+
+    def doctor(self) -> list[Finding]:
+        """Credentials and policy; asks once for yesterday's usage."""
+        if not self.live:
+            return [Finding("files", True, f"{len(find_files(self.settings.files))} files")]
+        try:
+            client, tenancy = self._client()
+        except CredentialsError as error:
+            return [Finding("credentials", False, str(error), "oci setup config")]
+        today = dt.datetime.now(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        try:
+            names = usage_api.services(
+                client, tenancy, Window(today - dt.timedelta(days=1), today), self.settings.services
+            )
+        except CredentialsError as error:
+            return [Finding("policy", False, str(error), POLICY)]
+        except ProviderError as error:
+            return [
+                Finding("Usage API", False, str(error), "Check region: usage is kept in the tenancy's home region.")
+            ]
+        return [
+            Finding("policy", True, "the Usage API answers"),
+            Finding("services", True, ", ".join(names) or "no charge of a matching service yesterday"),
+        ]
+
+    def _charges(self, window: Window) -> list[Charge]:
+        if window.start == window.end:
+            return []
+        if not self.live:
+            return self._saved
+        client, tenancy = self._client()
+        if self.settings.read_from == "usage_api":
+            found = usage_api.fetch(client, tenancy, window, self.settings, self.notes)
+        else:
+            listed = reports.fetch(client, tenancy, window, self.settings.read_from)
+            found = self._own(reports.charges(listed, self.settings.services, self.notes, self.settings.read_from))
+        return settle_currency(list(found))
+
+    def _own(self, found: Any) -> Any:
+        wanted = set(self.settings.compartment_id)
+        return (charge for charge in found if not wanted or charge.compartment_id in wanted)
+
+    def _client(self) -> tuple[Client, str]:
+        config, signer = (self.config, self.signer) if self.config else load_config(self.settings)
+        tenancy = self.settings.tenancy_id or config.get("tenancy")
+        if not tenancy:
+            raise CredentialsError("oci: no tenancy: set `tenancy_id`, or add tenancy to the profile.")
+        return Client(config, signer, self.settings, self.sleep), tenancy
+
+    @cached_property
+    def _saved(self) -> list[Charge]:
+        """The charges of all files: saved answers of the Usage API (JSON), else reports (CSV, gzipped or not)."""
+        found: list[Charge] = []
+        files = find_files(self.settings.files)
+        answers = [path for path in files if ".json" in path.suffixes]
+        tables = [reports.Report(str(path), path.read_bytes) for path in files if path not in answers]
+        if answers and tables:
+            self.notes.append("Saved answers and reports were given; only reports were read, so nothing counts twice.")
+        if tables:
+            return settle_currency(list(self._own(reports.charges(tables, self.settings.services, self.notes))))
+        tenancy = self.settings.tenancy_id or "unknown"
+        for path in answers:
+            for _, document in read_json_any(path):
+                for place, item in usage_api.saved_items(document, str(path)):
+                    found += usage_api.charge_of(item, tenancy, None, place)
+        found = [c for c in found if c.service is None or re.search(self.settings.services, c.service, re.I)]
+        return settle_currency(list(self._own(found)))
