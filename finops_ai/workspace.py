@@ -21,7 +21,8 @@ from finops_ai.config import FILE_NAME, Settings, load_settings
 from finops_ai.errors import FinopsError, ProviderNotFound, SettingsError, hint
 from finops_ai.frames import BillFrame, check_frame, to_pandas
 from finops_ai.periods import UTC, Window, next_month, parse_month, zone
-from finops_ai.providers import Connector, registry
+from finops_ai.providers import Connector
+from finops_ai.providers.collecting import connector
 from finops_ai.store import Lake
 
 if TYPE_CHECKING:
@@ -105,12 +106,11 @@ class Workspace:
                 continue
             kind = str(table.pop("connector", name))
             try:
-                cls = registry().connector(kind)
+                found[name] = connector(kind, **self._with_base(table))
             except ProviderNotFound as error:
                 raise SettingsError(
-                    f'[providers.{name}]: {error} Install its plugin, or set connector = "...".'
+                    f'[providers.{name}]: {error} Install its plugin, or name one with connector = "...".'
                 ) from error
-            found[name] = cls(**self._with_base(table))
         return found
 
     def _with_base(self, table: dict[str, Any]) -> dict[str, Any]:
@@ -149,9 +149,9 @@ class Workspace:
                 raise SettingsError(f"No [providers.{name}] in finops.toml. {hint(name, available)}")
         chosen = {name: available[name] for name in connections} if connections else available
         outcomes = []
-        for name, connector in chosen.items():
+        for name, source in chosen.items():
             for piece in month_pieces(window):
-                outcome = self._collect_piece(name, connector, piece)
+                outcome = self._collect_piece(name, source, piece)
                 outcomes.append(outcome)
                 if watch:
                     watch(outcome)

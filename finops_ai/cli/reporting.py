@@ -11,6 +11,9 @@ import click
 
 from finops_ai.cli.collecting import config_option
 
+#: suffix of --input -> reader
+FORMATS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
+
 
 @click.command()
 @click.option(

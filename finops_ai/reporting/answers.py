@@ -9,7 +9,7 @@ from typing import Any
 from IPython.display import HTML, display
 
 from finops_ai.money import minor_units, round_to_total
-from finops_ai.reporting.text import amount, count, percent, safe
+from finops_ai.reporting.text import amount, count, is_unknown, percent, safe
 
 #: column -> (heading, how its values read)
 COLUMNS = {
@@ -49,13 +49,13 @@ def first_dimension(ws: Any) -> str:
 
 def label(value: Any) -> str:
     """A group's name for people; a null is said, not shown as nan."""
-    return "not captured" if value is None or value != value else str(value)
+    return "not captured" if is_unknown(value) else str(value)
 
 
 def showback_sentence(table: Any, by: str, month: str) -> None:
     """Total, change and the largest group in one sentence."""
-    total = sum((c for c in table["cost"] if c is not None and c == c), Decimal(0))
-    before = [c for c in table["previous_cost"] if c is not None and c == c] if "previous_cost" in table else []
+    total = sum((c for c in table["cost"] if not is_unknown(c)), Decimal(0))
+    before = [c for c in table["previous_cost"] if not is_unknown(c)] if "previous_cost" in table else []
     currency = table.facts.currency or "several currencies"
     text = f"{safe(month)} cost <strong>{amount(total, currency)}</strong>"
     if before:
@@ -107,7 +107,7 @@ def table(data: Any, columns: Sequence[str], *, top: int = 12, id: str | None = 
 
 def _publish(rows: list[dict[str, Any]], total: dict[str, Any], name: str, places: int) -> None:
     """Round a money column once, so that the shown rows add up to the shown total."""
-    known = [r for r in rows if r.get(name) is not None and r[name] == r[name]]
+    known = [r for r in rows if not is_unknown(r.get(name))]
     amounts = [Decimal(r[name]) for r in known]
     if sum(map(abs, amounts), Decimal(0)) < 1 and any(amounts):
         places = 6
@@ -122,7 +122,7 @@ def _added(rows: list[dict[str, Any]], columns: Sequence[str]) -> dict[str, Any]
     out: dict[str, Any] = {}
     for name in columns:
         if COLUMNS[name][1] in ("money", "count"):
-            values = [r[name] for r in rows if r.get(name) is not None and r[name] == r[name]]
+            values = [r[name] for r in rows if not is_unknown(r.get(name))]
             out[name] = sum(values, Decimal(0)) if values else None
     return out
 
@@ -135,7 +135,7 @@ def _line(names: list[str], row: dict[str, Any], columns: Sequence[str], currenc
 
 
 def _read(value: Any, kind: str, name: str) -> str:
-    if value is None or value != value:
+    if is_unknown(value):
         return "–"
     if kind == "money":
         sign = "+" if name == "change" and value > 0 else ""
@@ -178,5 +178,5 @@ def daily_alt(daily: Any, by: str) -> str:
 
 def ranked_alt(data: Any, name: str) -> str:
     """Alternative text of ranked bars."""
-    rows = [f"{label(n)} {float(c or 0):,.0f}" for n, c in zip(data[name].head(3), data["cost"].head(3), strict=True)]
+    rows = [f"{label(n)} {0 if is_unknown(c) else float(c):,.0f}" for n, c in zip(data[name].head(3), data["cost"].head(3), strict=True)]
     return f"Bars of cost by {name}, largest first: {'; '.join(rows)}. The figures are in the table below."

@@ -22,7 +22,6 @@ def index_page(
     table = showback(frame, timezone=ws.timezone)
     covered = table.facts.coverage
     total, tokens = (table.iloc[0][name] if len(table) else None for name in ("cost", "tokens"))
-    total = None if total != total else total
     pages = "\n".join(_page_line(page) for page in report.pages)
     files = "\n".join(
         f'<li><a href="tables/{path.name}" download>{safe(path.name)}</a> {safe(what)}</li>' for what, path in downloads

@@ -7,13 +7,18 @@ from decimal import Decimal
 from typing import Any
 
 
+def is_unknown(value: Any) -> bool:
+    """Whether a value is missing, in any of the ways frames spell that."""
+    return value is None or type(value).__name__ in ("NAType", "NaTType") or bool(value != value)
+
+
 def amount(value: Decimal | int | float | None, currency: str = "USD", places: int | None = None) -> str:
     """An amount with separators and its currency; unknown is said, not shown as 0.
 
     >>> amount(Decimal("12345.678")), amount(None), amount(Decimal("0.0004"))
     ('12,345.68 USD', 'unknown', '0.0004 USD')
     """
-    if value is None or value != value:
+    if is_unknown(value):
         return "unknown"
     number = Decimal(str(value))
     if places is None:
@@ -29,7 +34,7 @@ def count(value: Any) -> str:
     >>> count(950), count(12_345_678), count(None)
     ('950', '12.3 million', 'unknown')
     """
-    if value is None or value != value:
+    if is_unknown(value):
         return "unknown"
     number = float(value)
     for size, word in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
@@ -44,7 +49,7 @@ def percent(part: Any, whole: Any = 1, places: int = 1) -> str:
     >>> percent(1, 4), percent(0, 0), percent(Decimal("0.9996"))
     ('25.0%', 'n/a', '>99.9%')
     """
-    if part is None or whole is None or part != part or not whole:
+    if is_unknown(part) or is_unknown(whole) or not whole:
         return "n/a"
     share = Decimal(str(part)) / Decimal(str(whole)) * 100
     text = f"{share:.{places}f}"
