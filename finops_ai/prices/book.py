@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from finops_ai.errors import PriceError
 from finops_ai.meters import meter as meter_named
 from finops_ai.prices.base import Base, installed
-from finops_ai.prices.cards import CONTRACT, Card, over_text, plain
+from finops_ai.prices.cards import CONTRACT, Card, over_text, plain, read_instant
 from finops_ai.prices.names import Named, Names, provider_name, providers, take_apart
 from finops_ai.prices.own import OwnData, Rule, bundled, read_own
-from finops_ai.prices.places import deployment_tier, places_of
+from finops_ai.prices.places import deployment_tier, places_of, same_place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -248,8 +248,6 @@ class PriceBook:
         Returns:
             The price; `unit_price` is None where no row fits.
         """
-        from finops_ai.prices.cards import read_instant
-
         when = read_instant(at)
         assert when is not None
         place = {
@@ -259,12 +257,12 @@ class PriceBook:
             "deployment_type": deployment_type,
         }
         tier = deployment_tier(deployment_type) or service_tier if provider_name(provider) == "azure" else service_tier
-        price = self._price(provider_name(provider), model, meter, when, tier, place, contract)
+        price = self.price(provider_name(provider), model, meter, when, tier, place, contract)
         if input_tokens is not None:
             return price.above(input_tokens)
         return price.in_window(context_window) or price
 
-    def _price(
+    def price(
         self,
         provider: str,
         model: str,
@@ -272,8 +270,15 @@ class PriceBook:
         at: datetime,
         tier: str,
         place: dict[str, str | None],
-        contract: bool,
+        contract: bool = True,
+        billed_as: str | None = None,
     ) -> Price:
+        """The rate of canonical arguments; `lookup` is the friendly form.
+
+        `place` holds inference_geo, region, api_base and deployment_type; `billed_as` is a further name a contract
+        may use (a deployment's).
+        """
+        provider = provider_name(provider)
         found = self.find(provider, model, at)
         named = found or take_apart(provider, model)
         place = {**place, "region": place.get("region") or named.region}
@@ -281,7 +286,7 @@ class PriceBook:
         listed = self._listed(provider, found, meter, at, tier, places)
         if not (contract and self.contracts):
             return listed
-        return self._contracted(provider, found, named, meter, at, tier, places, listed)
+        return self._contracted(provider, found, named, meter, at, tier, places, listed, billed_as)
 
     def _listed(
         self, provider: str, found: Found | None, meter: str, at: datetime, tier: str, places: tuple[str, ...]
@@ -289,7 +294,7 @@ class PriceBook:
         if found is None:
             return Price(None, why=("no price row: unknown model",))
         cards = [card for card in self.cards(found.sold_by, found.model) if card.holds(at)]
-        cards = [card for card in cards if card.geography is None or card.geography in places]
+        cards = [card for card in cards if card.geography is None or same_place(card.geography, places)]
         rules = [rule for rule in self.own.rules if rule.provider == provider and rule.applies(found.model, at)]
         has_tier = any(card.service_tier == tier for card in cards)
         factor = None if has_tier else next((r for r in rules if r.tier == tier and r.places is None), None)
@@ -318,12 +323,12 @@ class PriceBook:
 
     def _contracted(
         self, provider: str, found: Found | None, named: Found | Named, meter: str, at: datetime, tier: str,
-        places: tuple[str, ...], listed: Price,
+        places: tuple[str, ...], listed: Price, billed_as: str | None,
     ) -> Price:  # fmt: skip
-        spellings = [*named.spellings, *([found.model] if found else [])]
+        spellings = [*named.spellings, *([found.model] if found else []), *([billed_as.lower()] if billed_as else [])]
         cards = [
             card for card in self.contracts
-            if card.provider == provider and card.holds(at) and (card.geography is None or card.geography in places)
+            if card.provider == provider and card.holds(at) and (card.geography is None or same_place(card.geography, places))
             and any(same_name(card.model, spelling) for spelling in spellings)
         ]  # fmt: skip
         for name in (meter, *SAME_RATE.get(meter, ())):
@@ -383,12 +388,12 @@ class PriceBook:
             "deployment_type": None,
         }
         tier = key.get("service_tier") or "standard"
-        listed = self._price(provider_name(key["provider"]), key["model"], key["meter"], at, tier, place, False)
+        listed = self.price(provider_name(key["provider"]), key["model"], key["meter"], at, tier, place, False)
         if whole_day:
             listed = replace(listed, needs_confirmation=True)
         if not self.contracts:
             return listed, listed
-        return listed, self._price(provider_name(key["provider"]), key["model"], key["meter"], at, tier, place, True)
+        return listed, self.price(provider_name(key["provider"]), key["model"], key["meter"], at, tier, place, True)
 
     def expand(self, keys: pa.Table) -> pa.Table:
         """Prices of distinct keys and days, for an equi-join (see `finops_ai.prices.expand`)."""
@@ -496,7 +501,7 @@ def _pick(
         return None
 
     def rank(card: Card) -> tuple:
-        place = len(places) - places.index(card.geography) if card.geography in places else 0
+        place = same_place(card.geography, places) if card.geography else 0
         start = card.start or datetime.min.replace(tzinfo=UTC)
         return card.layer, place, card.weekdays is not None or card.hours is not None, start
 

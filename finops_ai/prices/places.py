@@ -36,32 +36,48 @@ def places_of(
     >>> places_of("aws", named="us"), places_of("aws", region="eu-west-1")
     (('us', 'geo'), ('eu-west-1', 'in-region'))
     >>> places_of("azure", deployment_type="DataZoneStandard")
-    ('data-zone',)
+    ('datazonestandard', 'data-zone')
     >>> places_of("openai", api_base="https://eu.api.openai.com/v1")
-    ('host:eu.api.openai.com',)
+    ('eu.api.openai.com', 'eu')
     """
-    geo = (inference_geo or "").lower()
-    if provider == "azure" and (deployment_type or geo):
+    geo, area = (inference_geo or "").lower(), (region or "").lower()
+    if provider == "azure":
         word = (deployment_type or geo).lower()
         sku = AZURE_SKUS.get(word)
-        places = sku[0] if sku else ((word, "data-zone") if word in ("us", "eu") else (word,))
-        return (*([region.lower()] if region and places == ("regional",) else []), *places)
+        places = [word, *sku[0]] if sku else [word, "data-zone"] if word in ("us", "eu") else [word]
+        return _words(*([area, *places] if "regional" in places else [*places, area]))
     if provider == "aws":
-        word = named or geo
-        if word == "global":
+        place = named or geo
+        if place == "global":
             return ("global",)
-        if word and word not in ("regional", "in-region"):
-            return (word, "geo")
-        return (region.lower(), "in-region") if region else ("in-region",)
+        if place and place not in ("regional", "in-region"):
+            return _words(place, "geo", area)
+        return _words(area, "in-region")
     if provider == "google":
-        word = geo or (region or "").lower()
-        if word in ("", "global"):
-            return ("global",) if word else ()
-        return (word, "multi-region", "regional") if word in _GOOGLE_MULTI_REGIONS else (word, "regional")
-    found = [word for word in (geo, (region or "").lower()) if word]
-    if api_base:
-        found.insert(0, f"host:{urlsplit(api_base if '//' in api_base else f'//{api_base}').hostname or ''}")
-    return tuple(found)
+        place = geo or area
+        if place in ("", "global"):
+            return _words(place)
+        return _words(place, "multi-region" if place in _GOOGLE_MULTI_REGIONS else "", "regional", area)
+    host = urlsplit(api_base if "//" in api_base else f"//{api_base}").hostname or "" if api_base else ""
+    label = host.partition(".")[0]
+    return _words(host, label if 1 < len(label) < 4 and label != "api" else "", geo, area)
+
+
+def _words(*words: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word for word in words if word))
+
+
+def same_place(geography: str, places: tuple[str, ...]) -> int:
+    """How specific a row's geography is among the places of a call: its position from the end, 0 = elsewhere.
+
+    Case, blanks, hyphens and underscores don't matter: "Data Zone" is "data-zone".
+    """
+    bare = _bare(geography)
+    return next((len(places) - i for i, place in enumerate(places) if _bare(place) == bare), 0)
+
+
+def _bare(word: str) -> str:
+    return word.lower().translate({ord(c): None for c in " -_"})
 
 
 def deployment_tier(deployment_type: str | None) -> str | None:
