@@ -1,0 +1,257 @@
+// The explorer's board: chart, ranked table, path, rows. Drawn from plain data, so that the notebook widget and the
+// kernel-free page share it. Text only ever enters as textContent.
+const SVG = "http://www.w3.org/2000/svg";
+const GREY = "#8b949e";
+
+function node(tag, attributes, parent, text) {
+  const svg = ["svg", "rect", "line", "text", "path", "g", "title"].includes(tag);
+  const element = svg ? document.createElementNS(SVG, tag) : document.createElement(tag);
+  for (const name in attributes) element.setAttribute(name, attributes[name]);
+  if (text != null) element.textContent = text;
+  if (parent) parent.append(element);
+  return element;
+}
+
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+function dateText(iso, year = true) {
+  const [y, m, d] = iso.split("-").map(Number);
+  return `${d} ${MONTHS[m - 1]}${year ? " " + y : ""}`;
+}
+function bucketText(iso, grain) {
+  if (grain === "month") { const [y, m] = iso.split("-").map(Number); return `${MONTHS[m - 1]} ${y}`; }
+  return grain === "week" ? `week of ${dateText(iso)}` : dateText(iso);
+}
+function short(value) {
+  const size = Math.abs(value);
+  for (const [limit, letter] of [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]])
+    if (size >= limit) return trim(value / limit, size / limit >= 100 ? 0 : 1) + letter;
+  return size >= 10 || value === 0 ? trim(value, 0) : size >= 0.1 ? trim(value, 2) : value.toPrecision(2);
+}
+function trim(value, places) { return value.toFixed(places).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, ""); }
+function full(value, unit) {
+  if (value == null) return "unknown";
+  const small = unit !== "tokens" && unit !== "requests" && Math.abs(value) < 1 && value !== 0;
+  const places = unit === "tokens" || unit === "requests" ? 0 : small ? 4 : 2;
+  return value.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places });
+}
+function changeText(now, before) {
+  if (before == null || now == null) return "";
+  if (before === 0) return now === 0 ? "0%" : "new";
+  const change = (now - before) / Math.abs(before);
+  if (change > 9.995) return `×${short(now / before)}`;
+  return `${change >= 0 ? "+" : "−"}${Math.abs(change * 100).toFixed(Math.abs(change) < 0.0995 ? 1 : 0)}%`;
+}
+function niceTop(value) {
+  if (!(value > 0)) return 1;
+  const size = 10 ** Math.floor(Math.log10(value));
+  return [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].find((step) => step * size >= value * 0.999) * size;
+}
+function cell(text) {
+  // a spreadsheet must never read a name as a formula
+  let value = String(text ?? "");
+  if (typeof text === "string" && /^[=+\-@\t\r]/.test(value)) value = "'" + value;
+  return /[",\n\r]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
+}
+function save(name, lines) {
+  const link = node("a", { download: name, href: URL.createObjectURL(new Blob([lines.map((l) => l.map(cell).join(",")).join("\r\n") + "\r\n"], { type: "text/csv" })) });
+  document.body.append(link); link.click(); link.remove();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+// data: see finops_ai/widgets/view.py. on: { pick(group, bucket), path(length), say(text) }
+function drawBoard(root, data, on) {
+  const focused = root.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+  const position = root.finops || (root.finops = { bucket: -1, group: 0 });
+  if (position.bucket >= data.buckets.length) position.bucket = -1;
+  root.replaceChildren();
+  root.classList.add("fx");
+  head(root, data, on);
+  if (!data.groups.length) node("p", { class: "fx-empty" }, root, data.empty || "Nothing was used in this period with these filters.");
+  else { chart(root, data, on, position); ranking(root, data, on); }
+  foot(root, data);
+  if (focused) { const again = [...root.querySelectorAll("[data-key]")].find((e) => e.dataset.key === focused); if (again) again.focus({ preventScroll: true }); }
+}
+
+function head(root, data, on) {
+  const path = node("nav", { class: "fx-path", "aria-label": "Filters in effect" }, root);
+  const steps = [{ text: "Everything" }, ...data.path.map((p) => ({ text: `${p.label}: ${p.name}` }))];
+  steps.forEach((step, i) => {
+    if (i) node("span", { "aria-hidden": "true" }, path, "›");
+    if (i < steps.length - 1) {
+      const back = node("button", { type: "button", "data-key": "path" + i, title: "Back to here" }, path, step.text);
+      back.onclick = () => on.path(i);
+    } else node("strong", {}, path, step.text);
+  });
+  const line = node("p", { class: "fx-answer" }, root);
+  node("span", { class: "fx-total" }, line, `${full(data.total, data.unit)} ${data.unit}`);
+  const change = changeText(data.total, data.before);
+  if (change) {
+    const tone = data.total > data.before ? "fx-up" : data.total < data.before ? "fx-down" : "";
+    node("span", { class: "fx-change " + tone }, line, change);
+    node("span", { class: "fx-soft" }, line, `against ${full(data.before, data.unit)} in ${data.before_text}`);
+  }
+  node("p", { class: "fx-title" }, root, `${data.title}, ${data.period_text}`);
+  node("p", { class: "fx-live", "aria-live": "polite" }, root, `${data.title}, ${data.period_text}: ${full(data.total, data.unit)} ${data.unit} ${change}`);
+}
+
+function chart(root, data, on, position) {
+  const n = data.buckets.length, lines = data.kind === "lines";
+  const width = Math.max(300, Math.min(root.clientWidth || 760, 1100)), height = width < 520 ? 220 : 300;
+  const left = 50, right = 8, above = 10, below = 24;
+  const sums = data.buckets.map((_, i) => data.groups.reduce((a, g) => a + Math.max(g.values[i] || 0, 0), 0));
+  const lows = data.buckets.map((_, i) => data.groups.reduce((a, g) => a + Math.min(g.values[i] || 0, 0), 0));
+  const values = lines ? data.groups.flatMap((g) => g.values.filter((v) => v != null)) : sums;
+  const top = niceTop(Math.max(...values, ...(lines ? [] : (data.before_values || []).filter((v) => v != null)), 0));
+  const least = Math.min(0, ...(lines ? [0] : lows));
+  const y = (v) => above + (height - above - below) * (1 - (v - least) / (top - least));
+  const step = (width - left - right) / n, x = (i) => left + i * step;
+  const box = node("div", { class: "fx-chart", tabindex: "0", role: "slider", "data-key": "chart", "aria-label": `${data.title}. Arrow keys move, Enter drills into a group, Backspace goes back.`, "aria-valuemin": "0", "aria-valuemax": String(n - 1), "aria-valuenow": "0", "aria-valuetext": `${n} ${data.grain}s` }, root);
+  const svg = node("svg", { viewBox: `0 0 ${width} ${height}`, width: "100%", "aria-hidden": "true", focusable: "false" }, box);
+  for (let i = 0; i <= 4; i++) {
+    const v = least + ((top - least) * i) / 4;
+    node("line", { x1: left, x2: width - right, y1: y(v), y2: y(v), class: i ? "fx-grid" : "fx-base" }, svg);
+    node("text", { x: left - 7, y: y(v) + 4, "text-anchor": "end" }, svg, short(v));
+  }
+  const marker = node("rect", { class: "fx-marker", y: above - 4, height: height - above - below + 8, width: step, visibility: "hidden" }, svg);
+  const every = Math.ceil((n * (data.grain === "day" ? 48 : 62)) / (width - left));
+  data.buckets.forEach((b, i) => { if (i % every === 0) node("text", { x: i ? x(i) + step / 2 : x(0), y: height - 7, "text-anchor": i ? (i === n - 1 ? "end" : "middle") : "start" }, svg, data.grain === "month" ? bucketText(b, "month").slice(0, 3) + " " + b.slice(2, 4) : dateText(b, false)); });
+  if (lines) data.groups.forEach((g) => {
+    let path = "", pen = "M";
+    g.values.forEach((v, i) => { if (v == null) { pen = "M"; return; } path += `${pen}${(x(i) + step / 2).toFixed(1)},${y(v).toFixed(1)}`; pen = "L"; });
+    node("path", { d: path, class: "fx-line", stroke: g.colour }, svg);
+  });
+  else for (let i = 0; i < n; i++) {
+    let up = 0, down = 0;
+    data.groups.forEach((g, k) => {
+      const v = g.values[i];
+      if (!v) return;
+      const from = v > 0 ? up : down, to = from + v;
+      if (v > 0) up = to; else down = to;
+      node("rect", { x: (x(i) + step * 0.07).toFixed(2), y: y(Math.max(from, to)).toFixed(2), width: Math.max(step * 0.86, 0.6).toFixed(2), height: Math.abs(y(from) - y(to)).toFixed(2), fill: g.colour, "data-group": k, "data-bucket": i }, svg);
+    });
+  }
+  if (!lines && data.before_values) {
+    let path = "", pen = "M";
+    data.before_values.forEach((v, i) => { if (v == null || i >= n) return; path += `${pen}${(x(i) + step / 2).toFixed(1)},${y(v).toFixed(1)}`; pen = "L"; });
+    node("path", { d: path, class: "fx-before" }, svg);
+  }
+  const tip = node("div", { class: "fx-tip", hidden: "" }, box);
+  const show = (i, k) => {
+    position.bucket = i; position.group = k;
+    marker.setAttribute("x", x(i)); marker.setAttribute("visibility", "visible");
+    const all = lines ? null : sums[i] + lows[i], g = data.groups[k];
+    box.setAttribute("aria-valuenow", String(i));
+    box.setAttribute("aria-valuetext", `${bucketText(data.buckets[i], data.grain)}, ${g.name}: ${full(g.values[i] ?? (lines ? null : 0), data.unit)} ${data.unit}`);
+    tip.replaceChildren(); tip.hidden = false;
+    node("strong", {}, tip, bucketText(data.buckets[i], data.grain));
+    const table = node("div", { class: "fx-rows" }, tip);
+    data.groups.map((group, j) => [group, j]).filter(([group]) => group.values[i]).slice(0, 9).forEach(([group, j]) => {
+      const row = node("div", { class: j === k ? "fx-on" : "" }, table);
+      node("i", { style: `background:${group.colour}` }, row); node("span", {}, row, group.name); node("b", {}, row, full(group.values[i], data.unit));
+    });
+    if (all != null) { const row = node("div", { class: "fx-sum" }, table); node("i", {}, row); node("span", {}, row, "total"); node("b", {}, row, full(all, data.unit)); }
+    if (!lines && data.before_values && data.before_values[i] != null) { const row = node("div", { class: "fx-soft" }, table); node("i", { class: "fx-dash" }, row); node("span", {}, row, "before"); node("b", {}, row, full(data.before_values[i], data.unit)); }
+    const near = ((x(i) + step / 2) / width) * 100;
+    tip.style.left = near < 55 ? `calc(${near}% + ${step / 2 + 10}px)` : ""; tip.style.right = near < 55 ? "" : `calc(${100 - near}% + ${step / 2 + 10}px)`;
+  };
+  const hide = () => { tip.hidden = true; marker.setAttribute("visibility", "hidden"); };
+  const find = (event) => {
+    const area = svg.getBoundingClientRect(), i = Math.floor((((event.clientX - area.left) / area.width) * width - left) / step);
+    if (i < 0 || i >= n) return null;
+    const v = event.target.dataset && event.target.dataset.group != null ? Number(event.target.dataset.group) : null;
+    if (v != null) return [i, v];
+    if (lines) { const at = ((event.clientY - area.top) / area.height) * height; let best = 0, gap = 1e9; data.groups.forEach((g, k) => { if (g.values[i] != null && Math.abs(y(g.values[i]) - at) < gap) { gap = Math.abs(y(g.values[i]) - at); best = k; } }); return [i, best]; }
+    return [i, null];
+  };
+  svg.onmousemove = (event) => { const at = find(event); if (at) show(at[0], at[1] ?? 0); else hide(); };
+  box.onmouseleave = () => { if (document.activeElement !== box) hide(); };
+  box.onblur = hide;
+  svg.onclick = (event) => { const at = find(event); if (at && at[1] != null) on.pick(data.groups[at[1]].name, data.buckets[at[0]], data.groups[at[1]].rest); };
+  box.onfocus = () => show(position.bucket < 0 ? n - 1 : position.bucket, Math.min(position.group, data.groups.length - 1));
+  box.onkeydown = (event) => {
+    let { bucket: i, group: k } = position;
+    if (i < 0) i = n - 1;
+    const last = data.groups.length - 1;
+    if (event.key === "ArrowLeft") i = Math.max(i - 1, 0);
+    else if (event.key === "ArrowRight") i = Math.min(i + 1, n - 1);
+    else if (event.key === "ArrowUp") k = Math.max(k - 1, 0);
+    else if (event.key === "ArrowDown") k = Math.min(k + 1, last);
+    else if (event.key === "Home") i = 0;
+    else if (event.key === "End") i = n - 1;
+    else if (event.key === "Enter" || event.key === " ") { event.preventDefault(); event.stopPropagation(); on.pick(data.groups[k].name, data.buckets[i], data.groups[k].rest); return; }
+    else if (event.key === "Backspace") { event.preventDefault(); event.stopPropagation(); if (data.path.length) on.path(data.path.length - 1); return; }
+    else return;
+    event.preventDefault(); event.stopPropagation();
+    show(i, Math.min(k, last));
+  };
+  if (data.before_values && !lines) node("p", { class: "fx-note" }, root, `Dashed: ${data.line_text}.`);
+}
+
+function ranking(root, data, on) {
+  const wrap = node("div", { class: "fx-scroll", tabindex: "0", role: "region", "aria-label": "Groups, largest first" }, root);
+  const table = node("table", {}, wrap);
+  node("caption", {}, table, data.title);
+  const row = node("tr", {}, node("thead", {}, table));
+  const compared = data.before != null, ratio = data.kind === "lines";
+  node("th", { scope: "col", class: "fx-name" }, row, data.by_label);
+  node("th", { scope: "col" }, row, data.unit);
+  if (!ratio) node("th", { scope: "col", class: "fx-extra" }, row, "share");
+  if (compared) { node("th", { scope: "col" }, row, "before"); node("th", { scope: "col" }, row, "change"); }
+  const trend = data.buckets.length > 2;
+  if (trend) node("th", { scope: "col", class: "fx-trend" }, row, "trend");
+  const body = node("tbody", {}, table), most = Math.max(...data.groups.map((g) => Math.abs(g.total || 0)), 1e-30);
+  const all = [...data.groups, ...data.more];
+  for (const g of all) {
+    const line = node("tr", g.colour ? {} : { class: "fx-of" }, body), name = node("th", { scope: "row", class: "fx-name" }, line);
+    if (g.rest) { const plain = node("span", { class: "fx-plain" }, name); node("i", { style: `background:${g.colour}` }, plain); node("span", {}, plain, g.name); }
+    else {
+      const button = node("button", { type: "button", "data-key": "g" + g.name, title: data.leaf ? "See its rows" : "Drill into it" }, name);
+      node("i", { style: `background:${g.colour || "transparent"}` }, button); node("span", {}, button, g.name);
+      button.onclick = () => on.pick(g.name, null, false);
+    }
+    const value = node("td", {}, line, full(g.total, data.unit));
+    if (!ratio) { value.style.setProperty("--w", `${(100 * Math.max(g.total || 0, 0)) / most}%`); value.classList.add("fx-bar"); node("td", { class: "fx-extra" }, line, data.total ? `${((100 * (g.total || 0)) / data.total).toFixed(1)}%` : ""); }
+    if (compared) { node("td", {}, line, g.before == null ? "" : full(g.before, data.unit)); node("td", { class: g.total > g.before ? "fx-up" : g.total < g.before ? "fx-down" : "" }, line, changeText(g.total, g.before)); }
+    if (trend) spark(node("td", { class: "fx-trend" }, line), g);
+  }
+  if (data.hidden) node("p", { class: "fx-note" }, root, `${data.hidden.toLocaleString("en-US")} smaller ones are in “other”.`);
+}
+
+function spark(place, g) {
+  if (!g.values) return;
+  const width = 120, height = 22, known = g.values.filter((v) => v != null), top = Math.max(...known, 1e-30), low = Math.min(...known, 0);
+  const svg = node("svg", { viewBox: `0 0 ${width} ${height}`, width, height, "aria-hidden": "true" }, place);
+  let path = "", pen = "M";
+  g.values.forEach((v, i) => { if (v == null) { pen = "M"; return; } path += `${pen}${((i + 0.5) * width / g.values.length).toFixed(1)},${(height - 2 - ((v - low) / (top - low)) * (height - 4)).toFixed(1)}`; pen = "L"; });
+  node("path", { d: path, fill: "none", stroke: g.colour, "stroke-width": 1.6, "stroke-linejoin": "round" }, svg);
+}
+
+function foot(root, data) {
+  const bar = node("div", { class: "fx-tools" }, root);
+  const csv = node("button", { type: "button", "data-key": "csv" }, bar, "Export CSV");
+  csv.onclick = () => save(`${data.metric}-by-${data.by}.csv`.replaceAll(/[^a-z0-9.\-_]/gi, "_"), [[data.grain, ...data.groups.map((g) => g.name)], ...data.buckets.map((b, i) => [b, ...data.groups.map((g) => g.values[i] ?? "")])]);
+  if (data.code) {
+    const copy = node("button", { type: "button", "data-key": "code" }, bar, "Copy code"), said = node("span", { class: "fx-note", role: "status" }, bar);
+    copy.onclick = async () => {
+      try { await navigator.clipboard.writeText(data.code); said.textContent = "Copied."; }
+      catch { details.open = true; said.textContent = "Select the code below and copy it."; }
+    };
+    const details = node("details", {}, root);
+    node("summary", { "data-key": "codebox" }, details, "The same in Python");
+    node("pre", { tabindex: "0" }, details, data.code);
+  }
+  if (data.rows) {
+    const details = node("details", { open: "" }, root);
+    node("summary", { "data-key": "rows" }, details, data.rows.title);
+    const wrap = node("div", { class: "fx-scroll fx-tall", tabindex: "0", role: "region", "aria-label": data.rows.title }, details), table = node("table", {}, wrap);
+    const head = node("tr", {}, node("thead", {}, table));
+    data.rows.columns.forEach((c) => node("th", { scope: "col", class: c.number ? "" : "fx-name" }, head, c.label));
+    const body = node("tbody", {}, table);
+    data.rows.values.forEach((values) => { const line = node("tr", {}, body); values.forEach((v, i) => node("td", { class: data.rows.columns[i].number ? "" : "fx-name" }, line, data.rows.columns[i].number ? full(v, data.rows.columns[i].unit) : v ?? "")); });
+    const bottom = node("p", { class: "fx-tools" }, details);
+    if (data.rows.total > data.rows.values.length) node("span", { class: "fx-note" }, bottom, `The ${data.rows.values.length} largest of ${data.rows.total.toLocaleString("en-US")} rows.`);
+    const out = node("button", { type: "button", "data-key": "rowscsv" }, bottom, "Export these rows");
+    out.onclick = () => save("rows.csv", [data.rows.columns.map((c) => c.label), ...data.rows.values]);
+  }
+  for (const text of data.notes || []) node("p", { class: "fx-note" }, root, text);
+}

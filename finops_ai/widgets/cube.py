@@ -1,0 +1,214 @@
+"""The explorer's cube: exact sums by day and every dimension, queried in milliseconds."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from finops_ai.engine.dialects import DUCKDB
+from finops_ai.engine.duck import Scan, connect
+from finops_ai.errors import DataError, FrameError, hint
+from finops_ai.periods import Window, utc_offsets
+from finops_ai.tables.grouping import dimensions_of, meter_list
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: columns offered as dimensions after the business ones, in the order people drill
+DIMENSIONS = [
+    "provider",
+    "model",
+    "prompt_id",
+    "service_tier",
+    "sub_account_name",
+    "api_key_id",
+    "user_id",
+    "region",
+    "meter",
+]
+LABELS = {
+    "prompt_id": "prompt",
+    "service_tier": "tier",
+    "sub_account_name": "project",
+    "api_key_id": "API key",
+    "user_id": "user",
+    "cost_centre": "cost centre",
+}
+#: how a row says that its source told nothing
+UNSTATED = "not stated"
+_TOKENS = meter_list(is_token=True)
+MEASURES = {
+    "cost": "sum(effective_cost)",
+    "list_cost": "sum(list_cost)",
+    "tokens": f"sum(quantity) FILTER (WHERE meter IN {_TOKENS})",
+    "token_cost": f"sum(effective_cost) FILTER (WHERE meter IN {_TOKENS})",
+    "requests": "sum(quantity) FILTER (WHERE meter = 'requests')",
+}
+
+
+def label_of(dimension: str) -> str:
+    """A dimension as people read it.
+
+    >>> label_of("prompt_id"), label_of("team")
+    ('prompt', 'team')
+    """
+    return LABELS.get(dimension, dimension.replace("_", " "))
+
+
+@dataclass
+class Cube:
+    """Sums of a priced or allocated frame by day and dimension, in a private in-memory database.
+
+    Attributes:
+        dimensions: the dimensions that tell something, in drilling order.
+        levels: their names, the most expensive first.
+        first, last: first and last day, both included, of the reporting zone.
+        currency: of the costs.
+        unpriced: rows whose price isn't known; they have no cost.
+    """
+
+    dimensions: list[str]
+    levels: dict[str, list[str]]
+    first: dt.date
+    last: dt.date
+    currency: str
+    unpriced: int
+    rows: int
+    _con: Any = field(repr=False)
+    _source: Scan = field(repr=False)
+    _local_day: str = field(repr=False)
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, *, timezone: str = "UTC", dimensions: Sequence[str] = ()) -> Cube:
+        """Add up a frame.
+
+        Args:
+            frame: what `fa.price` or `fa.allocate` returns.
+            timezone: reporting zone: decides the day of a call.
+            dimensions: columns to offer; default: the business dimensions, then provider, model, prompt and so on.
+
+        Raises:
+            FrameError: the frame isn't priced or has no such column.
+            DataError: it has no rows, or costs of several currencies.
+        """
+        if "effective_cost" not in frame.columns:
+            raise FrameError("The explorer takes priced rows; call fa.price, and fa.allocate for teams, first.")
+        for name in dimensions:
+            if name not in frame.columns:
+                raise FrameError(
+                    f"There is no column {name!r} to explore. {hint(name, [str(c) for c in frame.columns])}"
+                )
+        if frame.empty:
+            raise DataError("There is nothing to explore: the frame has no rows.")
+        currencies = sorted(frame["pricing_currency"].dropna().unique())
+        if len(currencies) > 1:
+            raise DataError(
+                f"The rows cost {' and '.join(currencies)}; sums never mix currencies. Explore one at a time."
+            )
+        wanted = list(dimensions) or [*dimensions_of(frame), *(d for d in DIMENSIONS if d in frame.columns)]
+        con = connect()
+        start = frame["charge_period_start"]
+        span = Window(start.min().to_pydatetime(), start.max().to_pydatetime() + dt.timedelta(seconds=1))
+        needs = ["charge_period_start", "effective_cost", "list_cost", "quantity", "meter", "price_status", *wanted]
+        source = Scan(con, frame, needs)
+        day = f"CAST({DUCKDB.local_time(source.column('charge_period_start'), utc_offsets(span, timezone))} AS DATE)"
+        names = ", ".join(f"coalesce({source.column(d)}, '{UNSTATED}') AS {DUCKDB.ident(d)}" for d in wanted)
+        sums = ", ".join(f"{sql} AS {name}" for name, sql in MEASURES.items())
+        con.execute(f"CREATE TEMP TABLE named AS SELECT {day} AS day, {names}, {sums} FROM {source.name} GROUP BY ALL")
+        levels, codes = {}, []
+        for i, name in enumerate(wanted):
+            quoted = DUCKDB.ident(name)
+            con.execute(
+                f"CREATE TEMP TABLE level_{i} AS SELECT {quoted} AS name, CAST(row_number() OVER (ORDER BY sum(cost) DESC NULLS LAST, {quoted}) - 1 AS INTEGER) AS code FROM named GROUP BY 1"
+            )
+            found = [row[0] for row in con.execute(f"SELECT name FROM level_{i} ORDER BY code").fetchall()]
+            if len(found) > 1 or name in dimensions or found != [UNSTATED]:
+                levels[name] = found
+                codes.append((i, name))
+        picked = ", ".join(f"l{i}.code AS {DUCKDB.ident(name)}" for i, name in codes)
+        joins = " ".join(f"JOIN level_{i} l{i} ON named.{DUCKDB.ident(name)} = l{i}.name" for i, name in codes)
+        con.execute(
+            f"CREATE TEMP TABLE cube AS SELECT day, {picked}, {', '.join('named.' + m for m in MEASURES)} FROM named {joins}"
+        )
+        con.execute("DROP TABLE named")
+        first, last, rows = con.execute("SELECT min(day), max(day), count(*) FROM cube").fetchall()[0]
+        unpriced = int((frame["price_status"] == "unpriced").sum()) if "price_status" in frame.columns else 0
+        return cls(
+            list(levels), levels, first, last, currencies[0] if currencies else "", unpriced, rows, con, source, day
+        )
+
+    def where(self, filters: Mapping[str, str], first: dt.date | None = None, last: dt.date | None = None) -> str:
+        """The cube rows of some filters and days, as SQL."""
+        parts = ["TRUE"]
+        for name, value in filters.items():
+            if name not in self.levels:
+                raise FrameError(f"There is no dimension {name!r}. {hint(name, self.dimensions)}")
+            found = self.levels[name]
+            parts.append(f"{DUCKDB.ident(name)} = {found.index(value) if value in found else -1}")
+        if first is not None:
+            parts.append(f"day >= DATE '{first}'")
+        if last is not None:
+            parts.append(f"day <= DATE '{last}'")
+        return " AND ".join(parts)
+
+    def totals(self, by: str, where: str) -> list[dict[str, Any]]:
+        """One row per name of a dimension: `name` and the measures (exact; null where unknown)."""
+        sums = ", ".join(f"sum({m}) AS {m}" for m in MEASURES)
+        found = self._con.sql(
+            f"SELECT {DUCKDB.ident(by)} AS code, {sums} FROM cube WHERE {where} GROUP BY 1"
+        ).to_arrow_table()
+        return [{**row, "name": self.levels[by][row.pop("code")]} for row in found.to_pylist()]
+
+    def series(self, by: str, where: str, grain: str, kept: Sequence[str]) -> pa.Table:
+        """Measures by bucket (`day`, `week` or `month`) and name; what isn't kept has a null name."""
+        codes = ", ".join(str(self.levels[by].index(name)) for name in kept) or "-1"
+        bucket = "day" if grain == "day" else f"CAST(date_trunc('{grain}', day) AS DATE)"
+        sums = ", ".join(f"sum({m}) AS {m}" for m in MEASURES)
+        code = DUCKDB.ident(by)
+        return self._con.sql(
+            f"SELECT {bucket} AS bucket, CASE WHEN {code} IN ({codes}) THEN {code} END AS code, {sums} FROM cube WHERE {where} GROUP BY 1, 2"
+        ).to_arrow_table()
+
+    def behind(self, filters: Mapping[str, str], first: dt.date, last: dt.date, limit: int) -> tuple[pa.Table, int]:
+        """The cube rows behind a bar, the most expensive first: names, tokens, requests and cost; and how many there are."""
+        where = self.where(filters, first, last)
+        total = self._con.execute(f"SELECT count(*) FROM cube WHERE {where}").fetchall()[0][0]
+        names = ", ".join(DUCKDB.ident(d) for d in self.dimensions)
+        found = self._con.sql(
+            f"SELECT day, {names}, tokens, requests, cost FROM cube WHERE {where} ORDER BY cost DESC NULLS LAST, day LIMIT {int(limit)}"
+        ).to_arrow_table()
+        columns = {"day": found["day"]}
+        for name in self.dimensions:
+            columns[name] = pa.array(self.levels[name]).take(found[name].combine_chunks())
+        return pa.table(columns | {m: found[m] for m in ("tokens", "requests", "cost")}), total
+
+    def packed(
+        self, dimensions: Sequence[str], first: dt.date, cap: int
+    ) -> tuple[pa.Table, dict[str, list[str]], list[str]]:
+        """The cube with fewer dimensions and at most about `cap` rows, for a page without Python.
+
+        Names beyond the most expensive ones become "other" until it fits.
+
+        Returns:
+            Table of `day`, a code per dimension and the measures; the names by code; sentences on what was folded.
+        """
+        sums = ", ".join(f"sum({m}) AS {m}" for m in MEASURES)
+        keep = max((len(self.levels[d]) for d in dimensions), default=1)
+        while True:
+            codes = ", ".join(f"least({DUCKDB.ident(d)}, {keep}) AS {DUCKDB.ident(d)}" for d in dimensions)
+            query = f"SELECT day, {codes}, {sums} FROM cube WHERE day >= DATE '{first}' GROUP BY ALL ORDER BY ALL"
+            found = self._con.sql(query).to_arrow_table()
+            if found.num_rows <= cap or keep <= 4:
+                break
+            keep = max(4, min(keep // 2, int(keep * cap / found.num_rows) + 1))
+        levels, notes = {}, []
+        for d in dimensions:
+            names = self.levels[d]
+            levels[d] = names if len(names) <= keep else [*names[:keep], "other"]
+            if len(names) > keep + 1:
+                notes.append(f"Of {len(names):,} names of {label_of(d)}, the {keep:,} most expensive are told apart.")
+        return found, levels, notes

@@ -1,0 +1,155 @@
+// The kernel-free explorer: the same board over a cube inside the page. `cube` is made by finops_ai/widgets/static.py.
+const METRICS = {
+  cost: ["Cost", "cost", null, 1], tokens: ["Tokens", "tokens", null, 1], requests: ["Requests", "requests", null, 1], list_cost: ["List cost", "list_cost", null, 1],
+  cost_per_1m_tokens: ["Cost per million tokens", "token_cost", "tokens", 1e6], cost_per_request: ["Cost per request", "cost", "requests", 1],
+};
+const SUMS = ["cost", "list_cost", "token_cost", "tokens", "requests"];
+const TOP = 8, LISTED = 40, ROWS = 200, DAY = 86400000;
+const asDay = (iso) => Date.parse(iso + "T00:00:00Z") / DAY, asIso = (day) => new Date(day * DAY).toISOString().slice(0, 10);
+const monthStart = (day) => asDay(asIso(day).slice(0, 7) + "-01");
+function monthEnd(day) { const [y, m] = asIso(day).split("-").map(Number); return Date.UTC(y, m, 0) / DAY; }
+function grainOf(first, last) { const days = last - first + 1; return days <= 124 ? "day" : days <= 420 ? "week" : "month"; }
+function bucketOf(day, grain) { return grain === "day" ? day : grain === "week" ? day - ((((day + 3) % 7) + 7) % 7) : monthStart(day); }
+function bucketEnd(day, grain) { return grain === "day" ? day : grain === "week" ? day + 6 : monthEnd(day); }
+function bucketsOf(first, last, grain) { const out = []; for (let d = bucketOf(first, grain); d <= last; d = bucketEnd(d, grain) + 1) out.push(d); return out; }
+function earlierOf(first, last, compare) {
+  if (compare === "none") return null;
+  if (compare === "year") { const back = (d) => { const [y, m, x] = asIso(d).split("-").map(Number); return Date.UTC(y - 1, m - 1, m === 2 && x === 29 ? 28 : x) / DAY; }; return [back(first), back(last)]; }
+  if (first === monthStart(first) && last === monthEnd(first)) return [monthStart(first - 1), first - 1];
+  return [2 * first - last - 1, first - 1];
+}
+function spanText(first, last) { return first === last ? dateText(asIso(first)) : `${dateText(asIso(first))} to ${dateText(asIso(last))}`; }
+
+function startExplorer(root) {
+  const cube = JSON.parse(root.querySelector("script[type='application/json']").textContent), n = cube.day.length;
+  const first = asDay(cube.first), last = asDay(cube.last), size = { cost: 1e6, list_cost: 1e6, token_cost: 1e6, tokens: 1, requests: 1 };
+  const state = { by: cube.dimensions[0], metric: "cost", filters: [], span: [Math.max(first, last - 89), last], compare: "before", picked: null };
+  const label = (d) => cube.labels[d] || d;
+  const pass = (row, filters, a, b) => { const d = cube.day[row]; if (d < a || d > b) return false; for (const [codes, code] of filters) if (codes[row] !== code) return false; return true; };
+  const coded = (filters) => filters.map(([d, name]) => [cube.codes[d], cube.levels[d].indexOf(name)]);
+  const empty = () => ({ cost: null, list_cost: null, token_cost: null, tokens: null, requests: null });
+  const add = (sums, row) => { for (const m of SUMS) { const v = cube.sums[m][row]; if (v != null) sums[m] = (sums[m] || 0) + v; } };
+  const merge = (list) => { const out = empty(); for (const s of list) for (const m of SUMS) if (s[m] != null) out[m] = (out[m] || 0) + s[m]; return out; };
+  const value = (sums, metric = state.metric) => {
+    const [, top, bottom, scale] = METRICS[metric];
+    if (!sums || sums[top] == null) return null;
+    const up = sums[top] / size[top];
+    return bottom == null ? up : sums[bottom] ? (up * scale) / sums[bottom] : null;
+  };
+  const totals = (by, filters, a, b) => {
+    const codes = cube.codes[by], out = new Map(), f = coded(filters);
+    for (let r = 0; r < n; r++) if (pass(r, f, a, b)) { let s = out.get(codes[r]); if (!s) out.set(codes[r], (s = empty())); add(s, r); }
+    return new Map([...out].map(([code, sums]) => [cube.levels[by][code], sums]));
+  };
+  const colours = (names) => {
+    const out = {}, used = new Set();
+    for (const name of names) {
+      let colour = cube.fixed[name];
+      if (!colour) { const rank = cube.levels[state.by].indexOf(name), wheel = cube.palette.map((_, i) => cube.palette[(rank + i) % cube.palette.length]); colour = wheel.find((c) => !used.has(c)) || wheel[0]; }
+      out[name] = colour; used.add(colour);
+    }
+    return out;
+  };
+  function boardData() {
+    const [a, b] = [Math.max(state.span[0], first), Math.min(state.span[1], last)], [title, , ratio] = METRICS[state.metric], grain = grainOf(a, b);
+    const unit = ["tokens", "requests"].includes(state.metric) ? state.metric : state.metric === "cost_per_1m_tokens" ? `${cube.currency} per million tokens` : state.metric === "cost_per_request" ? `${cube.currency} per request` : cube.currency;
+    const data = { metric: state.metric, by: state.by, by_label: label(state.by), unit, title: `${title} by ${label(state.by)}`, period_text: spanText(a, b), path: state.filters.map(([d, name]) => ({ label: label(d), name })), kind: ratio ? "lines" : "stack", leaf: state.filters.some(([d]) => d === state.by), code: codeText(a, b), notes: cube.notes, groups: [], more: [], buckets: [], hidden: 0, total: 0, before: null, grain };
+    const found = [...totals(state.by, state.filters, a, b)].filter(([, s]) => s.cost || s.list_cost || s.tokens || s.requests);
+    found.sort((x, y) => (ratio ? (y[1].cost || 0) - (x[1].cost || 0) : (value(y[1]) || 0) - (value(x[1]) || 0)) || (x[0] < y[0] ? -1 : 1));
+    const kept = found.slice(0, found.length > TOP + 1 || ratio ? TOP : TOP + 1), rest = found.slice(kept.length), names = new Set(kept.map(([name]) => name));
+    const earlier = earlierOf(a, b, state.compare);
+    let past = new Map();
+    if (earlier && earlier[1] >= first) { past = totals(state.by, state.filters, ...earlier); data.before_text = spanText(...earlier); data.before = value(merge(past.values())) || 0; }
+    const times = bucketsOf(a, b, grain), place = new Map(times.map((d, i) => [d, i])), codes = cube.codes[state.by], f = coded(state.filters);
+    const series = new Map();
+    for (let r = 0; r < n; r++) if (pass(r, f, a, b)) {
+      const name = cube.levels[state.by][codes[r]], key = names.has(name) ? name : "";
+      let row = series.get(key); if (!row) series.set(key, (row = times.map(() => null)));
+      const i = place.get(bucketOf(cube.day[r], grain)); add(row[i] || (row[i] = empty()), r);
+    }
+    const line = (key) => (series.get(key) || times.map(() => null)).map((s) => value(s)), colour = colours(kept.map(([name]) => name));
+    const group = (name, now, then, extra) => ({ name, total: value(merge(now)), ...(data.before == null ? {} : { before: then.length ? value(merge(then)) : ratio ? null : 0 }), ...extra });
+    const then = (name) => (past.has(name) ? [past.get(name)] : []);
+    data.groups = kept.map(([name, sums]) => group(name, [sums], then(name), { colour: colour[name], values: line(name) }));
+    const gone = [...past].filter(([name]) => !found.some(([x]) => x === name));
+    if (rest.length && !ratio) {
+      data.groups.push(group("other", rest.map(([, s]) => s), [...rest.flatMap(([name]) => then(name)), ...gone.map(([, s]) => s)], { colour: cube.grey, values: line(""), rest: true }));
+      data.more = rest.slice(0, LISTED - kept.length).map(([name, s]) => group(name, [s], then(name), { colour: "" }));
+      data.hidden = rest.length - data.more.length;
+    } else if (gone.length && !ratio) data.more = gone.slice(0, LISTED).map(([name, s]) => group(name, [], [s], { colour: "" }));
+    data.buckets = times.map(asIso);
+    data.total = found.length ? value(merge(found.map(([, s]) => s))) : 0;
+    if (data.before != null && !ratio) {
+      const weeks = state.compare === "year" ? 52 : Math.max(Math.round((b - a + 1) / 7 - 0.45), 1), span = grain === "day" ? [a - 7 * weeks, b - 7 * weeks] : earlier;
+      data.line_text = grain === "day" ? `the same weekdays ${weeks} week${weeks > 1 ? "s" : ""} earlier` : spanText(...span);
+      const old = bucketsOf(...span, grain), at = new Map(old.map((d, i) => [d, i])), sums = old.map((d) => (d < first ? null : empty()));
+      for (let r = 0; r < n; r++) if (pass(r, f, ...span)) { const i = at.get(bucketOf(cube.day[r], grain)); add(sums[i] || (sums[i] = empty()), r); }
+      data.before_values = sums.map((s) => (s === null ? null : value(s) || 0));
+    }
+    if (state.picked || data.leaf) data.rows = behind(...(state.picked || [a, b]));
+    return data;
+  }
+  function behind(a, b) {
+    const f = coded(state.filters), rows = [];
+    for (let r = 0; r < n; r++) if (pass(r, f, a, b)) rows.push(r);
+    rows.sort((x, y) => (cube.sums.cost[y] || 0) - (cube.sums.cost[x] || 0));
+    const shown = cube.dimensions.filter((d) => !state.filters.some(([x]) => x === d));
+    const columns = [{ label: "day" }, { label: cube.currency, number: true, unit: cube.currency }, ...["tokens", "requests"].map((m) => ({ label: m, number: true, unit: m })), ...shown.map((d) => ({ label: label(d) }))];
+    const values = rows.slice(0, ROWS).map((r) => [asIso(cube.day[r]), cube.sums.cost[r] == null ? null : cube.sums.cost[r] / 1e6, cube.sums.tokens[r], cube.sums.requests[r], ...shown.map((d) => cube.levels[d][cube.codes[d][r]])]);
+    return { title: `Rows behind ${state.filters.map(([, name]) => name).join(", ") || "everything"}, ${spanText(a, b)}`, columns, values, total: rows.length };
+  }
+  function codeText(a, b) {
+    const tests = state.filters.map(([d, name]) => (name === cube.unstated ? `rows = rows[rows[${JSON.stringify(d)}].isna()]` : `rows = rows[rows[${JSON.stringify(d)}] == ${JSON.stringify(name)}]`));
+    return ["import finops_ai as fa", "from finops_ai.periods import Window", "", 'rows = fa.open("finops.toml").history(' + JSON.stringify(cube.last.slice(0, 7)) + ")", ...tests, `fa.showback(rows, by=[${JSON.stringify(state.by)}], window=Window.of(${JSON.stringify(asIso(a))}, ${JSON.stringify(asIso(b + 1))}))`].join("\n");
+  }
+  function drill(name, bucket) {
+    state.picked = bucket ? [Math.max(asDay(bucket), first), Math.min(bucketEnd(asDay(bucket), grainOf(...state.span)), last)] : null;
+    state.filters = [...state.filters.filter(([d]) => d !== state.by), [state.by, name]];
+    const done = new Set(state.filters.map(([d]) => d)), start = cube.dimensions.indexOf(state.by), f = coded(state.filters);
+    for (const d of [...cube.dimensions.slice(start + 1), ...cube.dimensions.slice(0, start)]) {
+      if (done.has(d)) continue;
+      const seen = new Set(); for (let r = 0; r < n && seen.size < 2; r++) if (pass(r, f, first, last)) seen.add(cube.codes[d][r]);
+      if (seen.size > 1) { state.by = d; break; }
+    }
+    draw();
+  }
+  const on = {
+    pick: (name, bucket, rest) => { if (!rest) drill(name, bucket); },
+    path: (length) => { if (length >= state.filters.length) return; state.by = state.filters[length][0]; state.filters = state.filters.slice(0, length); state.picked = null; draw(); },
+  };
+  const bar = node("div", { class: "fx-controls", role: "group", "aria-label": "What to show" }, root);
+  const choice = (text, options, chosen) => {
+    const wrap = node("label", {}, bar, text), select = node("select", {}, wrap);
+    options.forEach(([name, key]) => node("option", { value: key }, select, name));
+    select.onchange = () => { chosen(select.value); draw(); };
+    return select;
+  };
+  const spans = [];
+  for (const days of [90, 30, 7]) if (last - first >= days) spans.push([`Last ${days} days`, `${last - days + 1}:${last}`]);
+  for (let m = monthStart(last); m >= monthStart(first); m = monthStart(m - 1)) spans.push([`${MONTHS[Number(asIso(m).slice(5, 7)) - 1]} ${asIso(m).slice(0, 4)}`, `${m}:${monthEnd(m)}`]);
+  spans.push(["All days", `${first}:${last}`]);
+  if (cube.month) { const m = asDay(cube.month + "-01"); if (m >= monthStart(first) && m <= last) state.span = [m, monthEnd(m)]; }
+  else if (!spans.some(([, key]) => key === state.span.join(":"))) state.span = [first, last];
+  const metric = choice("Show", Object.entries(METRICS).map(([key, [text]]) => [text, key]), (v) => { state.metric = v; });
+  const by = choice("by", cube.dimensions.map((d) => [label(d), d]), (v) => { state.by = v; state.picked = null; });
+  const span = choice("in", spans, (v) => { state.span = v.split(":").map(Number); state.picked = null; });
+  const compare = choice("against", [["the period before", "before"], ["a year before", "year"], ["nothing", "none"]], (v) => { state.compare = v; });
+  const only = choice("Only", [["everything", ""], ...cube.dimensions.map((d) => [label(d), d])], () => {});
+  const wrap = node("label", { hidden: "" }, bar, "name"), input = node("input", { list: root.id + "-names", autocomplete: "off", placeholder: "type or choose" }, wrap), list = node("datalist", { id: root.id + "-names" }, wrap);
+  only.onchange = () => { wrap.hidden = !only.value; input.value = ""; list.replaceChildren(); if (only.value) cube.levels[only.value].slice(0, 500).forEach((name) => node("option", { value: name }, list)); };
+  input.onchange = () => {
+    if (!only.value || !cube.levels[only.value].includes(input.value)) return;
+    state.filters = [...state.filters.filter(([d]) => d !== only.value), [only.value, input.value]]; state.picked = null;
+    only.value = ""; wrap.hidden = true; draw();
+  };
+  const place = node("div", {}, root);
+  function draw() {
+    const begun = performance.now();
+    metric.value = state.metric; by.value = state.by; compare.value = state.compare; span.value = state.span.join(":");
+    drawBoard(place, boardData(), on);
+    root.dataset.ms = (performance.now() - begun).toFixed(1); root.dataset.drawn = String(Number(root.dataset.drawn || 0) + 1);
+  }
+  draw();
+  let width = place.clientWidth;
+  new ResizeObserver(() => { if (Math.abs(place.clientWidth - width) > 8) { width = place.clientWidth; draw(); } }).observe(place);
+}

@@ -1,0 +1,109 @@
+"""The explorer without Python: one HTML fragment with its data, style and script inside, asking nothing of any network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from finops_ai.money import round_to_total
+from finops_ai.tables.palette import GREY, NOBODY, PALETTE, PROVIDERS
+from finops_ai.widgets.cube import MEASURES, UNSTATED, Cube, label_of
+from finops_ai.widgets.view import notes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: dimensions worth their bytes on a page, after the business ones
+OFFERED = ["provider", "model", "prompt_id", "service_tier", "sub_account_name"]
+COSTS = ("cost", "list_cost", "token_cost")
+CAP = 20_000
+
+
+def static_explorer(
+    frame: pd.DataFrame, *, timezone: str = "UTC", month: str = "", dimensions: Sequence[str] = (), cap: int = CAP
+) -> str:
+    """The explorer as an HTML fragment that works from a file, in a mail and in nbconvert's pages.
+
+    Args:
+        frame: priced or allocated frame of everything that can be looked at, such as the last thirteen months.
+        timezone: reporting zone: decides the day of a call.
+        month: `YYYY-MM` to open with; the last ninety days otherwise.
+        dimensions: columns to offer; default: the business dimensions, provider, model, prompt, tier and project.
+        cap: rows the page may hold. Names beyond the most expensive become "other" until they fit; the page says so.
+
+    Returns:
+        HTML: a `div` with its data as JSON, a `style` and a `script`. Amounts are kept in whole millionths, rounded
+        once so that they add up to the exact total rounded.
+
+    Raises:
+        FrameError: the frame isn't priced.
+        DataError: it has no rows.
+
+    Example:
+        >>> html = static_explorer(fa.price(fa.sample(months=1)))  # doctest: +SKIP
+    """
+    cube = Cube.of(frame, timezone=timezone, dimensions=dimensions)
+    business = [d for d in cube.dimensions if d not in ("region", "meter", "api_key_id", "user_id", *OFFERED)]
+    offered = list(dimensions) or [*business, *(d for d in OFFERED if d in cube.dimensions)]
+    offered = [d for d in offered if len(cube.levels[d]) > 1 or d in dimensions] or cube.dimensions[:1]
+    table, levels, folded = cube.packed(offered, cube.first, cap)
+    document: dict[str, Any] = {
+        "dimensions": offered,
+        "labels": {d: label_of(d) for d in offered},
+        "levels": levels,
+        "first": str(cube.first),
+        "last": str(cube.last),
+        "month": month,
+        "currency": cube.currency or "cost",
+        "unstated": UNSTATED,
+        "palette": PALETTE,
+        "grey": GREY,
+        "fixed": PROVIDERS | dict.fromkeys(sorted(NOBODY), GREY),
+        "notes": [*notes(cube), *folded],
+        "day": pc.cast(table["day"], pa.int32()).to_pylist(),
+        "codes": {d: table[d].to_pylist() for d in offered},
+        "sums": {m: _numbers(table[m], m) for m in MEASURES},
+    }
+    text = json.dumps(document, separators=(",", ":"), ensure_ascii=True)
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    name = "fx" + hashlib.sha256(text.encode()).hexdigest()[:8]
+    return (
+        f'<div id="{name}" class="fx fx-static"><script type="application/json">{text}</script></div>'
+        f"<style>{asset('board.css')}</style>"
+        f'<script>(function(){{"use strict";\n{asset("board.js")}\n{asset("static.js")}\nstartExplorer(document.getElementById("{name}"));}})();</script>'
+    )
+
+
+def _numbers(column: pa.ChunkedArray, measure: str) -> list[int | None]:
+    """Whole millionths of the currency, adding up; whole counts of tokens and requests."""
+    values = column.to_pylist()
+    if measure not in COSTS:
+        return [None if v is None else int(v) for v in values]
+    known = iter(round_to_total([v for v in values if v is not None], 6))
+    return [None if v is None else int(next(known).scaleb(6)) for v in values]
+
+
+def asset(name: str) -> str:
+    """A file beside this module."""
+    return files("finops_ai.widgets").joinpath(name).read_text("utf-8")
+
+
+def explorer_page(frame: pd.DataFrame, *, title: str = "Explorer", **options: Any) -> str:
+    """A whole HTML page with nothing but the explorer on it (options as `static_explorer` takes them)."""
+    import html
+
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta name="color-scheme" content="light dark"><title>{html.escape(title)}</title>'
+        "<style>:root{--ink:#1c2126;--soft:#56616c;--line:#d8dee4;--paper:#fff;--tint:#f3f5f7;--accent:#0b5cad}"
+        "@media(prefers-color-scheme:dark){:root{--ink:#e6eaee;--soft:#a4afba;--line:#3a434c;--paper:#14181c;--tint:#1d2329;--accent:#7db9f2}}"
+        "body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,sans-serif}main{max-width:1120px;margin:0 auto;padding:8px 16px 40px}h1{font-size:1.4rem}</style>"
+        f"</head><body><main><h1>{html.escape(title)}</h1>{static_explorer(frame, **options)}</main></body></html>\n"
+    )

@@ -1,0 +1,301 @@
+"""What the explorer shows for one set of choices, as plain data that the board draws."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+
+from finops_ai.periods import next_month, previous_month
+from finops_ai.tables.palette import GREY, colours
+from finops_ai.widgets.cube import UNSTATED, Cube, label_of
+
+#: metric -> (title, numerator, denominator); a metric with a denominator is a ratio and drawn as lines
+METRICS: dict[str, tuple[str, str, str | None, int]] = {
+    "cost": ("Cost", "cost", None, 1),
+    "tokens": ("Tokens", "tokens", None, 1),
+    "requests": ("Requests", "requests", None, 1),
+    "list_cost": ("List cost", "list_cost", None, 1),
+    "cost_per_1m_tokens": ("Cost per million tokens", "token_cost", "tokens", 1_000_000),
+    "cost_per_request": ("Cost per request", "cost", "requests", 1),
+}
+TOP, LISTED, ROWS = 8, 40, 200
+
+
+@dataclass(frozen=True)
+class View:
+    """The choices: what is measured, by which dimension, with which filters, over which days, against what."""
+
+    by: str
+    metric: str = "cost"
+    filters: tuple[tuple[str, str], ...] = ()
+    first: dt.date = dt.date.min
+    last: dt.date = dt.date.max
+    compare: str = "before"
+    picked: tuple[dt.date, dt.date] | None = field(default=None)
+
+    def drill(self, cube: Cube, name: str, bucket: dt.date | None = None) -> View:
+        """Into one name: it becomes a filter, the next dimension that tells something becomes the grouping."""
+        filters = (*(f for f in self.filters if f[0] != self.by), (self.by, name))
+        picked = bucket_span(bucket, grain_of(self.first, self.last)) if bucket else None
+        return replace(self, filters=filters, by=next_dimension(cube, filters, self.by), picked=picked)
+
+    def back(self, length: int) -> View:
+        """To the first `length` filters; the grouping is the filter that was taken off."""
+        if length >= len(self.filters):
+            return self
+        return replace(self, by=self.filters[length][0], filters=self.filters[:length], picked=None)
+
+
+def next_dimension(cube: Cube, filters: Sequence[tuple[str, str]], current: str) -> str:
+    """The next dimension, in drilling order, in which the filtered rows differ; the current one at the end."""
+    done = {name for name, _ in filters}
+    where = cube.where(dict(filters))
+    start = cube.dimensions.index(current)
+    order = [*cube.dimensions[start + 1 :], *cube.dimensions[:start]]
+    for name in order:
+        if name not in done and len(cube.totals(name, where)) > 1:
+            return name
+    return current
+
+
+def grain_of(first: dt.date, last: dt.date) -> str:
+    """Days up to four months, then weeks, then months, so that a chart stays readable."""
+    days = (last - first).days + 1
+    return "day" if days <= 124 else "week" if days <= 420 else "month"
+
+
+def bucket_span(bucket: dt.date, grain: str) -> tuple[dt.date, dt.date]:
+    """First and last day of a bucket.
+
+    >>> bucket_span(dt.date(2026, 2, 1), "month")
+    (datetime.date(2026, 2, 1), datetime.date(2026, 2, 28))
+    """
+    if grain == "week":
+        return bucket, bucket + dt.timedelta(days=6)
+    return (bucket, next_month(bucket) - dt.timedelta(days=1)) if grain == "month" else (bucket, bucket)
+
+
+def buckets(first: dt.date, last: dt.date, grain: str) -> list[dt.date]:
+    """All buckets that a span touches, empty days included."""
+    if grain == "month":
+        out = [first.replace(day=1)]
+        while (after := next_month(out[-1])) <= last:
+            out.append(after)
+        return out
+    step = dt.timedelta(days=7 if grain == "week" else 1)
+    start = first - dt.timedelta(days=first.weekday()) if grain == "week" else first
+    return [start + i * step for i in range((last - start) // step + 1)]
+
+
+def before(first: dt.date, last: dt.date, compare: str) -> tuple[dt.date, dt.date] | None:
+    """The days compared with: as many days before, the whole month before a whole month, or the same days a year ago.
+
+    >>> [str(d) for d in before(dt.date(2026, 3, 1), dt.date(2026, 3, 31), "before")]
+    ['2026-02-01', '2026-02-28']
+    """
+    if compare == "none":
+        return None
+    if compare == "year":
+        return _year_ago(first), _year_ago(last)
+    if first.day == 1 and last == next_month(first) - dt.timedelta(days=1):
+        return previous_month(first), first - dt.timedelta(days=1)
+    days = (last - first).days + 1
+    return first - dt.timedelta(days=days), first - dt.timedelta(days=1)
+
+
+def alongside(
+    first: dt.date, last: dt.date, grain: str, compare: str, earlier: tuple[dt.date, dt.date]
+) -> tuple[tuple[dt.date, dt.date], str]:
+    """The days drawn as a dashed line, and their caption: daily bars are set against the same weekdays, whole weeks back.
+
+    >>> span, text = alongside(dt.date(2026, 10, 1), dt.date(2026, 10, 31), "day", "before", (dt.date(2026, 9, 1), dt.date(2026, 9, 30)))
+    >>> str(span[0]), text
+    ('2026-09-03', 'the same weekdays 4 weeks earlier')
+    """
+    if grain != "day":
+        return earlier, span_text(*earlier)
+    weeks = 52 if compare == "year" else max(round(((last - first).days + 1) / 7 - 0.45), 1)
+    back = dt.timedelta(days=7 * weeks)
+    return (first - back, last - back), f"the same weekdays {weeks} week{'s' if weeks > 1 else ''} earlier"
+
+
+def _year_ago(day: dt.date) -> dt.date:
+    return (
+        day.replace(year=day.year - 1, day=min(day.day, 28))
+        if (day.month, day.day) == (2, 29)
+        else day.replace(year=day.year - 1)
+    )
+
+
+def day_text(day: dt.date) -> str:
+    """A day as people write it, the same in every locale.
+
+    >>> day_text(dt.date(2026, 10, 5))
+    '5 Oct 2026'
+    """
+    return f"{day.day} {['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'][day.month - 1]} {day.year}"
+
+
+def span_text(first: dt.date, last: dt.date) -> str:
+    """A span of days as text."""
+    return day_text(first) if first == last else f"{day_text(first)} to {day_text(last)}"
+
+
+def measure(row: dict[str, Any] | None, metric: str) -> Decimal | None:
+    """One metric of a row of sums; null where it is unknown or nothing was counted."""
+    _, top, bottom, scale = METRICS[metric]
+    if row is None or row[top] is None:
+        return None
+    if bottom is None:
+        return Decimal(row[top])
+    return Decimal(row[top]) * scale / Decimal(row[bottom]) if row[bottom] else None
+
+
+def unit_of(cube: Cube, metric: str) -> str:
+    """Unit of a metric, with the currency."""
+    return (
+        metric
+        if metric in ("tokens", "requests")
+        else {
+            "cost_per_1m_tokens": f"{cube.currency} per million tokens",
+            "cost_per_request": f"{cube.currency} per request",
+        }.get(metric, cube.currency)
+    )
+
+
+def board(cube: Cube, view: View) -> dict[str, Any]:
+    """Everything the board draws for a view; figures as floats, for drawing only."""
+    first, last = max(view.first, cube.first), min(view.last, cube.last)
+    title, _, ratio, _ = METRICS[view.metric]
+    data: dict[str, Any] = {
+        "metric": view.metric, "by": view.by, "by_label": label_of(view.by), "unit": unit_of(cube, view.metric),
+        "title": f"{title} by {label_of(view.by)}", "period_text": span_text(first, last) if first <= last else "no days",
+        "path": [{"label": label_of(d), "name": n} for d, n in view.filters],
+        "kind": "lines" if ratio else "stack", "leaf": view.by in dict(view.filters), "code": code(view, first, last),
+        "notes": notes(cube), "groups": [], "more": [], "buckets": [], "hidden": 0, "total": 0, "before": None,
+    }  # fmt: skip
+    if first > last:
+        return data
+    filters, grain = dict(view.filters), grain_of(first, last)
+    where = cube.where(filters, first, last)
+    found = [r for r in cube.totals(view.by, where) if any(r[m] for m in ("cost", "list_cost", "tokens", "requests"))]
+    found.sort(
+        key=lambda r: (-(measure(r, view.metric) or 0), r["name"]) if not ratio else (-(r["cost"] or 0), r["name"])
+    )
+    kept = [r["name"] for r in found[: TOP if len(found) > TOP + 1 or ratio else TOP + 1]]
+    earlier, past = before(first, last, view.compare), {}
+    if earlier and earlier[1] >= cube.first:
+        past = {r["name"]: r for r in cube.totals(view.by, cube.where(filters, *earlier))}
+        data["before_text"] = span_text(*earlier)
+        data["before"] = _float(measure(_sum(past.values()), view.metric)) or 0.0
+    ranks = {name: i for i, name in enumerate(cube.levels[view.by])}
+    palette = colours(kept, {name: ranks[name] for name in kept})
+    times = buckets(first, last, grain)
+    place = {day: i for i, day in enumerate(times)}
+    values: dict[str | None, list[float | None]] = {name: [None] * len(times) for name in [*kept, None]}
+    for row in cube.series(view.by, where, grain, kept).to_pylist():
+        name = None if row["code"] is None else cube.levels[view.by][row["code"]]
+        values[name][place[row["bucket"]]] = _float(measure(row, view.metric))
+
+    def group(
+        name: str, rows: list[dict[str, Any]], earlier_rows: list[dict[str, Any]], **extra: Any
+    ) -> dict[str, Any]:
+        out = {"name": name, "total": _float(measure(_sum(rows), view.metric)), **extra}
+        if data["before"] is not None:
+            out["before"] = (
+                _float(measure(_sum(earlier_rows), view.metric)) if earlier_rows else (None if ratio else 0.0)
+            )
+        return out
+
+    by_name = {r["name"]: r for r in found}
+    data["groups"] = [
+        group(n, [by_name[n]], [past[n]] if n in past else [], colour=palette[n], values=values[n]) for n in kept
+    ]
+    rest = found[len(kept) :]
+    if rest and not ratio:
+        shown = {r["name"] for r in found}
+        gone = [r for n, r in past.items() if n not in shown]
+        others = [past[r["name"]] for r in rest if r["name"] in past]
+        data["groups"].append(group("other", rest, others + gone, colour=GREY, values=values[None], rest=True))
+        data["more"] = [
+            group(r["name"], [r], [past[r["name"]]] if r["name"] in past else [], colour="")
+            for r in rest[: LISTED - len(kept)]
+        ]
+        data["hidden"] = len(rest) - len(data["more"])
+    elif gone := [r for n, r in past.items() if n not in by_name and not ratio]:
+        data["more"] = [group(r["name"], [], [r], colour="") for r in gone[:LISTED]]
+    data |= {
+        "buckets": [str(d) for d in times],
+        "grain": grain,
+        "total": _float(measure(_sum(found), view.metric)) if found else 0,
+    }
+    if data["before"] is not None and not ratio and earlier:
+        span, data["line_text"] = alongside(first, last, grain, view.compare, earlier)
+        data["before_values"] = _line(cube, view, filters, span, grain)
+    if view.picked or data["leaf"]:
+        data["rows"] = _behind(cube, view, *(view.picked or (first, last)))
+    return data
+
+
+def _line(
+    cube: Cube, view: View, filters: dict[str, str], span: tuple[dt.date, dt.date], grain: str
+) -> list[float | None]:
+    times = buckets(*span, grain)
+    out: list[float | None] = [None if day < cube.first else 0.0 for day in times]
+    for row in cube.series(view.by, cube.where(filters, *span), grain, []).to_pylist():
+        out[times.index(row["bucket"])] = _float(measure(row, view.metric))
+    return out
+
+
+def _behind(cube: Cube, view: View, first: dt.date, last: dt.date) -> dict[str, Any]:
+    table, total = cube.behind(dict(view.filters), first, last, ROWS)
+    what = ", ".join(name for _, name in view.filters) or "everything"
+    shown = [d for d in cube.dimensions if d not in dict(view.filters)]
+    columns: list[dict[str, Any]] = [{"label": "day"}, {"label": cube.currency, "number": True, "unit": cube.currency}]
+    columns += [{"label": m, "number": True, "unit": m} for m in ("tokens", "requests")]
+    columns += [{"label": label_of(d)} for d in shown]
+    order = ["day", "cost", "tokens", "requests", *shown]
+    values = [[_plain(row[name]) for name in order] for row in table.to_pylist()]
+    return {
+        "title": f"Rows behind {what}, {span_text(first, last)}",
+        "columns": columns,
+        "values": values,
+        "total": total,
+    }
+
+
+def _plain(value: Any) -> Any:
+    return float(value) if isinstance(value, Decimal) else str(value) if isinstance(value, dt.date) else value
+
+
+def _sum(rows: Any) -> dict[str, Any]:
+    """Rows of sums added up; unknown only where all are unknown."""
+    out: dict[str, Any] = {}
+    for row in rows:
+        for name, value in row.items():
+            if name != "name" and value is not None:
+                out[name] = out.get(name, 0) + value
+    return {name: out.get(name) for name in ("cost", "list_cost", "tokens", "token_cost", "requests")}
+
+
+def _float(value: Decimal | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def notes(cube: Cube) -> list[str]:
+    """What a reader must know about the figures."""
+    return [f"{cube.unpriced:,} rows have no known price: their cost is not in the figures."] if cube.unpriced else []
+
+
+def code(view: View, first: dt.date, last: dt.date) -> str:
+    """The Python that gives the ranked table of a view, with `frame` the frame that is explored."""
+    lines = ["import finops_ai as fa", "from finops_ai.periods import Window", "", "rows = frame"]
+    for name, value in view.filters:
+        test = f"frame[{name!r}].isna()" if value == UNSTATED else f"frame[{name!r}] == {value!r}"
+        lines.append(f"rows = rows[{test.replace('frame', 'rows', 1)}]")
+    end = last + dt.timedelta(days=1)
+    lines.append(f"fa.showback(rows, by=[{view.by!r}], window=Window.of({str(first)!r}, {str(end)!r}))")
+    return "\n".join(lines)
