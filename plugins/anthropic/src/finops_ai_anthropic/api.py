@@ -34,6 +34,7 @@ ANALYTICS_FROM = dt.datetime(2026, 1, 1, tzinfo=UTC)
 ANALYTICS_REACH = dt.timedelta(days=364)
 
 WIDTHS = {"1m": dt.timedelta(minutes=1), "1h": dt.timedelta(hours=1), "1d": dt.timedelta(days=1)}
+DAY = WIDTHS["1d"]
 #: longest window one query may ask for, by bucket width
 REACH = {"1m": dt.timedelta(hours=24), "1h": dt.timedelta(days=31), "1d": dt.timedelta(days=31)}
 LEGACY_LIMIT = {"1m": 1440, "1h": 168, "1d": 31}
@@ -83,13 +84,17 @@ class Reports:
         """Whole buckets that start in the window, cut to what one query may ask for, each with its report family."""
         step = WIDTHS[width]
         whole = Window(_ceil(window.start, step), _ceil(window.end, step))
-        turn = whole.start
-        if self.family == "auto":
-            turn = _ceil(max(ANALYTICS_FROM, self.now - ANALYTICS_REACH), WIDTHS["1d"])
-        elif self.family == "legacy":
-            turn = whole.end
-        turn = min(max(turn, whole.start), whole.end)
-        for family, part in (("legacy", Window(whole.start, turn)), ("analytics", Window(turn, whole.end))):
+        turn = _ceil(
+            ANALYTICS_FROM if self.family == "analytics" else max(ANALYTICS_FROM, self.now - ANALYTICS_REACH), DAY
+        )
+        turn = whole.end if self.family == "legacy" else min(max(turn, whole.start), whole.end)
+        before, after = Window(whole.start, turn), Window(turn, whole.end)
+        if self.family == "analytics" and before.days:
+            self.notes.append(
+                f"Anthropic's analytics reports begin on {ANALYTICS_FROM:%Y-%m-%d}: nothing was read of {before}."
+            )
+            before = Window(turn, turn)
+        for family, part in (("legacy", before), ("analytics", after)):
             for piece in part.pieces(REACH[width]):
                 yield family, piece
 
