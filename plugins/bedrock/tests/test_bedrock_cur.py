@@ -10,8 +10,8 @@ import os
 from decimal import Decimal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from bedrock_rows import KINDS, line, market, save
 from finops_ai_bedrock.connector import Bedrock
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,58 +20,6 @@ from finops_ai.errors import DataError, ProviderUnavailable, SettingsError
 from finops_ai.periods import Window
 
 OCTOBER = Window.month("2026-10")
-MAPS = pa.map_(pa.string(), pa.string())
-KINDS = {
-    "bill_billing_entity": pa.string(), "bill_billing_period_start_date": pa.timestamp("ns"),
-    "bill_billing_period_end_date": pa.timestamp("ns"), "bill_invoice_id": pa.string(),
-    "bill_payer_account_id": pa.string(), "line_item_iam_principal": pa.string(),
-    "line_item_line_item_description": pa.string(), "line_item_line_item_type": pa.string(),
-    "line_item_product_code": pa.string(), "line_item_resource_id": pa.string(),
-    "line_item_unblended_cost": pa.float64(), "line_item_usage_account_id": pa.string(),
-    "line_item_usage_amount": pa.float64(), "line_item_usage_start_date": pa.timestamp("ns"),
-    "line_item_usage_end_date": pa.timestamp("ns"), "line_item_usage_type": pa.string(),
-    "pricing_public_on_demand_cost": pa.float64(), "pricing_unit": pa.string(), "product": MAPS,
-    "product_region_code": pa.string(), "resource_tags": MAPS, "tags": MAPS,
-}  # fmt: skip
-
-
-def line(usage_type="USE1-Claude4.6Sonnet-input-tokens", amount=1.0, cost=0.003, *, start=(2026, 10, 5, 7), hours=1, **changes):
-    begin = dt.datetime(*start)
-    row = {
-        "bill_billing_entity": "AWS",
-        "bill_billing_period_start_date": begin.replace(day=1, hour=0),
-        "bill_billing_period_end_date": dt.datetime(begin.year, begin.month + 1, 1),
-        "bill_invoice_id": "",
-        "bill_payer_account_id": "111111111111",
-        "line_item_line_item_description": "what it says",
-        "line_item_line_item_type": "Usage",
-        "line_item_product_code": "AmazonBedrock",
-        "line_item_unblended_cost": cost,
-        "line_item_usage_account_id": "222222222222",
-        "line_item_usage_amount": amount,
-        "line_item_usage_start_date": begin,
-        "line_item_usage_end_date": begin + dt.timedelta(hours=hours),
-        "line_item_usage_type": usage_type,
-        "pricing_public_on_demand_cost": cost,
-        "pricing_unit": "1K tokens",
-        "product": [("product_name", "Amazon Bedrock")],
-        "product_region_code": "us-east-1",
-    }
-    return row | changes
-
-
-def market(kind="InputTokenCount", amount=1.0, cost=3.0, product="Claude Sonnet 4.6 (Amazon Bedrock Edition)", **changes):
-    return line(f"USE1-MP:USE1_{kind}-Units", amount, cost, bill_billing_entity="AWS Marketplace",
-                line_item_product_code="4xopaque", pricing_unit="Units", product=[("product_name", product)], **changes)  # fmt: skip
-
-
-def save(folder, rows, name="a-00001.snappy.parquet", drop=(), extra=None):
-    columns = {n: pa.array([r.get(n) for r in rows], kind) for n, kind in KINDS.items() if n not in drop}
-    columns |= extra or {}
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(columns), path)
-    return path
 
 
 def read(folder, rows, window=OCTOBER, **settings):
@@ -84,7 +32,11 @@ def quantities(frame):
 
 
 def test_each_row_in_its_own_unit(tmp_path):
-    rows = [line(amount=2.5), line(amount=0.0025, cost=0.0075, pricing_unit="1M tokens"), market(amount=0.0025, cost=0.0075)]
+    rows = [
+        line(amount=2.5),
+        line(amount=0.0025, cost=0.0075, pricing_unit="1M tokens"),
+        market(amount=0.0025, cost=0.0075),
+    ]
     # 2.5 thousand three times: the same 2,500 tokens in three spellings of the unit
     frame = read(tmp_path, rows).usage(OCTOBER)
     assert quantities(frame) == {("anthropic.claude-sonnet-4-6", "input"): Decimal(7500)}
@@ -111,7 +63,9 @@ def test_marketplace_and_every_bedrock_product_are_read_and_nothing_else(tmp_pat
 
 
 def test_unknown_lines_and_names_stay_visible(tmp_path):
-    connector = read(tmp_path, [line("USE1-QuantumThing-Units", 4.0, 1.0), line("USE1-Claude99-output-tokens", 1.0, 0.01)])
+    connector = read(
+        tmp_path, [line("USE1-QuantumThing-Units", 4.0, 1.0), line("USE1-Claude99-output-tokens", 1.0, 0.01)]
+    )
     frame = connector.usage(OCTOBER)
     assert quantities(frame) == {
         ("USE1-QuantumThing-Units", "unmapped"): Decimal(4),
@@ -123,7 +77,9 @@ def test_unknown_lines_and_names_stay_visible(tmp_path):
 
 
 def test_a_user_can_name_a_model(tmp_path):
-    frame = read(tmp_path, [line("USE1-Claude99-output-tokens", 1.0, 0.01)], model_names={"Claude99": "anthropic.claude-99"}).usage(OCTOBER)
+    frame = read(
+        tmp_path, [line("USE1-Claude99-output-tokens", 1.0, 0.01)], model_names={"Claude99": "anthropic.claude-99"}
+    ).usage(OCTOBER)
     assert set(frame["model"]) == {"anthropic.claude-99"}
 
 
@@ -151,7 +107,12 @@ def test_who_and_what_for(tmp_path):
                resource_tags=[("user_team", "search")], tags=[("iamPrincipal/owner", "alice")])  # fmt: skip
     frame = read(tmp_path, [row], inference_profiles={"ab12": "anthropic.claude-sonnet-4-6"}).usage(OCTOBER)
     row = frame.iloc[0]
-    assert (row.user_id, row.resource_id, row.sub_account_id, row.region) == (principal, profile, "222222222222", "us-east-1")
+    assert (row.user_id, row.resource_id, row.sub_account_id, row.region) == (
+        principal,
+        profile,
+        "222222222222",
+        "us-east-1",
+    )
     assert dict(row.tags) == {"iamPrincipal/owner": "alice", "team": "search"}
 
 
@@ -173,7 +134,10 @@ def test_a_half_copied_export_is_refused(tmp_path):
     save(tmp_path, [line()], "exp/data/BILLING_PERIOD=2026-10/a-00001.snappy.parquet")
     manifest = tmp_path / "exp/metadata/BILLING_PERIOD=2026-10/exp-Manifest.json"
     manifest.parent.mkdir(parents=True)
-    listed = ["s3://b/exp/data/BILLING_PERIOD=2026-10/a-00001.snappy.parquet", "s3://b/exp/data/BILLING_PERIOD=2026-10/a-00002.snappy.parquet"]
+    listed = [
+        "s3://b/exp/data/BILLING_PERIOD=2026-10/a-00001.snappy.parquet",
+        "s3://b/exp/data/BILLING_PERIOD=2026-10/a-00002.snappy.parquet",
+    ]
     manifest.write_text(json.dumps({"dataFiles": listed}))
     with pytest.raises(ProviderUnavailable, match=r"a-00002\.snappy\.parquet.*isn't there"):
         Bedrock(files=[str(tmp_path)]).usage(OCTOBER)
@@ -187,7 +151,14 @@ def test_csv_exports_say_the_same(tmp_path):
         writer = csv.DictWriter(out, list(KINDS))
         writer.writeheader()
         for row in rows:
-            text = {k: f"{v:%Y-%m-%dT%H:%M:%S.000Z}" if isinstance(v, dt.datetime) else json.dumps(dict(v)) if isinstance(v, list) else v for k, v in row.items()}
+            text = {
+                k: f"{v:%Y-%m-%dT%H:%M:%S.000Z}"
+                if isinstance(v, dt.datetime)
+                else json.dumps(dict(v))
+                if isinstance(v, list)
+                else v
+                for k, v in row.items()
+            }
             writer.writerow(text)
     from_csv = Bedrock(files=[str(path)])
     from_parquet = read(tmp_path / "parquet", rows)
@@ -198,7 +169,7 @@ def test_csv_exports_say_the_same(tmp_path):
 def test_a_cut_short_file_and_a_missing_column_are_named(tmp_path):
     path = save(tmp_path / "cut", [line()])
     path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(DataError, match="a-00001.*cut short"):
+    with pytest.raises(DataError, match=r"a-00001.*cut short"):
         Bedrock(files=[str(tmp_path / "cut")]).usage(OCTOBER)
     save(tmp_path / "less", [line()], drop=("pricing_unit",))
     with pytest.raises(DataError, match="no column 'pricing_unit'"):
@@ -224,7 +195,13 @@ amounts = st.integers(0, 10**9)
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.lists(st.tuples(amounts, st.integers(0, 30), st.sampled_from(["input", "output"]), st.booleans()), min_size=1, max_size=12))
+@given(
+    st.lists(
+        st.tuples(amounts, st.integers(0, 30), st.sampled_from(["input", "output"]), st.booleans()),
+        min_size=1,
+        max_size=12,
+    )
+)
 def test_tokens_and_cost_are_conserved_to_the_last_digit(tmp_path_factory, lines):
     """Whatever lines fall into one slice, tokens and micro-dollars add up: 3 USD per million is 3 micro-dollars a token."""
     rows = []

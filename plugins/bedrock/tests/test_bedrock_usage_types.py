@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from finops_ai_bedrock.resources import read_resource
+from finops_ai_bedrock.resources import Profiles, read_resource
 from finops_ai_bedrock.usage_types import classify, model_id, unit_factor
 
 SEEN = Path(__file__).parents[4] / "shared" / "contracts" / "aws" / "bedrock_usage_types_observed.txt"
@@ -106,7 +106,10 @@ def test_resources_name_models_profiles_and_geographies():
     arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/ab12"
     assert read_resource(arn).model is None
     known = read_resource(
-        arn, {arn: "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-pro-v1:0"}, {arn: "triage"}
+        arn,
+        Profiles(
+            load=lambda: ({arn: "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-pro-v1:0"}, {arn: "triage"})
+        ),
     )
     assert (known.model, known.resource_id, known.name) == ("amazon.nova-pro-v1:0", arn, "triage")
     assert read_resource("global.anthropic.claude-sonnet-4-6").geo == "global"

@@ -91,6 +91,7 @@ class Aws:
             NoCredentialsError,
             ResponseStreamingError,
         )
+        from botocore.parsers import ResponseParserError
 
         attempt = 0
         while True:
@@ -109,6 +110,10 @@ class Aws:
                 problem, wait = f"{code} {said}".strip(), _retry_after(error)
             except (ConnectionError, HTTPClientError, IncompleteReadError, ResponseStreamingError) as error:
                 problem = f"connection failed ({type(error).__name__})"
+            except ResponseParserError as error:
+                raise ProviderError(
+                    f"bedrock: {what}: the answer can't be read ({' '.join(str(error).split())[:200]}). Nothing was stored."
+                ) from None
             except BotoCoreError as error:
                 raise ProviderError(f"bedrock: {what}: {error}.") from None
             attempt += 1

@@ -13,7 +13,7 @@ from finops_ai.errors import DataError, ProviderUnavailable
 from finops_ai.meters import tokens_from_slices
 from finops_ai.periods import Window
 from finops_ai_bedrock.aws import Aws
-from finops_ai_bedrock.resources import read_resource
+from finops_ai_bedrock.resources import Profiles, read_resource
 
 NAMESPACE = "AWS/Bedrock"
 #: meter -> metric names, newest first: one is read, never two (CloudWatch's input count excludes cached tokens)
@@ -39,8 +39,7 @@ def usage_table(
     region: str,
     period: int,
     now: dt.datetime,
-    profiles: Mapping[str, str],
-    profile_names: Mapping[str, str],
+    profiles: Profiles,
     notes: list[str],
 ) -> pa.Table:
     """Token rows of a window, one slice per model and period.
@@ -65,7 +64,7 @@ def usage_table(
         notes.append("bedrock: CloudWatch keeps nothing older than 455 days; the window's oldest part is empty.")
     metrics = _choose(aws)
     points = _read(aws, metrics, window, kept)
-    return _table(points, account, region, kept, profiles, profile_names, window)
+    return _table(points, account, region, kept, profiles)
 
 
 def _choose(aws: Aws) -> dict[tuple[str, str], str]:
@@ -148,13 +147,11 @@ def _table(
     account: str,
     region: str,
     period: int,
-    profiles: Mapping[str, str],
-    names: Mapping[str, str],
-    window: Window,
+    profiles: Profiles,
 ) -> pa.Table:
     if not points:
         return pa.table({})
-    read = {text: read_resource(text, profiles, names) for text in {model for model, _ in points}}
+    read = {text: read_resource(text, profiles) for text in {model for model, _ in points}}
     merged: dict[tuple[str, str | None, str | None, str | None, dt.datetime], dict[str, int]] = defaultdict(dict)
     for (text, moment), counts in points.items():
         found = read[text]

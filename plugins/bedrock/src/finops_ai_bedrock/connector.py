@@ -19,6 +19,7 @@ from finops_ai.providers.files import find_files, read_json_any
 from finops_ai_bedrock import cloudwatch, cur, exports
 from finops_ai_bedrock.aws import Aws
 from finops_ai_bedrock.logs import Calls, log_keys
+from finops_ai_bedrock.resources import Profiles
 from finops_ai_bedrock.settings import BedrockSettings
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Bedrock(Connector):
         super().__init__(**settings)
         self._sleep: Any = time.sleep
         self._client: Aws | None = None
-        self._profiles: tuple[dict[str, str], dict[str, str]] | None = None
+        self._profiles = Profiles(self.settings.inference_profiles, self._load_profiles)
         self._report: tuple[Window, cur.Report] | None = None
 
     @property
@@ -97,8 +98,7 @@ class Bedrock(Connector):
     def _read_report(self, window: Window) -> cur.Report:
         if self._report and self._report[0] == window:
             return self._report[1]
-        ids, names = self._inference_profiles()
-        options = {"model_names": self.settings.model_names, "profiles": ids, "profile_names": names}
+        options = {"model_names": self.settings.model_names, "profiles": self._profiles}
         if not self.live:
             report = cur.read_report(exports.local_parts(find_files(self.settings.files), window), window, **options)
         else:
@@ -125,13 +125,11 @@ class Bedrock(Connector):
     # ---- invocation logs
 
     def _from_logs(self, window: Window) -> pd.DataFrame:
-        ids, names = self._inference_profiles()
         calls = Calls(
             window,
             prompt_key=self.settings.prompt_key,
             account=self.settings.account_id,
-            profiles=ids,
-            profile_names=names,
+            profiles=self._profiles,
         )
         calls.add(self._records(window))
         for note in calls.notes:
@@ -180,7 +178,6 @@ class Bedrock(Connector):
     # ---- CloudWatch
 
     def _from_cloudwatch(self, window: Window) -> pd.DataFrame:
-        ids, names = self._inference_profiles()
         account = self.settings.account_id or str(self._aws.call("sts", "get_caller_identity")["Account"])
         table = cloudwatch.usage_table(
             self._aws,
@@ -189,8 +186,7 @@ class Bedrock(Connector):
             region=str(self._aws.client("cloudwatch").meta.region_name),
             period=self.settings.cloudwatch_period,
             now=dt.datetime.now(dt.UTC),
-            profiles=ids,
-            profile_names=names,
+            profiles=self._profiles,
             notes=self.notes,
         )
         if not table.num_rows:
@@ -201,25 +197,27 @@ class Bedrock(Connector):
 
     # ---- inference profiles
 
-    def _inference_profiles(self) -> tuple[dict[str, str], dict[str, str]]:
-        """Application inference profiles: ARN -> model, and ARN -> name. The settings' own win."""
-        if self._profiles is None:
-            ids: dict[str, str] = {}
-            names: dict[str, str] = {}
-            if self.live:
-                try:
-                    for page in self._aws.pages(
-                        "bedrock", "list_inference_profiles", token="nextToken", next_token="nextToken",
-                        typeEquals="APPLICATION",
-                    ):  # fmt: skip
-                        for profile in page.get("inferenceProfileSummaries", []):
-                            names[profile["inferenceProfileArn"]] = profile.get("inferenceProfileName", "")
-                            if models := [m.get("modelArn") for m in profile.get("models", []) if m.get("modelArn")]:
-                                ids[profile["inferenceProfileArn"]] = models[0]
-                except ProviderError as error:
-                    self._note(f"bedrock: names of inference profiles unknown (bedrock:ListInferenceProfiles): {error}")
-            self._profiles = ids | self.settings.inference_profiles, names
-        return self._profiles
+    def _load_profiles(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Application inference profiles of the account: ARN -> model ARN, and ARN -> name."""
+        models: dict[str, str] = {}
+        names: dict[str, str] = {}
+        if not self.live:
+            return models, names
+        try:
+            for page in self._aws.pages(
+                "bedrock",
+                "list_inference_profiles",
+                token="nextToken",
+                next_token="nextToken",
+                typeEquals="APPLICATION",
+            ):
+                for profile in page.get("inferenceProfileSummaries", []):
+                    names[profile["inferenceProfileArn"]] = profile.get("inferenceProfileName", "")
+                    if arns := [m["modelArn"] for m in profile.get("models", []) if m.get("modelArn")]:
+                        models[profile["inferenceProfileArn"]] = arns[0]
+        except ProviderError as error:
+            self._note(f"bedrock: names of inference profiles unknown (bedrock:ListInferenceProfiles): {error}")
+        return models, names
 
     # ---- doctor
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from finops_ai.errors import DataError
 from finops_ai.meters import meters
 from finops_ai.periods import Window
-from finops_ai_bedrock.resources import read_resource
+from finops_ai_bedrock.resources import Profiles, read_resource
 from finops_ai_bedrock.usage_types import Line, classify, model_id
 
 if TYPE_CHECKING:
@@ -104,8 +104,7 @@ def read_report(
     window: Window,
     *,
     model_names: Mapping[str, str] | None = None,
-    profiles: Mapping[str, str] | None = None,
-    profile_names: Mapping[str, str] | None = None,
+    profiles: Profiles | None = None,
 ) -> Report:
     """Read the Bedrock lines of a window whose usage starts in it.
 
@@ -113,8 +112,7 @@ def read_report(
         paths: Parquet or CSV files of the export.
         window: half-open window of usage start.
         model_names: the user's billing names.
-        profiles: application inference profile (ARN or id) -> model id.
-        profile_names: application inference profile ARN -> its name.
+        profiles: the account's application inference profiles.
 
     Raises:
         DataError: a file can't be read, or a needed column is missing.
@@ -145,7 +143,7 @@ def read_report(
         except duckdb.Error as error:
             raise _unreadable(error, paths) from None
     _explain_lines(report, model_names or {})
-    _explain_resources(report, profiles or {}, profile_names or {})
+    _explain_resources(report, profiles)
     _join(con)
     _check_units(report)
     return report
@@ -220,10 +218,10 @@ def _lines_table(rows: list[tuple[str, str, str, str, Line, str | None]]) -> pa.
     )
 
 
-def _explain_resources(report: Report, profiles: Mapping[str, str], names: Mapping[str, str]) -> None:
+def _explain_resources(report: Report, profiles: Profiles | None) -> None:
     """The table `resources`: one row per distinct resource, with the model it is or runs."""
     found = [r for (r,) in report.con.sql("SELECT DISTINCT line_item_resource_id FROM cur").fetchall() if r]
-    read = [read_resource(r, profiles, names) for r in found]
+    read = [read_resource(r, profiles) for r in found]
     text = pa.string()
     report.con.register(
         "resources",

@@ -14,7 +14,7 @@ import pyarrow as pa
 from finops_ai.errors import DataError
 from finops_ai.meters import normalise_columns, service_tier, tokens_from_slices
 from finops_ai.periods import Window, instant
-from finops_ai_bedrock.resources import read_resource
+from finops_ai_bedrock.resources import Profiles, read_resource
 
 #: counts of a record, as the format "aws.invocation_log" spells them; an alias stands in for an absent count
 _COUNTS = {
@@ -67,8 +67,7 @@ class Calls:
         window: half-open window of call times.
         prompt_key: key of requestMetadata that names the prompt template.
         account: who pays, where it isn't the calling account.
-        profiles: application inference profile -> model id.
-        profile_names: application inference profile ARN -> its name.
+        profiles: the account's application inference profiles.
     """
 
     def __init__(
@@ -77,11 +76,10 @@ class Calls:
         *,
         prompt_key: str = "prompt_id",
         account: str | None = None,
-        profiles: Mapping[str, str] | None = None,
-        profile_names: Mapping[str, str] | None = None,
+        profiles: Profiles | None = None,
     ) -> None:
         self._window, self._prompt_key, self._account = window, prompt_key, account
-        self._profiles, self._names = profiles or {}, profile_names or {}
+        self._profiles = profiles
         self._seen: set[tuple[str, str]] = set()
         self._columns: dict[str, list[Any]] = {}
         self._counts: dict[str, list[int | None]] = {name: [] for name in _COUNTS}
@@ -159,7 +157,7 @@ class Calls:
 
     def _model(self, text: str) -> tuple[str, str | None, str | None, str | None]:
         if text not in self._models:
-            found = read_resource(text, self._profiles, self._names)
+            found = read_resource(text, self._profiles)
             model = f"{found.geo}.{found.model}" if found.geo and found.model else found.model
             self._models[text] = (model or text.rpartition("/")[2], found.resource_id, found.geo, found.name)
         return self._models[text]

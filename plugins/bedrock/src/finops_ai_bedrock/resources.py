@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 #: geography prefixes of system inference profiles
@@ -28,31 +28,57 @@ class Resource:
     name: str | None = None
 
 
-def read_resource(
-    text: str, profiles: Mapping[str, str] | None = None, names: Mapping[str, str] | None = None
-) -> Resource:
+class Profiles:
+    """Application inference profiles: which model each runs and what it is called; looked up when one is first met.
+
+    Args:
+        own: ARN or id -> model id, from the settings; wins.
+        load: gives ARN -> model ARN, and ARN -> name; called at most once.
+    """
+
+    def __init__(
+        self,
+        own: Mapping[str, str] | None = None,
+        load: Callable[[], tuple[dict[str, str], dict[str, str]]] = lambda: ({}, {}),
+    ) -> None:
+        self._own, self._load = dict(own or {}), load
+        self._found: tuple[dict[str, str], dict[str, str]] | None = None
+
+    def model(self, arn: str) -> str | None:
+        """Model id or ARN behind a profile."""
+        return self._own.get(arn) or self._own.get(arn.rpartition("/")[2]) or self._loaded()[0].get(arn)
+
+    def name(self, arn: str) -> str | None:
+        """Name of a profile."""
+        return self._loaded()[1].get(arn)
+
+    def _loaded(self) -> tuple[dict[str, str], dict[str, str]]:
+        if self._found is None:
+            self._found = self._load()
+        return self._found
+
+
+def read_resource(text: str, profiles: Profiles | None = None) -> Resource:
     """Read an ARN or a bare model or profile id.
 
     Args:
         text: `line_item_resource_id`, or `modelId` of a log record or metric.
-        profiles: application inference profile (ARN or id) -> model id or ARN.
-        names: application inference profile ARN -> its name.
+        profiles: the account's application inference profiles.
 
     >>> read_resource("arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-sonnet-4-6")
     Resource(model='anthropic.claude-sonnet-4-6', resource_id=None, geo='us', name=None)
     >>> read_resource("arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/ab12").resource_id
     'arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/ab12'
     """
-    kind, _, last = (
-        text.split(":", 5)[5].partition("/") if text.startswith("arn:") and text.count(":") >= 5 else ("", "", text)
-    )
+    parts = text.split(":", 5)
+    kind, _, last = parts[5].partition("/") if text.startswith("arn:") and len(parts) == 6 else ("", "", text)
     if kind in ("", "foundation-model", "inference-profile", "default-prompt-router"):
-        match = _PREFIX.match(last)
-        if match:
+        if match := _PREFIX.match(last):
             return Resource(match["model"], geo=match["geo"])
-        return Resource(
-            last if re.match(r"^[a-z0-9-]+\.[a-z0-9]", last) else None, None if kind or "." in last else text
-        )
-    target = (profiles or {}).get(text) or (profiles or {}).get(last)
+        named = re.match(r"^[a-z0-9-]+\.[a-z0-9]", last)
+        return Resource(last if named else None, None if named else text)
+    if profiles is None or kind != "application-inference-profile":
+        return Resource(resource_id=text)
+    target = profiles.model(text)
     behind = read_resource(target) if target else Resource()
-    return Resource(behind.model, text, behind.geo, (names or {}).get(text))
+    return Resource(behind.model, text, behind.geo, profiles.name(text))
