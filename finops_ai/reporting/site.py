@@ -17,7 +17,7 @@ from typing import Any
 
 from finops_ai.errors import DataError, FinopsError, SettingsError, hint
 from finops_ai.periods import iso, parse_month
-from finops_ai.reporting.notebooks import notebook_folder, parameters_of, run_notebook, title_of
+from finops_ai.reporting.notebooks import check_parameters, notebook_folder, parameters_of, run_notebook, title_of
 from finops_ai.workspace import Workspace
 
 log = logging.getLogger("finops_ai.reporting")
@@ -161,7 +161,7 @@ def plan_pages(
         known = parameters_of(path)
         values = {"config": config, "month": month, **given}
         used |= given.keys() & known.keys()
-        base = {name: value for name, value in values.items() if name in known}
+        base = check_parameters(path, {name: value for name, value in values.items() if name in known})
         title = title_of(json.loads(path.read_text("utf-8"))) or path.stem
         dimension = meta.get("for_each")
         if not dimension:
