@@ -91,8 +91,9 @@ class AzureOpenAI(Connector):
     restated_days: ClassVar[int] = 36
     #: azure-identity's chain unless a caller brings its own credential
     credential: Any = None
-    #: how to wait between retries
+    #: how to wait between retries, and what time it is
     sleep: Any = None
+    clock: Any = staticmethod(lambda: dt.datetime.now(UTC))
 
     def usage(self, window: Window) -> pd.DataFrame:
         """Token frame of the slices (or gateway calls) that start in the window.
@@ -177,10 +178,10 @@ class AzureOpenAI(Connector):
                 records = list(gateway.fetch(client, settings.workspace_id, window))
             default = self._subscriptions()[0] if len(self._subscriptions()) == 1 else None
             return gateway.frame(gateway.calls(records, "Log Analytics"), window, table, identity, default)
-        return self._measured(documents, table, window, identity, dt.datetime.now(UTC))
+        return self._measured(documents, table, window, identity, self.clock())
 
     def _check_memory(self, window: Window) -> None:
-        oldest = dt.datetime.now(UTC) - metrics.KEPT
+        oldest = self.clock() - metrics.KEPT
         if window.start < oldest:
             raise ProviderError(
                 f"azure-openai: Azure Monitor keeps metrics for {metrics.KEPT.days} days, so nothing before {iso(oldest)[:10]} "
