@@ -1,6 +1,47 @@
 """Forecasts whose error is published: per-series choice of models, calibrated intervals, drivers, scenarios, plan."""
 
+from finops_ai.forecasting.changes import (
+    CacheAdoption,
+    Change,
+    Commitment,
+    Launch,
+    ModelSwitch,
+    PriceChange,
+    PromptChange,
+    TemperatureChange,
+    Volume,
+)
 from finops_ai.forecasting.evaluation import Backtest, backtest, run_backtest
+from finops_ai.forecasting.forecaster import CostForecast, forecast, forecast_cost, under
+from finops_ai.forecasting.history import cost_history
 from finops_ai.forecasting.models import model_names, register_model
+from finops_ai.forecasting.scenarios import Scenario, compare_scenarios, contributions, load_scenarios
+from finops_ai.forecasting.temperature import learn_temperature, temperature_factor
 
-__all__ = ["Backtest", "backtest", "model_names", "register_model", "run_backtest"]
+__all__ = [
+    "Backtest",
+    "CacheAdoption",
+    "Change",
+    "Commitment",
+    "CostForecast",
+    "Launch",
+    "ModelSwitch",
+    "PriceChange",
+    "PromptChange",
+    "Scenario",
+    "TemperatureChange",
+    "Volume",
+    "backtest",
+    "compare_scenarios",
+    "contributions",
+    "cost_history",
+    "forecast",
+    "forecast_cost",
+    "learn_temperature",
+    "load_scenarios",
+    "model_names",
+    "register_model",
+    "run_backtest",
+    "temperature_factor",
+    "under",
+]

@@ -22,7 +22,7 @@ STEEPNESS_PER_SEASON, STEEPEST = 0.1, 6.0
 #: origins' worth of weight that the pooled error of all series gets against a series' own
 POOLING = 3.0
 #: below this many seasons there is no profile to learn, and plain levels are used
-COLD = ("recent_mean", "plain_median", "last_season")
+COLD, COLD_STEEPNESS = ("recent_mean", "plain_median", "last_value", "last_season"), 1.5
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,8 @@ def fit(history: np.ndarray, horizon: int, season: int, models: Sequence[str] | 
         lead = min(horizon, points - cut)
         short = [e if e.suits(cut, season, negative=False) else None for e in entries]
         tried.append((history[:, cut : cut + lead], _candidates(short, history[:, :cut], lead, season)))
-    steepness = min(STEEPNESS_PER_SEASON * points / season, STEEPEST)
+    cold = points < 2 * season
+    steepness = COLD_STEEPNESS if cold else min(STEEPNESS_PER_SEASON * points / season, STEEPEST)
     weights = _weights(tried, (len(entries), len(history)), horizon, season, steepness)
     candidates = _candidates(entries, history, horizon, season)
     bound = _bounds(history)

@@ -1,0 +1,111 @@
+"""From priced or allocated rows to the long series frame that forecasts are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from finops_ai.errors import DataError, SettingsError, hint
+from finops_ai.forecasting.panel import offset
+
+#: what a series of all rows together is called
+TOTAL = "total"
+#: what stands for a dimension that a row doesn't have
+NONE = "(none)"
+
+
+def is_cost_frame(frame: pd.DataFrame) -> bool:
+    """Whether a frame holds priced rows (one per meter and usage slice), not series.
+
+    >>> is_cost_frame(pd.DataFrame({"unique_id": [], "ds": [], "y": []}))
+    False
+    """
+    return "charge_period_start" in frame.columns
+
+
+def cost_history(
+    frame: pd.DataFrame,
+    by: Sequence[str] = (),
+    freq: str = "D",
+    *,
+    value: str = "effective_cost",
+    until: str | pd.Timestamp | None = None,
+) -> pd.DataFrame:
+    """Add up priced rows to series: one per combination of `by`, every period from the first to the last there.
+
+    Args:
+        frame: priced or allocated rows.
+        by: columns to split by, outermost first; nothing for one series, `total`.
+        freq: `D` for days, `h` for hours, `MS` for months.
+        value: an amount or `quantity`; rows where it is null (unpriced) are left out.
+        until: leave out what starts at or after this instant: a day still running would look like a fall.
+
+    Returns:
+        `unique_id, ds, y` and the columns of `by`; `unique_id` joins their values with " / ". `y` is a float: an
+        estimate is made from it, no amount is posted from it. A period without rows counts as 0.
+
+    Raises:
+        SettingsError: a column of `by` or `value` doesn't exist.
+        DataError: no row is left, or the rows are in several currencies.
+
+    Example:
+        >>> frame = pd.DataFrame({"charge_period_start": pd.to_datetime(["2026-01-01", "2026-01-03"], utc=True),
+        ...                       "team": ["search", "search"], "effective_cost": [2.0, 3.0]})
+        >>> cost_history(frame, ["team"])["y"].tolist()
+        [2.0, 0.0, 3.0]
+    """
+    by = list(by)
+    for name in [*by, value, "charge_period_start"]:
+        if name not in frame.columns:
+            raise SettingsError(f"The rows have no column {name!r}. {hint(name, [str(c) for c in frame.columns])}")
+    rows = pd.DataFrame({"ds": frame["charge_period_start"].dt.tz_convert("UTC").dt.tz_localize(None).astype("datetime64[ns]")})
+    for name in by:
+        rows[name] = frame[name].astype(object).where(frame[name].notna(), NONE).astype(str).to_numpy()
+    rows["y"] = frame[value].astype("float64").to_numpy()
+    if "cost" in value and "pricing_currency" in frame.columns:
+        currencies = sorted(frame.loc[frame[value].notna(), "pricing_currency"].dropna().unique())
+        if len(currencies) > 1:
+            raise DataError(f"The rows are in several currencies ({', '.join(currencies)}): convert them or forecast one at a time.")
+    rows = rows[rows["y"].notna()]
+    if until is not None:
+        rows = rows[rows["ds"] < pd.Timestamp(until).tz_localize(None)]
+    if rows.empty:
+        raise DataError(f"No row has a {value}: nothing to forecast from. Price the rows, or widen the window.")
+    rows["ds"] = _floor(rows["ds"], freq)
+    summed = rows.groupby([*by, "ds"], as_index=False)["y"].sum() if by else rows.groupby("ds", as_index=False)["y"].sum()
+    grid = pd.date_range(summed["ds"].min(), summed["ds"].max(), freq=freq)
+    if not by:
+        whole = summed.set_index("ds")["y"].reindex(grid, fill_value=0.0).rename_axis("ds").reset_index()
+        return whole.assign(unique_id=TOTAL)[["unique_id", "ds", "y"]]
+    wide = summed.pivot(index="ds", columns=by, values="y").reindex(grid).fillna(0.0)  # noqa: PD010
+    wide.index.name = "ds"
+    keys = wide.columns if len(by) > 1 else [(key,) for key in wide.columns]
+    parts = [
+        pd.DataFrame({"unique_id": unique_id(key), "ds": grid, "y": wide.iloc[:, i].to_numpy(), **dict(zip(by, key, strict=True))})
+        for i, key in enumerate(keys)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def unique_id(key: Sequence[str]) -> str:
+    """Name of the series of one combination of dimensions.
+
+    >>> unique_id(("search", "gpt-5"))
+    'search / gpt-5'
+    """
+    return " / ".join(key) if key else TOTAL
+
+
+def _floor(instants: pd.Series, freq: str) -> pd.Series:
+    if freq == "MS":
+        return instants.dt.to_period("M").dt.to_timestamp()
+    try:
+        return instants.dt.floor(freq)
+    except ValueError:
+        raise SettingsError(f"freq is {freq!r}: give h (hourly), D (daily) or MS (monthly).") from None
+
+
+def last_complete_day(frame: pd.DataFrame) -> pd.Timestamp:
+    """The day after the last whole day of the rows (rows may end in the middle of a day)."""
+    return offset(frame["charge_period_end"].max().tz_localize(None).floor("D"), "D", 0)
