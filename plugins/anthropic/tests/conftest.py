@@ -39,7 +39,11 @@ CENTS = {
 }
 USER = {"type": "user_actor", "user_id": "user_1", "email_address": "ada@example.com", "name": "Ada", "deleted": False}
 SERVICE = {"type": "service_account_actor", "service_account_id": "svac_1"}
-CLOUD = {"type": "federated_actor", "provider": {"type": "aws"}, "subject": "role/search"}
+CLOUD = {
+    "type": "federated_actor",
+    "provider": {"type": "aws", "account_id": "1", "signed_principal": "role/search"},
+    "subject": None,
+}
 
 
 def fact(
@@ -163,12 +167,14 @@ class PlayedOrganization:
         if bad := [g for g in groups if g in self.refused]:
             return refusal(400, "invalid_request_error", f"group_by[]: unknown value {bad[0]}")
         dimensions = [g for g in LEGACY_DIMENSIONS if g in groups and g in DIMENSIONS]
-        if path == "cost_report":
+        facts = self.facts
+        if path == "cost_report":  # never contains Priority Tier
+            facts = [f for f in facts if not f["service_tier"].startswith("priority")]
             dimensions = ["workspace_id", "model", "service_tier"]
         data, day = [], start
         while day < end:
             results = []
-            for (_, *values), counts in grouped(self.facts, day, day + dt.timedelta(days=1), dimensions, True):
+            for (_, *values), counts in grouped(facts, day, day + dt.timedelta(days=1), dimensions, True):
                 who = dict.fromkeys(LEGACY_DIMENSIONS) | dict(zip(dimensions, map(json.loads, values), strict=True))
                 if path == "cost_report":
                     for kind, token_type, cents in charges(counts, who):

@@ -128,7 +128,8 @@ class Reports:
         overview, overview_mark = self._analytics("usage", piece, list(MODIFIERS), bucketed=False)
         if not overview:
             return []
-        combinations = [{name: row["group"].get(name) for name in MODIFIERS} for row in overview]
+        overview = [flat(row) for row in overview]
+        combinations = [{name: row.get(name) for name in MODIFIERS} for row in overview]
         varying = [name for name in MODIFIERS if len({c[name] for c in combinations}) > 1]
         # "none stated" can only be filtered for where the API has a word for it; else the dimension takes a grouping
         grouped = [n for n in varying if n != "inference_geo" and any(c[n] is None for c in combinations)]
@@ -148,7 +149,7 @@ class Reports:
 
     def _check_whole(self, overview: list[Row], rows: list[Row], piece: Window, *, settled: bool) -> None:
         try:
-            expected = sum(row["usage"]["total_tokens"] for row in overview)
+            expected = sum(row["total_tokens"] for row in overview)
             found = sum(row["total_tokens"] for row in rows)
         except (KeyError, TypeError):
             return  # the reader of the rows names the missing field
@@ -288,7 +289,7 @@ def flat(row: Row, known: Row | None = None) -> Row:
     """
     for key in ("starting_at", "ending_at", "group"):
         if key not in row:
-            raise ProviderError(f"anthropic: an analytics row has no {key!r}: {sorted(row)}. Nothing was stored.")
+            raise ProviderError(f"anthropic: an analytics row has no {key!r}, only {sorted(row)}. Nothing was stored.")
     measures = row.get("usage", row.get("cost"))
     if not isinstance(measures, dict):
         raise ProviderError(f"anthropic: an analytics row has neither 'usage' nor 'cost': {sorted(row)}.")

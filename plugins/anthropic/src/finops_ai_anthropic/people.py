@@ -16,6 +16,8 @@ class Actor(NamedTuple):
 
 
 NOBODY = Actor()
+#: what names a cloud identity that has no subject
+PRINCIPAL = ("signed_principal", "subscription_id", "project_number", "issuer", "account_id")
 
 
 def actor_of(row: Row) -> Actor:
@@ -38,9 +40,9 @@ def actor_of(row: Row) -> Actor:
         return Actor(user_id=actor.get("service_account_id"))
     if kind == "api_actor":
         return Actor(key=actor.get("api_key_id"))
-    provider = actor.get("provider") or {}
-    cloud = provider.get("type", "") if isinstance(provider, dict) else str(provider)
-    return Actor(user_id=":".join(filter(None, [cloud, actor.get("subject")])) or kind)
+    provider = actor.get("provider") if isinstance(actor.get("provider"), dict) else {}
+    principal = next((value for value in (actor.get("subject"), *map(provider.get, PRINCIPAL)) if value), None)
+    return Actor(user_id=":".join(filter(None, [provider.get("type"), principal])) or kind)
 
 
 def labels_of(row: Row, actor: Actor, key: str | None, api_keys: dict[str, Row]) -> list[tuple[str, str]] | None:
