@@ -15,7 +15,17 @@ FILE_NAME = "finops.toml"
 
 #: sections that the module of their name reads and checks; here only their presence is known
 MAPPING_SECTIONS = ("dimensions", "rules", "lookups", "shared")
-POLICY_SECTIONS = ("chargeback", "journal", "budgets", "business", "scenario", "contracts", "capacity", "currency", "plan")
+POLICY_SECTIONS = (
+    "chargeback",
+    "journal",
+    "budgets",
+    "business",
+    "scenario",
+    "contracts",
+    "capacity",
+    "currency",
+    "plan",
+)
 
 
 class WorkspaceSettings(BaseModel):
@@ -29,7 +39,9 @@ class WorkspaceSettings(BaseModel):
     lake: str = Field("finops-lake", description="Folder of the lake, or s3://, gs://, abfs://.")
     reports: str = Field("reports", description="Folder reports are written to.")
     prices: str | None = Field(None, description="Your own price and contract file, laid over the bundled price book.")
-    storage_options: dict[str, str] = Field(default_factory=dict, description="Options of the lake's object store, without secrets.")
+    storage_options: dict[str, str] = Field(
+        default_factory=dict, description="Options of the lake's object store, without secrets."
+    )
 
     @field_validator("timezone")
     @classmethod
@@ -44,7 +56,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     root: Path = Path()
-    workspace: WorkspaceSettings = Field(default_factory=WorkspaceSettings)
+    workspace: WorkspaceSettings = WorkspaceSettings()
     providers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     mapping: dict[str, Any] = Field(default_factory=dict)
     policies: dict[str, Any] = Field(default_factory=dict)
@@ -72,7 +84,9 @@ def load_settings(path: str | Path = FILE_NAME) -> Settings:
     try:
         document = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise SettingsError(f"There is no {path}. Write one with `finops-ai init`, or name yours with --config FILE.") from None
+        raise SettingsError(
+            f"There is no {path}. Write one with `finops-ai init`, or name yours with --config FILE."
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not valid TOML: {error}.") from None
     return parse_settings(document, root=path.parent, place=str(path))

@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 import pandera.errors
-import pandera.pandas as pandera
 import pyarrow as pa
 
 from finops_ai.errors import FrameError
@@ -16,7 +15,8 @@ from finops_ai.frames.bills import BillFrame
 from finops_ai.frames.tokens import ROW_KEY, TokenFrame
 from finops_ai.frames.types import arrow_schema, to_arrow, to_pandas
 
-Model = type[pandera.DataFrameModel]
+#: a frame model class: TokenFrame, BillFrame or PriceFrame
+Model = Any
 
 
 @cache

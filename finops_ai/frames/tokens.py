@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandera.pandas as pa
 from pandera.typing import Series
 
@@ -13,11 +15,11 @@ SOURCES = ["api", "billing_export", "log", "gateway", "file"]
 QUANTITY_BASES = ["metered", "estimated", "imputed"]
 
 
-def _text(description: str, unit: str = "", counterpart: str = "", **kwargs: object) -> object:
+def _text(description: str, unit: str = "", counterpart: str = "", **kwargs: Any) -> Any:
     return pa.Field(description=description, metadata={"unit": unit, "counterpart": counterpart}, **kwargs)  # type: ignore[arg-type]
 
 
-def _opt(description: str, unit: str = "", counterpart: str = "", **kwargs: object) -> object:
+def _opt(description: str, unit: str = "", counterpart: str = "", **kwargs: Any) -> Any:
     return _text(description, unit, counterpart, nullable=True, **kwargs)
 
 
