@@ -98,7 +98,8 @@ class Moto(ConnectorConformance):
     """AWS as moto plays it, behind the kit's own server, which puts the faults in front."""
 
     @pytest.fixture(autouse=True)
-    def _aws(self, monkeypatch):
+    def _aws(self, monkeypatch, tmp_path):
+        self.folder = tmp_path
         for name, value in ENVIRONMENT.items():
             monkeypatch.setenv(name, value)
         server = pytest.importorskip("moto.server", reason="moto[server] isn't installed: no AWS to test against")
@@ -157,10 +158,6 @@ class TestCostReportOnMoto(Moto):
     tokens = 21_500
     quantities = QUANTITIES
     billed = BILLED
-
-    @pytest.fixture(autouse=True)
-    def _folder(self, tmp_path):
-        self.folder = tmp_path
 
     def fill(self) -> None:
         s3 = self.client("s3")

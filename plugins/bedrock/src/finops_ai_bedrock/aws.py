@@ -7,6 +7,7 @@ import logging
 import random
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -42,7 +43,8 @@ class Aws:
     """
 
     def __init__(self, settings: BedrockSettings, *, sleep: Any = time.sleep) -> None:
-        self._settings, self._sleep, self._clients = settings, sleep, {}
+        self._settings, self._sleep = settings, sleep
+        self._clients: dict[str, Any] = {}
 
     def client(self, service: str) -> Any:
         """A client of one service, made once."""
@@ -52,6 +54,7 @@ class Aws:
 
     def _make(self, service: str) -> Any:
         import boto3
+        import botocore.session
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
 
@@ -63,7 +66,9 @@ class Aws:
             s3={"addressing_style": "path"} if s.endpoint_url else None,
         )
         try:
-            session = boto3.session.Session(profile_name=s.profile, region_name=s.region)
+            core = botocore.session.Session()
+            core.register_component("data_loader", _service_models())
+            session = boto3.session.Session(botocore_session=core, profile_name=s.profile, region_name=s.region)
             return session.client(service, endpoint_url=s.endpoint_url, config=config)
         except BotoCoreError as error:
             raise SettingsError(
@@ -128,19 +133,27 @@ class Aws:
             log.info("bedrock: %s: %s; asking again in %.1f s", what, problem, pause)
             self._sleep(pause)
 
-    def pages(self, service: str, operation: str, *, token: str, next_token: str, **arguments: Any) -> Iterator[Any]:
+    def pages(
+        self, service: str, operation: str, *, token: str, next_token: str, needs: str, **arguments: Any
+    ) -> Iterator[Any]:
         """All pages of a call.
 
         Args:
             token: argument that takes the continuation token.
             next_token: field of the answer that holds the next one.
+            needs: field every whole answer has; the SDK reads a damaged one as empty without a word.
 
         Raises:
-            ProviderError: the same token came twice, so the pages would repeat.
+            ProviderError: an answer isn't whole, or the same token came twice, so the pages would repeat.
         """
         seen: set[str] = set()
         while True:
             page = self.call(service, operation, **arguments)
+            if needs not in page:
+                raise ProviderError(
+                    f"bedrock: {service}:{operation} answered without {needs!r}: the answer is damaged or its form has "
+                    "changed. Nothing was stored; run the same command again."
+                )
             yield page
             following = page.get(next_token)
             if not following:
@@ -158,7 +171,7 @@ class Aws:
         bucket, prefix = split_uri(uri)
         found = []
         for page in self.pages(
-            "s3", "list_objects_v2", token="ContinuationToken", next_token="NextContinuationToken",
+            "s3", "list_objects_v2", token="ContinuationToken", next_token="NextContinuationToken", needs="IsTruncated",
             Bucket=bucket, Prefix=prefix,
         ):  # fmt: skip
             found += [{**entry, "Bucket": bucket} for entry in page.get("Contents", [])]
@@ -169,7 +182,7 @@ class Aws:
         bucket, prefix = split_uri(uri)
         names = []
         for page in self.pages(
-            "s3", "list_objects_v2", token="ContinuationToken", next_token="NextContinuationToken",
+            "s3", "list_objects_v2", token="ContinuationToken", next_token="NextContinuationToken", needs="IsTruncated",
             Bucket=bucket, Prefix=prefix, Delimiter="/",
         ):  # fmt: skip
             names += [entry["Prefix"].removeprefix(prefix).rstrip("/") for entry in page.get("CommonPrefixes", [])]
@@ -190,6 +203,14 @@ class Aws:
         path = folder / f"{number:05d}{suffix if suffix.replace('.', '').isalnum() else ''}"
         path.write_bytes(self.content(entry))
         return path
+
+
+@cache
+def _service_models() -> Any:
+    """AWS's service descriptions: megabytes of JSON, parsed once for all clients."""
+    from botocore.loaders import Loader
+
+    return Loader()
 
 
 def split_uri(uri: str) -> tuple[str, str]:

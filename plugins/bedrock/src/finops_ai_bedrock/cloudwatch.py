@@ -70,8 +70,10 @@ def usage_table(
 def _choose(aws: Aws) -> dict[tuple[str, str], str]:
     """(model id, meter) -> metric name, of the metrics the account has."""
     names: dict[str, set[str]] = defaultdict(set)
-    for page in aws.pages("cloudwatch", "list_metrics", token="NextToken", next_token="NextToken", Namespace=NAMESPACE):
-        for metric in page.get("Metrics", []):
+    for page in aws.pages(
+        "cloudwatch", "list_metrics", token="NextToken", next_token="NextToken", needs="Metrics", Namespace=NAMESPACE
+    ):
+        for metric in page["Metrics"]:
             dimensions = {d["Name"]: d["Value"] for d in metric.get("Dimensions", [])}
             if set(dimensions) == {"ModelId"}:
                 names[dimensions["ModelId"]].add(metric["MetricName"])
@@ -121,10 +123,10 @@ def _read_piece(
 ) -> None:
     status: dict[str, str] = {}
     for page in aws.pages(
-        "cloudwatch", "get_metric_data", token="NextToken", next_token="NextToken",
+        "cloudwatch", "get_metric_data", token="NextToken", next_token="NextToken", needs="MetricDataResults",
         MetricDataQueries=queries, StartTime=piece.start, EndTime=piece.end, MaxDatapoints=POINTS_A_CALL,
     ):  # fmt: skip
-        for result in page.get("MetricDataResults", []):
+        for result in page["MetricDataResults"]:
             status[result["Id"]] = result.get("StatusCode", "Complete")
             model, meter = chunk[int(result["Id"][1:])]
             for when, value in zip(result["Timestamps"], result["Values"], strict=True):

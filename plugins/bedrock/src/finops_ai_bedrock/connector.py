@@ -165,11 +165,12 @@ class Bedrock(Connector):
             "filter_log_events",
             token="nextToken",
             next_token="nextToken",
+            needs="events",
             logGroupName=self.settings.log_group,
             startTime=int(window.start.timestamp() * 1000),
             endTime=int((window.end + dt.timedelta(hours=1)).timestamp() * 1000),
         ):
-            for event in page.get("events", []):
+            for event in page["events"]:
                 try:
                     yield f"log event {event.get('eventId')}", json.loads(event["message"])
                 except ValueError as error:
@@ -209,9 +210,10 @@ class Bedrock(Connector):
                 "list_inference_profiles",
                 token="nextToken",
                 next_token="nextToken",
+                needs="inferenceProfileSummaries",
                 typeEquals="APPLICATION",
             ):
-                for profile in page.get("inferenceProfileSummaries", []):
+                for profile in page["inferenceProfileSummaries"]:
                     names[profile["inferenceProfileArn"]] = profile.get("inferenceProfileName", "")
                     if arns := [m["modelArn"] for m in profile.get("models", []) if m.get("modelArn")]:
                         models[profile["inferenceProfileArn"]] = arns[0]
