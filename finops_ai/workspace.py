@@ -243,7 +243,7 @@ class Workspace:
 
     def _lookup_stamps(self) -> list[str]:
         files = [
-            t.get("file")
+            str(t["file"])
             for t in self.settings.mapping.get("lookups", {}).values()
             if isinstance(t, dict) and t.get("file")
         ]

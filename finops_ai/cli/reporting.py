@@ -81,7 +81,8 @@ def report(
 
     ws, config = _workspace(config, sample, source, mapping, input_format, rules_file)
     month = month or _last_month(ws, sample or bool(source))
-    notes, code = [], 0
+    notes: list[str] = []
+    code = 0
     if not (sample or source or no_collect) and ws.settings.providers:
         notes, code = _collect(ws, month)
     click.echo(f"Month {month}: pricing and mapping ...", err=True)
@@ -156,7 +157,8 @@ def _last_month(ws: Any, complete: bool) -> str:
 def _collect(ws: Any, month: str) -> tuple[list[str], int]:
     from finops_ai.periods import Window
 
-    notes, code = [], 0
+    notes: list[str] = []
+    code = 0
     for outcome in ws.collect(Window.month(month, ws.timezone)):
         if outcome.error:
             code = 3

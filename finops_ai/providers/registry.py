@@ -93,7 +93,8 @@ def _offered(point: EntryPoint) -> dict[str, type[Connector]]:
     implementations = manager.hook.finops_ai_connectors.get_hookimpls()
     if not implementations:
         raise PluginError("it has no function 'finops_ai_connectors' marked with @hookimpl")
-    return {cls.name: cls for cls in map(check_connector, implementations[0].function())}
+    offered: Any = implementations[0].function()
+    return {cls.name: cls for cls in map(check_connector, offered)}
 
 
 def check_connector(cls: Any) -> type[Connector]:
