@@ -1,132 +1,161 @@
-"""The charts of the reports: one visual language, colour-blind safe, labelled directly, with alt text.
+"""The charts of the reports: one visual language, colour-blind safe, labelled directly, with alternative text.
 
-Colours are stable: a name keeps its colour on every page, because it is chosen by the name's rank in the whole history
-or, for providers, from a fixed table. Palette: Okabe and Ito (2008).
+Charts are drawn as SVG whose ink follows the page's, so that they read well in light and dark and print sharply.
+Colours are stable (see `finops_ai.tables.palette`). Axes of amounts start at 0.
 """
 
 from __future__ import annotations
 
+import datetime as dt
+import functools
 import io
-from collections.abc import Sequence
-from typing import Any
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import matplotlib as mpl
-
-mpl.use("agg")
-
 import matplotlib.dates as mdates
-import matplotlib.pyplot as plt
 import numpy as np
-import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F6BB3", "#8C6D31"]
-OTHER = "#9AA3AC"
-PROVIDERS = {
-    "openai": "#009E73",
-    "azure-openai": "#0072B2",
-    "anthropic": "#D55E00",
-    "bedrock": "#E69F00",
-    "vertex": "#56B4E9",
-    "oci": "#CC79A7",
-}
+from finops_ai.reporting.text import is_unknown, safe
+from finops_ai.tables.palette import GREY, PALETTE, colours
 
-
-def theme() -> None:
-    """Set the look of all charts of this process."""
-    sns.set_theme(
-        style="ticks",
-        rc={
-            "figure.facecolor": "white",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.titlelocation": "left",
-            "axes.titleweight": "bold",
-            "axes.titlesize": 11.5,
-            "axes.labelsize": 9.5,
-            "xtick.labelsize": 9,
-            "ytick.labelsize": 9,
-            "grid.color": "#E3E7EB",
-            "font.family": ["DejaVu Sans"],
-            "figure.dpi": 110,
-        },
-    )
+INK, GRID, ACCENT = "#1c2126", "#d8dee4", PALETTE[0]
+THEME = {
+    "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none",
+    "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False, "axes.linewidth": 0.8,
+    "axes.titlelocation": "left", "axes.titleweight": "bold", "axes.titlesize": 11.5, "axes.titlepad": 10,
+    "axes.labelsize": 9.5, "xtick.labelsize": 9, "ytick.labelsize": 9, "ytick.major.size": 0, "xtick.major.size": 3,
+    "grid.color": GRID, "grid.linewidth": 0.8, "axes.axisbelow": True,
+    "font.family": ["DejaVu Sans"], "svg.fonttype": "none", "legend.frameon": False, "legend.fontsize": 9,
+}  # fmt: skip
+Draw = TypeVar("Draw", bound=Callable[..., Figure])
 
 
-def colours(names: Sequence[str]) -> dict[str, str]:
-    """A colour per name: providers have their own, "other" and "unallocated" are grey, the rest go by position."""
-    out, position = {}, 0
-    for name in names:
-        if name in PROVIDERS:
-            out[name] = PROVIDERS[name]
-        elif name in ("other", "unallocated"):
-            out[name] = OTHER
-        else:
-            out[name] = PALETTE[position % len(PALETTE)]
-            position += 1
-    return out
+def themed(draw: Draw) -> Draw:
+    """Draw with the reports' look, whatever look the reader's own notebook has."""
+
+    @functools.wraps(draw)
+    def inside(*args: Any, **kwargs: Any) -> Figure:
+        with mpl.rc_context(THEME):
+            return draw(*args, **kwargs)
+
+    return inside  # type: ignore[return-value]
 
 
-def money_axis(axis: Any, currency: str = "USD") -> None:
-    """Amounts on an axis: thousands as k, millions as M, the currency once."""
-
-    def text(value: float, _: int) -> str:
-        for size, letter in ((1e6, "M"), (1e3, "k")):
-            if abs(value) >= size:
-                return f"{value / size:,.3g}{letter}"
-        return f"{value:,.3g}"
-
-    axis.set_major_formatter(FuncFormatter(text))
-    axis.set_label_text(currency)
+def number(value: Any) -> float:
+    """A figure for drawing only; unknown is drawn as nothing."""
+    return float("nan") if is_unknown(value) else float(value)
 
 
+def short_amount(value: float, _: int = 0) -> str:
+    """An amount on an axis: thousands as k, millions as M.
+
+    >>> short_amount(12_500), short_amount(0.004), short_amount(3e6), short_amount(250)
+    ('12.5k', '0.004', '3M', '250')
+    """
+    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{letter}"
+    return f"{value:.3g}"
+
+
+def _axes(height: float, width: float = 9.0) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _amounts(axis: Any, unit: str) -> None:
+    axis.set_major_formatter(FuncFormatter(short_amount))
+    axis.set_label_text(unit)
+
+
+def _times(axes: Any, days: Sequence[Any]) -> np.ndarray:
+    """Dates on the x axis, written so that no month needs guessing."""
+    places = mdates.date2num([dt.date.fromisoformat(str(d)[:10]) for d in days])
+    axes.xaxis_date()
+    if len(set(np.diff(places))) == 1 and len(places) > 1 and places[1] - places[0] == 1 and len(places) <= 31:
+        axes.xaxis.set_major_locator(
+            mdates.DayLocator(interval=1 if len(places) <= 10 else 5 if len(places) > 20 else 2)
+        )
+        axes.xaxis.set_major_formatter(mdates.DateFormatter("%-d %b"))
+    else:
+        locator = mdates.AutoDateLocator(minticks=3, maxticks=9)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))
+    return places
+
+
+def pivot(data: Any, time: str, by: str, value: str, top: int) -> tuple[list[str], list[str], dict[str, np.ndarray]]:
+    """A long frame as one row of numbers per group: times, groups (largest first, the rest as "other"), values."""
+    cells: dict[str, dict[str, float]] = {}
+    for moment, name, amount in zip(data[time], data[by], data[value], strict=True):
+        group = "not captured" if is_unknown(name) else str(name)
+        key = str(moment)[:10]
+        if not is_unknown(amount):
+            row = cells.setdefault(group, {})
+            row[key] = row.get(key, 0.0) + float(amount)
+    times = sorted({str(moment)[:10] for moment in data[time]})
+    order = sorted(cells, key=lambda g: (-sum(cells[g].values()), g))
+    kept = order if len(order) <= top + 1 else order[:top]
+    rows = {g: np.array([cells[g].get(t, 0.0) for t in times]) for g in kept}
+    if len(kept) < len(order):
+        rows["other"] = np.sum([[cells[g].get(t, 0.0) for t in times] for g in order[top:]], axis=0)
+    return times, list(rows), rows
+
+
+@themed
 def stacked_days(
-    daily: Any, by: str, *, value: str = "cost", currency: str = "USD", title: str = "", top: int = 6
+    daily: Any, by: str, *, value: str = "cost", currency: str = "USD", title: str = "", top: int = 6, time: str = "day"
 ) -> Figure:
-    """Stacked columns per day, the largest groups told apart and named at the right end, the rest as "other".
+    """Stacked columns per day (or month), the largest groups told apart and named at the right, the rest as "other".
 
     Args:
-        daily: long frame with `day`, the grouping column and the value, one row per day and group.
+        daily: long frame with the time, the grouping column and the value, one row per time and group.
         by: grouping column.
         value: column that is drawn.
         currency: unit of the axis.
         title: what the chart says.
         top: groups told apart.
+        time: column of the columns' places: `day`, `week` or `month` (text `YYYY-MM` works).
     """
-    theme()
-    wide = daily.assign(**{value: daily[value].astype(float), by: daily[by].astype(str)}).pivot_table(
-        index="day", columns=by, values=value, aggfunc="sum", fill_value=0.0
-    )
-    order = wide.sum().sort_values(ascending=False).index
-    kept = list(order[:top])
-    shown = wide[kept].copy()
-    if len(order) > top:
-        shown["other"] = wide[order[top:]].sum(axis=1)
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    axes = figure.subplots()
-    palette = colours(list(shown.columns))
-    days = mdates.date2num(np.asarray(shown.index, dtype="datetime64[D]").astype(object))
-    bottom = np.zeros(len(shown))
-    for name in shown.columns:
-        heights = shown[name].to_numpy(dtype=float)
-        axes.bar(days, heights, bottom=bottom, width=0.86, color=palette[name], label=str(name), linewidth=0)
-        bottom += heights
-    axes.xaxis_date()
-    axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(axes.xaxis.get_major_locator()))
-    money_axis(axes.yaxis, currency)
+    figure, axes = _axes(3.4)
+    times, names, rows = pivot(daily, time, by, value, top)
+    palette = colours(names)
+    if times:
+        dates = [t if len(t) == 10 else f"{t}-01" for t in times]
+        places = _times(axes, dates) if len(times[0]) == 10 else np.arange(len(times))
+        bottom = np.zeros(len(times))
+        for name in names:
+            axes.bar(
+                places,
+                rows[name],
+                bottom=bottom,
+                width=0.86 * (7 if time == "week" else 1),
+                color=palette[name],
+                label=_short(name),
+                linewidth=0,
+            )
+            bottom += rows[name]
+        if len(times[0]) < 10:
+            axes.set_xticks(places, [f"{dt.date.fromisoformat(d):%b %y}" for d in dates])
+        handles, labels = axes.get_legend_handles_labels()
+        axes.legend(handles[::-1], labels[::-1], loc="center left", bbox_to_anchor=(1.0, 0.5))
+    _amounts(axes.yaxis, currency)
     axes.grid(axis="y")
-    axes.set_axisbelow(True)
     if title:
         axes.set_title(title)
-    axes.legend(*_reversed(axes), loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
     return figure
 
 
+@themed
 def ranked_bars(
     table: Any, label: str, *, value: str = "cost", currency: str = "USD", title: str = "", top: int = 12
 ) -> Figure:
-    """Horizontal bars, largest first, each labelled with its amount.
+    """Horizontal bars, largest first, each labelled with its amount; groups of unknown amount are left out.
 
     Args:
         table: one row per bar.
@@ -136,46 +165,279 @@ def ranked_bars(
         title: what the chart says.
         top: bars shown.
     """
-    theme()
-    shown = table.nlargest(top, value) if hasattr(table, "nlargest") else table
-    names = [_short(str(name)) for name in shown[label]]
-    amounts = shown[value].astype(float).to_numpy()
-    figure = Figure(figsize=(9, 0.34 * max(len(names), 1) + 0.9), layout="constrained")
-    axes = figure.subplots()
+    pairs = [(n, float(v)) for n, v in zip(table[label], table[value], strict=True) if not is_unknown(v)]
+    pairs = sorted(pairs, key=lambda pair: -pair[1])[:top]
+    names = [_short("not captured" if is_unknown(n) else str(n)) for n, _ in pairs]
+    amounts = [v for _, v in pairs]
+    figure, axes = _axes(0.32 * max(len(names), 1) + 0.9)
     places = np.arange(len(names))[::-1]
-    axes.barh(places, amounts, color=PALETTE[0], height=0.7)
+    axes.barh(places, amounts, color=ACCENT, height=0.68)
     axes.set_yticks(places, names)
     for place, amount in zip(places, amounts, strict=True):
         axes.text(
-            amount, place, f" {amount:,.0f}" if abs(amount) >= 100 else f" {amount:,.2f}", va="center", fontsize=9
+            max(amount, 0),
+            place,
+            f" {amount:,.0f}" if abs(amount) >= 100 else f" {amount:,.2f}",
+            va="center",
+            fontsize=9,
         )
-    money_axis(axes.xaxis, currency)
-    axes.spines["left"].set_visible(False)
-    axes.tick_params(axis="y", length=0)
+    _amounts(axes.xaxis, currency)
     axes.margins(x=0.12)
+    axes.grid(axis="x")
     if title:
         axes.set_title(title)
     return figure
 
 
-def show(figure: Figure, alt: str) -> None:
-    """Display a figure in a notebook with its alternative text."""
-    from IPython.display import Image, display
+@themed
+def lines(
+    data: Any, by: str, *, value: str, time: str = "day", unit: str = "", title: str = "", top: int = 7
+) -> Figure:
+    """One line per group over time, each named at its end; a gap where the value is unknown.
 
-    display(Image(picture(figure), metadata={"alt": alt}, alt=alt))
+    Args:
+        data: long frame with time, group and value.
+        by: grouping column.
+        value: column that is drawn.
+        time: `day`, `week` or `month`.
+        unit: of the axis.
+        title: what the chart says.
+        top: lines drawn, by their last value.
+    """
+    series: dict[str, dict[str, float]] = {}
+    for moment, name, amount in zip(data[time], data[by], data[value], strict=True):
+        series.setdefault("not captured" if is_unknown(name) else str(name), {})[str(moment)[:10]] = number(amount)
+    times = sorted({str(moment)[:10] for moment in data[time]})
+    figure, axes = _axes(3.6)
+    chosen = list(series)[:top]
+    palette = colours(chosen)
+    if times:
+        places = np.arange(len(times)) if len(times[0]) < 10 else _times(axes, times)
+        ends: list[tuple[float, str]] = []
+        for name in chosen:
+            values = np.array([series[name].get(t, float("nan")) for t in times])
+            axes.plot(
+                places, values, color=palette[name], linewidth=1.8, marker="o" if len(times) <= 14 else "", markersize=3
+            )
+            known = np.flatnonzero(~np.isnan(values))
+            if len(known):
+                ends.append((float(values[known[-1]]), name))
+        axes.set_ylim(bottom=0)
+        if len(times[0]) < 10:
+            axes.set_xticks(places, [f"{dt.date.fromisoformat(t + '-01'):%b %y}" for t in times])
+        _end_labels(axes, places[-1], ends, palette)
+    _amounts(axes.yaxis, unit)
+    axes.grid(axis="y")
+    if title:
+        axes.set_title(title)
+    return figure
+
+
+def _end_labels(axes: Any, place: float, ends: Sequence[tuple[float, str]], palette: Mapping[str, str]) -> None:
+    """Names at the lines' ends, pushed apart so that none covers another."""
+    low, high = axes.get_ylim()
+    gap, last = (high - low) * 0.062, -np.inf
+    for value, name in sorted(ends):
+        last = max(value, last + gap)
+        axes.annotate(
+            _short(name, 30),
+            (place, value),
+            xytext=(axes.get_xlim()[1], last),
+            textcoords="data",
+            va="center",
+            fontsize=9,
+            color=palette[name],
+            annotation_clip=False,
+        )
+
+
+@themed
+def calendar(days: Mapping[Any, Any], *, currency: str = "USD", title: str = "") -> Figure:
+    """A calendar: a row per weekday, a column per week, darker where a day cost more; the five dearest are labelled.
+
+    Args:
+        days: day -> amount; unknown and missing days stay empty.
+        currency: unit.
+        title: what the chart says.
+    """
+    known = {dt.date.fromisoformat(str(d)[:10]): float(v) for d, v in days.items() if not is_unknown(v)}
+    figure, axes = _axes(2.1)
+    if known:
+        first = min(known) - dt.timedelta(days=min(known).weekday())
+        weeks = (max(known) - first).days // 7 + 1
+        grid = np.full((7, weeks), np.nan)
+        for day, value in known.items():
+            grid[day.weekday(), (day - first).days // 7] = value
+        look = mpl.colors.LinearSegmentedColormap.from_list("cost", ["#dbeaf5", "#56B4E9", "#0072B2", "#003a5c"])
+        shade = axes.pcolormesh(
+            np.arange(weeks + 1), np.arange(8), grid, cmap=look, edgecolors="white", linewidth=1.2, vmin=0
+        )
+        axes.invert_yaxis()
+        axes.set_aspect("equal" if weeks > 20 else "auto")
+        axes.set_yticks(np.arange(7) + 0.5, ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"])
+        marks = [i for i in range(weeks) if (first + dt.timedelta(weeks=i)).day <= 7]
+        axes.set_xticks([i + 0.5 for i in marks], [f"{first + dt.timedelta(weeks=i):%b %y}" for i in marks])
+        axes.spines["bottom"].set_visible(False)
+        axes.tick_params(length=0)
+        bar = figure.colorbar(shade, ax=axes, shrink=0.9, pad=0.01, format=FuncFormatter(short_amount))
+        bar.outline.set_visible(False)
+        bar.set_label(currency)
+    if title:
+        axes.set_title(title)
+    return figure
+
+
+@themed
+def fan(
+    history: Sequence[tuple[Any, Any]],
+    ahead: Sequence[tuple[Any, Any]],
+    bands: Mapping[int, Sequence[tuple[Any, Any]]],
+    *,
+    plan: Sequence[tuple[Any, Any]] = (),
+    currency: str = "USD",
+    title: str = "",
+) -> Figure:
+    """A fan chart: what was, what is expected, and how sure that is.
+
+    Args:
+        history: (day, amount), in order.
+        ahead: (day, expected amount), in order.
+        bands: level in per cent -> (low, high) per day of `ahead`, such as {80: [...], 95: [...]}.
+        plan: (day, planned amount), drawn as a stepped line.
+        currency: unit.
+        title: what the chart says.
+    """
+    figure, axes = _axes(3.6)
+    every = [d for d, _ in [*history, *ahead]]
+    places = _times(axes, every) if every else np.array([])
+    past, future = places[: len(history)], places[len(history) :]
+    for level in sorted(bands, reverse=True):
+        low, high = (np.array([number(pair[i]) for pair in bands[level]]) for i in (0, 1))
+        axes.fill_between(
+            future,
+            low,
+            high,
+            color=PALETTE[4],
+            alpha=0.22 if level > 85 else 0.38,
+            linewidth=0,
+            label=f"{level}% interval",
+        )
+    axes.plot(past, [number(v) for _, v in history], color=INK, linewidth=1.5, label="actual")
+    axes.plot(future, [number(v) for _, v in ahead], color=ACCENT, linewidth=2, label="forecast")
+    if plan:
+        axes.step(
+            mdates.date2num([dt.date.fromisoformat(str(d)[:10]) for d, _ in plan]),
+            [number(v) for _, v in plan],
+            where="post",
+            color=PALETTE[5],
+            linewidth=1.4,
+            linestyle="--",
+            label="plan",
+        )
+    axes.set_ylim(bottom=0)
+    _amounts(axes.yaxis, currency)
+    axes.grid(axis="y")
+    axes.legend(loc="upper left", ncols=4)
+    if title:
+        axes.set_title(title)
+    return figure
+
+
+@themed
+def bridge(
+    steps: Sequence[tuple[str, Any]],
+    *,
+    start: tuple[str, Any],
+    end: tuple[str, Any],
+    currency: str = "USD",
+    title: str = "",
+) -> Figure:
+    """A waterfall from one total to another: each step raises (orange) or lowers (green) the cost.
+
+    Args:
+        steps: (name, signed amount), in order; with the start they add up to the end.
+        start: (name, amount) on the left.
+        end: (name, amount) on the right.
+        currency: unit.
+        title: what the chart says.
+    """
+    names = [start[0], *(n for n, _ in steps), end[0]]
+    changes = [number(v) for _, v in steps]
+    figure, axes = _axes(3.4)
+    level = number(start[1])
+    axes.bar(0, level, color=GREY, width=0.68)
+    marks = [(0, level, level)]
+    for i, change in enumerate(changes, 1):
+        axes.bar(i, change, bottom=level, color=PALETTE[5] if change > 0 else PALETTE[2], width=0.68)
+        axes.plot([i - 0.66, i + 0.34], [level, level], color=INK, linewidth=0.6)
+        level += change
+        marks.append((i, max(level, level - change), change))
+    axes.bar(len(names) - 1, number(end[1]), color=GREY, width=0.68)
+    marks.append((len(names) - 1, number(end[1]), number(end[1])))
+    for place, height, amount in marks:
+        sign = "+" if 0 < place < len(names) - 1 and amount > 0 else ""
+        axes.annotate(
+            f"{sign}{amount:,.0f}", (place, height), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=9
+        )
+    axes.set_xticks(range(len(names)), [_short(n, 18).replace(" ", "\n", 1) for n in names])
+    axes.tick_params(axis="x", length=0)
+    axes.axhline(0, color=INK, linewidth=0.8)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    _amounts(axes.yaxis, currency)
+    axes.grid(axis="y")
+    axes.margins(y=0.12)
+    if title:
+        axes.set_title(title)
+    return figure
+
+
+def sparkline(values: Sequence[Any], *, width: int = 96, height: int = 20, colour: str = ACCENT) -> str:
+    """A small line as SVG text for a table's cell; hidden from screen readers, because the figures stand beside it.
+
+    >>> sparkline([1, 2, 3])[:5]
+    '<svg '
+    """
+    numbers = [number(v) for v in values]
+    known = [v for v in numbers if v == v]
+    if len(known) < 2:
+        return ""
+    low, high = min(*known, 0.0), max(known) or 1.0
+    points = " ".join(
+        f"{(i + 0.5) * width / len(numbers):.1f},{height - 2 - (v - low) / ((high - low) or 1) * (height - 4):.1f}"
+        for i, v in enumerate(numbers)
+        if v == v
+    )
+    return f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" aria-hidden="true"><polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.6" stroke-linejoin="round"/></svg>'
+
+
+def svg(figure: Figure, alt: str) -> str:
+    """A figure as inline SVG in the page's own ink, with its alternative text."""
+    buffer = io.StringIO()
+    with mpl.rc_context({**THEME, "svg.hashsalt": alt}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
+    text = re.sub(r'xmlns:xlink="[^"]*" ?', "", text).replace("xlink:href", "href")
+    text = text.replace('xmlns="http://www.w3.org/2000/svg" ', "").replace("DejaVu Sans", "inherit")
+    text = re.sub(r"font: ([^;\"]*?)'?inherit'?", r"font: \1system-ui, sans-serif", text)
+    text = text.replace(INK, "currentColor").replace(GRID, "var(--line, #d8dee4)")
+    return re.sub(r"<svg ", f'<svg role="img" aria-label="{safe(alt)}" class="chart" ', text, count=1)
+
+
+def show(figure: Figure, alt: str) -> None:
+    """Display a figure in a notebook or report with its alternative text."""
+    from IPython.display import HTML, display
+
+    display(HTML(f"<figure>{svg(figure, alt)}</figure>"))
 
 
 def picture(figure: Figure) -> bytes:
-    """A figure as PNG."""
+    """A figure as PNG on white, for places that take no SVG."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=144)
-    plt.close("all")
+    with mpl.rc_context(THEME):
+        figure.savefig(buffer, format="png", dpi=144, facecolor="white")
     return buffer.getvalue()
-
-
-def _reversed(axes: Any) -> tuple[list[Any], list[str]]:
-    handles, labels = axes.get_legend_handles_labels()
-    return handles[::-1], [_short(name) for name in labels[::-1]]
 
 
 def _short(text: str, width: int = 34) -> str:
