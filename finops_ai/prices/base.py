@@ -107,7 +107,8 @@ class Base:
                 start = _start(variant.constraint)
                 if start is not None:  # the day it was checked: it belongs to the standard price in force then
                     start = max((s for s in starts if s <= start), default=None)
-                by_tier.setdefault(tier, []).append((start, variant.prices))
+                stays = not any(value is not None for value in variant.prices.__dict__.values())
+                by_tier.setdefault(tier, []).append((start, _in_force(standard, start) if stays else variant.prices))
         for tier, prices in by_tier.items():
             cards += _periods(
                 sorted(prices, key=lambda p: p[0] or datetime.min.replace(tzinfo=UTC)), self.published, common, tier
@@ -116,12 +117,19 @@ class Base:
 
 
 def _canonical(provider: str, model: str) -> str:
+    """One name for the global and the regional entry of a Bedrock model; any other id as it is."""
     model = model.lower()
-    if provider == "aws":
+    if provider == "aws" and model.startswith(("global.", "regional.")):
         model = _BEDROCK_PLACE.sub("", model.removeprefix("regional."))
         stem, found, version = model.rpartition("-v")
-        model = stem if found and version.replace(":", "").isdigit() else model
+        return stem if found and version.replace(":", "").isdigit() else model
     return model
+
+
+def _in_force(prices: list[tuple[datetime | None, Any]], at: datetime | None) -> Any:
+    """The last price that started by an instant: what an empty variant means, "the same as standard"."""
+    started = [price for start, price in prices if start is None or (at is not None and start <= at)]
+    return (started or [price for _, price in prices])[-1]
 
 
 def _start(constraint: Any) -> datetime | None:
@@ -150,6 +158,8 @@ def _periods(
 
 
 def _by_context(price: Any) -> dict[tuple[int, bool] | None, dict[str, Decimal]]:
+    if not any(value is not None for value in price.__dict__.values()):  # no price at all is how that data says free
+        return {None: {"input": Decimal(0), "output": Decimal(0)}}
     cards: dict[tuple[int, bool] | None, dict[str, Decimal]] = {None: {}}
     for key, value in price.__dict__.items():
         if value is None or key not in KEYS:

@@ -17,7 +17,7 @@ from finops_ai.meters import meter as meter_named
 from finops_ai.prices.base import Base, installed
 from finops_ai.prices.cards import CONTRACT, Card, over_text, plain, read_instant
 from finops_ai.prices.names import Named, Names, provider_name, providers, take_apart
-from finops_ai.prices.own import OwnData, Rule, bundled, read_own
+from finops_ai.prices.own import ANY_MODEL, OwnData, Rule, bundled, read_own
 from finops_ai.prices.places import deployment_tier, places_of, same_place
 
 if TYPE_CHECKING:
@@ -211,7 +211,10 @@ class PriceBook:
         key = (provider, model)
         if key not in self._cards:
             base = self.base.cards(provider, model) if self.base and key not in self.own.replaced else []
-            self._cards[key] = [*base, *self.own.cards.get(key, ())]
+            cards = [*base, *self.own.cards.get(key, ())]
+            for doubt in self.own.doubts:
+                cards = [part for card in cards for part in doubt.applied(card)]
+            self._cards[key] = cards
         return self._cards[key]
 
     # -- prices
@@ -291,35 +294,44 @@ class PriceBook:
     def _listed(
         self, provider: str, found: Found | None, meter: str, at: datetime, tier: str, places: tuple[str, ...]
     ) -> Price:
+        is_token = meter_named(meter).is_token
+        anything = [] if is_token else self._fitting(provider, ANY_MODEL, at, places)
         if found is None:
+            if picked := _pick(anything, meter, "standard", places):
+                return _priced(picked, meter, [], [], at, False, None)
             return Price(None, why=("no price row: unknown model",))
-        cards = [card for card in self.cards(found.sold_by, found.model) if card.holds(at)]
-        cards = [card for card in cards if card.geography is None or same_place(card.geography, places)]
+        cards = self._fitting(found.sold_by, found.model, at, places)
         rules = [rule for rule in self.own.rules if rule.provider == provider and rule.applies(found.model, at)]
         has_tier = any(card.service_tier == tier for card in cards)
         factor = None if has_tier else next((r for r in rules if r.tier == tier and r.places is None), None)
-        if tier != "standard" and not has_tier and factor is None:
+        if is_token and tier != "standard" and not has_tier and factor is None:
             return Price(None, why=(f"no price row for service tier {tier}",), model=found.model, sold_by=found.sold_by)
-        is_token = meter_named(meter).is_token
         for name, assumed in _chain(meter):
             for wanted in dict.fromkeys((tier, "standard") if has_tier else ("standard",)):
                 picked = _pick(cards, name, wanted, places)
                 if picked is None:
                     continue
                 factors = [factor] if factor and is_token else []
-                if is_token and not any(c.geography for c in picked.values() if c is picked.get(None)):
-                    factors += [
-                        r for r in rules if r.places and r.places.intersection(places) and r.tier in (None, tier)
-                    ][:1]
                 notes = (
-                    []
-                    if name == meter
-                    else [f"{meter} at the {name} rate" + (", no price of its own" if assumed else "")]
+                    [] if name == meter else [f"{meter} at the {name} rate{', no price of its own' if assumed else ''}"]
                 )
-                if wanted != tier:
+                if wanted != tier and has_tier:
                     notes.append(f"no {tier} price for {name}: the standard rate stays")
+                if is_token and not picked_for_place(picked):
+                    factors += [
+                        r for r in rules if r.tier is None and r.places and any(same_place(p, places) for p in r.places)
+                    ][:1]
                 return _priced(picked, name, factors, notes, at, assumed, found)
+        if picked := _pick(anything, meter, "standard", places):
+            return _priced(picked, meter, [], [], at, False, found)
         return Price(None, why=(f"no price row for {meter}",), model=found.model, sold_by=found.sold_by)
+
+    def _fitting(self, provider: str, model: str, at: datetime, places: tuple[str, ...]) -> list[Card]:
+        return [
+            card
+            for card in self.cards(provider, model)
+            if card.holds(at) and (card.geography is None or same_place(card.geography, places))
+        ]
 
     def _contracted(
         self, provider: str, found: Found | None, named: Found | Named, meter: str, at: datetime, tier: str,
@@ -454,9 +466,15 @@ class PriceBook:
         for cards in [*self.own.cards.values(), self.contracts]:
             for card in cards:
                 digest.update(repr(card).encode())
-        digest.update(repr(self.own.rules).encode())
+        digest.update(repr((self.own.rules, self.own.doubts)).encode())
         digest.update(repr(sorted(map(str, self.own.names))).encode())
         return digest.hexdigest()
+
+
+def picked_for_place(picked: dict[tuple[int, bool] | None, Card]) -> bool:
+    """Whether the base card is for a place of its own, so that no factor for the place comes on top."""
+    base = picked.get(None)
+    return base is not None and base.geography is not None
 
 
 @cache

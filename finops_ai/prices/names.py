@@ -142,6 +142,8 @@ def take_apart(provider: str, name: str) -> Named:
             name = name[len(prefix) :]
             spellings.append(name)
             break
+    if name.startswith("ft:"):  # ft:<model>:<organisation>:<name>:<id>
+        spellings.append(":".join(name.split(":")[:2]))
     if provider == "aws":
         if found := _BEDROCK_PLACE.match(name):
             place = found[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
@@ -17,6 +17,8 @@ from finops_ai.money import exact
 from finops_ai.prices.cards import MILLION, OWN, Card, check_card, rate, read_hours, read_instant, read_over
 from finops_ai.prices.names import provider_name
 
+#: id of the cards that hold for every model of a provider: tools, storage, capacity
+ANY_MODEL = "*"
 _CARD_KEYS = frozenset({
     "tier", "over", "geography", "from", "to", "utc_hours", "weekdays", "status", "unsure_from", "known_since",
     "source", "checked", "currency", "per", "prices",
@@ -25,6 +27,7 @@ _MODEL_KEYS = frozenset({"id", "names", "stems", "like", "cards", "replaces", "s
 _RULE_KEYS = frozenset(
     {"factor", "why", "tier", "geography", "models", "not_models", "from", "to", "source", "checked", "status"}
 )
+_DOUBT_KEYS = frozenset({"model", "meters", "from", "to", "status", "unsure_from", "why", "source", "checked"})
 _ALIAS_KEYS = frozenset({"name", "model", "from", "to", "source", "checked"})
 
 
@@ -59,6 +62,44 @@ class Rule:
         return self.models is None or any(_like(model, name) for name in self.models)
 
 
+@dataclass(frozen=True)
+class Doubt:
+    """Why a list price isn't sure: disputed for a time, or promotional with an end nobody has confirmed.
+
+    Attributes:
+        meters: meters it is about; empty = all.
+        start, end: it is about cards whose period begins in this time.
+        status: status the prices get.
+        unsure_from: instant from which they need confirmation.
+    """
+
+    provider: str
+    model: str
+    meters: frozenset[str]
+    start: datetime | None
+    end: datetime | None
+    status: str
+    unsure_from: datetime | None
+    why: str
+
+    def applied(self, card: Card) -> list[Card]:
+        """The card, split in what the doubt is about and what it isn't."""
+        begins_before_end = self.end is None or card.start is None or card.start < self.end
+        if (card.provider, card.model) != (self.provider, self.model) or not begins_before_end:
+            return [card]
+        if self.start and (card.start is None or card.start < self.start):
+            return [card]
+        about = {name: price for name, price in card.prices.items() if not self.meters or name in self.meters}
+        if not about:
+            return [card]
+        rest = {name: price for name, price in card.prices.items() if name not in about}
+        doubtful = replace(card, prices=about, status=self.status, unsure_from=self.unsure_from)
+        parts = [replace(card, prices=rest)] if rest else []
+        if self.end and (card.end is None or card.end > self.end):
+            return [*parts, replace(doubtful, end=self.end), replace(card, prices=about, start=self.end)]
+        return [*parts, doubtful]
+
+
 def _like(model: str, name: str) -> bool:
     return model.startswith(name[:-1]) if name.endswith("*") else model == name
 
@@ -72,6 +113,7 @@ class OwnData:
     names: list[tuple[str, str, str, datetime | None, datetime | None]] = field(default_factory=list)
     stems: list[tuple[str, str, str]] = field(default_factory=list)
     rules: list[Rule] = field(default_factory=list)
+    doubts: list[Doubt] = field(default_factory=list)
 
     def add(self, other: OwnData) -> None:
         """Take in another file's rows."""
@@ -81,6 +123,7 @@ class OwnData:
         self.names += other.names
         self.stems += other.stems
         self.rules += other.rules
+        self.doubts += other.doubts
 
 
 @cache
@@ -106,6 +149,8 @@ def read_own(table: Mapping[str, Any], where: str, layer: int = OWN) -> OwnData:
     data = OwnData()
     provider = provider_name(str(table.get("provider", "")))
     default = {key: table.get(key) for key in ("source", "checked")}
+    if unknown := sorted(set(table) - {"provider", "source", "checked", "model", "alias", "rule", "doubt"}):
+        raise PriceError(f"{where}: unknown key {unknown[0]!r}.")
     for row in table.get("model", ()):
         _only(row, _MODEL_KEYS, f"{where}, model {row.get('id')}")
         model = row["id"].lower()
@@ -118,11 +163,19 @@ def read_own(table: Mapping[str, Any], where: str, layer: int = OWN) -> OwnData:
         cards = [read_card(provider, model, card, f"{where}, {model}", layer, given) for card in row.get("cards", ())]
         if cards:
             data.cards.setdefault((provider, model), []).extend(check_overlaps(cards, where))
-        data.names.append((provider, model, model, None, None))
+        if model != ANY_MODEL:
+            data.names.append((provider, model, model, None, None))
     for row in table.get("alias", ()):
         _only(row, _ALIAS_KEYS, f"{where}, alias {row.get('name')}")
         span = read_instant(row.get("from")), read_instant(row.get("to"))
         data.names.append((provider, row["name"].lower(), row["model"].lower(), *span))
+    for row in table.get("doubt", ()):
+        _only(row, _DOUBT_KEYS, f"{where}, doubt {row.get('model')}")
+        data.doubts.append(Doubt(
+            provider=provider, model=row["model"].lower(), meters=frozenset(meter(m).name for m in row.get("meters", ())),
+            start=read_instant(row.get("from")), end=read_instant(row.get("to")), status=row.get("status", "disputed"),
+            unsure_from=read_instant(row.get("unsure_from")), why=row["why"],
+        ))  # fmt: skip
     for row in table.get("rule", ()):
         data.rules.append(_rule(row, provider, f"{where}, rule {row.get('why')!r}"))
     return data

@@ -44,7 +44,7 @@ def places_of(
     if provider == "azure":
         word = (deployment_type or geo).lower()
         sku = AZURE_SKUS.get(word)
-        places = [word, *sku[0]] if sku else [word, "data-zone"] if word in ("us", "eu") else [word]
+        places = [word, *sku[0]] if sku else [word, "data-zone"] if word in ("us", "eu", "apac") else [word]
         return _words(*([area, *places] if "regional" in places else [*places, area]))
     if provider == "aws":
         place = named or geo
