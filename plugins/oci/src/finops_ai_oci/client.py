@@ -130,6 +130,18 @@ class Client:
             self._sleep(pause)
 
 
+def needed(answer: Any, name: str, who: str) -> list[Any]:
+    """A list the answer must have: the SDK makes an empty model of an answer it can't read.
+
+    Raises:
+        ProviderError: the list is missing.
+    """
+    found = getattr(answer, name, None)
+    if not isinstance(found, list):
+        raise ProviderError(f"oci: {who} answered without {name!r}: not a whole answer. Ask again; nothing was stored.")
+    return found
+
+
 def _refused(what: str, error: Any, help_text: str) -> ProviderError:
     said = " ".join(str(error.message or "").split())[:300]
     text = f"oci: {what} was refused with HTTP {error.status} {error.code}: {said or 'no reason given'}."

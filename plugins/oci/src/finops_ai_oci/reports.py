@@ -16,7 +16,7 @@ from finops_ai.errors import DataError, ProviderError
 from finops_ai.money import QUANTITY
 from finops_ai.periods import Window, instant
 from finops_ai_oci.charges import HOUR, Charge, money, number, price
-from finops_ai_oci.client import REPORT_POLICY, Client
+from finops_ai_oci.client import REPORT_POLICY, Client, needed
 
 #: namespace Oracle keeps every tenancy's reports in; the bucket is the tenancy's OCID
 NAMESPACE = "bling"
@@ -58,7 +58,7 @@ def fetch(client: Client, tenancy: str, window: Window, kind: str) -> Iterator[R
             ),
             REPORT_POLICY,
         ).data
-        for item in listing.objects or []:
+        for item in needed(listing, "objects", "Object Storage"):
             written = item.time_created
             if item.name.endswith((".csv", ".csv.gz")) and (written is None or instant(written) >= window.start):
                 yield Report(item.name, _reader(client, sdk, tenancy, item.name))

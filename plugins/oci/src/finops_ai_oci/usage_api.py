@@ -12,7 +12,7 @@ from finops_ai.money import QUANTITY
 from finops_ai.periods import Window, instant
 from finops_ai.providers import HttpRefused
 from finops_ai_oci.charges import DAY, HOUR, Charge, money, number, price
-from finops_ai_oci.client import Client
+from finops_ai_oci.client import Client, needed
 
 #: longest span of one question, within the API's limits of 36 hours and 90 days
 SPANS = {"HOURLY": 36 * HOUR, "DAILY": 31 * DAY}
@@ -126,8 +126,8 @@ def _items(client: Client, sdk: Any, question: Any) -> Iterator[dict[str, Any]]:
     while True:
         options = {"page": page} if page else {}
         answer = client.ask("the usage summary", lambda o=options: sdk.request_summarized_usages(question, **o))
-        for item in answer.data.items or []:
-            yield oci.util.to_dict(item) if not isinstance(item, Mapping) else dict(item)
+        for item in needed(answer.data, "items", "the Usage API"):
+            yield oci.util.to_dict(item)
         page = answer.next_page
         if not page:
             return
