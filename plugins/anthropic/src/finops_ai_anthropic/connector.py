@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -51,11 +50,12 @@ class AnthropicConnector(Connector):
     title: ClassVar[str] = "Anthropic (Claude API and Enterprise)"
     Settings: ClassVar[type[ConnectorSettings]] = AnthropicSettings
     restated_days: ClassVar[int] = 3
+    _read: tuple[Any, Saved] | None = None
 
     def usage(self, window: Window) -> pd.DataFrame:
         """Token frame of the window, by bucket, workspace, key, person, model and price modifiers."""
         if not self.live:
-            saved = self._saved
+            saved = self._saved()
             self.fresh_until = latest(saved.refreshed)
             account = self.settings.organization_id or "anthropic"
             if saved.usage or not (saved.claude_code or saved.session_log):
@@ -79,7 +79,7 @@ class AnthropicConnector(Connector):
     def bills(self, window: Window) -> pd.DataFrame:
         """Bill frame of the window: what the cost report charges, by day, workspace and line item."""
         if not self.live:
-            saved = self._saved
+            saved = self._saved()
             account = self.settings.organization_id or "anthropic"
             return bills.bill_frame(saved.cost, window, account=account, names={}, source="file", notes=self.notes)
         with self._http() as http:
@@ -88,9 +88,12 @@ class AnthropicConnector(Connector):
             account, names = self._account(http), self._names(reports)
         return bills.bill_frame(rows, window, account=account, names=names, source="api", notes=self.notes)
 
-    @cached_property
     def _saved(self) -> Saved:
-        return read_saved(self.settings.files, self.notes)
+        """What the files hold, read again only when a file changed."""
+        state = [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in find_files(self.settings.files)]
+        if self._read is None or self._read[0] != state:
+            self._read = (state, read_saved(self.settings.files, self.notes))
+        return self._read[1]
 
     def doctor(self) -> list[Finding]:
         """Whether the files are there, or the key is there and may read the reports (one cheap call)."""

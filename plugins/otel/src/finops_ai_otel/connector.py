@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -58,6 +57,7 @@ class OtelConnector(Connector):
     title: ClassVar[str] = "OpenTelemetry GenAI spans and metrics"
     Settings: ClassVar[type[ConnectorSettings]] = OtelSettings
     restated_days: ClassVar[int] = 1
+    _read: tuple[Any, list[metrics.Slice]] | None = None
 
     @property
     def live(self) -> bool:
@@ -67,17 +67,23 @@ class OtelConnector(Connector):
     def usage(self, window: Window) -> pd.DataFrame:
         """Token frame of the calls (or metric intervals) that start in the window."""
         return usage.token_frame(
-            self._slices,
+            self._slices(),
             window,
             accounts=self.settings.accounts,
             labels=self.settings.tag_attributes,
             notes=self.notes,
         )
 
-    @cached_property
     def _slices(self) -> list[metrics.Slice]:
+        """Slices of all files, read again only when a file changed."""
         if not self.settings.files:
             raise SettingsError(f"[providers.otel]: `files` is empty. {HELP}")
+        state = [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in find_files(self.settings.files)]
+        if self._read is None or self._read[0] != state:
+            self._read = (state, self._read_files())
+        return self._read[1]
+
+    def _read_files(self) -> list[metrics.Slice]:
         found = otlp.read_otlp(self.settings.files, metrics.METRICS)
         signal = self.settings.signal
         if signal != "metrics":
