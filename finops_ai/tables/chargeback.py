@@ -1,0 +1,442 @@
+"""Chargeback: what each cost centre is posted for a month, why, and the journal that posts it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from finops_ai.engine.pricing import Book, default_book
+from finops_ai.errors import CheckFailed, DataError
+from finops_ai.frames import to_pandas
+from finops_ai.meters import meters
+from finops_ai.money import COST, minor_units, round_to_total
+from finops_ai.periods import Window
+from finops_ai.tables.grouping import currency_of, grouped
+from finops_ai.tables.incentives import WORDS, Score, adjust, measure
+from finops_ai.tables.policy import Policy, Step, Tariff
+from finops_ai.tables.result import Facts, Table
+
+MILLION = 1_000_000
+#: kinds of statement lines, in printing order
+KINDS = ("usage", "fee", "markup", "minimum", "incentive", "funding")
+_UNITS = {m.roll_up or "other": m.unit for m in meters().values()}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a statement, with its exact amount."""
+
+    receiver: str
+    kind: str
+    text: str
+    exact: Fraction
+    quantity: Decimal | None = None
+    unit: str = ""
+    rate: Decimal | None = None
+
+
+@dataclass
+class Chargeback:
+    """A month's chargeback.
+
+    Attributes:
+        month: `YYYY-MM`.
+        currency: of all amounts.
+        lines: table of statement lines: receiver, kind, text, quantity, unit, rate, amount (published), exact.
+        summary: table per receiver: cost, charge, margin, incentive.
+        costs: exact cost per (provider, billing account, receiver).
+        not_charged: receivers whose cost stays with the centre.
+    """
+
+    month: str
+    currency: str
+    dimension: str
+    lines: Table
+    summary: Table
+    costs: Mapping[tuple[str, str, str], Decimal]
+    not_charged: tuple[str, ...] = ()
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def statement(self, receiver: str) -> Table:
+        """One receiver's statement.
+
+        Raises:
+            DataError: there is none of that name.
+        """
+        from finops_ai.errors import hint
+
+        mine = self.lines[(self.lines["receiver"] == receiver).to_numpy()]
+        if mine.empty:
+            raise DataError(f"No statement for {receiver!r} in {self.month}. {hint(receiver, self.receivers)}")
+        shown = pd.DataFrame(mine).drop(columns=["receiver", "exact"]).reset_index(drop=True)
+        facts = Facts(
+            f"Statement for {receiver}", self.currency, self.month, "its lines add up to its charge", money=["amount"]
+        )
+        facts.notes = [text for kind, text in zip(mine["kind"], mine["text"], strict=True) if kind == "incentive"]
+        return Table.of(shown, facts)
+
+    @property
+    def receivers(self) -> list[str]:
+        """Who is charged, largest charge first."""
+        return list(self.summary["receiver"])
+
+    def journal(self, accounts: Mapping[str, Any] | None = None) -> Table:
+        """The double-entry journal (see `finops_ai.tables.journal.journal`)."""
+        from finops_ai.tables.journal import journal
+
+        return journal(self, accounts)
+
+    def write(self, folder: str | Path, accounts: Mapping[str, Any] | None = None) -> list[Path]:
+        """Write statements and journal as CSV, Excel and JSON; returns the files."""
+        from finops_ai.tables.journal import write_chargeback
+
+        return write_chargeback(self, Path(folder), accounts)
+
+
+def chargeback(
+    allocated: pd.DataFrame,
+    policy: Policy | Mapping[str, Any],
+    *,
+    month: str,
+    timezone: str = "UTC",
+    book: Book | None = None,
+    history: pd.DataFrame | None = None,
+) -> Chargeback:
+    """Charge a month's cost to the receivers of a dimension.
+
+    Args:
+        allocated: what `fa.allocate` returns; rows outside the month are left out, or serve as the baseline.
+        policy: the `[chargeback]` section, as a dict or `Policy`.
+        month: `YYYY-MM` of the reporting zone.
+        timezone: the reporting zone.
+        book: price book for the incentives' repricing; the bundled one by default.
+        history: allocated rows of earlier months, the baseline of the kinds "model" and "prompt"; by default those in
+            `allocated`.
+
+    Returns:
+        A `Chargeback`: charges add up to the cost recovered plus the stated margin, to the cent; incentives add up to 0.
+
+    Raises:
+        RuleError: the policy can't be used, or names a dimension the rows don't have.
+        DataError: several currencies, or no priced rows in the month.
+        CheckFailed: a total is not conserved.
+    """
+    policy = Policy.load(policy)
+    policy.check_dimension([str(c) for c in allocated.columns])
+    window = Window.month(month, timezone)
+    rows = _within(allocated, window)
+    currency = currency_of(rows) or currency_of(allocated)
+    if rows.empty or not currency:
+        raise DataError(f"There are no priced rows in {month} to charge. Collect the month first, or choose another.")
+    places = minor_units(currency)
+    dim = policy.dimension
+    usage = _usage(rows, dim)
+    costs = _by_receiver(usage)
+    charged = [name for name in costs if name not in policy.not_charged]
+    averages = _averages(usage)
+    lines: list[Line] = []
+    for name in charged:
+        tariff = policy.tariff_of(name, month)
+        lines += _tariff_lines(name, [u for u in usage if u["receiver"] == name], tariff, averages)
+    scores: dict[str, Score] = {}
+    if any(policy.incentives.rates.values()):
+        before = _before(allocated if history is None else history, window, policy.incentives.baseline_months)
+        eligible = rows[rows[dim].isin(charged).to_numpy()]
+        found = measure(eligible, dim, policy.incentives, default_book(book), before)
+        scores = adjust({name: Fraction(costs[name]) for name in charged}, found, policy.incentives)
+        lines += _incentive_lines(scores, policy, currency)
+    published = _published(lines, places)
+    out = Chargeback(
+        month,
+        currency,
+        dim,
+        _lines_table(lines, published, currency, month),
+        _summary_table(lines, published, costs, charged, currency, month),
+        _accounts(rows, dim),
+        tuple(n for n in costs if n in policy.not_charged),
+    )
+    _check(out, lines, published, costs, charged, places)
+    return out
+
+
+def _within(frame: pd.DataFrame, window: Window) -> pd.DataFrame:
+    start = frame["charge_period_start"]
+    return frame[((start >= window.start) & (start < window.end)).to_numpy()]
+
+
+def _before(frame: pd.DataFrame, window: Window, months: int) -> pd.DataFrame:
+    start = frame["charge_period_start"]
+    since = pd.Timestamp(window.start) - pd.DateOffset(months=months)
+    return frame[((start >= since) & (start < window.start)).to_numpy()]
+
+
+def _usage(rows: pd.DataFrame, dim: str) -> list[dict]:
+    """Cost and quantity per receiver, model and meter class."""
+    found = grouped(
+        rows,
+        [dim, "model", "meter"],
+        {"quantity": "sum(quantity)", "cost": "sum(effective_cost)"},
+        needs=("quantity", "effective_cost"),
+    )
+    out: dict[tuple, dict] = {}
+    for g in found:
+        kind = meters()[g["meter"]].roll_up or "other"
+        unit = meters()[g["meter"]].unit
+        key = (g[dim], g["model"], kind, unit)
+        kept = out.setdefault(
+            key,
+            {
+                "receiver": g[dim],
+                "model": g["model"],
+                "class": kind,
+                "unit": unit,
+                "quantity": Decimal(0),
+                "cost": Decimal(0),
+            },
+        )
+        kept["quantity"] += g["quantity"] or Decimal(0)
+        kept["cost"] += g["cost"] or Decimal(0)
+    return list(out.values())
+
+
+def _by_receiver(usage: list[dict]) -> dict[str, Decimal]:
+    out: dict[str, Decimal] = {}
+    for u in usage:
+        out[u["receiver"]] = out.get(u["receiver"], Decimal(0)) + u["cost"]
+    return out
+
+
+def _averages(usage: list[dict]) -> dict[tuple, Fraction]:
+    """The company's average price per model and meter class."""
+    sums: dict[tuple, list[Decimal]] = {}
+    for u in usage:
+        kept = sums.setdefault((u["model"], u["class"], u["unit"]), [Decimal(0), Decimal(0)])
+        kept[0] += u["cost"]
+        kept[1] += u["quantity"]
+    return {key: Fraction(cost) / Fraction(quantity) for key, (cost, quantity) in sums.items() if quantity}
+
+
+def _tariff_lines(name: str, usage: list[dict], tariff: Tariff, averages: Mapping[tuple, Fraction]) -> list[Line]:
+    """Usage, fee, markup and minimum of one receiver, exact."""
+    lines: list[Line] = []
+    if tariff.method == "rate_card":
+        lines += _card_lines(name, usage, tariff)
+    elif tariff.method == "subscription":
+        tokens = sum((u["quantity"] for u in usage if u["unit"] == "tokens"), Decimal(0))
+        lines.append(
+            Line(
+                name,
+                "fee",
+                f"Subscription {tariff.name}, {tariff.included_tokens:,} tokens included",
+                Fraction(tariff.fee),
+            )
+        )
+        over = max(tokens - tariff.included_tokens, Decimal(0))
+        if over:
+            amount = Fraction(over) * Fraction(tariff.overage) / MILLION
+            lines.append(Line(name, "usage", "Tokens beyond the subscription", amount, over, "tokens", tariff.overage))
+    else:
+        blended = tariff.method == "blended"
+        for u in sorted(usage, key=lambda u: (-u["cost"], u["model"], u["class"])):
+            key = (u["model"], u["class"], u["unit"])
+            exact = averages.get(key, Fraction(0)) * Fraction(u["quantity"]) if blended else Fraction(u["cost"])
+            if not exact:
+                continue
+            scale = MILLION if u["unit"] in ("tokens", "characters") else 1
+            rate = _decimal(exact / Fraction(u["quantity"]) * scale) if u["quantity"] else None
+            text = f"{u['model']}, {u['class'].replace('_', ' ')}{' at the company average' if blended else ''}"
+            lines.append(Line(name, "usage", text, exact, u["quantity"], u["unit"], rate))
+    subtotal = sum((x.exact for x in lines), Fraction(0))
+    if tariff.markup and subtotal:
+        lines.append(Line(name, "markup", f"Stated margin of {tariff.markup:.2%}", subtotal * Fraction(tariff.markup)))
+        subtotal *= 1 + Fraction(tariff.markup)
+    if tariff.minimum > subtotal:
+        lines.append(
+            Line(name, "minimum", f"Up to the month's minimum of {tariff.minimum}", Fraction(tariff.minimum) - subtotal)
+        )
+    return lines
+
+
+def _card_lines(name: str, usage: list[dict], tariff: Tariff) -> list[Line]:
+    """Classes on the card at its rates, tier by tier; classes that aren't on it at cost."""
+    lines: list[Line] = []
+    by_class: dict[tuple[str, str], list[Decimal]] = {}
+    for u in usage:
+        kept = by_class.setdefault((u["class"], u["unit"]), [Decimal(0), Decimal(0)])
+        kept[0] += u["quantity"]
+        kept[1] += u["cost"]
+    for (kind, unit), (quantity, cost) in sorted(by_class.items()):
+        if kind not in tariff.card:
+            if cost:
+                lines.append(
+                    Line(
+                        name,
+                        "usage",
+                        f"{kind.replace('_', ' ')} at cost (not on the rate card)",
+                        Fraction(cost),
+                        quantity,
+                        unit,
+                    )
+                )
+            continue
+        scale = MILLION if unit in ("tokens", "characters") else 1
+        for part, step in _tiers(quantity, tariff.card[kind]):
+            exact = Fraction(part) * Fraction(step.rate) / scale
+            lines.append(
+                Line(name, "usage", f"{kind.replace('_', ' ')}, rate card {tariff.name}", exact, part, unit, step.rate)
+            )
+    return lines
+
+
+def _tiers(quantity: Decimal, steps: tuple[Step, ...]) -> list[tuple[Decimal, Step]]:
+    out, below = [], Decimal(0)
+    for step in steps:
+        top = quantity if step.up_to is None else min(quantity, step.up_to)
+        if top > below:
+            out.append((top - below, step))
+            below = top
+    return out
+
+
+def _incentive_lines(scores: Mapping[str, Score], policy: Policy, currency: str) -> list[Line]:
+    lines = []
+    for name, one in scores.items():
+        limit = Fraction(policy.incentives.cap) / 2 * one.cost
+        raw = {
+            k: Fraction(policy.incentives.rates[k]) * v * (-1 if k == "idle" else 1) for k, v in one.measured.items()
+        }
+        total = sum(raw.values(), Fraction(0))
+        for kind, value in raw.items():
+            earned = value * one.score / total if total else Fraction(0)
+            saving = f"{float(one.measured[kind]):,.2f} {currency}"
+            share = f"{policy.incentives.rates[kind]:.0%}"
+            what = WORDS[kind].format(saving=saving)
+            capped = f", held at {float(limit):,.2f} {currency} in all" if one.capped else ""
+            verb = "charged" if kind == "idle" else "returned"
+            lines.append(
+                Line(name, "incentive", f"{kind.capitalize()}: {what}; {share} of it is {verb}{capped}", -earned)
+            )
+        if one.funding:
+            lines.append(Line(name, "funding", "Part of everybody's rewards, in proportion to cost", one.funding))
+    return lines
+
+
+def _published(lines: list[Line], places: int) -> list[Decimal]:
+    """Amounts to publish: tariff lines and incentive lines each round to their own exact total."""
+    out: list[Decimal] = [Decimal(0)] * len(lines)
+    for kinds in (KINDS[:4], KINDS[4:]):
+        chosen = [i for i, x in enumerate(lines) if x.kind in kinds]
+        for i, amount in zip(chosen, round_fractions([lines[i].exact for i in chosen], places), strict=True):
+            out[i] = amount
+    return out
+
+
+def round_fractions(amounts: list[Fraction], places: int) -> list[Decimal]:
+    """Exact fractions rounded to `places`, adding up to their rounded total (largest remainder).
+
+    >>> [str(x) for x in round_fractions([Fraction(1, 3)] * 3, 2)]
+    ['0.34', '0.33', '0.33']
+    """
+    return round_to_total(amounts, places)  # type: ignore[arg-type]
+
+
+def _decimal(value: Fraction, places: int = 12) -> Decimal:
+    return (Decimal(value.numerator) / Decimal(value.denominator)).quantize(Decimal(1).scaleb(-places))
+
+
+def _lines_table(lines: list[Line], published: list[Decimal], currency: str, month: str) -> Table:
+    rows = sorted(
+        zip(lines, published, strict=True), key=lambda x: (x[0].receiver, KINDS.index(x[0].kind), -x[0].exact)
+    )
+    cost, quantity = pa.decimal128(*COST), pa.decimal128(38, 6)
+    table = pa.table(
+        {
+            "receiver": pa.array([x.receiver for x, _ in rows], pa.string()),
+            "kind": pa.array([x.kind for x, _ in rows], pa.string()),
+            "text": pa.array([x.text for x, _ in rows], pa.string()),
+            "quantity": pa.array([x.quantity for x, _ in rows], quantity),
+            "unit": pa.array([x.unit or None for x, _ in rows], pa.string()),
+            "rate": pa.array([x.rate for x, _ in rows], cost),
+            "amount": pa.array([a for _, a in rows], cost),
+            "exact": pa.array([_decimal(x.exact, 18) for x, _ in rows], cost),
+        }
+    )
+    conserves = "amounts add up to the cost recovered plus the stated margin; incentives and funding add up to 0"
+    return Table.of(to_pandas(table), Facts("Chargeback lines", currency, month, conserves, money=["amount", "exact"]))
+
+
+def _summary_table(
+    lines: list[Line],
+    published: list[Decimal],
+    costs: Mapping[str, Decimal],
+    charged: list[str],
+    currency: str,
+    month: str,
+) -> Table:
+    rows: list[dict[str, Any]] = []
+    for name in charged:
+        amounts = {kind: Decimal(0) for kind in KINDS}
+        for line, amount in zip(lines, published, strict=True):
+            if line.receiver == name:
+                amounts[line.kind] += amount
+        charge = sum(amounts.values(), Decimal(0))
+        incentive = amounts["incentive"] + amounts["funding"]
+        rows.append(
+            {
+                "receiver": name,
+                "cost": costs[name],
+                "charge": charge,
+                "incentive": incentive,
+                "markup": amounts["markup"],
+            }
+        )
+    rows.sort(key=lambda r: (-r["charge"], r["receiver"]))
+    kind = pa.decimal128(*COST)
+    table = pa.table(
+        {
+            n: pa.array([r[n] for r in rows], pa.string() if n == "receiver" else kind)
+            for n in ("receiver", "cost", "charge", "incentive", "markup")
+        }
+    )
+    conserves = "charges add up to the lines; incentives add up to 0"
+    return Table.of(
+        to_pandas(table),
+        Facts("Chargeback", currency, month, conserves, money=["cost", "charge", "incentive", "markup"]),
+    )
+
+
+def _accounts(rows: pd.DataFrame, dim: str) -> dict[tuple[str, str, str], Decimal]:
+    found = grouped(
+        rows, ["provider", "billing_account_id", dim], {"cost": "sum(effective_cost)"}, needs=("effective_cost",)
+    )
+    return {(g["provider"], g["billing_account_id"], g[dim]): g["cost"] or Decimal(0) for g in found}
+
+
+def _check(
+    out: Chargeback,
+    lines: list[Line],
+    published: list[Decimal],
+    costs: Mapping[str, Decimal],
+    charged: list[str],
+    places: int,
+) -> None:
+    incentives = sum((x.exact for x in lines if x.kind in KINDS[4:]), Fraction(0))
+    moved = sum((a for x, a in zip(lines, published, strict=True) if x.kind in KINDS[4:]), Decimal(0))
+    if incentives or moved:
+        raise CheckFailed(f"Incentives of {out.month} add up to {moved}, not 0.")
+    if sum(out.costs.values(), Decimal(0)) != sum(costs.values(), Decimal(0)):
+        raise CheckFailed(f"Cost per account and cost per {out.dimension} differ in {out.month}.")
+    exact = sum((x.exact for x in lines), Fraction(0))
+    total = sum(published, Decimal(0))
+    if abs(Fraction(total) - exact) * 2 > Fraction(1, 10**places):
+        raise CheckFailed(f"Published charges of {out.month} add up to {total}, not to {float(exact)}.")
+    missing = set(charged) - {x.receiver for x in lines}
+    if any(costs[name] for name in missing):
+        raise CheckFailed(f"No line for {sorted(missing)} in {out.month}.")

@@ -1,0 +1,239 @@
+"""Efficiency incentives that move money between receivers and never make any.
+
+Each receiver has a score in currency: `rate x saving` for every rewarded kind, minus `rate x waste` of idle capacity,
+held within half the cap times its own cost. Its adjustment is
+
+    adjustment_i = -score_i + (sum of scores) x cost_i / (sum of costs)
+
+so adjustments add up to 0 by construction: the second term is everybody's part of funding the first.
+
+Why it can't be gamed: savings and waste are sums over rows of quantity times a price difference taken from the price book
+(the same row repriced as uncached, as standard tier, or as the template's earlier model), so splitting a key or a
+request, which moves no token, changes nothing. A shorter prompt counts only as far as it is shorter both per call
+(splitting calls doesn't help) and per output token (padding answers doesn't help). Saving a unit of cost lowers the cost
+itself, raises the score, and raises the funding by less than it raises the score: the charge always falls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+
+import pandas as pd
+
+from finops_ai.engine import price
+from finops_ai.engine.pricing import Book
+from finops_ai.meters import meters
+from finops_ai.tables.grouping import grouped, meter_list
+from finops_ai.tables.policy import Incentives
+
+_TOKENS, _IN, _OUT = (
+    meter_list(is_token=True),
+    meter_list(is_token=True, direction="input"),
+    meter_list(is_token=True, direction="output"),
+)
+#: a prompt counts as shorter from a thousandth on
+_NOTICEABLE = Fraction(1, 1000)
+WORDS = {
+    "cache": "tokens read from a cache instead of sent again saved {saving}",
+    "batch": "work sent through batch saved {saving} against the standard tier",
+    "model": "doing the same prompts' work on a cheaper model saved {saving}",
+    "prompt": "shorter prompts than the templates' own baseline saved {saving}",
+    "idle": "provisioned capacity beyond the traffic it served cost {saving}",
+}
+
+
+@dataclass
+class Score:
+    """One receiver's measured savings and waste in currency, and what they earn."""
+
+    cost: Fraction = Fraction(0)
+    measured: dict[str, Fraction] = field(default_factory=dict)
+    score: Fraction = Fraction(0)
+    capped: bool = False
+    funding: Fraction = Fraction(0)
+
+    @property
+    def adjustment(self) -> Fraction:
+        """What is added to the charge (negative = reward)."""
+        return self.funding - self.score
+
+
+def adjust(
+    costs: Mapping[str, Fraction], measured: Mapping[str, Mapping[str, Fraction]], rules: Incentives
+) -> dict[str, Score]:
+    """Adjustments per receiver; they add up to exactly 0.
+
+    Args:
+        costs: receiver -> cost; receivers with no cost or a credit take no part.
+        measured: kind ("cache", "batch", "model", "prompt", "idle") -> receiver -> saving or waste, 0 or more.
+        rules: rates and cap.
+
+    >>> scores = adjust({"a": Fraction(60), "b": Fraction(40)}, {"cache": {"b": Fraction(10)}},
+    ...                 Incentives({"cache": Decimal("0.2")}, Decimal("0.2")))
+    >>> float(scores["a"].adjustment), float(scores["b"].adjustment)
+    (1.2, -1.2)
+    """
+    scores = {name: Score(cost=cost) for name, cost in costs.items()}
+    for kind, rate in rules.rates.items():
+        for name, value in measured.get(kind, {}).items():
+            if name in scores and value > 0 and scores[name].cost > 0:
+                scores[name].measured[kind] = value
+                scores[name].score += Fraction(rate) * value * (-1 if kind == "idle" else 1)
+    limit = Fraction(rules.cap) / 2
+    for one in scores.values():
+        bounded = max(min(one.score, limit * one.cost), -limit * one.cost) if one.cost > 0 else Fraction(0)
+        one.capped, one.score = bounded != one.score, bounded
+    whole = sum((s.cost for s in scores.values() if s.cost > 0), Fraction(0))
+    pool = sum((s.score for s in scores.values()), Fraction(0))
+    for one in scores.values():
+        one.funding = pool * one.cost / whole if one.cost > 0 else Fraction(0)
+    return scores
+
+
+def measure(
+    rows: pd.DataFrame, dimension: str, rules: Incentives, book: Book, baseline: pd.DataFrame | None = None
+) -> dict[str, dict[str, Fraction]]:
+    """Savings and waste per kind and receiver.
+
+    Args:
+        rows: the month's allocated rows.
+        dimension: whose values are charged.
+        rules: kinds without a rate are not measured.
+        book: for repricing rows as they would have been.
+        baseline: allocated rows of earlier months, for the kinds "model" and "prompt".
+    """
+    wanted = {kind for kind, rate in rules.rates.items() if rate > 0}
+    out: dict[str, dict[str, Fraction]] = {}
+    if "cache" in wanted:
+        out["cache"] = _repriced(rows, dimension, _uncached(rows), book, per=[dimension])
+    if "batch" in wanted:
+        batch = rows[(rows["service_tier"] == "batch").to_numpy()]
+        out["batch"] = _repriced(batch, dimension, batch.assign(service_tier="standard"), book, per=[dimension])
+    if "idle" in wanted:
+        out["idle"] = _idle(rows, dimension, book)
+    if baseline is not None and len(baseline):
+        if "model" in wanted:
+            out["model"] = _cheaper_model(rows, dimension, baseline, book)
+        if "prompt" in wanted:
+            out["prompt"] = _shorter_prompts(rows, dimension, baseline)
+    return out
+
+
+def _uncached(rows: pd.DataFrame) -> pd.DataFrame:
+    """Cache reads and writes as plain input of the same modality."""
+    plain = {
+        m.name: "input" if m.modality in ("", "text") else f"input_{m.modality}"
+        for m in meters().values()
+        if m.cache_action in ("read", "write")
+    }
+    cached = rows[rows["meter"].isin(list(plain)).to_numpy()]
+    return cached.assign(meter=cached["meter"].map(plain).astype(cached["meter"].dtype))
+
+
+def _repriced(
+    rows: pd.DataFrame, dimension: str, instead: pd.DataFrame, book: Book, per: list[str]
+) -> dict[str, Fraction]:
+    """Per receiver: what the rows would have cost otherwise, minus what they cost; groups that lost count as 0."""
+    if instead.empty:
+        return {}
+    other = price(instead, book)
+    known = other["effective_cost"].notna().to_numpy() & rows.loc[instead.index, "effective_cost"].notna().to_numpy()
+    was = grouped(rows.loc[instead.index][known], per, {"cost": "sum(effective_cost)"}, needs=("effective_cost",))
+    would = grouped(other[known], per, {"cost": "sum(effective_cost)"}, needs=("effective_cost",))
+    paid = {tuple(g[k] for k in per): Fraction(g["cost"] or 0) for g in was}
+    out: dict[str, Fraction] = {}
+    for g in would:
+        key = tuple(g[k] for k in per)
+        saving = Fraction(g["cost"] or 0) - paid.get(key, Fraction(0))
+        out[g[dimension]] = out.get(g[dimension], Fraction(0)) + max(saving, Fraction(0))
+    return out
+
+
+def _idle(rows: pd.DataFrame, dimension: str, book: Book) -> dict[str, Fraction]:
+    """Cost of provisioned hours beyond what the traffic they served would have cost as standard calls."""
+    provisioned = rows[
+        (rows["service_tier"] == "provisioned").to_numpy() | (rows["meter"] == "provisioned_hours").to_numpy()
+    ]
+    if provisioned.empty:
+        return {}
+    hours = (provisioned["meter"] == "provisioned_hours").to_numpy()
+    measures = {"cost": "sum(effective_cost)"}
+    paid = grouped(provisioned[hours], [dimension], measures, needs=("effective_cost",))
+    served = (
+        price(provisioned[~hours].assign(service_tier="standard"), book) if (~hours).any() else provisioned.iloc[:0]
+    )
+    worth = {g[dimension]: g["cost"] or 0 for g in grouped(served, [dimension], measures, needs=("effective_cost",))}
+    return {
+        g[dimension]: max(Fraction(g["cost"] or 0) - Fraction(worth.get(g[dimension], 0)), Fraction(0)) for g in paid
+    }
+
+
+def _cheaper_model(rows: pd.DataFrame, dimension: str, baseline: pd.DataFrame, book: Book) -> dict[str, Fraction]:
+    """Prompts repriced on the model that did most of their work in the baseline."""
+    found = grouped(
+        baseline,
+        [dimension, "prompt_id", "provider", "model"],
+        {"tokens": f"sum(quantity) FILTER (WHERE meter IN {_TOKENS})"},
+        needs=("quantity", "meter"),
+        where="prompt_id IS NOT NULL",
+    )
+    main: dict[tuple, tuple] = {}
+    for g in sorted(found, key=lambda g: (g["tokens"] or 0, str(g["model"]))):
+        main[g[dimension], g["prompt_id"]] = (g["provider"], g["model"])
+    mine = list(zip(rows[dimension], rows["prompt_id"], strict=True))
+    before = [main.get(key) for key in mine]
+    changed = [b is not None and b[1] != m for b, m in zip(before, rows["model"], strict=True)]
+    moved = rows[changed]
+    if moved.empty:
+        return {}
+    chosen = [b for b, c in zip(before, changed, strict=True) if c and b]
+    providers = pd.Series([p for p, _ in chosen], index=moved.index).astype(rows["provider"].dtype)
+    models = pd.Series([m for _, m in chosen], index=moved.index).astype(rows["model"].dtype)
+    instead = moved.assign(provider=providers, model=models)
+    return _repriced(rows, dimension, instead, book, per=[dimension, "prompt_id"])
+
+
+def _shorter_prompts(rows: pd.DataFrame, dimension: str, baseline: pd.DataFrame) -> dict[str, Fraction]:
+    """Input cost saved per template: shorter both per call and per output token than its own baseline."""
+    measures = {
+        "inputs": f"sum(quantity) FILTER (WHERE meter IN {_IN})",
+        "outputs": f"sum(quantity) FILTER (WHERE meter IN {_OUT})",
+        "calls": "sum(quantity) FILTER (WHERE meter = 'requests')",
+        "cost": f"sum(effective_cost) FILTER (WHERE meter IN {_IN})",
+    }
+    needs, keys = ("quantity", "meter", "effective_cost"), [dimension, "prompt_id"]
+    then = {
+        (g[dimension], _template(g["prompt_id"])): g
+        for g in _by_template(grouped(baseline, keys, measures, needs=needs, where="prompt_id IS NOT NULL"), dimension)
+    }
+    out: dict[str, Fraction] = {}
+    for g in _by_template(grouped(rows, keys, measures, needs=needs, where="prompt_id IS NOT NULL"), dimension):
+        b = then.get((g[dimension], _template(g["prompt_id"])))
+        if not b or not all(x[k] for x in (b, g) for k in ("inputs", "outputs", "calls")) or not g["cost"]:
+            continue
+        per_call = Fraction(b["inputs"]) / Fraction(b["calls"]) * Fraction(g["calls"])
+        per_output = Fraction(b["inputs"]) / Fraction(b["outputs"]) * Fraction(g["outputs"])
+        shorter = min(per_call, per_output) / Fraction(g["inputs"]) - 1
+        if shorter > _NOTICEABLE:
+            out[g[dimension]] = out.get(g[dimension], Fraction(0)) + Fraction(g["cost"]) * shorter
+    return out
+
+
+def _template(prompt_id: str) -> str:
+    """A prompt's name without its version."""
+    return prompt_id.partition("@")[0]
+
+
+def _by_template(groups: list[dict], dimension: str) -> list[dict]:
+    """Versions of one template added up."""
+    out: dict[tuple, dict] = {}
+    for g in groups:
+        kept = out.setdefault(
+            (g[dimension], _template(g["prompt_id"])), {dimension: g[dimension], "prompt_id": _template(g["prompt_id"])}
+        )
+        for name in ("inputs", "outputs", "calls", "cost"):
+            kept[name] = kept.get(name, Decimal(0)) + (g[name] or Decimal(0))
+    return list(out.values())

@@ -1,0 +1,162 @@
+"""True-up of a closed month: what changed since, by cause, as signed journal entries of an open month."""
+
+from __future__ import annotations
+
+import calendar
+import hashlib
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from finops_ai.engine import allocate, price
+from finops_ai.engine.pricing import Book
+from finops_ai.engine.rules import Rules
+from finops_ai.errors import CheckFailed
+from finops_ai.frames import schema_of, to_pandas
+from finops_ai.frames.tokens import TokenFrame
+from finops_ai.periods import parse_month
+from finops_ai.tables.chargeback import Chargeback, chargeback
+from finops_ai.tables.journal import journal_table
+from finops_ai.tables.policy import Policy
+from finops_ai.tables.result import Facts, Table
+
+#: why a closed month's figures would differ today, in the order the steps are taken
+CAUSES = {
+    "rules": "mapping rules changed",
+    "prices": "prices or contract corrected",
+    "usage": "usage restated by the provider",
+    "policy": "chargeback policy changed",
+}
+_KEY = ("account", "cost_centre", "provider", "billing_account_id")
+
+
+def recompute(
+    closed_rows: pd.DataFrame,
+    tokens: pd.DataFrame,
+    *,
+    rules: Rules,
+    book: Book,
+    closed_policy: Policy | Mapping[str, Any],
+    policy: Policy | Mapping[str, Any],
+    month: str,
+    timezone: str = "UTC",
+    telemetry: pd.DataFrame | None = None,
+    history: pd.DataFrame | None = None,
+) -> list[tuple[str, Chargeback, pd.DataFrame]]:
+    """The month recomputed one change at a time: today's rules, then prices, then usage, then policy.
+
+    Args:
+        closed_rows: the rows the month was closed with (allocated before shared costs were divided, so one per meter).
+        tokens: the month's token frame as it is now.
+        rules, book, policy: as they are now.
+        closed_policy: as it was at the close.
+        month, timezone: the month.
+        telemetry: for shared costs split by telemetry.
+        history: earlier months, for incentives with a baseline.
+
+    Returns:
+        (cause, chargeback, allocated rows) per step; the last is the month as it would be closed now.
+    """
+
+    def charged(rows: pd.DataFrame, by: Policy | Mapping[str, Any]) -> Chargeback:
+        return chargeback(rows, by, month=month, timezone=timezone, book=book, history=history)
+
+    own = [c for c in schema_of(TokenFrame).names if c in closed_rows.columns]
+    mapped = allocate(closed_rows, rules, telemetry=telemetry)
+    repriced = allocate(price(closed_rows[own], book), rules, telemetry=telemetry)
+    restated = allocate(price(tokens, book), rules, telemetry=telemetry)
+    return [
+        ("rules", charged(mapped, closed_policy), mapped),
+        ("prices", charged(repriced, closed_policy), repriced),
+        ("usage", charged(restated, closed_policy), restated),
+        ("policy", charged(restated, policy), restated),
+    ]
+
+
+def true_up(
+    closed_journal: pd.DataFrame,
+    steps: Sequence[tuple[str, pd.DataFrame]],
+    *,
+    month: str,
+    posted_in: str,
+    currency: str,
+) -> Table:
+    """Signed entries that take a closed month's journal to today's.
+
+    Args:
+        closed_journal: the journal as closed, or as the last true-up left it.
+        steps: (cause, journal) after each change, in order.
+        month: the closed month.
+        posted_in: the open month the entries belong to.
+        currency: of all amounts.
+
+    Returns:
+        A journal dated in `posted_in`, each entry with its cause in the text; debits equal credits for each cause, and
+        the entries add up to the difference between the last journal and the closed one, account by account.
+
+    Raises:
+        CheckFailed: they don't.
+    """
+    before = _balances(closed_journal)
+    first = before
+    first_day = parse_month(posted_in)
+    last_day = first_day.replace(day=calendar.monthrange(first_day.year, first_day.month)[1])
+    rows: list[dict[str, Any]] = []
+    for cause, entries in steps:
+        after = _balances(entries)
+        for key in sorted(before.keys() | after.keys()):
+            change = after.get(key, Decimal(0)) - before.get(key, Decimal(0))
+            if change:
+                text = f"True-up of {month}: {CAUSES[cause]}"
+                row = dict(zip(_KEY, key, strict=True)) | {
+                    "debit": max(change, Decimal(0)),
+                    "credit": max(-change, Decimal(0)),
+                    "text": text,
+                }
+                stamp = hashlib.sha256(f"{month}|{posted_in}|{cause}|{key}|{change}".encode()).hexdigest()[:12]
+                rows.append(
+                    row | {"entry": f"{posted_in}-{stamp}", "date": last_day, "period": posted_in, "currency": currency}
+                )
+        before = after
+    table = journal_table(rows, currency, posted_in)
+    table.facts.title = f"True-up of {month}"
+    moved = _balances(table)
+    for key in first.keys() | before.keys() | moved.keys():
+        if moved.get(key, Decimal(0)) != before.get(key, Decimal(0)) - first.get(key, Decimal(0)):
+            raise CheckFailed(f"The true-up of {month} doesn't add up for {dict(zip(_KEY, key, strict=True))}.")
+    if sum(table["debit"], Decimal(0)) != sum(table["credit"], Decimal(0)):
+        raise CheckFailed(f"The true-up of {month} doesn't balance.")
+    return table
+
+
+def _balances(entries: pd.DataFrame) -> dict[tuple, Decimal]:
+    """Debit minus credit per account, cost centre, provider and billing account."""
+    out: dict[tuple, Decimal] = {}
+    for row in pd.DataFrame(entries).astype(object).to_dict("records"):
+        key = tuple("" if row[k] is None or row[k] != row[k] else str(row[k]) for k in _KEY)
+        out[key] = out.get(key, Decimal(0)) + Decimal(row["debit"]) - Decimal(row["credit"])
+    return out
+
+
+def summary(entries: pd.DataFrame, currency: str, month: str) -> Table:
+    """What each cost centre is charged more or less, by cause."""
+    sums: dict[tuple[str, str], Decimal] = {}
+    for row in pd.DataFrame(entries).astype(object).to_dict("records"):
+        if row["cost_centre"]:
+            key = (str(row["cost_centre"]), str(row["text"]).partition(": ")[2])
+            sums[key] = sums.get(key, Decimal(0)) + Decimal(row["debit"]) - Decimal(row["credit"])
+    kind = pa.decimal128(38, 4)
+    table = pa.table(
+        {
+            "receiver": pa.array([k[0] for k in sums], pa.string()),
+            "cause": pa.array([k[1] for k in sums], pa.string()),
+            "difference": pa.array(list(sums.values()), kind),
+        }
+    )
+    return Table.of(
+        to_pandas(table),
+        Facts(f"True-up of {month} by cause", currency, month, "adds up to the entries", money=["difference"]),
+    )
