@@ -78,12 +78,12 @@ def forecast(
 
     Args:
         history: a long frame `unique_id, ds, y`, or priced or allocated rows.
-        horizon: points ahead (days for priced rows).
+        horizon: points ahead.
         scenario: what will change (priced rows only): a `Scenario`, changes, a dict, or a TOML file; see
             `finops_ai.forecasting.changes`.
         level: interval levels in per cent.
         by: dimensions to split priced rows by, outermost first; the parts add up to the total.
-        freq: of a long frame; read from its spacing if not given. Priced rows are forecast by day.
+        freq: of a long frame, read from its spacing if not given; of priced rows `D` (the default) or `h`.
         season: points of a season; 24 for hours, 7 for days, 12 for months if not given.
         models: names of the models to choose from; the default set if not given.
         until: use priced rows before this instant only; by default up to the last complete day.
@@ -105,7 +105,9 @@ def forecast(
         [[140.0, 140.0, 140.0], [140.0, 140.0, 140.0], [100.0, 100.0, 100.0]]
     """
     if is_cost_frame(history):
-        done = forecast_cost(history, horizon, by=by, levels=level, season=season, models=models, until=until, book=book)
+        done = forecast_cost(
+            history, horizon, by=by, freq=freq or "D", levels=level, season=season, models=models, until=until, book=book
+        )
         if scenario is not None:
             done = under(done, one_scenario(scenario), book)
         return to_frame(done.panel, done.prediction)
@@ -120,6 +122,7 @@ def forecast_cost(
     horizon: int,
     *,
     by: Sequence[str] = (),
+    freq: str = "D",
     levels: Sequence[float] = (80,),
     season: int | None = None,
     models: Sequence[str] | None = None,
@@ -128,13 +131,10 @@ def forecast_cost(
 ) -> CostForecast:
     """As `forecast` over priced rows, but returns what it is made of: histories, predictions and the outlook."""
     end = last_complete_day(priced) if until is None else pd.Timestamp(until).tz_localize(None)
-    history = cost_history(priced, by, "D", until=end)
-    missing = pd.date_range(history["ds"].max() + pd.Timedelta(days=1), end - pd.Timedelta(days=1))
-    if len(missing):
-        end = missing[0]
-    panel, keys = levels_of(history, by, "D")
-    prediction = predict_adding_up(panel, keys, by, horizon, season_of("D", season), levels, models)
-    days = pd.date_range(offset(panel.ends[0], "D", 1), periods=horizon, freq="D")
+    history = cost_history(priced, by, freq, until=end)
+    panel, keys = levels_of(history, by, freq)
+    prediction = predict_adding_up(panel, keys, by, horizon, season_of(freq, season), levels, models)
+    days = pd.date_range(offset(panel.ends[0], freq, 1), periods=horizon, freq=freq)
     depth = len(list(by))
     leaves = [i for i, key in enumerate(keys) if len(key) == depth]
     outlook = build_outlook(priced, by, [keys[i] for i in leaves], days, prediction.point[leaves], book)
