@@ -160,10 +160,10 @@ class ConnectorConformance:
             f"The token meters add up to {total}, the source's own totals say {self.tokens or 0}: "
             "a token is in two meters (cached inside input?) or in none."
         )
-        inputs = counted[counted["meter"].map(lambda m: meters()[m].direction == "input")]
+        inputs = counted[counted["meter"].map(lambda m: meters()[m].direction == "input").astype(bool)]
         inputs = inputs[inputs["slice_input_tokens"].notna() & (inputs["slice_input_tokens"] > 0)]
-        keys = inputs[SLICE_KEY].fillna("").astype(str).agg("|".join, axis=1) + inputs["tags"].astype(str)
-        for _, rows in inputs.groupby(keys):
+        texts = inputs[[*SLICE_KEY, "tags"]].astype(object).astype(str)  # nulls become text: none may drop out
+        for _, rows in inputs.groupby(texts.agg("|".join, axis=1)) if len(inputs) else ():
             said, got = rows["slice_input_tokens"].iloc[0], rows["quantity"].sum()
             assert got == said, f"A slice says {said} input tokens, its meters add up to {got}.\n{_shown(rows)}"
 
@@ -284,8 +284,8 @@ class ConnectorConformance:
         before = self.requests()
         connector = self.make()
         many = (_rows(connector.usage(self.whole)), _rows(connector.bills(self.whole)))
-        assert self.requests() - before > asked, "`answer` must honour self.page_size: the paging wasn't tried."
         assert many == one, "Read page by page the frames differ: rows are lost or doubled."
+        assert self.requests() - before > asked, "`answer` must honour self.page_size: the paging wasn't tried."
 
     def test_a_busy_provider_is_asked_again(self, usage: pd.DataFrame) -> None:
         self._live_only()
