@@ -24,7 +24,7 @@ def last_records(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     [(1, 9)]
     """
     calls: list[list[Mapping[str, Any]]] = []
-    by_message: dict[str, list[tuple[Any, list[Mapping[str, Any]]]]] = {}
+    by_message: dict[Any, list[tuple[Any, list[Mapping[str, Any]]]]] = {}
     for record in records:
         message = record.get("message") or {}
         if not isinstance(message.get("usage"), Mapping):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ from finops_ai.errors import UsageError
 from finops_ai.meters.registry import meter
 from finops_ai.money import QUANTITY
 
-Values = Sequence[Any] | pa.Array | pa.ChunkedArray
+#: one value per slice: a sequence or an Arrow array
+Values = Any
 
 
 def tokens_from_slices(slices: Mapping[str, Values], meters: Mapping[str, Values]) -> pa.Table:

@@ -73,7 +73,8 @@ class Base:
     def _read(self, provider: str) -> None:
         known = providers().get(provider)
         source = self._providers.get(known.base if known else provider)
-        names, models = Names(), {}
+        names = Names()
+        models: dict[str, list[Any]] = {}
         for info in source.models if source else ():
             model = _canonical(provider, info.id)
             models.setdefault(model, []).append(info)
@@ -95,7 +96,7 @@ class Base:
         place = "global" if provider == "aws" and info.id.startswith("global.") else None
         source = f"genai-prices {self.version}, {info.id}"
         common = {"provider": provider, "model": model, "geography": place, "source": source}
-        standard = [(None, info.prices)] if dated is None else [
+        standard: list[tuple[datetime | None, Any]] = [(None, info.prices)] if dated is None else [
             (_start(entry.constraint), entry.prices) for entry in dated if not hasattr(entry.constraint, "start_time")
         ]  # fmt: skip
         cards = _periods(standard, self.published, common, "standard")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from decimal import Decimal
+from datetime import datetime
 from functools import cache, cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -15,99 +13,16 @@ from typing import TYPE_CHECKING
 from finops_ai.errors import PriceError
 from finops_ai.meters import meter as meter_named
 from finops_ai.prices.base import Base, installed
-from finops_ai.prices.cards import CONTRACT, Card, over_text, plain, read_instant
+from finops_ai.prices.cards import CONTRACT, Card, over_text, read_instant
+from finops_ai.prices.contracts import Contract, check_below_list, read_contracts
 from finops_ai.prices.names import Named, Names, provider_name, providers, take_apart
-from finops_ai.prices.own import ANY_MODEL, OwnData, Rule, bundled, read_own
+from finops_ai.prices.own import ANY_MODEL, OwnData, bundled
 from finops_ai.prices.places import deployment_tier, places_of, same_place
+from finops_ai.prices.price import SAME_RATE, Price, chain, pick, picked_for_place, priced, same_name
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
-
-#: meters whose price holds for another by definition
-SAME_RATE = {
-    "reasoning": ("output",), "cache_write": ("cache_write_5m", "cache_write_30m"), "cache_write_5m": ("cache_write",),
-    "cache_write_30m": ("cache_write",), "cache_write_12h": ("cache_write",), "cache_write_1h": (),
-    "input_characters": ("characters",), "output_characters": ("characters",),
-    "input_audio": ("input",), "input_image": ("input",), "input_video": ("input",),
-    "cache_read_audio": ("cache_read",), "cache_read_image": ("cache_read",), "cache_read_video": ("cache_read",),
-    "output_audio": ("output",), "output_image": ("output",), "output_video": ("output",),
-}  # fmt: skip
-#: where a list names no cache price, the tokens cost what any input token costs
-NO_CACHE_PRICE = {
-    "cache_read": "input", "cache_write": "input", "cache_write_5m": "input", "cache_write_30m": "input",
-    "cache_write_12h": "input", "cache_write_1h": "cache_write",
-    "cache_read_audio": "input_audio", "cache_read_image": "input_image", "cache_read_video": "input_video",
-}  # fmt: skip
-#: meters that cost nothing unless a price says otherwise
-NEVER_BILLED = frozenset({"requests"})
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """A rate and how it was found.
-
-    Attributes:
-        unit_price: price of one unit (one token, not a million) in `currency`; None = unpriced.
-        tiers: (over, unit_price, price_id) of the context tiers, lowest threshold first.
-        over: the context tier that was chosen, None = base.
-        status: listed, contract, promotional, disputed, assumed or unpriced.
-        needs_confirmation: disputed, or past the end of a promotion without a confirmed successor.
-        why: the row and each modifier, in the order they were applied.
-    """
-
-    unit_price: Decimal | None
-    price_id: str | None = None
-    status: str = "unpriced"
-    needs_confirmation: bool = False
-    currency: str = "USD"
-    why: tuple[str, ...] = ()
-    tiers: tuple[tuple[tuple[int, bool], Decimal, str], ...] = ()
-    over: tuple[int, bool] | None = None
-    model: str | None = None
-    sold_by: str | None = None
-
-    def above(self, input_tokens: int) -> Price:
-        """The price of a request with so many input tokens: the whole request is at one context tier."""
-        chosen = self
-        for over, unit_price, price_id in self.tiers:
-            if input_tokens > over[0] or (over[1] and input_tokens == over[0]):
-                chosen = replace(self, unit_price=unit_price, price_id=price_id, over=over)
-        return chosen
-
-    def in_window(self, window: str | None) -> Price | None:
-        """The price in a context window the provider states ("0-200k", "200k-1M", ">200000"); None if it can't decide."""
-        bounds = read_window(window)
-        if bounds is None:
-            return None
-        low, high = bounds
-        for (threshold, _), _, _ in self.tiers:
-            if not (high is not None and high <= threshold) and low < threshold:
-                return None
-        return self.above(low + 1)
-
-
-def read_window(text: str | None) -> tuple[int, int | None] | None:
-    """Lower and upper bound, in tokens, of a context window as providers write it; None if it isn't one.
-
-    >>> read_window("200k-1M"), read_window("0-200k"), read_window(">272000"), read_window("long")
-    ((200000, 1000000), (0, 200000), (272000, None), None)
-    """
-    if not text:
-        return None
-    text = text.strip().lower().replace(" ", "")
-    if text[0] in "<>":
-        bound = _tokens(text.lstrip("<>="))
-        return None if bound is None else ((bound, None) if text[0] == ">" else (0, bound))
-    low, dash, high = text.partition("-")
-    bounds = _tokens(low), _tokens(high)
-    return (bounds[0], bounds[1]) if dash and bounds[0] is not None and bounds[1] is not None else None
-
-
-def _tokens(text: str) -> int | None:
-    factor = {"k": 1_000, "m": 1_000_000}.get(text[-1:], 1)
-    digits = text[:-1] if factor > 1 else text
-    return int(digits) * factor if digits.isdigit() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +47,9 @@ class PriceBook:
     Decimal('1.25000000')
     """
 
-    def __init__(self, base: Base | None = None, own: OwnData | None = None, contracts: Iterable[Card] = ()) -> None:
+    def __init__(
+        self, base: Base | None = None, own: OwnData | None = None, contracts: Iterable[Contract] = ()
+    ) -> None:
         self.base = base
         self.own = own or OwnData()
         self.contracts = list(contracts)
@@ -154,20 +71,16 @@ class PriceBook:
         Raises:
             PriceError: the file is missing or a row is unusable; the message names file and row.
         """
-        file = Path(path)
-        try:
-            table = tomllib.loads(file.read_text("utf-8"))
-        except OSError as error:
-            raise PriceError(f"Price file {path} can't be read: {error.strerror}.") from None
-        except tomllib.TOMLDecodeError as error:
-            raise PriceError(f"Price file {path} is no TOML: {error}.") from None
-        cards = read_own(table, file.name, CONTRACT).cards
-        return cls.default().with_contracts(card for group in cards.values() for card in group)
+        contracts = read_contracts(path)
+        book = cls.default()
+        if above := check_below_list(book, contracts):
+            raise PriceError(f"{Path(path).name}: a contract can't raise a price above list:\n  " + "\n  ".join(above))
+        return book.with_contracts(contracts)
 
-    def with_contracts(self, cards: Iterable[Card]) -> PriceBook:
-        """This book with contract cards laid over it; the list layers are shared."""
-        book = PriceBook(self.base, self.own, [*self.contracts, *cards])
-        book._names, book._cards = self._names, self._cards
+    def with_contracts(self, contracts: Iterable[Contract]) -> PriceBook:
+        """This book with contracts laid over it; the list layers are shared. Where several fit, the last one decides."""
+        book = PriceBook(self.base, self.own, [*self.contracts, *contracts])
+        book._names, book._cards, book._found = self._names, self._cards, self._found
         return book
 
     # -- names
@@ -275,11 +188,12 @@ class PriceBook:
         place: dict[str, str | None],
         contract: bool = True,
         billed_as: str | None = None,
+        accounts: Sequence[str | None] = (),
     ) -> Price:
         """The rate of canonical arguments; `lookup` is the friendly form.
 
         `place` holds inference_geo, region, api_base and deployment_type; `billed_as` is a further name a contract
-        may use (a deployment's).
+        may use (a deployment's), `accounts` the billing and sub account.
         """
         provider = provider_name(provider)
         found = self.find(provider, model, at)
@@ -289,7 +203,7 @@ class PriceBook:
         listed = self._listed(provider, found, meter, at, tier, places)
         if not (contract and self.contracts):
             return listed
-        return self._contracted(provider, found, named, meter, at, tier, places, listed, billed_as)
+        return self._contracted(provider, found, named, meter, at, tier, places, listed, billed_as, accounts)
 
     def _listed(
         self, provider: str, found: Found | None, meter: str, at: datetime, tier: str, places: tuple[str, ...]
@@ -297,8 +211,8 @@ class PriceBook:
         is_token = meter_named(meter).is_token
         anything = [] if is_token else self._fitting(provider, ANY_MODEL, at, places)
         if found is None:
-            if picked := _pick(anything, meter, "standard", places):
-                return _priced(picked, meter, [], [], at, False, None)
+            if picked := pick(anything, meter, "standard", places):
+                return priced(picked, meter, [], [], at, False, None, None)
             return Price(None, why=("no price row: unknown model",))
         cards = self._fitting(found.sold_by, found.model, at, places)
         rules = [rule for rule in self.own.rules if rule.provider == provider and rule.applies(found.model, at)]
@@ -306,9 +220,9 @@ class PriceBook:
         factor = None if has_tier else next((r for r in rules if r.tier == tier and r.places is None), None)
         if is_token and tier != "standard" and not has_tier and factor is None:
             return Price(None, why=(f"no price row for service tier {tier}",), model=found.model, sold_by=found.sold_by)
-        for name, assumed in _chain(meter):
+        for name, assumed in chain(meter):
             for wanted in dict.fromkeys((tier, "standard") if has_tier else ("standard",)):
-                picked = _pick(cards, name, wanted, places)
+                picked = pick(cards, name, wanted, places)
                 if picked is None:
                     continue
                 factors = [factor] if factor and is_token else []
@@ -321,9 +235,9 @@ class PriceBook:
                     factors += [
                         r for r in rules if r.tier is None and r.places and any(same_place(p, places) for p in r.places)
                     ][:1]
-                return _priced(picked, name, factors, notes, at, assumed, found)
-        if picked := _pick(anything, meter, "standard", places):
-            return _priced(picked, meter, [], [], at, False, found)
+                return priced(picked, name, factors, notes, at, assumed, *_of(found))
+        if picked := pick(anything, meter, "standard", places):
+            return priced(picked, meter, [], [], at, False, *_of(found))
         return Price(None, why=(f"no price row for {meter}",), model=found.model, sold_by=found.sold_by)
 
     def _fitting(self, provider: str, model: str, at: datetime, places: tuple[str, ...]) -> list[Card]:
@@ -335,17 +249,25 @@ class PriceBook:
 
     def _contracted(
         self, provider: str, found: Found | None, named: Found | Named, meter: str, at: datetime, tier: str,
-        places: tuple[str, ...], listed: Price, billed_as: str | None,
+        places: tuple[str, ...], listed: Price, billed_as: str | None, accounts: Sequence[str | None],
     ) -> Price:  # fmt: skip
         spellings = [*named.spellings, *([found.model] if found else []), *([billed_as.lower()] if billed_as else [])]
-        cards = [
-            card for card in self.contracts
-            if card.provider == provider and card.holds(at) and (card.geography is None or same_place(card.geography, places))
-            and any(same_name(card.model, spelling) for spelling in spellings)
-        ]  # fmt: skip
-        for name in (meter, *SAME_RATE.get(meter, ())):
-            if picked := _pick(cards, name, tier, places, listed):
-                return _priced(picked, name, [], [], at, False, found, listed)
+        for contract in reversed(self.contracts):
+            if not contract.covers(provider, accounts, at):
+                continue
+            cards = [
+                card
+                for card in contract.cards
+                if card.holds(at)
+                and (card.geography is None or same_place(card.geography, places))
+                and any(same_name(card.model, spelling) for spelling in spellings)
+            ]
+            for name in (meter, *SAME_RATE.get(meter, ())):
+                if picked := pick(cards, name, tier, places, listed):
+                    return priced(picked, name, [], [], at, False, *_of(found), listed)
+            share = contract.discounted(spellings, meter)
+            if share is not None and listed.unit_price is not None:
+                return listed.discounted(share, contract.name)
         return listed
 
     # -- all keys of a data set at once
@@ -362,6 +284,8 @@ class PriceBook:
         'region'
         """
         keys = ["provider", "model", "meter", "service_tier", "context_tier", "inference_geo", "region"]
+        if any(contract.accounts for contract in self.contracts):
+            keys += ["billing_account_id", "sub_account_id"]
         if any(self.by_time_of_day(provider, model) for provider, model in models):
             keys.append("hour")
         return tuple(keys)
@@ -369,7 +293,7 @@ class PriceBook:
     def by_time_of_day(self, provider: str, model: str) -> bool:
         """Whether a model has prices for some hours or weekdays only."""
         found = self.find(provider_name(provider), model)
-        cards = [*(self.cards(found.sold_by, found.model) if found else ()), *self.contracts]
+        cards = [*(self.cards(found.sold_by, found.model) if found else ()), *self._own_rates()]
         return any(card.hours is not None or card.weekdays is not None for card in cards)
 
     def turns(self, provider: str, model: str) -> list[datetime]:
@@ -384,8 +308,8 @@ class PriceBook:
         for name in models:
             for card in self.cards(found.sold_by if found else provider, name):
                 instants |= {card.start, card.end, card.unsure_from}
-        for card in self.contracts:
-            instants |= {card.start, card.end, card.unsure_from}
+        for contract in self.contracts:
+            instants |= {contract.start, contract.end, *(at for c in contract.cards for at in (c.start, c.end))}
         for rule in self.own.rules:
             if rule.provider == provider:
                 instants |= {rule.start, rule.end}
@@ -405,7 +329,8 @@ class PriceBook:
             listed = replace(listed, needs_confirmation=True)
         if not self.contracts:
             return listed, listed
-        return listed, self.price(provider_name(key["provider"]), key["model"], key["meter"], at, tier, place, True)
+        accounts = (key.get("billing_account_id"), key.get("sub_account_id"))
+        return listed, self.price(key["provider"], key["model"], key["meter"], at, tier, place, True, accounts=accounts)
 
     def expand(self, keys: pa.Table) -> pa.Table:
         """Prices of distinct keys and days, for an equi-join (see `finops_ai.prices.expand`)."""
@@ -456,113 +381,29 @@ class PriceBook:
             models = [*(self.base.models(owner) if self.base else ()), *(m for o, m in self.own.cards if o == owner)]
             for model in dict.fromkeys(models):
                 yield from self.cards(owner, model)
-        yield from (card for card in self.contracts if provider in (None, card.provider))
+        yield from (card for card in self._own_rates() if provider in (None, card.provider))
+
+    def _own_rates(self) -> list[Card]:
+        return [card for contract in self.contracts for card in contract.cards]
 
     @cached_property
     def version(self) -> str:
         """Hash of everything a price depends on: equal books have equal versions."""
         digest = blake2b(digest_size=8)
         digest.update((self.base.version if self.base else "").encode())
-        for cards in [*self.own.cards.values(), self.contracts]:
+        for cards in self.own.cards.values():
             for card in cards:
                 digest.update(repr(card).encode())
+        digest.update(repr(self.contracts).encode())
         digest.update(repr((self.own.rules, self.own.doubts)).encode())
         digest.update(repr(sorted(map(str, self.own.names))).encode())
         return digest.hexdigest()
 
 
-def picked_for_place(picked: dict[tuple[int, bool] | None, Card]) -> bool:
-    """Whether the base card is for a place of its own, so that no factor for the place comes on top."""
-    base = picked.get(None)
-    return base is not None and base.geography is not None
+def _of(found: Found | None) -> tuple[str | None, str | None]:
+    return (found.model, found.sold_by) if found else (None, None)
 
 
 @cache
 def _default() -> PriceBook:
     return PriceBook(installed(), bundled())
-
-
-def same_name(known: str, name: str) -> bool:
-    """Whether a billed name is a known name or a dated snapshot of it.
-
-    >>> same_name("gpt-5.4", "gpt-5.4-2026-03-05"), same_name("gpt-5", "gpt-5-mini")
-    (True, False)
-    """
-    if known == name:
-        return True
-    names = Names(whole={known: [(None, None, known)]})
-    return names.resolve(name, None) is not None
-
-
-@cache
-def _chain(meter: str) -> tuple[tuple[str, bool], ...]:
-    """Meters whose price holds for a meter, nearest first, and whether that is an assumption."""
-    chain: list[tuple[str, bool]] = [(meter, False)]
-    for name, assumed in chain:
-        for other in SAME_RATE.get(name, ()):
-            if other not in [n for n, _ in chain]:
-                chain.append((other, assumed))
-    for name, _ in list(chain):
-        if (other := NO_CACHE_PRICE.get(name)) and other not in [n for n, _ in chain]:
-            for more, _ in _chain(other):
-                if more not in [n for n, _ in chain]:
-                    chain.append((more, True))
-    return tuple(chain)
-
-
-def _pick(
-    cards: Sequence[Card], meter: str, tier: str, places: tuple[str, ...], below: Price | None = None
-) -> dict[tuple[int, bool] | None, Card] | None:
-    """The cards that price a meter at one tier, by context tier: the most specific place, then hours, then newest."""
-    fitting = [card for card in cards if card.service_tier == tier and meter in card.prices]
-    if not fitting:
-        return None
-
-    def rank(card: Card) -> tuple:
-        place = same_place(card.geography, places) if card.geography else 0
-        start = card.start or datetime.min.replace(tzinfo=UTC)
-        return card.layer, place, card.weekdays is not None or card.hours is not None, start
-
-    best = {card.over: card for card in sorted(fitting, key=rank)}
-    base = best.get(None)
-    if base is None:
-        return best if below is not None and below.unit_price is not None else None
-    return {over: card for over, card in best.items() if card.layer >= base.layer and _together(card, base)}
-
-
-def _together(card: Card, base: Card) -> bool:
-    """Whether a context tier belongs to a base card: not if the base is for a narrower place or time of day."""
-    return card is base or (not (base.geography and not card.geography) and not (base.hours and not card.hours))
-
-
-def _priced(
-    picked: dict[tuple[int, bool] | None, Card], meter: str, factors: Sequence[Rule], notes: Sequence[str],
-    at: datetime, assumed: bool, found: Found | None, below: Price | None = None,
-) -> Price:  # fmt: skip
-    factor = Decimal(1)
-    for rule in factors:
-        factor *= rule.factor
-    mark = "".join(f"*{plain(rule.factor)}" for rule in factors)
-    tiers = tuple(
-        (over, card.prices[meter] * factor, card.price_id(meter) + mark)
-        for over, card in sorted((item for item in picked.items() if item[0] is not None), key=lambda item: item[0])  # type: ignore[arg-type, return-value]
-    )
-    base = picked.get(None)
-    names = {"model": found.model if found else None, "sold_by": found.sold_by if found else None}
-    if base is None:  # only context tiers here: the base rate is the one below
-        assert below is not None
-        return replace(below, tiers=tiers, **names)
-    status = base.status if base.layer != CONTRACT or base.status != "listed" else "contract"
-    unsure = any(card.unsure(at) for card in picked.values())
-    return Price(
-        unit_price=base.prices[meter] * factor,
-        price_id=base.price_id(meter) + mark,
-        status="assumed"
-        if assumed and status == "listed"
-        else next((r.status for r in factors if r.status != "listed"), status),
-        needs_confirmation=unsure,
-        currency=base.currency,
-        why=(base.describe(meter), *(f"x {plain(rule.factor)} {rule.why}" for rule in factors), *notes),
-        tiers=tiers,
-        **names,
-    )

@@ -9,9 +9,10 @@ from decimal import Decimal
 from typing import Any
 
 from finops_ai.meters import Normalised
-from finops_ai.prices.book import NEVER_BILLED, Price, PriceBook
+from finops_ai.prices.book import PriceBook
 from finops_ai.prices.cards import MILLION, over_text, plain, read_instant
 from finops_ai.prices.places import deployment_tier
+from finops_ai.prices.price import NEVER_BILLED, Price
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def price_call(
     >>> usage = normalise({"prompt_tokens": 2006, "completion_tokens": 300,
     ...                    "prompt_tokens_details": {"cached_tokens": 1920}}, "openai.chat")
     >>> price_call(PriceBook.default(), usage, provider="openai", model="gpt-4o-2024-08-06", at="2024-10-14").cost
-    Decimal('0.0056150000')
+    Decimal('0.00561500')
     """
     context = context or {}
     total: Decimal | None = Decimal(0)

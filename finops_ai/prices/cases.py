@@ -17,6 +17,7 @@ from finops_ai.meters import CONTEXT_KEYS, Normalised, formats, normalise
 from finops_ai.prices.book import PriceBook
 from finops_ai.prices.calls import CallCost, price_call
 from finops_ai.prices.cards import CONTRACT, MILLION, Card, check_card, plain, read_hours, read_instant, read_over
+from finops_ai.prices.contracts import Contract
 from finops_ai.prices.names import provider_name, take_apart
 from finops_ai.prices.own import check_overlaps, expand_roll_up
 
@@ -36,7 +37,7 @@ _CALL = ({"at", "provider", "model", "format", "usage"}, {"context"})
 _EXPECT = ({"meters", "flags"}, {"list_cost", "reported_cost", "priced_as", "tolerance"})
 _ROW = ({"provider", "model", "meter", "usd_per_million"},
         {"service_tier", "context_tier", "geography", "from", "to", "utc_hours", "times"})  # fmt: skip
-_INVARIANT = ({"id", "title", "statement", "inputs", "expected", "why", "source"}, set())
+_INVARIANT: tuple[set[str], set[str]] = ({"id", "title", "statement", "inputs", "expected", "why", "source"}, set())
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def run_cases(table: Mapping[str, Any], book: PriceBook | None = None) -> Iterat
     """
     book = book or PriceBook.default()
     for case in table["cases"]:
-        yield _run(case, book.with_contracts(contract_cards(case)) if case.get("contract") else book)
+        yield _run(case, book.with_contracts(_contracts(case)) if case.get("contract") else book)
 
 
 def contract_cards(case: Mapping[str, Any]) -> list[Card]:
@@ -103,6 +104,14 @@ def contract_cards(case: Mapping[str, Any]) -> list[Card]:
             times=tuple(f"x {step['factor']} {step['why']}" for step in row.get("times", ())),
         )))  # fmt: skip
     return check_overlaps(cards, f"case {case['id']}")
+
+
+def _contracts(case: Mapping[str, Any]) -> list[Contract]:
+    cards = contract_cards(case)
+    return [
+        Contract(name=f"case {case['id']}", provider=owner, cards=tuple(c for c in cards if c.provider == owner))
+        for owner in dict.fromkeys(card.provider for card in cards)
+    ]
 
 
 # -- running
@@ -262,9 +271,8 @@ def _call(call: Any, where: str) -> None:
     _keys(context, set(), set(CONTEXT_KEYS), f"{where}, context")
     for key, value in context.items():
         kind: type = bool if key in ("batch", "aggregated") else int if key == "requests" else str
-        if value is not None and (
-            not isinstance(value, kind) or (kind is int and (isinstance(value, bool) or value < 0))
-        ):
+        wrong = not isinstance(value, kind) or (kind is int and (isinstance(value, bool) or int(str(value)) < 0))
+        if value is not None and wrong:
             raise CaseFileError(f"{where}, context: {key} must be {kind.__name__}, got {value!r}.")
 
 

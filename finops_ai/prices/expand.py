@@ -15,7 +15,8 @@ from finops_ai.prices.identity import identity
 from finops_ai.prices.names import provider_name
 
 if TYPE_CHECKING:
-    from finops_ai.prices.book import Price, PriceBook
+    from finops_ai.prices.book import PriceBook
+    from finops_ai.prices.price import Price
 
 _MONEY = pa.decimal128(*UNIT_PRICE)
 _EPOCH = date(1970, 1, 1).toordinal()

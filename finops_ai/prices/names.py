@@ -86,8 +86,9 @@ class Names:
                 if at is None or ((start is None or at >= start) and (end is None or at < end)):
                     return model
         for cut in range(len(name), 2, -1):
-            if (model := self.stems.get(name[:cut])) and _ENDINGS.match(name[cut:]) and _valid_date(name[cut:]):
-                return model
+            stem = self.stems.get(name[:cut])
+            if stem and _ENDINGS.match(name[cut:]) and _valid_date(name[cut:]):
+                return stem
         return next((model for rule, model in self.rules if rule.match(name)), None)
 
     def resolve(self, name: str, at: datetime | None) -> str | None:

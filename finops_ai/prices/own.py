@@ -57,9 +57,9 @@ class Rule:
         """Whether the rule is for a model at an instant."""
         if (self.start and at < self.start) or (self.end and at >= self.end):
             return False
-        if any(_like(model, name) for name in self.not_models):
+        if any(like(model, name) for name in self.not_models):
             return False
-        return self.models is None or any(_like(model, name) for name in self.models)
+        return self.models is None or any(like(model, name) for name in self.models)
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,8 @@ class Doubt:
         return [*parts, doubtful]
 
 
-def _like(model: str, name: str) -> bool:
+def like(model: str, name: str) -> bool:
+    """Whether a model is a name, or begins with one that ends in a star."""
     return model.startswith(name[:-1]) if name.endswith("*") else model == name
 
 
@@ -152,7 +153,7 @@ def read_own(table: Mapping[str, Any], where: str, layer: int = OWN) -> OwnData:
     if unknown := sorted(set(table) - {"provider", "source", "checked", "model", "alias", "rule", "doubt"}):
         raise PriceError(f"{where}: unknown key {unknown[0]!r}.")
     for row in table.get("model", ()):
-        _only(row, _MODEL_KEYS, f"{where}, model {row.get('id')}")
+        only(row, _MODEL_KEYS, f"{where}, model {row.get('id')}")
         model = row["id"].lower()
         for name in row.get("names", ()):
             data.names.append((provider, name.lower(), model, None, None))
@@ -166,11 +167,11 @@ def read_own(table: Mapping[str, Any], where: str, layer: int = OWN) -> OwnData:
         if model != ANY_MODEL:
             data.names.append((provider, model, model, None, None))
     for row in table.get("alias", ()):
-        _only(row, _ALIAS_KEYS, f"{where}, alias {row.get('name')}")
+        only(row, _ALIAS_KEYS, f"{where}, alias {row.get('name')}")
         span = read_instant(row.get("from")), read_instant(row.get("to"))
         data.names.append((provider, row["name"].lower(), row["model"].lower(), *span))
     for row in table.get("doubt", ()):
-        _only(row, _DOUBT_KEYS, f"{where}, doubt {row.get('model')}")
+        only(row, _DOUBT_KEYS, f"{where}, doubt {row.get('model')}")
         data.doubts.append(Doubt(
             provider=provider, model=row["model"].lower(), meters=frozenset(meter(m).name for m in row.get("meters", ())),
             start=read_instant(row.get("from")), end=read_instant(row.get("to")), status=row.get("status", "disputed"),
@@ -189,7 +190,7 @@ def read_card(
     Raises:
         PriceError: an unknown key or meter, a bad value, or no source and check date.
     """
-    _only(row, _CARD_KEYS, where)
+    only(row, _CARD_KEYS, where)
     source, checked = row.get("source") or default.get("source"), row.get("checked") or default.get("checked")
     if not source or not checked:
         raise PriceError(f"{where}: a price needs its `source` and the date it was `checked`.")
@@ -257,7 +258,7 @@ def _stated_overlap(one: Card, other: Card) -> bool:
 
 
 def _rule(row: Mapping[str, Any], provider: str, where: str) -> Rule:
-    _only(row, _RULE_KEYS, where)
+    only(row, _RULE_KEYS, where)
     if not row.get("source") or not row.get("checked"):
         raise PriceError(f"{where}: a factor needs its `source` and the date it was `checked`.")
     places = row.get("geography")
@@ -269,7 +270,12 @@ def _rule(row: Mapping[str, Any], provider: str, where: str) -> Rule:
     )  # fmt: skip
 
 
-def _only(row: Mapping[str, Any], known: frozenset[str], where: str) -> None:
+def only(row: Mapping[str, Any], known: frozenset[str], where: str) -> None:
+    """Refuse keys a row doesn't have.
+
+    Raises:
+        PriceError: names the key and the nearest known one.
+    """
     if unknown := sorted(set(row) - known):
         raise PriceError(f"{where}: unknown key {unknown[0]!r}. {hint(unknown[0], known)}")
 

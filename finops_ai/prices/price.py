@@ -1,0 +1,205 @@
+"""One rate: how cards, context tiers and factors become the price of a meter, and the reasons for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cache
+
+from finops_ai.prices.cards import CONTRACT, Card, plain
+from finops_ai.prices.names import Names
+from finops_ai.prices.own import Rule
+from finops_ai.prices.places import same_place
+
+#: meters whose price holds for another by definition
+SAME_RATE = {
+    "reasoning": ("output",), "cache_write": ("cache_write_5m", "cache_write_30m"), "cache_write_5m": ("cache_write",),
+    "cache_write_30m": ("cache_write",), "cache_write_12h": ("cache_write",), "cache_write_1h": (),
+    "input_characters": ("characters",), "output_characters": ("characters",),
+    "input_audio": ("input",), "input_image": ("input",), "input_video": ("input",),
+    "cache_read_audio": ("cache_read",), "cache_read_image": ("cache_read",), "cache_read_video": ("cache_read",),
+    "output_audio": ("output",), "output_image": ("output",), "output_video": ("output",),
+}  # fmt: skip
+#: where a list names no cache price, the tokens cost what any input token costs
+NO_CACHE_PRICE = {
+    "cache_read": "input", "cache_write": "input", "cache_write_5m": "input", "cache_write_30m": "input",
+    "cache_write_12h": "input", "cache_write_1h": "cache_write",
+    "cache_read_audio": "input_audio", "cache_read_image": "input_image", "cache_read_video": "input_video",
+}  # fmt: skip
+#: meters that cost nothing unless a price says otherwise
+NEVER_BILLED = frozenset({"requests"})
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """A rate and how it was found.
+
+    Attributes:
+        unit_price: price of one unit (one token, not a million) in `currency`; None = unpriced.
+        tiers: (over, unit_price, price_id) of the context tiers, lowest threshold first.
+        over: the context tier that was chosen, None = base.
+        status: listed, contract, promotional, disputed, assumed or unpriced.
+        needs_confirmation: disputed, or past the end of a promotion without a confirmed successor.
+        why: the row and each modifier, in the order they were applied.
+    """
+
+    unit_price: Decimal | None
+    price_id: str | None = None
+    status: str = "unpriced"
+    needs_confirmation: bool = False
+    currency: str = "USD"
+    why: tuple[str, ...] = ()
+    tiers: tuple[tuple[tuple[int, bool], Decimal, str], ...] = ()
+    over: tuple[int, bool] | None = None
+    model: str | None = None
+    sold_by: str | None = None
+
+    def above(self, input_tokens: int) -> Price:
+        """The price of a request with so many input tokens: the whole request is at one context tier."""
+        chosen = self
+        for over, unit_price, price_id in self.tiers:
+            if input_tokens > over[0] or (over[1] and input_tokens == over[0]):
+                chosen = replace(self, unit_price=unit_price, price_id=price_id, over=over)
+        return chosen
+
+    def discounted(self, share: Decimal, by: str) -> Price:
+        """This price less a share, in every context tier."""
+        assert self.unit_price is not None
+        left, mark = 1 - share, f"-{plain(share * 100)}%"
+        return replace(
+            self,
+            unit_price=self.unit_price * left,
+            price_id=f"{self.price_id}{mark}",
+            status="contract",
+            tiers=tuple((over, price * left, f"{row}{mark}") for over, price, row in self.tiers),
+            why=(*self.why, f"less {plain(share * 100)}% ({by})"),
+        )
+
+    def in_window(self, window: str | None) -> Price | None:
+        """The price in a context window the provider states ("0-200k", "200k-1M", ">200000"); None if it can't decide."""
+        bounds = read_window(window)
+        if bounds is None:
+            return None
+        low, high = bounds
+        for (threshold, _), _, _ in self.tiers:
+            if not (high is not None and high <= threshold) and low < threshold:
+                return None
+        return self.above(low + 1)
+
+
+def read_window(text: str | None) -> tuple[int, int | None] | None:
+    """Lower and upper bound, in tokens, of a context window as providers write it; None if it isn't one.
+
+    >>> read_window("200k-1M"), read_window("0-200k"), read_window(">272000"), read_window("long")
+    ((200000, 1000000), (0, 200000), (272000, None), None)
+    """
+    if not text:
+        return None
+    text = text.strip().lower().replace(" ", "")
+    if text[0] in "<>":
+        bound = _tokens(text.lstrip("<>="))
+        return None if bound is None else ((bound, None) if text[0] == ">" else (0, bound))
+    low, dash, high = text.partition("-")
+    bounds = _tokens(low), _tokens(high)
+    return (bounds[0], bounds[1]) if dash and bounds[0] is not None and bounds[1] is not None else None
+
+
+def _tokens(text: str) -> int | None:
+    factor = {"k": 1_000, "m": 1_000_000}.get(text[-1:], 1)
+    digits = text[:-1] if factor > 1 else text
+    return int(digits) * factor if digits.isdigit() else None
+
+
+def picked_for_place(picked: dict[tuple[int, bool] | None, Card]) -> bool:
+    """Whether the base card is for a place of its own, so that no factor for the place comes on top."""
+    base = picked.get(None)
+    return base is not None and base.geography is not None
+
+
+def same_name(known: str, name: str) -> bool:
+    """Whether a billed name is a known name or a dated snapshot of it.
+
+    >>> same_name("gpt-5.4", "gpt-5.4-2026-03-05"), same_name("gpt-5", "gpt-5-mini")
+    (True, False)
+    """
+    if known == name:
+        return True
+    names = Names(whole={known: [(None, None, known)]})
+    return names.resolve(name, None) is not None
+
+
+@cache
+def chain(meter: str) -> tuple[tuple[str, bool], ...]:
+    """Meters whose price holds for a meter, nearest first, and whether that is an assumption.
+
+    >>> chain("cache_write_1h")
+    (('cache_write_1h', False), ('cache_write', True), ('cache_write_5m', True), ('cache_write_30m', True), ('input', True))
+    """
+    found = {meter: False}
+    todo = [meter]
+    for name in todo:  # grows while it is walked
+        todo += [other for other in SAME_RATE.get(name, ()) if other not in found]
+        found |= {other: False for other in SAME_RATE.get(name, ()) if other not in found}
+    for name in list(found):
+        if fallback := NO_CACHE_PRICE.get(name):
+            found |= {other: True for other, _ in chain(fallback) if other not in found}
+    return tuple(found.items())
+
+
+def pick(
+    cards: Sequence[Card], meter: str, tier: str, places: tuple[str, ...], below: Price | None = None
+) -> dict[tuple[int, bool] | None, Card] | None:
+    """The cards that price a meter at one tier, by context tier: the most specific place, then hours, then newest."""
+    fitting = [card for card in cards if card.service_tier == tier and meter in card.prices]
+    if not fitting:
+        return None
+
+    def rank(card: Card) -> tuple:
+        place = same_place(card.geography, places) if card.geography else 0
+        start = card.start or datetime.min.replace(tzinfo=UTC)
+        return card.layer, place, card.weekdays is not None or card.hours is not None, start
+
+    best = {card.over: card for card in sorted(fitting, key=rank)}
+    base = best.get(None)
+    if base is None:
+        return best if below is not None else None
+    return {over: card for over, card in best.items() if card.layer >= base.layer and _together(card, base)}
+
+
+def _together(card: Card, base: Card) -> bool:
+    """Whether a context tier belongs to a base card: not if the base is for a narrower place or time of day."""
+    return card is base or (not (base.geography and not card.geography) and not (base.hours and not card.hours))
+
+
+def priced(
+    picked: dict[tuple[int, bool] | None, Card], meter: str, factors: Sequence[Rule], notes: Sequence[str],
+    at: datetime, assumed: bool, model: str | None, sold_by: str | None, below: Price | None = None,
+) -> Price:  # fmt: skip
+    factor = Decimal(1)
+    for rule in factors:
+        factor *= rule.factor
+    mark = "".join(f"*{plain(rule.factor)}" for rule in factors)
+    above = sorted(((over, card) for over, card in picked.items() if over is not None), key=lambda item: item[0])
+    tiers = tuple((over, card.prices[meter] * factor, card.price_id(meter) + mark) for over, card in above)
+    base = picked.get(None)
+    if base is None:  # only context tiers here: under them the price below holds
+        assert below is not None
+        kept = tuple(tier for tier in below.tiers if tier[0] < tiers[0][0])
+        return replace(below, tiers=(*kept, *tiers), status="contract", model=model, sold_by=sold_by)
+    status = base.status if base.layer != CONTRACT or base.status != "listed" else "contract"
+    unsure = any(card.unsure(at) for card in picked.values())
+    return Price(
+        unit_price=base.prices[meter] * factor,
+        price_id=base.price_id(meter) + mark,
+        status="assumed"
+        if assumed and status == "listed"
+        else next((r.status for r in factors if r.status != "listed"), status),
+        needs_confirmation=unsure,
+        currency=base.currency,
+        why=(base.describe(meter), *(f"x {plain(rule.factor)} {rule.why}" for rule in factors), *notes),
+        tiers=tiers,
+        model=model,
+        sold_by=sold_by,
+    )
