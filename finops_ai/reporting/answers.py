@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from IPython.display import HTML, display
 
 from finops_ai.money import minor_units, round_to_total
+from finops_ai.reporting.charts import sparkline
 from finops_ai.reporting.text import amount, count, is_unknown, percent, safe
 
 #: column -> (heading, how its values read)
@@ -47,62 +48,138 @@ def first_dimension(ws: Any) -> str:
     return names[0] if names else "model"
 
 
+def named(column: str) -> str:
+    """A column as people read it.
+
+    >>> named("prompt_id"), named("cost_centre"), named("tags.env")
+    ('prompt', 'cost centre', 'env')
+    """
+    known = {
+        "prompt_id": "prompt",
+        "user_id": "user",
+        "api_key_id": "API key",
+        "sub_account_name": "project",
+        "service_tier": "tier",
+    }
+    return known.get(column, column.removeprefix("tags.").replace("_", " "))
+
+
+def month_text(month: str) -> str:
+    """A month as people read it.
+
+    >>> month_text("2026-10")
+    'October 2026'
+    """
+    names = [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ]
+    year, number = month.split("-")
+    return f"{names[int(number) - 1]} {year}"
+
+
 def label(value: Any) -> str:
     """A group's name for people; a null is said, not shown as nan."""
     return "not captured" if is_unknown(value) else str(value)
 
 
 def showback_sentence(table: Any, by: str, month: str) -> None:
-    """Total, change and the largest group in one sentence."""
+    """Say total, change and the largest group in one sentence."""
+    say(showback_words(table, by, month))
+
+
+def showback_words(table: Any, by: str, month: str) -> str:
+    """Total, change and the largest group in one sentence of HTML."""
     total = sum((c for c in table["cost"] if not is_unknown(c)), Decimal(0))
     before = [c for c in table["previous_cost"] if not is_unknown(c)] if "previous_cost" in table else []
     currency = table.facts.currency or "several currencies"
-    text = f"{safe(month)} cost <strong>{amount(total, currency)}</strong>"
+    text = f"{safe(month_text(month))} cost <strong>{amount(total, currency)}</strong>"
     if before:
         earlier = sum(before, Decimal(0))
         word = "more" if total >= earlier else "less"
         text += f", {amount(abs(total - earlier), currency)} ({percent(abs(total - earlier), earlier)}) {word} than the month before"
     if len(table) and total:
         first = table.iloc[0]
-        text += f"; {safe(label(first[by]))} is the largest {safe(by.replace('_', ' '))} with {percent(first['cost'], total)}"
-    say(text + ".")
+        text += f"; {safe(label(first[by]))} is the largest {safe(named(by))} with {percent(first['cost'], total)}"
+    return text + "."
 
 
 def table(data: Any, columns: Sequence[str], *, top: int = 12, id: str | None = None) -> None:
-    """Show a table's largest rows with a total that counts all rows; the rest is one row, so nothing is hidden.
+    """Show a table's largest rows with a total that counts all rows (see `table_html`)."""
+    display(HTML(table_html(data, columns, top=top, id=id)))
+
+
+def table_html(
+    data: Any,
+    columns: Sequence[str],
+    *,
+    top: int = 12,
+    id: str | None = None,
+    links: Mapping[str, str] | None = None,
+    trends: Mapping[str, Sequence[Any]] | None = None,
+) -> str:
+    """A table's largest rows with a total that counts all rows; the rest is one row, so nothing is hidden.
 
     Args:
         data: a `Table`; its first columns that aren't measures name the row.
         columns: measures to show, from COLUMNS.
         top: rows told apart.
         id: HTML id.
+        links: name -> page, for the first column.
+        trends: name -> values drawn as a small line behind the row.
     """
     columns = [c for c in columns if c in data.columns]
     keys = list(data.columns[: list(data.columns).index("cost")])
     currency = data.facts.currency
     places = minor_units(currency or "USD")
     rows = [dict(zip(data.columns, values, strict=True)) for values in data.itertuples(index=False)]
+    if len(rows) <= top + 1:
+        top += 1
     shown, rest = rows[:top], rows[top:]
     lines = [([label(r[k]) for k in keys], r) for r in shown]
     if rest:
-        lines.append(([f"{len(rest)} more"] + [""] * (len(keys) - 1), _added(rest, columns)))
+        lines.append(([f"{len(rest):,} more"] + [""] * (len(keys) - 1), _added(rest, columns)))
     total = _added(rows, columns)
     for name in columns:
         if COLUMNS[name][1] == "money":
             _publish([r for _, r in lines], total, name, places)
-    head = "".join(f'<th scope="col" class="text">{safe(k.replace("_", " "))}</th>' for k in keys)
+    head = "".join(f'<th scope="col" class="text">{safe(named(k))}</th>' for k in keys)
     head += "".join(f'<th scope="col">{safe(COLUMNS[c][0])}</th>' for c in columns)
-    body = "".join(_line(names, r, columns, currency) for names, r in lines)
-    foot = _line(["Total"] + [""] * (len(keys) - 1), total, columns, currency) if len(rows) > 1 else ""
+    head += '<th scope="col" class="text">Trend</th>' if trends else ""
+
+    def line(names: list[str], row: dict[str, Any], extra: bool = False) -> str:
+        trend = f"<td>{sparkline(trends[names[0]]) if extra and names[0] in trends else ''}</td>" if trends else ""
+        return _line(names, row, columns, (links or {}).get(names[0]) if extra else None, trend)
+
+    body = "".join(line(names, r, extra=i < len(shown)) for i, (names, r) in enumerate(lines))
+    foot = line(["Total"] + [""] * (len(keys) - 1), total) if len(rows) > 1 else ""
     caption = f"Amounts in {safe(currency or 'the currency named')}" + (
         ", all rows counted in the total" if rest else ""
     )
     opening = f'<table id="{safe(id)}">' if id else "<table>"
-    display(
-        HTML(
-            f"{opening}<caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody><tfoot>{foot}</tfoot></table>"
-        )
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="Table by {safe(", ".join(map(named, keys)) or "total")}">'
+        f"{opening}<caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody><tfoot>{foot}</tfoot></table></div>"
     )
+
+
+def figures(*items: tuple[str, str, str]) -> str:
+    """Key figures as a row of cards: (what, figure, remark), all escaped here."""
+    cards = "".join(
+        f"<div><dt>{safe(what)}</dt><dd>{safe(figure)}</dd>{f'<dd class=note>{safe(remark)}</dd>' if remark else ''}</div>"
+        for what, figure, remark in items
+    )
+    return f'<dl class="figures">{cards}</dl>'
 
 
 def _publish(rows: list[dict[str, Any]], total: dict[str, Any], name: str, places: int) -> None:
@@ -127,11 +204,10 @@ def _added(rows: list[dict[str, Any]], columns: Sequence[str]) -> dict[str, Any]
     return out
 
 
-def _line(names: list[str], row: dict[str, Any], columns: Sequence[str], currency: str) -> str:
-    cells = "".join(
-        f'<td class="text">{safe(n)}</td>' if i else f'<th scope="row">{safe(n)}</th>' for i, n in enumerate(names)
-    )
-    return f"<tr>{cells}{''.join(f'<td>{_read(row.get(c), COLUMNS[c][1], c)}</td>' for c in columns)}</tr>"
+def _line(names: list[str], row: dict[str, Any], columns: Sequence[str], link: str | None, trend: str) -> str:
+    first = f'<a href="{safe(link)}">{safe(names[0])}</a>' if link else safe(names[0])
+    cells = f'<th scope="row">{first}</th>' + "".join(f'<td class="text">{safe(n)}</td>' for n in names[1:])
+    return f"<tr>{cells}{''.join(f'<td>{_read(row.get(c), COLUMNS[c][1], c)}</td>' for c in columns)}{trend}</tr>"
 
 
 def _read(value: Any, kind: str, name: str) -> str:
@@ -150,7 +226,12 @@ def _read(value: Any, kind: str, name: str) -> str:
 
 
 def coverage(data: Any, ws: Any, month: str) -> None:
-    """What the figures cover and how fresh they are."""
+    """Show what the figures cover and how fresh they are."""
+    display(HTML(coverage_html(data, ws)))
+
+
+def coverage_html(data: Any, ws: Any) -> str:
+    """What the figures cover and how fresh they are, as a list."""
     items = [
         f"{name.capitalize()}: {'unknown' if v is None else percent(v)}" for name, v in data.facts.coverage.items()
     ]
@@ -161,7 +242,7 @@ def coverage(data: Any, ws: Any, month: str) -> None:
         for row in fresh.itertuples()
     ]
     items.append(f"Days of {ws.timezone}. Price book {ws.book.version}. Data {ws.digest()}.")
-    display(HTML("<ul>" + "".join(f"<li>{safe(item)}</li>" for item in items) + "</ul>"))
+    return "<ul>" + "".join(f"<li>{safe(item)}</li>" for item in items) + "</ul>"
 
 
 def daily_alt(daily: Any, by: str) -> str:
@@ -171,12 +252,15 @@ def daily_alt(daily: Any, by: str) -> str:
         return "No cost in this period."
     peak = costs.idxmax()
     return (
-        f"Stacked columns of cost per day by {by}, {len(costs)} days, mean {costs.mean():,.0f}, "
+        f"Stacked columns of cost per day by {named(by)}, {len(costs)} days, mean {costs.mean():,.0f}, "
         f"highest {costs.max():,.0f} on {peak}. The figures are in the table below."
     )
 
 
 def ranked_alt(data: Any, name: str) -> str:
     """Alternative text of ranked bars."""
-    rows = [f"{label(n)} {0 if is_unknown(c) else float(c):,.0f}" for n, c in zip(data[name].head(3), data["cost"].head(3), strict=True)]
-    return f"Bars of cost by {name}, largest first: {'; '.join(rows)}. The figures are in the table below."
+    rows = [
+        f"{label(n)} {0 if is_unknown(c) else float(c):,.0f}"
+        for n, c in zip(data[name].head(3), data["cost"].head(3), strict=True)
+    ]
+    return f"Bars of cost by {named(name)}, largest first: {'; '.join(rows)}. The figures are in the table below."

@@ -419,8 +419,7 @@ def svg(figure: Figure, alt: str) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
     text = re.sub(r'xmlns:xlink="[^"]*" ?', "", text).replace("xlink:href", "href")
-    text = text.replace('xmlns="http://www.w3.org/2000/svg" ', "").replace("DejaVu Sans", "inherit")
-    text = re.sub(r"font: ([^;\"]*?)'?inherit'?", r"font: \1system-ui, sans-serif", text)
+    text = text.replace('xmlns="http://www.w3.org/2000/svg" ', "").replace("'DejaVu Sans'", "system-ui, sans-serif")
     text = text.replace(INK, "currentColor").replace(GRID, "var(--line, #d8dee4)")
     return re.sub(r"<svg ", f'<svg role="img" aria-label="{safe(alt)}" class="chart" ', text, count=1)
 

@@ -1,54 +1,94 @@
-"""The report's first page: the month in one sentence, the pages, the downloads, and what the figures rest on."""
+"""The report's first page: the month in one sentence, its days and owners, the way to everything else."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finops_ai.reporting.notebooks import PAGE_CSS
-from finops_ai.reporting.text import amount, count, percent, safe
+from finops_ai.reporting import answers, charts
+from finops_ai.reporting.answers import month_text, named
+from finops_ai.reporting.pages import SEARCH, Link, key_figures, monthly, page, search_entries
+from finops_ai.reporting.text import percent, safe
+from finops_ai.tables import showback
 
 if TYPE_CHECKING:
     from finops_ai.reporting.site import Report
     from finops_ai.workspace import Workspace
 
+OWNERS = ["cost", "previous_cost", "change", "tokens", "cost_per_1m_tokens"]
+NAMES = ["provider", "model", "prompt_id", "sub_account_name", "user_id"]
+
 
 def index_page(
-    ws: Workspace, report: Report, frame: Any, manifest: dict[str, Any], downloads: list[tuple[str, Path]]
+    ws: Workspace,
+    report: Report,
+    frame: Any,
+    manifest: dict[str, Any],
+    downloads: Sequence[tuple[str, Path]],
+    links: Sequence[Link],
 ) -> str:
-    """The whole index.html, without a script or an address outside its folder."""
-    from finops_ai.tables import showback
-
-    table = showback(frame, timezone=ws.timezone)
-    covered = table.facts.coverage
-    total, tokens = (table.iloc[0][name] if len(table) else None for name in ("cost", "tokens"))
-    pages = "\n".join(_page_line(page) for page in report.pages)
-    files = "\n".join(
-        f'<li><a href="tables/{path.name}" download>{safe(path.name)}</a> {safe(what)}</li>' for what, path in downloads
+    """The whole index.html, without an address outside its folder."""
+    month, dimensions = report.month, list(ws.rules.dimensions)
+    by = dimensions[0] if dimensions else "model"
+    history = ws.history(month, 13)
+    table = showback(history, by=[by], month=month, timezone=ws.timezone)
+    whole = showback(history, month=month, timezone=ws.timezone)
+    currency = table.facts.currency
+    parts = [f"<h1>AI cost of {safe(ws.name)}, {safe(month_text(month))}</h1>"]
+    parts.append(f'<p class="answer">{answers.showback_words(table, by, month)}</p>')
+    parts += [
+        f'<p class="warn"><strong>{safe(p.title)} is missing:</strong> {safe(p.error)}</p>' for p in report.failed
+    ]
+    parts += [f'<p class="warn">{safe(note)}</p>' for note in report.notes]
+    if len(whole):
+        parts.append(key_figures(whole.iloc[0], currency))
+        cover = whole.facts.coverage
+        parts.append(
+            f'<p class="note">{percent(cover.get("priced"))} of tokens have a price, {percent(table.facts.coverage.get("attributed"))} of cost has an owner.</p>'
+        )
+        daily = showback(frame, by=["day", by], timezone=ws.timezone)
+        figure = charts.stacked_days(daily, by, currency=currency, title=f"Cost per day by {named(by)}")
+        parts.append(f"<figure>{charts.svg(figure, answers.daily_alt(daily, by))}</figure>")
+        own = {link.title: link.file for link in links if link.group}
+        trends = monthly(history, by, ws.timezone)
+        several = len(next(iter(trends.values()), [])) > 1
+        parts.append(f"<h2>By {safe(named(by))}</h2>")
+        parts.append(answers.table_html(table, OWNERS, top=15, links=own, trends=trends if several else None))
+    parts += _search(frame, links, [*dimensions, *NAMES], currency)
+    parts.append("<h2>Pages</h2>" + _pages(links))
+    parts.append("<h2>Downloads</h2>" + _downloads(downloads))
+    parts.append(
+        f'<p class="note">Days of {safe(ws.timezone)}. Price book {safe(manifest["price_book"])}, data {safe(manifest["digest"])}. Made {safe(manifest["made_at"])}.</p>'
     )
-    failed = "".join(f"<p><strong>{safe(p.title)} is missing:</strong> {safe(p.error)}</p>" for p in report.failed)
-    notes = "".join(f"<li>{safe(note)}</li>" for note in report.notes)
-    shown = amount(total, table.facts.currency or "in several currencies")
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark"><title>AI cost of {safe(ws.name)}, {safe(report.month)}</title>
-<style>{PAGE_CSS.read_text("utf-8")}</style></head>
-<body><main>
-<h1>AI cost of {safe(ws.name)}, {safe(report.month)}</h1>
-<p class="answer">{safe(shown)} for {count(tokens)} tokens. {percent(covered.get("priced"))} of tokens have a price,
-{percent(covered.get("attributed"))} of cost has an owner.</p>
-{failed}
-<h2>Pages</h2>
-<ul>{pages}</ul>
-<h2>Downloads</h2>
-<ul>{files}<li><a href="manifest.json">manifest.json</a> what every figure rests on</li></ul>
-{f"<h2>Notes</h2><ul>{notes}</ul>" if notes else ""}
-<p class="note">Days of {safe(ws.timezone)}. Price book {safe(manifest["price_book"])}, data {safe(manifest["digest"])}. Made {safe(manifest["made_at"])}.</p>
-</main></body></html>
-"""
+    return page(f"AI cost of {ws.name}, {month_text(month)}", "\n".join(part for part in parts if part))
 
 
-def _page_line(page: Any) -> str:
-    if page.error:
-        return f"<li>{safe(page.title)} (not made: see above)</li>"
-    return f'<li><a href="{page.file}">{safe(page.title)}</a></li>'
+def _search(frame: Any, links: Sequence[Link], dimensions: Sequence[str], currency: str) -> list[str]:
+    names = json.dumps(search_entries(frame, links, dimensions, currency), ensure_ascii=True)
+    for sign in "<>&":
+        names = names.replace(sign, f"\\u{ord(sign):04x}")
+    return [
+        "<h2>Find</h2>",
+        '<div class="search"><label for="find">A team, product, model, prompt or page</label>'
+        '<input type="search" id="find" autocomplete="off"><ul id="found" aria-live="polite"></ul></div>'
+        f'<script type="application/json" id="names">{names}</script><script>{SEARCH}</script>',
+    ]
+
+
+def _pages(links: Sequence[Link]) -> str:
+    shown = [link for link in links if not link.group and link.file != "index.html"]
+    lines = "".join(f'<li><a href="{safe(k.file)}">{safe(k.title)}</a><span>{safe(k.about)}</span></li>' for k in shown)
+    for group in dict.fromkeys(link.group for link in links if link.group):
+        inside = ", ".join(f'<a href="{safe(k.file)}">{safe(k.title)}</a>' for k in links if k.group == group)
+        lines += f"<li><strong>{safe(group)}</strong><span>{inside}</span></li>"
+    return f'<ul class="pages">{lines}</ul>'
+
+
+def _downloads(downloads: Sequence[tuple[str, Path]]) -> str:
+    files = "".join(
+        f'<li><a href="tables/{safe(path.name)}" download>{safe(path.name)}</a> {safe(what)}</li>'
+        for what, path in downloads
+    )
+    return f'<ul>{files}<li><a href="manifest.json">manifest.json</a> what every figure rests on</li></ul>'

@@ -7,7 +7,6 @@ import hashlib
 import json
 import logging
 import platform
-import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import Any
 from finops_ai.errors import DataError, FinopsError, SettingsError, hint
 from finops_ai.periods import iso, parse_month
 from finops_ai.reporting.notebooks import check_parameters, notebook_folder, parameters_of, run_notebook, title_of
+from finops_ai.reporting.text import slug
 from finops_ai.workspace import Workspace
 
 log = logging.getLogger("finops_ai.reporting")
@@ -47,6 +47,7 @@ class Page:
     order: float = 0
     error: str = ""
     group: str = ""
+    about: str = ""
 
     @property
     def file(self) -> str:
@@ -138,10 +139,33 @@ def make_report(
         list(pool.map(render, report.pages))
     manifest = manifest_of(ws, report, frame)
     _write(report.folder / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False, default=str) + "\n")
-    from finops_ai.reporting.index import index_page
-
-    _write(report.index, index_page(ws, report, frame, manifest, downloads))
+    finish_site(ws, report, frame, manifest, downloads)
     return report
+
+
+def finish_site(
+    ws: Workspace, report: Report, frame: Any, manifest: dict[str, Any], downloads: list[tuple[str, Path]]
+) -> None:
+    """Add what needs no notebook (a page per team, the explorer, the index) and the same navigation on every page."""
+    from finops_ai.reporting.index import index_page
+    from finops_ai.reporting.pages import Link, explorer_of, group_pages, navigation, page, set_navigation
+
+    links = [Link("index.html", "Overview")]
+    try:
+        body = explorer_of(ws, report.month)
+    except FinopsError as error:
+        report.notes.append(f"There is no explorer: {error}")
+    else:
+        _write(report.folder / "explorer.html", page(f"Explorer, {report.month}", body))
+        links.append(Link("explorer.html", "Explorer", "Every figure by every name: choose, drill, compare, export."))
+    links += [Link(p.file, p.title, p.about, p.group) for p in report.pages if not p.error]
+    dimension = next(iter(ws.rules.dimensions), None)
+    if dimension in frame.columns:
+        links += group_pages(ws, report.month, dimension, report.folder)
+    _write(report.index, index_page(ws, report, frame, manifest, downloads, links))
+    brand = f"{ws.name}, {report.month}"
+    for link in links:
+        set_navigation(report.folder / link.file, navigation(brand, links, link.file))
 
 
 def plan_pages(
@@ -165,7 +189,7 @@ def plan_pages(
         title = title_of(json.loads(path.read_text("utf-8"))) or path.stem
         dimension = meta.get("for_each")
         if not dimension:
-            pages.append(Page(path.stem, title, path, base, order))
+            pages.append(Page(path.stem, title, path, base, order, about=meta.get("about", "")))
             continue
         for value in _values(frame, ws, dimension):
             pages.append(
@@ -193,16 +217,6 @@ def _values(frame: Any, ws: Workspace, dimension: str) -> list[str]:
     return sorted(str(v) for v in frame[dimension].dropna().unique())
 
 
-def slug(text: str) -> str:
-    """A file name for any text: lower-case letters and digits, with a digest where something was lost.
-
-    >>> slug("search"), slug("../../x") == slug("../../x"), "/" in slug("../../x")
-    ('search', True, False)
-    """
-    plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40]
-    return plain if plain == text else f"{plain or 'x'}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-
-
 def write_tables(frame: Any, folder: Path) -> list[tuple[str, Path]]:
     """The month's tables to download, as CSV, Excel and Parquet: (what it is, file)."""
     from finops_ai.tables import showback
@@ -214,7 +228,9 @@ def write_tables(frame: Any, folder: Path) -> list[tuple[str, Path]]:
     for suffix, write in (("csv", _csv), ("xlsx", _excel), ("parquet", lambda t, p: t.to_parquet(p, index=False))):
         path = folder / f"showback.{suffix}"
         write(table, path)
-        files.append(("Cost and tokens by " + ", ".join([*dimensions, "provider", "model"]), path))
+        files.append(
+            ("Cost and tokens by " + ", ".join([*(d.replace("_", " ") for d in dimensions), "provider", "model"]), path)
+        )
     return files
 
 

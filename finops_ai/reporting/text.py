@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -69,3 +71,13 @@ def _visible(ch: str) -> str:
         ord(ch) < 32 and ch not in "\t\n"
     )
     return f"\\u{ord(ch):04x}" if hidden else ch
+
+
+def slug(text: str) -> str:
+    """A file name for any text: lower-case letters and digits, with a digest where something was lost.
+
+    >>> slug("search"), slug("../../x") == slug("../../x"), "/" in slug("../../x")
+    ('search', True, False)
+    """
+    plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40]
+    return plain if plain == text else f"{plain or 'x'}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

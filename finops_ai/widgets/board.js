@@ -38,9 +38,11 @@ function changeText(now, before) {
   if (before == null || now == null) return "";
   if (before === 0) return now === 0 ? "0%" : "new";
   const change = (now - before) / Math.abs(before);
+  if (Math.abs(change) < 0.0005) return "0%";
   if (change > 9.995) return `×${short(now / before)}`;
   return `${change >= 0 ? "+" : "−"}${Math.abs(change * 100).toFixed(Math.abs(change) < 0.0995 ? 1 : 0)}%`;
 }
+function tone(change) { return /^[+×n]/.test(change) ? "fx-up" : change.startsWith("−") ? "fx-down" : ""; }
 function niceTop(value) {
   if (!(value > 0)) return 1;
   const size = 10 ** Math.floor(Math.log10(value));
@@ -86,8 +88,7 @@ function head(root, data, on) {
   node("span", { class: "fx-total" }, line, `${full(data.total, data.unit)} ${data.unit}`);
   const change = changeText(data.total, data.before);
   if (change) {
-    const tone = data.total > data.before ? "fx-up" : data.total < data.before ? "fx-down" : "";
-    node("span", { class: "fx-change " + tone }, line, change);
+    node("span", { class: "fx-change " + tone(change) }, line, change);
     node("span", { class: "fx-soft" }, line, `against ${full(data.before, data.unit)} in ${data.before_text}`);
   }
   node("p", { class: "fx-title" }, root, `${data.title}, ${data.period_text}`);
@@ -211,7 +212,7 @@ function ranking(root, data, on) {
     }
     const value = node("td", {}, line, full(g.total, data.unit));
     if (!ratio) { value.style.setProperty("--w", `${(100 * Math.max(g.total || 0, 0)) / most}%`); value.classList.add("fx-bar"); node("td", { class: "fx-extra" }, line, data.total ? `${((100 * (g.total || 0)) / data.total).toFixed(1)}%` : ""); }
-    if (compared) { node("td", {}, line, g.before == null ? "" : full(g.before, data.unit)); node("td", { class: g.total > g.before ? "fx-up" : g.total < g.before ? "fx-down" : "" }, line, changeText(g.total, g.before)); }
+    if (compared) { node("td", {}, line, g.before == null ? "" : full(g.before, data.unit)); const change = changeText(g.total, g.before); node("td", { class: tone(change) }, line, change); }
     if (trend) spark(node("td", { class: "fx-trend" }, line), g);
   }
   if (data.hidden) node("p", { class: "fx-note" }, root, `${data.hidden.toLocaleString("en-US")} smaller ones are in “other”.`);

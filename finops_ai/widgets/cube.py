@@ -42,8 +42,8 @@ LABELS = {
 UNSTATED = "not stated"
 _TOKENS = meter_list(is_token=True)
 MEASURES = {
-    "cost": "sum(effective_cost)",
-    "list_cost": "sum(list_cost)",
+    "cost": "sum(effective_cost) FILTER (WHERE price_status <> 'not_billed')",
+    "list_cost": "sum(list_cost) FILTER (WHERE price_status <> 'not_billed')",
     "tokens": f"sum(quantity) FILTER (WHERE meter IN {_TOKENS})",
     "token_cost": f"sum(effective_cost) FILTER (WHERE meter IN {_TOKENS})",
     "requests": "sum(quantity) FILTER (WHERE meter = 'requests')",

@@ -130,6 +130,10 @@ function startExplorer(root) {
   spans.push(["All days", `${first}:${last}`]);
   if (cube.month) { const m = asDay(cube.month + "-01"); if (m >= monthStart(first) && m <= last) state.span = [m, monthEnd(m)]; }
   else if (!spans.some(([, key]) => key === state.span.join(":"))) state.span = [first, last];
+  for (const part of location.hash.slice(1).split("&").filter(Boolean)) {
+    const [key, name] = part.split("=").map((text) => { try { return decodeURIComponent(text); } catch { return ""; } });
+    if (cube.levels[key] && cube.levels[key].includes(name)) { state.filters.push([key, name]); const next = cube.dimensions.find((d) => !state.filters.some(([x]) => x === d)); if (next) state.by = next; }
+  }
   const metric = choice("Show", Object.entries(METRICS).map(([key, [text]]) => [text, key]), (v) => { state.metric = v; });
   const by = choice("by", cube.dimensions.map((d) => [label(d), d]), (v) => { state.by = v; state.picked = null; });
   const span = choice("in", spans, (v) => { state.span = v.split(":").map(Number); state.picked = null; });

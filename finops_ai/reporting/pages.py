@@ -1,0 +1,213 @@
+"""Pages that need no notebook: one per team (or whatever the first dimension is), and the explorer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from finops_ai.errors import DataError
+from finops_ai.reporting import answers, charts
+from finops_ai.reporting.notebooks import PAGE_CSS
+from finops_ai.reporting.text import amount, count, is_unknown, percent, safe, slug
+from finops_ai.tables import showback
+
+if TYPE_CHECKING:
+    from finops_ai.workspace import Workspace
+
+#: groups that get a page of their own; the others are in the tables and the explorer
+MOST = 60
+DETAIL = ["cost", "previous_cost", "change", "requests", "tokens", "cost_per_1m_tokens", "cache_hit_rate"]
+BREAKDOWNS = [
+    ("product", "By product"),
+    ("model", "By model"),
+    ("prompt_id", "By prompt"),
+    ("user_id", "By user"),
+    ("provider", "By provider"),
+]
+
+
+@dataclass
+class Link:
+    """A page of the report, for navigation: its file, title, one line about it, and whether it is a group's."""
+
+    file: str
+    title: str
+    about: str = ""
+    group: str = ""
+
+
+def page(title: str, body: str, *, nav: str = "", head: str = "") -> str:
+    """A whole page of the report; it asks nothing of any network."""
+    return f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark"><title>{safe(title)}</title>
+<style>{PAGE_CSS.read_text("utf-8")}</style>{head}</head>
+<body><a class="skip" href="#main">To the page</a>
+<nav aria-label="Report"><!--nav-->{nav}<!--/nav--></nav>
+<main id="main">
+{body}
+</main></body></html>
+"""
+
+
+def navigation(brand: str, links: Sequence[Link], current: str) -> str:
+    """The bar on top of every page; groups are folded into one menu each."""
+
+    def anchor(link: Link) -> str:
+        here = ' aria-current="page"' if link.file == current else ""
+        return f'<a href="{safe(link.file)}"{here}>{safe(link.title)}</a>'
+
+    parts = [f'<span class="brand">{safe(brand)}</span>']
+    parts += [anchor(link) for link in links if not link.group]
+    for group in dict.fromkeys(link.group for link in links if link.group):
+        inside = "".join(anchor(link) for link in links if link.group == group)
+        parts.append(f"<details><summary>{safe(group)}</summary><div>{inside}</div></details>")
+    return "".join(parts)
+
+
+def set_navigation(path: Path, bar: str) -> None:
+    """Put the bar into a page that is already written."""
+    text = path.read_text("utf-8")
+    before, _, rest = text.partition("<!--nav-->")
+    _, mark, after = rest.partition("<!--/nav-->")
+    if mark:
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text(f"{before}<!--nav-->{bar}<!--/nav-->{after}", encoding="utf-8")
+        partial.replace(path)
+
+
+def group_pages(ws: Workspace, month: str, dimension: str, folder: Path) -> list[Link]:
+    """Write a page for each of the most expensive names of a dimension; returns their links, the largest first."""
+    frame = ws.history(month, 2)
+    every = showback(frame, by=[dimension], month=month, timezone=ws.timezone)
+    daily = showback(ws.allocated(month), by=["day", dimension], timezone=ws.timezone)
+    links = []
+    for name in [n for n in every[dimension] if not is_unknown(n)][:MOST]:
+        link = Link(f"{slug(dimension)}-{slug(str(name))}.html", str(name), group=plural(dimension))
+        rows = frame[frame[dimension] == name]
+        text = _group_page(
+            ws, rows, every[every[dimension] == name].iloc[0], daily, dimension, str(name), month, every.facts.currency
+        )
+        (folder / link.file).write_text(page(f"{name}, {answers.month_text(month)}", text), encoding="utf-8")
+        links.append(link)
+    return links
+
+
+def plural(dimension: str) -> str:
+    """Heading of a dimension's pages.
+
+    >>> plural("cost_centre")
+    'Cost centres'
+    """
+    return f"{answers.named(dimension).capitalize()}s"
+
+
+def _group_page(
+    ws: Workspace, rows: Any, own: Any, daily: Any, dimension: str, name: str, month: str, currency: str
+) -> str:
+    parts = [f"<h1>{safe(name)}, {safe(answers.month_text(month))}</h1>", key_figures(own, currency)]
+    inner = next(
+        (c for c, _ in BREAKDOWNS if c in rows.columns and c != dimension and rows[c].nunique(dropna=False) > 1),
+        "model",
+    )
+    per_day = showback(rows, by=["day", inner], month=month, timezone=ws.timezone)
+    if len(per_day):
+        figure = charts.stacked_days(per_day, inner, currency=currency, title=f"Cost per day by {answers.named(inner)}")
+        parts.append(f"<figure>{charts.svg(figure, f'{name}: ' + answers.daily_alt(per_day, inner))}</figure>")
+    for column, title in BREAKDOWNS:
+        if column in rows.columns and column != dimension and rows[column].nunique(dropna=False) > 1:
+            table = showback(rows, by=[column], month=month, timezone=ws.timezone)
+            parts += [f"<h2>{title}</h2>", answers.table_html(table, DETAIL, top=12)]
+    whole = showback(rows, month=month, timezone=ws.timezone)
+    parts += ["<h2>What the figures cover</h2>", answers.coverage_html(whole, ws)]
+    return "\n".join(parts)
+
+
+def key_figures(row: Any, currency: str) -> str:
+    """The cards of one row of a showback table: cost, change, tokens and unit costs."""
+    change = row.get("change")
+    before = row.get("previous_cost")
+    against = ""
+    if not is_unknown(change) and not is_unknown(before) and before:
+        against = f"{'+' if change >= 0 else '−'}{percent(abs(change), abs(before))} on the month before"
+    items = [
+        ("Cost", amount(row["cost"], currency), against),
+        (
+            "Tokens",
+            count(row["tokens"]),
+            f"{count(row['requests'])} requests" if not is_unknown(row["requests"]) and row["requests"] else "",
+        ),
+        (
+            "Per million tokens",
+            amount(row["cost_per_1m_tokens"], currency),
+            f"{percent(row['cache_hit_rate'])} of input from cache" if not is_unknown(row["cache_hit_rate"]) else "",
+        ),
+    ]
+    if not is_unknown(row.get("cost_per_request")):
+        items.append(("Per request", amount(row["cost_per_request"], currency), ""))
+    return answers.figures(*items)
+
+
+def explorer_of(ws: Workspace, month: str, months: int = 13) -> str:
+    """The body of the explorer's page.
+
+    Raises:
+        DataError: there is nothing that can be explored, such as costs in two currencies.
+    """
+    from finops_ai.widgets import static_explorer
+
+    history = ws.history(month, months)
+    if history.empty:
+        raise DataError("There is nothing to explore.")
+    fragment = static_explorer(history, timezone=ws.timezone, month=month)
+    return (
+        "<h1>Explorer</h1>"
+        '<p class="note">Choose what to see. Click a bar or a name to go into it; with the keyboard, arrows move, Enter goes in, '
+        "Backspace goes back. Everything is in this page: it works without a network.</p>" + fragment
+    )
+
+
+SEARCH = """
+(function(){const box=document.getElementById("find"),list=document.getElementById("found"),data=JSON.parse(document.getElementById("names").textContent);
+box.addEventListener("input",()=>{const q=box.value.trim().toLowerCase();list.replaceChildren();if(q.length<2)return;
+const hits=data.filter(e=>e[0].toLowerCase().includes(q)).slice(0,12);
+for(const [name,kind,href,cost] of hits){const li=document.createElement("li"),a=document.createElement("a"),s=document.createElement("small");a.href=href;a.textContent=name;s.textContent=[kind,cost].filter(Boolean).join(", ");li.append(a,s);list.append(li)}
+if(!hits.length){const li=document.createElement("li");li.textContent="Nothing found.";list.append(li)}});})();
+"""
+
+
+def search_entries(
+    frame: Any, links: Sequence[Link], dimensions: Sequence[str], currency: str, most: int = 400
+) -> list[list[str]]:
+    """What the search box finds: pages, then names of every dimension, the most expensive first."""
+    from urllib.parse import quote
+
+    pages = {(link.group, link.title): link.file for link in links if link.group}
+    out = [[link.title, "page", link.file, ""] for link in links if not link.group]
+    for dimension in dimensions:
+        if dimension not in frame.columns:
+            continue
+        table = showback(frame, by=[dimension])
+        kind = answers.named(dimension)
+        for name, cost in zip(table[dimension].head(most), table["cost"].head(most), strict=True):
+            if is_unknown(name):
+                continue
+            own = pages.get((plural(dimension), str(name)))
+            href = own or f"explorer.html#{quote(dimension)}={quote(str(name), safe='')}"
+            out.append([str(name), kind, href, amount(cost, currency) if not is_unknown(cost) else ""])
+    return out
+
+
+def monthly(frame: Any, by: str, timezone: str) -> dict[str, list[Decimal | None]]:
+    """Cost per month of each name, oldest first, for the small lines in tables."""
+    table = showback(frame, by=["month", by], timezone=timezone)
+    months = sorted({str(m) for m in table["month"]})
+    out: dict[str, list[Decimal | None]] = {}
+    for month, name, cost in zip(table["month"], table[by], table["cost"], strict=True):
+        out.setdefault(answers.label(name), [None] * len(months))[months.index(str(month))] = (
+            None if is_unknown(cost) else cost
+        )
+    return out
