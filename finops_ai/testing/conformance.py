@@ -162,7 +162,7 @@ class ConnectorConformance:
         )
         inputs = counted[counted["meter"].map(lambda m: meters()[m].direction == "input").astype(bool)]
         inputs = inputs[inputs["slice_input_tokens"].notna() & (inputs["slice_input_tokens"] > 0)]
-        texts = inputs[[*SLICE_KEY, "tags"]].astype(object).astype(str)  # nulls become text: none may drop out
+        texts = inputs[[*SLICE_KEY, "tags"]].astype(object).map(repr)  # nulls become text: none may drop out
         for _, rows in inputs.groupby(texts.agg("|".join, axis=1)) if len(inputs) else ():
             said, got = rows["slice_input_tokens"].iloc[0], rows["quantity"].sum()
             assert got == said, f"A slice says {said} input tokens, its meters add up to {got}.\n{_shown(rows)}"
@@ -328,7 +328,7 @@ def _rows(*frames: pd.DataFrame) -> list[str]:
     """Rows as comparable text, in any order."""
     lines: list[str] = []
     for frame in frames:
-        texts = frame.astype(object).where(frame.notna(), "").astype(str)
+        texts = frame.astype(object).where(frame.notna(), "").map(str)
         lines += ["|".join(row) for row in texts.itertuples(index=False)]
     return sorted(lines)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from finops_ai_template import Template
 
 from finops_ai.testing import ConnectorConformance, Reply, Request, exact_json
-from finops_ai_template import Template
 
 USAGE = [
     {
