@@ -15,7 +15,7 @@ from finops_ai.frames import concat
 from finops_ai.periods import UTC, Window, iso
 from finops_ai.providers import Connector, ConnectorSettings, Finding, HttpClient, HttpRefused
 from finops_ai.providers.files import find_files
-from finops_ai_azure_openai import arm, blobs, deployments, exports, gateway, metrics, query, usage
+from finops_ai_azure_openai import arm, blobs, deployments, exports, gateway, metrics, provisioned, query, usage
 from finops_ai_azure_openai.deployments import Deployment
 from finops_ai_azure_openai.saved import Saved, sort_files
 from finops_ai_azure_openai.usage import Identity
@@ -60,6 +60,9 @@ class AzureOpenAISettings(ConnectorSettings):
     cost_scope: str | None = Field(None, description="Scope of cost questions; default: each subscription.")
     cost_type: Literal["ActualCost", "AmortizedCost"] = Field(
         "ActualCost", description="What an export is that doesn't say so itself."
+    )
+    provisioned_cost: bool = Field(
+        False, description="Put the cost of provisioned capacity on its hours; live this asks for the bill as well."
     )
     meter_categories: list[str] = Field(
         default_factory=list, description="Meter categories to charge besides Azure AI accounts."
@@ -200,10 +203,12 @@ class AzureOpenAI(Connector):
         seen = max((p.start + p.grain for p in points), default=None)
         self.fresh_until = seen or self.fresh_until
         found = metrics.slices(points, table, window)
-        frames = [usage.metered(found, identity, self.notes)]
+        counted = usage.metered(found, identity, self.notes)
         until = now or seen or window.start
-        frames.append(usage.provisioned(table.values(), points, window, identity, until))
-        return concat(frames)
+        hours = provisioned.unit_hours(table.values(), points, window, identity, until, self.notes)
+        if len(hours) and (self.settings.provisioned_cost or not self.live):
+            hours = provisioned.amortise(hours, self.bills(window), self.notes)
+        return concat([counted, hours])
 
     def _subscriptions(self) -> list[str]:
         if not self.settings.subscription_id:

@@ -219,8 +219,10 @@ def kind_of(columns: Iterable[str], name: str, default: str) -> str:
     """Which export a file is, by its columns, else by 'actual' or 'amorti' in its path, else the setting."""
     if "BilledCost" in columns and "ChargePeriodStart" in columns:
         return "FocusCost"
-    lower = name.lower()
-    return "AmortizedCost" if "amorti" in lower else "ActualCost" if "actual" in lower else default
+    for part in reversed(PurePosixPath(name.replace("\\", "/").lower()).parts):  # the nearest name tells
+        if "amorti" in part or "actual" in part:
+            return "AmortizedCost" if "amorti" in part else "ActualCost"
+    return default
 
 
 def relevant(table: pa.Table) -> pa.Table:

@@ -1,9 +1,9 @@
-"""Token frames from what Azure counts: metric slices, provisioned capacity and gateway calls."""
+"""Token frames from what Azure Monitor counts, and the columns all usage of a deployment shares."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +11,12 @@ import pyarrow as pa
 
 from finops_ai.frames import conform
 from finops_ai.meters import normalise_columns, tokens_from_slices
-from finops_ai.periods import Window
 from finops_ai_azure_openai import metrics
 from finops_ai_azure_openai.deployments import Deployment
-from finops_ai_azure_openai.metrics import UTILISATION, Point, Slice
+from finops_ai_azure_openai.metrics import Slice
 
 if TYPE_CHECKING:
     import pandas as pd
-
-DAY = dt.timedelta(days=1)
 
 
 class Identity:
@@ -52,7 +49,7 @@ def metered(found: list[Slice], identity: Identity, notes: list[str]) -> pd.Data
         others.append(
             {meter: slot.totals.get(name, Decimal(0)) for name, meter in metrics.OTHERS.items()} | {"requests": calls}
         )
-        rows.append(_slice_row(slot.deployment, slot.start, slot.start + slot.grain, slot.region, identity, tier))
+        rows.append(slice_row(slot.deployment, slot.start, slot.start + slot.grain, slot.region, identity, tier))
     if mixed:
         notes.append(
             f"{mixed} slices mix calls of several service tiers; Azure doesn't split tokens by tier, so they stand at 'standard'."
@@ -68,43 +65,6 @@ def metered(found: list[Slice], identity: Identity, notes: list[str]) -> pd.Data
     return conform(tokens_from_slices(columns_of(rows), counted), source="Azure Monitor metrics")
 
 
-def provisioned(
-    deployments: Iterable[Deployment], points: Iterable[Point], window: Window, identity: Identity, now: dt.datetime
-) -> pd.DataFrame:
-    """Unit-hours of provisioned deployments, a row per UTC day: PTUs x hours from creation on, whatever the tokens.
-
-    Where the utilisation metric is known the day is split: `operation` 'provisioned' holds the used part and
-    'provisioned_idle' the rest, so that idle capacity stays a line of its own. The two add up to PTUs x hours.
-    The capacity is today's: Azure keeps no history of it, so the quantity is marked as imputed.
-    """
-    used: dict[tuple[str, dt.date], list[Decimal]] = {}
-    for point in points:
-        if point.metric == UTILISATION:
-            name = point.dimensions.get("modeldeploymentname", "").lower()
-            used.setdefault((point.account.deployment(name), point.start.date()), []).append(point.value)
-    rows, quantities = [], []
-    for deployment in deployments:
-        if not deployment.provisioned:
-            continue
-        for day in metrics.whole_grains(window, DAY).pieces(DAY):
-            begin, end = max(day.start, deployment.created or day.start), min(day.end, now)
-            if day.start not in window or begin >= end:
-                continue
-            hours = Decimal(int((end - begin) / dt.timedelta(microseconds=1))) / 3_600_000_000
-            total = (deployment.capacity * hours).quantize(Decimal("0.000001"))
-            rates = used.get((deployment.id, day.start.date()), [Decimal(100)])
-            share = min(sum(rates) / len(rates) / 100, Decimal(1))
-            busy = (total * share).quantize(Decimal("0.000001"))
-            for operation, quantity in (("provisioned", busy), ("provisioned_idle", total - busy)):
-                row = _slice_row(deployment, day.start, day.end, deployment.region, identity, "provisioned")
-                rows.append(row | {"operation": operation, "quantity_basis": "imputed"})
-                quantities.append(quantity)
-    if not rows:
-        return conform({}, source="Azure deployments")
-    values = {"provisioned_hours": pa.array(quantities, pa.decimal128(19, 6))}
-    return conform(tokens_from_slices(columns_of(rows), values), source="Azure deployments")
-
-
 def operation_of(model: str) -> str:
     """What calls of a model do, from its name.
 
@@ -116,7 +76,7 @@ def operation_of(model: str) -> str:
     return next((kind for part, kind in kinds.items() if part in model), "chat")
 
 
-def _slice_row(
+def slice_row(
     deployment: Deployment,
     start: dt.datetime,
     end: dt.datetime,
@@ -124,6 +84,7 @@ def _slice_row(
     identity: Identity,
     tier: str | None,
 ) -> dict[str, Any]:
+    """What a slice of a deployment has in common on all its rows; the SKU's tier goes before `tier`."""
     return {
         "charge_period_start": start,
         "charge_period_end": end,

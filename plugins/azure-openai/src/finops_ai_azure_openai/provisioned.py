@@ -1,0 +1,130 @@
+"""Provisioned throughput: capacity times hours whatever the tokens, idle capacity as a line of its own, money split."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterable
+from decimal import Decimal, localcontext
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pyarrow as pa
+
+from finops_ai.frames import conform, to_arrow
+from finops_ai.meters import tokens_from_slices
+from finops_ai.money import COST, QUANTITY, split_exactly
+from finops_ai.periods import Window
+from finops_ai_azure_openai import metrics
+from finops_ai_azure_openai.deployments import Deployment
+from finops_ai_azure_openai.metrics import UTILISATION, Point
+from finops_ai_azure_openai.usage import Identity, columns_of, slice_row
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DAY = dt.timedelta(days=1)
+MICRO = Decimal(1).scaleb(-QUANTITY[1])
+
+
+def unit_hours(
+    deployments: Iterable[Deployment],
+    points: Iterable[Point],
+    window: Window,
+    identity: Identity,
+    now: dt.datetime,
+    notes: list[str],
+) -> pd.DataFrame:
+    """Unit-hours of provisioned deployments, a slice per UTC day: PTUs x hours from creation to `now`.
+
+    Where the utilisation metric is known the day is split: `operation` 'provisioned' holds the used part and
+    'provisioned_idle' the rest; the two add up to PTUs x hours. The capacity is today's, as Azure keeps no history of
+    it, so the quantity is marked as imputed.
+    """
+    used = _utilisation(points)
+    rows, quantities, unknown = [], [], set()
+    for deployment in deployments:
+        if not deployment.provisioned:
+            continue
+        for day in metrics.whole_grains(window, DAY).pieces(DAY):
+            begin, end = max(day.start, deployment.created or day.start), min(day.end, now)
+            if day.start not in window or begin >= end:
+                continue
+            hours = Decimal((end - begin) // dt.timedelta(microseconds=1)) / 3_600_000_000
+            total = (deployment.capacity * hours).quantize(MICRO)
+            share = used.get((deployment.id, day.start.date()))
+            unknown |= {deployment.name} if share is None else set()
+            busy = (total * (Decimal(1) if share is None else share)).quantize(MICRO)
+            for operation, quantity in (("provisioned", busy), ("provisioned_idle", total - busy)):
+                row = slice_row(deployment, day.start, day.end, deployment.region, identity, "provisioned")
+                rows.append(row | {"operation": operation, "quantity_basis": "imputed"})
+                quantities.append(quantity)
+    if unknown:
+        notes.append(
+            f"No utilisation of {', '.join(sorted(unknown))} on some days: all of their capacity counts as used."
+        )
+    if not rows:
+        return conform({}, source="Azure deployments")
+    values = {"provisioned_hours": pa.array(quantities, pa.decimal128(*QUANTITY))}
+    return conform(tokens_from_slices(columns_of(rows), values), source="Azure deployments")
+
+
+def _utilisation(points: Iterable[Point]) -> Mapping[tuple[str, dt.date], Decimal]:
+    """Mean share of capacity in use by deployment and day, 0 to 1 (the metric may exceed 100 percent)."""
+    found = defaultdict(list)
+    for point in points:
+        if point.metric == UTILISATION:
+            name = point.dimensions.get("modeldeploymentname", "")
+            found[point.account.deployment(name), point.start.date()].append(point.value)
+    return {key: min(sum(values) / len(values) / 100, Decimal(1)) for key, values in found.items()}
+
+
+def amortise(hours: pd.DataFrame, bills: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Put the cost of provisioned capacity on its unit-hours, exactly: the bill knows accounts, not deployments.
+
+    The effective cost (what a reservation spreads, else what was billed) of an account's provisioned meters on a day
+    is split over its deployments, used and idle part each, in proportion to unit-hours. What the bill states for an
+    account without a provisioned deployment, and unused reservation hours, stay on the bill only.
+
+    Args:
+        hours: what `unit_hours` gives.
+        bills: bill frame of the same days.
+        notes: days billed in several currencies are noted and left without cost.
+
+    Returns:
+        `hours` with `billed_cost` and `billing_currency`; per account and day they add up to the bill.
+    """
+    costs: dict[tuple[str, dt.date], dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    for row in bills[bills["meter"] == "provisioned_hours"].to_dict("records"):
+        if pd.notna(row["resource_id"]):
+            key = (row["resource_id"], row["charge_period_start"].date())
+            amount = row["billed_cost"] if pd.isna(row["effective_cost"]) else row["effective_cost"]
+            costs[key][row["billing_currency"]] += amount
+    table = to_arrow(hours)
+    groups: dict[tuple[str, dt.date], list[int]] = defaultdict(list)
+    for i, (resource, start) in enumerate(zip(hours["resource_id"], hours["charge_period_start"], strict=True)):
+        groups[resource.split("/deployments/")[0], start.date()].append(i)
+    amounts: list[Decimal | None] = [None] * len(hours)
+    currencies: list[str | None] = [None] * len(hours)
+    mixed = 0
+    for key, members in groups.items():
+        if len(costs[key]) != 1:
+            mixed += len(costs[key]) > 1
+            continue
+        ((currency, cost),) = costs[key].items()
+        weights = [int(hours["quantity"].iloc[i] / MICRO) for i in members]
+        with localcontext(prec=COST[0] + 1):
+            parts = split_exactly(int(cost.scaleb(COST[1])), weights)
+            for i, part in zip(members, parts, strict=True):
+                amounts[i], currencies[i] = Decimal(part).scaleb(-COST[1]), currency
+    if mixed:
+        notes.append(
+            f"{mixed} days of provisioned capacity are billed in several currencies; their hours carry no cost."
+        )
+    table = table.set_column(
+        table.column_names.index("billed_cost"), "billed_cost", pa.array(amounts, pa.decimal128(*COST))
+    )
+    at = table.column_names.index("billing_currency")
+    return conform(
+        table.set_column(at, "billing_currency", pa.array(currencies, pa.string())), source="Azure deployments"
+    )
