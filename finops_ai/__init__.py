@@ -33,7 +33,7 @@ _PUBLIC = {
     "anomalies": "finops_ai.tables",
     "budgets": "finops_ai.tables",
     "unit_economics": "finops_ai.tables",
-    "unit_costs": "finops_ai.tables",
+    "unit_costs": "finops_ai.tables.unit_costs",
     "forecast": "finops_ai.forecasting",
     "backtest": "finops_ai.forecasting",
     "to_focus": "finops_ai.tables",

@@ -26,6 +26,8 @@ COMMANDS = {
     ),
     "showback": ("finops_ai.cli.tables:showback", "Cost, tokens and unit costs by any dimension."),
     "explore": ("finops_ai.cli.watching:explore", "Open the explorer notebook in JupyterLab."),
+    "prices": ("finops_ai.cli.prices:prices", "Look prices up and see why; compare books; find what is unpriced."),
+    "check-cases": ("finops_ai.cli.cases:check_cases", "Check the price book against known bills in a JSON file."),
 }
 
 

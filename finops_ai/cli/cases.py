@@ -10,8 +10,17 @@ import click
 
 @click.command("check-cases")
 @click.argument("file", type=click.Path(dir_okay=False))
-@click.option("--book", "contracts", type=click.Path(dir_okay=False), help="Contracts (prices.toml) laid over the list prices.")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Form of the result.")
+@click.option(
+    "--book", "contracts", type=click.Path(dir_okay=False), help="Contracts (prices.toml) laid over the list prices."
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Form of the result.",
+)
 @click.pass_context
 def check_cases(ctx: click.Context, file: str, contracts: str | None, form: str) -> None:
     """Run the known bills of FILE and compare meters, flags and cost exactly.
@@ -28,12 +37,18 @@ def check_cases(ctx: click.Context, file: str, contracts: str | None, form: str)
     counts = {outcome: sum(r.outcome == outcome for r in results) for outcome in ("pass", "unsure", "fail")}
     invariants = len(table.get("invariants", ()))
     if form == "json":
-        click.echo(json.dumps({"results": [asdict(r) for r in results], **counts, "invariants_not_run": invariants}, indent=1))
+        click.echo(
+            json.dumps({"results": [asdict(r) for r in results], **counts, "invariants_not_run": invariants}, indent=1)
+        )
     else:
         width = max((len(r.id) for r in results), default=0)
         for r in results:
-            click.echo(_line(f"{r.outcome:<6} {r.id:<{width}}  expected {r.expected} | got {r.got} | why {r.why or r.title}"))
-        click.echo(f"{counts['pass']} passed, {counts['fail']} failed, {counts['unsure']} unsure; {invariants} invariants not run.")
+            click.echo(
+                _line(f"{r.outcome:<6} {r.id:<{width}}  expected {r.expected} | got {r.got} | why {r.why or r.title}")
+            )
+        click.echo(
+            f"{counts['pass']} passed, {counts['fail']} failed, {counts['unsure']} unsure; {invariants} invariants not run."
+        )
     ctx.exit(1 if counts["fail"] else 0)
 
 

@@ -177,14 +177,5 @@ def _by_context(price: Any) -> dict[tuple[int, bool] | None, dict[str, Decimal]]
     return {over: values for over, values in cards.items() if values}
 
 
-def installed() -> Base:
-    """The base of the installed genai-prices package."""
-    from importlib.metadata import version
-
-    from genai_prices.data import providers as data
-
-    return Base(data, version("genai-prices"), PUBLISHED)
-
-
 #: day until which prices of the installed data count as known; a later start date in it is an announcement
 PUBLISHED = date(2026, 11, 20)

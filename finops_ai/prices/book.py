@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from finops_ai.errors import PriceError
 from finops_ai.meters import meter as meter_named
-from finops_ai.prices.base import Base, installed
+from finops_ai.prices.base import Base
 from finops_ai.prices.cards import CONTRACT, Card, over_text, read_instant
 from finops_ai.prices.contracts import Contract, check_below_list, read_contracts
 from finops_ai.prices.names import Named, Names, provider_name, providers, take_apart
@@ -116,6 +116,11 @@ class PriceBook:
                 if found := names.resolve(spelling, at):
                     return Found(seller, found, named.spellings, named.place, named.region)
         return None
+
+    def models(self, provider: str) -> list[str]:
+        """Canonical names of a provider's models with a price of their own here."""
+        own = (model for owner, model in self.own.cards if owner == provider)
+        return list(dict.fromkeys([*(self.base.models(provider) if self.base else ()), *own]))
 
     # -- cards
 
@@ -378,8 +383,7 @@ class PriceBook:
     def _all_cards(self, provider: str | None) -> Iterable[Card]:
         owners = {owner for owner, _ in self.own.cards} | set(self.base.providers() if self.base else ())
         for owner in sorted(owners if provider is None else {provider}):
-            models = [*(self.base.models(owner) if self.base else ()), *(m for o, m in self.own.cards if o == owner)]
-            for model in dict.fromkeys(models):
+            for model in self.models(owner):
                 yield from self.cards(owner, model)
         yield from (card for card in self._own_rates() if provider in (None, card.provider))
 
@@ -406,4 +410,6 @@ def _of(found: Found | None) -> tuple[str | None, str | None]:
 
 @cache
 def _default() -> PriceBook:
+    from finops_ai.prices.updating import installed
+
     return PriceBook(installed(), bundled())

@@ -1,0 +1,119 @@
+"""`finops-ai prices`: look prices up, compare two books, see what is unpriced, refresh the list prices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from finops_ai.cli.output import format_options, show
+
+_BOOK = click.option(
+    "--book", "contracts", type=click.Path(dir_okay=False), help="Contracts (prices.toml) laid over the list prices."
+)
+
+
+def _load(contracts: str | None) -> Any:
+    from finops_ai.prices import PriceBook
+
+    return PriceBook.load(contracts) if contracts else PriceBook.default()
+
+
+@click.group("prices")
+def prices() -> None:
+    """Look prices up and see why; compare books; find what is unpriced; refresh the list prices."""
+
+
+@prices.command("show")
+@click.argument("provider")
+@click.argument("model")
+@click.option("--at", default=None, help="UTC date or instant; today if left out.")
+@click.option(
+    "--tier", "service_tier", default="standard", show_default=True, help="Service tier that serves the call."
+)
+@click.option("--geo", "inference_geo", default=None, help="Where it runs, as the provider states it.")
+@click.option("--region", default=None, help="Cloud region called.")
+@click.option("--deployment", "deployment_type", default=None, help="Azure deployment type, such as DataZoneStandard.")
+@click.option("--input-tokens", type=int, default=None, help="Input tokens of the request: decides the context tier.")
+@_BOOK
+@format_options
+def show_prices(
+    provider: str, model: str, at: str | None, contracts: str | None, form: str, output: str | None, **modifiers: Any
+) -> None:
+    """Every price of MODEL at PROVIDER at an instant: rate per million units, row and modifiers used."""
+    import pandas as pd
+
+    from finops_ai.prices.views import prices_of
+
+    rows = prices_of(_load(contracts), provider, model, at, **modifiers)
+    show(pd.DataFrame(rows), form, output)
+
+
+@prices.command("diff")
+@click.argument("before", type=click.Path(dir_okay=False))
+@click.argument("after", type=click.Path(dir_okay=False), required=False)
+@format_options
+@click.pass_context
+def diff(ctx: click.Context, before: str, after: str | None, form: str, output: str | None) -> None:
+    """What differs between two books: price files (contracts) or list-price data; AFTER defaults to the book in use."""
+    from finops_ai.prices.views import diff_books, load_any
+
+    frame = diff_books(load_any(before), load_any(after) if after else _load(None))
+    if len(frame):
+        show(frame, form, output)
+    click.echo(f"{len(frame)} prices differ.", err=True)
+    ctx.exit(0)
+
+
+@prices.command("check")
+@click.argument("contracts", type=click.Path(dir_okay=False), required=False)
+@click.option(
+    "--tokens", type=click.Path(dir_okay=False), help="Parquet file of a token frame: show what is unpriced in it."
+)
+@format_options
+@click.pass_context
+def check(ctx: click.Context, contracts: str | None, tokens: str | None, form: str, output: str | None) -> None:
+    """Check a book: rows that overlap, contracts above list, promotions past their end, disputed prices.
+
+    With --tokens show what is unpriced in that data instead. Exits 1 on an error or if anything is unpriced.
+    """
+    import pandas as pd
+
+    from finops_ai.prices.views import findings, unpriced
+
+    book = _load(contracts)
+    found = findings(book)
+    missing = unpriced(pd.read_parquet(tokens, dtype_backend="pyarrow"), book) if tokens else found.iloc[:0]
+    table = missing if tokens else found
+    if len(table):
+        show(table, form, output)
+    errors = int((found["severity"] == "error").sum())
+    click.echo(
+        f"Book {book.version}: {errors} errors, {len(found) - errors} notes"
+        + (f"; {len(missing)} kinds of usage have no price." if tokens else "."),
+        err=True,
+    )
+    ctx.exit(1 if errors or len(missing) else 0)
+
+
+@prices.command("update")
+@click.argument("file", type=click.Path(dir_okay=False))
+@click.option(
+    "--to",
+    "target",
+    type=click.Path(dir_okay=False),
+    default=None,
+    help="Where to keep it; by default the user's data folder.",
+)
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
+def update(file: str, target: str | None, dry_run: bool) -> None:
+    """Refresh the list prices from a genai-prices data FILE (JSON), without network."""
+    from finops_ai.prices.updating import refresh
+    from finops_ai.prices.views import diff_books
+
+    before, after, where = refresh(file, target, dry_run=dry_run)
+    changed = diff_books(before, after)
+    show(changed.head(200))
+    click.echo(
+        f"{len(changed)} prices differ. " + ("Nothing was written." if dry_run else f"Kept in {where}."), err=True
+    )

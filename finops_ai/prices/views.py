@@ -1,0 +1,171 @@
+"""What is in a price book: one model's prices, the difference of two books, findings, and what it can't price."""
+
+from __future__ import annotations
+
+import difflib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from finops_ai.errors import PriceError
+from finops_ai.meters import meters
+from finops_ai.prices.book import PriceBook
+from finops_ai.prices.cards import MILLION, over_text, plain, read_instant
+from finops_ai.prices.contracts import check_below_list
+from finops_ai.prices.names import provider_name
+from finops_ai.prices.own import bundled, check_overlaps
+
+KEY = ["provider", "model", "meter", "service_tier", "context_over", "geography", "currency", "effective_from"]
+
+
+def prices_of(
+    book: PriceBook, provider: str, model: str, at: datetime | str | None = None, **modifiers: Any
+) -> list[dict[str, Any]]:
+    """Every price of one model at an instant, with the reasons.
+
+    Args:
+        book: the price book.
+        provider, model: in any spelling.
+        at: UTC instant; now if None.
+        modifiers: as `PriceBook.lookup` takes them.
+
+    Returns:
+        One row per priced meter and context tier: meter, unit, per_million (exact), context, status,
+        needs_confirmation, price_id, why.
+
+    Raises:
+        PriceError: no price at all for that model; names similar models.
+    """
+    at = read_instant(at) or datetime.now(UTC)
+    rows = []
+    for name, kind in meters().items():
+        price = book.lookup(provider, model, name, at, **{k: v for k, v in modifiers.items() if v is not None})
+        if price.unit_price is None or price.status == "assumed":
+            continue
+        own = any(note.endswith("rate") and note.startswith(f"{name} at") for note in price.why)
+        if own:  # the meter has no row of its own: it would only repeat another line
+            continue
+        steps = [(price.over, price.unit_price, price.price_id)]
+        if modifiers.get("input_tokens") is None:
+            steps += price.tiers
+        for over, unit_price, price_id in steps:
+            rows.append({
+                "meter": name, "unit": kind.unit, "per_million": plain(unit_price * MILLION), "currency": price.currency,
+                "context": over_text(over) if over else "", "status": price.status,
+                "needs_confirmation": price.needs_confirmation, "price_id": price_id, "why": "; ".join(price.why),
+            })  # fmt: skip
+    if not rows or book.find(provider_name(provider), model, at) is None:
+        raise PriceError(f"No price of {model!r} at {provider} on {at:%Y-%m-%d}. {_near(book, provider, model)}")
+    return rows
+
+
+def _near(book: PriceBook, provider: str, model: str) -> str:
+    names = book.names(provider_name(provider))
+    known = {*names.whole, *names.stems}
+    near = difflib.get_close_matches(model.lower(), known, n=3)
+    return (
+        f"Similar: {', '.join(near)}." if near else f"The book has {len(known)} names of that provider, none similar."
+    )
+
+
+def load_any(path: str | Path) -> PriceBook:
+    """A book from a contract file (TOML) or from list-price data (JSON)."""
+    if Path(path).suffix == ".json":
+        from finops_ai.prices.updating import read_base
+
+        return PriceBook(read_base(path), bundled())
+    return PriceBook.load(path)
+
+
+def diff_books(before: PriceBook, after: PriceBook) -> pd.DataFrame:
+    """Prices that one book has and the other hasn't, or that differ.
+
+    Returns:
+        One row per price: the key columns, `before` and `after` per million units (null = not there), status of both.
+    """
+    sides = []
+    for book, name in ((before, "before"), (after, "after")):
+        rows = book.rows()[[*KEY, "unit_price", "status"]].drop_duplicates(KEY)
+        sides.append(rows.rename(columns={"unit_price": name, "status": f"status_{name}"}))
+    merged = sides[0].merge(sides[1], on=KEY, how="outer")
+    same = (merged["before"] == merged["after"]) & (merged["status_before"] == merged["status_after"])
+    changed = merged[~same.fillna(False).astype(bool)].reset_index(drop=True)
+    for name in ("before", "after"):
+        changed[name] = [None if pd.isna(v) else v * MILLION for v in changed[name]]
+    return changed
+
+
+def findings(book: PriceBook, today: datetime | None = None) -> pd.DataFrame:
+    """What somebody should look at: prices above list, overlapping rows, promotions past their end, disputed prices.
+
+    Returns:
+        One row per finding: severity ("error" or "note"), finding, provider, model, detail.
+    """
+    now = today or datetime.now(UTC)
+    rows = [("error", "above list", "", "", text) for text in check_below_list(book, book.contracts)]
+    for terms in book.contracts:
+        if terms.end and terms.end <= now:
+            rows.append(("note", "contract ended", terms.provider, "", f"{terms.name} ended on {terms.end:%Y-%m-%d}"))
+    for (provider, model), cards in book.own.cards.items():
+        try:
+            check_overlaps(cards, "price file")
+        except PriceError as error:
+            rows.append(("error", "overlap", provider, model, str(error)))
+    for provider in {owner for owner, _ in book.own.cards} | set(book.base.providers() if book.base else ()):
+        for model in book.models(provider):
+            for card in book.cards(provider, model):
+                if card.status == "disputed":
+                    rows.append(("note", "disputed", provider, model, card.describe(next(iter(card.prices)))))
+                elif card.unsure_from and card.unsure_from <= now and (card.end is None or card.end > now):
+                    rows.append(
+                        (
+                            "note",
+                            "needs confirmation",
+                            provider,
+                            model,
+                            f"promised until {card.unsure_from:%Y-%m-%d}: {card.describe(next(iter(card.prices)))}",
+                        )
+                    )
+    return pd.DataFrame(sorted(rows), columns=["severity", "finding", "provider", "model", "detail"]).drop_duplicates()
+
+
+def unpriced(tokens: pd.DataFrame, book: PriceBook | None = None) -> pd.DataFrame:
+    """What a book can't price in a token frame, biggest first.
+
+    Args:
+        tokens: token frame.
+        book: the bundled book if None.
+
+    Returns:
+        One row per provider, model, meter, unit and service tier without a price: rows, quantity, first and last day.
+        A real price of 0 isn't unpriced, nor is a meter that is never billed.
+    """
+    from finops_ai.frames import to_arrow
+    from finops_ai.prices.price import NEVER_BILLED
+
+    book = book or PriceBook.default()
+    keys = [key for key in book.key_columns if key in tokens.columns]
+    table = to_arrow(tokens[[*keys, "charge_period_start", "quantity", "unit"]])
+    day = table["charge_period_start"].cast(pa.timestamp("us")).cast(pa.date32())
+    table = table.drop_columns(["charge_period_start"]).append_column("day", day)
+    grouped = table.group_by([*keys, "unit", "day"]).aggregate([("quantity", "sum"), ("quantity", "count")])
+    priced = book.expand(grouped)
+    frame = priced.filter(pc.is_null(priced["list_unit_price"])).to_pandas(types_mapper=_exact)
+    frame = frame[~frame["meter"].isin(NEVER_BILLED)]
+    by = ["provider", "model", "meter", "unit", "service_tier"]
+    by = [name for name in by if name in frame.columns]
+    found = frame.groupby(by, dropna=False, sort=False).agg(
+        rows=("quantity_count", "sum"),
+        quantity=("quantity_sum", "sum"),
+        first_day=("day", "min"),
+        last_day=("day", "max"),
+    )
+    return found.reset_index().sort_values(["quantity", "model"], ascending=[False, True], ignore_index=True)
+
+
+def _exact(kind: pa.DataType) -> Any:
+    return pd.ArrowDtype(kind) if pa.types.is_decimal(kind) or pa.types.is_date(kind) else None
