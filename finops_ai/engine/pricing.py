@@ -91,9 +91,12 @@ def prices_for(con: duckdb.DuckDBPyConnection, scan: Scan, book: Book) -> Prices
     Key columns with one value throughout needn't be joined on, so they are left out of `keys`.
     """
     start = scan.column("charge_period_start")
-    hour = f"extract(HOUR FROM {start})" if "hour" in book.key_columns else ""
-    picked = [f"{hour if k == 'hour' else scan.column(k)} AS {DUCKDB.ident(k)}" for k in book.key_columns]
-    periods = _periods(con, scan, book)
+    models = con.sql(f"SELECT DISTINCT {scan.column('provider')}, {scan.column('model')} FROM {scan.name}").fetchall()
+    by_models = getattr(book, "key_columns_for", None)
+    key_columns = by_models(models) if by_models else book.key_columns
+    hour = f"extract(HOUR FROM {start})" if "hour" in key_columns else ""
+    picked = [f"{hour if k == 'hour' else scan.column(k)} AS {DUCKDB.ident(k)}" for k in key_columns]
+    periods = _periods(con, scan, book, models)
     if periods is None:
         source, day = scan.name, f"CAST({start} AS DATE)"
     else:
@@ -117,11 +120,11 @@ def prices_for(con: duckdb.DuckDBPyConnection, scan: Scan, book: Book) -> Prices
             FROM expanded x"""
     ).to_arrow_table()
     con.unregister("expanded")
-    keys = [k for k in book.key_columns if k == "hour" or len(table[k].unique()) > 1]
+    keys = [k for k in key_columns if k == "hour" or len(table[k].unique()) > 1]
     return Prices(table, keys, periods)
 
 
-def _periods(con: duckdb.DuckDBPyConnection, scan: Scan, book: Book) -> pa.Table | None:
+def _periods(con: duckdb.DuckDBPyConnection, scan: Scan, book: Book, models: list) -> pa.Table | None:
     """Each UTC day of a source with the day since which no price has changed; None if the book can't tell."""
     change_days = getattr(book, "change_days", None)
     start = scan.column("charge_period_start")
@@ -130,7 +133,7 @@ def _periods(con: duckdb.DuckDBPyConnection, scan: Scan, book: Book) -> pa.Table
     ).fetchall()[0]
     if change_days is None or first is None:
         return None
-    changes = set(change_days(first, last))
+    changes = set(change_days(first, last, models))
     days: list[dt.date] = []
     since: list[dt.date] = []
     for n in range((last - first).days + 1):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from functools import cache, cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -294,6 +294,18 @@ class PriceBook:
         if any(self.by_time_of_day(provider, model) for provider, model in models):
             keys.append("hour")
         return tuple(keys)
+
+    def change_days(self, first: date, last: date, models: Iterable[tuple[str, str]] = ()) -> list[date]:
+        """UTC days after the first on which a price of these (provider, model) pairs may change.
+
+        Every day for models with prices by weekday or hour.
+        """
+        days: set[date] = set()
+        for provider, model in models:
+            if self.by_time_of_day(provider, model):
+                return [first + timedelta(days=n) for n in range(1, (last - first).days + 1)]
+            days |= {at.date() for at in self.turns(provider_name(provider), model)}
+        return sorted(day for day in days if first < day <= last)
 
     def by_time_of_day(self, provider: str, model: str) -> bool:
         """Whether a model has prices for some hours or weekdays only."""
