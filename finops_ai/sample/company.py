@@ -171,6 +171,9 @@ def unit_prices() -> dict[str, dict[str, np.ndarray]]:
             whole, _, part = usd.partition(".")
             micro = int(whole + part.ljust(6, "0"))
             table[meter] = np.where(since, micro, table.get(meter, np.zeros(len(days()), dtype=np.int64)))
+    for table in out.values():  # reasoning is billed as output
+        if "output" in table:
+            table["reasoning"] = table["output"]
     return out
 
 
