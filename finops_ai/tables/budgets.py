@@ -1,0 +1,260 @@
+"""Budgets: what is spent, what should be by now, where it is heading, and who must be told."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from finops_ai.errors import CheckFailed, DataError, ProviderUnavailable, RuleError, hint
+from finops_ai.frames import to_pandas
+from finops_ai.frames.types import COST_TYPE
+from finops_ai.periods import Window, instant, next_month, parse_month, zone
+from finops_ai.tables.grouping import TIMES, currency_of, grouped
+from finops_ai.tables.policy import number
+from finops_ai.tables.result import Facts, Table
+
+THRESHOLDS = (Decimal("0.5"), Decimal("0.8"), Decimal(1))
+_KEYS = ("name", "month", "from", "to", "amount", "currency", "alerts", "for")
+_RECENT = 7
+
+
+def budgets(
+    priced: pd.DataFrame,
+    plan: Sequence[Mapping[str, Any]] | pd.DataFrame,
+    *,
+    month: str | None = None,
+    as_of: object = None,
+    timezone: str = "UTC",
+) -> Table:
+    """Compare spend with budgets.
+
+    Args:
+        priced: priced or allocated rows that cover the budgets' periods up to `as_of`.
+        plan: budgets: a list of `[[budgets]]` tables (`amount`, `month` or `from` and `to` as months with `to` excluded, `for`
+            = {dimension = value}, `name`, `currency`, `alerts` = shares of the amount), or a frame with `month`, `amount`
+            and a column per dimension.
+        month: only budgets whose period touches this month.
+        as_of: how far the data reaches (instant or day); by default the end of the last row.
+        timezone: reporting zone.
+
+    Returns:
+        One row per budget: `budget`, `spent`, `used` (share), `expected` (even pace up to `as_of`), `pacing` (spent over
+        expected), `burn_rate` (per day, last 7 days), `projected` (spent plus burn rate to the period's end),
+        `overrun_date` (day the burn rate crosses the budget, null if it doesn't), `status` (ok, watch, over) and `alerts`
+        (thresholds reached). Largest share used first.
+
+    Raises:
+        RuleError: a budget can't be used; names it.
+        DataError: a budget is in another currency than the costs.
+    """
+    entries = _entries(plan, [str(c) for c in priced.columns])
+    currency = currency_of(priced)
+    tz = zone(timezone)
+    end = priced["charge_period_end"].max() if len(priced) else None
+    now = instant(as_of, timezone) if as_of is not None else (end.to_pydatetime() if end is not None else None)
+    if now is None:
+        raise DataError("There are no rows to hold against the budgets.")
+    dims = sorted({d for e in entries for d in e["for"]})
+    days = grouped(
+        priced, [*dims, "day"], {"cost": "sum(effective_cost)"}, timezone=timezone, needs=("effective_cost",)
+    )
+    today = now.astimezone(tz).date()
+    rows = []
+    for entry in entries:
+        if month and not (entry["from"] <= parse_month(month) < entry["to"]):
+            continue
+        if entry["currency"] and currency and entry["currency"] != currency:
+            raise DataError(
+                f"Budget {entry['name']!r} is in {entry['currency']}, the costs are in {currency}; state it in {currency}."
+            )
+        if entry["from"] > today:
+            continue
+        daily: dict[dt.date, Decimal] = {}
+        for g in days:
+            if all(str(g[d]) == v for d, v in entry["for"].items()):
+                daily[g["day"]] = daily.get(g["day"], Decimal(0)) + (g["cost"] or Decimal(0))
+        rows.append(_row(entry, daily, now, timezone))
+    rows.sort(key=lambda r: (-(r["used"] or 0), r["name"]))
+    table = to_pandas(pa.table({n: pa.array([r[n] for r in rows], k) for n, k in _COLUMNS.items()}))
+    facts = Facts("Budgets", currency, month or "", money=["budget", "spent", "expected", "burn_rate", "projected"])
+    facts.notes = [
+        f"As of {now.astimezone(tz):%Y-%m-%d %H:%M} {timezone}; the burn rate is the mean of the last {_RECENT} days."
+    ]
+    facts.notes += [r["text"] for r in rows if r["status"] != "ok"]
+    return Table.of(table, facts)
+
+
+_COLUMNS = {
+    "name": pa.string(), "from": pa.date32(), "to": pa.date32(), "budget": COST_TYPE, "spent": COST_TYPE, "used": pa.float64(),
+    "expected": COST_TYPE, "pacing": pa.float64(), "burn_rate": COST_TYPE, "projected": COST_TYPE, "overrun_date": pa.date32(),
+    "status": pa.string(), "alerts": pa.string(), "text": pa.string(),
+}  # fmt: skip
+
+
+def _entries(plan: Sequence[Mapping[str, Any]] | pd.DataFrame, columns: Sequence[str]) -> list[dict[str, Any]]:
+    if isinstance(plan, pd.DataFrame):
+        dims = [c for c in plan.columns if c not in ("month", "amount", "currency", "name")]
+        records = plan.astype(object).to_dict("records")
+        plan = [
+            {k: r[k] for k in ("month", "amount", "currency", "name") if k in r} | {"for": {d: r[d] for d in dims}}
+            for r in records
+        ]
+    if not isinstance(plan, list | tuple):
+        raise RuleError("budgets must be [[budgets]] entries or a frame with month and amount.")
+    out = []
+    for i, row in enumerate(plan, 1):
+        name = str(row.get("name") or " ".join(str(v) for v in row.get("for", {}).values()) or f"budget {i}")
+        place = f"budgets {i} ({name})"
+        for key in row:
+            if key not in _KEYS:
+                raise RuleError(f"{place}: no key {key!r}. {hint(str(key), _KEYS)}")
+        if "amount" not in row or ("month" in row) == ("from" in row):
+            raise RuleError(f"{place} needs `amount`, and either `month` or `from` and `to`.")
+        since = parse_month(row.get("month", row.get("from")))
+        until = next_month(since) if "month" in row else parse_month(row.get("to", ""))
+        if until <= since:
+            raise RuleError(f"{place}: from {since:%Y-%m} is not before to {until:%Y-%m} (which is excluded).")
+        for dimension in row.get("for", {}):
+            if dimension not in columns or dimension in TIMES:
+                raise RuleError(
+                    f"{place}: for.{dimension} is no dimension of the rows. {hint(str(dimension), columns)}"
+                )
+        alerts = [number(a, f"{place}.alerts") for a in row.get("alerts", THRESHOLDS)]
+        amount = number(row["amount"], f"{place}.amount")
+        out.append(
+            {"name": name, "from": since, "to": until, "amount": amount, "currency": row.get("currency"), "alerts": sorted(alerts),
+             "for": {str(k): str(v) for k, v in row.get("for", {}).items()}}
+        )  # fmt: skip
+    return out
+
+
+def _row(entry: Mapping[str, Any], daily: Mapping[dt.date, Decimal], now: dt.datetime, timezone: str) -> dict[str, Any]:
+    window = Window.of(entry["from"], entry["to"], timezone)
+    tz = zone(timezone)
+    budget: Decimal = entry["amount"]
+    seen = min(max(now, window.start), window.end)
+    spent = sum((c for day, c in daily.items() if entry["from"] <= day < entry["to"]), Decimal(0))
+    passed = Decimal(str((seen - window.start).total_seconds())) / 86_400
+    whole = Decimal(str((window.end - window.start).total_seconds())) / 86_400
+    left = whole - passed
+    last = (seen - dt.timedelta(microseconds=1)).astimezone(tz).date()
+    recent = [daily.get(last - dt.timedelta(days=n), Decimal(0)) for n in range(min(_RECENT, max(int(passed), 1)))]
+    burn = _round(sum(recent, Decimal(0)) / len(recent))
+    projected = _round(spent + burn * left)
+    expected = _round(budget * passed / whole)
+    overrun = _crossing(entry, daily, budget, spent, burn, last)
+    used = float(spent / budget) if budget else None
+    reached = [a for a in entry["alerts"] if spent >= a * budget]
+    status = "over" if spent > budget else "watch" if projected > budget else "ok"
+    text = f"{entry['name']}: {used or 0:.0%} of {budget:,.2f} spent after {passed / whole:.0%} of the time"
+    if status == "over":
+        text += f"; over budget since {overrun}"
+    elif overrun:
+        text += f"; at {burn:,.2f} a day it is spent on {overrun}, and the period ends at {projected:,.2f}"
+    return {
+        "name": entry["name"], "from": entry["from"], "to": entry["to"], "budget": budget, "spent": spent, "used": used, "expected": expected,
+        "pacing": float(spent / expected) if expected else None, "burn_rate": burn, "projected": projected, "overrun_date": overrun,
+        "status": status, "alerts": ", ".join(f"{a:.0%}" for a in reached), "text": text + ".",
+    }  # fmt: skip
+
+
+def _crossing(
+    entry: Mapping[str, Any],
+    daily: Mapping[dt.date, Decimal],
+    budget: Decimal,
+    spent: Decimal,
+    burn: Decimal,
+    last: dt.date,
+) -> dt.date | None:
+    """The day on which spend passes the budget: found in the data, else by the burn rate, else None."""
+    if spent > budget:
+        running = Decimal(0)
+        for day in sorted(d for d in daily if entry["from"] <= d < entry["to"]):
+            running += daily[day]
+            if running > budget:
+                return day
+    if burn <= 0:
+        return None
+    days = int((budget - spent) / burn) + 1
+    day = last + dt.timedelta(days=days)
+    return day if day < entry["to"] else None
+
+
+def _round(value: Decimal) -> Decimal:
+    return value.quantize(Decimal(1).scaleb(-12))
+
+
+def alerts(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Budgets that need attention, as plain JSON values: status watch or over, or a threshold reached."""
+    out = []
+    for row in pd.DataFrame(table).astype(object).to_dict("records"):
+        if row["status"] != "ok" or row["alerts"]:
+            out.append(
+                {
+                    k: _plain(row[k])
+                    for k in (
+                        "name",
+                        "status",
+                        "alerts",
+                        "budget",
+                        "spent",
+                        "used",
+                        "projected",
+                        "overrun_date",
+                        "text",
+                    )
+                }
+            )
+    return out
+
+
+def _plain(value: Any) -> Any:
+    if value is None or value is pd.NA or value != value:
+        return None
+    if isinstance(value, Decimal):
+        return f"{value:.2f}"
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def require_within(table: pd.DataFrame) -> None:
+    """Raise unless every budget is kept and on course.
+
+    Raises:
+        CheckFailed: lists the budgets that aren't.
+    """
+    bad = [r["text"] for r in alerts(table) if r["status"] != "ok"]
+    if bad:
+        raise CheckFailed("Budgets off course:\n" + "\n".join(f"  {text}" for text in bad))
+
+
+def send_alerts(table: pd.DataFrame, url: str, *, timeout: float = 10.0) -> int:
+    """POST the alerts as JSON (`{"text": ..., "alerts": [...]}`) to a webhook, if there are any.
+
+    Returns:
+        How many alerts were sent.
+
+    Raises:
+        RuleError: the URL isn't http or https.
+        ProviderUnavailable: the webhook doesn't answer with success; its address's query is never repeated.
+    """
+    import httpx
+
+    found = alerts(table)
+    parts = httpx.URL(url)
+    if parts.scheme not in ("http", "https"):
+        raise RuleError(f"The webhook must be an http or https address, not {parts.scheme!r}.")
+    if not found:
+        return 0
+    body = {"text": "\n".join(a["text"] for a in found), "alerts": found}
+    try:
+        httpx.post(url, json=body, timeout=timeout).raise_for_status()
+    except httpx.HTTPStatusError as error:
+        raise ProviderUnavailable(f"The webhook at {parts.host} answered {error.response.status_code}.") from None
+    except httpx.HTTPError as error:
+        raise ProviderUnavailable(f"The webhook at {parts.host} can't be reached: {type(error).__name__}.") from None
+    return len(found)

@@ -1,0 +1,184 @@
+"""Computed cost against the bill: one line per account and month, the difference split into named causes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from finops_ai.errors import FrameError
+from finops_ai.frames import to_pandas
+from finops_ai.frames.types import COST_TYPE
+from finops_ai.money import round_to_total
+from finops_ai.tables.grouping import grouped
+from finops_ai.tables.result import Facts, Table
+
+#: why the bill differs from the computed cost, and what to do about it
+CAUSES = {
+    "credits": "credits on the bill",
+    "tax": "tax on the bill",
+    "purchases": "commitments and other purchases on the bill",
+    "adjustments": "adjustments and corrections on the bill",
+    "not_captured": "billed usage that no usage row shows: collect it, or find the connector that misses it",
+    "not_billed": "usage that isn't on the bill (yet)",
+    "unpriced": "usage without a known price: add it to your price file",
+    "quantity": "the bill counts another quantity: usage reported late, or counted differently",
+    "price": "the bill charges another price: a contract or price change the price book lacks",
+    "rounding": "rounding of bill lines",
+    "unexplained": "line items that name no known model or meter",
+}
+_CATEGORY = {"Credit": "credits", "Tax": "tax", "Purchase": "purchases", "Adjustment": "adjustments"}
+_KEY = ("provider", "billing_account_id", "currency", "month")
+_CELL = ("model", "meter", "service_tier")
+_SMALL = Fraction(1, 200)
+
+
+def reconcile(priced: pd.DataFrame, bills: pd.DataFrame, *, timezone: str = "UTC") -> Table:
+    """Compare what usage should cost with what was billed.
+
+    Args:
+        priced: what `fa.price` returns.
+        bills: bill frame of the same period.
+        timezone: whose months.
+
+    Returns:
+        One row per provider, billing account, currency and month: `computed`, `billed`, `difference` (billed minus
+        computed), one column per cause in `CAUSES` (they add up to the difference exactly) and `captured` (share of billed
+        usage that usage rows explain).
+
+    Example:
+        >>> fa.reconcile(fa.price(tokens), bills)[["provider", "difference", "unexplained"]]  # doctest: +SKIP
+    """
+    for frame, column, name in ((priced, "effective_cost", "priced"), (bills, "billed_cost", "bills")):
+        if column not in frame.columns:
+            raise FrameError(
+                f"fa.reconcile: {name} has no column {column!r}; it takes fa.price's rows and a bill frame."
+            )
+    computed = _computed(priced, timezone)
+    billed = _billed(bills, timezone)
+    rows = [
+        _row(key, computed.get(key, {}), billed.get(key, []))
+        for key in sorted(computed.keys() | billed.keys(), key=str)
+    ]
+    names = ["computed", "billed", "difference", *CAUSES]
+    arrays: dict[str, Any] = {k: pa.array([r[k] for r in rows], pa.string()) for k in _KEY}
+    arrays |= {k: pa.array([r[k] for r in rows], COST_TYPE) for k in names}
+    arrays["captured"] = pa.array([r["captured"] for r in rows], pa.float64())
+    currencies = sorted({r["currency"] for r in rows if r["currency"]})
+    facts = Facts("Computed cost against the bill", currencies[0] if len(currencies) == 1 else "", money=names)
+    facts.conserves = "causes add up to billed minus computed, exactly"
+    usage = sum((r["usage"] for r in rows), Fraction(0))
+    missed = sum((r["missed"] for r in rows), Fraction(0))
+    facts.coverage = {"captured": float(1 - missed / usage) if usage > 0 else None}
+    for cause, text in CAUSES.items():
+        total = sum((r[cause] for r in rows), Decimal(0))
+        if abs(total) >= Decimal("0.01"):
+            facts.notes.append(f"{cause.replace('_', ' ').capitalize()} {total:,.2f}: {text}.")
+    return Table.of(to_pandas(pa.table(arrays)), facts)
+
+
+def _computed(priced: pd.DataFrame, timezone: str) -> dict[tuple, dict[tuple, dict]]:
+    measures = {
+        "cost": "sum(effective_cost)",
+        "quantity": "sum(quantity)",
+        "unpriced": "count(*) FILTER (WHERE price_status = 'unpriced')",
+    }
+    keys = ["provider", "billing_account_id", "pricing_currency", "month", *_CELL]
+    out: dict[tuple, dict[tuple, dict]] = {}
+    for g in grouped(
+        priced,
+        keys,
+        measures,
+        timezone=timezone,
+        needs=("effective_cost", "quantity", "price_status"),
+        where="price_status <> 'not_billed'",
+    ):
+        key = (g["provider"], g["billing_account_id"], g["pricing_currency"] or "", g["month"])
+        out.setdefault(key, {})[_cell(g)] = g
+    return out
+
+
+def _billed(bills: pd.DataFrame, timezone: str) -> dict[tuple, list[dict]]:
+    measures = {"cost": "sum(billed_cost)", "quantity": "sum(consumed_quantity)", "lines": "count(*)"}
+    keys = ["provider", "billing_account_id", "billing_currency", "month", "charge_category", *_CELL]
+    out: dict[tuple, list[dict]] = {}
+    for g in grouped(bills, keys, measures, timezone=timezone, needs=("billed_cost", "consumed_quantity")):
+        out.setdefault((g["provider"], g["billing_account_id"], g["billing_currency"] or "", g["month"]), []).append(g)
+    return out
+
+
+def _cell(g: Mapping[str, Any]) -> tuple:
+    return (str(g["model"] or "").lower(), g["meter"], g["service_tier"] or "standard")
+
+
+def _row(key: tuple, computed: Mapping[tuple, dict], billed: list[dict]) -> dict[str, Any]:
+    """One account and month: walk the cells, then pool what names no cell."""
+    causes = dict.fromkeys(CAUSES, Fraction(0))
+    usage: dict[tuple, dict] = {}
+    loose, usage_total = Fraction(0), Fraction(0)
+    for g in billed:
+        cost = Fraction(g["cost"] or 0)
+        if g["charge_category"] != "Usage":
+            causes[_CATEGORY[g["charge_category"]]] += cost
+            continue
+        usage_total += cost
+        if not g["model"] or g["meter"] == "unmapped":
+            loose += cost
+        else:
+            usage[_cell(g)] = g
+    missed = Fraction(0)
+    open_computed = Fraction(0)
+    for cell in computed.keys() | usage.keys():
+        have, bill = computed.get(cell), usage.get(cell)
+        c, b = (
+            Fraction(have["cost"] or 0) if have else Fraction(0),
+            Fraction(bill["cost"] or 0) if bill else Fraction(0),
+        )
+        if have is None:
+            causes["not_captured"] += b
+            missed += b
+        elif bill is None:
+            open_computed += c
+        elif have["unpriced"]:
+            causes["unpriced"] += b - c
+        else:
+            _compare(causes, b, c, bill, have)
+    if loose and open_computed:
+        causes["unexplained"] += loose - open_computed
+    elif loose:
+        causes["not_captured"] += loose
+        missed += loose
+    else:
+        causes["not_billed"] -= open_computed
+    total_billed = sum((Decimal(g["cost"] or 0) for g in billed), Decimal(0))
+    total_computed = sum((Decimal(g["cost"] or 0) for g in computed.values()), Decimal(0))
+    row: dict[str, Any] = dict(zip(_KEY, key, strict=True))
+    row |= {"computed": total_computed, "billed": total_billed, "difference": total_billed - total_computed}
+    row |= dict(zip(causes, round_to_total(list(causes.values()), 18), strict=True))  # type: ignore[arg-type]
+    row |= {
+        "captured": float(1 - missed / usage_total) if usage_total > 0 else None,
+        "usage": usage_total,
+        "missed": missed,
+    }
+    return row
+
+
+def _compare(
+    causes: dict[str, Fraction], b: Fraction, c: Fraction, bill: Mapping[str, Any], have: Mapping[str, Any]
+) -> None:
+    """Split one cell's difference into quantity and price; what rounding of the lines can explain is rounding."""
+    if abs(b - c) <= _SMALL * bill["lines"]:
+        causes["rounding"] += b - c
+        return
+    quantity = Fraction(bill["quantity"] or 0)
+    by_quantity = (quantity - Fraction(have["quantity"] or 0)) * b / quantity if quantity else Fraction(0)
+    by_price = b - c - by_quantity
+    if abs(by_price) <= _SMALL * bill["lines"]:
+        causes["rounding"] += by_price
+    else:
+        causes["price"] += by_price
+    causes["quantity"] += by_quantity
