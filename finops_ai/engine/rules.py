@@ -42,11 +42,12 @@ class Value:
 
 @dataclass(frozen=True)
 class Rule:
-    """One ordered rule: where `when` holds it sets dimensions that no earlier rule set."""
+    """One ordered rule: where `when` (as written: `text`) holds it sets dimensions that no earlier rule set."""
 
     name: str
     when: Condition
     set: Mapping[str, Value]
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -223,7 +224,7 @@ class _Loader:
                 if not self.kind_of(used):
                     self._unknown(f"rule {number} ({name}): set.{dimension}", used)
         when = parse_condition(row.get("when", {}), f"{place}: when", kind_of=self.kind_of, known=self.known())
-        return Rule(name, when, out)
+        return Rule(name, when, out, json.dumps(row.get("when", {}), default=str, ensure_ascii=False))
 
     def kind_of(self, name: str) -> str | None:
         """What a field holds: a column, `tags.<key>`, a dimension, or `<look-up>.<column>`."""

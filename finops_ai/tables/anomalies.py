@@ -36,6 +36,7 @@ def anomalies(
     *,
     sensitivity: float = 4.0,
     least: float = 20.0,
+    most: int = 25,
     timezone: str = "UTC",
 ) -> Table:
     """Find days that cost much more or less than their own recent past.

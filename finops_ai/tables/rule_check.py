@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -175,7 +176,7 @@ def _unallocated(priced: pd.DataFrame, rules: Rules, suggestions: int) -> list[d
 
 def _suggestions(bare: pd.DataFrame, dimension: str, count: int) -> list[dict]:
     """Keys and tags of unmapped rows by cost; a clue that only one value has says most."""
-    keys = sorted({k for t in bare["tags"].dropna().unique() for k, _ in t}) if "tags" in bare.columns else []
+    keys = sorted({k for t in bare["tags"].dropna() for k, _ in t}) if "tags" in bare.columns else []
     found: dict[tuple[str, str], list[Any]] = {}
     for clue in (*(f"tags.{k}" for k in keys), *_CLUES):
         if not clue.startswith("tags.") and clue not in bare.columns:
@@ -191,10 +192,14 @@ def _suggestions(bare: pd.DataFrame, dimension: str, count: int) -> list[dict]:
             value=value,
             rows=rows,
             cost=cost,
-            text=f"Map it: when = {{ {clue!r} = {value!r} }} set = {{ {dimension} = ... }}",
+            text=f'when = {{ {_key(clue)} = {json.dumps(value, ensure_ascii=False)} }}, set = {{ {dimension} = "..." }}',
         )
         for (clue, value), (cost, rows) in top
     ]
+
+
+def _key(field: str) -> str:
+    return json.dumps(field) if "." in field else field
 
 
 def why(allocated: pd.DataFrame, chosen: Mapping[str, str], rules: Rules | None = None) -> Table:
@@ -222,7 +227,7 @@ def why(allocated: pd.DataFrame, chosen: Mapping[str, str], rules: Rules | None 
     measures = {"cost": "sum(effective_cost)", "rows": "count(*)", "share": "avg(CAST(share AS DOUBLE))"}
     found = grouped(rows, keys, measures, needs=("effective_cost", "share"))
     found.sort(key=lambda g: -(g["cost"] or Decimal(0)))
-    conditions = {r.name: repr(r.when) for r in rules.rules} if rules else {}
+    conditions = {r.name: r.text for r in rules.rules} if rules else {}
     arrays: dict[str, Any] = {k: pa.array([g[k] for g in found], pa.string()) for k in keys}
     arrays |= {
         "cost": pa.array([g["cost"] for g in found], COST_TYPE),
@@ -233,6 +238,6 @@ def why(allocated: pd.DataFrame, chosen: Mapping[str, str], rules: Rules | None 
         f"Why {what}", currency_of(rows), conserves="cost adds up to the charge's cost, exactly", money=["cost"]
     )
     used = sorted({part for g in found for part in str(g["rule"]).split(" + ")})
-    facts.notes = [f"Rule {name!r}: {conditions[name]}" for name in used if name in conditions]
+    facts.notes = [f"Rule {name!r}: when {conditions[name]}." for name in used if name in conditions]
     facts.notes += ["Rows of 'default' met no rule."] if "default" in used else []
     return Table.of(to_pandas(pa.table(arrays)), facts)
