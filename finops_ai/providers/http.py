@@ -104,7 +104,7 @@ class HttpClient:
                     return response
                 if response.status_code not in RETRIED:
                     raise self._refused(method, path, response)
-                problem = f"HTTP {response.status_code} {message_of(response)}".strip()
+                problem = f"HTTP {response.status_code} {self._said(response)}".strip()
                 wait = retry_after(response)
             attempt += 1
             if attempt > self.max_retries:
@@ -120,8 +120,17 @@ class HttpClient:
             )
             self._sleep(pause)
 
+    def _said(self, response: httpx.Response) -> str:
+        """The provider's reason, without any credential it may repeat."""
+        said = message_of(response)
+        for name in ("authorization", "x-api-key", "api-key"):
+            for word in self._client.headers.get(name, "").split():
+                if len(word) >= 8:
+                    said = said.replace(word, "(hidden)")
+        return said
+
     def _refused(self, method: str, path: str, response: httpx.Response) -> ProviderError:
-        status, said = response.status_code, message_of(response)
+        status, said = response.status_code, self._said(response)
         text = f"{self.provider}: {method} /{path.lstrip('/').split('?')[0]} was refused with HTTP {status}: {said or 'no reason given'}."
         if status in (401, 403):
             return CredentialsError(f"{text} {self.permission_help}".strip())

@@ -142,8 +142,12 @@ class PlayedProvider:
             self.error = self.error or error
             reply = Reply(f"the played provider failed: {error!r}", 500)
         content = reply.content
-        handler.send_response(reply.status)
-        headers = {"content-type": "application/json", "content-length": str(len(content))} | dict(reply.headers)
+        handler.send_response_only(reply.status)
+        headers = {
+            "date": handler.date_time_string(),
+            "content-type": "application/json",
+            "content-length": str(len(content)),
+        } | dict(reply.headers)
         for name, value in headers.items():
             handler.send_header(name, value)
         handler.end_headers()
