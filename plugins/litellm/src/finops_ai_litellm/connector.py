@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -55,19 +56,20 @@ class LiteLLMConnector(Connector):
 
     def usage(self, window: Window) -> pd.DataFrame:
         """Token frame of the calls that start in the window, by key, team, user, end user and tags."""
-        frame = usage.token_frame(
-            self._rows(window),
-            window,
-            accounts=self.settings.accounts,
-            prompt_tag=self.settings.prompt_tag,
-            source="gateway",
-            notes=self.notes,
-        )
+        with closing(self._rows(window)) as rows:  # an error in a row must not leave the database waiting
+            frame = usage.token_frame(
+                rows,
+                window,
+                accounts=self.settings.accounts,
+                prompt_tag=self.settings.prompt_tag,
+                source="gateway",
+                notes=self.notes,
+            )
         if self.live and len(frame):
             self.fresh_until = frame["charge_period_end"].max().to_pydatetime().astimezone(UTC)
         return frame
 
-    def _rows(self, window: Window) -> Iterator[Row]:
+    def _rows(self, window: Window) -> Generator[Row, None, None]:
         if not self.live:
             yield from sources.from_files(self.settings.files)
         elif self._uses_database():
@@ -86,8 +88,8 @@ class LiteLLMConnector(Connector):
         nothing = Window.of("2000-01-01", "2000-01-02")
         what, fix = ("database", sources.GRANT) if self._uses_database() else ("log listing of the API", HELP)
         try:
-            for _ in self._rows(nothing):
-                break
+            with closing(self._rows(nothing)) as rows:
+                next(rows, None)
         except FinopsError as error:
             return [Finding(what, False, str(error), fix)]
         return [Finding(what, True, "readable")]

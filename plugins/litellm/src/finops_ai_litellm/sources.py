@@ -33,7 +33,9 @@ def from_database(dsn: str, table: str, window: Window, timeout: float) -> Itera
     schema, _, name = table.rpartition(".")
     place = sql.Identifier(schema, name) if schema else sql.Identifier(name)
     try:
-        with psycopg.connect(dsn, connect_timeout=max(int(timeout), 2), options="-c timezone=UTC") as connection:
+        with psycopg.connect(
+            dsn, connect_timeout=max(int(timeout), 2), client_encoding="utf8", options="-c timezone=UTC"
+        ) as connection:
             connection.read_only = True
             have = {
                 c.name for c in connection.execute(sql.SQL("SELECT * FROM {} LIMIT 0").format(place)).description or []
