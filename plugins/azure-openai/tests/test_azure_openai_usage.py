@@ -222,7 +222,19 @@ def test_metrics_and_gateway_log_are_never_added(tmp_path):
         ("GPT 5.6 Cd Wr Std", "1M", "gpt-5.6", "cache_write", "standard", None),
         ("GPT 5.6 Cd Inp Std", "1M", "gpt-5.6", "cache_read", "standard", None),
         ("GPT 5.6 Outp Std", "1M", "gpt-5.6", "output", "standard", None),
-        ("gpt 5 pp Outp glbl", "1M", "gpt-5-pp", "output", "standard", "global"),
+        ("gpt 5 pp Outp glbl", "1M", "gpt-5", "output", "priority", "global"),
+        # a bare version, as the newest product lines are spelt
+        ("5.4 mini cd Inp Gl", "1M", "gpt-5.4-mini", "cache_read", "standard", "global"),
+        ("5.4 longco opt Gl 1M Tokens", "1M", "gpt-5.4", "output", "standard", "global"),
+        ("54 mini Inp Flex Gl", "1M", "gpt-5.4-mini", "input", "flex", "global"),
+        ("6-sol ShortCo Cd Wr Std Gl", "1M", "gpt-6-sol", "cache_write", "standard", "global"),
+        ("6-sol ShortCo Inp PP Gl", "1M", "gpt-6-sol", "input", "priority", "global"),
+        ("GPT 5 Mini outpt Glbl 1M Tokens", "1M", "gpt-5-mini", "output", "standard", "global"),
+        ("gpt-5-codex-ccchd-inp-glbl Tokens", "1M", "gpt-5-codex", "cache_read", "standard", "global"),
+        ("Phi-3.5-Mini-128K-Instruct-Output Tokens", "1K", "phi-3.5-mini-128k-instruct", "output", "standard", None),
+        ("K2.6 cached glbl", "1K", "k2.6", "cache_read", "standard", "global"),
+        ("Code-Interpreter-global", "1", "code", "code_sessions", "standard", "global"),
+        ("Sora 2 pro glbl Second", "1", "sora-2-pro", "video_seconds", "standard", "global"),
         ("text-embedding-3-large-glbl Tokens", "1K", "text-embedding-3-large", "input", "standard", "global"),
         ("gpt 4o rt aud 1217 Inp glbl", "1M", "gpt-4o-rt", "input_audio", "standard", "global"),
         ("Provisioned Managed Global Unit", "1 Hour", None, "provisioned_hours", "provisioned", "global"),
@@ -237,6 +249,12 @@ def test_metrics_and_gateway_log_are_never_added(tmp_path):
 def test_meter_names_are_read(name, unit, model, meter, tier, geography):
     item = line_item(name, unit)
     assert (item.model, item.meter, item.service_tier, item.geography) == (model, meter, tier, geography)
+
+
+def test_a_bare_version_takes_its_family_from_the_product():
+    assert line_item("4.3 Cached Inp Glbl", "1K", "Azure Grok Models").model == "grok-4.3"
+    assert line_item("V4 Flash Outp glbl", "1K", "Azure Deepseek Models").model == "deepseek-v4-flash"
+    assert line_item("5.4 inp Gl", "1M", "Azure OpenAI GPT5").model == "gpt-5.4"
 
 
 @settings(max_examples=60, deadline=None)

@@ -97,16 +97,25 @@ def tags_of(text: object, place: str) -> dict[str, str]:
 
 
 def bill_row(
-    identity: Identity, *, meter_name: str, unit: str, resource: str | None, subscription: str | None = None,
-    tags: dict[str, str] | None = None, pricing_quantity: Decimal | None = None, consumed_quantity: Decimal | None = None,
+    identity: Identity,
+    *,
+    meter_name: str,
+    unit: str,
+    product: str = "",
+    resource: str | None,
+    subscription: str | None = None,
+    tags: dict[str, str] | None = None,
+    pricing_quantity: Decimal | None = None,
+    consumed_quantity: Decimal | None = None,
     **columns: Any,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """One row of the bill frame: the meter name is read, the resource id split, everything else taken as given.
 
     Args:
         identity: whose accounts.
         meter_name: Azure's meter name; kept as `charge_description` where that isn't given.
         unit: unit of measure, such as "1K" or "1 Hour".
+        product: meter subcategory, see `line_item`.
         resource: id of the charged resource.
         subscription: id of the subscription, where the resource id has none.
         tags: the charge's tags.
@@ -114,7 +123,7 @@ def bill_row(
         consumed_quantity: single units, where the source states them itself.
         columns: further columns of the bill frame; `billing_period_*` default to the charge's calendar month.
     """
-    item = line_item(meter_name, unit)
+    item = line_item(meter_name, unit, product)
     account = resource_id(resource)
     used, used_unit = consumed(item, pricing_quantity, unit or meter_name)
     if consumed_quantity is not None and item.meter != "unmapped":

@@ -39,8 +39,13 @@ def charges_pattern() -> str:
 
 
 @cache
-def line_item(name: str, unit: str = "") -> LineItem:
-    """Read a meter name; the pricing unit helps where the name doesn't say.
+def line_item(name: str, unit: str = "", product: str = "") -> LineItem:
+    """Read a meter name.
+
+    Args:
+        name: such as "gpt 4.1 cached Inp glbl Tokens".
+        unit: the pricing unit, where the name doesn't say what is counted.
+        product: meter subcategory, where the name starts with a bare version ("5.4 mini Inp Gl").
 
     >>> line_item("gpt 4o 0513 Input global Tokens")
     LineItem(model='gpt-4o-2024-05-13', meter='input', service_tier='standard', geography='global')
@@ -56,6 +61,10 @@ def line_item(name: str, unit: str = "") -> LineItem:
     said = {kinds[word] for word in words[first:] if word in kinds}
     slug = "-".join(words[:first])
     text = f"{name} {unit}".lower()
+    for family in _rules()["family"]:
+        if re.search(family["product"], product, re.I) and re.search(family["bare"], slug):
+            slug = family["prefix"] + slug
+            break
     meter = "unmapped"
     for rule in _rules()["meter"]:
         if said.issuperset(rule["needs"]) and rule.get("unit", "") in text and slug.startswith(rule.get("model", "")):
