@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
 from finops_ai.errors import CredentialsError, DataError, ProviderError, ProviderUnavailable, SettingsError
 from finops_ai.providers.http import RETRIED
@@ -18,6 +19,8 @@ GRANT = (
     "Grant roles/bigquery.dataViewer on the dataset and roles/bigquery.jobUser on the project that runs the query "
     "(setting project_id)."
 )
+#: seconds before the first further try; doubles
+BACKOFF = 0.5
 
 
 class BigQuery:
@@ -105,7 +108,14 @@ class BigQuery:
                     f"{self._settings.maximum_gib_billed}. Choose a shorter window or raise the setting."
                 )
             job = self.client.query(sql, job_config=config(maximum_bytes_billed=cap), retry=self._retry)
-            return job.result(retry=self._retry).to_arrow(create_bqstorage_client=False)
+            rows = job.result(retry=self._retry)
+            table = rows.to_arrow(create_bqstorage_client=False)
+            if table.num_rows != rows.total_rows:
+                raise ProviderError(
+                    f"vertex: BigQuery says the query has {rows.total_rows} rows and gave {table.num_rows}. Nothing was stored; "
+                    "run it again."
+                )
+            return table
 
         return self.asking("query", ask)
 
@@ -196,12 +206,32 @@ def session(credentials: Any, settings: VertexSettings) -> Any:
     from google.auth.transport.requests import AuthorizedSession
     from urllib3.util.retry import Retry
 
-    made = AuthorizedSession(credentials)
+    class Session(AuthorizedSession):
+        """Refuses to fetch a page it already has: the SDK would go round for ever, or count it twice."""
+
+        def __init__(self) -> None:
+            super().__init__(credentials)
+            self.had: set[tuple[str, str]] = set()
+
+        def request(self, method: str, url: str, *arguments: Any, **named: Any) -> Any:
+            token = parse_qs(urlsplit(url).query).get("pageToken", [""])[0]
+            page = urlsplit(url).path, token
+            if token and page in self.had:
+                raise ProviderError(
+                    "vertex: Google gave the same page token twice; the pages would be counted twice. Nothing was stored; "
+                    "run the same command again."
+                )
+            answer = super().request(method, url, *arguments, **named)
+            if answer.ok:
+                self.had.add(page)
+            return answer
+
+    made = Session()
     retry = Retry(
         total=settings.max_retries,
         status_forcelist=RETRIED,
         allowed_methods=None,
-        backoff_factor=0.5,
+        backoff_factor=BACKOFF,
         backoff_max=60,
         respect_retry_after_header=True,
         raise_on_status=False,
