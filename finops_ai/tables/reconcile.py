@@ -29,7 +29,7 @@ CAUSES = {
     "quantity": "the bill counts another quantity: usage reported late, or counted differently",
     "price": "the bill charges another price: a contract or price change the price book lacks",
     "rounding": "rounding of bill lines",
-    "unexplained": "line items that name no known model or meter",
+    "unexplained": "line items that name no model, or meters that the usage doesn't have",
 }
 _CATEGORY = {"Credit": "credits", "Tax": "tax", "Purchase": "purchases", "Adjustment": "adjustments"}
 _KEY = ("provider", "billing_account_id", "currency", "month")
@@ -118,8 +118,8 @@ def _cell(g: Mapping[str, Any]) -> tuple:
 def _row(key: tuple, computed: Mapping[tuple, dict], billed: list[dict]) -> dict[str, Any]:
     """One account and month: walk the cells, then pool what names no cell."""
     causes = dict.fromkeys(CAUSES, Fraction(0))
-    usage: dict[tuple, dict] = {}
     loose, usage_total = Fraction(0), Fraction(0)
+    left_bills: list[dict] = []
     for g in billed:
         cost = Fraction(g["cost"] or 0)
         if g["charge_category"] != "Usage":
@@ -129,24 +129,17 @@ def _row(key: tuple, computed: Mapping[tuple, dict], billed: list[dict]) -> dict
         if not g["model"] or g["meter"] == "unmapped":
             loose += cost
         else:
-            usage[_cell(g)] = g
-    missed = Fraction(0)
-    open_computed = Fraction(0)
-    for cell in computed.keys() | usage.keys():
-        have, bill = computed.get(cell), usage.get(cell)
-        c, b = (
-            Fraction(have["cost"] or 0) if have else Fraction(0),
-            Fraction(bill["cost"] or 0) if bill else Fraction(0),
-        )
-        if have is None:
-            causes["not_captured"] += b
-            missed += b
-        elif bill is None:
-            open_computed += c
-        elif have["unpriced"]:
-            causes["unpriced"] += b - c
-        else:
-            _compare(causes, b, c, bill, have)
+            left_bills.append(g)
+    left_rows = list(computed.values())
+    for depth in (3, 2, 1):  # model, meter and tier; model and meter; model
+        have, bills = _pooled(left_rows, depth), _pooled(left_bills, depth)
+        for cell in sorted(have.keys() & bills.keys()):
+            _compare(causes, bills[cell], have[cell], depth)
+        left_rows = [g for g in left_rows if _cell(g)[:depth] not in bills]
+        left_bills = [g for g in left_bills if _cell(g)[:depth] not in have]
+    missed = sum((Fraction(g["cost"] or 0) for g in left_bills), Fraction(0))
+    causes["not_captured"] += missed
+    open_computed = sum((Fraction(g["cost"] or 0) for g in left_rows), Fraction(0))
     if loose and open_computed:
         causes["unexplained"] += loose - open_computed
     elif loose:
@@ -167,18 +160,30 @@ def _row(key: tuple, computed: Mapping[tuple, dict], billed: list[dict]) -> dict
     return row
 
 
+def _pooled(groups: list[dict], depth: int) -> dict[tuple, dict[str, Fraction]]:
+    """Groups added up by the first parts of their cell."""
+    out: dict[tuple, dict[str, Fraction]] = {}
+    for g in groups:
+        kept = out.setdefault(_cell(g)[:depth], dict.fromkeys(("cost", "quantity", "lines", "unpriced"), Fraction(0)))
+        for name in kept:
+            kept[name] += Fraction(g.get(name) or 0)
+    return out
+
+
 def _compare(
-    causes: dict[str, Fraction], b: Fraction, c: Fraction, bill: Mapping[str, Any], have: Mapping[str, Any]
+    causes: dict[str, Fraction], bill: Mapping[str, Fraction], have: Mapping[str, Fraction], depth: int
 ) -> None:
     """Split one cell's difference into quantity and price; what rounding of the lines can explain is rounding."""
-    if abs(b - c) <= _SMALL * bill["lines"]:
-        causes["rounding"] += b - c
-        return
-    quantity = Fraction(bill["quantity"] or 0)
-    by_quantity = (quantity - Fraction(have["quantity"] or 0)) * b / quantity if quantity else Fraction(0)
-    by_price = b - c - by_quantity
-    if abs(by_price) <= _SMALL * bill["lines"]:
-        causes["rounding"] += by_price
+    difference, small = bill["cost"] - have["cost"], _SMALL * bill["lines"]
+    if abs(difference) <= small:
+        causes["rounding"] += difference
+    elif have["unpriced"]:
+        causes["unpriced"] += difference
+    elif depth == 1:  # different meters: their quantities can't be compared
+        causes["unexplained"] += difference
     else:
-        causes["price"] += by_price
-    causes["quantity"] += by_quantity
+        quantity = bill["quantity"]
+        by_quantity = (quantity - have["quantity"]) * bill["cost"] / quantity if quantity else Fraction(0)
+        by_price = difference - by_quantity
+        causes["quantity"] += by_quantity
+        causes["rounding" if abs(by_price) <= small else "price"] += by_price

@@ -1,0 +1,152 @@
+"""`finops-ai close`, `true-up` and `audit`: months that never change, corrections that are posted, and the proof."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from finops_ai.cli.chargeback import charged, policy_of
+from finops_ai.cli.collecting import config_option
+from finops_ai.cli.output import format_options
+from finops_ai.cli.tables import rows_of, say, workspace
+
+LEDGER = "closed"
+
+
+def ledger_of(ws: Any) -> Any:
+    """The workspace's closed months: the folder `closed` beside finops.toml."""
+    from finops_ai.store.closing import Ledger
+
+    return Ledger(ws.settings.root / LEDGER)
+
+
+def documents_of(ws: Any) -> dict[str, Any]:
+    """Rules and policies in force, to be frozen with a month."""
+    accounts = ws.settings.policies.get("journal")
+    return {
+        "rules": ws.settings.mapping,
+        "policy": policy_of(ws),
+        "accounts": accounts,
+        "contracts": ws.settings.policies.get("contracts"),
+    }
+
+
+def facts_of(ws: Any, made: Any) -> dict[str, Any]:
+    """Versions of what the figures were made from."""
+    from finops_ai import __version__
+
+    versions = {t: ws.lake.version(t) for t in ("tokens", "bills")}
+    return {
+        "currency": made.currency,
+        "prices": ws.book.version,
+        "rules": ws.rules.version,
+        "lake": versions,
+        "finops_ai": __version__,
+        "timezone": ws.timezone,
+    }
+
+
+def results_of(made: Any, accounts: Any) -> dict[str, Any]:
+    """Result tables of a chargeback."""
+    return {"lines": made.lines, "charges": made.summary, "journal": made.journal(accounts)}
+
+
+@click.command()
+@click.argument("month", metavar="YYYY-MM")
+@config_option
+def close(month: str, config: str) -> None:
+    """Freeze a month: inputs, prices, rules and results, hashed, sealed and chained. Its figures never change again."""
+    ws, month = workspace(config, month)
+    ledger = ledger_of(ws)
+    ledger.require_open(month)
+    made = charged(ws, month)
+    accounts = ws.settings.policies.get("journal")
+    tables = {"rows": ws.priced(month), "bills": ws.bills(month)} | results_of(made, accounts)
+    sealed = ledger.close(month, tables, documents=documents_of(ws), facts=facts_of(ws, made))
+    total = sum(made.summary["charge"])
+    click.echo(
+        f"{month} is closed: {total:,.2f} {made.currency} charged to {len(made.summary)} receivers. Files: {sealed.folder}"
+    )
+    click.echo(f"Keep the seal elsewhere to prove later that nothing was rewritten: {ledger.head()}")
+
+
+@click.command("true-up")
+@click.argument("month", metavar="YYYY-MM")
+@click.option(
+    "--in", "posted_in", metavar="YYYY-MM", help="Open month to post in. Default: the first open month after it."
+)
+@click.option("--dry-run", is_flag=True, help="Show the entries, post nothing.")
+@config_option
+@format_options
+def true_up(month: str, posted_in: str | None, dry_run: bool, config: str, form: str, output: str | None) -> None:
+    """Post what changed since MONTH was closed, by cause, as signed entries of an open month."""
+    from finops_ai.periods import next_month, parse_month
+    from finops_ai.tables.true_up import recompute, summary
+    from finops_ai.tables.true_up import true_up as entries_of
+
+    ws, month = workspace(config, month)
+    ledger = ledger_of(ws)
+    ledger.require_sound()
+    state, first = ledger.state(month), ledger.closed(month)
+    if posted_in is None:
+        day = next_month(parse_month(month))
+        while f"{day:%Y-%m}" in ledger.months():
+            day = next_month(day)
+        posted_in = f"{day:%Y-%m}"
+    accounts = ws.settings.policies.get("journal")
+    rows_of(ws, month)
+    steps = recompute(
+        state.table("rows"),
+        ws.tokens(month),
+        rules=ws.rules,
+        book=ws.book,
+        closed_policy=state.document("policy"),
+        policy=policy_of(ws),
+        month=month,
+        timezone=ws.timezone,
+        telemetry=telemetry_of(ws, month),
+        history=ws.history(month, 4),
+    )
+    journals = [(cause, made.journal(accounts)) for cause, made, _ in steps]
+    made = steps[-1][1]
+    table = entries_of(
+        state.table("journal"), journals, month=month, posted_in=posted_in, currency=first.facts["currency"]
+    )
+    if not len(table):
+        click.echo(f"Nothing has changed since {month} was closed; nothing is posted.", err=True)
+        return
+    say(table, form, output)
+    if form == "table" and not output:
+        say(summary(table, made.currency, month), form, None)
+    if dry_run:
+        click.echo("Nothing was posted (--dry-run).", err=True)
+        return
+    tables = {"rows": ws.priced(month), "true_up": table} | results_of(made, accounts)
+    sealed = ledger.post(month, posted_in, tables, documents=documents_of(ws), facts=facts_of(ws, made))
+    click.echo(f"Posted in {posted_in}: {len(table)} entries. Files: {sealed.folder}", err=True)
+
+
+def telemetry_of(ws: Any, month: str) -> Any:
+    """Gateway rows of a month, where the workspace keeps them apart."""
+    read = getattr(ws, "telemetry", None)
+    return read(month) if read else None
+
+
+@click.command()
+@click.option("--head", metavar="SEAL", help="A seal you kept: it must still be in the chain.")
+@config_option
+def audit(head: str | None, config: str) -> int:
+    """Prove that closed months are as they were: every file, seal and link; exit 1 names what was changed."""
+    import finops_ai as fa
+
+    ledger = ledger_of(fa.open(config))
+    found = ledger.audit(head)
+    for finding in found:
+        click.echo(str(finding))
+    months, entries = ledger.months(), len(ledger.chain())
+    if found:
+        click.echo(f"{len(found)} problems in {entries} sealed states.", err=True)
+        return 1
+    click.echo(f"Sound: {len(months)} closed months, {entries - len(months)} true-ups. Seal: {ledger.head()}")
+    return 0

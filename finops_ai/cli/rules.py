@@ -1,0 +1,45 @@
+"""`finops-ai rules check` and `finops-ai rules why`."""
+
+from __future__ import annotations
+
+import click
+
+from finops_ai.cli.collecting import config_option
+from finops_ai.cli.output import format_options
+from finops_ai.cli.tables import month_option, rows_of, say, workspace
+
+
+@click.group("rules")
+def rules() -> None:
+    """Test the mapping rules, and trace a charge back to the rows behind it."""
+
+
+@rules.command("check")
+@month_option
+@click.option("--strict", is_flag=True, help="Exit with 1 if a rule never matches or is shadowed.")
+@config_option
+@format_options
+def check(month: str | None, strict: bool, config: str, form: str, output: str | None) -> int:
+    """Rules that never match, are shadowed or overlap; unallocated cost; what to map next, largest first."""
+    from finops_ai.tables.rule_check import check_rules
+
+    ws, month = workspace(config, month)
+    table = check_rules(ws.priced(month), ws.rules)
+    say(table, form, output)
+    return int(strict and table["finding"].isin(["never matches", "shadowed"]).any())
+
+
+@rules.command("why")
+@click.argument("chosen", nargs=-1, required=True, metavar="COLUMN=VALUE...")
+@month_option
+@config_option
+@format_options
+def why(chosen: tuple[str, ...], month: str | None, config: str, form: str, output: str | None) -> None:
+    """Which rules brought a charge, from which accounts, keys and models: `finops-ai rules why team=search`."""
+    from finops_ai.tables.rule_check import why as trace
+
+    pairs = dict(text.split("=", 1) for text in chosen if "=" in text)
+    if len(pairs) != len(chosen):
+        raise click.UsageError("Write COLUMN=VALUE, such as team=search.")
+    ws, month = workspace(config, month)
+    say(trace(rows_of(ws, month), pairs, ws.rules), form, output)

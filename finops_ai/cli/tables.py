@@ -1,0 +1,202 @@
+"""`finops-ai showback`, `reconcile`, `explain`, `what-if`, `anomalies`, `budgets`: one table each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from finops_ai.cli.collecting import config_option
+from finops_ai.cli.output import format_options, show
+
+month_option = click.option(
+    "--month",
+    metavar="YYYY-MM",
+    help="Month of the reporting time zone. Default: the last complete one that holds data.",
+)
+by_option = click.option(
+    "--by",
+    "-b",
+    multiple=True,
+    metavar="COLUMN",
+    help="Group by this dimension, column or tags.KEY; repeat or separate by commas.",
+)
+
+
+def workspace(config: str, month: str | None) -> tuple[Any, str]:
+    """The workspace, and the month asked for or the last complete one with data."""
+    import finops_ai as fa
+    from finops_ai.errors import DataError
+    from finops_ai.periods import last_complete_month, parse_month
+
+    ws = fa.open(config)
+    if month:
+        parse_month(month)
+        return ws, month
+    found = ws.months()
+    if not found:
+        raise DataError("The lake holds no usage. Load some with `finops-ai collect`.")
+    complete = [m for m in found if m <= last_complete_month()]
+    return ws, (complete or found)[-1]
+
+
+def rows_of(ws: Any, month: str) -> Any:
+    """The month's allocated rows, of which there must be some."""
+    from finops_ai.errors import DataError
+
+    frame = ws.allocated(month)
+    if not len(frame):
+        raise DataError(
+            f"The lake holds no usage of {month}. It has {', '.join(ws.months()) or 'none'}; load more with `finops-ai collect`."
+        )
+    return frame
+
+
+def columns_of(by: tuple[str, ...], ws: Any) -> list[str]:
+    """Groups asked for, by default the first dimension."""
+    wanted = [c.strip() for text in by for c in text.split(",") if c.strip()]
+    return wanted or list(ws.rules.dimensions[:1]) or ["provider"]
+
+
+def say(table: Any, form: str, output: str | None) -> None:
+    """Show a table; beside a readable one, what it covers and what to doubt."""
+    shown = table.published() if form == "table" else table
+    if form in ("table", "json"):  # one kind of missing value
+        shown = shown.astype(object).where(shown.notna(), None)
+    show(shown, form, output)
+    if form == "table" and not output:
+        click.echo(f"\n{table.explain()}", err=True)
+
+
+@click.command()
+@by_option
+@month_option
+@config_option
+@format_options
+def showback(by: tuple[str, ...], month: str | None, config: str, form: str, output: str | None) -> None:
+    """Cost, tokens and unit costs by any dimension, largest first, with the month before.
+
+    \b
+    finops-ai showback --by team --by model
+    finops-ai showback --by prompt_id --month 2026-10 --format csv
+    """
+    import finops_ai as fa
+
+    ws, month = workspace(config, month)
+    rows_of(ws, month)
+    table = fa.showback(ws.history(month, 2), by=columns_of(by, ws), month=month, timezone=ws.timezone)
+    say(table, form, output)
+
+
+@click.command()
+@month_option
+@config_option
+@format_options
+def reconcile(month: str | None, config: str, form: str, output: str | None) -> None:
+    """Computed cost against the bill, the difference by named cause."""
+    import finops_ai as fa
+
+    ws, month = workspace(config, month)
+    say(fa.reconcile(ws.priced(month), ws.bills(month), timezone=ws.timezone), form, output)
+
+
+@click.command()
+@by_option
+@month_option
+@click.option("--against", metavar="YYYY-MM", help="Month to compare with. Default: the one before.")
+@config_option
+@format_options
+def explain(
+    by: tuple[str, ...], month: str | None, against: str | None, config: str, form: str, output: str | None
+) -> None:
+    """Why the cost changed: volume, prompt and answer length, model mix, tier, cache, price; adds up exactly."""
+    import finops_ai as fa
+    from finops_ai.periods import parse_month, previous_month
+
+    ws, month = workspace(config, month)
+    against = against or f"{previous_month(parse_month(month)):%Y-%m}"
+    say(fa.explain(rows_of(ws, against), rows_of(ws, month), by=columns_of(by, ws)), form, output)
+
+
+@click.command("what-if")
+@click.argument("scenario")
+@by_option
+@month_option
+@config_option
+@format_options
+def what_if(scenario: str, by: tuple[str, ...], month: str | None, config: str, form: str, output: str | None) -> None:
+    """Reprice the month's traffic under SCENARIO: a [scenario.NAME] of finops.toml, or a TOML file.
+
+    \b
+    [scenario.batch-data]
+    batch = { when = { team = "data" }, share = "0.5" }
+    """
+    import tomllib
+    from pathlib import Path
+
+    import finops_ai as fa
+    from finops_ai.errors import RuleError, hint
+
+    ws, month = workspace(config, month)
+    known = ws.settings.policies.get("scenario", {})
+    if scenario in known:
+        document = known[scenario]
+    elif Path(scenario).is_file():
+        try:
+            document = tomllib.loads(Path(scenario).read_text("utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise RuleError(f"{scenario} can't be read as TOML: {error}.") from None
+    else:
+        raise RuleError(f"No [scenario.{scenario}] in {config}, and no such file. {hint(scenario, known)}")
+    say(fa.what_if(rows_of(ws, month), document, by=columns_of(by, ws), book=ws.book), form, output)
+
+
+@click.command()
+@by_option
+@month_option
+@click.option("--months", type=click.IntRange(2, 60), default=4, show_default=True, help="How much past to judge by.")
+@config_option
+@format_options
+@click.option("--check", is_flag=True, help="Exit with 1 if the month has an anomaly.")
+def anomalies(
+    by: tuple[str, ...], month: str | None, months: int, config: str, form: str, output: str | None, check: bool
+) -> int:
+    """Days out of the ordinary that touch the month, with their likely cause."""
+    import finops_ai as fa
+    from finops_ai.periods import Window, zone
+
+    ws, month = workspace(config, month)
+    window = Window.month(month, ws.timezone)
+    table = fa.anomalies(ws.history(month, months), columns_of(by, ws), timezone=ws.timezone)
+    first = window.start.astimezone(zone(ws.timezone)).date()
+    mine = table[[until >= first for until in table["until"]]]
+    say(mine, form, output)
+    return int(check and len(mine) > 0)
+
+
+@click.command()
+@month_option
+@click.option("--as-of", metavar="DATE", help="How far the data reaches. Default: the last row's end.")
+@click.option("--check", is_flag=True, help="Exit with 1 if a budget is over or heading over.")
+@click.option("--webhook", metavar="URL", help="POST the alerts there as JSON.")
+@config_option
+@format_options
+def budgets(
+    month: str | None, as_of: str | None, check: bool, webhook: str | None, config: str, form: str, output: str | None
+) -> int:
+    """Budgets of finops.toml ([[budgets]]): spent, pacing, burn rate, projected overrun and its date."""
+    import finops_ai as fa
+    from finops_ai.errors import SettingsError
+    from finops_ai.tables.budgets import alerts, send_alerts
+
+    ws, month = workspace(config, month)
+    plan = ws.settings.policies.get("budgets")
+    if not plan:
+        raise SettingsError(
+            f"{config} has no [[budgets]]. Add one: [[budgets]] month = '{month}', amount = '1000', for = {{ team = 'search' }}."
+        )
+    table = fa.budgets(ws.history(month, 12), plan, month=month, as_of=as_of, timezone=ws.timezone)
+    say(table, form, output)
+    if webhook:
+        click.echo(f"{send_alerts(table, webhook)} alerts sent.", err=True)
+    return int(check and any(a["status"] != "ok" for a in alerts(table)))
