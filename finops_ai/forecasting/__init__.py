@@ -11,10 +11,13 @@ from finops_ai.forecasting.changes import (
     TemperatureChange,
     Volume,
 )
+from finops_ai.forecasting.drivers import drivers
 from finops_ai.forecasting.evaluation import Backtest, backtest, run_backtest
 from finops_ai.forecasting.forecaster import CostForecast, forecast, forecast_cost, under
 from finops_ai.forecasting.history import cost_history
+from finops_ai.forecasting.lengths import OutputLengths, prompt_features, request_lengths
 from finops_ai.forecasting.models import model_names, register_model
+from finops_ai.forecasting.planning import commitment_advice, past_error, plan, plan_in_words
 from finops_ai.forecasting.scenarios import Scenario, compare_scenarios, contributions, load_scenarios
 from finops_ai.forecasting.temperature import learn_temperature, temperature_factor
 
@@ -26,21 +29,29 @@ __all__ = [
     "CostForecast",
     "Launch",
     "ModelSwitch",
+    "OutputLengths",
     "PriceChange",
     "PromptChange",
     "Scenario",
     "TemperatureChange",
     "Volume",
     "backtest",
+    "commitment_advice",
     "compare_scenarios",
     "contributions",
     "cost_history",
+    "drivers",
     "forecast",
     "forecast_cost",
     "learn_temperature",
     "load_scenarios",
     "model_names",
+    "past_error",
+    "plan",
+    "plan_in_words",
+    "prompt_features",
     "register_model",
+    "request_lengths",
     "run_backtest",
     "temperature_factor",
     "under",

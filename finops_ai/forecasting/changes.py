@@ -1,20 +1,20 @@
 """What a scenario can change, each a small record with a start and the parts it touches.
 
-    [scenario.leaner]
-    description = "Support moves to the small model and caches its instructions"
+[scenario.leaner]
+description = "Support moves to the small model and caches its instructions"
 
-    [[scenario.leaner.changes]]
-    kind = "model_switch"
-    start = 2026-12-01
-    from_model = "gpt-4.1"
-    to_model = "gpt-4.1-mini"
-    token_factor = 1.0            # tokens of the new tokeniser per token of the old
-    where = { team = "support" }
+[[scenario.leaner.changes]]
+kind = "model_switch"
+start = 2026-12-01
+from_model = "gpt-4.1"
+to_model = "gpt-4.1-mini"
+token_factor = 1.0            # tokens of the new tokeniser per token of the old
+where = { team = "support" }
 
-    [[scenario.leaner.changes]]
-    kind = "cache_adoption"
-    start = 2026-12-01
-    share = 0.6                   # of the input that is not cached today
+[[scenario.leaner.changes]]
+kind = "cache_adoption"
+start = 2026-12-01
+share = 0.6                   # of the input that is not cached today
 """
 
 from __future__ import annotations
@@ -104,7 +104,9 @@ class Volume(Change):
             return self._scale(outlook, mask, 1 + (self.factor - 1) * active)
         requests = outlook.quantity[mask & (outlook.parts["meter"] == "requests").to_numpy()].sum(0)
         if not (requests > 0).all():
-            raise RuleError(f"{self.name}: there are no requests to scale from; give a factor, or a launch with `like`.")
+            raise RuleError(
+                f"{self.name}: there are no requests to scale from; give a factor, or a launch with `like`."
+            )
         return self._scale(outlook, mask, 1 + (self.requests_per_day / requests - 1) * active)
 
 
@@ -160,13 +162,15 @@ class ModelSwitch(Change):
         if self.to_provider:
             parts = parts.assign(provider=self.to_provider)
         direction = parts["direction"].to_numpy()[:, None]
-        size = np.where(direction != "", self.token_factor, 1.0) * np.where(direction == OUTPUT, self.output_factor, 1.0)
+        size = np.where(direction != "", self.token_factor, 1.0) * np.where(
+            direction == OUTPUT, self.output_factor, 1.0
+        )
         quantity = outlook.quantity[mask] * moved * size
         billed = (outlook.price[mask] > 0).any(1)
         price = np.zeros_like(quantity)
         for row, (part, costs) in enumerate(zip(parts.to_dict("records"), billed, strict=True)):
             if costs:
-                price[row] = _new_price(outlook, part, self, book)
+                price[row] = _new_price(outlook, {str(k): str(v) for k, v in part.items()}, self, book)
         return self._scale(outlook, mask, 1 - moved).added(parts, quantity, price)
 
 
@@ -182,7 +186,11 @@ def _new_price(outlook: Outlook, part: Mapping[str, str], switch: ModelSwitch, b
         mean = outlook.price[known].mean(0)
         return np.where(total > 0, (outlook.price[known] * weight).sum(0) / np.where(total > 0, total, 1), mean)
     at = dt.datetime.combine(switch.start, dt.time(), UTC)
-    found = book.lookup(part["provider"], switch.to_model, part["meter"], at, service_tier=part["service_tier"]) if book else None
+    found = (
+        book.lookup(part["provider"], switch.to_model, part["meter"], at, service_tier=part["service_tier"])
+        if book
+        else None
+    )
     if found is None or found.unit_price is None:
         raise RuleError(
             f"{switch.name}: no price for model {switch.to_model!r}, meter {part['meter']} at {part['provider']} "
@@ -225,11 +233,13 @@ class CacheAdoption(Change):
         self._check("share", 0, 1)
         self._check("read_price", 0)
         touched, active = self._touched(outlook, meter="input")
-        prices = {int(row): self._price(outlook, row, book) for row in np.flatnonzero(touched)}
+        prices = {int(row): self._price(outlook, int(row), book) for row in np.flatnonzero(touched)}
         rows = [row for row, price in prices.items() if price is not None]
         if not rows:
             models = sorted(set(outlook.parts.loc[touched, "model"]))
-            raise RuleError(f"{self.name}: no cache price for {', '.join(models[:5])}; give read_price, a share of the input price.")
+            raise RuleError(
+                f"{self.name}: no cache price for {', '.join(models[:5])}; give read_price, a share of the input price."
+            )
         mask = np.isin(np.arange(len(touched)), rows)
         parts = outlook.parts[mask].assign(meter=CACHE_READ)
         moved = outlook.quantity[mask] * active * self.share

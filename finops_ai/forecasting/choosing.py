@@ -50,7 +50,7 @@ def past_origins(points: int, horizon: int, season: int) -> list[int]:
     back, so that the intervals also know calmer and wilder times.
 
     >>> past_origins(points=240, horizon=24, season=24)
-    [216, 192, 168, 144, 120, 96, 72]
+    [216, 192, 168, 144, 120, 96]
     >>> past_origins(points=400, horizon=30, season=7)
     [386, 372, 358, 344, 316, 274, 211]
     >>> past_origins(points=7, horizon=7, season=7)
@@ -62,7 +62,8 @@ def past_origins(points: int, horizon: int, season: int) -> list[int]:
         return [cut for k in range(1, ORIGINS + 1) if (cut := points - k * step) >= shortest]
     roomy = points >= 4 * horizon + SHORTEST * season
     step = season * max(1, round(horizon / (2 * season))) if roomy else season
-    cuts, back = [], 0
+    cuts: list[int] = []
+    back = 0
     while len(cuts) < ORIGINS:
         back = back + step if len(cuts) < EVEN or not roomy or horizon <= season else int(back * 1.5)
         if points - back < (max(SHORTEST * season, points // 3) if len(cuts) >= EVEN else SHORTEST * season):
@@ -100,7 +101,8 @@ def fit(history: np.ndarray, horizon: int, season: int, models: Sequence[str] | 
     bound = _bounds(history)
     forecast = np.clip(_weighted_median(candidates, _by_point(weights, horizon, season)), *bound)
     trials = [
-        (actual, np.clip(_weighted_median(made, _by_point(weights, actual.shape[1], season)), *bound)) for actual, made in tried
+        (actual, np.clip(_weighted_median(made, _by_point(weights, actual.shape[1], season)), *bound))
+        for actual, made in tried
     ]
     return Fit(forecast, weights.mean(2), [e.name for e in entries], trials)
 
@@ -108,7 +110,7 @@ def fit(history: np.ndarray, horizon: int, season: int, models: Sequence[str] | 
 def _entries(history: np.ndarray, season: int, models: Sequence[str] | None) -> list[Entry]:
     points, negative = history.shape[1], bool((history < 0).any())
     entries = [e for e in select_models(models) if e.suits(points, season, negative)]
-    if models is None and points < 2 * season or not entries:
+    if (models is None and points < 2 * season) or not entries:
         entries = [e for e in select_models(COLD) if e.suits(points, season, negative)]
     return entries
 

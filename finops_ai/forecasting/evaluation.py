@@ -45,9 +45,16 @@ class Backtest:
     def figures(self) -> dict[str, object]:
         """The headline figures as one flat dictionary (what `finops-ai backtest --format json` prints)."""
         ours = self.summary.set_index("model").loc[OURS]
-        rows = self.summary.astype(object).where(self.summary.notna(), None).to_dict("records")
+        rows: list = self.summary.astype(object).where(self.summary.notna(), None).to_dict("records")
         flat = {name: (None if pd.isna(value) else float(value)) for name, value in ours.items()}
-        return {**self.settings, "relMAE": flat["relMAE_linear"], "relWQL": flat["relWQL_linear"], **flat, "models": rows, "notes": self.notes}
+        return {
+            **{str(name): value for name, value in self.settings.items()},
+            "relMAE": flat["relMAE_linear"],
+            "relWQL": flat["relWQL_linear"],
+            **flat,
+            "models": rows,
+            "notes": self.notes,
+        }
 
 
 def backtest(
@@ -85,7 +92,7 @@ def backtest(
 
     Example:
         >>> days = pd.date_range("2026-01-01", periods=84)
-        >>> frame = pd.DataFrame({"unique_id": "search", "ds": days, "y": 100.0 + 40.0 * (days.weekday < 5)})
+        >>> frame = pd.DataFrame({"unique_id": "search", "ds": days, "y": 100.0 + 40.0 * (days.day_of_week < 5)})
         >>> float(backtest(frame, horizon=7, windows=2).set_index("model").loc["finops_ai", "bias"])
         0.0
     """
@@ -123,15 +130,26 @@ def run_backtest(
     notes = list(panel.notes)
     if len(usable) < windows:
         notes.append(f"Only {len(usable)} of {windows} origins fit into the history.")
-    points = pd.concat([_origin(panel, back, horizon, season, models) for back in track(usable, "Backtest origins")], ignore_index=True)
+    points = pd.concat(
+        [_origin(panel, back, horizon, season, models) for back in track(usable, "Backtest origins")], ignore_index=True
+    )
     dead = points.groupby(["unique_id", "cutoff"])["dead"].transform("first")
     if dead.any():
-        notes.append(f"{points[dead].groupby(['unique_id', 'cutoff']).ngroups} series and origins left out: no use in the last 7 seasons nor in the horizon.")
+        notes.append(
+            f"{points[dead].groupby(['unique_id', 'cutoff']).ngroups} series and origins left out: no use in the last 7 seasons nor in the horizon."
+        )
     points = points[~dead].drop(columns="dead")
     if points.empty:
         raise DataError("Every series is 0 throughout: there is no error to measure.")
     series = _per_series(points)
-    settings = {"horizon": horizon, "season": season, "windows": len(usable), "step": step, "freq": panel.freq, "series": int(points["unique_id"].nunique())}
+    settings = {
+        "horizon": horizon,
+        "season": season,
+        "windows": len(usable),
+        "step": step,
+        "freq": panel.freq,
+        "series": int(points["unique_id"].nunique()),
+    }
     return Backtest(_summary(series, points, notes), series, points.drop(columns="scale"), notes, settings)
 
 
@@ -139,7 +157,9 @@ def _origin(panel: Panel, back: int, horizon: int, season: int, models: Sequence
     """Every method's forecast `back` points before the end."""
     known = panel.cut(back)
     place = {name: i for i, name in enumerate(panel.ids)}
-    actual = np.array([panel.values[place[name]][len(y) : len(y) + horizon] for name, y in zip(known.ids, known.values, strict=True)])
+    actual = np.array(
+        [panel.values[place[name]][len(y) : len(y) + horizon] for name, y in zip(known.ids, known.values, strict=True)]
+    )
     ours = predict(known, horizon, season, (LEVEL,), models)
     methods: dict[str, Quantiles] = {OURS: (ours.bounds[LEVEL][0], ours.point, ours.bounds[LEVEL][1])}
     for name, baseline in ((LINEAR, _linear), (NAIVE, _naive), (SEASONAL, _seasonal)):
@@ -148,15 +168,27 @@ def _origin(panel: Panel, back: int, horizon: int, season: int, models: Sequence
     frame = pd.DataFrame(
         {
             "unique_id": np.repeat(np.array(known.ids, dtype=object), horizon),
-            "ds": np.concatenate([pd.date_range(offset(end, panel.freq, 1), periods=horizon, freq=panel.freq).to_numpy() for end in known.ends]),
+            "ds": np.concatenate(
+                [
+                    pd.date_range(offset(end, panel.freq, 1), periods=horizon, freq=panel.freq).to_numpy()
+                    for end in known.ends
+                ]
+            ),
             "cutoff": np.repeat(np.array(known.ends, dtype="datetime64[ns]"), horizon),
             "y": actual.ravel(),
             "scale": np.repeat([_scale(y, season) for y in known.values], horizon),
-            "dead": np.repeat([(y[-7 * season :] == 0).all() and (a == 0).all() for y, a in zip(known.values, actual, strict=True)], horizon),
+            "dead": np.repeat(
+                [(y[-7 * season :] == 0).all() and (a == 0).all() for y, a in zip(known.values, actual, strict=True)],
+                horizon,
+            ),
         }
     ).astype({"unique_id": "str"})
     for name, (lower, middle, upper) in methods.items():
-        frame[name], frame[f"{name}-lo-{LEVEL}"], frame[f"{name}-hi-{LEVEL}"] = middle.ravel(), lower.ravel(), upper.ravel()
+        frame[name], frame[f"{name}-lo-{LEVEL}"], frame[f"{name}-hi-{LEVEL}"] = (
+            middle.ravel(),
+            lower.ravel(),
+            upper.ravel(),
+        )
     return frame
 
 
@@ -198,8 +230,12 @@ def _per_series(points: pd.DataFrame) -> pd.DataFrame:
     y = points["y"].to_numpy()
     rows = []
     for name in (OURS, LINEAR, NAIVE, SEASONAL):
-        lower, middle, upper = (points[column].to_numpy() for column in (f"{name}-lo-{LEVEL}", name, f"{name}-hi-{LEVEL}"))
-        pinball = sum(np.maximum(q * (y - f), (q - 1) * (y - f)) for q, f in ((0.1, lower), (0.5, middle), (0.9, upper)))
+        lower, middle, upper = (
+            points[column].to_numpy() for column in (f"{name}-lo-{LEVEL}", name, f"{name}-hi-{LEVEL}")
+        )
+        pinball = sum(
+            np.maximum(q * (y - f), (q - 1) * (y - f)) for q, f in ((0.1, lower), (0.5, middle), (0.9, upper))
+        )
         inside = np.where(np.isnan(lower), np.nan, (y >= lower) & (y <= upper))
         measured = pd.DataFrame(
             {
@@ -221,7 +257,7 @@ def _per_series(points: pd.DataFrame) -> pd.DataFrame:
         wide = table.pivot_table(index="unique_id", columns="model", values=metric, dropna=False)
         for base in (LINEAR, NAIVE, SEASONAL):
             ratio = wide.div(wide[base].where(wide[base] > 0), axis=0).clip(lower=LEAST_RATIO)
-            found = ratio.stack().rename(f"rel{metric}_{base}").reset_index()
+            found = ratio.reset_index().melt("unique_id", var_name="model", value_name=f"rel{metric}_{base}")
             table = table.merge(found, on=["unique_id", "model"], how="left")
     first = ["model", "unique_id"]
     return table[first + [c for c in table.columns if c not in (*first, "actual")]]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from finops_ai.errors import SettingsError
-from finops_ai.forecasting.history import cost_history, is_cost_frame, last_complete_day, unique_id
+from finops_ai.forecasting.history import cost_history, end_of_data, is_cost_frame, unique_id
 from finops_ai.forecasting.outlook import Outlook, build_outlook
 from finops_ai.forecasting.panel import Panel, offset, read_panel, season_of
 from finops_ai.forecasting.predicting import Prediction, predict, to_frame
@@ -56,9 +56,19 @@ class CostForecast:
         like = [place.get(name, 0) for name in names]
         old = self.prediction.point[like]
         factor = np.divide(point, old, out=np.ones_like(point), where=old != 0)
-        bounds = {level: (low[like] * factor, high[like] * factor) for level, (low, high) in self.prediction.bounds.items()}
-        panel = Panel(names, [self.panel.ends[0]] * len(names), [self.panel.values[i] for i in like], self.panel.freq, self.panel.notes)
-        return CostForecast(panel, ordered, Prediction(point, bounds, [self.prediction.weights[i] for i in like]), self.outlook)
+        bounds = {
+            level: (low[like] * factor, high[like] * factor) for level, (low, high) in self.prediction.bounds.items()
+        }
+        panel = Panel(
+            names,
+            [self.panel.ends[0]] * len(names),
+            [self.panel.values[i] for i in like],
+            self.panel.freq,
+            self.panel.notes,
+        )
+        return CostForecast(
+            panel, ordered, Prediction(point, bounds, [self.prediction.weights[i] for i in like]), self.outlook
+        )
 
 
 def forecast(
@@ -73,6 +83,7 @@ def forecast(
     models: Sequence[str] | None = None,
     until: str | pd.Timestamp | None = None,
     book: PriceBook | None = None,
+    timezone: str = "UTC",
 ) -> pd.DataFrame:
     """Forecast series, or the cost of priced rows by any dimensions.
 
@@ -88,6 +99,7 @@ def forecast(
         models: names of the models to choose from; the default set if not given.
         until: use priced rows before this instant only; by default up to the last complete day.
         book: price book for models a scenario switches to, and for price changes it already knows.
+        timezone: reporting zone, whose days are meant.
 
     Returns:
         `unique_id, ds, yhat, lo-80, hi-80, ...`, one row per series and point ahead. `yhat` is the middle forecast
@@ -100,19 +112,30 @@ def forecast(
 
     Example:
         >>> days = pd.date_range("2026-01-01", periods=56)
-        >>> frame = pd.DataFrame({"unique_id": "search", "ds": days, "y": 100.0 + 40.0 * (days.weekday < 5)})
+        >>> frame = pd.DataFrame({"unique_id": "search", "ds": days, "y": 100.0 + 40.0 * (days.day_of_week < 5)})
         >>> forecast(frame, horizon=3)[["yhat", "lo-80", "hi-80"]].to_numpy().tolist()
         [[140.0, 140.0, 140.0], [140.0, 140.0, 140.0], [100.0, 100.0, 100.0]]
     """
     if is_cost_frame(history):
         done = forecast_cost(
-            history, horizon, by=by, freq=freq or "D", levels=level, season=season, models=models, until=until, book=book
+            history,
+            horizon,
+            by=by,
+            freq=freq or "D",
+            levels=level,
+            season=season,
+            models=models,
+            until=until,
+            book=book,
+            timezone=timezone,
         )
         if scenario is not None:
             done = under(done, one_scenario(scenario), book)
         return to_frame(done.panel, done.prediction)
     if scenario is not None or by:
-        raise SettingsError("A scenario or `by` needs priced rows: a long frame of series doesn't say which model or prompt costs what.")
+        raise SettingsError(
+            "A scenario or `by` needs priced rows: a long frame of series doesn't say which model or prompt costs what."
+        )
     panel = read_panel(history, freq)
     return to_frame(panel, predict(panel, horizon, season_of(panel.freq.split("-")[0], season), level, models))
 
@@ -128,16 +151,17 @@ def forecast_cost(
     models: Sequence[str] | None = None,
     until: str | pd.Timestamp | None = None,
     book: PriceBook | None = None,
+    timezone: str = "UTC",
 ) -> CostForecast:
     """As `forecast` over priced rows, but returns what it is made of: histories, predictions and the outlook."""
-    end = last_complete_day(priced) if until is None else pd.Timestamp(until).tz_localize(None)
-    history = cost_history(priced, by, freq, until=end)
+    end = end_of_data(priced, timezone) if until is None else pd.Timestamp(until).tz_localize(None)
+    history = cost_history(priced, by, freq, until=end, timezone=timezone)
     panel, keys = levels_of(history, by, freq)
     prediction = predict_adding_up(panel, keys, by, horizon, season_of(freq, season), levels, models)
     days = pd.date_range(offset(panel.ends[0], freq, 1), periods=horizon, freq=freq)
     depth = len(list(by))
     leaves = [i for i, key in enumerate(keys) if len(key) == depth]
-    outlook = build_outlook(priced, by, [keys[i] for i in leaves], days, prediction.point[leaves], book)
+    outlook = build_outlook(priced, by, [keys[i] for i in leaves], days, prediction.point[leaves], book, timezone)
     done = CostForecast(panel, keys, prediction, outlook)
     return done if book is None else _recosted(done, outlook)
 

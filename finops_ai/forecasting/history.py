@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from finops_ai.errors import DataError, SettingsError, hint
-from finops_ai.forecasting.panel import offset
+from finops_ai.periods import zone
 
 #: what a series of all rows together is called
 TOTAL = "total"
@@ -31,6 +31,7 @@ def cost_history(
     *,
     value: str = "effective_cost",
     until: str | pd.Timestamp | None = None,
+    timezone: str = "UTC",
 ) -> pd.DataFrame:
     """Add up priced rows to series: one per combination of `by`, every period from the first to the last there.
 
@@ -39,7 +40,9 @@ def cost_history(
         by: columns to split by, outermost first; nothing for one series, `total`.
         freq: `D` for days, `h` for hours, `MS` for months.
         value: an amount or `quantity`; rows where it is null (unpriced) are left out.
-        until: leave out what starts at or after this instant: a day still running would look like a fall.
+        until: leave out what starts at or after this local instant: a day still running would look like a fall.
+        timezone: reporting zone whose days are meant; a slice belongs to the period its middle falls into, so that a
+            provider's UTC day stays one day.
 
     Returns:
         `unique_id, ds, y` and the columns of `by`; `unique_id` joins their values with " / ". `y` is a float: an
@@ -59,30 +62,41 @@ def cost_history(
     for name in [*by, value, "charge_period_start"]:
         if name not in frame.columns:
             raise SettingsError(f"The rows have no column {name!r}. {hint(name, [str(c) for c in frame.columns])}")
-    rows = pd.DataFrame({"ds": frame["charge_period_start"].dt.tz_convert("UTC").dt.tz_localize(None).astype("datetime64[ns]")})
+    rows = pd.DataFrame({"ds": local_middle(frame, timezone)})
     for name in by:
         rows[name] = frame[name].astype(object).where(frame[name].notna(), NONE).astype(str).to_numpy()
     rows["y"] = frame[value].astype("float64").to_numpy()
     if "cost" in value and "pricing_currency" in frame.columns:
         currencies = sorted(frame.loc[frame[value].notna(), "pricing_currency"].dropna().unique())
         if len(currencies) > 1:
-            raise DataError(f"The rows are in several currencies ({', '.join(currencies)}): convert them or forecast one at a time.")
+            raise DataError(
+                f"The rows are in several currencies ({', '.join(currencies)}): convert them or forecast one at a time."
+            )
     rows = rows[rows["y"].notna()]
     if until is not None:
         rows = rows[rows["ds"] < pd.Timestamp(until).tz_localize(None)]
     if rows.empty:
         raise DataError(f"No row has a {value}: nothing to forecast from. Price the rows, or widen the window.")
     rows["ds"] = _floor(rows["ds"], freq)
-    summed = rows.groupby([*by, "ds"], as_index=False)["y"].sum() if by else rows.groupby("ds", as_index=False)["y"].sum()
+    summed = (
+        rows.groupby([*by, "ds"], as_index=False)["y"].sum() if by else rows.groupby("ds", as_index=False)["y"].sum()
+    )
     grid = pd.date_range(summed["ds"].min(), summed["ds"].max(), freq=freq)
     if not by:
         whole = summed.set_index("ds")["y"].reindex(grid, fill_value=0.0).rename_axis("ds").reset_index()
         return whole.assign(unique_id=TOTAL)[["unique_id", "ds", "y"]]
-    wide = summed.pivot(index="ds", columns=by, values="y").reindex(grid).fillna(0.0)  # noqa: PD010
+    wide = summed.pivot(index="ds", columns=by, values="y").reindex(grid).fillna(0.0)
     wide.index.name = "ds"
     keys = wide.columns if len(by) > 1 else [(key,) for key in wide.columns]
     parts = [
-        pd.DataFrame({"unique_id": unique_id(key), "ds": grid, "y": wide.iloc[:, i].to_numpy(), **dict(zip(by, key, strict=True))})
+        pd.DataFrame(
+            {
+                "unique_id": unique_id(key),
+                "ds": grid,
+                "y": wide.iloc[:, i].to_numpy(),
+                **dict(zip(by, key, strict=True)),
+            }
+        )
         for i, key in enumerate(keys)
     ]
     return pd.concat(parts, ignore_index=True)
@@ -97,6 +111,13 @@ def unique_id(key: Sequence[str]) -> str:
     return " / ".join(key) if key else TOTAL
 
 
+def local_middle(frame: pd.DataFrame, timezone: str = "UTC") -> pd.Series:
+    """The middle of each slice as local time without a zone; its start where there is no end."""
+    start = frame["charge_period_start"]
+    middle = start + (frame["charge_period_end"] - start) / 2 if "charge_period_end" in frame.columns else start
+    return middle.dt.tz_convert(zone(timezone)).dt.tz_localize(None).astype("datetime64[ns]")
+
+
 def _floor(instants: pd.Series, freq: str) -> pd.Series:
     if freq == "MS":
         return instants.dt.to_period("M").dt.to_timestamp()
@@ -106,6 +127,15 @@ def _floor(instants: pd.Series, freq: str) -> pd.Series:
         raise SettingsError(f"freq is {freq!r}: give h (hourly), D (daily) or MS (monthly).") from None
 
 
-def last_complete_day(frame: pd.DataFrame) -> pd.Timestamp:
-    """The day after the last whole day of the rows (rows may end in the middle of a day)."""
-    return offset(frame["charge_period_end"].max().tz_localize(None).floor("D"), "D", 0)
+def end_of_data(frame: pd.DataFrame, timezone: str = "UTC") -> pd.Timestamp:
+    """Local midnight after the last whole day of the rows (rows may end in the middle of a day).
+
+    The last row of a provider's UTC day closes that day in any zone up to twelve hours away.
+    """
+    if frame.empty:
+        raise DataError("There are no rows: nothing to forecast from.")
+    last = frame.iloc[[int(frame["charge_period_end"].argmax())]]
+    end = last["charge_period_end"].iloc[0]
+    if end - last["charge_period_start"].iloc[0] >= pd.Timedelta(days=1):
+        return local_middle(last, timezone).iloc[0].floor("D") + pd.Timedelta(days=1)
+    return end.tz_convert(zone(timezone)).tz_localize(None).floor("D")

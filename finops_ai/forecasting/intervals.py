@@ -110,7 +110,7 @@ def bounds(
     out = {}
     if surprises.empty:
         unknown = np.where((history == 0).all(1, keepdims=True) & (history.shape[1] > 1), fit.forecast, np.nan)
-        return {level: (unknown, unknown) for level in levels}
+        return dict.fromkeys(levels, (unknown, unknown))
     miss = usual_miss(fit, history)
     miss = np.where(np.isnan(miss), surprises.relative_miss * np.abs(history).mean(1, keepdims=True), miss)
     width = miss * _widths(fit, fit.forecast) * (1 + SHORT_HISTORY * season / max(history.shape[1], season))

@@ -50,7 +50,9 @@ _MODELS: dict[str, Entry] = {}
 _plugins_loaded = False
 
 
-def register_model(name: str, model: Model, *, min_seasons: float = 2, signed: bool = False, default: bool = True) -> None:
+def register_model(
+    name: str, model: Model, *, min_seasons: float = 2, signed: bool = False, default: bool = True
+) -> None:
     """Add a model to the choice.
 
     The per-series backtest gives it weight where it does better than the others and little where it does not, so a
@@ -106,7 +108,9 @@ def run(entry: Entry, history: np.ndarray, horizon: int, season: int) -> np.ndar
     """Call a model and check what it gives; a value that is no number counts as not forecast (NaN)."""
     out = np.asarray(entry.model(history, horizon, season), dtype=float)
     if out.shape != (len(history), horizon):
-        raise PluginError(f"Forecast model {entry.name!r} gave shape {out.shape} for {len(history)} series and horizon {horizon}.")
+        raise PluginError(
+            f"Forecast model {entry.name!r} gave shape {out.shape} for {len(history)} series and horizon {horizon}."
+        )
     return np.where(np.isfinite(out), out, np.nan)
 
 
@@ -382,7 +386,14 @@ def ets(history: np.ndarray, horizon: int, season: int) -> np.ndarray:
         if np.ptp(y) > 0:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                fitted = ETSModel(y, error="add", trend="add", damped_trend=True, seasonal="add" if season > 1 else None, seasonal_periods=season).fit(disp=False)
+                fitted = ETSModel(
+                    y,
+                    error="add",
+                    trend="add",
+                    damped_trend=True,
+                    seasonal="add" if season > 1 else None,
+                    seasonal_periods=season,
+                ).fit(disp=False)
             reach = y.max() + np.ptp(y) / 2
             out[i] = np.clip(fitted.forecast(horizon), y.min() - np.ptp(y) / 2, reach)
     return out

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from finops_ai.errors import DataError, RuleError, hint
-from finops_ai.forecasting.history import NONE, TOTAL, unique_id
+from finops_ai.forecasting.history import NONE, TOTAL, local_middle, unique_id
 from finops_ai.meters import meters
 
 if TYPE_CHECKING:
@@ -78,7 +78,9 @@ class Outlook:
             values = {str(v) for v in (wanted if isinstance(wanted, list | tuple | set) else [wanted])}
             found = self.parts[column].isin(values).to_numpy()
             if not found.any():
-                raise RuleError(f"{change}: no {column} {sorted(values)} in use. {hint(min(values), set(self.parts[column]))}")
+                raise RuleError(
+                    f"{change}: no {column} {sorted(values)} in use. {hint(min(values), set(self.parts[column]))}"
+                )
             mask = mask & found
         if not mask.any():
             raise RuleError(f"{change}: nothing in use has {dict(where)} together.")
@@ -93,7 +95,9 @@ class Outlook:
             share = np.where(self.days >= pd.Timestamp(until), 0.0, share)
         return share
 
-    def added(self, parts: pd.DataFrame, quantity: np.ndarray, price: np.ndarray, lump: np.ndarray | None = None) -> Outlook:
+    def added(
+        self, parts: pd.DataFrame, quantity: np.ndarray, price: np.ndarray, lump: np.ndarray | None = None
+    ) -> Outlook:
         """The outlook with further parts; their series is read from their dimensions."""
         if self.by:
             keys = parts[list(self.by)].itertuples(index=False, name=None)
@@ -107,15 +111,22 @@ class Outlook:
         )
 
 
-def recent_parts(priced: pd.DataFrame, by: Sequence[str], until: pd.Timestamp) -> tuple[pd.DataFrame, pd.Timestamp]:
+def recent_parts(
+    priced: pd.DataFrame, by: Sequence[str], until: pd.Timestamp, timezone: str = "UTC"
+) -> tuple[pd.DataFrame, pd.Timestamp]:
     """Quantity and cost a day of each part, newest days counting most: `unique_id`, dimensions, identity, `quantity, cost`."""
-    start = priced["charge_period_start"].dt.tz_convert("UTC").dt.tz_localize(None)
+    start = local_middle(priced, timezone)
     first = until - pd.Timedelta(days=MIX_DAYS)
     recent = ((start >= first) & (start < until)).to_numpy()
     if not recent.any():
         raise DataError(f"No rows between {first:%Y-%m-%d} and {until:%Y-%m-%d}: there is no recent mix to build on.")
     columns = list(dict.fromkeys([*by, *(c for c in IDENTITY if c in priced.columns)]))
-    rows = pd.DataFrame({c: priced.loc[recent, c].astype(object).where(priced.loc[recent, c].notna(), NONE).astype(str).to_numpy() for c in columns})
+    rows = pd.DataFrame(
+        {
+            c: priced.loc[recent, c].astype(object).where(priced.loc[recent, c].notna(), NONE).astype(str).to_numpy()
+            for c in columns
+        }
+    )
     age = (until - start[recent]).dt.days.to_numpy()
     days = min(MIX_DAYS, max(1, int((until - start[recent].min()).days)))
     weight = 0.5 ** (age / HALF_LIFE)
@@ -140,6 +151,7 @@ def build_outlook(
     days: pd.DatetimeIndex,
     base: np.ndarray,
     book: PriceBook | None = None,
+    timezone: str = "UTC",
 ) -> Outlook:
     """Take a forecast apart.
 
@@ -150,21 +162,29 @@ def build_outlook(
         days: the days forecast.
         base: forecast cost `(series, days)`.
         book: price book for prices already known to change; None leaves prices as they are.
+        timezone: reporting zone of the days.
     """
-    parts, since = recent_parts(priced, by, days[0])
+    parts, since = recent_parts(priced, by, days[0], timezone)
     per_day = parts.groupby("unique_id")["cost"].sum()
     place = {unique_id(key): i for i, key in enumerate(keys)}
     usable = parts["unique_id"].map(per_day).to_numpy() > 0
     parts = parts[usable & parts["unique_id"].isin(place).to_numpy()].reset_index(drop=True)
     level = np.array([base[place[name]] / per_day[name] for name in parts["unique_id"]]).reshape(len(parts), len(days))
     quantity = parts["quantity"].to_numpy()[:, None] * level
-    unit = np.divide(parts["cost"].to_numpy(), parts["quantity"].to_numpy(), out=np.zeros(len(parts)), where=parts["quantity"].to_numpy() > 0)
+    unit = np.divide(
+        parts["cost"].to_numpy(),
+        parts["quantity"].to_numpy(),
+        out=np.zeros(len(parts)),
+        where=parts["quantity"].to_numpy() > 0,
+    )
     price = np.repeat(unit[:, None], len(days), axis=1)
     lump = np.where(quantity == 0, parts["cost"].to_numpy()[:, None] * level, 0.0)
     outlook = Outlook(days, parts.drop(columns=["quantity", "cost"]), quantity, price, lump, since, tuple(by))
     missing = [key for key in keys if unique_id(key) not in set(parts["unique_id"])]
     if missing:
-        blank = pd.DataFrame({c: [NONE] * len(missing) for c in outlook.parts.columns}).assign(direction="", unique_id=TOTAL)
+        blank = pd.DataFrame({c: [NONE] * len(missing) for c in outlook.parts.columns}).assign(
+            direction="", unique_id=TOTAL
+        )
         for i, name in enumerate(by):
             blank[name] = [key[i] for key in missing]
         zero = np.zeros((len(missing), len(days)))
@@ -177,7 +197,8 @@ def _with_known_prices(outlook: Outlook, book: PriceBook) -> Outlook:
     price = outlook.price.copy()
     first = outlook.days[0].to_pydatetime().replace(tzinfo=UTC)
     last = outlook.days[-1].to_pydatetime().replace(tzinfo=UTC)
-    for (provider, model), rows in outlook.parts.groupby(["provider", "model"]):
+    for pair, rows in outlook.parts.groupby(["provider", "model"]):
+        provider, model = map(str, pair)  # type: ignore[call-overload]
         turns = [] if NONE in (provider, model) else [t for t in book.turns(provider, model) if first < t <= last]
         for turn in turns:
             since = outlook.days >= pd.Timestamp(turn).tz_localize(None)

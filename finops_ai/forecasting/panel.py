@@ -90,7 +90,9 @@ def season_of(freq: str, season: int | None = None) -> int:
     if season is None:
         return SEASONS.get(freq, 1)
     if season < 1:
-        raise SettingsError(f"season is {season}: give the number of points after which the pattern repeats, 1 for none")
+        raise SettingsError(
+            f"season is {season}: give the number of points after which the pattern repeats, 1 for none"
+        )
     return int(season)
 
 
@@ -111,8 +113,12 @@ def read_panel(frame: pd.DataFrame, freq: str | None = None) -> Panel:
     missing = [name for name in COLUMNS if name not in frame.columns]
     if missing:
         found = ", ".join(map(str, frame.columns)) or "none"
-        raise DataError(f"A series frame needs the columns unique_id, ds, y; missing: {', '.join(missing)}. Found: {found}.")
-    table = pd.DataFrame({"unique_id": frame["unique_id"].astype("str"), "ds": _instants(frame["ds"]), "y": _numbers(frame["y"])})
+        raise DataError(
+            f"A series frame needs the columns unique_id, ds, y; missing: {', '.join(missing)}. Found: {found}."
+        )
+    table = pd.DataFrame(
+        {"unique_id": frame["unique_id"].astype("str"), "ds": _instants(frame["ds"]), "y": _numbers(frame["y"])}
+    )
     table = table.sort_values(["unique_id", "ds"], ignore_index=True)
     twice = table[table.duplicated(["unique_id", "ds"])]
     if len(twice):
@@ -184,7 +190,9 @@ def _filled(table: pd.DataFrame, freq: str, empty: int) -> Panel:
             where = grid.get_indexer(pd.DatetimeIndex(stamps))
             if (where < 0).any():
                 stray = stamps.iloc[int(np.flatnonzero(where < 0)[0])]
-                raise DataError(f"Series {name!r} has a point at {stray}, off its {freq} grid. Give freq, or sum the points to it.")
+                raise DataError(
+                    f"Series {name!r} has a point at {stray}, off its {freq} grid. Give freq, or sum the points to it."
+                )
             values = np.full(len(grid), np.nan)
             values[where] = y
             gaps = np.isnan(values)
@@ -203,7 +211,9 @@ def _filled(table: pd.DataFrame, freq: str, empty: int) -> Panel:
     if carried:
         panel.notes.append(f"{carried} series had gaps, filled from one season before.")
     if intermittent:
-        panel.notes.append(f"{intermittent} series lack more than {GAP_SHARE:.0%} of their points; missing points count as 0.")
+        panel.notes.append(
+            f"{intermittent} series lack more than {GAP_SHARE:.0%} of their points; missing points count as 0."
+        )
     return panel
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from statistics import NormalDist
@@ -14,9 +14,9 @@ import pandas as pd
 
 from finops_ai.errors import DataError, SettingsError
 from finops_ai.forecasting.forecaster import CostForecast, forecast_cost, one_scenario, under
-from finops_ai.forecasting.history import TOTAL, cost_history, last_complete_day, unique_id
+from finops_ai.forecasting.history import TOTAL, cost_history, end_of_data, local_middle, unique_id
 from finops_ai.forecasting.panel import season_of
-from finops_ai.forecasting.reconciling import Key, levels_of, predict_adding_up
+from finops_ai.forecasting.reconciling import levels_of, predict_adding_up
 from finops_ai.forecasting.scenarios import ScenarioLike
 from finops_ai.money import minor_units, round_to_total
 
@@ -31,7 +31,7 @@ MONTH, CHECKED, SHORTEST = 30, 6, 28
 #: this many past forecasts
 PRIOR, PRIOR_WEIGHT = {True: 0.15, False: 0.30}, 2.0
 
-Budget = float | int | Decimal | Mapping[str, object] | pd.DataFrame | None
+Budget = float | int | Decimal | Mapping[str, object] | Sequence[Mapping[str, object]] | pd.DataFrame | None
 
 
 @dataclass(frozen=True)
@@ -52,18 +52,21 @@ def plan(
     scenario: ScenarioLike | None = None,
     book: PriceBook | None = None,
     as_of: str | pd.Timestamp | None = None,
+    timezone: str = "UTC",
 ) -> pd.DataFrame:
     """Plan the cost of each month to the end of the year.
 
     Args:
         priced: priced or allocated rows, at least two weeks of them.
-        budget: one amount a month, a mapping of month (`2026-11`) to amount, or a frame with `month`, `budget` and,
-            for parts, the columns of `by`.
+        budget: one amount a month, a mapping of month (`2026-11`) to amount, the `[[budgets]]` tables of finops.toml
+            (`amount`, `month` or `from` and `to`, `for = {dimension = value}`), or a frame with `month`, `amount` and
+            a column per dimension. A budget over several months counts evenly.
         by: dimensions to split by.
         until: last month, `2026-12`; December of the current year if not given.
         scenario: what will change; see `finops_ai.forecasting.changes`.
         book: price book, for scenarios and price changes already known.
         as_of: plan as if today were this day; what is later is ignored.
+        timezone: reporting zone, whose days and months are meant.
 
     Returns:
         One row per month and series, the total first, and rows `year` for the sum: `month, unique_id`, the columns of
@@ -75,19 +78,21 @@ def plan(
     Raises:
         DataError: too little history. SettingsError: `until` is past.
     """
-    end = (last_complete_day(priced) if as_of is None else pd.Timestamp(as_of).tz_localize(None)).normalize()
+    end = (end_of_data(priced, timezone) if as_of is None else pd.Timestamp(as_of).tz_localize(None)).normalize()
     last = pd.Period(until or f"{end - pd.Timedelta(days=1):%Y}-12", "M").end_time.normalize()
     horizon = (last - end).days + 1
     if horizon < 1:
-        raise SettingsError(f"The plan to {last:%Y-%m} lies behind the last complete day {end - pd.Timedelta(days=1):%Y-%m-%d}; give a later `until`.")
-    done = forecast_cost(priced, horizon, by=by, until=end, book=book)
+        raise SettingsError(
+            f"The plan to {last:%Y-%m} lies behind the last complete day {end - pd.Timedelta(days=1):%Y-%m-%d}; give a later `until`."
+        )
+    done = forecast_cost(priced, horizon, by=by, until=end, book=book, timezone=timezone)
     if min(len(y) for y in done.panel.values) < 14:
         raise DataError("A plan needs at least 14 days of history.")
     if scenario is not None:
         done = under(done, one_scenario(scenario), book)
     depth = len(list(by))
     shown = [i for i, key in enumerate(done.keys) if len(key) in (0, depth)]
-    spreads = {is_total: measure_spread(priced, by, end, is_total) for is_total in ({True, depth == 0})}
+    spreads = {is_total: measure_spread(priced, by, end, is_total, timezone) for is_total in ({True, depth == 0})}
     currency = _currency(priced)
     rows: list[dict[str, object]] = []
     for month, actual, ahead, lead in _months(done, end, last):
@@ -97,8 +102,8 @@ def plan(
 
 
 def _currency(priced: pd.DataFrame) -> str:
-    known = priced["pricing_currency"].dropna() if "pricing_currency" in priced.columns else []
-    return str(known.iloc[0]) if len(known) else "USD"
+    known: list = priced["pricing_currency"].dropna().tolist() if "pricing_currency" in priced.columns else []
+    return str(known[0]) if known else "USD"
 
 
 def _months(done: CostForecast, end: pd.Timestamp, last: pd.Timestamp) -> list[tuple[str, np.ndarray, np.ndarray, int]]:
@@ -107,13 +112,15 @@ def _months(done: CostForecast, end: pd.Timestamp, last: pd.Timestamp) -> list[t
     history = max(len(y) for y in done.panel.values)
     past = np.array([np.pad(y, (history - len(y), 0)) for y in done.panel.values])
     past_days = pd.date_range(end=end - pd.Timedelta(days=1), periods=history)
-    first = min(end, pd.Timestamp(f"{last:%Y}-01-01") if last.year == (end - pd.Timedelta(days=1)).year else end.replace(day=1))
+    first = min(
+        end, pd.Timestamp(f"{last:%Y}-01-01") if last.year == (end - pd.Timedelta(days=1)).year else end.replace(day=1)
+    )
     months = pd.period_range(max(first, past_days[0]), last, freq="M")
     out = []
     for period in months:
         known = (past_days >= period.start_time) & (past_days <= period.end_time)
         ahead = (days >= period.start_time) & (days <= period.end_time)
-        lead = int(math.ceil(((period.end_time.normalize() - end).days + 1) / MONTH)) if ahead.any() else 0
+        lead = math.ceil(((period.end_time.normalize() - end).days + 1) / MONTH) if ahead.any() else 0
         out.append((str(period), past[:, known].sum(1), done.prediction.point[:, ahead].sum(1), lead))
     actual, ahead = np.sum([m[1] for m in out], axis=0), np.sum([m[2] for m in out], axis=0)
     return [*out, ("year", actual, ahead, max(m[3] for m in out))]
@@ -151,7 +158,9 @@ def _month_rows(
     for name, values in columns.items():
         adds_up = name not in ("p10", "p90")
         rounded = dict(zip(parts, _round(values[parts], places, adds_up), strict=True))
-        rounded[top] = sum(rounded.values(), Decimal(0)) if parts and adds_up else _round(values[[top]], places, False)[0]
+        rounded[top] = (
+            sum(rounded.values(), Decimal(0)) if parts and adds_up else _round(values[[top]], places, False)[0]
+        )
         published[name] = rounded
     if parts:
         published["p10"][top], published["p90"][top] = published["p10_part"][top], published["p90_part"][top]
@@ -182,9 +191,13 @@ def _with_budget(table: pd.DataFrame, budget: Budget, by: Sequence[str], currenc
         if row["month"] != "year":
             found.append(amounts(row["month"], key))
         else:
-            same = [i for i, name in enumerate(table["unique_id"]) if name == row["unique_id"] and table["month"][i] != "year"]
-            known = [found[i] for i in same]
-            found.append(None if None in known or not known else sum(known, Decimal(0)))  # type: ignore[arg-type]
+            same = [
+                i
+                for i, name in enumerate(table["unique_id"])
+                if name == row["unique_id"] and table["month"][i] != "year"
+            ]
+            known = [amount for i in same if (amount := found[i]) is not None]
+            found.append(sum(known, Decimal(0)) if known and len(known) == len(same) else None)
     table["budget"] = pd.Series([None if b is None else round_to_total([b], places)[0] for b in found], dtype=object)
     table["over_budget"] = pd.Series(
         [None if b is None else p - b for p, b in zip(table["p50"], table["budget"], strict=True)], dtype=object
@@ -196,30 +209,52 @@ def _with_budget(table: pd.DataFrame, budget: Budget, by: Sequence[str], currenc
     return table.drop(columns=["forecast", "spread"])
 
 
-def _budget_of(budget: Budget, by: Sequence[str]):
+def _budget_of(budget: Budget, by: Sequence[str]) -> Callable[[str, tuple], Decimal | None]:
     """A function from month and dimension values to the budgeted amount, None where there is none."""
     if budget is None:
         return lambda month, key: None
-    if isinstance(budget, pd.DataFrame):
-        missing = [c for c in ("month", "budget") if c not in budget.columns]
-        if missing:
-            raise SettingsError(f"The budget needs the columns month and budget; missing: {', '.join(missing)}.")
-        split = [c for c in by if c in budget.columns]
-        lines: dict[tuple, Decimal] = {}
-        for row in budget.to_dict("records"):
-            key = (str(row["month"])[:7], *(str(row[c]) for c in split))
-            lines[key] = lines.get(key, Decimal(0)) + Decimal(str(row["budget"]))
-        totals: dict[str, Decimal] = {}
-        for (month, *_), amount in lines.items():
-            totals[month] = totals.get(month, Decimal(0)) + amount
-        return lambda month, key: (
-            totals.get(month) if not key or key[0] == TOTAL else lines.get((month, *key)) if len(split) == len(key) else None
-        )
     if isinstance(budget, Mapping):
-        amounts = {str(month)[:7]: Decimal(str(amount)) for month, amount in budget.items()}
-        return lambda month, key: amounts.get(month) if not key or key[0] == TOTAL else None
-    amount = Decimal(str(budget))
-    return lambda month, key: amount if not key or key[0] == TOTAL else None
+        budget = [{"month": str(month), "amount": amount} for month, amount in budget.items()]
+    if isinstance(budget, pd.DataFrame):
+        budget = [
+            _budget_line(row) for row in budget.rename(columns={"budget": "amount"}).astype(object).to_dict("records")
+        ]
+    if not isinstance(budget, Sequence):
+        amount = Decimal(str(budget))
+        return lambda month, key: amount if not key or key[0] == TOTAL else None
+    lines: dict[tuple[str, frozenset], Decimal] = {}
+    for number, entry in enumerate(budget, 1):
+        months = _budget_months(entry, f"budget {number}")
+        each = Decimal(str(entry["amount"])) / len(months)
+        chosen = frozenset((str(k), str(v)) for k, v in dict(entry.get("for", {})).items())  # type: ignore[call-overload]
+        for month in months:
+            lines[month, chosen] = lines.get((month, chosen), Decimal(0)) + each
+
+    def find(month: str, key: tuple) -> Decimal | None:
+        if key and key[0] != TOTAL:
+            return lines.get((month, frozenset(zip(by, key, strict=True))))
+        if (month, frozenset()) in lines:
+            return lines[month, frozenset()]
+        parts = [amount for (m, chosen), amount in lines.items() if m == month and {k for k, _ in chosen} == set(by)]
+        return sum(parts, Decimal(0)) if parts and by else None
+
+    return find
+
+
+def _budget_line(row: Mapping[Hashable, object]) -> dict[str, object]:
+    own = ("month", "amount", "name", "currency")
+    return {**{k: row[k] for k in own if k in row}, "for": {str(k): v for k, v in row.items() if k not in own}}
+
+
+def _budget_months(entry: Mapping[str, object], place: str) -> list[str]:
+    if "amount" not in entry or ("month" in entry) == ("from" in entry):
+        raise SettingsError(f"{place} needs `amount`, and either `month` or `from` and `to`.")
+    try:
+        first = pd.Period(str(entry.get("month", entry.get("from")))[:7], "M")
+        last = first if "month" in entry else pd.Period(str(entry["to"])[:7], "M") - 1
+    except (ValueError, KeyError):
+        raise SettingsError(f"{place}: {dict(entry)} has no month like 2026-11.") from None
+    return [str(month) for month in pd.period_range(first, last, freq="M")]
 
 
 def overrun_probability(actual: float, forecast: float, spread: float, budget: float) -> float:
@@ -236,13 +271,15 @@ def overrun_probability(actual: float, forecast: float, spread: float, budget: f
     return 1.0 if room <= 0 else 1 - NORMAL.cdf(math.log(room / forecast) / spread)
 
 
-def measure_spread(priced: pd.DataFrame, by: Sequence[str], end: pd.Timestamp, is_total: bool, months: int = 24) -> Spread:
+def measure_spread(
+    priced: pd.DataFrame, by: Sequence[str], end: pd.Timestamp, is_total: bool, timezone: str = "UTC", months: int = 24
+) -> Spread:
     """How far sums of 30 days were from their forecast at up to six past origins, 30 days apart.
 
     The mean square of the log errors, with the prior counted as two forecasts; months further ahead than any that
     could be checked widen with the square root of their distance. Parts are pooled, weighted by their cost.
     """
-    history = cost_history(priced, by, "D", until=end)
+    history = cost_history(priced, by, "D", until=end, timezone=timezone)
     panel, keys = levels_of(history, by, "D")
     depth = 0 if is_total else len(list(by))
     rows = [i for i, key in enumerate(keys) if len(key) == depth]
@@ -278,26 +315,46 @@ def measure_spread(priced: pd.DataFrame, by: Sequence[str], end: pd.Timestamp, i
     return Spread(out[0], out[1], checked)
 
 
-def past_error(priced: pd.DataFrame, months: int = 3, *, by: Sequence[str] = (), book: PriceBook | None = None) -> pd.DataFrame:
+def past_error(
+    priced: pd.DataFrame,
+    months: int = 3,
+    *,
+    by: Sequence[str] = (),
+    book: PriceBook | None = None,
+    timezone: str = "UTC",
+) -> pd.DataFrame:
     """What the plan at the start of each of the last complete months said, and what came.
 
     Returns:
         `month, unique_id`, the columns of `by`, `p10, p50, p90, actual, error` (p50 over actual minus 1) and `inside`
         (whether the actual lay between P10 and P90), newest month first.
     """
-    end = last_complete_day(priced)
+    end = end_of_data(priced, timezone)
     newest = (end - pd.Timedelta(days=1)).to_period("M") if (end.day == 1) else end.to_period("M") - 1
-    first = priced["charge_period_start"].min().tz_localize(None)
+    first = local_middle(priced, timezone).min()
     tables = []
     for month in [newest - k for k in range(months)]:
         if (month.start_time - first).days < 14:
             break
-        table = plan(priced, by=by, until=str(month), as_of=month.start_time, book=book)
+        table = plan(priced, by=by, until=str(month), as_of=month.start_time, book=book, timezone=timezone)
         table = table[table["month"] == str(month)]
-        panel, keys = levels_of(cost_history(priced, by, "D", until=month.end_time.normalize() + pd.Timedelta(days=1)), by, "D")
-        came = {unique_id(key): float(y[-month.days_in_month :].sum()) for key, y in zip(keys, panel.values, strict=True)}
-        actual = [round_to_total([Decimal(repr(came.get(name, 0.0)))], minor_units(_currency(priced)))[0] for name in table["unique_id"]]
-        tables.append(table[["month", "unique_id", *by, "p10", "p50", "p90"]].assign(actual=pd.Series(actual, index=table.index, dtype=object)))
+        panel, keys = levels_of(
+            cost_history(priced, by, "D", until=month.end_time.normalize() + pd.Timedelta(days=1), timezone=timezone),
+            by,
+            "D",
+        )
+        came = {
+            unique_id(key): float(y[-month.days_in_month :].sum()) for key, y in zip(keys, panel.values, strict=True)
+        }
+        actual = [
+            round_to_total([Decimal(repr(came.get(name, 0.0)))], minor_units(_currency(priced)))[0]
+            for name in table["unique_id"]
+        ]
+        tables.append(
+            table[["month", "unique_id", *by, "p10", "p50", "p90"]].assign(
+                actual=pd.Series(actual, index=table.index, dtype=object)
+            )
+        )
     if not tables:
         raise DataError("No complete month has two weeks of history before it: no past forecast to check.")
     out = pd.concat(tables, ignore_index=True)
@@ -307,7 +364,12 @@ def past_error(priced: pd.DataFrame, months: int = 3, *, by: Sequence[str] = (),
 
 
 def commitment_advice(
-    priced: pd.DataFrame, discount: float = 0.2, *, by: Sequence[str] = ("provider",), days: int = 90
+    priced: pd.DataFrame,
+    discount: float = 0.2,
+    *,
+    by: Sequence[str] = ("provider",),
+    days: int = 90,
+    timezone: str = "UTC",
 ) -> pd.DataFrame:
     """How large a daily commitment at a discount would have paid best.
 
@@ -321,7 +383,7 @@ def commitment_advice(
     """
     if not 0 < discount < 1:
         raise SettingsError(f"discount is {discount}: give a share between 0 and 1, such as 0.2")
-    history = cost_history(priced, by, "D", until=last_complete_day(priced))
+    history = cost_history(priced, by, "D", until=end_of_data(priced, timezone), timezone=timezone)
     rows = []
     for name, part in history.groupby("unique_id"):
         usage = part["y"].to_numpy()[-days:]
@@ -362,11 +424,11 @@ def plan_in_words(table: pd.DataFrame, errors: pd.DataFrame | None = None, curre
         )
     parts = table[(table["month"] == "year") & (table["unique_id"] != TOTAL)]
     if len(parts):
-        largest = parts.loc[parts["p50"].astype(float).idxmax()]
-        wide = (parts["p90_part"].astype(float) - parts["p50"].astype(float)).idxmax()
+        middle, upper = parts["p50"].astype(float), parts["p90_part"].astype(float)
+        names = parts["unique_id"].to_numpy()
         said.append(
-            f"{largest.unique_id} is the largest part ({float(largest.p50) / max(float(year.p50), 1e-9):.0%}); "
-            f"{parts.loc[wide].unique_id} adds most to the upper end."
+            f"{names[middle.argmax()]} is the largest part ({middle.max() / max(float(year.p50), 1e-9):.0%}); "
+            f"{names[(upper - middle).argmax()]} adds most to the upper end."
         )
     if errors is not None and len(errors):
         own = errors[errors["unique_id"] == TOTAL]
@@ -376,8 +438,3 @@ def plan_in_words(table: pd.DataFrame, errors: pd.DataFrame | None = None, curre
             f"of the last {len(own)} months, {int(own['inside'].sum())} fell into their range."
         )
     return said
-
-
-def keys_of(table: pd.DataFrame, by: Sequence[str]) -> list[Key]:
-    """Dimension values of each row of a plan."""
-    return list(table[list(by)].itertuples(index=False, name=None))

@@ -70,7 +70,9 @@ def predict(
 def to_frame(panel: Panel, prediction: Prediction) -> pd.DataFrame:
     """Nixtla's column contract: `unique_id, ds, yhat, lo-80, hi-80, ...`, one row per series and point."""
     horizon = prediction.point.shape[1]
-    ahead = {end: pd.date_range(offset(end, panel.freq, 1), periods=horizon, freq=panel.freq) for end in set(panel.ends)}
+    ahead = {
+        end: pd.date_range(offset(end, panel.freq, 1), periods=horizon, freq=panel.freq) for end in set(panel.ends)
+    }
     frame = pd.DataFrame(
         {
             "unique_id": np.repeat(np.array(panel.ids, dtype=object), horizon),

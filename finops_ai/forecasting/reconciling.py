@@ -33,6 +33,7 @@ def levels_of(history: pd.DataFrame, by: Sequence[str], freq: str) -> tuple[Pane
     values: list[np.ndarray] = []
     end = history["ds"].max()
     for depth in range(len(by) + 1):
+        groups: list[tuple]
         if depth == 0:
             groups = [((), history.groupby("ds")["y"].sum().to_numpy())]
         else:

@@ -43,7 +43,9 @@ class Scenario:
     def labels(self) -> list[str]:
         """What each change is called, numbered where a name comes twice."""
         names = [change.name for change in self.changes]
-        return [f"{name} ({names[: i + 1].count(name)})" if names.count(name) > 1 else name for i, name in enumerate(names)]
+        return [
+            f"{name} ({names[: i + 1].count(name)})" if names.count(name) > 1 else name for i, name in enumerate(names)
+        ]
 
 
 ScenarioLike = Scenario | Mapping[str, Any] | Change | Sequence[Change] | str | Path
@@ -69,13 +71,13 @@ def load_scenarios(source: ScenarioLike | Mapping[str, ScenarioLike] | Iterable[
     if isinstance(source, Change):
         return [Scenario(source.name, (source,))]
     if isinstance(source, str | Path):
-        source = _read_toml(source)
+        return load_scenarios(_read_toml(source))
     if isinstance(source, Mapping):
-        tables = source.get("scenario", source)
+        tables: Any = source.get("scenario", source)
         if "changes" in tables:
             tables = {str(tables.get("name", "scenario")): {k: v for k, v in tables.items() if k != "name"}}
         return [_parse(str(name), table) for name, table in tables.items()]
-    items = list(source)
+    items: list[Any] = list(source)
     if items and all(isinstance(item, Change) for item in items):
         return [Scenario("scenario", tuple(items))]
     return [scenario for item in items for scenario in load_scenarios(item)]
@@ -109,7 +111,9 @@ def _parse(name: str, table: Any) -> Scenario:
     return Scenario(name, changes, str(table.get("description", "")))
 
 
-def contributions(outlook: Outlook, scenario: Scenario, ids: Sequence[str], book: PriceBook | None = None) -> np.ndarray:
+def contributions(
+    outlook: Outlook, scenario: Scenario, ids: Sequence[str], book: PriceBook | None = None
+) -> np.ndarray:
     """How much each change moves the cost, `(changes, series, days)`; over changes it adds up to scenario minus base.
 
     Up to seven changes, what two changes do together is shared fairly (Shapley value: the mean over all orders of

@@ -64,10 +64,18 @@ def learn_temperature(
     """
     missing = [c for c in (tokens, temperature, *same) if c not in frame.columns]
     if missing:
-        raise SettingsError(f"The requests have no column {missing[0]!r}; temperature effects need {[tokens, temperature, *same]}.")
+        raise SettingsError(
+            f"The requests have no column {missing[0]!r}; temperature effects need {[tokens, temperature, *same]}."
+        )
     rows = frame[[*same, tokens, temperature]].dropna()
     rows = rows[(rows[tokens].astype(float) > 0) & (rows[temperature].astype(float) <= 1)]
-    data = pd.DataFrame({"model": rows[same[0]].astype(str), "length": np.log(rows[tokens].astype(float)), "t": rows[temperature].astype(float)})
+    data = pd.DataFrame(
+        {
+            "model": rows[same[0]].astype(str),
+            "length": np.log(rows[tokens].astype(float)),
+            "t": rows[temperature].astype(float),
+        }
+    )
     group = rows.groupby(list(same), sort=False).ngroup() if len(rows) else pd.Series(dtype=int)
     for column in ("length", "t"):
         data[column] -= data.groupby(group)[column].transform("mean")
@@ -80,7 +88,13 @@ def _effect(name: object, part: pd.DataFrame) -> dict[str, object]:
     spread = float((part["t"] ** 2).sum())
     freedom = len(part) - part["group"].nunique() - 1
     if spread < 1e-9 or freedom < 2:
-        return {"model": name, "requests": len(part), "measured": np.nan, "standard_error": np.nan, "per_degree": PER_DEGREE}
+        return {
+            "model": name,
+            "requests": len(part),
+            "measured": np.nan,
+            "standard_error": np.nan,
+            "per_degree": PER_DEGREE,
+        }
     slope = float((part["t"] * part["length"]).sum()) / spread
     error = float(np.sqrt(((part["length"] - slope * part["t"]) ** 2).sum() / freedom / spread))
     trust = PRIOR_SD**2 / (PRIOR_SD**2 + error**2)
