@@ -131,7 +131,7 @@ class Workspace:
         *,
         watch: Callable[[Outcome], None] | None = None,
     ) -> list[Outcome]:
-        """Load a window of usage and bills into the lake, a month at a time per connection.
+        """Load a window of usage and bills into the lake: a month at a time from live sources, at once from files.
 
         A connection that fails is reported and costs the others nothing; a rerun changes nothing.
 
@@ -141,7 +141,7 @@ class Workspace:
             watch: called with each outcome as it comes, for progress.
 
         Returns:
-            One outcome per connection and month piece.
+            One outcome per connection and piece of the window.
         """
         available = self.connections()
         for name in connections:
@@ -150,7 +150,8 @@ class Workspace:
         chosen = {name: available[name] for name in connections} if connections else available
         outcomes = []
         for name, source in chosen.items():
-            for piece in month_pieces(window):
+            # files are read whole anyway; a live source gives a month at a time, so that a long load can be resumed
+            for piece in month_pieces(window) if source.live else [window]:
                 outcome = self._collect_piece(name, source, piece)
                 outcomes.append(outcome)
                 if watch:

@@ -44,7 +44,7 @@ def sample_workspace(folder: str | Path | None = None, *, say: Callable[[str], N
         for outcome in ws.collect(
             window,
             watch=lambda o: say(
-                f"  {o.connection} {o.window.start:%Y-%m}: {o.tokens:,} usage rows, {o.bills:,} charges"
+                f"  {o.connection}: {o.tokens:,} usage rows, {o.bills:,} charges"
             ),
         ):
             if outcome.error:
