@@ -45,3 +45,21 @@ def identity(provider: str, model: str) -> Identity:
             words = words if developer == "OpenAI" else [word.title() for word in words]
             return Identity(developer, " ".join(w for w in (family, *words) if w), version)
     return Identity("", "", "")
+
+
+def tokeniser(developer: str, family: str, version: str) -> str:
+    """Which tokeniser counts a model's tokens; "" where it isn't known.
+
+    >>> tokeniser("OpenAI", "GPT mini", "5.4"), tokeniser("Anthropic", "Claude Opus", "4.7")
+    ('OpenAI o200k', 'Anthropic (Opus 4.7 on)')
+    """
+    for row in _tokenisers():
+        if row["developer"] == developer and re.fullmatch(row.get("model", ".*"), f"{family} {version}".strip()):
+            return row["name"]
+    return ""
+
+
+@cache
+def _tokenisers() -> list[dict[str, str]]:
+    table = tomllib.loads(files("finops_ai.prices").joinpath("data/developers.toml").read_text("utf-8"))
+    return table["tokeniser"]
