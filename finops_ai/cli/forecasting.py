@@ -1,15 +1,17 @@
-"""`finops-ai backtest` and `finops-ai forecast`."""
+"""`finops-ai backtest`, `forecast` and `plan`."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from finops_ai.cli.collecting import config_option
 from finops_ai.cli.output import format_options, plain, show
-from finops_ai.errors import DataError
+from finops_ai.cli.tables import by_option
+from finops_ai.errors import DataError, RuleError, hint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,9 +33,13 @@ def read_series(path: str) -> pd.DataFrame:
 @click.command()
 @click.argument("file", type=click.Path())
 @click.option("--horizon", type=click.IntRange(1), required=True, help="Points ahead.")
-@click.option("--season", type=click.IntRange(1), help="Points of a season: 24 hours, 7 days; by frequency if not given.")
+@click.option(
+    "--season", type=click.IntRange(1), help="Points of a season: 24 hours, 7 days; by frequency if not given."
+)
 @click.option("--freq", help="h, D, W or MS; read from the spacing if not given.")
-@click.option("--windows", type=click.IntRange(1), help="Origins; by default as many as leave half the history, at most 12.")
+@click.option(
+    "--windows", type=click.IntRange(1), help="Origins; by default as many as leave half the history, at most 12."
+)
 @click.option("--step", type=click.IntRange(1), help="Points between origins; the horizon if not given.")
 @click.option("--model", "models", multiple=True, help="Choose from these models only ('default' for the default set).")
 @click.option("--detail", type=click.Choice(["summary", "series", "points"]), default="summary", show_default=True)
@@ -68,3 +74,136 @@ def backtest(
     if form == "table" and detail == "summary":
         settings = ", ".join(f"{name} {value}" for name, value in done.settings.items())
         click.echo("\n".join(["", settings, *done.notes]), err=output is not None)
+
+
+months_option = click.option(
+    "--months", type=click.IntRange(1), default=13, show_default=True, help="Months of history to learn from."
+)
+scenario_option = click.option(
+    "--scenario", metavar="NAME|FILE", help="A [scenario.NAME] of finops.toml with changes, or a TOML file with one."
+)
+
+
+@click.command()
+@click.argument("file", type=click.Path(), required=False)
+@click.option("--horizon", type=click.IntRange(1), default=30, show_default=True, help="Points ahead.")
+@by_option
+@click.option("--freq", help="h, D, W or MS of FILE; read from the spacing if not given. Workspaces: D or h.")
+@click.option("--season", type=click.IntRange(1), help="Points of a season; by frequency if not given.")
+@click.option(
+    "--level", "levels", type=float, multiple=True, default=(80.0,), help="Interval level in per cent; repeat."
+)
+@scenario_option
+@months_option
+@config_option
+@format_options
+def forecast(
+    file: str | None,
+    horizon: int,
+    by: tuple[str, ...],
+    freq: str | None,
+    season: int | None,
+    levels: tuple[float, ...],
+    scenario: str | None,
+    months: int,
+    config: str,
+    form: str,
+    output: str | None,
+) -> None:
+    """Forecast the workspace's daily cost, or the series of FILE (unique_id, ds, y).
+
+    \b
+    finops-ai forecast --by team --horizon 60
+    finops-ai forecast series.parquet --horizon 24 --level 80 --level 95
+    """
+    import finops_ai as fa
+
+    if file:
+        done = fa.forecast(read_series(file), horizon, level=levels, freq=freq, season=season)
+    else:
+        ws, history = _history(config, months)
+        done = fa.forecast(
+            history,
+            horizon,
+            _scenario(scenario, ws),
+            levels,
+            by=_columns(by),
+            freq=freq,
+            season=season,
+            book=ws.book,
+            timezone=ws.timezone,
+        )
+    show(done, form, output)
+
+
+@click.command()
+@by_option
+@click.option("--until", metavar="YYYY-MM", help="Last month of the plan; December if not given.")
+@click.option("--words", is_flag=True, help="Say it in sentences, with the error of past plans, instead of a table.")
+@scenario_option
+@months_option
+@config_option
+@format_options
+def plan(
+    by: tuple[str, ...],
+    until: str | None,
+    words: bool,
+    scenario: str | None,
+    months: int,
+    config: str,
+    form: str,
+    output: str | None,
+) -> None:
+    """Plan each month to year end: P10, P50 and P90 against the budgets of finops.toml, and the chance of an overrun."""
+    from finops_ai.forecasting import past_error, plan_in_words
+    from finops_ai.forecasting import plan as make_plan
+
+    ws, history = _history(config, months)
+    budget = ws.settings.policies.get("budgets")
+    table = make_plan(
+        history,
+        budget,
+        by=_columns(by),
+        until=until,
+        scenario=_scenario(scenario, ws),
+        book=ws.book,
+        timezone=ws.timezone,
+    )
+    if not words:
+        show(table, form, output)
+        return
+    errors = past_error(history, book=ws.book, timezone=ws.timezone)
+    click.echo("\n".join(plan_in_words(table, errors, ws.settings.workspace.currency)))
+
+
+def _history(config: str, months: int) -> tuple[Any, Any]:
+    import finops_ai as fa
+
+    ws = fa.open(config)
+    found = ws.months()
+    if not found:
+        raise DataError("The lake holds no usage. Load some with `finops-ai collect`.")
+    return ws, ws.history(found[-1], months)
+
+
+def _columns(by: tuple[str, ...]) -> list[str]:
+    return [c.strip() for text in by for c in text.split(",") if c.strip()]
+
+
+def _scenario(name: str | None, ws: Any) -> Any:
+    """A scenario of the settings by name, or of a file."""
+    from finops_ai.forecasting import load_scenarios
+
+    if name is None:
+        return None
+    known = {k: v for k, v in ws.settings.policies.get("scenario", {}).items() if "changes" in v}
+    if name in known:
+        return load_scenarios({name: known[name]})[0]
+    if not Path(name).exists():
+        raise RuleError(f"No scenario {name!r} with changes in finops.toml, and no such file. {hint(name, known)}")
+    found = load_scenarios(name)
+    if len(found) != 1:
+        raise RuleError(
+            f"{name} holds {len(found)} scenarios ({', '.join(s.name for s in found)}); put the one into its own file."
+        )
+    return found[0]

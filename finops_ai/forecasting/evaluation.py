@@ -46,7 +46,7 @@ class Backtest:
         """The headline figures as one flat dictionary (what `finops-ai backtest --format json` prints)."""
         ours = self.summary.set_index("model").loc[OURS]
         rows: list = self.summary.astype(object).where(self.summary.notna(), None).to_dict("records")
-        flat = {name: (None if pd.isna(value) else float(value)) for name, value in ours.items()}
+        flat = {str(name): (None if pd.isna(value) else float(value)) for name, value in ours.items()}
         return {
             **{str(name): value for name, value in self.settings.items()},
             "relMAE": flat["relMAE_linear"],
