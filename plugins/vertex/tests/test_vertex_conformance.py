@@ -6,7 +6,7 @@ import json
 
 import pytest
 from finops_ai_vertex.connector import Vertex
-from vertex_rows import BILLED, EXPORT, QUANTITIES, TABLE, TOKENS, PlayedBigQuery
+from vertex_rows import BILLED, EXPORT, QUANTITIES, TABLE, TOKENS, PlayedBigQuery, call
 
 from finops_ai.testing import ConnectorConformance, Reply, Request
 
@@ -96,23 +96,6 @@ class TestMonitoring(ConnectorConformance):
         if first + size < len(found):
             page["nextPageToken"] = str(first + size)
         return Reply(page)
-
-
-def call(number: int, when: str, **usage) -> dict:
-    """A row of the request-response log, text and all."""
-    counts = {
-        "promptTokenCount": 120,
-        "cachedContentTokenCount": 20,
-        "candidatesTokenCount": 30,
-        "thoughtsTokenCount": 10,
-        "totalTokenCount": 160,
-    }
-    return {
-        "endpoint": "e", "logging_time": when, "request_id": str(number), "model": "publishers/google/models/gemini-2.5-flash",
-        "full_request": json.dumps({"contents": [{"parts": [{"text": "SECRET WORDS"}]}], "labels": {"team": "search", "prompt_id": "answer@v3"},
-                                    "generationConfig": {"temperature": 0.4, "maxOutputTokens": 900}}),
-        "full_response": json.dumps({"candidates": [{"content": {"parts": [{"text": "SECRET WORDS"}]}}], "usageMetadata": counts | usage}),
-    }  # fmt: skip
 
 
 class TestSavedRequestLog(ConnectorConformance):

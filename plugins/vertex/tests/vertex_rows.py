@@ -66,6 +66,23 @@ TOKENS = 20_500
 BILLED = {"USD": "0.41731"}
 
 
+def call(number: int, when: str, **usage) -> dict:
+    """A row of the request-response log, text and all."""
+    counts = {
+        "promptTokenCount": 120,
+        "cachedContentTokenCount": 20,
+        "candidatesTokenCount": 30,
+        "thoughtsTokenCount": 10,
+        "totalTokenCount": 160,
+    }
+    return {
+        "endpoint": "e", "logging_time": when, "request_id": str(number), "model": "publishers/google/models/gemini-2.5-flash",
+        "full_request": json.dumps({"contents": [{"parts": [{"text": "SECRET WORDS"}]}], "labels": {"team": "search", "prompt_id": "answer@v3"},
+                                    "generationConfig": {"temperature": 0.4, "maxOutputTokens": 900}}),
+        "full_response": json.dumps({"candidates": [{"content": {"parts": [{"text": "SECRET WORDS"}]}}], "usageMetadata": counts | usage}),
+    }  # fmt: skip
+
+
 def schema(without: tuple[str, ...] = (), more: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """The table's schema in BigQuery's REST form."""
     tree: dict[str, Any] = {}

@@ -210,7 +210,10 @@ def session(credentials: Any, settings: VertexSettings) -> Any:
         """Refuses to fetch a page it already has: the SDK would go round for ever, or count it twice."""
 
         def __init__(self) -> None:
-            super().__init__(credentials)
+            # one refresh of a token that ran out; credentials of nobody have none
+            super().__init__(
+                credentials, refresh_status_codes=(401,) if credentials.token else (), max_refresh_attempts=1
+            )
             self.had: set[tuple[str, str]] = set()
 
         def request(self, method: str, url: str, *arguments: Any, **named: Any) -> Any:

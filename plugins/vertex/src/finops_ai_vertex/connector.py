@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import gzip
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -237,5 +238,11 @@ def _is_request_log(path: Path) -> bool:
         return False
     with path.open("rb") as raw:
         zipped = raw.read(2) == b"\x1f\x8b"
+    head = b""
     with gzip.open(path) if zipped else path.open("rb") as file:
-        return b'"full_response"' in file.read(2**20)
+        try:
+            while len(head) < 2**20 and (chunk := file.read1(2**16)):
+                head += chunk
+        except (EOFError, OSError, zlib.error):
+            pass  # a damaged file is reported where it is read
+    return b'"full_response"' in head
