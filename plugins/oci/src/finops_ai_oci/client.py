@@ -98,7 +98,6 @@ class Client:
             ProviderUnavailable: still failing after the retries.
         """
         import oci
-        import requests
 
         attempt = 0
         while True:
@@ -111,7 +110,11 @@ class Client:
                 problem = f"HTTP {error.status} {error.code}"
                 stated = str((error.headers or {}).get("retry-after") or "")
                 wait = float(stated) if stated.replace(".", "", 1).isdigit() else None
-            except (oci.exceptions.RequestException, oci.exceptions.ConnectTimeout, requests.RequestException) as error:
+            except (
+                oci.exceptions.RequestException,
+                oci.exceptions.ConnectTimeout,
+                OSError,
+            ) as error:  # OSError: while streaming
                 problem = f"connection failed ({type(error).__name__})"
             except ValueError:
                 raise ProviderError(
