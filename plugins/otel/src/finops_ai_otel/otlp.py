@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from finops_ai.errors import DataError
+from finops_ai.money import exact
 from finops_ai.periods import UTC
 from finops_ai.providers.files import find_files, read_json_any
 
@@ -89,7 +90,7 @@ def read_otlp(patterns: list[str], metrics: Mapping[str, Any]) -> Telemetry:
             try:
                 found.spans += _spans(document, place)
                 found.points += _points(document, place, metrics)
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError, ArithmeticError) as error:
                 raise DataError(f"{place}: not as OTLP JSON writes it ({type(error).__name__}: {error}).") from None
     return found
 
@@ -117,6 +118,18 @@ def nano(value: Any) -> dt.datetime:
     '2026-01-01T00:00:00+00:00'
     """
     return EPOCH + dt.timedelta(microseconds=int(value) // 1000)
+
+
+def whole(value: Any) -> int:
+    """A count as OTLP writes it: a number, or a whole number as text.
+
+    Raises:
+        ValueError: not a whole number.
+    """
+    number = exact(value)
+    if number != int(number):
+        raise ValueError(f"{value!r} must be a whole number")
+    return int(number)
 
 
 def _spans(document: Mapping[str, Any], place: str) -> Iterator[Span]:
@@ -147,8 +160,6 @@ def _points(document: Mapping[str, Any], place: str, metrics: Mapping[str, Any])
                 cumulative = data.get("aggregationTemporality") in (2, "AGGREGATION_TEMPORALITY_CUMULATIVE")
                 for point in data.get("dataPoints") or ():
                     value = point.get("sum", point.get("asInt", point.get("asDouble", 0)))
-                    if int(value) != value and int(str(value)) != float(value):
-                        raise ValueError(f"{metric['name']} is {value!r}, must be a whole number")
                     end = nano(point["timeUnixNano"])
                     yield Point(
                         metric["name"],
@@ -156,7 +167,7 @@ def _points(document: Mapping[str, Any], place: str, metrics: Mapping[str, Any])
                         resource,
                         nano(point.get("startTimeUnixNano") or point["timeUnixNano"]),
                         end,
-                        int(value),
+                        0 if metric["name"].endswith(".duration") else whole(value),
                         int(point["count"]) if "count" in point else None,
                         cumulative,
                         place,
@@ -210,7 +221,7 @@ def _moment(value: Any, place: str) -> dt.datetime:
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     try:
         return nano(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DataError(f"{place}: {value!r} is no time; it must be a timestamp or nanoseconds since 1970.") from None
 
 

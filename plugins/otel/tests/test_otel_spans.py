@@ -1,0 +1,202 @@
+"""Spans: every spelling of a count, each call once, labels kept and texts not."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from finops_ai_otel import OtelConnector
+
+from finops_ai.errors import DataError, SettingsError, UsageError
+from finops_ai.periods import Window, instant
+
+DAY = Window.of("2026-10-01", "2026-10-02")
+AT = "2026-10-01T10:00:00Z"
+
+
+def read(telemetry: Any, *spans: dict[str, Any], resource: dict[str, Any] | None = None, **settings: Any) -> Any:
+    path = telemetry.write(telemetry.spans_document(list(spans), resource))
+    connector = OtelConnector(files=[path], **settings)
+    return connector.usage(DAY), connector
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        "cache_creation__input_tokens",
+        "cache_creation_input_tokens",
+        "cache_write__input_tokens",
+        "cache_write_input_tokens",
+    ],
+)
+@pytest.mark.parametrize(("inp", "out"), [("input_tokens", "output_tokens"), ("prompt_tokens", "completion_tokens")])
+def test_every_spelling_means_the_same(telemetry: Any, write: str, inp: str, out: str) -> None:
+    counts = {inp: 6000, out: 200, "cache_read__input_tokens": 5000, write: 900}
+    frame, _ = read(telemetry, telemetry.span("a", AT, telemetry.call(**counts)))
+    found = frame.groupby("meter")["quantity"].sum().to_dict()
+    assert found == {"input": 100, "cache_read": 5000, "cache_write": 900, "output": 200, "requests": 1}
+    assert set(frame["slice_input_tokens"]) == {6000}
+
+
+def test_a_call_tells_prompt_temperature_and_people(telemetry: Any) -> None:
+    more = {
+        "gen_ai.prompt.name": "analyze-code", "gen_ai.prompt.version": "v2", "gen_ai.request.temperature": 0.2,
+        "gen_ai.request.max_tokens": 4096, "gen_ai.response.id": "resp-1", "gen_ai.response.model": "claude-opus-5-2026",
+        "user.id": "user-7", "gen_ai.agent.name": "coder", "app.team": "search", "openai.response.service_tier": "flex",
+        "openai.request.service_tier": "priority", "app.note": "line one\nline two", "app.list": ["a"],
+    }  # fmt: skip
+    attributes = {**telemetry.call(input_tokens=5, output_tokens=1), **more}
+    frame, _ = read(telemetry, telemetry.span("a", AT, attributes), tag_attributes=["app.*"])
+    row = frame.iloc[0]
+    assert (row["prompt_id"], row["temperature"], row["max_output_tokens"]) == ("analyze-code@v2", 0.2, 4096)
+    assert (row["request_id"], row["model"], row["user_id"]) == ("resp-1", "claude-opus-5-2026", "user-7")
+    assert row["service_tier"] == "flex"
+    assert dict(row["tags"]) == {
+        "app.team": "search", "deployment.environment.name": "prod", "gen_ai.agent.name": "coder", "service.name": "answer-service",
+    }  # fmt: skip
+    assert telemetry.text not in frame.astype(str).to_csv()
+
+
+@pytest.mark.parametrize("pattern", ["gen_ai.input.messages", "gen_ai.*", "*", "llm.prompts.0.content"])
+def test_texts_can_not_be_asked_for(pattern: str) -> None:
+    with pytest.raises(SettingsError, match="prompts or answers"):
+        OtelConnector(files=["x"], tag_attributes=[pattern])
+
+
+def test_of_spans_inside_each_other_the_innermost_counts(telemetry: Any) -> None:
+    t = telemetry
+    spans = [
+        t.span("workflow", AT, t.call("invoke_workflow", input_tokens=30, output_tokens=3)),
+        t.span("agent", AT, t.call("invoke_agent", input_tokens=30, output_tokens=3), parent="workflow"),
+        t.span("step", AT, {"name": "no counts"}, parent="agent"),
+        t.span("one", AT, t.call(input_tokens=10, output_tokens=1), parent="step"),
+        t.span("two", AT, t.call(input_tokens=20, output_tokens=2), parent="step"),
+        t.span("tool", AT, t.call("execute_tool", input_tokens=99, output_tokens=9), parent="agent"),
+        t.span("fetch", AT, t.call("fetch_response", input_tokens=99, output_tokens=9)),
+        t.span("remote", AT, t.call("invoke_agent", input_tokens=7, output_tokens=1), trace="t2"),
+    ]
+    frame, connector = read(t, *spans, spans[3])
+    assert int(frame.loc[frame["meter"] == "input", "quantity"].sum()) == 37  # 10 + 20 + 7
+    assert set(frame["request_id"]) == {"one", "two", "remote"}
+    assert connector.notes == [
+        "1 spans were exported twice: counted once.",
+        "2 spans repeat the tokens of model calls inside them (agents, gateways): left out.",
+    ]
+
+
+def test_audio_and_images_are_told_apart(telemetry: Any) -> None:
+    counts = {
+        "input_tokens": 300, "cache_read__input_tokens": 40, "text__input_tokens": 100, "text__cache_read__input_tokens": 40,
+        "image__input_tokens": 200, "output_tokens": 30, "audio__output_tokens": 25,
+    }  # fmt: skip
+    frame, _ = read(telemetry, telemetry.span("a", AT, telemetry.call(**counts)))
+    found = frame.groupby("meter")["quantity"].sum().to_dict()
+    # the conventions' own example: 100 text, of which 40 cached, and 200 image tokens
+    assert found == {"input": 60, "input_image": 200, "cache_read": 40, "output": 5, "output_audio": 25, "requests": 1}
+
+
+@pytest.mark.parametrize(
+    ("system", "provider"),
+    [
+        ("aws.bedrock", "bedrock"),
+        ("az.ai.openai", "azure-openai"),
+        ("gcp.vertex_ai", "vertex"),
+        ("oci", "oci"),
+        ("groq", "groq"),
+    ],
+)
+def test_the_biller_is_named_as_its_connector(telemetry: Any, system: str, provider: str) -> None:
+    frame, _ = read(
+        telemetry, telemetry.span("a", AT, telemetry.call(provider=system, input_tokens=5, output_tokens=1))
+    )
+    assert set(frame["provider"]) == {provider}
+
+
+def test_a_new_kind_of_token_is_shown_unmapped(telemetry: Any) -> None:
+    frame, connector = read(
+        telemetry, telemetry.span("a", AT, telemetry.call(input_tokens=5, output_tokens=1, dream_tokens=3))
+    )
+    assert frame.loc[frame["meter"] == "unmapped", "quantity"].tolist() == [3]
+    assert "unmapped" in connector.notes[0]
+
+
+def test_counts_that_contradict_each_other_name_the_span(telemetry: Any) -> None:
+    with pytest.raises(UsageError, match="span bad") as error:
+        read(
+            telemetry,
+            telemetry.span("bad", AT, telemetry.call(input_tokens=5, output_tokens=1, cache_read__input_tokens=6)),
+        )
+    assert error.value.flag == "negative_remainder"
+
+
+def test_an_unknown_tier_names_the_span(telemetry: Any) -> None:
+    attributes = {**telemetry.call(input_tokens=5, output_tokens=1), "openai.response.service_tier": "turbo"}
+    with pytest.raises(UsageError, match=r"span a.*'turbo'"):
+        read(telemetry, telemetry.span("a", AT, attributes))
+
+
+def test_parquet_of_a_trace_store_reads_the_same(telemetry: Any) -> None:
+    t = telemetry
+    counts = {
+        "gen_ai.usage.input_tokens": "6000",
+        "gen_ai.usage.output_tokens": "200",
+        "gen_ai.usage.cache_read.input_tokens": "5000",
+    }
+    text = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "anthropic",
+        "gen_ai.request.model": "claude-opus-5",
+        **counts,
+    }
+    expected, _ = read(t, t.span("00000000000000aa", AT, {k: int(v) if v.isdigit() else v for k, v in text.items()}))
+    start = instant(AT)
+    service = {"service.name": "answer-service", "deployment.environment.name": "prod"}
+    maps = pa.map_(pa.string(), pa.string())
+    clickhouse = pa.table(
+        {
+            "Timestamp": pa.array([start.replace(tzinfo=None)], pa.timestamp("ns")),
+            "TraceId": ["t1"], "SpanId": ["00000000000000aa"], "ParentSpanId": [""], "ServiceName": ["answer-service"],
+            "Duration": pa.array([2 * 10**9], pa.int64()),
+            "SpanAttributes": pa.array([list(text.items())], maps),
+            "ResourceAttributes": pa.array([list(service.items())], maps),
+        }
+    )  # fmt: skip
+    flat = pa.table(
+        {
+            "start_time_unix_nano": pa.array([int(start.timestamp()) * 10**9], pa.uint64()),
+            "end_time_unix_nano": pa.array([int(start.timestamp()) * 10**9 + 2 * 10**9], pa.uint64()),
+            "trace_id": [b"\x01" * 16], "span_id": [bytes.fromhex("00000000000000aa")], "parent_span_id": [b""],
+            "attributes": [json.dumps(text)], "resource": [json.dumps({"attributes": service})],
+        }
+    )  # fmt: skip
+    for name, table in (("clickhouse", clickhouse), ("flat", flat)):
+        path = t.folder / f"{name}.parquet"
+        pq.write_table(table, path)
+        frame = OtelConnector(files=[str(path)]).usage(DAY)
+        assert frame.astype(str).equals(expected.astype(str)), name
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("x.json", '{"hello": 1}', "no OTLP JSON"),
+        ("x.jsonl", '{"resourceSpans": [', "not whole JSON"),
+        ("x.jsonl", '{"resourceSpans": [{"scopeSpans": [{"spans": [{"spanId": "a"}]}]}]}', "startTimeUnixNano"),
+        ("x.parquet", "PAR1 broken", "not a readable Parquet"),
+    ],
+)
+def test_a_foreign_or_damaged_file_is_named(telemetry: Any, name: str, text: str, message: str) -> None:
+    path = telemetry.write(text, name=name)
+    with pytest.raises(DataError, match=rf"{name}.*{message}"):
+        OtelConnector(files=[path]).usage(DAY)
+
+
+def test_without_files_it_says_how_to_get_some() -> None:
+    with pytest.raises(SettingsError, match="file exporter"):
+        OtelConnector().usage(DAY)
+    (finding,) = OtelConnector().doctor()
+    assert not finding.ok
+    assert "collector" in finding.fix
