@@ -75,7 +75,7 @@ CONTENT = (
     "gen_ai.tool.call.*", "gen_ai.prompt", "gen_ai.prompt.[0-9]*", "gen_ai.completion", "gen_ai.completion.*",
     "gen_ai.content.*", "gen_ai.retrieval.*", "gen_ai.event.content", "llm.prompts*", "llm.completions*", "llm.input*",
     "llm.output*", "input.value", "output.value", "traceloop.entity.input", "traceloop.entity.output",
-    "traceloop.prompt.template*", "langfuse.observation.input", "langfuse.observation.output", "langfuse.trace.input",
+    "traceloop.prompt.template*", "gen_ai.prompt.variable.*", "langfuse.observation.input", "langfuse.observation.output", "langfuse.trace.input",
     "langfuse.trace.output", "db.statement", "db.query.*", "exception.*", "http.request.body*", "http.response.body*",
 )  # fmt: skip
 LONGEST_LABEL = 200
