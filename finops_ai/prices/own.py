@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 from finops_ai.errors import PriceError, hint
-from finops_ai.meters import meter, meters
+from finops_ai.meters import meters
 from finops_ai.money import exact
 from finops_ai.prices.cards import MILLION, OWN, Card, check_card, rate, read_hours, read_instant, read_over
 from finops_ai.prices.names import provider_name
@@ -173,7 +173,7 @@ def read_own(table: Mapping[str, Any], where: str, layer: int = OWN) -> OwnData:
     for row in table.get("doubt", ()):
         only(row, _DOUBT_KEYS, f"{where}, doubt {row.get('model')}")
         data.doubts.append(Doubt(
-            provider=provider, model=row["model"].lower(), meters=frozenset(meter(m).name for m in row.get("meters", ())),
+            provider=provider, model=row["model"].lower(), meters=frozenset(known_meter(m) for m in row.get("meters", ())),
             start=read_instant(row.get("from")), end=read_instant(row.get("to")), status=row.get("status", "disputed"),
             unsure_from=read_instant(row.get("unsure_from")), why=row["why"],
         ))  # fmt: skip
@@ -196,7 +196,7 @@ def read_card(
         raise PriceError(f"{where}: a price needs its `source` and the date it was `checked`.")
     per = exact(row.get("per", MILLION))
     prices = {
-        meter(name).name: rate(price_of(value, f"{where} {name}") / per)
+        known_meter(name, where): rate(price_of(value, f"{where} {name}") / per)
         for name, value in row.get("prices", {}).items()
     }
     days = row.get("weekdays")
@@ -287,4 +287,15 @@ def expand_roll_up(name: str) -> list[str]:
     ['input', 'input_audio', 'input_image', 'input_video']
     """
     rolled = [m.name for m in meters().values() if m.roll_up == name]
-    return rolled or [meter(name).name]
+    return rolled or [known_meter(name)]
+
+
+def known_meter(name: str, where: str = "price") -> str:
+    """A meter's name, if there is one.
+
+    Raises:
+        PriceError: no meter has that name; names the place.
+    """
+    if name not in meters():
+        raise PriceError(f"{where}: No meter called {name!r}. {hint(name, meters())}")
+    return name
