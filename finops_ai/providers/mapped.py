@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +14,10 @@ from pydantic import Field
 from finops_ai.errors import DataError, SettingsError, UsageError, hint
 from finops_ai.frames import TokenFrame, conform, schema_of
 from finops_ai.meters import normalise_columns, tokens_from_slices
+from finops_ai.providers.cells import QUANTITY, Cells, first_true, scalar
 from finops_ai.providers.connector import Connector, ConnectorSettings
 from finops_ai.providers.files import find_files
-from finops_ai.providers.mapping import DEFAULTS, FileMapping, Time, Usage, load_mapping
+from finops_ai.providers.mapping import DEFAULTS, FileMapping, Usage, load_mapping
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +32,6 @@ READER_OPTIONS = {
 }
 SCHEMA = schema_of(TokenFrame)
 INSTANT = SCHEMA.field("charge_period_start").type
-QUANTITY = SCHEMA.field("quantity").type
 
 
 class MappedSettings(ConnectorSettings):
@@ -146,7 +146,7 @@ def tokens_of(table: pa.Table, mapping: FileMapping, path: Path, window: Window)
         DataError: a value can't be read or is negative, or parts exceed their total.
     """
     rows = table.num_rows
-    place = _Place(path)
+    place = Cells(path)
     start = place.instants(table, mapping.columns["charge_period_start"], mapping.time)
     common: dict[str, Any] = {"charge_period_start": start}
     if "charge_period_end" in mapping.columns:
@@ -166,16 +166,12 @@ def tokens_of(table: pa.Table, mapping: FileMapping, path: Path, window: Window)
     out = []
     for usage in mapping.usage:
         constants = {k: v for k, v in (DEFAULTS | mapping.constants | usage.constants).items() if k not in common}
-        slices = common | {k: pa.repeat(_scalar(v, SCHEMA.field(k).type), rows) for k, v in constants.items()}
+        slices = common | {k: pa.repeat(scalar(v, SCHEMA.field(k).type), rows) for k, v in constants.items()}
         slices["tags"] = _tags({k: table[c] for k, c in mapping.tags.items()}, usage.tags, rows)
         counted = _meters(table, usage, place)
         requests = _requests(table, usage, place)
         out.append(_long(slices, counted, requests, wanted))
     return pa.concat_tables(out, promote_options="default")
-
-
-def _scalar(value: object, kind: pa.DataType) -> pa.Scalar:
-    return pa.scalar(str(value)).cast(kind)
 
 
 def _translated(values: pa.ChunkedArray, words: Mapping[str, str]) -> pa.ChunkedArray:
@@ -201,7 +197,7 @@ def _tags(columns: Mapping[str, pa.ChunkedArray], constant: Mapping[str, str], r
     return pa.MapArray.from_arrays(offsets, keys.filter(present), flat.filter(present))
 
 
-def _meters(table: pa.Table, usage: Usage, place: _Place) -> dict[str, pa.Array]:
+def _meters(table: pa.Table, usage: Usage, place: Cells) -> dict[str, pa.Array]:
     """Disjoint quantities by meter: decimal arrays, null where the row doesn't say."""
     if usage.format:
         fields = {field: place.quantities(table, column).cast(pa.int64()) for field, column in usage.fields.items()}
@@ -215,8 +211,8 @@ def _meters(table: pa.Table, usage: Usage, place: _Place) -> dict[str, pa.Array]
     for whole in dict.fromkeys(usage.inside.values()):
         left = counts[whole]
         for part in [p for p, w in usage.inside.items() if w == whole]:
-            left = pc.subtract(left, pc.coalesce(counts[part], _scalar(0, QUANTITY))).cast(QUANTITY)
-        if row := _first(pc.less(left, _scalar(0, QUANTITY))):
+            left = pc.subtract(left, pc.coalesce(counts[part], scalar(0, QUANTITY))).cast(QUANTITY)
+        if row := first_true(pc.less(left, scalar(0, QUANTITY))):
             parts = ", ".join(f"{usage.meters[p]} {counts[p][row - 1]}" for p, w in usage.inside.items() if w == whole)
             place.fail(
                 row,
@@ -229,7 +225,7 @@ def _meters(table: pa.Table, usage: Usage, place: _Place) -> dict[str, pa.Array]
     return counts
 
 
-def _requests(table: pa.Table, usage: Usage, place: _Place) -> pa.Array:
+def _requests(table: pa.Table, usage: Usage, place: Cells) -> pa.Array:
     if isinstance(usage.requests, str):
         return place.quantities(table, usage.requests).cast(pa.int64())
     return pa.repeat(pa.scalar(usage.requests, pa.int64()), table.num_rows)
@@ -253,108 +249,11 @@ def _long(slices: dict[str, Any], counted: Mapping[str, Any], requests: pa.Array
 
 def _filled(values: pa.Array) -> pa.Array:
     """A count the row doesn't state adds nothing."""
-    return values.fill_null(_scalar(0, values.type)) if values.null_count else values
+    return values.fill_null(scalar(0, values.type)) if values.null_count else values
 
 
 def _whole(values: Any) -> pa.Array:
     return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-
-
-def _first(broken: Any) -> int:
-    """Number of the first row (from 1) where something is broken, else 0."""
-    return pc.index(pc.fill_null(broken, False), True).as_py() + 1
-
-
-class _Place:
-    """Reads columns of one file and says exactly where a value can't be used."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def fail(self, row: int, column: str, value: Any, what: str, fix: str) -> NoReturn:
-        shown = value.as_py() if isinstance(value, pa.Scalar) else value
-        raise DataError(f"{self.path}, row {row}, column {column!r}: {str(shown)[:100]!r} {what}. {fix}")
-
-    def quantities(self, table: pa.Table, column: str) -> pa.ChunkedArray:
-        """Counts that are 0 or more, exactly."""
-        counts = self.converted(table[column], QUANTITY, column)
-        if row := _first(pc.less(counts, _scalar(0, QUANTITY))):
-            what = "is negative: usage can't be"
-            self.fail(row, column, table[column][row - 1], what, "Correct the row, or map another column.")
-        return counts
-
-    def converted(self, values: pa.ChunkedArray, kind: pa.DataType, column: str) -> pa.ChunkedArray:
-        """Values in the frame's type; blanks of a text column are unknown."""
-        try:
-            return _cast(values, kind)
-        except pa.ArrowInvalid:
-            for row, value in enumerate(values, 1):
-                try:
-                    _cast(pa.chunked_array([pa.array([value.as_py()], values.type)]), kind)
-                except pa.ArrowInvalid:
-                    self.fail(row, column, value, f"is not a {_named(kind)}", "Correct the row, or map another column.")
-            raise
-
-    def instants(self, table: pa.Table, column: str, time: Time) -> pa.ChunkedArray:
-        """Instants in UTC; none may be unknown."""
-        values = table[column]
-        if row := _first(values.is_null()):
-            self.fail(row, column, None, "is no time", "Each row needs the time of its usage.")
-        try:
-            return _instants(values, time)
-        except pa.ArrowInvalid:
-            for row, value in enumerate(values, 1):
-                try:
-                    _instants(pa.chunked_array([pa.array([value.as_py()], values.type)]), time)
-                except pa.ArrowInvalid:
-                    fix = f"Set `unit` and `zone` in [time] of the mapping file (they are {time.unit}, {time.zone})."
-                    self.fail(row, column, value, "is not a time", fix)
-            raise
-
-
-def _named(kind: pa.DataType) -> str:
-    return "number" if pa.types.is_decimal(kind) or pa.types.is_floating(kind) else f"value of type {kind}"
-
-
-def _cast(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    if values.type == kind:
-        return values
-    if pa.types.is_decimal(kind):
-        if pa.types.is_integer(values.type):
-            return values.cast(pa.decimal128(38, kind.scale)).cast(kind)
-        if pa.types.is_floating(values.type) or pa.types.is_string(values.type):
-            text = pc.utf8_trim_whitespace(values.cast(pa.string()))
-            text = pc.if_else(pc.equal(text, ""), None, text)
-            return text.cast(pa.decimal128(38, max(kind.scale, 18))).cast(kind)
-        return values.cast(kind)
-    if pa.types.is_string(values.type) and not pa.types.is_string(kind):
-        text = pc.utf8_trim_whitespace(values)
-        return pc.if_else(pc.equal(text, ""), None, text).cast(kind)
-    return values.cast(kind)
-
-
-def _instants(values: pa.ChunkedArray, time: Time) -> pa.ChunkedArray:
-    kind = values.type
-    if pa.types.is_string(kind) and time.unit == "iso":
-        text = pc.utf8_trim_whitespace(values)
-        try:
-            return text.cast(pa.timestamp("ns", tz="UTC")).cast(INSTANT, safe=False)
-        except pa.ArrowInvalid:
-            values = text.cast(pa.timestamp("ns"))
-    elif pa.types.is_date(kind):
-        values = values.cast(pa.timestamp("us"))
-    elif not pa.types.is_timestamp(kind):
-        if time.unit == "iso":
-            raise pa.ArrowInvalid("a number needs a unit")
-        if pa.types.is_integer(kind):
-            return values.cast(pa.int64()).cast(pa.timestamp(time.unit)).cast(INSTANT, safe=False)
-        micros = {"s": "1000000", "ms": "1000", "us": "1", "ns": "0.001"}[time.unit]
-        number = _cast(values, pa.decimal128(25, 6))
-        scaled = pc.floor(pc.multiply(number, pa.scalar(micros).cast(pa.decimal128(10, 3))))
-        return scaled.cast(pa.int64()).cast(pa.timestamp("us")).cast(INSTANT)
-    if values.type.tz is None:
-        values = pc.assume_timezone(values, time.zone, ambiguous="earliest", nonexistent="latest")
-    return values.cast(INSTANT, safe=False)
 
 
 __all__ = ["READERS", "CsvFiles", "JsonLinesFiles", "MappedFiles", "load_table", "tokens_of"]
