@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import itertools
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -9,7 +11,8 @@ from typing import Any
 from IPython.display import HTML, display
 
 from finops_ai.money import minor_units, round_to_total
-from finops_ai.reporting.charts import sparkline
+from finops_ai.periods import Window, parse_month, previous_month
+from finops_ai.reporting import charts
 from finops_ai.reporting.text import amount, count, is_unknown, percent, safe
 
 #: column -> (heading, how its values read)
@@ -29,7 +32,21 @@ COLUMNS = {
     "output_input_ratio": ("Output / input", "ratio"),
     "effective_vs_list": ("Paid of list", "percent"),
     "priced": ("Priced", "percent"),
+    "captured": ("Captured", "percent"),
 }
+
+
+#: amounts that are changes: written with their sign
+SIGNED = ("change", "difference")
+
+
+def heading(column: str) -> tuple[str, str]:
+    """How a measure is headed and read; amounts that COLUMNS doesn't name are money.
+
+    >>> heading("tokens"), heading("not_captured")
+    (('Tokens', 'count'), ('Not captured', 'money'))
+    """
+    return COLUMNS.get(column) or (column.replace("_", " ").capitalize(), "money")
 
 
 def say(*sentences: str) -> None:
@@ -139,7 +156,8 @@ def table_html(
         trends: name -> values drawn as a small line behind the row.
     """
     columns = [c for c in columns if c in data.columns]
-    keys = list(data.columns[: list(data.columns).index("cost")])
+    measures = {*COLUMNS, *data.facts.money}
+    keys = list(itertools.takewhile(lambda c: c not in measures, data.columns))
     currency = data.facts.currency
     places = minor_units(currency or "USD")
     rows = [dict(zip(data.columns, values, strict=True)) for values in data.itertuples(index=False)]
@@ -151,14 +169,16 @@ def table_html(
         lines.append(([f"{len(rest):,} more"] + [""] * (len(keys) - 1), _added(rest, columns)))
     total = _added(rows, columns)
     for name in columns:
-        if COLUMNS[name][1] == "money":
+        if heading(name)[1] == "money":
             _publish([r for _, r in lines], total, name, places)
     head = "".join(f'<th scope="col" class="text">{safe(named(k))}</th>' for k in keys)
-    head += "".join(f'<th scope="col">{safe(COLUMNS[c][0])}</th>' for c in columns)
+    head += "".join(f'<th scope="col">{safe(heading(c)[0])}</th>' for c in columns)
     head += '<th scope="col" class="text">Trend</th>' if trends else ""
 
     def line(names: list[str], row: dict[str, Any], extra: bool = False) -> str:
-        trend = f"<td>{sparkline(trends[names[0]]) if extra and names[0] in trends else ''}</td>" if trends else ""
+        trend = (
+            f"<td>{charts.sparkline(trends[names[0]]) if extra and names[0] in trends else ''}</td>" if trends else ""
+        )
         return _line(names, row, columns, (links or {}).get(names[0]) if extra else None, trend)
 
     body = "".join(line(names, r, extra=i < len(shown)) for i, (names, r) in enumerate(lines))
@@ -182,6 +202,75 @@ def figures(*items: tuple[str, str, str]) -> str:
     return f'<dl class="figures">{cards}</dl>'
 
 
+def key_figures(row: Any, currency: str) -> str:
+    """The cards of one row of a showback table: cost, change, tokens and unit costs."""
+    change = row.get("change")
+    before = row.get("previous_cost")
+    against = ""
+    if not is_unknown(change) and not is_unknown(before) and before:
+        against = f"{'+' if change >= 0 else '−'}{percent(abs(change), abs(before))} on the month before"
+    items = [
+        ("Cost", amount(row["cost"], currency), against),
+        (
+            "Tokens",
+            count(row["tokens"]),
+            f"{count(row['requests'])} requests" if not is_unknown(row["requests"]) and row["requests"] else "",
+        ),
+        (
+            "Per million tokens",
+            amount(row["cost_per_1m_tokens"], currency),
+            f"{percent(row['cache_hit_rate'])} of input from cache" if not is_unknown(row["cache_hit_rate"]) else "",
+        ),
+    ]
+    if not is_unknown(row.get("cost_per_request")):
+        items.append(("Per request", amount(row["cost_per_request"], currency), ""))
+    return figures(*items)
+
+
+def cards(data: Any) -> None:
+    """Show the key figures of a showback table of one row."""
+    if len(data):
+        display(HTML(key_figures(data.iloc[0], data.facts.currency)))
+
+
+def month_before(month: str) -> str:
+    """The month before a month, `YYYY-MM`.
+
+    >>> month_before("2026-01")
+    '2025-12'
+    """
+    return f"{previous_month(parse_month(month)):%Y-%m}"
+
+
+def last_days(frame: Any, days: int, month: str, timezone: str) -> tuple[Any, Any]:
+    """The rows of a month's last days, and those of as many days before them."""
+    end = Window.month(month, timezone).end
+    start = frame["charge_period_start"]
+    cuts = [end - dt.timedelta(days=days * i) for i in (0, 1, 2)]
+    return frame[(start >= cuts[1]) & (start < cuts[0])], frame[(start >= cuts[2]) & (start < cuts[1])]
+
+
+def bridge(data: Any, names: tuple[str, str], title: str) -> None:
+    """Show what changed the cost as a waterfall, with the same in words below.
+
+    Args:
+        data: what `fa.explain` returns for the whole (one row).
+        names: what the two periods are called.
+        title: what the chart says.
+    """
+    if not len(data):
+        return note("There is nothing to compare: one of the periods holds no cost.")
+    row, steps = data.iloc[0], list(data.columns[list(data.columns).index("change") + 1 :])
+    shown = [(s.replace("_", " "), row[s]) for s in steps if not is_unknown(row[s]) and abs(row[s]) >= Decimal("0.005")]
+    words = [text for text in data.facts.notes if text]
+    currency = data.facts.currency
+    whole = f"{names[0]} {row['before']:,.0f} {currency}, {names[1]} {row['after']:,.0f} {currency}"
+    alt = f"{title}: {whole}. " + ", ".join(f"{name} {value:+,.2f}" for name, value in shown)
+    figure = charts.bridge(shown, currency=currency, title=f"{title} ({whole})")
+    charts.show(figure, alt)
+    return display(HTML("".join(f"<p>{safe(text)}</p>" for text in words)))
+
+
 def _publish(rows: list[dict[str, Any]], total: dict[str, Any], name: str, places: int) -> None:
     """Round a money column once, so that the shown rows add up to the shown total."""
     known = [r for r in rows if not is_unknown(r.get(name))]
@@ -198,7 +287,7 @@ def _added(rows: list[dict[str, Any]], columns: Sequence[str]) -> dict[str, Any]
     """Amounts and counts of rows added up; ratios can't be added and stay open."""
     out: dict[str, Any] = {}
     for name in columns:
-        if COLUMNS[name][1] in ("money", "count"):
+        if heading(name)[1] in ("money", "count"):
             values = [r[name] for r in rows if not is_unknown(r.get(name))]
             out[name] = sum(values, Decimal(0)) if values else None
     return out
@@ -207,14 +296,14 @@ def _added(rows: list[dict[str, Any]], columns: Sequence[str]) -> dict[str, Any]
 def _line(names: list[str], row: dict[str, Any], columns: Sequence[str], link: str | None, trend: str) -> str:
     first = f'<a href="{safe(link)}">{safe(names[0])}</a>' if link else safe(names[0])
     cells = f'<th scope="row">{first}</th>' + "".join(f'<td class="text">{safe(n)}</td>' for n in names[1:])
-    return f"<tr>{cells}{''.join(f'<td>{_read(row.get(c), COLUMNS[c][1], c)}</td>' for c in columns)}{trend}</tr>"
+    return f"<tr>{cells}{''.join(f'<td>{_read(row.get(c), heading(c)[1], c)}</td>' for c in columns)}{trend}</tr>"
 
 
 def _read(value: Any, kind: str, name: str) -> str:
     if is_unknown(value):
         return "–"
     if kind == "money":
-        sign = "+" if name == "change" and value > 0 else ""
+        sign = "+" if name in SIGNED and value > 0 else ""
         return f"{sign}{value:,f}"
     if kind == "count":
         return count(value)
@@ -264,3 +353,143 @@ def ranked_alt(data: Any, name: str) -> str:
         for n, c in zip(data[name].head(3), data["cost"].head(3), strict=True)
     ]
     return f"Bars of cost by {named(name)}, largest first: {'; '.join(rows)}. The figures are in the table below."
+
+
+def monthly_alt(data: Any, by: str) -> str:
+    """Alternative text of columns per month."""
+    sums: dict[str, float] = {}
+    for month, cost in zip(data["month"], data["cost"], strict=True):
+        sums[str(month)] = sums.get(str(month), 0.0) + charts.number(0 if is_unknown(cost) else cost)
+    if not sums:
+        return "No cost in this period."
+    first, last = min(sums), max(sums)
+    return f"Stacked columns of cost per month by {named(by)}: {sums[first]:,.0f} in {month_text(first)}, {sums[last]:,.0f} in {month_text(last)}."
+
+
+def calendar_alt(days: Any) -> str:
+    """Alternative text of a calendar of days."""
+    known = {str(d): float(c) for d, c in zip(days["day"], days["cost"], strict=True) if not is_unknown(c)}
+    if not known:
+        return "No cost in this period."
+    dearest = sorted(known, key=lambda d: -known[d])[:3]
+    return (
+        f"Calendar of {len(known)} days; the dearest were "
+        + ", ".join(f"{d} with {known[d]:,.0f}" for d in dearest)
+        + "."
+    )
+
+
+def lines_alt(data: Any, by: str, value: str) -> str:
+    """Alternative text of lines over time: the last figure of each."""
+    last: dict[str, Any] = {}
+    for name, figure in zip(data[by], data[value], strict=True):
+        if not is_unknown(figure):
+            last[label(name)] = figure
+    ends = ", ".join(f"{name} {_read(v, 'unit', value)}" for name, v in last.items())
+    return f"Lines of {named(value)} by {named(by)}; at the end: {ends}." if ends else "No figures in this period."
+
+
+def unit_sentence(data: Any, month: str) -> None:
+    """Say what a million tokens and a request cost, and how that changed since the month before."""
+    rows = {str(m): row for m, row in zip(data["month"], data.to_dict("records"), strict=True)}
+    own, earlier = rows.get(month), rows.get(month_before(month))
+    if own is None or is_unknown(own["cost_per_1m_tokens"]):
+        return say(f"No priced tokens were used in {safe(month_text(month))}.")
+    currency = data.facts.currency
+    text = f"In {safe(month_text(month))} a million tokens cost <strong>{amount(own['cost_per_1m_tokens'], currency)}</strong>"
+    if earlier and not is_unknown(earlier["cost_per_1m_tokens"]) and earlier["cost_per_1m_tokens"]:
+        change = own["cost_per_1m_tokens"] - earlier["cost_per_1m_tokens"]
+        text += f", {percent(abs(change), earlier['cost_per_1m_tokens'])} {'more' if change >= 0 else 'less'} than the month before"
+    if not is_unknown(own["cost_per_request"]):
+        text += f"; a request {amount(own['cost_per_request'], currency)}"
+    return say(text + ".")
+
+
+def reconcile_sentence(data: Any, month: str) -> None:
+    """Say how computed cost and the bill compare."""
+    if not len(data):
+        return say(f"There is neither usage nor a bill for {safe(month_text(month))}.")
+    computed, billed = (sum((v for v in data[c] if not is_unknown(v)), Decimal(0)) for c in ("computed", "billed"))
+    currency = data.facts.currency or "in several currencies"
+    captured = data.facts.coverage.get("captured")
+    text = f"{safe(month_text(month))} was billed <strong>{amount(billed, currency)}</strong>; its usage computes to {amount(computed, currency)}"
+    if abs(billed - computed) < Decimal("0.005"):
+        text += ", the same to the cent"
+    elif billed:
+        text += f", {percent(abs(billed - computed), billed)} {'less' if computed < billed else 'more'}"
+    return say(
+        text + (f". Usage rows explain {percent(captured)} of the billed usage." if captured is not None else ".")
+    )
+
+
+def causes(data: Any) -> None:
+    """Show what the difference between bill and computed cost is made of, in words and amounts."""
+    from finops_ai.tables.reconcile import CAUSES
+
+    totals = {name: sum((v for v in data[name] if not is_unknown(v)), Decimal(0)) for name in CAUSES if name in data}
+    rows = [(name, value) for name, value in totals.items() if abs(value) >= Decimal("0.005")]
+    if not rows:
+        return note("They agree to the cent.")
+    body = "".join(
+        f'<tr><th scope="row">{safe(name.replace("_", " ").capitalize())}</th><td>{value:+,.2f}</td><td class="text">{safe(CAUSES[name])}</td></tr>'
+        for name, value in sorted(rows, key=lambda row: -abs(row[1]))
+    )
+    return display(
+        HTML(
+            f"<table><caption>Amounts in {safe(data.facts.currency or 'the currencies of the bills')}</caption><thead><tr>"
+            '<th scope="col" class="text">Cause</th><th scope="col">Amount</th><th scope="col" class="text">What it is</th></tr></thead>'
+            f"<tbody>{body}</tbody></table>"
+        )
+    )
+
+
+def unpriced(priced: Any) -> None:
+    """Show the models and meters whose price isn't known, with their quantities."""
+    rows = priced[priced["price_status"] == "unpriced"]
+    sums: dict[tuple[str, str, str], Decimal] = {}
+    for key in zip(rows["provider"], rows["model"], rows["meter"], rows["quantity"], strict=True):
+        sums[key[:3]] = sums.get(key[:3], Decimal(0)) + key[3]
+    if not sums:
+        return note("Everything has a price.")
+    body = "".join(
+        f'<tr><th scope="row">{safe(p)}</th><td class="text">{safe(m)}</td><td class="text">{safe(k)}</td><td>{q:,.0f}</td></tr>'
+        for (p, m, k), q in sorted(sums.items(), key=lambda item: -item[1])[:40]
+    )
+    return display(
+        HTML(
+            '<table><caption>Usage without a known price</caption><thead><tr><th scope="col" class="text">Provider</th><th scope="col" class="text">Model</th>'
+            f'<th scope="col" class="text">Meter</th><th scope="col">Quantity</th></tr></thead><tbody>{body}</tbody></table>'
+        )
+    )
+
+
+def kinds_of_tokens(priced: Any) -> None:
+    """Show, meter by meter, how much was used, what it cost and what a million of it cost on average."""
+    from finops_ai.meters import meters
+    from finops_ai.tables import showback
+
+    data = showback(priced, by=["meter"])
+    rows = []
+    for meter, cost in zip(data["meter"], data["cost"], strict=True):
+        quantity = sum(priced.loc[priced["meter"] == meter, "quantity"], Decimal(0))
+        known = not is_unknown(cost) and quantity
+        rate = "–" if not known or meters()[meter].unit != "tokens" else _read(cost * 1_000_000 / quantity, "unit", "")
+        rows.append(
+            (
+                meter,
+                meters()[meter].description,
+                f"{count(quantity)} {meters()[meter].unit}",
+                "–" if is_unknown(cost) else f"{cost:,.2f}",
+                rate,
+            )
+        )
+    body = "".join(
+        f'<tr><th scope="row">{safe(m)}</th><td class="text">{safe(d)}</td><td>{safe(q)}</td><td>{safe(c)}</td><td>{safe(r)}</td></tr>'
+        for m, d, q, c, r in rows
+    )
+    display(
+        HTML(
+            f'<table><caption>Amounts in {safe(data.facts.currency)}</caption><thead><tr><th scope="col" class="text">Meter</th><th scope="col" class="text">What it counts</th>'
+            f'<th scope="col">Used</th><th scope="col">Cost</th><th scope="col">per 1M tokens</th></tr></thead><tbody>{body}</tbody></table>'
+        )
+    )

@@ -17,10 +17,10 @@ import matplotlib as mpl
 import matplotlib.dates as mdates
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter
 
 from finops_ai.reporting.text import is_unknown, safe
-from finops_ai.tables.palette import GREY, PALETTE, colours
+from finops_ai.tables.palette import PALETTE, colours
 
 INK, GRID, ACCENT = "#1c2126", "#d8dee4", PALETTE[0]
 THEME = {
@@ -344,48 +344,36 @@ def fan(
 
 
 @themed
-def bridge(
-    steps: Sequence[tuple[str, Any]],
-    *,
-    start: tuple[str, Any],
-    end: tuple[str, Any],
-    currency: str = "USD",
-    title: str = "",
-) -> Figure:
-    """A waterfall from one total to another: each step raises (orange) or lowers (green) the cost.
+def bridge(steps: Sequence[tuple[str, Any]], *, currency: str = "USD", title: str = "") -> Figure:
+    """What moved a total, step by step: bars to the right (orange) raised it, to the left (green) lowered it.
+
+    The totals aren't drawn: beside them the steps would shrink to slivers, or their axis would have to start above 0.
 
     Args:
-        steps: (name, signed amount), in order; with the start they add up to the end.
-        start: (name, amount) on the left.
-        end: (name, amount) on the right.
+        steps: (name, signed amount), in order.
         currency: unit.
-        title: what the chart says.
+        title: what the chart says, with both totals.
     """
-    names = [start[0], *(n for n, _ in steps), end[0]]
-    changes = [number(v) for _, v in steps]
-    figure, axes = _axes(3.4)
-    level = number(start[1])
-    axes.bar(0, level, color=GREY, width=0.68)
-    marks = [(0, level, level)]
-    for i, change in enumerate(changes, 1):
-        axes.bar(i, change, bottom=level, color=PALETTE[5] if change > 0 else PALETTE[2], width=0.68)
-        axes.plot([i - 0.66, i + 0.34], [level, level], color=INK, linewidth=0.6)
-        level += change
-        marks.append((i, max(level, level - change), change))
-    axes.bar(len(names) - 1, number(end[1]), color=GREY, width=0.68)
-    marks.append((len(names) - 1, number(end[1]), number(end[1])))
-    for place, height, amount in marks:
-        sign = "+" if 0 < place < len(names) - 1 and amount > 0 else ""
+    figure, axes = _axes(0.34 * max(len(steps), 1) + 1.0)
+    places = np.arange(len(steps))[::-1]
+    amounts = [number(value) for _, value in steps]
+    axes.barh(places, amounts, height=0.66, color=[PALETTE[5] if v > 0 else PALETTE[2] for v in amounts])
+    axes.set_yticks(places, [_short(name) for name, _ in steps])
+    for place, value in zip(places, amounts, strict=True):
+        side = "left" if value >= 0 else "right"
         axes.annotate(
-            f"{sign}{amount:,.0f}", (place, height), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=9
+            f"{value:+,.0f}" if abs(value) >= 100 else f"{value:+,.2f}",
+            (value, place),
+            xytext=(4 if value >= 0 else -4, 0),
+            textcoords="offset points",
+            ha=side,
+            va="center",
+            fontsize=9,
         )
-    axes.set_xticks(range(len(names)), [_short(n, 18).replace(" ", "\n", 1) for n in names])
-    axes.tick_params(axis="x", length=0)
-    axes.axhline(0, color=INK, linewidth=0.8)
-    axes.yaxis.set_major_locator(MaxNLocator(5))
-    _amounts(axes.yaxis, currency)
-    axes.grid(axis="y")
-    axes.margins(y=0.12)
+    axes.axvline(0, color=INK, linewidth=0.8)
+    _amounts(axes.xaxis, currency)
+    axes.grid(axis="x")
+    axes.margins(x=0.14)
     if title:
         axes.set_title(title)
     return figure

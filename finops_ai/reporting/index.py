@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from finops_ai.reporting import answers, charts
 from finops_ai.reporting.answers import month_text, named
-from finops_ai.reporting.pages import SEARCH, Link, key_figures, monthly, page, search_entries
+from finops_ai.reporting.pages import SEARCH, Link, monthly, page, search_entries
 from finops_ai.reporting.text import percent, safe
 from finops_ai.tables import showback
 
@@ -43,7 +43,7 @@ def index_page(
     ]
     parts += [f'<p class="warn">{safe(note)}</p>' for note in report.notes]
     if len(whole):
-        parts.append(key_figures(whole.iloc[0], currency))
+        parts.append(answers.key_figures(whole.iloc[0], currency))
         cover = whole.facts.coverage
         parts.append(
             f'<p class="note">{percent(cover.get("priced"))} of tokens have a price, {percent(table.facts.coverage.get("attributed"))} of cost has an owner.</p>'

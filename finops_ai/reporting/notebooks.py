@@ -5,6 +5,9 @@ from __future__ import annotations
 import ast
 import json
 import os
+import shutil
+import tempfile
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -122,13 +125,14 @@ def run_notebook(notebook: Path, target: Path, parameters: Mapping[str, Any], *,
     partial = target.with_suffix(".partial.ipynb")
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory(prefix="finops-") as sockets:
         warnings.simplefilter("ignore")
         import papermill
         from traitlets.config import Config
 
-        # sockets of this user instead of open ports, where the system has them
-        config = Config({"KernelManager": {"transport": "ipc"}}) if os.name == "posix" else Config()
+        # sockets in a folder of this run instead of open ports, where the system has them
+        own = {"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}
+        config = Config(own) if os.name == "posix" else Config()
         try:
             papermill.execute_notebook(
                 str(notebook),
@@ -143,6 +147,8 @@ def run_notebook(notebook: Path, target: Path, parameters: Mapping[str, Any], *,
             )
         except papermill.PapermillExecutionError as error:
             raise NotebookFailed(notebook.name, f"{error.ename}: {error.evalue}", partial) from None
+        finally:
+            shutil.rmtree(sockets, ignore_errors=True)
         executed = json.loads(partial.read_text("utf-8"))
         _forget_paths(executed)
         page = to_html(executed, title=title_of(executed) or target.stem)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from finops_ai.errors import DataError
 from finops_ai.reporting import answers, charts
 from finops_ai.reporting.notebooks import PAGE_CSS
-from finops_ai.reporting.text import amount, count, is_unknown, percent, safe, slug
+from finops_ai.reporting.text import amount, is_unknown, safe, slug
 from finops_ai.tables import showback
 
 if TYPE_CHECKING:
@@ -58,7 +58,9 @@ def navigation(brand: str, links: Sequence[Link], current: str) -> str:
 
     def anchor(link: Link) -> str:
         here = ' aria-current="page"' if link.file == current else ""
-        return f'<a href="{safe(link.file)}"{here}>{safe(link.title)}</a>'
+        return (
+            f'<a href="{safe(link.file)}"{here}>{safe(link.title if link.group else link.title.partition(":")[0])}</a>'
+        )
 
     parts = [f'<span class="brand">{safe(brand)}</span>']
     parts += [anchor(link) for link in links if not link.group]
@@ -108,7 +110,7 @@ def plural(dimension: str) -> str:
 def _group_page(
     ws: Workspace, rows: Any, own: Any, daily: Any, dimension: str, name: str, month: str, currency: str
 ) -> str:
-    parts = [f"<h1>{safe(name)}, {safe(answers.month_text(month))}</h1>", key_figures(own, currency)]
+    parts = [f"<h1>{safe(name)}, {safe(answers.month_text(month))}</h1>", answers.key_figures(own, currency)]
     inner = next(
         (c for c, _ in BREAKDOWNS if c in rows.columns and c != dimension and rows[c].nunique(dropna=False) > 1),
         "model",
@@ -124,31 +126,6 @@ def _group_page(
     whole = showback(rows, month=month, timezone=ws.timezone)
     parts += ["<h2>What the figures cover</h2>", answers.coverage_html(whole, ws)]
     return "\n".join(parts)
-
-
-def key_figures(row: Any, currency: str) -> str:
-    """The cards of one row of a showback table: cost, change, tokens and unit costs."""
-    change = row.get("change")
-    before = row.get("previous_cost")
-    against = ""
-    if not is_unknown(change) and not is_unknown(before) and before:
-        against = f"{'+' if change >= 0 else '−'}{percent(abs(change), abs(before))} on the month before"
-    items = [
-        ("Cost", amount(row["cost"], currency), against),
-        (
-            "Tokens",
-            count(row["tokens"]),
-            f"{count(row['requests'])} requests" if not is_unknown(row["requests"]) and row["requests"] else "",
-        ),
-        (
-            "Per million tokens",
-            amount(row["cost_per_1m_tokens"], currency),
-            f"{percent(row['cache_hit_rate'])} of input from cache" if not is_unknown(row["cache_hit_rate"]) else "",
-        ),
-    ]
-    if not is_unknown(row.get("cost_per_request")):
-        items.append(("Per request", amount(row["cost_per_request"], currency), ""))
-    return answers.figures(*items)
 
 
 def explorer_of(ws: Workspace, month: str, months: int = 13) -> str:
