@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import glob
+import os
 import tempfile
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,12 +25,20 @@ Source: TypeAlias = pd.DataFrame | pa.Table | str | Path | Sequence[str | Path]
 ROW = "_row"
 
 
-def connect() -> duckdb.DuckDBPyConnection:
-    """A private in-memory database that spills, if it must, to the system's temporary folder."""
+@cache
+def _database(process: int) -> duckdb.DuckDBPyConnection:
     con = duckdb.connect()
     con.execute(f"SET temp_directory = {DUCKDB.literal(tempfile.gettempdir())}")
     con.execute("SET preserve_insertion_order = false")
     return con
+
+
+def connect() -> duckdb.DuckDBPyConnection:
+    """A connection of its own to this process's in-memory database, which spills, if it must, to the temporary folder.
+
+    What is registered or made with TEMP belongs to the connection and goes when it closes.
+    """
+    return _database(os.getpid()).cursor()
 
 
 def register(con: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:

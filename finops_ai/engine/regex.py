@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 
 _ESCAPES = set("dDwWsSbBtnrf") | set("\\.+*?()[]{}|^$-/ &~#%@!:;,=<>\"'")
 
@@ -18,7 +19,8 @@ def regex_problem(pattern: str) -> str | None:
     (None, 'look-around, named or special groups "(?!" work on no common engine; use (?:...) or (...)')
     """
     try:
-        re.compile(pattern)
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):
+            re.compile(pattern)
     except re.error as error:
         return f"not a regular expression: {error}"
     i, in_class = (4 if pattern.startswith("(?i)") else 0), False

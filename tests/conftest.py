@@ -1,4 +1,4 @@
-"""A tiny price book and token frame, so that the engine is tested against sums anybody can do by hand."""
+"""A tiny price book and token frame, so that engine and tables are tested against sums anybody can do by hand."""
 
 from __future__ import annotations
 

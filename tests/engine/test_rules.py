@@ -1,0 +1,115 @@
+"""Rules that can't be used are refused when they are loaded, naming rule, key, value and the nearest name."""
+
+from __future__ import annotations
+
+import pytest
+
+from finops_ai.engine import Rules
+from finops_ai.engine.dialects import BIGQUERY, DUCKDB, SPARK
+from finops_ai.engine.regex import regex_problem
+from finops_ai.errors import RuleError
+
+TEAM = {"dimensions": {"team": {}, "product": {}}}
+
+
+def rule(**kwargs):
+    return {"rules": [{"name": "r", "set": {"team": "x"}} | kwargs]}
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"dimension": {}}, "'dimension'. Did you mean 'dimensions'?"),
+        (rule(when={"modl": "x"}), "'modl'. Did you mean 'model'?"),
+        (rule(when={"model": {"prefx": "x"}}), "no operator 'prefx'. Did you mean 'prefix'?"),
+        (rule(when={"model": {"regex": "a(?=b)"}}), "look-around"),
+        (rule(when={"model": {"regex": "a(b"}}), "not a regular expression"),
+        (rule(when={"model": []}), "at least one value"),
+        (rule(when={"any": {}}), "must be a list of tables"),
+        (rule(when={"temperature": "hot"}), "'hot' is no number"),
+        (rule(when={"charge_period_start": {"at_least": 5}}), "is no instant"),
+        (rule(wen={}), "no key 'wen'. Did you mean 'when'?"),
+        (rule(set={"tem": "x"}), "set.tem is no declared dimension. Did you mean 'team'?"),
+        (rule(set={}), "at least one dimension"),
+        (rule(set={"team": 5}), "set.team must be text, not 5"),
+        (rule(set={"team": "{tag.team}"}), "'tag.team'"),
+        (rule(name="default"), "not 'default'"),
+        ({"rules": [{"name": "a", "set": {"team": "x"}}] * 2}, "its own"),
+        ({"dimensions": {"model": {}}}, "'model' has the name of a column"),
+        ({"dimensions": {"team": {"defualt": "x"}}}, "Did you mean 'default'?"),
+        ({"rules": [{"set": {"team": "{product}"}}, {"set": {"product": "{team}"}}]}, "circle"),
+        ({"lookups": {"p": {"key": "user_id"}}}, "either `file`"),
+        ({"lookups": {"p": {"key": "user_id", "file": "nowhere.csv"}}}, "there is no file"),
+        ({"lookups": {"p": {"key": "who", "on": "usr_id", "rows": [{"who": "a", "v": "1"}]}}}, "'usr_id'. Did you mean 'user_id'?"),
+        ({"lookups": {"p": {"key": "user_id", "rows": [{"user_id": "a", "valid_from": "yesterday"}]}}}, "not a day"),
+        (
+            {"lookups": {"p": {"key": "user_id", "rows": [{"user_id": "a", "cc": "1"}, {"user_id": "a", "cc": "2", "valid_from": "2026-01-01"}]}}},
+            "key 'a' is valid twice from 2026-01-01",
+        ),
+        ({"shared": [{"dimension": "team", "method": "fixed", "when": {"team": "s"}, "shares": {"a": "0.6", "b": "0.3"}}]}, "add up to 1, not 0.9"),
+        ({"shared": [{"dimension": "tem", "when": {"team": "s"}}]}, "Did you mean 'team'?"),
+        ({"shared": [{"dimension": "team", "when": {"team": "s"}, "method": "evn"}]}, "Did you mean 'even'?"),
+        ({"shared": [{"dimension": "team", "when": {"team": "s"}, "method": "even"}]}, "needs `to`"),
+        ({"shared": [{"dimension": "team", "when": {"team": "s"}, "method": "even", "to": ["s"]}]}, "whose own cost it distributes"),
+        (
+            {"shared": [
+                {"name": "it", "dimension": "team", "when": {"team": "it"}, "method": "even", "to": ["hr"]},
+                {"name": "hr", "dimension": "team", "when": {"team": "hr"}, "method": "even", "to": ["it"]},
+            ]},
+            "a cycle: shared 'hr' gives to 'it', whose cost 'it' has already distributed",
+        ),
+        ({"shared": [{"dimension": "team", "when": {"team": "s"}, "method": "tiered", "to": ["a"], "tiers": [{"up_to": 5}, {"up_to": 3}]}]}, "up_to must rise"),
+        ({"shared": [{"dimension": "team", "when": {"team": "s"}, "method": "capacity"}]}, "tokens_per_hour"),
+    ],
+)  # fmt: skip
+def test_bad_rules_name_place_and_next_step(document, words):
+    with pytest.raises(RuleError) as caught:
+        Rules.load(TEAM | document)
+    assert words in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_rules_from_file_text_and_dict_are_the_same(tmp_path):
+    text = '[dimensions.team]\n[[rules]]\nname = "a"\nwhen = { tags.env = ["prod"] }\nset = { team = "x" }\n[workspace]\nname = "left alone"\n'
+    path = tmp_path / "finops.toml"
+    path.write_text(text)
+    document = {
+        "dimensions": {"team": {}},
+        "rules": [{"name": "a", "when": {"tags.env": ["prod"]}, "set": {"team": "x"}}],
+    }
+    loaded = [Rules.load(path), Rules.load(text), Rules.load(document)]
+    assert loaded[0].rules[0].when == loaded[1].rules[0].when == loaded[2].rules[0].when
+    with pytest.raises(RuleError, match="no rules file"):
+        Rules.load(tmp_path / "none.toml")
+    path.write_text("[dimensions")
+    with pytest.raises(RuleError, match="TOML"):
+        Rules.load(path)
+
+
+def test_lookup_file_with_validity(tmp_path):
+    (tmp_path / "people.csv").write_text("user_id,cc,valid_from,valid_to\nann,1,,2026-02-01\nann,2,2026-02-01,\n")
+    rules = Rules.load(
+        {"dimensions": {"cc": {}}, "lookups": {"people": {"file": "people.csv", "key": "user_id"}}}, root=tmp_path
+    )
+    assert [row[:2] for row in rules.lookups["people"].rows] == [("ann", "1"), ("ann", "2")]
+
+
+@pytest.mark.parametrize("pattern", ["^a.*b$", "(?i)gpt-[45]", "x{2,5}", "(?:a|b)+?", r"\d\.\w", "[^-a-z]", r"[\[]"])
+def test_common_patterns_are_allowed(pattern):
+    assert regex_problem(pattern) is None
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(?!x)", "(?<=x)y", r"(a)\1", "a++", "(?>a)", "(?P<n>a)", r"\p{L}", "[a&&b]", "[[a]", "a{1001}", "{", r"\Qa\E", "[]a]", "a{,3}", r"[\b]", "a(?i)b"]
+)  # fmt: skip
+def test_engine_dependent_patterns_are_refused(pattern):
+    assert regex_problem(pattern) is not None
+
+
+@pytest.mark.parametrize("dialect", [DUCKDB, SPARK, BIGQUERY], ids=lambda d: d.name)
+def test_literals_never_end_early(dialect):
+    text = dialect.literal("a'b\\c\n${d}")
+    body = text[1:-1]
+    assert text[0] == text[-1] == "'"
+    assert "'" not in body.replace("''", "").replace("\\'", "")
+    assert dialect is DUCKDB or "${" not in body
