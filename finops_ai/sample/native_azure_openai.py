@@ -39,7 +39,7 @@ MILLION = 1_000_000
 
 def write(slices: pd.DataFrame, folder: Path) -> list[Path]:
     """Write the answers and the export; returns their paths."""
-    rows = slices[slices["provider"] == "azure-openai"].to_dict("records")
+    rows: list[dict[str, Any]] = slices[slices["provider"] == "azure-openai"].to_dict("records")  # type: ignore[assignment]
     paths = []
     for name, text in [*_resources(rows), *_metrics(rows), *_export(rows)]:
         path = folder / name
@@ -207,8 +207,8 @@ def _charges(rows: list[dict[str, Any]]) -> Iterator[dict[str, str]]:
                 if quantity:
                     cost = int(price[meter][(day - first).days])
                     sums[(str(day), account, f"{words} {kind} glbl Tokens", cost)] += quantity
-    for (day, account, meter, price), quantity in sorted(sums.items()):
-        yield _charge(dt.date.fromisoformat(day), account, about[account], meter, price, quantity)
+    for (date, account, meter, rate), quantity in sorted(sums.items()):
+        yield _charge(dt.date.fromisoformat(date), account, about[account], meter, rate, quantity)
 
 
 def _charge(day: dt.date, account: str, row: dict[str, Any], meter: str, price: int, quantity: int) -> dict[str, str]:

@@ -31,7 +31,7 @@ SKUS = {
 def write(slices: pd.DataFrame, folder: Path) -> list[Path]:
     """Write the reports; returns their paths."""
     months: dict[str, list[dict[str, str]]] = defaultdict(list)
-    rows = slices[slices["provider"] == "oci"].to_dict("records")
+    rows: list[dict[str, Any]] = slices[slices["provider"] == "oci"].to_dict("records")  # type: ignore[assignment]
     columns = sorted({f"tags/{key}" for row in rows for key, _ in row["tags"]})
     for number, line in enumerate(_lines(rows), 1):
         line["lineItem/referenceNo"] = f"V2.sample{number:06}"

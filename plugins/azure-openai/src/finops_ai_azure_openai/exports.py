@@ -100,12 +100,13 @@ def newest_runs(blobs: Iterable[Blob], window: Window | None = None) -> list[Par
     for manifest in manifests.values():
         key = (manifest.export, manifest.start)
         newest[key] = max(newest.get(key, ""), manifest.submitted)
-    parts, bare = [], {}
+    parts: list[Part] = []
+    bare: dict[str, str] = {}
     for blob in blobs:
         if blob.name.endswith("manifest.json"):
             continue
-        manifest = manifests.get(str(PurePosixPath(blob.name).parent))
-        if manifest is None:
+        found = manifests.get(str(PurePosixPath(blob.name).parent))
+        if found is None:
             run = _RUN.match(blob.name.replace("\\", "/"))
             if run and bare.setdefault(run[1], run[2]) != run[2]:
                 raise DataError(
@@ -113,8 +114,8 @@ def newest_runs(blobs: Iterable[Blob], window: Window | None = None) -> list[Par
                     "newer; both hold the same charges. Copy the manifests too, or keep only one run."
                 )
             parts.append(Part(blob, "", None))
-        elif manifest.submitted == newest[(manifest.export, manifest.start)] and _touches(manifest, window):
-            parts.append(Part(blob, manifest.kind, manifest.rows.get(PurePosixPath(blob.name).name)))
+        elif found.submitted == newest[(found.export, found.start)] and _touches(found, window):
+            parts.append(Part(blob, found.kind, found.rows.get(PurePosixPath(blob.name).name)))
     return parts
 
 
@@ -291,12 +292,7 @@ def cost_rows(
     for kind, rows in kinds.items():
         for place, raw in rows:
             row = {name.lower(): value for name, value in raw.items()}
-            names = {key: next((n for n in spellings if n in row), None) for key, spellings in COST_COLUMNS.items()}
-            if missing := [key for key, name in names.items() if name is None]:
-                spelt = " or ".join(COST_COLUMNS[missing[0]])
-                raise DataError(
-                    f"{place}: the column {spelt!r} is missing; the file has {list(raw)}. Export it again with that column."
-                )
+            names = _spelt(row, raw, place)
             start = _when(row[names["date"]])
             if start not in window:
                 continue
@@ -337,7 +333,21 @@ def cost_rows(
             )
 
 
-def _named(name: str | None) -> dict[str, str]:
+def _spelt(row: Mapping[str, Any], raw: Mapping[str, Any], place: str) -> dict[str, str]:
+    """Which spelling of each needed column a cost export uses."""
+    found = {}
+    for key, spellings in COST_COLUMNS.items():
+        name = next((spelling for spelling in spellings if spelling in row), None)
+        if name is None:
+            raise DataError(
+                f"{place}: the column {' or '.join(spellings)!r} is missing; the file has {list(raw)}. "
+                "Export it again with that column."
+            )
+        found[key] = name
+    return found
+
+
+def _named(name: str | None) -> dict[str, Any]:
     return {"sub_account_name": name} if name else {}
 
 

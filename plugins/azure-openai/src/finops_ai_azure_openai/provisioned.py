@@ -76,7 +76,7 @@ def _utilisation(points: Iterable[Point]) -> Mapping[tuple[str, dt.date], Decima
         if point.metric == UTILISATION:
             name = point.dimensions.get("modeldeploymentname", "")
             found[point.account.deployment(name), point.start.date()].append(point.value)
-    return {key: min(sum(values) / len(values) / 100, Decimal(1)) for key, values in found.items()}
+    return {key: min(sum(values, Decimal(0)) / len(values) / 100, Decimal(1)) for key, values in found.items()}
 
 
 def amortise(hours: pd.DataFrame, bills: pd.DataFrame, notes: list[str]) -> pd.DataFrame:

@@ -50,7 +50,7 @@ def fetch(client: Client, tenancy: str, window: Window, kind: str) -> Iterator[R
     sdk = client.make(oci.object_storage.ObjectStorageClient)
     start, seen = None, set()
     while True:
-        options = {"start": start} if start else {}
+        options: dict[str, Any] = {"start": start} if start else {}
         listing = client.ask(
             "the list of reports",
             lambda o=options: sdk.list_objects(

@@ -124,7 +124,7 @@ def _items(client: Client, sdk: Any, question: Any) -> Iterator[dict[str, Any]]:
 
     page, seen = None, set()
     while True:
-        options = {"page": page} if page else {}
+        options: dict[str, Any] = {"page": page} if page else {}
         answer = client.ask("the usage summary", lambda o=options: sdk.request_summarized_usages(question, **o))
         for item in needed(answer.data, "items", "the Usage API"):
             yield oci.util.to_dict(item)
