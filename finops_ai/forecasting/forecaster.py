@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from finops_ai.errors import SettingsError
 from finops_ai.forecasting.history import cost_history, end_of_data, is_cost_frame, unique_id
+from finops_ai.forecasting.holidays import put_back, read_days, take_out
 from finops_ai.forecasting.outlook import Outlook, build_outlook
 from finops_ai.forecasting.panel import Panel, offset, read_panel, season_of
 from finops_ai.forecasting.predicting import Prediction, predict, to_frame
@@ -84,6 +85,7 @@ def forecast(
     until: str | pd.Timestamp | None = None,
     book: PriceBook | None = None,
     timezone: str = "UTC",
+    holidays: Iterable[object] = (),
 ) -> pd.DataFrame:
     """Forecast series, or the cost of priced rows by any dimensions.
 
@@ -100,6 +102,7 @@ def forecast(
         until: use priced rows before this instant only; by default up to the last complete day.
         book: price book for models a scenario switches to, and for price changes it already knows.
         timezone: reporting zone, whose days are meant.
+        holidays: dates, past and to come, that don't follow their weekday (company closures).
 
     Returns:
         `unique_id, ds, yhat, lo-80, hi-80, ...`, one row per series and point ahead. `yhat` is the middle forecast
@@ -128,6 +131,7 @@ def forecast(
             until=until,
             book=book,
             timezone=timezone,
+            holidays=holidays,
         )
         if scenario is not None:
             done = under(done, one_scenario(scenario), book)
@@ -137,7 +141,10 @@ def forecast(
             "A scenario or `by` needs priced rows: a long frame of series doesn't say which model or prompt costs what."
         )
     panel = read_panel(history, freq)
-    return to_frame(panel, predict(panel, horizon, season_of(panel.freq.split("-")[0], season), level, models))
+    free = read_days(holidays)
+    calm, share = take_out(panel, free)
+    made = predict(calm, horizon, season_of(panel.freq.split("-")[0], season), level, models)
+    return to_frame(panel, put_back(panel, made, free, share))
 
 
 def forecast_cost(
@@ -152,12 +159,16 @@ def forecast_cost(
     until: str | pd.Timestamp | None = None,
     book: PriceBook | None = None,
     timezone: str = "UTC",
+    holidays: Iterable[object] = (),
 ) -> CostForecast:
     """As `forecast` over priced rows, but returns what it is made of: histories, predictions and the outlook."""
     end = end_of_data(priced, timezone) if until is None else pd.Timestamp(until).tz_localize(None)
     history = cost_history(priced, by, freq, until=end, timezone=timezone)
     panel, keys = levels_of(history, by, freq)
-    prediction = predict_adding_up(panel, keys, by, horizon, season_of(freq, season), levels, models)
+    free = read_days(holidays)
+    calm, share = take_out(panel, free)
+    prediction = predict_adding_up(calm, keys, by, horizon, season_of(freq, season), levels, models)
+    prediction = put_back(panel, prediction, free, share)
     days = pd.date_range(offset(panel.ends[0], freq, 1), periods=horizon, freq=freq)
     depth = len(list(by))
     leaves = [i for i, key in enumerate(keys) if len(key) == depth]

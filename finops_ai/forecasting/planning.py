@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from statistics import NormalDist
@@ -53,6 +53,7 @@ def plan(
     book: PriceBook | None = None,
     as_of: str | pd.Timestamp | None = None,
     timezone: str = "UTC",
+    holidays: Iterable[object] = (),
 ) -> pd.DataFrame:
     """Plan the cost of each month to the end of the year.
 
@@ -67,6 +68,7 @@ def plan(
         book: price book, for scenarios and price changes already known.
         as_of: plan as if today were this day; what is later is ignored.
         timezone: reporting zone, whose days and months are meant.
+        holidays: dates that don't follow their weekday; see `forecast`.
 
     Returns:
         One row per month and series, the total first, and rows `year` for the sum: `month, unique_id`, the columns of
@@ -85,7 +87,7 @@ def plan(
         raise SettingsError(
             f"The plan to {last:%Y-%m} lies behind the last complete day {end - pd.Timedelta(days=1):%Y-%m-%d}; give a later `until`."
         )
-    done = forecast_cost(priced, horizon, by=by, until=end, book=book, timezone=timezone)
+    done = forecast_cost(priced, horizon, by=by, until=end, book=book, timezone=timezone, holidays=holidays)
     if min(len(y) for y in done.panel.values) < 14:
         raise DataError("A plan needs at least 14 days of history.")
     if scenario is not None:
