@@ -210,7 +210,7 @@ class TestMetricsOnMotoCloudWatch(Moto):
     tokens = 186
     quantities = {"input": 150, "cache_read": 7, "output": 29, "requests": 3}
     excused = {
-        "test_many_pages_give_what_one_page_gives": "moto ignores MaxDatapoints; paging is played in test_bedrock_live",
+        "test_many_pages_give_what_one_page_gives": "moto ignores MaxDatapoints; paging is tested in test_bedrock_cloudwatch",
         "test_bills_and_usage_agree_on_accounts": "metrics come without a bill",
     }
 

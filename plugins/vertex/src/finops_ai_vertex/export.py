@@ -129,7 +129,8 @@ def explain(
 def _explain_skus(export: Export, own: Mapping[str, str]) -> None:
     rows: list[tuple[str, str, Sku, str | None]] = []
     strangers = set()
-    for text, unit in export.con.sql("SELECT DISTINCT sku_description, usage_unit FROM picked ORDER BY ALL").fetchall():
+    query = "SELECT DISTINCT sku_description, usage_unit FROM picked WHERE coalesce(cost_type, 'regular') = 'regular' ORDER BY ALL"
+    for text, unit in export.con.sql(query).fetchall():
         sku = classify(text or "", unit or "count")
         model = model_id(sku.model_name, own) if sku.model_name else None
         if sku.meter == "unmapped":
