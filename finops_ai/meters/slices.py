@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -106,7 +107,11 @@ def _array(values: Values) -> pa.Array:
         array = array.cast(pa.int64())
     if pa.types.is_floating(array.type):
         raise UsageError("A quantity must be a whole number or a Decimal, never a float.", "float_quantity")
-    return pc.fill_null(array, pa.scalar(0, pa.int64()).cast(array.type)) if array.null_count else array
+    return (
+        pc.fill_null(array, pa.scalar(Decimal(0) if pa.types.is_decimal(array.type) else 0, array.type))
+        if array.null_count
+        else array
+    )
 
 
 def _repeat(values: Values | str | None, rows: int) -> pa.Array:
