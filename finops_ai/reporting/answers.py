@@ -266,7 +266,7 @@ def bridge(data: Any, names: tuple[str, str], title: str) -> None:
     currency = data.facts.currency
     whole = f"{names[0]} {row['before']:,.0f} {currency}, {names[1]} {row['after']:,.0f} {currency}"
     alt = f"{title}: {whole}. " + ", ".join(f"{name} {value:+,.2f}" for name, value in shown)
-    figure = charts.bridge(shown, currency=currency, title=f"{title} ({whole})")
+    figure = charts.bridge(shown, currency=currency, title=f"{title}\n{whole}")
     charts.show(figure, alt)
     return display(HTML("".join(f"<p>{safe(text)}</p>" for text in words)))
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import os
-import shutil
-import tempfile
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -124,8 +122,12 @@ def run_notebook(notebook: Path, target: Path, parameters: Mapping[str, Any], *,
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial.ipynb")
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    os.environ.setdefault("FINOPS_AI_PAGES", "1")  # widgets in the kernel also show themselves without one
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), tempfile.TemporaryDirectory(prefix="finops-") as sockets:
+    with (
+        warnings.catch_warnings(),
+        tempfile.TemporaryDirectory(prefix="finops-", ignore_cleanup_errors=True) as sockets,
+    ):
         warnings.simplefilter("ignore")
         import papermill
         from traitlets.config import Config
@@ -147,8 +149,6 @@ def run_notebook(notebook: Path, target: Path, parameters: Mapping[str, Any], *,
             )
         except papermill.PapermillExecutionError as error:
             raise NotebookFailed(notebook.name, f"{error.ename}: {error.evalue}", partial) from None
-        finally:
-            shutil.rmtree(sockets, ignore_errors=True)
         executed = json.loads(partial.read_text("utf-8"))
         _forget_paths(executed)
         page = to_html(executed, title=title_of(executed) or target.stem)

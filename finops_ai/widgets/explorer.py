@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.resources import files
@@ -16,6 +17,7 @@ from finops_ai.frames import to_pandas
 from finops_ai.periods import Window, next_month
 from finops_ai.tables import showback
 from finops_ai.widgets.cube import UNSTATED, Cube, label_of
+from finops_ai.widgets.static import static_explorer
 from finops_ai.widgets.view import METRICS, View, board, bucket_span, code, grain_of, span_text
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ class Explorer(ui.VBox):
     def __init__(
         self, frame: pd.DataFrame, *, timezone: str = "UTC", dimensions: Sequence[str] = (), by: str = ""
     ) -> None:
+        self.timezone, self.offered = timezone, tuple(dimensions)
         self.frame, self.cube = frame, Cube.of(frame, timezone=timezone, dimensions=dimensions)
         spans = periods(self.cube)
         first, last = next(iter(spans.values()))
@@ -197,6 +200,13 @@ class Explorer(ui.VBox):
         """The sums behind the picked bar, or behind everything on show, the most expensive first; exact."""
         first, last = self.view.picked or (max(self.view.first, self.cube.first), min(self.view.last, self.cube.last))
         return to_pandas(self.cube.behind(dict(self.view.filters), first, last, limit)[0])
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any] | None:
+        """In a notebook that becomes a page, the explorer that needs no kernel goes along with the widget."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if isinstance(bundle, dict) and os.environ.get("FINOPS_AI_PAGES"):
+            bundle["text/html"] = static_explorer(self.frame, timezone=self.timezone, dimensions=self.offered, cap=5000)
+        return bundle
 
     def __repr__(self) -> str:
         return f"<Explorer of {len(self.frame):,} rows, {self.board.data['title']}, {span_text(self.view.first, self.view.last)}>"
