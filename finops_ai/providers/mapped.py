@@ -85,13 +85,13 @@ class JsonLinesFiles(MappedFiles):
 READERS: dict[str, type[MappedFiles]] = {cls.name: cls for cls in (CsvFiles, MappedFiles, JsonLinesFiles)}
 
 
-def load_table(path: Path, form: str, columns: list[str]) -> pa.Table:
-    """The named columns of one file as an Arrow table, in file order; CSV values stay text.
+def load_table(path: Path, form: str = "", columns: list[str] | None = None) -> pa.Table:
+    """Columns of one file as an Arrow table, in file order; CSV values stay text.
 
     Args:
         path: the file.
-        form: csv, parquet or jsonl.
-        columns: names; in JSON Lines a dot reaches into an object.
+        form: csv, parquet or jsonl; by default what the file's ending says, else CSV.
+        columns: names; in JSON Lines a dot reaches into an object. By default all.
 
     Raises:
         DataError: the file is damaged, or a column is missing; names the nearest one it has.
@@ -100,12 +100,14 @@ def load_table(path: Path, form: str, columns: list[str]) -> pa.Table:
 
     if not path.stat().st_size:
         raise DataError(f"{path}: the file is empty. Export it again.")
+    endings = path.name.lower().removesuffix(".gz").rsplit(".", 1)
+    form = form or (endings[-1] if endings[-1] in READER_FUNCTIONS else "csv")
     reader = f"{READER_FUNCTIONS[form]}($1{READER_OPTIONS[form]})"
     with duckdb.connect() as db:
         try:
             described = db.sql(f"SELECT * FROM {reader} LIMIT 0", params=[str(path)]).to_arrow_table().schema
             chosen = []
-            for name in columns:
+            for name in described.names if columns is None else columns:
                 steps = [name] if name in described.names else name.split(".")
                 if not _reaches(described, steps):
                     raise DataError(
