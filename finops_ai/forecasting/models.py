@@ -344,9 +344,9 @@ def annual(history: np.ndarray, horizon: int, season: int) -> np.ndarray:
     """Daily series of two years and more: smoothed level times the median course of the same weeks in earlier years.
 
     Each earlier year is followed from 364 days before (52 weeks, so weekdays agree), relative to the four weeks
-    before that day, smoothed over 15 days, damped to 0.8.
+    before that day, smoothed over three weeks, damped to 0.8.
     """
-    year, back, width = 364, 28, 15
+    year, back, width = 364, 28, 21
     points = history.shape[1]
     base = smoothing(0.05)(history, horizon, season)
     logs = np.log1p(np.maximum(history, 0))
@@ -357,7 +357,7 @@ def annual(history: np.ndarray, horizon: int, season: int) -> np.ndarray:
     for start in range(points - year, back - 1, -year):
         ahead = smooth[:, start : start + horizon]
         if ahead.shape[1] == horizon:
-            courses.append(ahead - np.median(logs[:, start - back : start], axis=1)[:, None])
+            courses.append(ahead - logs[:, start - back : start].mean(1, keepdims=True))
     if len(courses) < 2:
         return base
     course = np.median(courses, axis=0) * 0.8 * (len(courses) - 1) / len(courses)

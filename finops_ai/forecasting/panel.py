@@ -137,7 +137,8 @@ def read_panel(frame: pd.DataFrame, freq: str | None = None) -> Panel:
 
 def _instants(column: pd.Series) -> pd.Series:
     try:
-        instants = pd.to_datetime(column, utc=True).dt.tz_localize(None)
+        form = None if pd.api.types.is_datetime64_any_dtype(column) else "ISO8601"
+        instants = pd.to_datetime(column, utc=True, format=form).dt.tz_localize(None)
     except (ValueError, TypeError) as error:
         raise DataError(f"Column ds has a value that is no date: {error}") from None
     if instants.isna().any():
@@ -166,11 +167,21 @@ def _checked_frequency(freq: str) -> str:
 
 
 def _frequency(table: pd.DataFrame) -> str:
-    """The most usual spacing between neighbours of a series, as an offset alias."""
+    """The usual spacing between neighbours of a series, as an offset alias.
+
+    Where no spacing holds for half of them (an intermittent series), the largest that divides all, by day or by hour.
+    """
     gaps = table.groupby("unique_id")["ds"].diff().dropna()
     if gaps.empty:
         return "D"
     usual = gaps.mode().iloc[0]
+    if (gaps == usual).mean() < 0.5 and not (table["ds"].dt.day == 1).all():
+        largest = pd.Timedelta(int(np.gcd.reduce(gaps.astype("timedelta64[s]").astype("int64"))), unit="s")
+        for unit in (pd.Timedelta(days=1), pd.Timedelta(hours=1)):
+            if largest % unit == pd.Timedelta(0):
+                largest = unit
+                break
+        usual = largest
     days = usual / pd.Timedelta(days=1)
     if 28 <= days <= 31 and (table["ds"].dt.day == 1).all():
         return "MS"
