@@ -245,3 +245,28 @@ def test_the_sample_companys_reports_say_what_its_truth_says(tmp_path):
     assert set(usage["meter"]) == {"characters"}
     assert usage["billed_cost"].sum() == bills["billed_cost"].sum() == truth["list_cost"].sum()
     assert made.notes == []
+
+
+def test_files_that_changed_are_read_again_and_notes_repeated(tmp_path):
+    path = tmp_path / "r.csv.gz"
+    path.write_bytes(
+        zipped_csv([cost_line("a", "2026-10-01T00:00Z", "1", "5"), cost_line("a", "2026-10-01T00:00Z", "1", "5")])
+    )
+    made = Oci(files=str(tmp_path))
+    assert made.usage(OCTOBER)["billed_cost"].sum() == 5
+    made.notes = []
+    path.write_bytes(
+        zipped_csv([cost_line("a", "2026-10-01T00:00Z", "1", "50"), cost_line("a", "2026-10-01T00:00Z", "1", "50")])
+    )
+    assert made.bills(OCTOBER)["billed_cost"].sum() == 50
+    assert made.notes == ["1 lines came twice (same reference number) and count once."]
+
+
+def test_usage_and_bills_of_a_window_are_fetched_once(played):
+    asking = connector(played.url)
+    asking.usage(OCTOBER)
+    before = len(played.requests)
+    assert len(asking.bills(OCTOBER))
+    assert len(played.requests) == before
+    asking.bills(OCTOBER)
+    assert len(played.requests) > before

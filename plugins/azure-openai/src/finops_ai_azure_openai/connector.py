@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
@@ -97,6 +96,7 @@ class AzureOpenAI(Connector):
     #: how to wait between retries, and what time it is
     sleep: Any = None
     clock: Any = staticmethod(lambda: dt.datetime.now(UTC))
+    _kept: tuple[list[Any], Saved] | None = None
 
     def usage(self, window: Window) -> pd.DataFrame:
         """Token frame of the slices (or gateway calls) that start in the window.
@@ -107,10 +107,17 @@ class AzureOpenAI(Connector):
         """
         if window.start == window.end:
             return concat([])
-        return self._saved_usage(window) if not self.live else self._live_usage(window)
+        frame = self._live_usage(window) if self.live else self._saved_usage(window)
+        self.notes[:] = dict.fromkeys(self.notes)
+        return frame
 
     def bills(self, window: Window) -> pd.DataFrame:
         """Bill frame of the charges that start in the window."""
+        frame = self._charges(window)
+        self.notes[:] = dict.fromkeys(self.notes)
+        return frame
+
+    def _charges(self, window: Window) -> pd.DataFrame:
         if not self.live:
             return self._saved_bills(window)
         if self.settings.export_url:
@@ -143,13 +150,12 @@ class AzureOpenAI(Connector):
             return [Finding("sign-in and role", False, str(error), READER_HELP)]
         except ProviderError as error:
             return [Finding("Azure Resource Manager", False, str(error), "Check subscription_id and endpoint_url.")]
+        bills_help = BLOB_HELP if self.settings.export_url else COST_HELP
         fix = "Check `accounts` and `resource_group`, or deploy a model first."
         return [
             Finding("sign-in and role", True, f"subscription {subscriptions[0]} can be read"),
             Finding("accounts", bool(found), f"{len(found)} Azure AI accounts", "" if found else fix),
-            Finding(
-                "bills", True, self.settings.export_url or "Cost Management query (an export is better for months)"
-            ),
+            Finding("bills", True, f"not tried; from {self.settings.export_url or 'the cost query'}. {bills_help}"),
         ]
 
     # ---------------------------------------------------------------- live
@@ -260,12 +266,16 @@ class AzureOpenAI(Connector):
         )
 
     # ---------------------------------------------------------------- saved files
-    @cached_property
-    def _saved(self) -> Saved:
-        return sort_files(find_files(self.settings.files))
+    def _read_saved(self) -> Saved:
+        """What the files hold, read again when one of them has changed."""
+        paths = find_files(self.settings.files)
+        stamp = [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
+        if self._kept is None or self._kept[0] != stamp:
+            self._kept = (stamp, sort_files(paths))
+        return self._kept[1]
 
     def _saved_usage(self, window: Window) -> pd.DataFrame:
-        saved = self._saved
+        saved = self._read_saved()
         accounts = deployments.parse_accounts(saved.resources)
         table = deployments.parse_deployments(saved.resources, accounts)
         identity = self._identity(dict(_names(saved.resources)))
@@ -279,7 +289,7 @@ class AzureOpenAI(Connector):
         return self._measured(saved.metrics, table, window, identity, None)
 
     def _saved_bills(self, window: Window) -> pd.DataFrame:
-        saved = self._saved
+        saved = self._read_saved()
         identity = self._identity(dict(_names(saved.resources)))
         if not saved.exports:
             return query.frame(saved.costs, window, identity, self.notes)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import re
 import time
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -20,7 +19,8 @@ from finops_ai_oci.client import POLICY, Client, load_config
 from finops_ai_oci.skus import rules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     import pandas as pd
 
@@ -70,18 +70,30 @@ class Oci(Connector):
     #: SDK configuration and signer, where a caller brings its own
     config: dict[str, Any] | None = None
     signer: Any = None
+    _kept: tuple[list[Any], list[Charge], list[str]] | None = None
+    _handed: tuple[Window, list[Charge]] | None = None
     #: how to wait between retries
     sleep: Callable[[float], Any] = staticmethod(time.sleep)
 
     def usage(self, window: Window) -> pd.DataFrame:
         """Token frame of the slices that start in the window, each with its cost."""
         found = self._charges(window)
+        self._handed = (window, found) if self.live else None
         self.fresh_until = max((c.end for c in found), default=self.fresh_until)
-        return usage_frame(found, window, usage_api.GRAINS[self.settings.granularity], self.notes)
+        frame = usage_frame(found, window, usage_api.GRAINS[self.settings.granularity], self.notes)
+        self.notes[:] = dict.fromkeys(self.notes)
+        return frame
 
     def bills(self, window: Window) -> pd.DataFrame:
-        """Bill frame of the charges that start in the window; corrections are rows of their own."""
-        return bill_frame(self._charges(window), window, self.notes)
+        """Bill frame of the charges that start in the window; corrections are rows of their own.
+
+        Usage and bills are the same lines: right after `usage` of the same window they are not fetched again.
+        """
+        handed, self._handed = self._handed, None
+        found = handed[1] if handed and handed[0] == window else self._charges(window)
+        frame = bill_frame(found, window, self.notes)
+        self.notes[:] = dict.fromkeys(self.notes)
+        return frame
 
     def doctor(self) -> list[Finding]:
         """Credentials and policy; asks once for yesterday's usage."""
@@ -111,7 +123,7 @@ class Oci(Connector):
         if window.start == window.end:
             return []
         if not self.live:
-            return self._saved
+            return self._saved()
         client, tenancy = self._client()
         if self.settings.read_from == "usage_api":
             found = usage_api.fetch(client, tenancy, window, self.settings, self.notes)
@@ -120,7 +132,7 @@ class Oci(Connector):
             found = self._own(reports.charges(listed, self.settings.services, self.notes, self.settings.read_from))
         return settle_currency(list(found))
 
-    def _own(self, found: Any) -> Any:
+    def _own(self, found: Iterable[Charge]) -> Iterator[Charge]:
         wanted = set(self.settings.compartment_id)
         return (charge for charge in found if not wanted or charge.compartment_id in wanted)
 
@@ -131,21 +143,28 @@ class Oci(Connector):
             raise CredentialsError("oci: no tenancy: set `tenancy_id`, or add tenancy to the profile.")
         return Client(config, signer, self.settings, self.sleep), tenancy
 
-    @cached_property
     def _saved(self) -> list[Charge]:
-        """The charges of all files: saved answers of the Usage API (JSON), else reports (CSV, gzipped or not)."""
-        found: list[Charge] = []
+        """The charges of all files, read again when one of them has changed; what they lack is noted each time."""
         files = find_files(self.settings.files)
+        stamp = [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in files]
+        if self._kept is None or self._kept[0] != stamp:
+            notes: list[str] = []
+            self._kept = (stamp, settle_currency(list(self._own(self._read(files, notes)))), notes)
+        self.notes += self._kept[2]
+        return self._kept[1]
+
+    def _read(self, files: list[Path], notes: list[str]) -> Iterator[Charge]:
+        """Saved answers of the Usage API (JSON), or else reports (CSV, gzipped or not)."""
         answers = [path for path in files if ".json" in path.suffixes]
         tables = [reports.Report(str(path), path.read_bytes) for path in files if path not in answers]
         if answers and tables:
-            self.notes.append("Saved answers and reports were given; only reports were read, so nothing counts twice.")
+            notes.append("Saved answers and reports were given; only reports were read, so nothing counts twice.")
         if tables:
-            return settle_currency(list(self._own(reports.charges(tables, self.settings.services, self.notes))))
-        tenancy = self.settings.tenancy_id or "unknown"
+            yield from reports.charges(tables, self.settings.services, notes)
+            return
         for path in answers:
             for _, document in read_json_any(path):
                 for place, item in usage_api.saved_items(document, str(path)):
-                    found += usage_api.charge_of(item, tenancy, None, place)
-        found = [c for c in found if c.service is None or re.search(self.settings.services, c.service, re.I)]
-        return settle_currency(list(self._own(found)))
+                    for charge in usage_api.charge_of(item, self.settings.tenancy_id or "unknown", None, place):
+                        if charge.service is None or re.search(self.settings.services, charge.service, re.I):
+                            yield charge
