@@ -36,8 +36,8 @@ _PUBLIC = {
     "unit_costs": "finops_ai.tables.unit_costs",
     "forecast": "finops_ai.forecasting",
     "backtest": "finops_ai.forecasting",
-    "to_focus": "finops_ai.tables",
-    "from_focus": "finops_ai.tables",
+    "to_focus": "finops_ai.tables.focus",
+    "from_focus": "finops_ai.tables.focus",
     "explore": "finops_ai.widgets",
     "open": "finops_ai.workspace",
 }

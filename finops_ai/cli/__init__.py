@@ -37,6 +37,8 @@ COMMANDS = {
     "audit": ("finops_ai.cli.closing:audit", "Prove that closed months are as they were."),
     "explore": ("finops_ai.cli.watching:explore", "Open the explorer notebook in JupyterLab."),
     "prices": ("finops_ai.cli.prices:prices", "Look prices up and see why; compare books; find what is unpriced."),
+    "export": ("finops_ai.cli.export:export", "Write the month's rows as FOCUS, and check the file."),
+    "new-plugin": ("finops_ai.cli.plugins:new_plugin", "Start a connector plugin that passes the conformance kit."),
     "check-cases": ("finops_ai.cli.cases:check_cases", "Check the price book against known bills in a JSON file."),
 }
 

@@ -169,7 +169,7 @@ def halved(frame):
 
 del TestTemplateFiles
 """
-HEAVY = "import oci\nfrom finops_ai_template import Template\n\nclass Heavy(Template):\n    pass\n"
+HEAVY = "import oci\nfrom finops_ai_template import TemplateConnector\n\nclass Heavy(TemplateConnector):\n    pass\n"
 
 
 def broken_suite(pytester) -> dict[str, set[str]]:
@@ -185,7 +185,7 @@ def broken_suite(pytester) -> dict[str, set[str]]:
     heavy.append("class TestHeavy(TestTemplateLive):\n    connector = Heavy\ndel TestTemplateLive\n")
     pytester.makepyfile(test_heavy="\n".join(heavy))
     for number, (rules, methods) in enumerate(BROKEN_CONNECTORS.items()):
-        parts.append(f"class Broken{number}(Template):{methods}")
+        parts.append(f"class Broken{number}(TemplateConnector):{methods}")
         parts.append(
             f"class TestBroken{number}(TestTemplateLive):\n    connector = Broken{number}\n    content = 'Dear Sir'\n"
         )

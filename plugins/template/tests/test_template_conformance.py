@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from finops_ai_template import Template
+from finops_ai_template import TemplateConnector
 
 from finops_ai.testing import ConnectorConformance, Reply, Request, exact_json
 
@@ -38,7 +38,7 @@ CHARGES = [
 
 
 class TestTemplateLive(ConnectorConformance):
-    connector = Template
+    connector = TemplateConnector
     settings = {"account_id": "acct-1"}
     environment = {"TEMPLATE_API_KEY": "key-never-shown"}
     secrets = ("key-never-shown",)
@@ -57,7 +57,7 @@ class TestTemplateLive(ConnectorConformance):
 
 
 class TestTemplateFiles(ConnectorConformance):
-    connector = Template
+    connector = TemplateConnector
     files_only = "TestTemplateLive tests the API"
     split = "2026-10-02"
     tokens = TestTemplateLive.tokens

@@ -27,7 +27,7 @@ class TemplateSettings(ConnectorSettings):
     account_id: str = Field(min_length=1, description="Account the invoice goes to.")
 
 
-class Template(Connector):
+class TemplateConnector(Connector):
     """Hourly usage and daily charges of Template."""
 
     name = "template"
@@ -104,4 +104,4 @@ class Template(Connector):
 @hookimpl
 def finops_ai_connectors() -> list[type[Connector]]:
     """The connectors of this plugin."""
-    return [Template]
+    return [TemplateConnector]

@@ -1,0 +1,40 @@
+"""`finops-ai export focus`: the month's rows in the FinOps Open Cost and Usage Specification."""
+
+from __future__ import annotations
+
+import click
+
+from finops_ai.cli.collecting import config_option
+from finops_ai.cli.tables import month_option, rows_of, workspace
+
+
+@click.group()
+def export() -> None:
+    """Write the month's rows for other tools."""
+
+
+@export.command()
+@month_option
+@click.option(
+    "--version", type=click.Choice(["1.2", "1.3", "1.4"]), default="1.2", show_default=True, help="FOCUS version."
+)
+@click.option("--draft-keys", is_flag=True, help="Write model and token keys of the 1.5 draft without the x_ prefix.")
+@click.option("-o", "--output", type=click.Path(dir_okay=False), help="CSV or Parquet file. Default: focus-MONTH.csv.")
+@config_option
+def focus(month: str | None, version: str, draft_keys: bool, output: str | None, config: str) -> None:
+    """Write priced, allocated rows as FOCUS Cost and Usage and check the file.
+
+    \b
+    finops-ai export focus --month 2026-10 --version 1.3 -o focus.parquet
+    """
+    from finops_ai.errors import CheckFailed
+    from finops_ai.tables.focus import to_focus, write_focus
+    from finops_ai.tables.focus_check import check_focus
+
+    ws, month = workspace(config, month)
+    rows = to_focus(rows_of(ws, month), version, draft_keys=draft_keys)
+    path = write_focus(rows, output or f"focus-{month}.csv")
+    unpriced = int((rows["x_PriceStatus"] == "unpriced").sum())
+    click.echo(f"{path}: {len(rows)} rows, FOCUS {version}; {unpriced} of them without a known price (cost 0).")
+    if problems := check_focus(path, version, draft_keys=draft_keys):
+        raise CheckFailed(f"{path} breaks rules of FOCUS {version}:\n" + "\n".join(f"  {p}" for p in problems))
