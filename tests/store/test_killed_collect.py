@@ -9,8 +9,9 @@ import subprocess
 import sys
 import time
 
-import finops_ai as fa
 import pytest
+
+import finops_ai as fa
 from finops_ai.frames import to_arrow
 from finops_ai.sample.settings import write_workspace
 from finops_ai.store.lake import _sorted
@@ -31,7 +32,9 @@ def test_twenty_kills_at_random_moments(tmp_path):
     wanted = content(fa.open(tmp_path / "calm"))
     assert wanted["tokens"].num_rows > 1000
 
-    shutil.copytree(tmp_path / "calm", tmp_path / "stormy", ignore=shutil.ignore_patterns("finops-lake", ".finops-cache"))
+    shutil.copytree(
+        tmp_path / "calm", tmp_path / "stormy", ignore=shutil.ignore_patterns("finops-lake", ".finops-cache")
+    )
     ws = fa.open(tmp_path / "stormy")
     months = {len(part) for part in (ws.tokens("2026-08"), ws.tokens("2026-09"), ws.tokens("2026-10"))}
     assert months == {0}
@@ -39,7 +42,9 @@ def test_twenty_kills_at_random_moments(tmp_path):
     seed = random.Random(7)
     killed = 0
     for _ in range(20):
-        process = subprocess.Popen(COLLECT, cwd=tmp_path / "stormy", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            COLLECT, cwd=tmp_path / "stormy", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         try:
             process.wait(seed.uniform(0.3, 1.0) * took)
         except subprocess.TimeoutExpired:

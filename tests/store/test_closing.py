@@ -1,0 +1,174 @@
+"""Closed months: unchanged byte for byte, corrections posted, tampering named."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from decimal import Decimal
+
+import pandas as pd
+import pytest
+
+import finops_ai as fa
+from finops_ai.errors import CheckFailed, ClosedPeriodError
+from finops_ai.store.closing import Ledger
+from finops_ai.tables.true_up import recompute, summary, true_up
+
+D = Decimal
+RULES = {
+    "dimensions": {"team": {}},
+    "rules": [{"name": t, "when": {"api_key_id": {"prefix": f"{t}-"}}, "set": {"team": t}} for t in ("a", "b")],
+}
+POLICY = {"dimension": "team", "tariffs": [{"markup": "0.1"}]}
+
+
+class Dearer:
+    """The same prices with 10% on top, as after a price correction."""
+
+    def __init__(self, book):
+        self.book, self.key_columns = book, book.key_columns
+
+    def expand(self, keys):
+        table = self.book.expand(keys)
+        for name in ("list_unit_price", "contracted_unit_price"):
+            kind = table.schema.field(name).type
+            values = [v if v is None else v * D("1.1") for v in table[name].to_pylist()]
+            table = table.set_column(
+                table.column_names.index(name), name, pd.array(values, dtype=pd.ArrowDtype(kind)).__arrow_array__()
+            )
+        return table
+
+
+def hashes(folder):
+    return {
+        p.relative_to(folder): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }
+
+
+@pytest.fixture
+def closed(tmp_path, tokens_of, book):
+    """October closed with two teams: a 9.00, b 0.90 at cost."""
+    tokens = tokens_of([{"api_key_id": "a-1", "quantity": 10_000_000}, {"api_key_id": "b-1", "quantity": 1_000_000}])
+    priced = fa.price(tokens, book)
+    made = fa.chargeback(fa.allocate(priced, RULES), POLICY, month="2026-10", book=book)
+    ledger = Ledger(tmp_path / "closed")
+    tables = {"rows": priced, "charges": made.summary, "journal": made.journal()}
+    ledger.close("2026-10", tables, documents={"policy": POLICY}, facts={"currency": "USD"})
+    return ledger, tokens
+
+
+def test_restated_day_new_price_and_new_rule_are_posted_by_cause(closed, tokens_of, book):
+    ledger, tokens = closed
+    before = hashes(ledger.folder / "2026-10")
+    # since the close: b's key belongs to a, prices rose by 10%, and a million tokens of the 2nd arrived late
+    rules = {"dimensions": {"team": {}}, "rules": [{"name": "all", "set": {"team": "a"}}]}
+    late = tokens_of(
+        [
+            {
+                "api_key_id": "a-1",
+                "quantity": 1_000_000,
+                "at": dt.datetime(2026, 10, 2, tzinfo=dt.UTC),
+                "request_id": "late",
+            }
+        ]
+    )
+    now = fa.Rules.load(rules)
+    steps = recompute(
+        ledger.state("2026-10").table("rows"), pd.concat([tokens, late], ignore_index=True), rules=now, book=Dearer(book),
+        closed_policy=ledger.state("2026-10").document("policy"), policy=POLICY, month="2026-10",
+    )  # fmt: skip
+    journals = [(cause, made.journal()) for cause, made, _ in steps]
+    entries = true_up(
+        ledger.state("2026-10").table("journal"), journals, month="2026-10", posted_in="2026-11", currency="USD"
+    )
+    assert sum(entries["debit"]) == sum(entries["credit"])
+    by_cause = {(r.receiver, r.cause.split()[0]): r.difference for r in summary(entries, "USD", "2026-10").itertuples()}
+    # rules move b's 0.99 to a; then 10.89 x 1.1 = 11.979, +1.09; then 0.9 x 1.1 x 1.1 = 1.089 more, 13.07 in all
+    assert by_cause == {
+        ("a", "mapping"): D("0.99"),
+        ("b", "mapping"): D("-0.99"),
+        ("a", "prices"): D("1.09"),
+        ("a", "usage"): D("1.09"),
+    }
+    assert set(entries["period"]) == {"2026-11"}
+    posted = ledger.post(
+        "2026-10",
+        "2026-11",
+        {"journal": journals[-1][1], "rows": steps[-1][2], "true_up": entries},
+        facts={"currency": "USD"},
+    )
+    assert hashes(ledger.folder / "2026-10") == before  # byte for byte
+    assert ledger.audit() == []
+    assert (
+        [s.folder.name for s in ledger.true_ups(posted_in="2026-11")] == [posted.folder.name] == ["2026-10.true-up-1"]
+    )
+    # closed figures plus true-up are today's figures, account by account; a second true-up finds nothing
+    again = true_up(
+        ledger.state("2026-10").table("journal"), journals[-1:], month="2026-10", posted_in="2026-11", currency="USD"
+    )
+    assert len(again) == 0
+    assert ledger.closed("2026-10").table("charges")["charge"].sum() == D("10.89")
+
+
+@pytest.mark.parametrize("fault", ["byte", "manifest", "missing", "extra", "chain", "gone", "head"])
+def test_audit_names_what_was_tampered_with(closed, fault):
+    ledger, _ = closed
+    folder, head = ledger.folder / "2026-10", None
+    path = folder / "charges.parquet"
+    expected = "2026-10/charges.parquet"
+    for p in folder.iterdir():
+        p.chmod(0o644)
+    if fault == "byte":
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+    elif fault == "manifest":
+        manifest = folder / "manifest.json"
+        path.write_bytes(b"other")
+        document = json.loads(manifest.read_text())
+        document["files"]["charges.parquet"] = hashlib.sha256(b"other").hexdigest()
+        manifest.write_text(json.dumps(document))
+        expected = "2026-10/manifest.json"
+    elif fault == "missing":
+        path.unlink()
+    elif fault == "extra":
+        (folder / "note.txt").write_text("x")
+        expected = "2026-10/note.txt"
+    elif fault == "chain":
+        chain = ledger.folder / "chain.jsonl"
+        chain.write_text(chain.read_text().replace('"sequence": 1', '"sequence": 2'))
+        expected = "chain.jsonl line 1"
+    elif fault == "gone":
+        (ledger.folder / "chain.jsonl").unlink()
+        expected = "2026-10"
+    else:
+        head, expected = "f" * 64, "chain.jsonl"
+    found = ledger.audit(head)
+    assert [f.place for f in found] == [expected]
+    if fault == "byte":
+        with pytest.raises(CheckFailed, match="charges.parquet"):
+            ledger.require_sound()
+
+
+def test_a_month_is_closed_once_and_nothing_changes(closed):
+    ledger, _ = closed
+    before = hashes(ledger.folder)
+    with pytest.raises(ClosedPeriodError, match="2026-10 is closed"):
+        ledger.close("2026-10", {})
+    with pytest.raises(ClosedPeriodError, match="2026-09 is not closed"):
+        ledger.post("2026-09", "2026-11", {})
+    with pytest.raises(ClosedPeriodError, match="in a later month"):
+        ledger.post("2026-10", "2026-10", {})
+    assert hashes(ledger.folder) == before
+
+
+def test_a_close_that_fails_midway_leaves_nothing(tmp_path):
+    ledger = Ledger(tmp_path / "closed")
+    with pytest.raises(Exception):  # noqa: B017 - whatever the disk or a bad table raises
+        ledger.close("2026-10", {"good": pd.DataFrame({"a": [1]}), "bad": object()})
+    assert ledger.months() == []
+    assert not [p for p in ledger.folder.iterdir()]
+    (ledger.folder / "2026-10").mkdir()  # moved into place but killed before it was chained
+    ledger.close("2026-10", {"good": pd.DataFrame({"a": [1]})})
+    assert ledger.audit() == []
