@@ -58,6 +58,7 @@ def test_a_repeating_week_is_repeated(name):
         assert made[0] == pytest.approx(np.tile(WEEK, 2), rel=0.02, abs=0.1)
 
 
+@pytest.mark.slow
 def test_ets_repeats_a_noisy_week():
     noise = np.random.default_rng(0).normal(0, 0.1, 70)
     made = _MODELS["ets"].model((np.tile(WEEK, 10) + noise)[None], 7, 7)

@@ -1,0 +1,240 @@
+"""The plan: actual plus forecast, ranges that add up, budgets, and the error of past plans."""
+
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from finops_ai.errors import DataError, SettingsError
+from finops_ai.forecasting import commitment_advice, cost_history, drivers, forecast, past_error, plan, plan_in_words
+from finops_ai.forecasting.history import end_of_data
+from finops_ai.forecasting.planning import overrun_probability
+from finops_ai.forecasting.reconciling import levels_of, predict_adding_up
+
+
+def rows(costs, start="2026-01-01", **columns):
+    """One row per day and team: `costs` is team -> amounts per day."""
+    parts = []
+    for team, amounts in costs.items():
+        days = pd.date_range(start, periods=len(amounts), tz="UTC")
+        parts.append(
+            pd.DataFrame(
+                {
+                    "charge_period_start": days,
+                    "charge_period_end": days + pd.Timedelta(days=1),
+                    "provider": "acme",
+                    "model": "large",
+                    "meter": "input",
+                    "quantity": 1000.0,
+                    "effective_cost": amounts,
+                    "team": team,
+                    **columns,
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def priced():
+    random = np.random.default_rng(2)
+    week = np.array([10, 11, 12, 11, 10, 4, 3.0])
+    days = 243  # to the end of August
+    shape = np.tile(week, 40)[:days]
+    return rows(
+        {
+            t: k * shape * np.exp(0.15 * random.standard_normal(days))
+            for t, k in (("search", 1), ("support", 3), ("data", 0.2))
+        }
+    )
+
+
+def test_the_plan_covers_the_year_and_keeps_what_was(priced):
+    table = plan(priced)
+    assert table["month"].tolist() == [f"2026-{m:02d}" for m in range(1, 13)] + ["year"]
+    march = priced[priced["charge_period_start"].dt.month == 3]["effective_cost"].sum()
+    row = table.set_index("month").loc["2026-03"]
+    assert [float(row[c]) for c in ("actual", "p10", "p50", "p90")] == pytest.approx([march] * 4, abs=0.01)
+    ahead = table.set_index("month").loc["2026-09":"2026-12"]
+    assert (ahead["actual"] == 0).all()
+    assert ((ahead["p10"] < ahead["p50"]) & (ahead["p50"] < ahead["p90"])).all()
+    width = (ahead["p90"] / ahead["p10"]).astype(float)
+    assert width.is_monotonic_increasing  # further ahead is less sure
+    assert sum(table["p50"][:-1]) == pytest.approx(table["p50"].iloc[-1], abs=Decimal("0.2"))
+
+
+def test_parts_add_up_in_every_column_that_claims_it(priced):
+    table = plan(priced, by=["team"], until="2026-10")
+    for _, month in table.groupby("month"):
+        whole = month[month["unique_id"] == "total"].iloc[0]
+        parts = month[month["unique_id"] != "total"]
+        for column in ("actual", "p50", "p10_part", "p90_part"):
+            assert sum(parts[column], Decimal(0)) == whole[column], column
+        assert whole["p90"] == whole["p90_part"]
+        if whole["p90"] > whole["p50"]:
+            assert sum(parts["p90"], Decimal(0)) > whole["p90"]  # their own ranges don't add up, and say so
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    scale=st.lists(st.floats(0, 1e5), min_size=2, max_size=4),
+    noise=st.integers(0, 10_000),
+    length=st.integers(14, 60),
+)
+def test_levels_add_up_whatever_the_history(scale, noise, length):
+    random = np.random.default_rng(noise)
+    frame = rows({f"t{i}": s * np.abs(random.standard_normal(length)) for i, s in enumerate(scale)})
+    frame["model"] = random.choice(["a", "b"], len(frame))
+    history = cost_history(frame, ["team", "model"])
+    panel, keys = levels_of(history, ["team", "model"], "D")
+    point = predict_adding_up(panel, keys, ["team", "model"], 10, 7).point
+    for depth in (1, 2):
+        level = point[[i for i, key in enumerate(keys) if len(key) == depth]].sum(0)
+        assert level == pytest.approx(point[0], rel=1e-9, abs=1e-6)
+
+
+def test_models_that_come_and_go_are_planned_by_their_recent_mix():
+    days = np.arange(120)
+    old, new = np.where(days < 80, 100.0, 0.0), np.where(days < 80, 0.0, 100.0)
+    frame = pd.concat([rows({"search": old}, model="m-1"), rows({"search": new}, model="m-2")])
+    made = forecast(frame, 30, by=["team", "model"]).groupby("unique_id")["yhat"].sum()
+    assert made["search / m-1"] == pytest.approx(0.0, abs=1e-6)
+    assert made["search / m-2"] == pytest.approx(3000, rel=0.02)
+
+
+def test_budgets_in_every_form(priced):
+    august = float(priced[priced["charge_period_start"].dt.month == 8]["effective_cost"].sum())
+    forms = [
+        august,
+        {f"2026-{m:02d}": august for m in range(1, 13)},
+        [{"amount": 12 * august, "from": "2026-01", "to": "2027-01"}],
+        pd.DataFrame({"month": [f"2026-{m:02d}" for m in range(1, 13)], "amount": august}),
+    ]
+    tables = [plan(priced, budget) for budget in forms]
+    for table in tables:
+        row = table.set_index("month").loc["2026-08"]
+        assert row["over_budget"] == pytest.approx(Decimal(0), abs=Decimal("0.01"))
+        assert float(table["budget"].iloc[-1]) == pytest.approx(12 * august, abs=0.2)
+        assert 0 < table.set_index("month").loc["2026-12", "overrun_probability"] < 1
+    assert plan(priced)["budget"].isna().all()
+    assert plan(priced)["overrun_probability"].isna().all()
+
+
+def test_budgets_by_team_add_up_to_the_total(priced):
+    budget = [{"amount": 100, "month": "2026-09", "for": {"team": team}} for team in ("search", "support")]
+    table = plan(priced, budget, by=["team"], until="2026-09").query("month == '2026-09'").set_index("unique_id")
+    assert table.loc["search", "budget"] == 100
+    assert table.loc["total", "budget"] == 200
+    assert pd.isna(table.loc["data", "budget"])
+    with pytest.raises(SettingsError, match="needs `amount`"):
+        plan(priced, [{"month": "2026-09"}])
+
+
+def test_chance_of_an_overrun():
+    assert overrun_probability(50, 50, 0.2, 100) == pytest.approx(0.5)
+    # remainder must exceed 50 e^0.2, one spread above its median: 1 - 0.8413
+    assert overrun_probability(0, 50, 0.2, 50 * np.exp(0.2)) == pytest.approx(0.15866, abs=1e-4)
+    assert overrun_probability(100, 10, 0.1, 90) == 1.0
+
+
+def test_past_plans_are_held_against_what_came(priced):
+    errors = past_error(priced, 4)
+    assert errors["month"].tolist() == ["2026-08", "2026-07", "2026-06", "2026-05"]
+    july = priced[priced["charge_period_start"].dt.month == 7]["effective_cost"].sum()
+    assert float(errors.loc[1, "actual"]) == pytest.approx(july, abs=0.01)
+    assert errors["error"].abs().max() < 0.1
+    before = priced[priced["charge_period_start"] < pd.Timestamp("2026-08-01", tz="UTC")]
+    then = plan(before, until="2026-08").set_index("month").loc["2026-08"]
+    assert errors.loc[0, "p50"] == then["p50"]  # what a plan made at the time said
+
+
+def test_the_plan_in_words(priced):
+    said = plan_in_words(plan(priced, 1500, by=["team"]), past_error(priced, 2, by=["team"]))
+    assert said[0].startswith("2026-01 to 2026-12 is expected to cost")
+    assert "the chance of going over it is" in said[1]
+    assert "support is the largest part" in said[2]
+    assert "The forecast for 2026-08 made at its start was off by" in said[3]
+
+
+def test_a_commitment_covers_what_is_nearly_always_used():
+    # 80 days at 100 and 20 at 10; at 30 % off, usage is below 100 on 20 % of days: cover 100
+    frame = rows({"a": np.array([100.0] * 80 + [10.0] * 20)})
+    row = commitment_advice(frame, 0.3, days=100).iloc[0]
+    assert row["cover"] == pytest.approx(100)
+    assert row["commit"] == pytest.approx(70)
+    # cost 100 x 70 = 7000 instead of 8200
+    assert row["saving"] == pytest.approx(1 - 7000 / 8200)
+    assert row["used"] == pytest.approx(8200 / 10000)
+    # at 10 % off it isn't worth covering days that stay at 10
+    assert commitment_advice(frame, 0.1, days=100).iloc[0]["cover"] == pytest.approx(10)
+
+
+def test_too_little_or_too_late_is_refused(priced):
+    with pytest.raises(DataError, match="at least 14 days"):
+        plan(rows({"a": [1.0] * 10}))
+    with pytest.raises(SettingsError, match="lies behind"):
+        plan(priced, until="2026-05")
+    with pytest.raises(DataError, match="no past forecast"):
+        past_error(rows({"a": [1.0] * 20}))
+
+
+def test_history_is_whole_and_in_one_currency(priced):
+    history = cost_history(priced, ["team"])
+    assert history["y"].sum() == pytest.approx(priced["effective_cost"].sum())
+    assert history.groupby("unique_id").size().tolist() == [243] * 3
+    two = priced.assign(pricing_currency=["USD", "EUR"] * (len(priced) // 2) + ["USD"] * (len(priced) % 2))
+    with pytest.raises(DataError, match=r"several currencies \(EUR, USD\)"):
+        cost_history(two)
+    with pytest.raises(SettingsError, match=r"no column .teem.\. Did you mean .team."):
+        cost_history(priced, ["teem"])
+    with pytest.raises(DataError, match="No row has"):
+        cost_history(priced.assign(effective_cost=np.nan))
+
+
+def test_a_provider_day_stays_one_day_in_any_zone(priced):
+    here, there = (cost_history(priced, timezone=zone)["y"].tolist() for zone in ("UTC", "America/New_York"))
+    assert here == there
+    assert end_of_data(priced, "America/New_York") == end_of_data(priced) == pd.Timestamp("2026-09-01")
+    start = pd.date_range("2026-01-01", periods=48, freq="h", tz="UTC")
+    hours = pd.DataFrame(
+        {"charge_period_start": start, "charge_period_end": start + pd.Timedelta(hours=1), "effective_cost": 1.0}
+    )
+    # 48 hours from 19:00 local of 31 December: 5, 24 and 19 hours
+    assert cost_history(hours, timezone="America/New_York")["y"].tolist() == [5.0, 24.0, 19.0]
+
+
+def test_drivers_multiply_to_the_cost():
+    day = pd.to_datetime(["2026-01-05"] * 5, utc=True)
+    frame = pd.DataFrame(
+        {
+            "charge_period_start": day,
+            "meter": ["requests", "input", "cache_read", "output", "provisioned_hours"],
+            "quantity": [10, 600, 400, 500, 2],
+            "effective_cost": [None, 3.0, 0.2, 4.0, 5.0],
+            "service_tier": ["standard", "standard", "standard", "batch", "standard"],
+        }
+    )
+    row = drivers(frame).iloc[0]
+    assert row["input_per_request"] == 100
+    assert row["tokens_per_input"] == 1.5
+    assert row["cached_share"] == pytest.approx(0.4)
+    assert row["batch_share"] == pytest.approx(500 / 1500)
+    product = row["requests"] * row["input_per_request"] * row["tokens_per_input"] * row["price_per_token"]
+    assert product == pytest.approx(row["token_cost"]) == pytest.approx(7.2)
+    assert row["cost"] == pytest.approx(12.2)
+
+
+def test_a_holiday_is_taken_out_and_put_back():
+    y = np.tile([10.0, 10, 10, 10, 10, 3, 3], 12)
+    days = pd.date_range("2026-01-05", periods=len(y))  # a Monday
+    y[7 * 6] = 1.0  # a free Monday, on 2026-02-16
+    frame = pd.DataFrame({"unique_id": "a", "ds": days, "y": y})
+    ahead = pd.Timestamp("2026-04-06")
+    assert days[-1] < ahead
+    made = forecast(frame, 14, holidays=["2026-02-16", ahead]).set_index("ds")["yhat"]
+    # seen once at a tenth, with one day of doubt: half way from 1 to 0.1
+    assert made[ahead] == pytest.approx(10 * 0.55, rel=0.02)
+    assert made[pd.Timestamp("2026-03-30")] == pytest.approx(10, rel=0.02)
