@@ -147,7 +147,7 @@ def test_audit_names_what_was_tampered_with(closed, fault):
     found = ledger.audit(head)
     assert [f.place for f in found] == [expected]
     if fault == "byte":
-        with pytest.raises(CheckFailed, match="charges.parquet"):
+        with pytest.raises(CheckFailed, match=r"charges\.parquet"):
             ledger.require_sound()
 
 
@@ -168,7 +168,7 @@ def test_a_close_that_fails_midway_leaves_nothing(tmp_path):
     with pytest.raises(Exception):  # noqa: B017 - whatever the disk or a bad table raises
         ledger.close("2026-10", {"good": pd.DataFrame({"a": [1]}), "bad": object()})
     assert ledger.months() == []
-    assert not [p for p in ledger.folder.iterdir()]
+    assert not list(ledger.folder.iterdir())
     (ledger.folder / "2026-10").mkdir()  # moved into place but killed before it was chained
     ledger.close("2026-10", {"good": pd.DataFrame({"a": [1]})})
     assert ledger.audit() == []

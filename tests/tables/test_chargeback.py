@@ -1,0 +1,291 @@
+"""Chargeback: conserved to the cent, incentives add up to 0, saving always pays, keys can't be gamed, books balance."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+from decimal import Decimal
+from fractions import Fraction
+
+import openpyxl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import finops_ai as fa
+from finops_ai.errors import DataError, RuleError
+from finops_ai.tables.chargeback import round_fractions
+from finops_ai.tables.incentives import adjust
+from finops_ai.tables.policy import Incentives, Policy
+
+D = Decimal
+OCTOBER = dt.datetime(2026, 10, 1, tzinfo=dt.UTC)
+TEAMS = {
+    "dimensions": {"team": {}},
+    "rules": [{"name": t, "when": {"api_key_id": {"prefix": f"{t}-"}}, "set": {"team": t}} for t in ("a", "b", "c")],
+}
+
+
+@pytest.fixture
+def month(tokens_of, book):
+    def make(rows):
+        return fa.allocate(fa.price(tokens_of(rows), book), TEAMS)
+
+    return make
+
+
+def test_pass_through_with_margin_by_hand(month, book):
+    # a: 3,000,000 x 1e-6 x 0.9 = 2.70; b: 1,000,000 output x 4e-6 x 0.9 = 3.60; nobody's 1,000,000 = 0.90
+    rows = month([
+        {"api_key_id": "a-1", "quantity": 3_000_000}, {"api_key_id": "b-1", "meter": "output", "quantity": 1_000_000}, {"quantity": 1_000_000},
+    ])  # fmt: skip
+    made = fa.chargeback(rows, {"dimension": "team", "tariffs": [{"markup": "0.05"}]}, month="2026-10", book=book)
+    assert dict(zip(made.summary["receiver"], made.summary["charge"], strict=True)) == {"b": D("3.78"), "a": D("2.84")}
+    # 6.30 x 1.05 = 6.615, rounded half-even to 6.62 in all; lines: 2.70 + 0.135, 3.60 + 0.18
+    entries = made.journal()
+    assert sum(entries["debit"]) == sum(entries["credit"]) == D("7.52")  # 6.62 charged, 0.90 central
+    by_account = {(r.account, r.cost_centre): r.debit - r.credit for r in entries.itertuples()}
+    assert by_account["2190", ""] == D("-7.20")
+    assert by_account["6190", ""] == D("0.90")
+    assert by_account["7190", ""] == D("-0.32")
+
+
+def test_tariffs_by_hand(month, book):
+    rows = month([
+        {"api_key_id": "a-1", "quantity": 3_000_000}, {"api_key_id": "b-1", "quantity": 1_000_000},
+        {"api_key_id": "c-1", "quantity": 1_000_000, "service_tier": "batch"}, {"api_key_id": "c-1", "meter": "output", "quantity": 500_000},
+    ])  # fmt: skip
+    policy = {
+        "dimension": "team",
+        "tariffs": [
+            {
+                "for": ["a"],
+                "method": "rate_card",
+                "card": {"fresh_input": [{"up_to": 1_000_000, "rate": "2"}, {"rate": "1.5"}]},
+            },
+            {
+                "for": ["b"],
+                "method": "subscription",
+                "fee": "10",
+                "included_tokens": 400_000,
+                "overage": "5",
+                "minimum": "20",
+            },
+            {"for": ["c"], "method": "blended"},
+        ],
+    }
+    made = fa.chargeback(rows, policy, month="2026-10", book=book)
+    charges = dict(zip(made.summary["receiver"], made.summary["charge"], strict=True))
+    # a: 1M at 2 + 2M at 1.5; b: 10 + 0.6 x 5 = 13, topped up to 20
+    # c: average input (2.70 + 0.90 + 0.45) / 5M = 0.81 per million, plus output 0.5M x 3.60 per million
+    assert charges == {"a": D("5.00"), "b": D("20.00"), "c": D("2.61")}
+    kinds = made.statement("b")["kind"].tolist()
+    assert (
+        kinds == ["usage", "fee", "minimum"]
+        or kinds == ["fee", "usage", "minimum"]
+        or sorted(kinds) == ["fee", "minimum", "usage"]
+    )
+
+
+def test_tariffs_follow_their_months(month, book):
+    rows = month([{"api_key_id": "a-1", "quantity": 1_000_000}])
+    policy = {
+        "dimension": "team",
+        "tariffs": [{"to": "2026-10", "markup": "1"}, {"from": "2026-10", "to": "2026-11", "markup": "0.5"}],
+    }
+    made = fa.chargeback(rows, policy, month="2026-10", book=book)
+    assert made.summary["charge"].tolist() == [D("1.35")]
+    with pytest.raises(RuleError, match="No chargeback tariff covers 'a' in 2026-10"):
+        fa.chargeback(rows, {"dimension": "team", "tariffs": [{"from": "2026-11"}]}, month="2026-10", book=book)
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        ({"dimension": "tem"}, "'tem' is no dimension of the rows. Did you mean 'team'?"),
+        ({}, "needs `dimension`"),
+        ({"dimension": "team", "tarifs": []}, "Did you mean 'tariffs'?"),
+        ({"dimension": "team", "tariffs": [{"method": "rate_crd"}]}, "Did you mean 'rate_card'?"),
+        ({"dimension": "team", "tariffs": [{"method": "rate_card"}]}, "needs it"),
+        ({"dimension": "team", "tariffs": [{"method": "rate_card", "card": {"fresh": "1"}}]}, "'fresh'"),
+        ({"dimension": "team", "tariffs": [{"markup": "-1"}]}, "must be 0 or more"),
+        ({"dimension": "team", "tariffs": [{"markup": "much"}]}, "must be a number"),
+        ({"dimension": "team", "tariffs": [{"from": "2026-11", "to": "2026-10"}]}, "not before"),
+        ({"dimension": "team", "incentives": {"cash": "1"}}, "Did you mean 'cache'?"),
+        ({"dimension": "team", "incentives": {"cache": "1.5"}}, "at most 1"),
+        ({"dimension": "team", "incentives": {"cap": "0.9"}}, "at most 0.5"),
+        (
+            {
+                "dimension": "team",
+                "tariffs": [{"method": "rate_card", "card": {"fresh_input": "1", "cache_read": "2"}}],
+            },
+            "caching would raise",
+        ),
+    ],
+)
+def test_bad_policies_are_refused(month, book, policy, words):
+    with pytest.raises(RuleError) as caught:
+        fa.chargeback(month([{"api_key_id": "a-1"}]), policy, month="2026-10", book=book)
+    assert words in str(caught.value)
+
+
+def test_an_empty_month_is_an_error(month, book):
+    with pytest.raises(DataError, match="no priced rows in 2026-09"):
+        fa.chargeback(month([{"api_key_id": "a-1"}]), {"dimension": "team"}, month="2026-09", book=book)
+
+
+#: FINOPS_AI_EXAMPLES=20 tries twenty times as many examples
+MANY = int(os.environ.get("FINOPS_AI_EXAMPLES", "1"))
+AMOUNT = st.integers(0, 10**9).map(lambda n: Fraction(n, 997))
+COSTS = st.dictionaries(st.sampled_from("abcdefgh"), AMOUNT, min_size=1, max_size=8)
+SAVINGS = st.dictionaries(st.sampled_from("abcdefgh"), AMOUNT, max_size=8)
+RATES = st.fixed_dictionaries({k: st.integers(0, 100).map(lambda n: D(n) / 100) for k in ("cache", "batch", "idle")})
+CAPS = st.integers(0, 50).map(lambda n: D(n) / 100)
+
+
+@settings(max_examples=200 * MANY, deadline=None)
+@given(COSTS, SAVINGS, SAVINGS, SAVINGS, RATES, CAPS)
+def test_incentives_add_up_to_nothing_and_stay_within_the_cap(costs, cache, batch, idle, rates, cap):
+    scores = adjust(costs, {"cache": cache, "batch": batch, "idle": idle}, Incentives(rates, cap))
+    assert sum((s.adjustment for s in scores.values()), Fraction(0)) == 0
+    for name, one in scores.items():
+        assert abs(one.adjustment) <= Fraction(cap) * costs[name]
+
+
+@settings(max_examples=200 * MANY, deadline=None)
+@given(COSTS, SAVINGS, SAVINGS, RATES, CAPS, st.integers(0, 97).map(lambda n: Fraction(n, 97)), st.data())
+def test_saving_never_raises_ones_own_charge(costs, cache, idle, rates, cap, part, data):
+    rules = Incentives(rates, cap)
+    name = data.draw(st.sampled_from(sorted(costs)))
+    saved = part * costs[name]
+    better = costs | {name: costs[name] - saved}
+    earned = cache | {name: cache.get(name, Fraction(0)) + saved}
+    before = costs[name] + adjust(costs, {"cache": cache, "idle": idle}, rules)[name].adjustment
+    after = better[name] + adjust(better, {"cache": earned, "idle": idle}, rules)[name].adjustment
+    assert after <= before
+    busier = idle | {name: idle.get(name, Fraction(0)) * (1 - part)}
+    used = costs[name] + adjust(costs, {"cache": cache, "idle": busier}, rules)[name].adjustment
+    assert used <= before
+
+
+@settings(max_examples=200 * MANY, deadline=None)
+@given(st.lists(st.integers(-(10**9), 10**9).map(lambda n: Fraction(n, 9973)), max_size=20), st.integers(0, 4))
+def test_rounding_keeps_the_total(amounts, places):
+    made = round_fractions(amounts, places)
+    assert abs(Fraction(sum(made, D(0))) - sum(amounts, Fraction(0))) * 2 <= Fraction(1, 10**places)
+
+
+PRICED = {"api_key_id": "c-1", "quantity": 1_000_000, "model": "small"}
+ROWS = st.lists(
+    st.fixed_dictionaries({
+        "api_key_id": st.sampled_from(["a-1", "a-2", "b-1", "c-1", None]), "quantity": st.integers(0, 10**9),
+        "model": st.sampled_from(["small", "big"]), "meter": st.sampled_from(["input", "output", "requests"]),
+        "service_tier": st.sampled_from(["standard", "batch"]), "provider": st.sampled_from(["openai", "vertex"]),
+        "billing_account_id": st.sampled_from(["x", "y"]), "prompt_id": st.sampled_from(["p@1", "p@2", None]),
+    }), min_size=1, max_size=15).map(lambda rows: [*rows, PRICED])  # fmt: skip
+TARIFFS = st.lists(
+    st.one_of(
+        st.builds(lambda m: {"markup": str(D(m) / 1000)}, st.integers(0, 300)),
+        st.just({"method": "blended"}),
+        st.just(
+            {
+                "method": "rate_card",
+                "card": {"fresh_input": "0.77", "output": [{"up_to": 10**6, "rate": "3.3"}, {"rate": "1.1"}]},
+                "minimum": "5",
+            }
+        ),
+        st.just({"method": "subscription", "fee": "7.77", "included_tokens": 10**6, "overage": "0.5"}),
+    ),
+    min_size=3,
+    max_size=3,
+)
+
+
+def policy_of(tariffs):
+    named = [{"for": [team]} | tariff for team, tariff in zip("abc", tariffs, strict=True)]
+    return {"dimension": "team", "tariffs": [*named, {}], "incentives": {"batch": "0.3", "cache": "0.3", "cap": "0.4"}}
+
+
+@settings(max_examples=15 * MANY, deadline=None, suppress_health_check=list(HealthCheck))
+@given(rows=ROWS, tariffs=TARIFFS)
+def test_map_charge_and_journal_conserve_to_the_cent(rows, tariffs, month, book):
+    allocated = month(rows)
+    made = fa.chargeback(allocated, policy_of(tariffs), month="2026-10", book=book)
+    lines = made.lines
+    charged = sum(made.summary["charge"], D(0))
+    assert sum(lines["amount"], D(0)) == charged
+    moved = [a for a, k in zip(lines["amount"], lines["kind"], strict=True) if k in ("incentive", "funding")]
+    assert sum(moved, D(0)) == 0
+    entries = made.journal()
+    assert sum(entries["debit"], D(0)) == sum(entries["credit"], D(0))
+    # per provider and account the journal credits what the rows cost, within one cent of rounding per account
+    for (provider, account), rows_ in allocated.groupby(["provider", "billing_account_id"]):
+        cost = sum((c for c in rows_["effective_cost"].dropna()), D(0))
+        mine = entries[((entries["provider"] == provider) & (entries["billing_account_id"] == account)).to_numpy()]
+        assert abs(sum(mine["credit"], D(0)) - sum(mine["debit"], D(0)) - cost) <= D("0.01")
+
+
+@settings(max_examples=5 * MANY, deadline=None, suppress_health_check=list(HealthCheck))
+@given(rows=ROWS)
+def test_splitting_keys_and_requests_changes_no_charge(rows, month, book):
+    """Every row cut in two, on two keys of the same team: the same tokens cost and earn the same."""
+    policy = policy_of([{}, {"method": "blended"}, {"markup": "0.1"}])
+    halves = []
+    for row in rows:
+        key, half = row["api_key_id"], row["quantity"] // 2
+        halves += [
+            row | {"quantity": half},
+            row | {"quantity": row["quantity"] - half, "api_key_id": key and f"{key}-more"},
+        ]
+    one, two = (fa.chargeback(month(r), policy, month="2026-10", book=book).summary for r in (rows, halves))
+    assert dict(zip(one["receiver"], one["charge"], strict=True)) == dict(
+        zip(two["receiver"], two["charge"], strict=True)
+    )
+
+
+@settings(max_examples=5 * MANY, deadline=None, suppress_health_check=list(HealthCheck))
+@given(rows=ROWS, team=st.sampled_from("abc"))
+def test_moving_work_to_batch_never_raises_the_charge(rows, team, month, book):
+    better = [r | {"service_tier": "batch"} if (r["api_key_id"] or "").startswith(team) else r for r in rows]
+    for method in ("pass_through", "blended"):
+        policy = {"dimension": "team", "tariffs": [{"method": method}], "incentives": {"batch": "0.5", "cap": "0.4"}}
+        one, two = (fa.chargeback(month(r), policy, month="2026-10", book=book).lines for r in (rows, better))
+        before, after = (
+            sum((e for e, r in zip(x["exact"], x["receiver"], strict=True) if r == team), D(0)) for x in (one, two)
+        )
+        assert after <= before + D("1e-15")
+
+
+def test_incentives_are_told_in_words_and_figures(month, book):
+    rows = month(
+        [
+            {"api_key_id": "a-1", "quantity": 10_000_000, "service_tier": "batch"},
+            {"api_key_id": "b-1", "quantity": 10_000_000},
+        ]
+    )
+    policy = {"dimension": "team", "incentives": {"batch": "0.1", "cap": "0.2"}}
+    made = fa.chargeback(rows, policy, month="2026-10", book=book)
+    # batch costs half: 4.50 instead of 9.00; a tenth of the 4.50 saved comes back, held at 10% of 4.50
+    line = made.statement("a")
+    text = next(t for t, k in zip(line["text"], line["kind"], strict=True) if k == "incentive")
+    assert "saved 4.50 USD against the standard tier; 10% of it is returned" in text
+    assert Policy.load(policy).incentives.cap == D("0.2")
+
+
+def test_files_are_safe_to_open(tmp_path, tokens_of, book):
+    evil = '=HYPERLINK("http://x","y")'
+    rules = {"dimensions": {"team": {}}, "rules": [{"name": "r", "set": {"team": "{tags.team}"}}]}
+    rows = fa.allocate(fa.price(tokens_of([{"tags": {"team": evil}, "quantity": 1_234_560_000}]), book), rules)
+    made = fa.chargeback(rows, {"dimension": "team"}, month="2026-10", book=book)
+    made.write(tmp_path)
+    book_ = openpyxl.load_workbook(tmp_path / "journal.xlsx")
+    head, first = list(book_["Journal"].iter_rows(min_row=1, max_row=2))
+    cells = {h.value: c for h, c in zip(head, first, strict=True)}
+    assert (cells["cost_centre"].value, cells["cost_centre"].data_type) == (evil, "s")
+    assert (cells["debit"].value, cells["debit"].data_type) == (1111.1, "n")
+    text = (tmp_path / "journal.csv").read_text()
+    assert f",'{evil[:5]}" in text.replace('"', "")
+    document = json.loads((tmp_path / "journal.json").read_text())
+    assert document["entries"][0]["debit"] == "1111.10"
+    assert len(openpyxl.load_workbook(tmp_path / "statements.xlsx").sheetnames) == 2
