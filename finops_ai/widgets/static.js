@@ -119,7 +119,7 @@ function startExplorer(root) {
   };
   const bar = node("div", { class: "fx-controls", role: "group", "aria-label": "What to show" }, root);
   const choice = (text, options, chosen) => {
-    const wrap = node("label", {}, bar, text), select = node("select", {}, wrap);
+    const wrap = node("label", {}, bar, text), select = node("select", { "aria-label": text }, wrap);
     options.forEach(([name, key]) => node("option", { value: key }, select, name));
     select.onchange = () => { chosen(select.value); draw(); };
     return select;
@@ -139,7 +139,7 @@ function startExplorer(root) {
   const span = choice("in", spans, (v) => { state.span = v.split(":").map(Number); state.picked = null; });
   const compare = choice("against", [["the period before", "before"], ["a year before", "year"], ["nothing", "none"]], (v) => { state.compare = v; });
   const only = choice("Only", [["everything", ""], ...cube.dimensions.map((d) => [label(d), d])], () => {});
-  const wrap = node("label", { hidden: "" }, bar, "name"), input = node("input", { list: root.id + "-names", autocomplete: "off", placeholder: "type or choose" }, wrap), list = node("datalist", { id: root.id + "-names" }, wrap);
+  const wrap = node("label", { hidden: "" }, bar, "name"), input = node("input", { "aria-label": "name", list: root.id + "-names", autocomplete: "off", placeholder: "type or choose" }, wrap), list = node("datalist", { id: root.id + "-names" }, wrap);
   only.onchange = () => { wrap.hidden = !only.value; input.value = ""; list.replaceChildren(); if (only.value) cube.levels[only.value].slice(0, 500).forEach((name) => node("option", { value: name }, list)); };
   input.onchange = () => {
     if (!only.value || !cube.levels[only.value].includes(input.value)) return;

@@ -66,9 +66,7 @@ def test_drilling_goes_where_something_differs_and_back(allocated):
     explorer = fa.explore(allocated)
     explorer.drill("data")  # three products
     assert (explorer.view.by, explorer.view.filters) == ("product", (("team", "data"),))
-    explorer.drill(
-        "contract-review", "2026-10-28"
-    )  # one environment, cost centre, provider, model: straight to the prompt's meter
+    explorer.drill("document-extraction", "2026-10-28")  # alike in all else: straight to its meters
     assert explorer.view.by == "meter"
     assert explorer.board.data["rows"]["title"] == "Rows behind data, document-extraction, 28 Oct 2026"
     rows = explorer.rows()

@@ -1,0 +1,174 @@
+"""The kernel-free explorer driven in real Chromium with the network off."""
+
+from __future__ import annotations
+
+import statistics
+from urllib.parse import quote
+
+import pytest
+
+import finops_ai as fa
+from finops_ai.widgets import explorer_page
+from finops_ai.widgets.view import METRICS, board
+
+from .conftest import HOSTILE
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def path(allocated, tmp_path_factory):
+    file = tmp_path_factory.mktemp("static") / "explorer.html"
+    file.write_text(explorer_page(allocated, month="2026-10"), encoding="utf-8")
+    return file
+
+
+@pytest.fixture
+def opened(browser):
+    """Open a file offline; fails the test on any request, console error or exception."""
+    contexts, trouble = [], []
+
+    def go(file, *, width=1440, scheme="light", fragment=""):
+        context = browser.new_context(
+            viewport={"width": width, "height": 1000}, color_scheme=scheme, offline=True, accept_downloads=True
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(8000)
+        page.on("request", lambda r: trouble.append(r.url) if not r.url.startswith(("file:", "blob:")) else None)
+        page.on("console", lambda m: trouble.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda e: trouble.append(str(e)))
+        page.on("dialog", lambda d: trouble.append(f"dialog {d.message}"))
+        page.goto(file.as_uri() + fragment)
+        return page
+
+    yield go
+    for context in contexts:
+        context.close()
+    assert trouble == []
+
+
+def shown(page):
+    rows = page.locator(".fx tbody").first.locator("tr")
+    return [rows.nth(i).inner_text().replace("\n", " ").split("\t")[0].strip() for i in range(rows.count())]
+
+
+def total(page):
+    return page.locator(".fx-total").inner_text()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("by", ["team", "model", "prompt_id"])
+def test_it_shows_what_the_notebook_shows(opened, path, allocated, metric, by):
+    page = opened(path)
+    page.get_by_label("Show", exact=True).select_option(metric)
+    page.get_by_label("by", exact=True).select_option(by)
+    explorer = fa.explore(allocated, by=by)
+    explorer.between("2026-10-01", "2026-10-31")
+    explorer._metric.value = metric
+    data = board(explorer.cube, explorer.view)
+    assert shown(page) == [g["name"] for g in [*data["groups"], *data["more"]]]
+    figure = float(total(page).split()[0].replace(",", ""))
+    assert figure == pytest.approx(data["total"], abs=0.005 if data["total"] >= 1 else 0.00005)
+
+
+def test_drilling_by_mouse_shows_the_rows_behind_the_bar(opened, path):
+    page = opened(path)
+    page.locator('.fx-chart rect[data-group="0"][data-bucket="27"]').click(force=True)
+    assert page.locator(".fx-path strong").inner_text() == "team: mobile"
+    assert page.locator("details[open] summary").inner_text() == "Rows behind mobile, 28 Oct 2026"
+    page.locator(".fx-path button").first.click()
+    assert page.locator(".fx-path strong").inner_text() == "Everything"
+
+
+def test_the_keyboard_alone_is_enough(opened, path):
+    page = opened(path)
+    chart = page.locator(".fx-chart")
+    chart.focus()
+    for key in ("Home", "ArrowRight", "ArrowDown"):
+        page.keyboard.press(key)
+    assert page.locator(".fx-chart").get_attribute("aria-valuetext").startswith("2 Oct 2026, support:")
+    page.keyboard.press("Enter")
+    assert page.locator(".fx-path strong").inner_text() == "team: support"
+    page.locator(".fx-chart").focus()
+    page.keyboard.press("Backspace")
+    assert page.locator(".fx-path strong").inner_text() == "Everything"
+    page.keyboard.press("Tab")
+    page.locator("tbody button").first.focus()
+    page.keyboard.press("Enter")
+    assert page.locator(".fx-path strong").inner_text() == "team: mobile"
+
+
+def test_a_link_can_name_filters(opened, path):
+    page = opened(path, fragment=f"#team={quote('support')}")
+    assert page.locator(".fx-path strong").inner_text() == "team: support"
+
+
+def test_filter_compare_and_export(opened, path, tmp_path):
+    page = opened(path)
+    page.get_by_label("Only", exact=True).select_option("provider")
+    page.get_by_label("name", exact=True).fill("anthropic")
+    page.get_by_label("name", exact=True).press("Enter")
+    assert page.locator(".fx-path strong").inner_text() == "provider: anthropic"
+    page.get_by_label("against", exact=True).select_option("none")
+    assert page.locator(".fx-change").count() == 0
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Export CSV").click()
+    lines = saved.value.path().read_text("utf-8").splitlines()
+    assert lines[0].startswith("day,")
+    assert len(lines) == 32
+    page.get_by_text("The same in Python").click()
+    assert 'rows[rows["provider"] == "anthropic"]' in page.locator("pre").inner_text()
+
+
+def test_hostile_names_stay_text_and_the_layout_holds(opened, teams_frame, tmp_path):
+    file = tmp_path / "hostile.html"
+    file.write_text(explorer_page(teams_frame(HOSTILE), title=HOSTILE[0]), encoding="utf-8")
+    for width in (1440, 768, 390):
+        page = opened(file, width=width)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.locator("img").count() == 0
+        names = (
+            page.locator(".fx tbody th button span").all_text_contents()
+            + page.locator(".fx tbody th .fx-plain span").all_text_contents()
+        )
+        assert set(HOSTILE) <= set(names)
+        for name in HOSTILE[:3]:
+            page.locator(".fx tbody th button").filter(has_text=name).first.click()
+            page.locator(".fx-path button").first.click()
+        with page.expect_download() as saved:
+            page.get_by_role("button", name="Export CSV").click()
+        assert "'=cmd" in saved.value.path().read_text("utf-8")
+
+
+@pytest.mark.parametrize("names", [["only one"], [f"team {i:05}" for i in range(10_000)]])
+def test_one_row_and_ten_thousand_teams(opened, teams_frame, tmp_path, names):
+    file = tmp_path / "size.html"
+    file.write_text(explorer_page(teams_frame(names, days=1)), encoding="utf-8")
+    page = opened(file, width=390)
+    assert total(page) == f"{len(names) * 0.01:.{4 if len(names) == 1 else 2}f} USD"
+    assert file.stat().st_size < 5_000_000
+
+
+def test_a_change_takes_less_than_50_ms(opened, tmp_path):
+    frame = fa.allocate(fa.price(fa.sample()), fa.sample.rules())
+    file = tmp_path / "year.html"
+    file.write_text(explorer_page(frame), encoding="utf-8")
+    page = opened(file)
+    times = []
+    for i in range(20):
+        page.get_by_label("by", exact=True).select_option(["model", "product", "prompt_id", "team"][i % 4])
+        times.append(float(page.locator(".fx-static").get_attribute("data-ms")))
+    assert statistics.median(times) < 50, times
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_violation(opened, path, scheme):
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="needs axe-playwright-python, which isn't installed"
+    )
+    page = opened(path, scheme=scheme)
+    page.locator("tbody button").first.click()
+    found = axe.Axe().run(page).response["violations"]
+    serious = [(v["id"], v["nodes"][0]["html"][:160]) for v in found if v["impact"] in ("serious", "critical")]
+    assert serious == []
