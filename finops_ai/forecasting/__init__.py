@@ -18,7 +18,13 @@ from finops_ai.forecasting.history import cost_history
 from finops_ai.forecasting.lengths import OutputLengths, prompt_features, request_lengths
 from finops_ai.forecasting.models import model_names, register_model
 from finops_ai.forecasting.planning import commitment_advice, past_error, plan, plan_in_words
-from finops_ai.forecasting.scenarios import Scenario, compare_scenarios, contributions, load_scenarios
+from finops_ai.forecasting.scenarios import (
+    Scenario,
+    compare_scenarios,
+    contributions,
+    load_scenarios,
+    standard_scenarios,
+)
 from finops_ai.forecasting.temperature import learn_temperature, temperature_factor
 
 __all__ = [
@@ -53,6 +59,7 @@ __all__ = [
     "register_model",
     "request_lengths",
     "run_backtest",
+    "standard_scenarios",
     "temperature_factor",
     "under",
 ]

@@ -63,7 +63,7 @@ def plan(
             (`amount`, `month` or `from` and `to`, `for = {dimension = value}`), or a frame with `month`, `amount` and
             a column per dimension. A budget over several months counts evenly.
         by: dimensions to split by.
-        until: last month, `2026-12`; December of the current year if not given.
+        until: last month, `2026-12`; December of the year of the first day ahead if not given.
         scenario: what will change; see `finops_ai.forecasting.changes`.
         book: price book, for scenarios and price changes already known.
         as_of: plan as if today were this day; what is later is ignored.
@@ -81,7 +81,7 @@ def plan(
         DataError: too little history. SettingsError: `until` is past.
     """
     end = (end_of_data(priced, timezone) if as_of is None else pd.Timestamp(as_of).tz_localize(None)).normalize()
-    last = pd.Period(until or f"{end - pd.Timedelta(days=1):%Y}-12", "M").end_time.normalize()
+    last = pd.Period(until or f"{end:%Y}-12", "M").end_time.normalize()
     horizon = (last - end).days + 1
     if horizon < 1:
         raise SettingsError(
@@ -114,9 +114,7 @@ def _months(done: CostForecast, end: pd.Timestamp, last: pd.Timestamp) -> list[t
     history = max(len(y) for y in done.panel.values)
     past = np.array([np.pad(y, (history - len(y), 0)) for y in done.panel.values])
     past_days = pd.date_range(end=end - pd.Timedelta(days=1), periods=history)
-    first = min(
-        end, pd.Timestamp(f"{last:%Y}-01-01") if last.year == (end - pd.Timedelta(days=1)).year else end.replace(day=1)
-    )
+    first = pd.Timestamp(f"{end:%Y}-01-01")
     months = pd.period_range(max(first, past_days[0]), last, freq="M")
     out = []
     for period in months:

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from finops_ai.errors import RuleError, hint
-from finops_ai.forecasting.changes import Change, parse_change
+from finops_ai.forecasting.changes import CacheAdoption, Change, PriceChange, Volume, parse_change
+from finops_ai.forecasting.history import NONE
 from finops_ai.forecasting.outlook import Outlook
 from finops_ai.money import round_to_total
 
@@ -177,3 +178,24 @@ def compare_scenarios(
 
 def _amount(value: float, places: int) -> Decimal:
     return round_to_total([Decimal(repr(float(value)))], places)[0]
+
+
+def standard_scenarios(outlook: Outlook) -> list[Scenario]:
+    """What moves any forecast: a fifth more volume, a fifth off the largest model's price, six tenths of input cached.
+
+    For a plan without scenarios of its own: how sensitive it is, each change from the first day ahead.
+    """
+    start = outlook.days[0].date()
+    out = [Scenario("a fifth more volume", (Volume(start=start, factor=1.2),))]
+    cost = outlook.cost.sum(1)
+    by_model = {
+        name: float(cost[(outlook.parts["model"] == name).to_numpy()].sum()) for name in outlook.parts["model"].unique()
+    }
+    largest = max((name for name in by_model if name != NONE), key=lambda name: by_model[name], default=None)
+    if largest is not None:
+        change = PriceChange(start=start, factor=0.8, where={"model": largest})
+        out.append(Scenario(f"a fifth off the price of {largest}", (change,)))
+    if ((outlook.parts["meter"] == "input").to_numpy() & (outlook.price > 0).any(1)).any():
+        change_cache = CacheAdoption(start=start, share=0.6, read_price=0.1)
+        out.append(Scenario("six tenths of fresh input cached at a tenth of the price", (change_cache,)))
+    return out

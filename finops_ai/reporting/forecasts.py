@@ -1,0 +1,279 @@
+"""The forecast and plan page: the answer in sentences, a fan chart, the plan by month, scenarios and past error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from IPython.display import HTML, display
+
+from finops_ai.errors import DataError
+from finops_ai.forecasting import (
+    CostForecast,
+    commitment_advice,
+    compare_scenarios,
+    drivers,
+    forecast_cost,
+    load_scenarios,
+    past_error,
+    plan,
+    plan_in_words,
+    standard_scenarios,
+)
+from finops_ai.reporting import answers, charts
+from finops_ai.reporting.text import amount, is_unknown, percent, safe
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """Everything the page shows, made once.
+
+    Attributes:
+        currency: of all amounts.
+        by: dimension the plan is split by.
+        plan: month by month, total and parts.
+        errors: past plans of the total against what came; empty while nothing could be checked.
+        base: forecast of the coming days, 80 and 95 % intervals.
+        scenarios: base and scenarios side by side.
+        drivers: what cost is made of, by month.
+        commitments: what would have been worth committing to.
+        notes: what to doubt.
+    """
+
+    currency: str
+    by: str
+    plan: pd.DataFrame
+    errors: pd.DataFrame
+    base: CostForecast
+    scenarios: pd.DataFrame
+    drivers: pd.DataFrame
+    commitments: pd.DataFrame
+    notes: list[str]
+
+
+def outlook(ws: Any, month: str, *, by: str = "", until: str = "", scenarios: str = "", months: int = 13) -> Outlook:
+    """Make the plan of a workspace as it looked at the end of a month.
+
+    Args:
+        ws: the workspace.
+        month: last month that is known.
+        by: dimension to split by; empty = the first of the rules.
+        until: last month of the plan; empty = December.
+        scenarios: TOML file; empty = those of finops.toml that list changes, else three standard ones.
+        months: months of history.
+    """
+    history = ws.history(month, months)
+    if history.empty:
+        raise DataError(f"The lake holds no usage up to {month}: there is nothing to forecast from.")
+    by = by or answers.first_dimension(ws)
+    told = {"book": ws.book, "timezone": ws.timezone}
+    table = plan(history, ws.settings.policies.get("budgets"), by=[by], until=until or None, **told)
+    notes = (
+        []
+        if table["budget"].notna().any()
+        else ["No budget is set; add [[budgets]] to finops.toml to see the chance of an overrun."]
+    )
+    try:
+        errors = past_error(history, 6, **told)
+    except DataError as error:
+        errors = pd.DataFrame()
+        notes.append(str(error))
+    base = forecast_cost(history, 90, by=[by], levels=(80, 95), **told)
+    own = {name: t for name, t in ws.settings.policies.get("scenario", {}).items() if "changes" in t}
+    wanted = load_scenarios(scenarios or {"scenario": own}) if scenarios or own else standard_scenarios(base.outlook)
+    advice = commitment_advice(history, by=["provider"], timezone=ws.timezone)
+    return Outlook(
+        ws.settings.workspace.currency,
+        by,
+        table,
+        errors,
+        base,
+        compare_scenarios(base.outlook, wanted, ws.book),
+        drivers(history, timezone=ws.timezone),
+        advice,
+        notes,
+    )
+
+
+def answer(page: Outlook) -> None:
+    """The plan in sentences: the figure, the range, the budget, what weighs most, how good past plans were."""
+    errors = page.errors if len(page.errors) else None
+    answers.say(*(safe(sentence) for sentence in plan_in_words(page.plan, errors, page.currency)))
+    for note in page.notes:
+        answers.note(note)
+
+
+def fan(page: Outlook, back: int = 120) -> None:
+    """What was by day, and what is expected with its 80 and 95 % intervals."""
+    made, past = page.base.prediction, page.base.panel.values[0][-back:]
+    days = page.base.outlook.days
+    before = pd.date_range(end=days[0] - pd.Timedelta(days=1), periods=len(past))
+    figure = charts.fan(
+        list(zip(before.date, past, strict=True)),
+        list(zip(days.date, made.point[0], strict=True)),
+        {int(level): list(zip(low[0], high[0], strict=True)) for level, (low, high) in made.bounds.items()},
+        currency=page.currency,
+        title="Cost per day: what was, what is expected, how sure that is",
+    )
+    charts.show(
+        figure,
+        f"Cost per day up to {before[-1].date()} and 90 days ahead; on average {amount(float(made.point[0].mean()), page.currency)} "
+        f"a day is expected, 80% interval {amount(float(made.bounds[80][0][0].mean()), page.currency)} to "
+        f"{amount(float(made.bounds[80][1][0].mean()), page.currency)}.",
+    )
+
+
+def plan_by_month(page: Outlook) -> None:
+    """The total month by month: actual, P10, P50, P90, budget and chance of an overrun."""
+    total = page.plan[page.plan["unique_id"] == "total"]
+    with_budget = total["budget"].notna().any()
+    columns = ["actual", "p10", "p50", "p90"] + (["budget", "over_budget"] if with_budget else [])
+    heads = ["Month", "Spent", "P10", "P50", "P90"] + (
+        ["Budget", "Over budget", "Chance of overrun"] if with_budget else []
+    )
+    rows = []
+    for row in total.to_dict("records"):
+        cells = [_name(row["month"]), *(_money(row[c]) for c in columns)]
+        rows.append(cells + ([percent(row["overrun_probability"], places=0)] if with_budget else []))
+    _table(heads, rows, f"Amounts in {page.currency}; 8 chances in 10 that a month ends between P10 and P90")
+
+
+def plan_by_part(page: Outlook, top: int = 12) -> None:
+    """The year by part, with what each adds to the total's P10 and P90: these columns add up."""
+    year = page.plan[page.plan["month"] == "year"]
+    parts = year[year["unique_id"] != "total"]
+    order = parts["p50"].astype(float).sort_values(ascending=False).index
+    shown, rest = parts.loc[order[:top]], parts.loc[order[top:]]
+    columns = ["actual", "p50", "p10_part", "p90_part"]
+    rows = [[str(row["unique_id"]), *(_money(row[c]) for c in columns)] for row in shown.to_dict("records")]
+    if len(rest):
+        rows.append([f"{len(rest)} more", *(_money(sum(rest[c], Decimal(0))) for c in columns)])
+    whole = year[year["unique_id"] == "total"].iloc[0]
+    foot = ["Total", *(_money(whole[c]) for c in columns)]
+    _table(
+        [answers.named(page.by), "Spent", "P50", "Its part of P10", "Its part of P90"],
+        rows,
+        f"Amounts in {page.currency}; every column adds up",
+        foot,
+    )
+
+
+def scenario_table(page: Outlook) -> None:
+    """The base and each scenario over the coming 90 days; the changes add up to the difference exactly."""
+    rows = [
+        [
+            str(row["scenario"]) if row["item"] == "total" else "",
+            "forecast" if row["item"] == "total" else str(row["item"]),
+            _money(row["amount"]),
+            percent(row["share_of_base"]),
+        ]
+        for row in page.scenarios.to_dict("records")
+    ]
+    _table(
+        ["Scenario", "Change", "Amount", "Of base"],
+        rows,
+        f"Amounts in {page.currency} over {len(page.base.outlook.days)} days",
+        words=2,
+    )
+
+
+def past_errors(page: Outlook) -> None:
+    """What the plan at each month's start said, and what came."""
+    if not len(page.errors):
+        answers.note("No past month has two weeks of history before it, so no past forecast can be checked yet.")
+        return
+    rows = [
+        [
+            _name(row["month"]),
+            *(_money(row[c]) for c in ("p10", "p50", "p90", "actual")),
+            f"{row['error']:+.1%}",
+            "yes" if row["inside"] else "no",
+        ]
+        for row in page.errors.to_dict("records")
+    ]
+    off = float(np.abs(page.errors["error"]).mean())
+    _table(
+        ["Month", "P10 said", "P50 said", "P90 said", "Came", "Off by", "Inside the range"],
+        rows,
+        f"Amounts in {page.currency}; on average off by {off:.1%}; a right range holds 8 months in 10",
+    )
+
+
+def driver_table(page: Outlook, months: int = 6) -> None:
+    """Requests x input per request x tokens per input x price per token, by month."""
+    rows = [
+        [
+            f"{row['ds']:%Y-%m}",
+            f"{row['requests']:,.0f}",
+            _figure(row["input_per_request"]),
+            _figure(row["tokens_per_input"], 3),
+            _figure(row["price_per_token"] * 1e6, 3),
+            percent(row["cached_share"]),
+            _figure(row["token_cost"]),
+            _figure(row["other_cost"]),
+        ]
+        for row in page.drivers.tail(months).to_dict("records")
+    ]
+    heads = [
+        "Month",
+        "Requests",
+        "Input tokens each",
+        "Tokens per input",
+        "Price per 1M",
+        "From cache",
+        "Token cost",
+        "Other cost",
+    ]
+    _table(heads, rows, f"Amounts in {page.currency}; the first four multiply to the token cost")
+
+
+def commitments(page: Outlook) -> None:
+    """What a daily commitment at a fifth off would have been worth over the last 90 days."""
+    rows = [
+        [
+            str(row["unique_id"]),
+            *(_figure(row[c]) for c in ("usage_p10", "usage_p50", "commit")),
+            percent(row["used"]),
+            percent(row["saving"]),
+        ]
+        for row in page.commitments.to_dict("records")
+    ]
+    heads = ["Provider", "Calm day (P10)", "Usual day (P50)", "Commit a day", "Used", "Would have saved"]
+    _table(heads, rows, f"Amounts in {page.currency} at today's prices, if a fifth off were offered")
+
+
+def _name(month: str) -> str:
+    return "Year" if month == "year" else answers.month_text(month)
+
+
+def _money(value: Any) -> str:
+    return "–" if is_unknown(value) else f"{Decimal(value):,.2f}"
+
+
+def _figure(value: float, places: int = 2) -> str:
+    return "–" if is_unknown(value) else f"{value:,.{places}f}"
+
+
+def _table(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str, foot: Sequence[str] = (), words: int = 1
+) -> None:
+    """A plain table, text escaped; the first `words` columns are text, the rest figures."""
+
+    def cells(row: Sequence[str], tag: str) -> str:
+        return "".join(f"<{tag}{' class=text' if i < words else ''}>{safe(cell)}</{tag}>" for i, cell in enumerate(row))
+
+    head = "".join(
+        f'<th scope="col"{" class=text" if i < words else ""}>{safe(name)}</th>' for i, name in enumerate(heads)
+    )
+    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
+    end = f"<tfoot><tr>{cells(foot, 'td')}</tr></tfoot>" if foot else ""
+    display(
+        HTML(
+            f'<div class="scroll" tabindex="0" role="region" aria-label="{safe(caption)}"><table><caption>{safe(caption)}</caption>'
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>{end}</table></div>"
+        )
+    )
