@@ -26,12 +26,12 @@ Column = tuple[Counts, np.ndarray]  # counts (0 where not stated), and where the
 #: provider's word for a service tier -> ours
 TIER_WORDS = {
     "standard": "standard", "default": "standard", "auto": "standard", "on_demand": "standard",
-    "standard_only": "standard", "": "standard",
+    "standard_only": "standard", "shared": "standard", "": "standard",
     "batch": "batch",
     "flex": "flex", "flex_discount": "flex", "on_demand_flex": "flex",
     "priority": "priority", "priority_on_demand": "priority", "on_demand_priority": "priority",
     "fast": "fast",
-    "provisioned": "provisioned", "provisioned_throughput": "provisioned", "reserved": "provisioned",
+    "provisioned": "provisioned", "provisioned_throughput": "provisioned", "reserved": "provisioned", "dedicated": "provisioned",
     "scale": "provisioned",
 }  # fmt: skip
 
@@ -179,7 +179,7 @@ def service_tier(word: str | None) -> str:
     ('standard', 'flex')
     """
     try:
-        return TIER_WORDS[(word or "").strip().lower()]
+        return TIER_WORDS[(word or "").strip().lower().replace("-", "_")]
     except KeyError:
         raise UsageError(f"Unknown service tier {word!r}; known: {sorted(TIER_WORDS)}.", "unknown_tier") from None
 

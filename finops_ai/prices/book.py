@@ -16,7 +16,7 @@ from finops_ai.prices.base import Base
 from finops_ai.prices.cards import CONTRACT, Card, over_text, read_instant
 from finops_ai.prices.contracts import Contract, check_below_list, read_contracts
 from finops_ai.prices.names import Named, Names, provider_name, providers, take_apart
-from finops_ai.prices.own import ANY_MODEL, OwnData, bundled
+from finops_ai.prices.own import ANY_MODEL, OwnData, Rule, bundled
 from finops_ai.prices.places import deployment_tier, places_of, same_place
 from finops_ai.prices.price import SAME_RATE, Price, chain, pick, picked_for_place, priced, same_name
 
@@ -236,7 +236,13 @@ class PriceBook:
                 )
                 if wanted != tier and has_tier:
                     notes.append(f"no {tier} price for {name}: the standard rate stays")
-                if is_token and not picked_for_place(picked):
+                if (
+                    wanted == tier != "standard"
+                    and is_token
+                    and (ratio := self._place_ratio(cards, name, places, picked))
+                ):
+                    factors = [*factors, ratio]
+                elif is_token and not picked_for_place(picked):
                     factors += [
                         r for r in rules if r.tier is None and r.places and any(same_place(p, places) for p in r.places)
                     ][:1]
@@ -244,6 +250,19 @@ class PriceBook:
         if picked := pick(anything, meter, "standard", places):
             return priced(picked, meter, [], [], at, False, *_of(found))
         return Price(None, why=(f"no price row for {meter}",), model=found.model, sold_by=found.sold_by)
+
+    def _place_ratio(
+        self, cards: list[Card], meter: str, places: tuple[str, ...], picked: dict[tuple[int, bool] | None, Card]
+    ) -> Rule | None:
+        """What a place with a standard price of its own adds to a tier's price that is for every place."""
+        general = pick([card for card in cards if card.geography is None], meter, "standard", ())
+        placed = pick(cards, meter, "standard", places)
+        if picked_for_place(picked) or not general or not placed or not picked_for_place(placed):
+            return None
+        base, here = general[None].prices[meter], placed[None].prices[meter]
+        if not base or base == here:
+            return None
+        return Rule("", rate(here / base), f"{placed[None].geography}, as the standard price there", status="assumed")
 
     def _fitting(self, provider: str, model: str, at: datetime, places: tuple[str, ...]) -> list[Card]:
         return [

@@ -60,7 +60,8 @@ def places_of(
         return _words(place, "multi-region" if place in _GOOGLE_MULTI_REGIONS else "", "regional", area)
     host = urlsplit(api_base if "//" in api_base else f"//{api_base}").hostname or "" if api_base else ""
     label = host.partition(".")[0]
-    return _words(host, label if 1 < len(label) < 4 and label != "api" else "", geo, area)
+    regional = host.count(".") > 1 and label not in ("api", "www")
+    return _words(host, label if regional else "", geo, area)
 
 
 def _words(*words: str) -> tuple[str, ...]:
