@@ -1,0 +1,383 @@
+"""Showback, bridge, reconciliation, budgets, what-if, unit economics, anomalies and rule checks, by hand."""
+
+from __future__ import annotations
+
+import datetime as dt
+import http.server
+import json
+import threading
+from decimal import Decimal
+
+import openpyxl
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import finops_ai as fa
+from finops_ai.errors import CheckFailed, DataError, FrameError, ProviderUnavailable, RuleError
+from finops_ai.frames import BillFrame, conform
+from finops_ai.tables.budgets import alerts, require_within, send_alerts
+from finops_ai.tables.explain import STEPS
+from finops_ai.tables.reconcile import CAUSES
+from finops_ai.tables.rule_check import check_rules, why
+
+D = Decimal
+RULES = {
+    "dimensions": {"team": {}},
+    "rules": [{"name": t, "when": {"api_key_id": {"prefix": f"{t}-"}}, "set": {"team": t}} for t in ("a", "b")],
+}
+
+
+def at(month, day, hour=0):
+    return dt.datetime(2026, month, day, hour, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def rows_of(tokens_of, book):
+    def make(rows):
+        return fa.allocate(fa.price(tokens_of(rows), book), RULES)
+
+    return make
+
+
+# ---- showback
+
+
+def test_showback_by_hand(rows_of):
+    rows = rows_of([
+        {"api_key_id": "a-1", "quantity": 600_000, "at": at(9, 30, 22)}, {"api_key_id": "a-1", "quantity": 2_000_000},
+        {"api_key_id": "a-1", "meter": "output", "quantity": 500_000, "service_tier": "batch"}, {"api_key_id": "a-1", "meter": "requests", "quantity": 100},
+        {"model": "nobody", "quantity": 1_500_000},
+    ])  # fmt: skip
+    table = fa.showback(rows, ["team"], "2026-10")
+    a, rest = table.iloc[0], table.iloc[1]
+    assert (a["team"], rest["team"]) == ("a", "unallocated")
+    # 2M x 0.9e-6 = 1.8; 0.5M output x 2e-6 x 0.9 = 0.9
+    assert a["cost"] == D("2.7")
+    assert a["list_cost"] == 3
+    assert (a["requests"], a["tokens"], a["fresh_input_tokens"], a["output_tokens"]) == (
+        100,
+        2_500_000,
+        2_000_000,
+        500_000,
+    )
+    assert (a["cost_per_request"], a["cost_per_1m_tokens"], a["input_cost_per_1m"], a["output_cost_per_1m"]) == (
+        D("0.027"),
+        D("1.08"),
+        D("0.9"),
+        D("1.8"),
+    )
+    assert (a["output_input_ratio"], a["batch_share"], a["effective_vs_list"]) == (0.25, 0.2, pytest.approx(0.9))
+    assert (a["previous_cost"], a["change"]) == (D("0.54"), D("2.16"))
+    assert pd.isna(rest["cost"])
+    assert table.facts.coverage["priced"] == pytest.approx(2.5 / 4)
+    assert "1 rows have no known price" in table.explain()
+    # in Berlin the last hours of 30 September are October
+    assert fa.showback(rows, ["team"], "2026-10", timezone="Europe/Berlin")["cost"].iloc[0] == D("3.24")
+
+
+def test_showback_of_any_grain_adds_up(rows_of):
+    rows = rows_of([{"api_key_id": k, "quantity": q, "prompt_id": p, "tags": {"env": e}, "at": at(10, d)} for k, q, p, e, d in [
+        ("a-1", 7, "x@1", "prod", 1), ("b-1", 11, "x@2", "dev", 2), (None, 13, None, "prod", 2)]])  # fmt: skip
+    for by in (["prompt_id"], ["tags.env", "day"], ["model", "week"], ["rule"], []):
+        assert sum(fa.showback(rows, by)["cost"]) == sum(rows["effective_cost"])
+    with pytest.raises(FrameError, match="Did you mean 'prompt_id'"):
+        fa.showback(rows, ["promt_id"])
+
+
+def test_published_amounts_add_up_and_formulas_are_text(rows_of, tmp_path):
+    evil = '=HYPERLINK("http://x")'
+    rows = rows_of([{"api_key_id": f"a-{i}", "quantity": 333_333 * i, "user_id": evil} for i in range(1, 8)])
+    table = fa.showback(rows, ["user_id", "api_key_id"])
+    assert sum(table.published()["cost"]) == round(sum(table["cost"]), 2)
+    table.to_excel(tmp_path / "t.xlsx")
+    cells = openpyxl.load_workbook(tmp_path / "t.xlsx")["Table"][2]
+    assert (cells[0].value, cells[0].data_type) == (evil, "s")
+    assert cells[2].data_type == "n"
+    assert "&lt;b&gt;" in fa.showback(rows.assign(user_id="<b>"), ["user_id"])._repr_html_()
+
+
+# ---- bridge
+
+
+def test_bridge_by_hand(rows_of):
+    # September: 10 calls, 1000 input tokens. October: 20 calls, 3000 input tokens, of which half on `big`
+    before = rows_of(
+        [
+            {"api_key_id": "a-1", "meter": "requests", "quantity": 10, "at": at(9, 1)},
+            {"api_key_id": "a-1", "quantity": 1000, "at": at(9, 1)},
+        ]
+    )
+    after = rows_of([{"api_key_id": "a-1", "meter": "requests", "quantity": 20}, {"api_key_id": "a-1", "quantity": 1500},
+                     {"api_key_id": "a-1", "quantity": 1500, "model": "big", "slice_input_tokens": 1500, "slice_requests": 1}])  # fmt: skip
+    row = fa.explain(before, after, by=["team"]).iloc[0]
+    # prices 0.9e-6 and 2.7e-6: 0.0009; twice the calls +0.0009; 150 instead of 100 tokens each +0.0009; half on big +0.0027
+    assert (row["before"], row["after"]) == (D("0.0009"), D("0.0054"))
+    assert (row["volume"], row["input_length"], row["model"]) == (D("0.0009"), D("0.0009"), D("0.0027"))
+    assert row["price"] == row["cache"] == row["tier"] == row["other"] == 0
+
+
+SIDE = st.lists(
+    st.fixed_dictionaries({
+        "api_key_id": st.sampled_from(["a-1", "b-1"]), "quantity": st.integers(0, 10**6), "model": st.sampled_from(["small", "big", "nobody"]),
+        "meter": st.sampled_from(["input", "output", "requests"]), "service_tier": st.sampled_from(["standard", "batch"]), "at": st.sampled_from([at(10, 1), at(10, 20)]),
+    }), max_size=8)  # fmt: skip
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(one=SIDE, two=SIDE)
+def test_every_bridge_adds_up_exactly(one, two, rows_of):
+    before, after = (rows_of([*side, {"quantity": 1}]) for side in (one, two))
+    for by in ([], ["team"], ["model"]):
+        for row in fa.explain(before, after, by=by).to_dict("records"):
+            assert sum((row[s] for s in STEPS), D(0)) == row["change"] == row["after"] - row["before"]
+
+
+# ---- reconciliation
+
+
+def bill(**kwargs):
+    base = {
+        "provider": "openai", "billing_account_id": "acct", "billing_period_start": at(10, 1), "billing_period_end": at(11, 1), "charge_period_start": at(10, 1),
+        "charge_period_end": at(10, 2), "charge_category": "Usage", "charge_description": "line", "billed_cost": D(0), "billing_currency": "USD",
+        "model": "small", "meter": "input", "service_tier": "standard", "source": "billing_export",
+    }  # fmt: skip
+    return base | kwargs
+
+
+def test_residual_is_named(rows_of):
+    rows = rows_of([{"quantity": 10_000_000}, {"meter": "output", "quantity": 1_000_000}, {"model": "nobody", "quantity": 5}, {"model": "big", "quantity": 1_000_000,
+                    "slice_input_tokens": 9, "slice_requests": 1}])  # fmt: skip
+    lines = [
+        bill(billed_cost=D("9.90"), consumed_quantity=D(11_000_000)),  # a million more than counted, at 0.9
+        bill(
+            meter="output", billed_cost=D("4.00"), consumed_quantity=D(1_000_000)
+        ),  # at list 4.00, not at the agreed 3.60
+        bill(model="nobody", billed_cost=D("0.50"), consumed_quantity=D(5)),
+        bill(model="other", billed_cost=D("7.00")),
+        bill(model=None, meter="unmapped", charge_category="Credit", billed_cost=D("-2.00")),
+        bill(model=None, meter="unmapped", charge_category="Tax", billed_cost=D("1.10")),
+    ]
+    names = list(lines[0] | {"consumed_quantity": None})
+    bills = conform({n: [line.get(n) for line in lines] for n in names}, BillFrame, source="test")
+    table = fa.reconcile(rows, bills)
+    row = table.iloc[0]
+    assert (row["computed"], row["billed"]) == (D("15.3"), D("20.5"))  # 9 + 3.6 + 2.7
+    expected = {
+        "quantity": "0.9",
+        "price": "0.4",
+        "unpriced": "0.5",
+        "not_captured": "7",
+        "credits": "-2",
+        "tax": "1.1",
+        "not_billed": "-2.7",
+    }
+    assert {c: row[c] for c in CAUSES if row[c]} == {k: D(v) for k, v in expected.items()}
+    assert sum(row[c] for c in CAUSES) == row["difference"]
+    assert table.facts.coverage["captured"] == pytest.approx(1 - 7 / 21.4)
+
+
+# ---- budgets
+
+
+def test_budget_pacing_and_overrun_by_hand(rows_of):
+    # 0.9 a day for 10 days of October
+    rows = rows_of([{"api_key_id": "a-1", "quantity": 1_000_000, "at": at(10, d)} for d in range(1, 11)])
+    plan = [
+        {"name": "a", "month": "2026-10", "amount": "18", "for": {"team": "a"}},
+        {"name": "roomy", "month": "2026-10", "amount": "100"},
+    ]
+    table = fa.budgets(rows, plan)
+    a, roomy = table.iloc[0], table.iloc[1]
+    assert (a["spent"], a["burn_rate"], a["projected"]) == (D("9"), D("0.9"), D("27.9"))  # 9 + 21 x 0.9
+    assert (str(a["overrun_date"]), a["status"], a["alerts"]) == (
+        "2026-10-21",
+        "watch",
+        "50%",
+    )  # 18 is reached on the 20th, passed on the 21st
+    assert a["pacing"] == pytest.approx(9 / (18 * 10 / 31))
+    assert roomy["status"] == "ok"
+    assert [x["name"] for x in alerts(table)] == ["a"]
+    with pytest.raises(CheckFailed, match=r"a: 50% of 18\.00"):
+        require_within(table)
+    frame = pd.DataFrame({"month": ["2026-10"], "team": ["a"], "amount": [D("5")]})
+    over = fa.budgets(rows, frame).iloc[0]
+    assert (over["status"], str(over["overrun_date"])) == ("over", "2026-10-06")  # 5.4 after six days
+
+
+@pytest.mark.parametrize(
+    ("plan", "error", "words"),
+    [
+        ([{"amount": 5}], RuleError, "either `month`"),
+        ([{"month": "2026-10", "amount": 5, "for": {"tem": "a"}}], RuleError, "Did you mean 'team'?"),
+        ([{"month": "2026-10", "amont": 5}], RuleError, "Did you mean 'amount'?"),
+        ([{"month": "2026-10", "amount": 5, "currency": "EUR"}], DataError, "is in EUR, the costs are in USD"),
+        ([{"from": "2026-10", "to": "2026-10", "amount": 5}], RuleError, "not before"),
+    ],
+)
+def test_bad_budgets(rows_of, plan, error, words):
+    with pytest.raises(error) as caught:
+        fa.budgets(rows_of([{"quantity": 1}]), plan)
+    assert words in str(caught.value)
+
+
+def test_webhook_gets_the_alerts(rows_of):
+    got = []
+
+    class Hook(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            got.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(500 if self.path.startswith("/broken") else 204)
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        address = f"http://127.0.0.1:{server.server_port}"
+        table = fa.budgets(rows_of([{"quantity": 10**7}]), [{"name": "x", "month": "2026-10", "amount": 1}])
+        assert send_alerts(table, f"{address}/hook") == 1
+        assert got[0]["alerts"][0]["name"] == "x"
+        with pytest.raises(ProviderUnavailable) as caught:
+            send_alerts(table, f"{address}/broken?token=secret")
+        assert "secret" not in str(caught.value)
+    finally:
+        server.shutdown()
+        server.server_close()
+    with pytest.raises(RuleError, match="http or https"):
+        send_alerts(table, "file:///etc/passwd")
+
+
+# ---- what if
+
+
+def test_what_if_by_hand(rows_of, book):
+    rows = rows_of(
+        [
+            {"api_key_id": "a-1", "model": "big", "quantity": 1_000_000, "slice_input_tokens": 10, "slice_requests": 1},
+            {"api_key_id": "b-1", "quantity": 2_000_000},
+        ]
+    )
+    scenario = {
+        "swap": {"when": {"model": "big"}, "to": "small", "token_factor": "1.5"},
+        "batch": {"when": {"team": "b"}, "share": "0.5"},
+    }
+    table = fa.what_if(rows, scenario, by=["team"], book=book)
+    got = {r["team"]: r for r in table.to_dict("records")}
+    # a: 2.70 becomes 1.5M x 0.9e-6 = 1.35; b: half of 1.80 at half price saves 0.45
+    assert (got["a"]["cost"], got["a"]["scenario_cost"], got["a"]["1 swap"]) == (D("2.7"), D("1.35"), D("-1.35"))
+    assert (got["b"]["saving"], got["b"]["2 batch"]) == (D("0.45"), D("-0.45"))
+
+
+def test_provisioned_break_even_by_hand(rows_of, book):
+    rows = rows_of([{"quantity": 12_000_000}])  # 10.80 by the token, over 24 hours
+    step = {"units": 2, "price_per_hour": "0.15", "tokens_per_hour": 1_000_000}
+    table = fa.what_if(rows, {"provisioned": step}, book=book)
+    # 2 x 24 x 0.15 = 7.20; used 12M of 48M = 25%; break-even 7.20 / 0.9e-6 = 8M = 16.7%
+    assert table["scenario_cost"].iloc[0] == D("7.2")
+    assert "25.0%" in table.facts.notes[0]
+    assert "16.7%" in table.facts.notes[1]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "words"),
+    [
+        ({"swop": {}}, "Did you mean 'swap'?"),
+        ({}, "no step"),
+        ({"swap": {"to": "unheard-of"}}, "no price for openai 'unheard-of'"),
+        ({"batch": {"share": "2"}}, "share from 0 to 1"),
+        ({"batch": {"when": {"modl": "x"}}}, "Did you mean 'model'?"),
+        ({"provisioned": {"units": 1}}, "needs price_per_hour"),
+    ],
+)
+def test_bad_scenarios(rows_of, book, scenario, words):
+    with pytest.raises(RuleError) as caught:
+        fa.what_if(rows_of([{"quantity": 5}]), scenario, book=book)
+    assert words in str(caught.value)
+
+
+# ---- unit economics
+
+
+def test_cost_per_outcome_by_hand(rows_of):
+    rows = rows_of(
+        [
+            {"api_key_id": "a-1", "quantity": 10_000_000},
+            {"api_key_id": "a-1", "meter": "requests", "quantity": 50},
+            {"api_key_id": "b-1", "quantity": 10_000_000},
+        ]
+    )
+    metrics = pd.DataFrame(
+        {"day": ["2026-10-01", "2026-10-02"], "team": ["a", "a"], "metric": "tickets", "value": [20, 10]}
+    )
+    table = fa.unit_economics(rows, metrics)
+    row = table.iloc[0]
+    assert (row["cost"], row["value"], row["cost_per_outcome"]) == (D("9"), D(30), D("0.3"))
+    assert row["requests_per_outcome"] == pytest.approx(5 / 3)
+    assert table.facts.coverage["with outcomes"] == pytest.approx(0.5)
+    with pytest.raises(FrameError, match="Did you mean 'team'"):
+        fa.unit_economics(rows, metrics.rename(columns={"team": "tem"}))
+    with pytest.raises(FrameError, match="row 2: value -1"):
+        fa.unit_economics(rows, metrics.assign(value=[1, -1]))
+
+
+# ---- anomalies
+
+
+def test_a_planted_spike_is_found_and_ordinary_weeks_are_not(rows_of):
+    start = at(7, 6)  # a Monday
+    rows = []
+    for d in range(70):
+        level = 40_000_000 if d % 7 < 5 else 20_000_000
+        level += (d * 7919 % 11) * 400_000  # an ordinary wobble of up to 10%
+        rows.append(
+            {"api_key_id": "a-1", "at": start + dt.timedelta(days=d), "quantity": level * (3 if 60 <= d <= 62 else 1)}
+        )
+    table = fa.anomalies(rows_of(rows), ["team"])
+    assert [(str(r.since), str(r.until)) for r in table.itertuples()] == [("2026-09-04", "2026-09-06")]
+    assert table["times"].iloc[0] == pytest.approx(3, rel=0.1)
+    assert "longer" in table["cause"].iloc[0] or "calls" in table["cause"].iloc[0]
+
+
+# ---- rule checks
+
+
+def test_rule_check_finds_every_planted_fault(tokens_of, book):
+    document = {
+        "dimensions": {"team": {}},
+        "rules": [
+            {"name": "wide", "when": {"api_key_id": {"prefix": "k"}}, "set": {"team": "a"}},
+            {"name": "narrow", "when": {"api_key_id": "k1"}, "set": {"team": "b"}},
+            {"name": "dead", "when": {"api_key_id": "gone"}, "set": {"team": "c"}},
+            {"name": "partly", "when": {"model": "big"}, "set": {"team": "d"}},
+        ],
+    }
+    tokens = tokens_of([
+        {"api_key_id": "k1", "quantity": 1_000_000}, {"api_key_id": "k2", "model": "big", "quantity": 1_000_000}, {"model": "big", "quantity": 1},
+        {"api_key_id": "new", "quantity": 5_000_000, "tags": {"app": "x"}},
+    ])  # fmt: skip
+    table = check_rules(fa.price(tokens, book), document)
+    found = {(r.finding, r.rule if isinstance(r.rule, str) else r.other) for r in table.itertuples()}
+    assert {("never matches", "dead"), ("shadowed", "narrow"), ("overlap", "partly"), ("unallocated", "team")} <= found
+    suggestions = table[(table["finding"] == "suggestion").to_numpy()]
+    assert ("api_key_id", "new") in set(zip(suggestions["other"], suggestions["value"], strict=True))
+    assert max(suggestions["cost"]) == suggestions["cost"].iloc[0]
+
+
+def test_why_traces_a_charge_to_its_rows(rows_of):
+    rows = rows_of(
+        [
+            {"api_key_id": "a-1", "quantity": 5},
+            {"api_key_id": "a-2", "quantity": 7},
+            {"api_key_id": "b-1", "quantity": 1},
+        ]
+    )
+    table = why(rows, {"team": "a"}, fa.Rules.load(RULES))
+    assert set(table["api_key_id"]) == {"a-1", "a-2"}
+    assert sum(table["cost"]) == D("0.0000108")
+    assert 'when {"api_key_id": {"prefix": "a-"}}' in table.facts.notes[0]
+    with pytest.raises(DataError, match="No row has team = z"):
+        why(rows, {"team": "z"})
