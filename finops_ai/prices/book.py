@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from finops_ai.errors import PriceError
 from finops_ai.meters import meter as meter_named
 from finops_ai.prices.base import Base
-from finops_ai.prices.cards import CONTRACT, Card, over_text, read_instant
+from finops_ai.prices.cards import CONTRACT, Card, over_text, rate, read_instant
 from finops_ai.prices.contracts import Contract, check_below_list, read_contracts
 from finops_ai.prices.names import Named, Names, provider_name, providers, take_apart
 from finops_ai.prices.own import ANY_MODEL, OwnData, Rule, bundled
