@@ -132,7 +132,7 @@ def test_the_bill_of_a_reservation_is_spread_over_used_and_idle_hours():
 money = st.decimals(min_value=0, max_value=10**9, places=18, allow_nan=False)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 500), st.integers(0, 100)), min_size=1, max_size=4), money)
 def test_no_cost_of_capacity_is_lost(made, cost):
     account = arm.resource_id(ACCOUNT)
@@ -170,7 +170,7 @@ counts = st.dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(counts, min_size=1, max_size=5))
 def test_of_two_sets_of_metrics_one_counts(found):
     account = arm.resource_id(ACCOUNT)
