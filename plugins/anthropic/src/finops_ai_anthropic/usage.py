@@ -82,8 +82,8 @@ def token_frame(
     Raises:
         ProviderError: a row lacks a count, has an impossible one, or doesn't add up; names the row and the field.
     """
-    slices: dict[str, list[Any]] = {name: [] for name in SLICE}
-    counts: dict[str, list[int]] = {path: [] for path in [*TOKENS, SEARCHES]}
+    kept: list[tuple[Any, ...]] = []
+    counted: list[tuple[int, ...]] = []
     unmapped: list[int] = []
     moments: dict[str, dt.datetime] = {}
     workspaces, api_keys = names.get("workspaces", {}), names.get("api_keys", {})
@@ -92,7 +92,7 @@ def token_frame(
         if not window.start <= start < window.end:
             continue
         strange = strange_counts(row)
-        append_counts(counts, row, sum(n for name, n in strange if name.endswith("tokens")))
+        counted.append(counts_of(row, sum(n for name, n in strange if name.endswith("tokens")) if strange else 0))
         actor = actor_of(row)
         tier, geo, workspace = row.get("service_tier"), row.get("inference_geo"), row.get("workspace_id")
         if tier not in SERVICE_TIERS:
@@ -104,17 +104,21 @@ def token_frame(
         tags = labels_of(row, actor, key, api_keys)
         if strange:
             tags = [*(tags or []), ("unmapped", "+".join(name for name, _ in strange))]
-        unmapped.append(sum(n for _, n in strange))
+        unmapped.append(sum(n for _, n in strange) if strange else 0)
         values = (
             start, moment(row["ending_at"], moments), row.get("organization_id") or account, workspace,
             workspaces.get(workspace or "", {}).get("name"), row.get("model") or "not stated",
             "fast" if row.get("speed") == "fast" else SERVICE_TIERS[tier], row.get("context_window"),
             None if geo == "not_available" else geo, key, actor.user_id, tags, row.get("requests"),
         )  # fmt: skip
-        for name, value in zip(SLICE, values, strict=True):
-            slices[name].append(value)
-    if not unmapped:
+        kept.append(values)
+    if not kept:
         return conform({}, source="anthropic")
+    slices = dict(zip(SLICE, map(list, zip(*kept, strict=True)), strict=True))
+    counts = {
+        path: pa.array(column, pa.int64())
+        for path, column in zip([*TOKENS, SEARCHES], zip(*counted, strict=True), strict=True)
+    }
     constant = {"provider": "anthropic", "operation": "chat", "source": source, "quantity_basis": "metered"}
     columns: dict[str, Any] = {**slices, **constant, "tags": pa.array(slices["tags"], TAGS_TYPE)}
     meters: dict[str, Any] = dict(normalise_columns(counts, "anthropic.usage_report"))
@@ -125,8 +129,8 @@ def token_frame(
     return conform(tokens_from_slices(columns, meters), source="anthropic")
 
 
-def append_counts(counts: dict[str, list[int]], row: Row, strange: int) -> None:
-    """Add a row's counts to the columns and check that they come to the total the row states.
+def counts_of(row: Row, strange: int) -> tuple[int, ...]:
+    """A row's counts in the order of `TOKENS`, then the searches, checked against the total the row states.
 
     Raises:
         ProviderError: a count is missing, negative or no whole number, or the parts don't come to the total.
@@ -137,26 +141,26 @@ def append_counts(counts: dict[str, list[int]], row: Row, strange: int) -> None:
             row["uncached_input_tokens"],
             row["cache_read_input_tokens"],
             row["output_tokens"],
-            cache.get("ephemeral_5m_input_tokens", 0) if cache else 0,
-            cache.get("ephemeral_1h_input_tokens", 0) if cache else 0,
+            cache.get("ephemeral_5m_input_tokens", 0),
+            cache.get("ephemeral_1h_input_tokens", 0),
             (row.get("server_tool_use") or {}).get("web_search_requests", 0),
         )
     except KeyError as error:
         raise ProviderError(
             f"anthropic: {place(row)} has no {error}. The report changed: update finops-ai-anthropic. Nothing was stored."
         ) from None
-    for column, (path, value) in zip(counts.values(), zip(counts, values, strict=True), strict=True):
+    for path, value in zip([*TOKENS, SEARCHES], values, strict=True):
         if type(value) is not int or value < 0:
             raise ProviderError(
                 f"anthropic: {path} is {value!r} on {place(row)}, must be a whole number. Nothing was stored."
             )
-        column.append(value)
-    total = row.get("total_tokens")
-    if total is not None and total not in (sum(values[:5]), sum(values[:5]) + strange):
+    total, parts = row.get("total_tokens"), sum(values[:5])
+    if total is not None and total != parts and total != parts + strange:
         raise ProviderError(
-            f"anthropic: the parts of {place(row)} come to {sum(values[:5])} tokens, its total_tokens says {total}. "
+            f"anthropic: the parts of {place(row)} come to {parts} tokens, its total_tokens says {total}. "
             "The report has a count this version doesn't know: update finops-ai-anthropic. Nothing was stored."
         )
+    return values
 
 
 def strange_counts(row: Row) -> list[tuple[str, int]]:
@@ -166,11 +170,11 @@ def strange_counts(row: Row) -> list[tuple[str, int]]:
     [('new_tokens', 3), ('cache_creation.ephemeral_12h_input_tokens', 7)]
     """
     found = []
-    if row.keys() - KNOWN_KEYS:
+    if not row.keys() <= KNOWN_KEYS:
         found = [(name, row[name]) for name in row if name not in KNOWN_KEYS]
     for outer, known in PARTS.items():
         inner = row.get(outer)
-        if inner and inner.keys() - known:
+        if inner and not inner.keys() <= known:
             found += [(f"{outer}.{name}", inner[name]) for name in inner if name not in known]
     return [(name, n) for name, n in found if type(n) is int and n > 0]
 

@@ -171,8 +171,8 @@ def tags_of(row: Row, metadata: Mapping[str, Any]) -> list[tuple[str, str]] | No
         labels["status"] = "failure"
     if cached(row):
         labels["gateway_cache"] = "hit"
-    kept = {name: label(value) for name, value in labels.items() if isinstance(name, str) and 0 < len(name) <= 100}
-    return [(name, value) for name, value in kept.items() if value] or None
+    kept = [(name, label(value)) for name, value in labels.items() if value is not None and 0 < len(name) <= 100]
+    return [(name, value) for name, value in kept if value] or None
 
 
 def label(value: Any) -> str | None:

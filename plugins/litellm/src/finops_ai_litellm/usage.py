@@ -49,7 +49,7 @@ def token_frame(
     Raises:
         DataError: a row lacks its id or time. UsageError: counts that contradict each other; names the request.
     """
-    slices: dict[str, list[Any]] = {name: [] for name in SLICE}
+    kept: list[tuple[Any, ...]] = []
     usages: list[Mapping[str, Any]] = []
     requests: list[int] = []
     seen: set[Any] = set()
@@ -90,8 +90,7 @@ def token_frame(
             row.get("request_id"),
             cost_of(row),
         )
-        for name, value in zip(SLICE, values, strict=True):
-            slices[name].append(value)
+        kept.append(values)
         usages.append(usage)
         requests.append(row.get("api_requests") or 0 if spendlog.is_day(row) else 1)
     if twice:
@@ -104,8 +103,9 @@ def token_frame(
         notes.append(
             f"{differing} spend logs state other counts in their usage object than in their columns: the object holds."
         )
-    if not usages:
+    if not kept:
         return conform({}, source="litellm")
+    slices = dict(zip(SLICE, map(list, zip(*kept, strict=True)), strict=True))
     counted = disjoint(usages, slices["request_id"], notes)
     counted["requests"] = pa.array(requests, pa.int64())
     columns: dict[str, Any] = {
@@ -194,7 +194,9 @@ def count_columns(usages: Sequence[Mapping[str, Any]]) -> tuple[dict[str, list[i
                 strange = "token" in path.lower() and not spec.known(path) and "cost" not in path.lower()
                 kind = kinds[path] = is_count or ("strange" if strange else "other")
             if kind == "count":
-                columns.setdefault(path, [None] * len(usages))[i] = value
+                if path not in columns:
+                    columns[path] = [None] * len(usages)
+                columns[path][i] = value
             elif kind == "strange" and value > 0:
                 unmapped[i] += value
     return columns, unmapped

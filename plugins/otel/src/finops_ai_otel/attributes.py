@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 Attributes = Mapping[str, Any]
@@ -112,6 +113,7 @@ def prompt_of(attributes: Attributes) -> str | None:
     return label(f"{name}@{version}" if version is not None else name)
 
 
+@cache
 def is_content(name: str) -> bool:
     """Whether an attribute is one that holds prompts, answers or other text.
 
@@ -121,13 +123,20 @@ def is_content(name: str) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in CONTENT)
 
 
+@cache
+def is_label(name: str, patterns: tuple[str, ...]) -> bool:
+    """Whether an attribute is kept as a tag."""
+    wanted = name in LABELS or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    return wanted and not is_content(name)
+
+
 def tags_of(attributes: Attributes, resource: Attributes, patterns: Sequence[str]) -> list[tuple[str, str]] | None:
     """Labels of a call: those of `LABELS` and of the patterns, from the resource and the call (the call's win)."""
     kept: dict[str, str] = {}
+    chosen = tuple(patterns)
     for source in (resource, attributes):
         for name, value in source.items():
-            wanted = name in LABELS or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-            if wanted and not is_content(name) and (text := label(value)):
+            if is_label(name, chosen) and (text := label(value)):
                 kept[name] = text
     return sorted(kept.items()) or None
 

@@ -68,10 +68,8 @@ def token_frame(
     chosen = [piece for piece in slices if window.start <= piece.start < window.end]
     if not chosen:
         return conform({}, source="otel")
-    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
-    for piece in chosen:
-        for name, value in zip(COLUMNS, _identity(piece, accounts, labels), strict=True):
-            columns[name].append(value)
+    rows = [_identity(piece, accounts, labels) for piece in chosen]
+    columns = dict(zip(COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
     counted = _counted(chosen, notes)
     counted["requests"] = pa.array([piece.calls or 0 for piece in chosen], pa.int64())
     frame: dict[str, Any] = {
@@ -140,7 +138,9 @@ def _counted(chosen: Sequence[Slice], notes: list[str]) -> dict[str, Any]:
         for place, i in enumerate(rows):
             for path, count in chosen[i].counts.items():
                 if path in counts:
-                    columns.setdefault(path, [None] * len(rows))[place] = count
+                    if path not in columns:
+                        columns[path] = [None] * len(rows)
+                    columns[path][place] = count
                 elif not spec.known(path) and count > 0:
                     unmapped[i] += count
         try:
