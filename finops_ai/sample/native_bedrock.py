@@ -11,6 +11,7 @@ import datetime as dt
 import json
 import zlib
 from collections import defaultdict
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,7 +117,7 @@ def _day_number(day: Any) -> int:
     return (day.date() - days()[0].item()).days
 
 
-def _line(row: dict[str, Any], meter: str, pico: int, tags: Any, identity: str) -> dict[str, Any]:
+def _line(row: Mapping[Any, Any], meter: str, pico: int, tags: Any, identity: str) -> dict[str, Any]:
     model = row["model"].removeprefix("global.")
     routed, batch = row["model"].startswith("global."), row["service_tier"] == "batch"
     market = model in PRODUCTS

@@ -49,7 +49,7 @@ def test_a_misread_unit_is_shown_not_counted(tmp_path):
     frame = connector.usage(OCTOBER)
     assert list(frame["meter"]) == ["unmapped"]
     assert list(frame["model"]) == ["USE1-Claude4.6Sonnet-input-tokens"]
-    assert "3000 per million tokens" in connector.notes[0]
+    assert "3000 USD per million tokens" in connector.notes[0]
 
 
 def test_marketplace_and_every_bedrock_product_are_read_and_nothing_else(tmp_path):

@@ -107,10 +107,18 @@ def test_rows_without_a_project_stay(tmp_path):
 
 
 def test_a_misread_unit_is_shown_not_counted(tmp_path):
-    # 30 cents for 1,000 "counts" would be 300,000 USD per billion: 0.30 a thousand is 300 a million, still dear; 3 USD is absurd
+    # 3 USD for 1,000 tokens would be 3,000 USD a million
     connector = read(tmp_path, [row(cost=3.0)])
     assert list(connector.usage(OCTOBER)["meter"]) == ["unmapped"]
-    assert "3000 per million tokens" in connector.notes[0]
+    assert "3000 USD per million tokens" in connector.notes[0]
+
+
+def test_prices_in_other_currencies_are_no_misread_units(tmp_path):
+    # 0.75 USD for 10,000 tokens (75 a million) is 112.5 yen at 150 to the dollar: dear, but no misread unit
+    yen = row(amount=10_000.0, cost=112.5, currency="JPY", currency_conversion_rate=150.0)
+    connector = read(tmp_path, [yen])
+    assert list(connector.usage(OCTOBER)["meter"]) == ["input"]
+    assert list(connector.bills(OCTOBER)["billing_currency"]) == ["JPY"]
 
 
 def test_unknown_skus_and_names_stay_visible(tmp_path):

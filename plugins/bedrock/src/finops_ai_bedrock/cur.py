@@ -59,7 +59,7 @@ COLUMNS = {
 PRODUCT_CODES = ("AmazonBedrock", "AmazonBedrockAgentCore", "AmazonBedrockService", "AmazonBedrockFoundationModels")
 #: line item types that carry usage
 USAGE_TYPES = ("Usage", "DiscountedUsage", "SavingsPlanCoveredUsage")
-#: a list price outside this band (currency per token: 0.003 to 600 per million) means the unit was misread
+#: a list price outside this band (USD per token: 0.003 to 600 per million) means the unit was misread
 PRICE_BAND = (Decimal("3e-9"), Decimal("6e-4"))
 
 _INPUTS = ", ".join(f"'{m.name}'" for m in meters().values() if m.is_token and m.direction == "input")
@@ -276,22 +276,24 @@ def _check_units(report: Report) -> None:
     """A token line whose list price per token is absurd had its unit misread: it is shown, not counted as tokens."""
     low, high = PRICE_BAND
     absurd = (
-        "unit = 'tokens' AND quantity > 0 AND pricing_public_on_demand_cost > 0 AND "
+        "unit = 'tokens' AND quantity > 0 AND coalesce(line_item_currency_code, 'USD') = 'USD' AND pricing_public_on_demand_cost > 0 AND "
         f"(pricing_public_on_demand_cost / CAST(quantity AS DOUBLE) < {low} OR "
         f"pricing_public_on_demand_cost / CAST(quantity AS DOUBLE) > {high})"
     )
-    for usage_type, unit, rows, price in report.con.sql(
+    found = report.con.sql(
         f"SELECT line_item_usage_type, pricing_unit, count(*), max(pricing_public_on_demand_cost / quantity::DOUBLE) * 1e6 "
         f"FROM lines WHERE {absurd} GROUP BY ALL ORDER BY ALL"
-    ).fetchall():
+    ).fetchall()
+    for usage_type, unit, rows, price in found:
         report.notes.append(
-            f"bedrock: {rows} lines {usage_type!r} in {unit!r} would cost {price:.6g} per million tokens: the unit must "
+            f"bedrock: {rows} lines {usage_type!r} in {unit!r} would cost {price:.6g} USD per million tokens: the unit must "
             "mean something else. They are kept as unmapped."
         )
-    report.con.execute(
-        "UPDATE lines SET quantity = line_item_usage_amount, meter = 'unmapped', unit = 'units', "
-        f"model = line_item_usage_type, operation = 'other' WHERE {absurd}"
-    )
+    if found:
+        report.con.execute(
+            "UPDATE lines SET quantity = line_item_usage_amount, meter = 'unmapped', unit = 'units', "
+            f"model = line_item_usage_type, operation = 'other' WHERE {absurd}"
+        )
 
 
 _KEY = (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -37,7 +38,7 @@ def _dig(document: Any, *paths: tuple[str, ...]) -> Any:
     for path in paths:
         value = document
         for step in path:
-            value = value.get(step) if isinstance(value, Mapping) else None
+            value = value.get(step) if isinstance(value, dict) else None
         if value is not None:
             return value
     return None
@@ -95,7 +96,7 @@ class Calls:
             DataError: a record lacks its time, account or model, or a count isn't one.
         """
         for place, record in records:
-            if not isinstance(record, Mapping) or record.get("schemaType") != "ModelInvocationLog":
+            if not isinstance(record, dict) or record.get("schemaType") != "ModelInvocationLog":
                 continue
             try:
                 when, account, model_text = (
@@ -151,9 +152,9 @@ class Calls:
             self._columns.setdefault(key, []).append(value)
         for counted in _COUNTS:
             self._counts[counted].append(_count(record, counted, place))
-        details = _dig(record, ("input", "cacheDetails")) or []
+        details = _dig(record, ("input", "cacheDetails"))
         for ttl, counts in self._writes.items():
-            counts.append(sum(part.get("inputTokens", 0) for part in details if part.get("ttl") == ttl) or None)
+            counts.append(sum(p.get("inputTokens", 0) for p in details if p.get("ttl") == ttl) if details else None)
 
     def _model(self, text: str) -> tuple[str, str | None, str | None, str | None]:
         if text not in self._models:
@@ -207,7 +208,7 @@ def _tier(record: Mapping[str, Any]) -> str:
 
 
 def _is_number(value: object) -> bool:
-    return not isinstance(value, bool | str) and value is not None and not isinstance(value, Mapping | list)
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
 def _prompt_of(model_text: str) -> str | None:

@@ -216,7 +216,7 @@ def session(credentials: Any, settings: VertexSettings) -> Any:
             )
             self.had: set[tuple[str, str]] = set()
 
-        def request(self, method: str, url: str, *arguments: Any, **named: Any) -> Any:
+        def request(self, method: str, url: str, *arguments: Any, **named: Any) -> Any:  # type: ignore[override]
             token = parse_qs(urlsplit(url).query).get("pageToken", [""])[0]
             page = urlsplit(url).path, token
             if token and page in self.had:

@@ -28,6 +28,7 @@ COLUMNS: dict[str, tuple[str, str, bool]] = {
     "region": ("location.region", "text", False),
     "cost": ("cost", "number", True),
     "currency": ("currency", "text", True),
+    "conversion_rate": ("currency_conversion_rate", "number", False),
     "usage_amount": ("usage.amount", "number", True),
     "usage_unit": ("usage.unit", "text", False),
     "pricing_amount": ("usage.amount_in_pricing_units", "number", False),

@@ -19,7 +19,7 @@ from finops_ai_vertex.columns import flatten, load_files
 from finops_ai_vertex.skus import Sku, classify, model_id
 
 SERVICES = ("Vertex AI", "Gemini API", "Generative Language API")
-#: a list price outside this band (currency per token: 0.003 to 600 per million) means the unit was misread
+#: a list price outside this band (USD per token: 0.003 to 600 per million) means the unit was misread
 PRICE_BAND = (Decimal("3e-9"), Decimal("6e-4"))
 #: Google's invoice months are Pacific
 INVOICE_ZONE = "America/Los_Angeles"
@@ -216,18 +216,22 @@ def _explain_months(con: duckdb.DuckDBPyConnection) -> None:
 def _check_units(export: Export) -> None:
     """A token row whose price per token is absurd had its unit misread: it is shown, not counted as tokens."""
     low, high = PRICE_BAND
-    price = "coalesce(cost_at_list, cost) / CAST(usage_amount AS DOUBLE)"
+    rate = "coalesce(conversion_rate, CASE WHEN currency = 'USD' THEN 1 END)"
+    price = f"coalesce(cost_at_list, cost) / (CAST(usage_amount AS DOUBLE) * CAST({rate} AS DOUBLE))"
     absurd = f"unit = 'tokens' AND usage_amount > 0 AND coalesce(cost_at_list, cost) > 0 AND ({price} < {low} OR {price} > {high})"
-    for text, unit, rows, worst in export.con.sql(
+    found = export.con.sql(
         f"SELECT sku_description, usage_unit, count(*), max({price}) * 1e6 FROM lines WHERE {absurd} GROUP BY ALL ORDER BY ALL"
-    ).fetchall():
+    ).fetchall()
+    for text, unit, rows, worst in found:
         export.notes.append(
-            f"vertex: {rows} rows {text!r} in {unit!r} would cost {worst:.6g} per million tokens: the unit must mean something "
-            "else. They are kept as unmapped."
+            f"vertex: {rows} rows {text!r} in {unit!r} would cost {worst:.6g} USD per million tokens: the unit must mean "
+            "something else. They are kept as unmapped."
         )
-    export.con.execute(
-        f"UPDATE lines SET meter = 'unmapped', unit = 'units', model = sku_description, operation = 'other' WHERE {absurd}"
-    )
+    if found:
+        export.con.execute(
+            "UPDATE lines SET meter = 'unmapped', unit = 'units', model = sku_description, operation = 'other' "
+            f"WHERE {absurd}"
+        )
 
 
 _KEY = (
