@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from functools import cache, cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from finops_ai.errors import PriceError
 from finops_ai.meters import meter as meter_named
@@ -410,6 +410,26 @@ class PriceBook:
             "checked": [card.checked for card, _ in seen.values()],
         }
         return conform(columns, PriceFrame, source="the price book")
+
+    def show(self, provider: str, model: str, at: datetime | str | None = None, **modifiers: Any) -> pd.DataFrame:
+        """Every price of one model at an instant, with row and modifiers (see `finops_ai.prices.views.prices_of`)."""
+        import pandas as pd
+
+        from finops_ai.prices.views import prices_of
+
+        return pd.DataFrame(prices_of(self, provider, model, at, **modifiers))
+
+    def diff(self, other: PriceBook) -> pd.DataFrame:
+        """What is different in another book (see `finops_ai.prices.views.diff_books`)."""
+        from finops_ai.prices.views import diff_books
+
+        return diff_books(self, other)
+
+    def unpriced(self, tokens: pd.DataFrame) -> pd.DataFrame:
+        """What this book can't price in a token frame (see `finops_ai.prices.views.unpriced`)."""
+        from finops_ai.prices.views import unpriced
+
+        return unpriced(tokens, self)
 
     def _all_cards(self, provider: str | None) -> Iterable[Card]:
         owners = {owner for owner, _ in self.own.cards} | set(self.base.providers() if self.base else ())

@@ -41,6 +41,8 @@ def expand(book: PriceBook, keys: pa.Table) -> pa.Table:
     Returns:
         The same rows in the same order with the columns of `ADDED`; prices are per single unit, null = unpriced.
         `over_tokens` is the context threshold above which (or from which, `over_inclusive`) the `_over` prices hold.
+        Models with more thresholds than one (some request-size lists) have the first one here and
+        `needs_confirmation`; `price_call` prices their calls at every threshold.
     """
     columns = [name for name in keys.column_names if name not in ("day", "hour")]
     which, combos = _distinct(keys, columns)
@@ -133,12 +135,13 @@ def _row(book: PriceBook, combo: dict[str, Any], day: int, hour: int | None) -> 
     else:
         over = (listed.tiers or contracted.tiers or ((None,),))[0][0]
     list_over, contract_over = _over(listed, over), _over(contracted, over)
+    several = over is not None and max(len(listed.tiers), len(contracted.tiers)) > 1  # this table holds one threshold
     who = identity(provider_name(combo["provider"]), listed.model or combo["model"])
     return (
         _rate(listed.unit_price), _rate(list_over[0]), _rate(contracted.unit_price), _rate(contract_over[0]),
         over[0] if over else None, over[1] if over else None,
         contracted.price_id, contract_over[1], contracted.status,
-        listed.needs_confirmation or contracted.needs_confirmation, contracted.currency,
+        listed.needs_confirmation or contracted.needs_confirmation or several, contracted.currency,
         who.developer or None, who.family or None, who.version or None,
     )  # fmt: skip
 

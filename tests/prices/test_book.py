@@ -283,6 +283,16 @@ def test_expand_by_the_hour_for_models_priced_by_the_hour():
     assert "hour" not in BOOK.key_columns_for([("openai", "gpt-5")])
 
 
+def test_more_thresholds_than_one_are_not_silent():
+    rows = [
+        ("alibaba", "qwen3-coder-plus", "input", dt.date(2026, 6, 1), {"context_tier": tier})
+        for tier in (None, "128k-256k")
+    ]
+    open_tier, stated = BOOK.expand(keys(rows, BOOK)).to_pylist()
+    assert (open_tier["over_tokens"], open_tier["needs_confirmation"]) == (32_000, True)
+    assert (stated["list_unit_price"] * MILLION, stated["needs_confirmation"]) == (3, False)
+
+
 def test_expand_keeps_the_order_and_works_on_nothing():
     empty = BOOK.expand(keys([], BOOK))
     assert empty.num_rows == 0

@@ -135,3 +135,10 @@ def test_commands(data, tmp_path):
     updated = run(prices, ["update", str(data), "--dry-run"])
     assert updated.exit_code == 0
     assert "Nothing was written" in updated.output
+
+
+def test_the_book_shows_compares_and_counts():
+    book = PriceBook.default()
+    assert "why" in book.show("openai", "gpt-5", "2026-08-01").columns
+    assert book.diff(book).empty
+    assert book.unpriced(frame(["gpt-5", "nobody-1"], [5, 10]))["model"].tolist() == ["nobody-1"]
