@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any
 
@@ -192,6 +193,16 @@ def test_a_foreign_or_damaged_file_is_named(telemetry: Any, name: str, text: str
     path = telemetry.write(text, name=name)
     with pytest.raises(DataError, match=rf"{name}.*{message}"):
         OtelConnector(files=[path]).usage(DAY)
+
+
+def test_json_over_several_lines_lists_and_gzip_are_read(telemetry: Any) -> None:
+    line = telemetry.spans_document([telemetry.span("a", AT, telemetry.call(input_tokens=5, output_tokens=1))])
+    expected = OtelConnector(files=[telemetry.write(line)]).usage(DAY)
+    (telemetry.folder / "x.json").write_text(json.dumps(json.loads(line), indent=1))
+    (telemetry.folder / "x.json.gz").write_bytes(gzip.compress(line.encode()))
+    for name in ("x.json", "x.json.gz"):
+        frame = OtelConnector(files=[str(telemetry.folder / name)]).usage(DAY)
+        assert frame.astype(str).equals(expected.astype(str)), name
 
 
 def test_without_files_it_says_how_to_get_some() -> None:

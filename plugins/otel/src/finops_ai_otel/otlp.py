@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from finops_ai.errors import DataError
 from finops_ai.money import exact
 from finops_ai.periods import UTC
-from finops_ai.providers.files import find_files, read_json_any
+from finops_ai.providers.files import find_files, read_bytes
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -78,7 +80,7 @@ def read_otlp(patterns: list[str], metrics: Mapping[str, Any]) -> Telemetry:
         if path.suffix == ".parquet":
             found.spans += _parquet(path)
             continue
-        for number, document in read_json_any(path):
+        for number, document in _documents(path):
             place = f"{path}, document {number}"
             if not isinstance(document, dict) or not document.keys() & {
                 "resourceSpans",
@@ -93,6 +95,23 @@ def read_otlp(patterns: list[str], metrics: Mapping[str, Any]) -> Telemetry:
             except (KeyError, TypeError, ValueError, AttributeError, OverflowError, ArithmeticError) as error:
                 raise DataError(f"{place}: not as OTLP JSON writes it ({type(error).__name__}: {error}).") from None
     return found
+
+
+def _documents(path: Path) -> Iterator[tuple[int, Any]]:
+    """The documents of a JSON or JSON Lines file, numbered from 1. There is no money in telemetry: floats are fine."""
+    content = read_bytes(path).strip()
+    for number, text in enumerate([content] if b"\n{" not in content else content.splitlines(), 1):
+        if text.strip():
+            try:
+                yield number, orjson.loads(text)
+            except orjson.JSONDecodeError as error:
+                if number == 1 and text is not content:  # one document over several lines
+                    try:
+                        yield 1, orjson.loads(content)
+                        return
+                    except orjson.JSONDecodeError:
+                        pass
+                raise DataError(f"{path}, document {number}: not whole JSON ({error}). Nothing was stored.") from None
 
 
 def flatten(pairs: Any) -> dict[str, Any]:
