@@ -242,9 +242,12 @@ def healthy_first_page():
 
 def test_a_truncated_gzip_answer_is_a_clear_error():
     cut = gzip.compress(exact_json(page_of("usage/completions", OCTOBER, OCTOBER + 31 * DAY, 31)).encode())[:-40]
-    with openai(healthy, Reply(cut, headers={"content-encoding": "gzip"})) as (connector, _):
-        with pytest.raises(ProviderError, match=r"usage/completions: the answer is not whole JSON.*nothing was stored"):
-            connector.usage(OCTOBER_WINDOW)
+    said = r"usage/completions: the answer is not whole JSON.*nothing was stored"
+    with (
+        openai(healthy, Reply(cut, headers={"content-encoding": "gzip"})) as (live, _),
+        pytest.raises(ProviderError, match=said),
+    ):
+        live.usage(OCTOBER_WINDOW)
 
 
 def test_retry_after_as_a_date_is_read_by_the_servers_clock():
@@ -334,9 +337,9 @@ def test_costs_fall_back_to_coarser_groups():
 
 
 def test_a_request_that_is_wrong_in_every_grouping_carries_the_first_reason():
-    with openai(lambda request: Reply({"error": {"message": "start_time is too old"}}, 400)) as (connector, _):
-        with pytest.raises(ProviderError, match="start_time is too old"):
-            connector.usage(OCTOBER_WINDOW)
+    refusal = Reply({"error": {"message": "start_time is too old"}}, 400)
+    with openai(lambda request: refusal) as (connector, _), pytest.raises(ProviderError, match="too old"):
+        connector.usage(OCTOBER_WINDOW)
 
 
 def test_an_endpoint_that_is_not_offered_is_noted():
@@ -349,9 +352,8 @@ def test_an_endpoint_that_is_not_offered_is_noted():
 
 
 def test_a_wrong_address_is_an_error():
-    with openai(lambda request: Reply("not found", 404)) as (connector, _):
-        with pytest.raises(ProviderError, match="Check endpoint_url"):
-            connector.usage(OCTOBER_WINDOW)
+    with openai(lambda request: Reply("no", 404)) as (connector, _), pytest.raises(ProviderError, match="endpoint_url"):
+        connector.usage(OCTOBER_WINDOW)
 
 
 def test_a_schema_addition_changes_nothing():

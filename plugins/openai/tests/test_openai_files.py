@@ -1,0 +1,200 @@
+"""Saved pages and dashboard CSVs of OpenAI: read exactly, each result once, and bad ones named."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from decimal import Decimal
+
+import pytest
+from finops_ai_openai.bills import read_line_item
+from finops_ai_openai.connector import OpenAI
+
+from finops_ai.errors import DataError
+from finops_ai.periods import Window
+
+ALWAYS = Window.of("2000-01-01", "2100-01-01")
+OCTOBER, DAY, HOUR = 1790812800, 86400, 3600
+RESULT = {
+    "object": "organization.usage.completions.result",
+    "input_tokens": 100,
+    "input_cached_tokens": 40,
+    "output_tokens": 10,
+    "num_model_requests": 2,
+    "project_id": "proj_a",
+    "model": "gpt-4.1",
+}
+
+
+def page(*results, start=OCTOBER, width=DAY, **more):
+    bucket = {"object": "bucket", "start_time": start, "end_time": start + width, "results": list(results)}
+    return {"object": "page", "data": [bucket], "has_more": False, "next_page": None} | more
+
+
+@pytest.fixture
+def saved(tmp_path):
+    def write(**files):
+        for name, content in files.items():
+            name = name.replace("__", ".")
+            text = content if isinstance(content, str) else json.dumps(content)
+            data = text.encode()
+            (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        return OpenAI(files=str(tmp_path))
+
+    return write
+
+
+def quantities(frame):
+    return dict(frame.groupby("meter")["quantity"].sum().items())
+
+
+ONCE = {"input": 60, "cache_read": 40, "output": 10, "requests": 2}
+
+
+@pytest.mark.parametrize("name", ["usage__json", "usage__jsonl", "usage__json__gz"])
+def test_pages_as_json_lines_or_gzip_are_the_same(saved, name):
+    content = json.dumps(page(RESULT))
+    if "jsonl" in name:
+        content += "\n" + json.dumps(page(start=OCTOBER + DAY)) + "\n"
+    connector = saved(**{name: content})
+    assert quantities(connector.usage(ALWAYS)) == ONCE
+    assert str(connector.fresh_until) == "2026-10-02 00:00:00+00:00"
+
+
+def test_an_array_of_pages_is_read(saved):
+    assert quantities(saved(all__json=[page(RESULT), page(RESULT, start=OCTOBER + DAY)]).usage(ALWAYS))["output"] == 20
+
+
+def test_a_page_saved_twice_counts_once_and_the_later_one_wins(saved):
+    restated = RESULT | {"output_tokens": 15}
+    connector = saved(**{"2026-10-01__json": page(RESULT), "2026-10-02__json": page(restated)})
+    assert quantities(connector.usage(ALWAYS)) == ONCE | {"output": 15}
+    assert connector.notes == ["1 results were saved more than once; the later file by name was used."]
+
+
+def test_pages_of_two_projects_add_up(saved):
+    other = RESULT | {"project_id": "proj_b"}
+    assert quantities(saved(a__json=page(RESULT), b__json=page(other)).usage(ALWAYS))["output"] == 20
+
+
+def test_hours_and_days_of_the_same_time_are_refused(saved):
+    connector = saved(days__json=page(RESULT), hours__json=page(RESULT, width=HOUR))
+    with pytest.raises(DataError, match=r"hours\.json.* and .*days\.json.*counted twice.*Remove one"):
+        connector.usage(ALWAYS)
+
+
+def test_results_of_decisions_are_told_apart_by_the_files_name(saved):
+    connector = saved(decisions__json=page(RESULT), completions__json=page(RESULT))
+    assert set(connector.usage(ALWAYS)["operation"]) == {"chat", "decisions"}
+
+
+def test_an_unknown_kind_of_usage_lands_in_unmapped_with_its_figures(saved):
+    frame = saved(
+        new__json=page({"object": "organization.usage.videos.result", "frames": 77, "project_id": "p"})
+    ).usage(ALWAYS)
+    assert list(frame["meter"]) == ["unmapped"]
+    assert list(frame["operation"]) == ["organization.usage.videos.result"]
+    assert dict(frame["tags"][0]) == {"frames": "77"}
+
+
+def test_tiers_are_told_apart(saved):
+    tiers = [None, "default", "flex", "priority", "scale", "turbo"]
+    results = [RESULT | {"service_tier": tier} for tier in tiers] + [RESULT | {"batch": True}]
+    frame = saved(u__json=page(*results)).usage(ALWAYS).query("meter == 'output'")
+    want = ["standard", "standard", "flex", "priority", "provisioned", "standard", "batch"]
+    assert list(frame["service_tier"]) == want
+    said = [dict(tags or {}).get("openai.service_tier") for tags in frame["tags"].array.to_numpy(na_value=None)]
+    assert said == ["unstated", None, None, None, None, "turbo", None]
+
+
+COMPLETIONS_CSV = """start_time,end_time,start_time_iso,end_time_iso,project_id,num_model_requests,user_id,api_key_id,\
+model,batch,service_tier,input_tokens,output_tokens,input_cached_tokens,project_name,user_email
+1790812800,1790899200,2026-10-01T00:00:00+00:00,2026-10-02T00:00:00+00:00,proj_a,2.0,user_1,key_1,gpt-4.1,False,default,\
+100.0,10.0,40.0,Search,someone@example.com
+1790899200,1790985600,2026-10-02T00:00:00+00:00,2026-10-03T00:00:00+00:00,,,,,,,,,,,,
+"""
+COSTS_CSV = """start_time,end_time,start_time_iso,end_time_iso,amount_value,amount_currency,quantity,quantity_unit,\
+line_item,user_id,api_key_id,project_id,organization_id,project_name,organization_name,user_email,api_source
+1790812800,1790899200,2026-10-01T00:00:00,2026-10-02T00:00:00,0.003835980000000000000000000000,usd,12,1000_tokens,\
+"gpt-4.1, cached input",,,proj_a,org-1,Search,Org,someone@example.com,
+1790899200,1790985600,2026-10-02T00:00:00,2026-10-03T00:00:00,,,,,,,,,,,,,
+"""
+
+
+def test_the_dashboards_csv_exports_are_read(saved):
+    connector = saved(**{"completions_usage_2026-10-01__csv": COMPLETIONS_CSV, "cost_2026-10-01__csv": COSTS_CSV})
+    usage, bills = connector.usage(ALWAYS), connector.bills(ALWAYS)
+    assert quantities(usage) == ONCE
+    assert set(usage["sub_account_name"]) == {"Search"}
+    assert list(bills["billed_cost"]) == [Decimal("0.00383598")]
+    assert (bills["meter"][0], bills["consumed_quantity"][0]) == ("cache_read", 12000)
+    assert "someone@example.com" not in usage.astype(str).to_csv() + bills.astype(str).to_csv()
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("cut__json", '{"object": "page", "data": [', r"cut\.json, line 1, column \d+: not whole JSON"),
+        ("other__json", '{"rows": []}', r"other\.json: not a page.*Save whole answers"),
+        ("empty__json", '{"data": [{"results": [{}], "start_time": 1, "end_time": 2}]}', "no 'object'"),
+        ("completions_usage__csv", "start_time,model\n1,gpt\n", "the column 'end_time' is missing"),
+        ("strange__csv", "start_time,end_time,smell\n1,2,3\n", "can't tell which usage.*Keep the name"),
+        (
+            "completions_usage__csv",
+            "start_time,end_time,input_tokens,output_tokens,num_model_requests\n1790812800,1790899200,1.5,1,1\n",
+            r"line 2: can't be read \(input_tokens is 1.5, not a whole number",
+        ),
+    ],
+)
+def test_a_bad_file_is_named(saved, file, text, said):
+    with pytest.raises(DataError, match=said):
+        saved(**{file: text}).usage(ALWAYS)
+
+
+def test_a_truncated_gzip_is_named(tmp_path):
+    (tmp_path / "u.json.gz").write_bytes(gzip.compress(json.dumps(page(RESULT)).encode())[:-12])
+    with pytest.raises(DataError, match=r"u\.json\.gz: the gzip file is damaged or cut short"):
+        OpenAI(files=str(tmp_path)).usage(ALWAYS)
+
+
+def test_a_cost_without_an_amount_is_named(saved):
+    with pytest.raises(DataError, match=r"costs\.json, bucket 1, result 1: no amount with value and currency"):
+        saved(costs__json=page({"object": "organization.costs.result", "amount": None})).bills(ALWAYS)
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("gpt-4.1-2025-04-14, cached input", ("gpt-4.1-2025-04-14", "cache_read", None)),
+        ("gpt-4o, output", ("gpt-4o", "output", None)),
+        ("ft-gpt-4o-2024-08-06, input", ("ft-gpt-4o-2024-08-06", "input", None)),
+        ("gpt-6-astra, input_tokens", ("gpt-6-astra", "input", None)),
+        ("gpt-5.6, input_cache_write_tokens", ("gpt-5.6", "cache_write", None)),
+        ("gpt-4o-realtime, audio input", ("gpt-4o-realtime", "input_audio", None)),
+        ("gpt-4o-realtime, cached audio input", ("gpt-4o-realtime", "cache_read_audio", None)),
+        ("gpt-4.1, batch, output", ("gpt-4.1", "output", "batch")),
+        ("assistants api | file search", (None, "file_searches", None)),
+        ("web search tool calls", (None, "web_searches", None)),
+        ("code interpreter sessions", (None, "code_sessions", None)),
+        ("evals | something", (None, "unmapped", None)),
+        ("gpt-4.1, smell", (None, "unmapped", None)),
+        ("input_tokens", (None, "input", None)),
+        (None, (None, "unmapped", None)),
+    ],
+)
+def test_line_items_of_every_style(text, want):
+    item = read_line_item(text)
+    assert (item.model, item.meter, item.service_tier) == want
+
+
+def test_the_sample_companys_pages_hold_its_truth(tmp_path):
+    from finops_ai.sample import slices, write_native
+
+    write_native(tmp_path)
+    connector = OpenAI(files=str(tmp_path / "openai"))
+    truth = slices()
+    truth = truth[truth["provider"] == "openai"]
+    found = quantities(connector.usage(ALWAYS))
+    for meter in ("input", "cache_read", "requests"):
+        assert found[meter] == truth[meter].sum()
+    assert found["output"] == (truth["output"] + truth["reasoning"]).sum()  # the API doesn't tell reasoning apart
