@@ -10,6 +10,12 @@ from importlib.resources import files
 
 from finops_ai.prices.names import take_apart
 
+#: a maker's prefix to a model id at Bedrock and OCI, and what snapshots add to its end
+_MAKER = re.compile(
+    r"^(?:anthropic|openai|google|xai|meta|amazon|mistral|deepseek|qwen|moonshotai|moonshot|zai|cohere|nvidia|minimax)\.(?=[a-z])"
+)
+_SNAPSHOT = re.compile(r"[-@]20\d{6}.*$|-20\d\d-\d\d-\d\d.*$|@\w+$|(?<=\w)-v\d+(:\d+)?$")
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -21,9 +27,11 @@ class Identity:
 
 
 @cache
-def _developers() -> list[tuple[re.Pattern[str], str, str]]:
+def _developers() -> list[tuple[re.Pattern[str], str, str, str]]:
     table = tomllib.loads(files("finops_ai.prices").joinpath("data/developers.toml").read_text("utf-8"))
-    return [(re.compile(row["pattern"]), row["developer"], row["family"]) for row in table["model"]]
+    return [
+        (re.compile(row["pattern"]), row["developer"], row["family"], row.get("version", "")) for row in table["model"]
+    ]
 
 
 @cache
@@ -36,11 +44,12 @@ def identity(provider: str, model: str) -> Identity:
     Identity(developer='OpenAI', family='GPT mini', version='5.4')
     """
     name = take_apart(provider, model).spellings[-1].rpartition("/")[2]
-    name = re.sub(r"[-@]20\d{6}.*$|-20\d\d-\d\d-\d\d.*$|@\w+$|-v\d+(:\d+)?$", "", name)
-    for pattern, developer, family in _developers():
+    name = _MAKER.sub("", name.removeprefix("ft:"))
+    name = _SNAPSHOT.sub("", name)
+    for pattern, developer, family, fixed in _developers():
         if found := pattern.match(name):
             groups = found.groupdict()
-            version = (groups.get("version") or "").replace("-", ".")
+            version = fixed or (groups.get("version") or "").replace("-", ".").removesuffix(".0")
             words = [groups[g].replace("-", " ") for g in ("kind", "size") if groups.get(g)]
             words = words if developer == "OpenAI" else [word.title() for word in words]
             return Identity(developer, " ".join(w for w in (family, *words) if w), version)
