@@ -102,6 +102,7 @@ class Workspace:
         found = {}
         for name, table in self.settings.providers.items():
             table = dict(table)
+            table.pop("telemetry", None)
             if table.pop("enabled", True) is False:
                 continue
             kind = str(table.pop("connector", name))
@@ -181,8 +182,18 @@ class Workspace:
         return outcome
 
     def tokens(self, month: str | Window) -> pd.DataFrame:
-        """Token frame of a month of the reporting time zone, or of any half-open window."""
-        return self.lake.read("tokens", self._window(month))
+        """Token frame of a month of the reporting time zone, or of any half-open window; telemetry is left out."""
+        seen = self._telemetry_names()
+        own = [name for name in self.lake.freshness()["connection"] if name not in seen] if seen else None
+        return self.lake.read("tokens", self._window(month), own)
+
+    def telemetry(self, month: str | Window) -> pd.DataFrame | None:
+        """What connections marked `telemetry = true` saw of calls that others bill: it splits shared cost, and is none."""
+        seen = self._telemetry_names()
+        return self.lake.read("tokens", self._window(month), seen) if seen else None
+
+    def _telemetry_names(self) -> list[str]:
+        return [name for name, table in self.settings.providers.items() if table.get("telemetry") is True]
 
     def bills(self, month: str | Window) -> pd.DataFrame:
         """Bill frame of a month of the reporting time zone, or of any half-open window."""
@@ -198,7 +209,11 @@ class Workspace:
         """The month's priced frame with one column per dimension (see `fa.allocate`)."""
         from finops_ai.engine import allocate
 
-        return self._kept("allocated", month, lambda window: allocate(self.priced(window), self.rules))
+        return self._kept(
+            "allocated",
+            month,
+            lambda window: allocate(self.priced(window), self.rules, telemetry=self.telemetry(window)),
+        )
 
     def history(self, month: str, months: int = 13) -> pd.DataFrame:
         """Allocated frames of the months up to and including `month`, those that hold data, below each other."""

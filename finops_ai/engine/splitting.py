@@ -11,6 +11,7 @@ Entries run in declared order: each sees what the ones before it distributed (a 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -28,11 +29,11 @@ from finops_ai.engine.pricing import run
 from finops_ai.engine.rules import Rules
 from finops_ai.engine.shared import Shared
 from finops_ai.engine.weights import WHOLE, Weights, amount, parts, predicate, units, weights_of
-from finops_ai.errors import DataError
 from finops_ai.frames import to_arrow, to_pandas
 
 _DECIMALS = {**dict.fromkeys((*COSTS, "billed_cost"), (38, 18)), "quantity": (19, 6), "share": (13, 12)}
 _ORDER = "_part"
+log = logging.getLogger("finops_ai.engine")
 
 
 def split_shared(mapped: pd.DataFrame, rules: Rules, telemetry: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -46,16 +47,16 @@ def split_shared(mapped: pd.DataFrame, rules: Rules, telemetry: pd.DataFrame | N
     Returns:
         The rows; divided ones once per receiver, `rule` naming the entry too, `share` their part of the source row.
 
-    Raises:
-        DataError: an entry needs telemetry and there is none.
+    Without telemetry its entries divide nothing, which is logged: the cost stays visible where the rules put it.
     """
     table = to_arrow(mapped)
     for entry in rules.shared:
         if entry.method == "telemetry" and telemetry is None:
-            raise DataError(
-                f"Shared cost {entry.name!r} is split by telemetry, and none was given. Pass telemetry= (a token frame of the "
-                "gateway or OpenTelemetry log), or choose another method."
+            log.warning(
+                "Shared cost %r is not split: no telemetry was given; its cost stays where the rules put it.",
+                entry.name,
             )
+            continue
         table = _split(table, entry, rules, telemetry)
     return to_pandas(table)
 

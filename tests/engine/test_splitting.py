@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import finops_ai as fa
 from finops_ai.engine.allocating import check_conserved, totals
 from finops_ai.engine.weights import WHOLE, parts
-from finops_ai.errors import CheckFailed, DataError, RuleError
+from finops_ai.errors import CheckFailed, RuleError
 
 D = Decimal
 #: FINOPS_AI_EXAMPLES=20 tries twenty times as many examples
@@ -81,7 +81,7 @@ def test_cascade_runs_in_declared_order(tokens_of, book):
         fa.allocate(priced, rules(entry(method="even", to=["b"]), it))
 
 
-def test_telemetry_split_by_day_and_model_else_by_month_else_not(tokens_of, book):
+def test_telemetry_split_by_day_and_model_else_by_month_else_not(tokens_of, book, caplog):
     def at(d, m=10):
         return dt.datetime(2026, m, d, tzinfo=dt.UTC)
 
@@ -97,8 +97,8 @@ def test_telemetry_split_by_day_and_model_else_by_month_else_not(tokens_of, book
     out = fa.allocate(priced, rules(entry(method="telemetry", match=["model"])), telemetry=seen)
     # 1 October by its own telemetry, 2 October by the month's (both 3:1), September had none and stays
     assert by_team(out, "quantity") == {"a": D(150), "b": D(50), "shared": D(100)}
-    with pytest.raises(DataError, match="telemetry"):
-        fa.allocate(priced, rules(entry(method="telemetry")))
+    assert by_team(fa.allocate(priced, rules(entry(method="telemetry"))), "quantity") == {"shared": D(300)}
+    assert "is not split: no telemetry" in caplog.text
 
 
 def test_capacity_leaves_idle_as_its_own_line(tokens_of, book):
