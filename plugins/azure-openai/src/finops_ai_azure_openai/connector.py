@@ -212,9 +212,9 @@ class AzureOpenAI(Connector):
         counted = usage.metered(found, identity, self.notes)
         until = now or seen or window.start
         hours = provisioned.unit_hours(table.values(), points, window, identity, until, self.notes)
-        if len(hours) and (self.settings.provisioned_cost or not self.live):
+        if hours.num_rows and (self.settings.provisioned_cost or not self.live):
             hours = provisioned.amortise(hours, self.bills(window), self.notes)
-        return concat([counted, hours])
+        return usage.token_frame([counted, hours])
 
     def _subscriptions(self) -> list[str]:
         if not self.settings.subscription_id:

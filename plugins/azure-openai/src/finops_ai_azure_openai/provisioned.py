@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pyarrow as pa
 
-from finops_ai.frames import conform, to_arrow
 from finops_ai.meters import tokens_from_slices
 from finops_ai.money import COST, QUANTITY, split_exactly
 from finops_ai.periods import Window
@@ -34,7 +33,7 @@ def unit_hours(
     identity: Identity,
     now: dt.datetime,
     notes: list[str],
-) -> pd.DataFrame:
+) -> pa.Table:
     """Unit-hours of provisioned deployments, a slice per UTC day: PTUs x hours from creation to `now`.
 
     Where the utilisation metric is known the day is split: `operation` 'provisioned' holds the used part and
@@ -64,9 +63,9 @@ def unit_hours(
             f"No utilisation of {', '.join(sorted(unknown))} on some days: all of their capacity counts as used."
         )
     if not rows:
-        return conform({}, source="Azure deployments")
+        return pa.table({})
     values = {"provisioned_hours": pa.array(quantities, pa.decimal128(*QUANTITY))}
-    return conform(tokens_from_slices(columns_of(rows), values), source="Azure deployments")
+    return tokens_from_slices(columns_of(rows), values)
 
 
 def _utilisation(points: Iterable[Point]) -> Mapping[tuple[str, dt.date], Decimal]:
@@ -79,7 +78,7 @@ def _utilisation(points: Iterable[Point]) -> Mapping[tuple[str, dt.date], Decima
     return {key: min(sum(values, Decimal(0)) / len(values) / 100, Decimal(1)) for key, values in found.items()}
 
 
-def amortise(hours: pd.DataFrame, bills: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+def amortise(hours: pa.Table, bills: pd.DataFrame, notes: list[str]) -> pa.Table:
     """Put the cost of provisioned capacity on its unit-hours, exactly: the bill knows accounts, not deployments.
 
     The effective cost (what a reservation spreads, else what was billed) of an account's provisioned meters on a day
@@ -100,19 +99,19 @@ def amortise(hours: pd.DataFrame, bills: pd.DataFrame, notes: list[str]) -> pd.D
             key = (row["resource_id"], row["charge_period_start"].date())
             amount = row["billed_cost"] if pd.isna(row["effective_cost"]) else row["effective_cost"]
             costs[key][row["billing_currency"]] += amount
-    table = to_arrow(hours)
     groups: dict[tuple[str, dt.date], list[int]] = defaultdict(list)
-    for i, (resource, start) in enumerate(zip(hours["resource_id"], hours["charge_period_start"], strict=True)):
-        groups[resource.split("/deployments/")[0], start.date()].append(i)
-    amounts: list[Decimal | None] = [None] * len(hours)
-    currencies: list[str | None] = [None] * len(hours)
+    for i, row in enumerate(hours.select(["resource_id", "charge_period_start"]).to_pylist()):
+        groups[row["resource_id"].split("/deployments/")[0], row["charge_period_start"].date()].append(i)
+    quantities = hours["quantity"].to_pylist()
+    amounts: list[Decimal | None] = [None] * len(quantities)
+    currencies: list[str | None] = [None] * len(quantities)
     mixed = 0
     for key, members in groups.items():
         if len(costs[key]) != 1:
             mixed += len(costs[key]) > 1
             continue
         ((currency, cost),) = costs[key].items()
-        weights = [int(hours["quantity"].iloc[i] / MICRO) for i in members]
+        weights = [int(quantities[i] / MICRO) for i in members]
         with localcontext(prec=COST[0] + 1):
             parts = split_exactly(int(cost.scaleb(COST[1])), weights)
             for i, part in zip(members, parts, strict=True):
@@ -121,10 +120,5 @@ def amortise(hours: pd.DataFrame, bills: pd.DataFrame, notes: list[str]) -> pd.D
         notes.append(
             f"{mixed} days of provisioned capacity are billed in several currencies; their hours carry no cost."
         )
-    table = table.set_column(
-        table.column_names.index("billed_cost"), "billed_cost", pa.array(amounts, pa.decimal128(*COST))
-    )
-    at = table.column_names.index("billing_currency")
-    return conform(
-        table.set_column(at, "billing_currency", pa.array(currencies, pa.string())), source="Azure deployments"
-    )
+    costed = hours.append_column("billed_cost", pa.array(amounts, pa.decimal128(*COST)))
+    return costed.append_column("billing_currency", pa.array(currencies, pa.string()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -34,8 +34,8 @@ class Identity:
         }
 
 
-def metered(found: list[Slice], identity: Identity, notes: list[str]) -> pd.DataFrame:
-    """Token frame of metric slices: one row per meter that counted something.
+def metered(found: list[Slice], identity: Identity, notes: list[str]) -> pa.Table:
+    """Token-frame columns of metric slices: one row per meter that counted something.
 
     The tier is the deployment SKU's (batch, provisioned), else the one all answered calls of the slice were served
     at; where calls of several tiers mixed, tokens can't be told apart and stand at 'standard', with a note.
@@ -55,14 +55,20 @@ def metered(found: list[Slice], identity: Identity, notes: list[str]) -> pd.Data
             f"{mixed} slices mix calls of several service tiers; Azure doesn't split tokens by tier, so they stand at 'standard'."
         )
     if not rows:
-        return conform({}, source="Azure Monitor metrics")
+        return pa.table({})
     counted: dict[str, Any] = dict(
         normalise_columns({path: [c.get(path) for c in columns] for path in metrics.PATHS}, metrics.FORMAT)
     )
     for meter in (*metrics.OTHERS.values(), "requests"):
         values = [other[meter] for other in others]
         counted[meter] = pa.array(values, pa.int64() if meter == "requests" else pa.decimal128(19, 6))
-    return conform(tokens_from_slices(columns_of(rows), counted), source="Azure Monitor metrics")
+    return tokens_from_slices(columns_of(rows), counted)
+
+
+def token_frame(tables: Iterable[pa.Table]) -> pd.DataFrame:
+    """One checked token frame of such columns; empty tables add nothing."""
+    full = [table for table in tables if table.num_rows]
+    return conform(pa.concat_tables(full, promote_options="default") if full else {}, source="Azure")
 
 
 def operation_of(model: str) -> str:
