@@ -15,9 +15,20 @@ environment() {  # NAME PACKAGE...: an environment of its own, for what can't li
   [ -f "$place/.ok" ] || echo "could not install: $*"
 }
 
-if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v chromium >/dev/null; then
-  (apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends chromium fonts-dejavu-core) >/dev/null 2>&1 || echo "could not install chromium"
-fi
+package() {  # COMMAND PACKAGE...: a system package, where this machine lets us install one
+  local wanted="$1"; shift
+  compgen -G "$wanted" >/dev/null || command -v "$wanted" >/dev/null && return
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    [ -n "${UPDATED:-}" ] || apt-get update -q >/dev/null 2>&1; UPDATED=1
+    DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@" >/dev/null 2>&1 || echo "could not install: $*"
+  else
+    echo "not on this machine: $*"
+  fi
+}
+
+package chromium chromium fonts-dejavu-core
+package "/usr/lib/postgresql/*/bin/initdb" postgresql
+package java default-jre-headless
 environment spark pyspark pyarrow
 export FINOPS_AI_SPARK_PYTHON="$PWD/$TOOLS/spark/bin/python"
 export FINOPS_AI_TOOLS="$PWD/$TOOLS"
