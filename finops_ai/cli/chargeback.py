@@ -48,12 +48,8 @@ def charged(ws: Any, month: str) -> Any:
 
 
 def policy_of(ws: Any) -> Any:
-    """The [chargeback] section; by default the first dimension at cost."""
-    from finops_ai.errors import SettingsError
+    """The [chargeback] section as written; by default the first dimension at cost."""
+    from finops_ai.tables.policy import policy_or_default
 
     policy = ws.settings.policies.get("chargeback")
-    if policy is None:
-        if not ws.rules.dimensions:
-            raise SettingsError("finops.toml has no [dimensions] to charge. Declare one, such as [dimensions.team].")
-        return {"dimension": ws.rules.dimensions[0]}
-    return policy
+    return policy if policy is not None else {"dimension": policy_or_default(None, ws.rules.dimensions).dimension}

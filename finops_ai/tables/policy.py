@@ -219,3 +219,14 @@ def _known(table: Mapping[str, Any], keys: Collection[str], place: str) -> None:
     for key in table:
         if key not in keys:
             raise RuleError(f"{place}: no key {key!r}. {hint(str(key), keys)}")
+
+
+def policy_or_default(table: Mapping[str, Any] | None, dimensions: Sequence[str]) -> Policy:
+    """A workspace's policy; without one, the first dimension is charged at cost.
+
+    Raises:
+        RuleError: there is neither a policy nor a dimension.
+    """
+    if table is None and not dimensions:
+        raise RuleError("There is no dimension to charge. Declare one in finops.toml, such as [dimensions.team].")
+    return Policy.load({"dimension": dimensions[0]} if table is None else table)

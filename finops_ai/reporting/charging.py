@@ -1,0 +1,152 @@
+"""What the allocation and chargeback pages say: how much found its owner, what to fix, what each owner is charged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from IPython.display import HTML, display
+
+from finops_ai.reporting.answers import label, month_text, note, say
+from finops_ai.reporting.text import amount, count, is_unknown, percent, safe
+from finops_ai.tables.chargeback import Chargeback
+from finops_ai.tables.grouping import UNALLOCATED
+
+
+def allocation_sentence(table: Any, by: str, month: str) -> None:
+    """Say how much of the cost found its owner.
+
+    Args:
+        table: showback by one dimension.
+        by: that dimension.
+        month: the month shown.
+    """
+    total = sum((c for c in table["cost"] if not is_unknown(c)), Decimal(0))
+    bare = sum(
+        (c for c, v in zip(table["cost"], table[by], strict=True) if v == UNALLOCATED and not is_unknown(c)), Decimal(0)
+    )
+    if not total:
+        say(f"There is no priced usage in {safe(month_text(month))}.")
+        return
+    currency = table.facts.currency
+    text = f"<strong>{percent(total - bare, total)}</strong> of {amount(total, currency)} in {safe(month_text(month))} found its {safe(label(by))}"
+    say(text + (f"; {amount(bare, currency)} is unallocated." if bare else "; nothing is unallocated."))
+
+
+def findings(table: Any, kinds: Sequence[str], empty: str) -> None:
+    """Show the findings of a rule check of some kinds, or say that there are none."""
+    rows = [r for r in table.to_dict("records") if r["finding"] in kinds]
+    if not rows:
+        note(empty)
+        return
+    lines = [
+        [label(r["rule"] or r["other"]) if not is_unknown(r["rule"] or r["other"]) else "", _text(r["value"]), _text(r["text"]), _number(r["rows"]), _money(r["cost"])]
+        for r in ({k: None if is_unknown(v) else v for k, v in row.items()} for row in rows)
+    ]  # fmt: skip
+    display(
+        HTML(
+            plain_table(
+                ["Rule or field", "Value", "What to do", "Rows", "Cost"],
+                lines,
+                texts=3,
+                caption=f"Amounts in {table.facts.currency}",
+            )
+        )
+    )
+
+
+def charge_sentence(made: Chargeback) -> None:
+    """Say what is charged, recovered and moved."""
+    charge, cost = (sum(made.summary[c], Decimal(0)) for c in ("charge", "cost"))
+    moved = sum((v for v in made.summary["incentive"] if v > 0), Decimal(0))
+    text = f"{safe(month_text(made.month))}: <strong>{amount(charge, made.currency)}</strong> is charged to {len(made.summary)} {safe(label(made.dimension))}s for {amount(cost, made.currency)} of cost"
+    if moved:
+        text += f"; incentives move {amount(moved, made.currency)} between them and add up to nothing"
+    say(text + ".")
+
+
+def statements(made: Chargeback, top: int = 40) -> None:
+    """Show one statement per receiver, largest first, each folded."""
+    for receiver in made.receivers[:top]:
+        rows = made.statement(receiver).published().to_dict("records")
+        lines = [
+            [
+                _text(r["kind"]),
+                _text(r["text"]),
+                _number(r["quantity"]),
+                _text(r["unit"]),
+                _rate(r["rate"]),
+                _money(r["amount"]),
+            ]
+            for r in rows
+        ]
+        total = sum((r["amount"] for r in rows), Decimal(0))
+        lines.append(["", "Charge", "", "", "", _money(total)])
+        body = plain_table(
+            ["", "What", "Quantity", "Unit", "Rate", "Amount"],
+            lines,
+            texts=2,
+            caption=f"Amounts in {made.currency}; rates per million tokens",
+        )
+        display(
+            HTML(f"<details><summary>{safe(label(receiver))}: {amount(total, made.currency)}</summary>{body}</details>")
+        )
+    if len(made.receivers) > top:
+        note(f"{len(made.receivers) - top} smaller statements are in the files beside this page.")
+
+
+def journal_lines(entries: Any) -> None:
+    """Show the journal with its sums."""
+    rows = entries.published().to_dict("records")
+    lines = [
+        [
+            _text(r["account"]),
+            _text(r["cost_centre"]),
+            _text(r["text"]),
+            _money(r["debit"] or None),
+            _money(r["credit"] or None),
+        ]
+        for r in rows
+    ]
+    sums = [sum((r[k] for r in rows), Decimal(0)) for k in ("debit", "credit")]
+    lines.append(["", "", "Sum", *map(_money, sums)])
+    display(
+        HTML(
+            plain_table(
+                ["Account", "Cost centre", "Text", "Debit", "Credit"],
+                lines,
+                texts=3,
+                caption=f"Amounts in {entries.facts.currency}",
+            )
+        )
+    )
+
+
+def plain_table(heads: Sequence[str], lines: Sequence[Sequence[str]], *, texts: int, caption: str) -> str:
+    """An HTML table: the first `texts` columns are text, the rest figures; cells are escaped here."""
+    kind = ['class="text"' if i < texts else "" for i in range(len(heads))]
+    head = "".join(f'<th scope="col" {k}>{safe(h)}</th>' for h, k in zip(heads, kind, strict=True))
+    body = "".join(
+        f"<tr>{''.join(f'<td {k}>{safe(c)}</td>' for c, k in zip(line, kind, strict=True))}</tr>" for line in lines
+    )
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{safe(heads[0] or heads[1])}"><table><caption>{safe(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _text(value: Any) -> str:
+    return "" if is_unknown(value) else str(value)
+
+
+def _number(value: Any) -> str:
+    return "" if is_unknown(value) else count(value)
+
+
+def _money(value: Any) -> str:
+    return "" if is_unknown(value) else f"{value:,.2f}"
+
+
+def _rate(value: Any) -> str:
+    return "" if is_unknown(value) else f"{value:,.4f}"
