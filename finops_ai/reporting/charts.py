@@ -10,6 +10,7 @@ import datetime as dt
 import functools
 import io
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -312,7 +313,7 @@ def fan(
     places = _times(axes, every) if every else np.array([])
     past, future = places[: len(history)], places[len(history) :]
     for level in sorted(bands, reverse=True):
-        low, high = (np.array([number(pair[i]) for pair in bands[level]]) for i in (0, 1))
+        low, high = (np.maximum([number(pair[i]) for pair in bands[level]], 0) for i in (0, 1))
         axes.fill_between(
             future,
             low,
@@ -401,15 +402,17 @@ def sparkline(values: Sequence[Any], *, width: int = 96, height: int = 20, colou
 def svg(figure: Figure, alt: str) -> str:
     """A figure as inline SVG in the page's own ink, with its alternative text."""
     buffer = io.StringIO()
-    with mpl.rc_context({**THEME, "svg.hashsalt": alt}):
+    with mpl.rc_context({**THEME, "svg.hashsalt": alt}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # the page's fonts draw the text, not ours
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
+    text = re.sub(r' clip-path="url\(#[^"]*\)"', "", text)
     text = re.sub(r'xmlns:xlink="[^"]*" ?', "", text).replace("xlink:href", "href")
     text = text.replace('xmlns="http://www.w3.org/2000/svg" ', "").replace("'DejaVu Sans'", "system-ui, sans-serif")
     text = text.replace(INK, "currentColor").replace(GRID, "var(--line, #d8dee4)")
-    return re.sub(r"<svg ", f'<svg role="img" aria-label="{safe(alt)}" class="chart" ', text, count=1)
+    return text.replace("<svg ", f'<svg role="img" aria-label="{safe(alt)}" class="chart" ', 1)
 
 
 def show(figure: Figure, alt: str) -> None:
@@ -422,7 +425,8 @@ def show(figure: Figure, alt: str) -> None:
 def picture(figure: Figure) -> bytes:
     """A figure as PNG on white, for places that take no SVG."""
     buffer = io.BytesIO()
-    with mpl.rc_context(THEME):
+    with mpl.rc_context(THEME), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure.savefig(buffer, format="png", dpi=144, facecolor="white")
     return buffer.getvalue()
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from finops_ai.errors import DataError
 from finops_ai.reporting import answers, charts
 from finops_ai.reporting.notebooks import PAGE_CSS
-from finops_ai.reporting.text import amount, is_unknown, safe, slug
+from finops_ai.reporting.text import amount, is_unknown, percent, safe, slug
 from finops_ai.tables import showback
 
 if TYPE_CHECKING:
@@ -85,15 +85,26 @@ def group_pages(ws: Workspace, month: str, dimension: str, folder: Path) -> list
     """Write a page for each of the most expensive names of a dimension; returns their links, the largest first."""
     frame = ws.history(month, 2)
     every = showback(frame, by=[dimension], month=month, timezone=ws.timezone)
-    daily = showback(ws.allocated(month), by=["day", dimension], timezone=ws.timezone)
+    names = [str(n) for n in every[dimension] if not is_unknown(n)][:MOST]
+    frame = frame[frame[dimension].isin(names)]
+    columns = [c for c, _ in BREAKDOWNS if c in frame.columns and c != dimension]
+    parts = {c: showback(frame, by=[dimension, c], month=month, timezone=ws.timezone) for c in columns}
+    inner = next((c for c in columns if parts[c][c].nunique(dropna=False) > 1), "model")
+    daily = showback(frame, by=["day", dimension, inner], month=month, timezone=ws.timezone)
     links = []
-    for name in [n for n in every[dimension] if not is_unknown(n)][:MOST]:
-        link = Link(f"{slug(dimension)}-{slug(str(name))}.html", str(name), group=plural(dimension))
-        rows = frame[frame[dimension] == name]
-        text = _group_page(
-            ws, rows, every[every[dimension] == name].iloc[0], daily, dimension, str(name), month, every.facts.currency
+    for name in names:
+        link = Link(f"{slug(dimension)}-{slug(name)}.html", name, group=plural(dimension))
+        own = {c: table[table[dimension] == name].drop(columns=[dimension]) for c, table in parts.items()}
+        title = f"{name}, {answers.month_text(month)}"
+        body = _group_page(
+            title,
+            every[every[dimension] == name].iloc[0],
+            own,
+            daily[daily[dimension] == name],
+            inner,
+            every.facts.currency,
         )
-        (folder / link.file).write_text(page(f"{name}, {answers.month_text(month)}", text), encoding="utf-8")
+        (folder / link.file).write_text(page(title, body), encoding="utf-8")
         links.append(link)
     return links
 
@@ -107,24 +118,17 @@ def plural(dimension: str) -> str:
     return f"{answers.named(dimension).capitalize()}s"
 
 
-def _group_page(
-    ws: Workspace, rows: Any, own: Any, daily: Any, dimension: str, name: str, month: str, currency: str
-) -> str:
-    parts = [f"<h1>{safe(name)}, {safe(answers.month_text(month))}</h1>", answers.key_figures(own, currency)]
-    inner = next(
-        (c for c, _ in BREAKDOWNS if c in rows.columns and c != dimension and rows[c].nunique(dropna=False) > 1),
-        "model",
+def _group_page(title: str, row: Any, tables: dict[str, Any], daily: Any, inner: str, currency: str) -> str:
+    parts = [f"<h1>{safe(title)}</h1>", answers.key_figures(row, currency)]
+    if len(daily):
+        figure = charts.stacked_days(daily, inner, currency=currency, title=f"Cost per day by {answers.named(inner)}")
+        parts.append(f"<figure>{charts.svg(figure, f'{title}. ' + answers.daily_alt(daily, inner))}</figure>")
+    for column, heading in BREAKDOWNS:
+        if len(tables.get(column, ())) > 1:
+            parts += [f"<h2>{heading}</h2>", answers.table_html(tables[column], DETAIL, top=12)]
+    parts.append(
+        f'<p class="note">{percent(row["priced"])} of these tokens have a price. What the figures rest on is told on the overview.</p>'
     )
-    per_day = showback(rows, by=["day", inner], month=month, timezone=ws.timezone)
-    if len(per_day):
-        figure = charts.stacked_days(per_day, inner, currency=currency, title=f"Cost per day by {answers.named(inner)}")
-        parts.append(f"<figure>{charts.svg(figure, f'{name}: ' + answers.daily_alt(per_day, inner))}</figure>")
-    for column, title in BREAKDOWNS:
-        if column in rows.columns and column != dimension and rows[column].nunique(dropna=False) > 1:
-            table = showback(rows, by=[column], month=month, timezone=ws.timezone)
-            parts += [f"<h2>{title}</h2>", answers.table_html(table, DETAIL, top=12)]
-    whole = showback(rows, month=month, timezone=ws.timezone)
-    parts += ["<h2>What the figures cover</h2>", answers.coverage_html(whole, ws)]
     return "\n".join(parts)
 
 

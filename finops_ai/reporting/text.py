@@ -80,4 +80,4 @@ def slug(text: str) -> str:
     ('search', True, False)
     """
     plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40]
-    return plain if plain == text else f"{plain or 'x'}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return plain if plain and plain == text else f"{plain or 'x'}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

@@ -1,0 +1,113 @@
+"""Charts draw what they are given, never fail on empty or unknown figures, and keep outside text as text."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from decimal import Decimal
+from xml.etree import ElementTree
+
+import pandas as pd
+import pytest
+
+from finops_ai.reporting import charts
+from finops_ai.tables.palette import GREY, PROVIDERS, colours
+
+
+def daily(names=("a", "b"), days=5, cost="10"):
+    rows = [(dt.date(2026, 10, 1 + d), n, Decimal(cost)) for d in range(days) for n in names]
+    return pd.DataFrame(rows, columns=["day", "team", "cost"])
+
+
+def drawn(figure):
+    text = charts.svg(figure, "what it shows")
+    assert text.startswith('<svg role="img" aria-label="what it shows"')
+    assert "http" not in text.replace("http://www.w3.org", "")
+    ElementTree.fromstring(text)
+    return text
+
+
+def test_stacked_days_add_up_and_fold_the_small_ones():
+    figure = charts.stacked_days(daily([f"team {i}" for i in range(10)]), "team", top=6, title="Cost")
+    axes = figure.axes[0]
+    assert len(axes.containers) == 7
+    assert sum(bar.get_height() for bars in axes.containers for bar in bars) == pytest.approx(10 * 5 * 10)
+    assert "other" in drawn(figure)
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        lambda: charts.stacked_days(daily(days=0), "team"),
+        lambda: charts.stacked_days(daily(days=1).assign(cost=None), "team"),
+        lambda: charts.ranked_bars(daily(days=0), "team"),
+        lambda: charts.ranked_bars(daily(days=1).assign(cost=pd.NA), "team"),
+        lambda: charts.lines(daily(days=0), "team", value="cost"),
+        lambda: charts.lines(daily(days=3).assign(cost=None), "team", value="cost"),
+        lambda: charts.calendar({}),
+        lambda: charts.calendar({dt.date(2026, 10, 1): None}),
+        lambda: charts.fan([], [], {}),
+        lambda: charts.bridge([]),
+    ],
+)
+def test_nothing_and_unknown_are_drawn_as_nothing(figure):
+    drawn(figure())
+
+
+def test_one_day_months_and_a_plan():
+    drawn(charts.stacked_days(daily(days=1), "team"))
+    months = pd.DataFrame({"month": ["2026-09", "2026-10"], "team": ["a", "a"], "cost": [Decimal(1), Decimal(2)]})
+    assert "Oct 26" in drawn(charts.stacked_days(months, "team", time="month"))
+    days = [(dt.date(2026, 10, d), d) for d in range(1, 29)]
+    ahead = [(dt.date(2026, 11, d), 5) for d in range(1, 8)]
+    figure = charts.fan(
+        days, ahead, {80: [(4, 6)] * 7, 95: [(3, 8)] * 7}, plan=[(dt.date(2026, 10, 1), 9), (dt.date(2026, 11, 7), 9)]
+    )
+    text = drawn(figure)
+    assert all(word in text for word in ("actual", "forecast", "plan", "80% interval", "95% interval"))
+
+
+def test_a_bridge_says_its_amounts_with_signs():
+    text = drawn(charts.bridge([("volume", Decimal(120)), ("price", Decimal("-40.5"))], title="1,000 to 1,079.5"))
+    assert "+120" in text
+    assert re.search("[-−]40.50", text)
+
+
+def test_amount_axes_start_at_zero():
+    for figure in (charts.stacked_days(daily(), "team"), charts.lines(daily(cost="100"), "team", value="cost")):
+        assert figure.axes[0].get_ylim()[0] == 0
+
+
+def test_outside_text_stays_text():
+    name = "</svg><script>a()</script>$x^2$\u202e"
+    text = drawn(charts.stacked_days(daily([name, "b"]), "team", title="t"))
+    assert "<script" not in text
+    assert "x^2" in text
+    assert "<b>" not in charts.svg(charts.ranked_bars(daily([name]), "team"), 'alt "<b>"')
+
+
+def test_ink_follows_the_page():
+    text = drawn(charts.stacked_days(daily(), "team", title="t"))
+    assert "currentColor" in text
+    assert charts.INK not in text
+
+
+def test_the_readers_own_style_is_left_alone():
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    drawn(charts.stacked_days(daily(), "team"))
+    assert dict(mpl.rcParams) == before
+
+
+def test_colours_are_stable_and_told_apart():
+    assert colours(["anthropic", "other"]) == {"anthropic": PROVIDERS["anthropic"], "other": GREY}
+    ranks = {"first": 0, "ninth": 8}
+    both = colours(["first", "ninth"], ranks)
+    assert both["first"] != both["ninth"]
+    assert colours(["ninth"], ranks)["ninth"] == both["first"]
+
+
+def test_a_sparkline_needs_two_figures():
+    assert charts.sparkline([1]) == ""
+    assert charts.sparkline([None, 1, 2]).count(",") == 2

@@ -1,0 +1,135 @@
+"""The report's own pages: figures of the API, names as text, files inside the folder, whatever the data."""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Decimal
+
+import pytest
+
+import finops_ai as fa
+from finops_ai.errors import DataError
+from finops_ai.reporting import answers
+from finops_ai.reporting.pages import Link, group_pages, navigation, page, search_entries, set_navigation
+from finops_ai.reporting.site import Report, finish_site, make_report
+from finops_ai.reporting.text import slug
+
+from .conftest import HOSTILE
+
+
+def site(ws, folder, month="2026-10"):
+    """The report's pages that need no kernel."""
+    folder.mkdir(parents=True, exist_ok=True)
+    report = Report(folder, month)
+    manifest = {"price_book": "p", "digest": "d", "made_at": "now"}
+    finish_site(ws, report, ws.allocated(month), manifest, [])
+    return report
+
+
+def test_the_overview_states_the_api_s_total(make_workspace, tmp_path):
+    report = site(make_workspace(["search", "mobile"]), tmp_path / "out")
+    text = report.index.read_text("utf-8")
+    assert "0.06 USD" in text  # 2 teams x 3 days x 1000 tokens x 10 USD per million
+    assert 'href="team-search.html"' in text
+    assert (report.folder / "team-search.html").exists()
+    assert (report.folder / "explorer.html").exists()
+
+
+def test_every_page_leads_to_every_other(make_workspace, tmp_path):
+    report = site(make_workspace(["search", "mobile"]), tmp_path / "out")
+    for file in report.folder.glob("*.html"):
+        text = file.read_text("utf-8")
+        links = re.findall(r'href="([^"#]+)"', text.partition("<!--nav-->")[2].partition("<!--/nav-->")[0])
+        assert sorted(links) == ["explorer.html", "index.html", "team-mobile.html", "team-search.html"]
+        assert text.count('aria-current="page"') == 1
+
+
+def test_hostile_names_stay_text_and_inside_the_folder(make_workspace, tmp_path):
+    report = site(make_workspace(HOSTILE), tmp_path / "deep" / "out")
+    written = list(tmp_path.rglob("*.html"))
+    assert all(report.folder in p.parents for p in written)
+    assert len(list(report.folder.glob("team-*.html"))) == len(HOSTILE)
+    for file in written:
+        text = file.read_text("utf-8")
+        assert "<img" not in text
+        assert "onerror=alert(1)>" not in re.sub(r"<script.*?</script>", "", text, flags=re.S)
+        assert "\u202e" not in re.sub(r"<script.*?</script>", "", text, flags=re.S)
+        for call in ("https://", "//cdn", "<link", "@import", "url("):
+            assert call not in text
+
+
+def test_ten_thousand_teams_make_a_sensible_report(make_workspace, tmp_path, monkeypatch):
+    monkeypatch.setattr("finops_ai.reporting.pages.MOST", 5)
+    report = site(make_workspace([f"team {i:05}" for i in range(10_000)], days=(1,)), tmp_path / "out")
+    assert len(list(report.folder.glob("team-*.html"))) == 5
+    text = report.index.read_text("utf-8")
+    assert "9,985 more" in text
+    assert "100.00" in text  # 10,000 x 0.01
+    assert sum(p.stat().st_size for p in report.folder.rglob("*")) < 8_000_000
+
+
+def test_one_row_and_unknown_prices_are_said(make_workspace, tmp_path):
+    report = site(make_workspace(["only"], days=(1,), model="no-such-model"), tmp_path / "out")
+    text = report.index.read_text("utf-8")
+    assert "unknown" in text
+    assert "0.0% of tokens have a price" in text
+
+
+def test_an_empty_month_is_a_clear_error(make_workspace, tmp_path):
+    ws = make_workspace(["search"])
+    with pytest.raises(DataError, match=r"There is no usage for 2026-07\. Months with data: 2026-10"):
+        make_report(ws, "2026-07", tmp_path / "out", config=str(tmp_path / "finops.toml"))
+    assert not (tmp_path / "out" / "2026-07").exists()
+
+
+def test_group_pages_hold_their_own_cost_only(make_workspace, tmp_path):
+    ws = make_workspace(["search", "mobile"])
+    links = group_pages(ws, "2026-10", "team", tmp_path)
+    assert [link.group for link in links] == ["Teams", "Teams"]
+    text = (tmp_path / links[0].file).read_text("utf-8")
+    assert "0.03 USD" in text
+    assert "0.06 USD" not in text
+
+
+def test_the_bar_marks_the_page_and_shortens_titles(tmp_path):
+    links = [
+        Link("index.html", "Overview"),
+        Link("showback.html", "Showback: who spent it"),
+        Link("t.html", "a: b", group="Teams"),
+    ]
+    bar = navigation("Brand <x>", links, "showback.html")
+    assert '<a href="showback.html" aria-current="page">Showback</a>' in bar
+    assert "a: b" in bar
+    assert "Brand &lt;x&gt;" in bar
+    file = tmp_path / "page.html"
+    file.write_text(page("t", "body"), encoding="utf-8")
+    set_navigation(file, bar)
+    set_navigation(file, bar)
+    assert file.read_text("utf-8").count('aria-current="page"') == 1
+
+
+def test_search_finds_names_and_leads_to_their_page(make_workspace):
+    ws = make_workspace(["search", "mobile"])
+    links = [Link("index.html", "Overview"), Link("team-search.html", "search", group="Teams")]
+    entries = search_entries(ws.allocated("2026-10"), links, ["team", "model"], "USD")
+    assert ["search", "team", "team-search.html", "0.03 USD"] in entries
+    assert ["gpt-4o", "model", "explorer.html#model=gpt-4o", "0.06 USD"] in entries
+    json.dumps(entries)
+
+
+@pytest.mark.parametrize("name", ["../../x", "a/b", "CON", "x" * 500, "emoji 🧨", "", "."])
+def test_file_names_are_plain_and_distinct(name):
+    assert re.fullmatch(r"[a-z0-9-]+", slug(name))
+    assert slug(name) != slug(name + "'")
+
+
+def test_a_table_says_what_it_leaves_out_and_adds_up():
+    frame = fa.price(fa.sample(months=1))
+    table = fa.showback(frame, by=["model"])
+    html = answers.table_html(table, ["cost", "tokens"], top=3)
+    cells = [Decimal(c.replace(",", "")) for c in re.findall(r"<td>([\d,]+\.\d\d)</td>", html)]
+    assert len(cells) == 5  # three models, the rest, the total
+    assert sum(cells[:-1]) == cells[-1]
+    assert f"{len(table) - 3} more" in html
+    assert round(sum(c for c in table["cost"] if isinstance(c, Decimal)), 2) == cells[-1]
