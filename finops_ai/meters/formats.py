@@ -17,6 +17,8 @@ Paths = tuple[str, ...]
 _LIST = re.compile(r"^(?P<name>[^\[]+)\[(?P<key>[^=\]]*)(?:=(?P<value>[^\]]*))?\]$")
 #: leaf names that hold no count although "token" is part of their path
 _NO_COUNT = re.compile(r"(cost|price|spend|per_second|_ms$|time|limit|max_|rate|percent|ratio|_id$)", re.IGNORECASE)
+#: leaf names in an object of token details that count something else
+_OTHER_COUNT = re.compile(r"(_count|seconds|requests|searches|duration|queries|units)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,8 @@ def unknown_token_fields(usage: Mapping[str, Any], spec: Format) -> list[str]:
             continue
         leaf = path.rpartition(".")[2]
         if "token" not in path.lower() or _NO_COUNT.search(leaf):
+            continue
+        if "token" not in leaf.lower() and _OTHER_COUNT.search(leaf):
             continue
         if not any(spec.known(alias) for alias in aliases):
             unknown.append(path)

@@ -102,11 +102,13 @@ class Base:
         cards = _periods(standard, self.published, common, "standard")
         starts = [start for start, _ in standard if start is not None]
         by_tier: dict[str, list[tuple[datetime | None, Any]]] = {}
+        known: dict[str, datetime] = {}
         for variant in info.price_variants or ():
             tier = TIERS.get(next(iter(variant.when.items()))) if len(variant.when) == 1 else None
             if tier:
                 start = _start(variant.constraint)
                 if start is not None:  # the day it was checked: it belongs to the standard price in force then
+                    known[tier] = min(start, known.get(tier, start))
                     start = max((s for s in starts if s <= start), default=None)
                 stays = not any(value is not None for value in variant.prices.__dict__.values())
                 by_tier.setdefault(tier, []).append((start, _in_force(standard, start) if stays else variant.prices))
@@ -177,5 +179,6 @@ def _by_context(price: Any) -> dict[tuple[int, bool] | None, dict[str, Decimal]]
     return {over: values for over, values in cards.items() if values}
 
 
-#: day until which prices of the installed data count as known; a later start date in it is an announcement
-PUBLISHED = date(2026, 11, 20)
+#: version of genai-prices -> day until which its prices count as known; a later start date in it is an announcement.
+#: A version that isn't here counts as known until the day it is used.
+PUBLISHED = {"0.2.3": date(2026, 11, 20)}

@@ -74,7 +74,10 @@ class PriceBook:
         contracts = read_contracts(path)
         book = cls.default()
         if above := check_below_list(book, contracts):
-            raise PriceError(f"{Path(path).name}: a contract can't raise a price above list:\n  " + "\n  ".join(above))
+            raise PriceError(
+                f"{Path(path).name}: a contract can't raise a price above list or change its currency:\n  "
+                + "\n  ".join(above)
+            )
         return book.with_contracts(contracts)
 
     def with_contracts(self, contracts: Iterable[Contract]) -> PriceBook:

@@ -316,7 +316,7 @@ def _capacity(row: Mapping[str, Any], where: str) -> Capacity:
 
 
 def check_below_list(book: PriceBook, contracts: Iterable[Contract], allowed: bool = False) -> list[str]:
-    """Own rates that are above the list price at the start of their period, as one line each.
+    """Own rates above the list price at the start of their period, or in another currency, as one line each.
 
     Rates of models or meters without a list price can't be compared and aren't named.
     """
@@ -331,6 +331,10 @@ def check_below_list(book: PriceBook, contracts: Iterable[Contract], allowed: bo
                 listed = book.price(card.provider, card.model, name, at, card.service_tier, place, False)
                 if card.over:
                     listed = listed.above(card.over[0] + 1)
+                if listed.unit_price is not None and listed.currency != card.currency:
+                    found.append(
+                        f"{terms.name}: {card.describe(name)} is not in {listed.currency} as the list is; convert it"
+                    )
                 if listed.unit_price is not None and listed.currency == card.currency and rate > listed.unit_price:
                     found.append(
                         f"{terms.name}: {card.describe(name)} is above list, {plain(listed.unit_price * 1_000_000)}"

@@ -35,7 +35,8 @@ def installed() -> Base:
 
     from genai_prices.data import providers
 
-    return Base(providers, version("genai-prices"), PUBLISHED)
+    installed = version("genai-prices")
+    return Base(providers, installed, PUBLISHED.get(installed) or datetime.now(UTC).date())
 
 
 def read_base(path: str | Path, published: date | None = None) -> Base:

@@ -206,6 +206,16 @@ def test_unknown_token_fields_are_named():
     assert found.unknown_fields == ("cache_creation.ephemeral_9h_input_tokens",)
 
 
+def test_counts_of_other_things_beside_the_tokens_are_no_tokens():
+    usage = {
+        "prompt_tokens": 5,
+        "prompt_tokens_details": {"image_count": 2, "video_length_seconds": 1.5, "character_count": 9},
+    }
+    assert normalise(usage, "litellm.usage").flags == frozenset()
+    usage["prompt_tokens_details"]["smell"] = 3
+    assert normalise(usage, "litellm.usage").unknown_fields == ("prompt_tokens_details.smell",)
+
+
 def test_iterations_of_a_message_repeat_it_but_a_compaction_does_not():
     usage = {
         "input_tokens": 5,

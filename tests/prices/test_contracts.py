@@ -98,7 +98,14 @@ def test_the_list_stays_beside_the_contract(book):
 def test_list_is_never_below_contracted(tmp_path):
     path = tmp_path / "prices.toml"
     path.write_text(TEXT.replace('input = "2"', 'input = "2.51"'), "utf-8")
-    with pytest.raises(PriceError, match=r"can't raise a price above list(?s:.*)2.51(?s:.*)above list, 2.5"):
+    with pytest.raises(PriceError, match=r"can't raise a price above list(?s:.*)2\.51(?s:.*)above list, 2\.5"):
+        PriceBook.load(path)
+
+
+def test_own_rates_are_in_the_currency_of_the_list(tmp_path):
+    path = tmp_path / "prices.toml"
+    path.write_text(TEXT.replace('prices = { input = "2" }', 'currency = "EUR"\nprices = { input = "2" }'), "utf-8")
+    with pytest.raises(PriceError, match="is not in USD as the list is"):
         PriceBook.load(path)
 
 

@@ -65,7 +65,7 @@ def test_unpriced_tokens_are_null_and_in_the_coverage(priced):
     table = unit_costs(priced)
     row = table[table["channel"] == "openai"].iloc[0]
     assert (row["model_family"], row["list_per_million"], row["tokens"]) == ("nobody-1", None, 4_000_000)
-    # 7.5 of 11.5 million tokens have a price... 3 + 2 + 0.5 + 1 = 6.5 of 10.5
+    # 3 + 2 + 0.5 + 1 = 6.5 million of 10.5 have a price
     assert table.facts.coverage["priced"] == pytest.approx(6.5 / 10.5)
 
 
