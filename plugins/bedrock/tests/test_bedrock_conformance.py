@@ -27,10 +27,13 @@ QUANTITIES = {"input": 15_500, "output": 2000, "cache_read": 4000, "unmapped": 7
 #: 0.0375 + 0.03 + 0.0008 + 0.009 + 0.5 - 0.1
 BILLED = {"USD": "0.4773"}
 
+#: one subprocess is enough to see that importing the connector loads no SDK
+IMPORTED_ABOVE = {"test_importing_it_loads_no_sdk": "TestCostReportOnS3 tries the same import"}
+
 
 class TestCostReportOnS3(ConnectorConformance):
     connector = Bedrock
-    settings = {"export_s3_uri": "s3://bills/exports/ai", "region": "us-east-1"}
+    settings = {"export_s3_uri": "s3://bills/exports/ai", "region": "us-east-1", "max_retries": 2}
     environment = ENVIRONMENT
     secrets = ("wJalr-planted-secret",)
     split = "2026-10-06"
@@ -54,6 +57,7 @@ class TestCostReportOnS3(ConnectorConformance):
 class TestCostReportOnDisk(ConnectorConformance):
     connector = Bedrock
     files_only = "the same export on S3 is tested above"
+    excused = IMPORTED_ABOVE
     split = "2026-10-06"
     tokens = 21_500
     quantities = QUANTITIES
@@ -67,11 +71,12 @@ class TestCostReportOnDisk(ConnectorConformance):
 
 class TestInvocationLogsOnS3(ConnectorConformance):
     connector = Bedrock
-    settings = {"log_s3_uri": "s3://bills/logs", "region": "us-east-1"}
+    settings = {"log_s3_uri": "s3://bills/logs", "region": "us-east-1", "max_retries": 2}
     environment = ENVIRONMENT
     secrets = ("wJalr-planted-secret",)
     split = "2026-10-06"
     content = "SECRET WORDS"
+    excused = IMPORTED_ABOVE
     #: three calls of 15 fresh + 100 read + 7 written + 12 made
     tokens = 402
     quantities = {"input": 45, "cache_read": 300, "cache_write": 21, "output": 36, "requests": 3}
@@ -151,7 +156,7 @@ class Moto(ConnectorConformance):
 @pytest.mark.slow
 class TestCostReportOnMoto(Moto):
     connector = Bedrock
-    settings = {"export_s3_uri": "s3://bills/exports/ai", "region": "us-east-1"}
+    settings = {"export_s3_uri": "s3://bills/exports/ai", "region": "us-east-1", "max_retries": 2}
     environment = ENVIRONMENT
     secrets = ("wJalr-planted-secret",)
     split = "2026-10-06"
@@ -173,7 +178,7 @@ class TestCostReportOnMoto(Moto):
 @pytest.mark.slow
 class TestInvocationLogsInMotoLogs(Moto):
     connector = Bedrock
-    settings = {"log_group": "bedrock", "region": "us-east-1"}
+    settings = {"log_group": "bedrock", "region": "us-east-1", "max_retries": 2}
     environment = ENVIRONMENT
     secrets = ("wJalr-planted-secret",)
     content = "SECRET WORDS"
@@ -200,7 +205,7 @@ class TestInvocationLogsInMotoLogs(Moto):
 @pytest.mark.slow
 class TestMetricsOnMotoCloudWatch(Moto):
     connector = Bedrock
-    settings = {"usage_source": "cloudwatch", "region": "us-east-1", "account_id": "222222222222"}
+    settings = {"usage_source": "cloudwatch", "region": "us-east-1", "account_id": "222222222222", "max_retries": 2}
     environment = ENVIRONMENT
     secrets = ("wJalr-planted-secret",)
     now = dt.datetime.now(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0) - dt.timedelta(days=5)

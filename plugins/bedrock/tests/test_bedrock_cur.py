@@ -194,7 +194,7 @@ def test_settings_name_what_is_missing():
 amounts = st.integers(0, 10**9)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     st.lists(
         st.tuples(amounts, st.integers(0, 30), st.sampled_from(["input", "output"]), st.booleans()),

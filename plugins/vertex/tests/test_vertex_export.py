@@ -265,7 +265,7 @@ def test_the_columns_are_those_of_the_contract():
     assert [name for name in row() if name not in contract] == []
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     st.lists(
         st.tuples(
