@@ -36,6 +36,7 @@ def test_the_older_histogram_counts_tokens_and_calls(telemetry: Any) -> None:
     assert totals(connector) == {"input": 900, "output": 90, "requests": 3, "unmapped": 4}
     frame = connector.usage(DAY)
     assert set(frame["slice_requests"]) == {3}
+    assert str(connector.fresh_until) == "2026-10-01 10:01:00+00:00"
     assert frame["request_id"].isna().all()
 
 

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from finops_ai_otel.attributes import NO_CALLS, OPERATION, first
-from finops_ai_otel.otlp import Span
+from finops_ai_otel.otlp import USAGE, Span
 
 
 def usage_of(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """The token counts among a span's attributes. Tables often hold them as text: whole numbers are read as such."""
     counts: dict[str, Any] = {}
     for name, value in attributes.items():
-        if name.startswith(("gen_ai.usage.", "llm.usage.")) and value is not None:
+        if name.startswith(USAGE) and value is not None:
             counts[name] = int(value) if isinstance(value, str) and value.isdigit() else value
             if isinstance(value, float) and value.is_integer():
                 counts[name] = int(value)

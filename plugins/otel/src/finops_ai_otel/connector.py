@@ -66,8 +66,10 @@ class OtelConnector(Connector):
 
     def usage(self, window: Window) -> pd.DataFrame:
         """Token frame of the calls (or metric intervals) that start in the window."""
+        slices = self._slices()
+        self.fresh_until = max((piece.end for piece in slices), default=None)
         return usage.token_frame(
-            self._slices(),
+            slices,
             window,
             accounts=self.settings.accounts,
             labels=self.settings.tag_attributes,

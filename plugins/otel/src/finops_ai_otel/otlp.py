@@ -15,8 +15,12 @@ from finops_ai.errors import DataError
 from finops_ai.money import exact
 from finops_ai.periods import UTC
 from finops_ai.providers.files import find_files, read_bytes
+from finops_ai_otel.attributes import is_content
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=UTC)
+
+#: how the names of token counts begin
+USAGE = ("gen_ai.usage.", "llm.usage.")
 
 #: column names of span tables in use, by what they hold
 SPAN_COLUMNS = {
@@ -115,13 +119,15 @@ def _documents(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def flatten(pairs: Any) -> dict[str, Any]:
-    """OTLP key-value pairs as a plain mapping; lists and nested values are left out.
+    """OTLP key-value pairs as a plain mapping; lists, nested values and texts of prompts and answers are left out.
 
     >>> flatten([{"key": "a", "value": {"intValue": "5"}}, {"key": "b", "value": {"stringValue": "x"}}])
     {'a': 5, 'b': 'x'}
     """
     plain: dict[str, Any] = {}
     for pair in pairs or ():
+        if is_content(pair["key"]):
+            continue
         for kind, value in pair.get("value", {}).items():
             if kind == "intValue":
                 plain[pair["key"]] = int(value)
@@ -156,13 +162,16 @@ def _spans(document: Mapping[str, Any], place: str) -> Iterator[Span]:
         resource = flatten((group.get("resource") or {}).get("attributes"))
         for scope in group.get("scopeSpans") or group.get("instrumentationLibrarySpans") or ():
             for span in scope.get("spans") or ():
+                # spans without token counts only say what lies inside what
+                told = span.get("attributes") or ()
+                counted = any(pair["key"].startswith(USAGE) for pair in told)
                 yield Span(
                     span.get("traceId", ""),
                     span["spanId"],
                     span.get("parentSpanId", ""),
                     nano(span["startTimeUnixNano"]),
                     nano(span["endTimeUnixNano"]),
-                    flatten(span.get("attributes")),
+                    flatten(told) if counted else {},
                     resource,
                     place,
                 )
