@@ -21,10 +21,6 @@ class TestMetricsAndCostQuery(ConnectorConformance):
     tokens = TOKENS
     quantities = QUANTITIES
     billed = BILLED
-    excused = {
-        "test_an_empty_window_gives_an_empty_frame": "Azure Monitor forgets after 93 days; an old window is refused, "
-        "or a reload would replace a stored month by nothing. The rule holds for saved answers, below."
-    }
 
     @pytest.fixture(autouse=True)
     def _azure(self) -> None:

@@ -18,7 +18,7 @@ from finops_ai_azure_openai.connector import AzureOpenAI
 from finops_ai.errors import DataError, ProviderError
 from finops_ai.money import exact
 from finops_ai.periods import Window
-from finops_ai.testing import PlayedProvider
+from finops_ai.testing import ConnectorConformance, PlayedProvider
 
 OCTOBER = Window.of("2026-10-01", "2026-11-01")
 RUNS = "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"
@@ -301,3 +301,35 @@ def test_sources_of_the_same_charges_are_not_added(tmp_path):
     both = save(tmp_path, {"focus.csv": text(FOCUS), "actual.csv": text(ACTUAL)})
     assert both.bills(OCTOBER)["billed_cost"].sum() == BILLED
     assert "nothing counts twice" in both.notes[0]
+
+
+class TestOnlyACostExport(ConnectorConformance):
+    """For those who only have exports: the billed quantities are the usage."""
+
+    connector = AzureOpenAI
+    files_only = "Blob storage is tested above"
+    excused = {"test_importing_it_loads_no_sdk": "the same class is imported elsewhere"}
+    #: 120,000 fresh and 40,000 cached
+    tokens = 160_000
+    quantities = {"input": 120_000, "cache_read": 40_000, "provisioned_hours": 264, "unmapped": 3}
+    billed = {"EUR": "1.35"}
+
+    @pytest.fixture(autouse=True)
+    def _saved(self, tmp_path) -> None:
+        save(tmp_path, lay_out(FOCUS))
+        self.settings = {"files": [str(tmp_path)]}
+
+
+def test_usage_of_a_bill_keeps_idle_hours_and_unknown_lines_apart(tmp_path):
+    credit = focus("2026-10-02", "gpt 4o 1120 cached Inp glbl Tokens", "-0.01", "-0.01", ChargeClass="Correction")
+    frame = save(tmp_path, {"focus.csv": text([*FOCUS, credit])}).usage(OCTOBER)
+    found = {(r["meter"], r["operation"]): r for r in frame.to_dict("records")}
+    assert found["provisioned_hours", "provisioned"]["quantity"] == 240
+    assert found["provisioned_hours", "provisioned_idle"]["quantity"] == 24
+    assert found["unmapped", "unknown"]["model"] == "Something New Units"
+    # 40,000 less the correction's 10,000; 0.05 less 0.01
+    cached = found["cache_read", "chat"]
+    assert (cached["quantity"], cached["billed_cost"], cached["inference_geo"]) == (30_000, Decimal("0.04"), "global")
+    # what the reservation covers carries its effective cost: 24 used, 2.40 idle
+    assert found["provisioned_hours", "provisioned_idle"]["billed_cost"] == Decimal("2.4")
+    assert frame["billed_cost"].sum() == Decimal("27.74")

@@ -198,11 +198,24 @@ def test_more_cached_than_input_is_an_error_not_a_zero(played, monkeypatch):
     assert error.value.flag == "negative_remainder"
 
 
-def test_a_window_older_than_the_metrics_is_refused(played):
+def test_usage_older_than_the_metrics_is_what_the_bill_states(played):
+    asking = connector(played.url)
+    asking.clock = lambda: NOW + dt.timedelta(days=60)  # 9 January: 93 days before is 8 October
+    frame = asking.usage(OCTOBER)
+    # 0.12 million input tokens and 21 thousand output tokens are billed in October
+    assert dict(frame[frame["unit"] == "tokens"].groupby("meter")["quantity"].sum().items()) == {
+        "input": 120_000,
+        "output": 21_000,
+    }
+    assert set(frame["model"]) == {"gpt-4o-2024-11-20", "Provisioned Managed Data Zone Unit", "Whatever Comes Next"}
+    assert any("before 2026-10-08 is what the bill states" in note for note in asking.notes)
+
+
+def test_metrics_asked_for_by_name_are_refused_where_they_are_forgotten(played):
     # NOW is 10 November: 93 days before is 9 August
     assert NOW - dt.timedelta(days=93) == dt.datetime(2026, 8, 9, 12, tzinfo=dt.UTC)
     with pytest.raises(ProviderError, match="nothing before 2026-08-09"):
-        connector(played.url).usage(Window.of("2026-08-01", "2026-09-01"))
+        connector(played.url, usage_from="metrics").usage(Window.of("2026-08-01", "2026-09-01"))
 
 
 def test_without_units_quantities_are_unknown_and_money_whole(azure, played):

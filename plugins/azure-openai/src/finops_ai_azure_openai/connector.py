@@ -14,7 +14,7 @@ from finops_ai.frames import concat
 from finops_ai.periods import UTC, Window, iso
 from finops_ai.providers import Connector, ConnectorSettings, Finding, HttpClient, HttpRefused
 from finops_ai.providers.files import find_files
-from finops_ai_azure_openai import arm, blobs, deployments, exports, gateway, metrics, provisioned, query, usage
+from finops_ai_azure_openai import arm, billed, blobs, deployments, exports, gateway, metrics, provisioned, query, usage
 from finops_ai_azure_openai.deployments import Deployment
 from finops_ai_azure_openai.saved import Saved, sort_files
 from finops_ai_azure_openai.usage import Identity
@@ -47,9 +47,10 @@ class AzureOpenAISettings(ConnectorSettings):
     interval: Literal["PT1M", "PT5M", "PT15M", "PT30M", "PT1H", "PT6H", "PT12H", "P1D"] = Field(
         "P1D", description="Time grain of metrics."
     )
-    usage_from: Literal["metrics", "gateway"] | None = Field(
+    usage_from: Literal["metrics", "gateway", "bill"] | None = Field(
         None,
-        description="metrics = all calls per deployment; gateway = API Management's log, per call. Never both. Default: metrics where there are any.",
+        description="metrics = all calls per deployment; gateway = API Management's log, per call; bill = billed "
+        "quantities per account. Never two of them. Default: metrics, or what the files have.",
     )
     workspace_id: str | None = Field(None, description="Log Analytics workspace with API Management's LLM log.")
     logs_url: str = Field(gateway.LOGS, description="Base address of Log Analytics.")
@@ -103,11 +104,14 @@ class AzureOpenAI(Connector):
 
         Raises:
             SettingsError: nothing says which subscription or workspace to read.
-            ProviderError: the window starts before Azure Monitor's memory of 93 days.
+            ProviderError: metrics are asked for by name and the window starts before their 93 days.
         """
         if window.start == window.end:
             return concat([])
-        frame = self._live_usage(window) if self.live else self._saved_usage(window)
+        if self._usage_source(window) == "bill":
+            frame = billed.usage_of(self._charges(window), self.notes)
+        else:
+            frame = self._live_usage(window) if self.live else self._saved_usage(window)
         self.notes[:] = dict.fromkeys(self.notes)
         return frame
 
@@ -158,6 +162,22 @@ class AzureOpenAI(Connector):
             Finding("bills", True, f"not tried; from {self.settings.export_url or 'the cost query'}. {bills_help}"),
         ]
 
+    def _usage_source(self, window: Window) -> str:
+        """Which of the sources that count the same calls is read."""
+        if self.settings.usage_from:
+            return self.settings.usage_from
+        if self.live:
+            oldest = self.clock() - metrics.KEPT
+            if window.start >= oldest:
+                return "metrics"
+            self.notes.append(
+                f"Azure Monitor keeps metrics for {metrics.KEPT.days} days, so usage that starts before "
+                f"{iso(oldest)[:10]} is what the bill states: per account and model, without deployments and calls."
+            )
+            return "bill"
+        saved = self._read_saved()
+        return "metrics" if saved.metrics else "gateway" if saved.calls else "bill"
+
     # ---------------------------------------------------------------- live
     def _live_usage(self, window: Window) -> pd.DataFrame:
         settings = self.settings
@@ -194,7 +214,8 @@ class AzureOpenAI(Connector):
         if window.start < oldest:
             raise ProviderError(
                 f"azure-openai: Azure Monitor keeps metrics for {metrics.KEPT.days} days, so nothing before {iso(oldest)[:10]} "
-                f"can be read, and {window} starts earlier. Start later, or read saved answers (setting `files`)."
+                f"can be read, and {window} starts earlier. Start later, leave usage_from out (older usage is then what the "
+                "bill states), or read saved answers (setting `files`)."
             )
 
     def _measured(
@@ -279,7 +300,7 @@ class AzureOpenAI(Connector):
         accounts = deployments.parse_accounts(saved.resources)
         table = deployments.parse_deployments(saved.resources, accounts)
         identity = self._identity(dict(_names(saved.resources)))
-        wanted = self.settings.usage_from or ("metrics" if saved.metrics or not saved.calls else "gateway")
+        wanted = self._usage_source(window)
         if saved.metrics and saved.calls:
             self.notes.append(
                 f"Metrics and a gateway log were given; usage is from the {wanted}, so no call counts twice."
