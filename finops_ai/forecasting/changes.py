@@ -49,7 +49,7 @@ class Change:
         until: first day no longer in force; None = stays.
         ramp_days: days over which it comes in evenly; 0 = at once.
         where: column -> value or list of values; which parts it touches (dimensions, provider, model, prompt_id, meter).
-        label: what the tables call it; by default its kind.
+        label: what the tables call it; by default its kind and what it touches.
     """
 
     kind: ClassVar[str] = ""
@@ -61,8 +61,9 @@ class Change:
 
     @property
     def name(self) -> str:
-        """What the tables call it."""
-        return self.label or self.kind.replace("_", " ")
+        """What the tables call it: its label, else its kind and what it touches."""
+        values = [str(v) for w in self.where.values() for v in (w if isinstance(w, list | tuple | set) else [w])]
+        return self.label or self.kind.replace("_", " ") + (f" ({', '.join(values)})" if values else "")
 
     def apply(self, outlook: Outlook, book: PriceBook | None = None) -> Outlook:
         """The outlook with this change."""
@@ -166,7 +167,7 @@ class ModelSwitch(Change):
             direction == OUTPUT, self.output_factor, 1.0
         )
         quantity = outlook.quantity[mask] * moved * size
-        billed = (outlook.price[mask] > 0).any(1)
+        billed = (outlook.price[mask] * quantity > 0).any(1)
         price = np.zeros_like(quantity)
         for row, (part, costs) in enumerate(zip(parts.to_dict("records"), billed, strict=True)):
             if costs:

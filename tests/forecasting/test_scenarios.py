@@ -39,7 +39,9 @@ class Prices:
 
     def lookup(self, provider, model, meter, at, service_tier="standard"):
         self.unit_price = (
-            {"input": Decimal("0.001"), "output": Decimal("0.004")}.get(meter) if model == "small" else None
+            {"input": Decimal("0.001"), "output": Decimal("0.004"), "cache_read": Decimal("0.0001")}.get(meter)
+            if model == "small"
+            else None
         )
         return self
 
@@ -246,7 +248,7 @@ def test_scenarios_are_read_from_toml(tmp_path, base):
     assert [s.name for s in found] == ["lean", "grow"]
     assert found[0].changes[1] == CacheAdoption(start=START, share=0.5, read_price=0.1, where={"team": "search"})
     assert compare_scenarios(base.outlook, found, Prices())["item"].tolist() == [
-        "total", "model switch", "cache adoption", "total", "volume", "total",
+        "total", "model switch", "cache adoption (search)", "total", "volume", "total",
     ]  # fmt: skip
 
 
