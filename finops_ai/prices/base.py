@@ -50,6 +50,10 @@ class Base:
         self._names: dict[str, Names] = {}
         self._models: dict[str, dict[str, list[Any]]] = {}
 
+    def as_known(self, day: date) -> Base:
+        """The same data, where a price that starts after a day is only an announcement."""
+        return Base(self._providers.values(), f"{self.version} as known on {day}", min(day, self.published))
+
     def providers(self) -> list[str]:
         """Names of the providers it has prices of."""
         return sorted(self._ids.get(found, found) for found in self._providers)
@@ -68,7 +72,9 @@ class Base:
     def cards(self, provider: str, model: str) -> list[Card]:
         """The cards of one model, oldest first."""
         self.names(provider)
-        return [card for info in self._models[provider].get(model, ()) for card in self._cards(provider, model, info)]
+        known = datetime.combine(self.published + timedelta(days=1), time(), UTC)
+        cards = (card for info in self._models[provider].get(model, ()) for card in self._cards(provider, model, info))
+        return [card for card in cards if card.known_since is None or card.known_since < known]
 
     def _read(self, provider: str) -> None:
         known = providers().get(provider)
@@ -114,7 +120,10 @@ class Base:
                 by_tier.setdefault(tier, []).append((start, _in_force(standard, start) if stays else variant.prices))
         for tier, prices in by_tier.items():
             cards += _periods(
-                sorted(prices, key=lambda p: p[0] or datetime.min.replace(tzinfo=UTC)), self.published, common, tier
+                sorted(prices, key=lambda p: p[0] or datetime.min.replace(tzinfo=UTC)),
+                self.published,
+                common | {"known_since": known.get(tier)},
+                tier,
             )
         return cards
 

@@ -86,12 +86,24 @@ class PriceBook:
         book._names, book._cards, book._found = self._names, self._cards, self._found
         return book
 
+    def as_known(self, day: date | str) -> PriceBook:
+        """The list prices as they were known on a day: later ones are announcements at most, contracts are left out.
+
+        >>> then = PriceBook.default().as_known("2026-08-01")
+        >>> price = then.lookup("openai", "gpt-5.6-sol", "input", "2026-09-01")
+        >>> price.unit_price * 1_000_000, price.needs_confirmation
+        (Decimal('5.000000'), True)
+        """
+        at = read_instant(day)
+        assert at is not None
+        return PriceBook(self.base.as_known(at.date()) if self.base else None, self.own.as_known(at))
+
     # -- names
 
     def names(self, provider: str) -> Names:
         """All names of a provider's models."""
         if provider not in self._names:
-            names = self.base.names(provider) if self.base else Names()
+            names = self.base.names(provider).copy() if self.base else Names()
             for owner, name, model, start, end in self.own.names:
                 if owner == provider:
                     if start is None and end is None:
@@ -103,13 +115,16 @@ class PriceBook:
 
     def find(self, provider: str, model: str, at: datetime | None = None) -> Found | None:
         """The model a name stands for at an instant, here or at a provider whose list applies; None = unknown."""
-        key = (provider, model, at if self._dated(provider) else None)
+        moved = at if at and self._moved.intersection(take_apart(provider, model).spellings) else None
+        key = (provider, model, moved)
         if key not in self._found:
             self._found[key] = self._find(provider, model, at)
         return self._found[key]
 
-    def _dated(self, provider: str) -> bool:
-        return any(owner == provider and (start or end) for owner, _, _, start, end in self.own.names)
+    @cached_property
+    def _moved(self) -> frozenset[str]:
+        """Names that meant different models at different times."""
+        return frozenset(name for _, name, _, start, end in self.own.names if start or end)
 
     def _find(self, provider: str, model: str, at: datetime | None) -> Found | None:
         named = take_apart(provider, model)

@@ -75,6 +75,12 @@ class Names:
     stems: dict[str, str] = field(default_factory=dict)
     rules: list[tuple[re.Pattern[str], str]] = field(default_factory=list)
 
+    def copy(self) -> Names:
+        """The same names, to be added to."""
+        return Names(
+            {name: list(meanings) for name, meanings in self.whole.items()}, dict(self.stems), list(self.rules)
+        )
+
     def add(self, name: str, model: str, start: datetime | None = None, end: datetime | None = None) -> None:
         """Let a name mean a model, from an instant to another."""
         self.whole.setdefault(name.lower(), []).append((start, end, model))
@@ -127,6 +133,7 @@ class Named:
     region: str | None = None
 
 
+@cache
 def take_apart(provider: str, name: str) -> Named:
     """Take a model name apart: ARN, Bedrock profile place, the provider's own prefixes.
 

@@ -116,6 +116,13 @@ class OwnData:
     rules: list[Rule] = field(default_factory=list)
     doubts: list[Doubt] = field(default_factory=list)
 
+    def as_known(self, at: datetime) -> OwnData:
+        """The same files without the prices that became known after an instant."""
+        cards = {
+            key: [c for c in cards if c.known_since is None or c.known_since <= at] for key, cards in self.cards.items()
+        }
+        return replace(self, cards=cards)
+
     def add(self, other: OwnData) -> None:
         """Take in another file's rows."""
         for key, cards in other.cards.items():
