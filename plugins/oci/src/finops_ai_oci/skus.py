@@ -68,15 +68,18 @@ def _fits(pattern: str | None, text: str) -> bool:
 
 @cache
 def family(name: str) -> str:
-    """The model family a SKU names, else the SKU itself, as a slug.
+    """The model, or family of models, a SKU names; else the SKU itself, as a slug.
 
-    >>> family("Oracle Cloud Infrastructure Generative AI - Meta Llama 3.1 405B"), family("xAI Grok 4 - Input Tokens")
-    ('meta-llama-3.1-405b', 'xai-grok-4')
+    >>> family("Oracle Cloud Infrastructure Generative AI - Large Meta"), family("xAI Grok 4 - Input Tokens")
+    ('large-meta', 'xai.grok-4')
     """
     text = name.lower()
     for noise in rules()["names"]["noise"]:
         text = re.sub(rf"(?<!\w){re.escape(noise)}(?!\w)", " ", text)
-    return "-".join(re.findall(r"[\w.]+", text)) or "-".join(re.findall(r"[\w.]+", name.lower())) or "unknown"
+    words = re.findall(r"[\w.]+", text) or re.findall(r"[\w.]+", name.lower()) or ["unknown"]
+    maker = len(words) > 1 and words[0] in rules()["names"]["makers"]
+    slug = f"{words[0]}.{'-'.join(words[1:])}" if maker else "-".join(words)
+    return rules()["models"].get(slug, slug)
 
 
 @cache
