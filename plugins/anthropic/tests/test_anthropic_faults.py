@@ -200,6 +200,19 @@ def test_a_modifier_that_is_sometimes_not_stated_is_grouped_by(organization: Any
     assert any("left no room for actor" in note for note in connector.notes)
 
 
+def test_where_a_filter_loses_rows_the_modifiers_are_grouped_by(organization: Any) -> None:
+    def deaf(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        asked = organization.asked[-1]
+        return {**body, "data": []} if "not_available" in asked.get("inference_geos[]", []) else body
+
+    organization.change = deaf
+    with played(organization.answer) as connector:
+        frame = connector.usage(WEEK)
+    assert total(frame) == INPUT
+    assert set(frame["inference_geo"].dropna()) == {"global", "us"}
+    assert any("left no room for workspace_id, api_key_id, actor" in note for note in connector.notes)
+
+
 def test_every_modifier_reaches_its_rows(organization: Any) -> None:
     with played(organization.answer) as connector:
         frame = connector.usage(WEEK)

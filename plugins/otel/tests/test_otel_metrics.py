@@ -101,7 +101,7 @@ def test_spans_are_preferred_and_the_choice_is_told(telemetry: Any) -> None:
     assert totals(OtelConnector(files=[path], signal="metrics"))["input"] == 7
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=8))
 def test_delta_and_cumulative_say_the_same(telemetry: Any, added: list[int]) -> None:
     t, told = telemetry, {**WHO, "gen_ai.token.modality": "text"}

@@ -39,8 +39,8 @@ DAY = WIDTHS["1d"]
 REACH = {"1m": dt.timedelta(hours=24), "1h": dt.timedelta(days=31), "1d": dt.timedelta(days=31)}
 LEGACY_LIMIT = {"1m": 1440, "1h": 168, "1d": 31}
 
-#: what a row is about, most wanted first; five fit into one analytics query
-ATTRIBUTION = ["model", "workspace_id", "api_key_id", "service_tier", "actor"]
+#: what a row is about, what decides its price first; five fit into one analytics query
+ATTRIBUTION = ["model", "service_tier", "workspace_id", "api_key_id", "actor"]
 #: price modifiers that don't fit any more: each of their values is asked for on its own, through this filter
 MODIFIERS = {"context_window": "context_windows[]", "inference_geo": "inference_geos[]", "speed": "speeds[]"}
 LEGACY_DIMENSIONS = [
@@ -124,40 +124,51 @@ class Reports:
     def _analytics_usage(self, piece: Window) -> list[Row]:
         """Five groupings a query are fewer than the dimensions that decide a price. So the price modifiers are first
         asked for alone; where more than one combination occurs, each is then asked for through filters. The parts
-        must add up to the first answer."""
-        overview, overview_mark = self._analytics("usage", piece, list(MODIFIERS), bucketed=False)
+        must add up to the first answer; where filters lose some, the modifiers take groupings instead.
+
+        Raises:
+            ProviderError: the parts don't add up either way, although the report was not refreshed in between.
+        """
+        answer, mark = self._analytics("usage", piece, list(MODIFIERS), bucketed=False)
+        overview = [flat(row) for row in answer]
         if not overview:
             return []
-        overview = [flat(row) for row in overview]
         combinations = [{name: row.get(name) for name in MODIFIERS} for row in overview]
         varying = [name for name in MODIFIERS if len({c[name] for c in combinations}) > 1]
-        # "none stated" can only be filtered for where the API has a word for it; else the dimension takes a grouping
+        # "none stated" can only be filtered for where the API has a word for it
         grouped = [n for n in varying if n != "inference_geo" and any(c[n] is None for c in combinations)]
-        filtered = [n for n in varying if n not in grouped]
-        dimensions = [*grouped, *ATTRIBUTION][:5]
-        if lost := [n for n in ATTRIBUTION if n not in dimensions]:
-            self.notes.append(f"Grouping by {', '.join(grouped)} left no room for {', '.join(lost)}: usage lacks them.")
+        expected = sum(row.get("total_tokens") or 0 for row in overview)
+        found = 0
+        for plan in (grouped, varying) if grouped != varying else (grouped,):
+            rows, last_mark = self._combined(piece, combinations, plan, [n for n in varying if n not in plan])
+            found = sum(row.get("total_tokens") or 0 for row in rows)
+            if found == expected or last_mark != mark or self.width == "1m":
+                if lost := [n for n in ATTRIBUTION if n not in self._dimensions(plan)]:
+                    self.notes.append(
+                        f"Grouping by {', '.join(plan)} left no room for {', '.join(lost)}: usage lacks them."
+                    )
+                return rows
+        raise ProviderError(
+            f"anthropic: the grouped usage of {piece} adds up to {found} tokens, the ungrouped to {expected}. "
+            "Nothing of this window was stored; run the same command again."
+        )
+
+    def _combined(
+        self, piece: Window, combinations: list[Row], grouped: list[str], filtered: list[str]
+    ) -> tuple[list[Row], str | None]:
+        """Rows of every combination of the filtered modifiers, and the freshness mark of the last answer."""
         rows: list[Row] = []
-        mark = overview_mark
+        mark = None
         for chosen in {tuple(c[n] for n in filtered): c for c in combinations}.values():
             filters = [(MODIFIERS[n], chosen[n] or "not_available") for n in filtered]
-            part, mark = self._laddered("usage", piece, dimensions, filters)
+            part, mark = self._laddered("usage", piece, self._dimensions(grouped), filters)
             known = {n: chosen[n] for n in MODIFIERS if n not in grouped}
             rows += [flat(row, known) for row in part]
-        self._check_whole(overview, rows, piece, settled=mark == overview_mark)
-        return rows
+        return rows, mark
 
-    def _check_whole(self, overview: list[Row], rows: list[Row], piece: Window, *, settled: bool) -> None:
-        try:
-            expected = sum(row["total_tokens"] for row in overview)
-            found = sum(row["total_tokens"] for row in rows)
-        except (KeyError, TypeError):
-            return  # the reader of the rows names the missing field
-        if settled and self.width != "1m" and expected != found:
-            raise ProviderError(
-                f"anthropic: the grouped usage of {piece} adds up to {found} tokens, the ungrouped to {expected}. "
-                "Nothing of this window was stored; run the same command again."
-            )
+    @staticmethod
+    def _dimensions(grouped: list[str]) -> list[str]:
+        return [*grouped, *ATTRIBUTION][:5]
 
     def _analytics_costs(self, piece: Window) -> list[Row]:
         rows, _ = self._laddered("cost", piece, ATTRIBUTION, [], always=["cost_type", "token_type"])
