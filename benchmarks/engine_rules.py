@@ -38,7 +38,7 @@ class DatedBook:
 
     key_columns = ("provider", "model", "meter", "service_tier")
 
-    def change_days(self, first: dt.date, last: dt.date) -> list[dt.date]:
+    def change_days(self, first: dt.date, last: dt.date, models: object = ()) -> list[dt.date]:
         return [dt.date(y, m, 1) for y in range(first.year, last.year + 1) for m in range(1, 13)]
 
     def expand(self, keys: pa.Table) -> pa.Table:
