@@ -415,11 +415,16 @@ def svg(figure: Figure, alt: str) -> str:
     return text.replace("<svg ", f'<svg role="img" aria-label="{safe(alt)}" class="chart" ', 1)
 
 
+def boxed(figure: Figure, alt: str) -> str:
+    """A figure as HTML that scrolls, by keyboard too, where the page is narrower than the chart."""
+    return f'<figure tabindex="0">{svg(figure, alt)}</figure>'
+
+
 def show(figure: Figure, alt: str) -> None:
     """Display a figure in a notebook or report with its alternative text."""
     from IPython.display import HTML, display
 
-    display(HTML(f"<figure>{svg(figure, alt)}</figure>"))
+    display(HTML(boxed(figure, alt)))
 
 
 def picture(figure: Figure) -> bytes:

@@ -50,7 +50,7 @@ def index_page(
         )
         daily = showback(frame, by=["day", by], timezone=ws.timezone)
         figure = charts.stacked_days(daily, by, currency=currency, title=f"Cost per day by {named(by)}")
-        parts.append(f"<figure>{charts.svg(figure, answers.daily_alt(daily, by))}</figure>")
+        parts.append(charts.boxed(figure, answers.daily_alt(daily, by)))
         own = {link.title: link.file for link in links if link.group}
         trends = monthly(history, by, ws.timezone)
         several = len(next(iter(trends.values()), [])) > 1

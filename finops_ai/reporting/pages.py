@@ -122,7 +122,7 @@ def _group_page(title: str, row: Any, tables: dict[str, Any], daily: Any, inner:
     parts = [f"<h1>{safe(title)}</h1>", answers.key_figures(row, currency)]
     if len(daily):
         figure = charts.stacked_days(daily, inner, currency=currency, title=f"Cost per day by {answers.named(inner)}")
-        parts.append(f"<figure>{charts.svg(figure, f'{title}. ' + answers.daily_alt(daily, inner))}</figure>")
+        parts.append(charts.boxed(figure, f"{title}. {answers.daily_alt(daily, inner)}"))
     for column, heading in BREAKDOWNS:
         if len(tables.get(column, ())) > 1:
             parts += [f"<h2>{heading}</h2>", answers.table_html(tables[column], DETAIL, top=12)]

@@ -61,8 +61,8 @@ def telemetry(months: int = 13) -> pd.DataFrame:
     ['growth', 'legal', 'mobile', 'support']
     """
     table = _last(months).filter(pc.field("gateway"))
-    pairs = list(zip(table["team"].to_pylist(), table["product"].to_pylist(), strict=True))
-    tags = pa.array([[("product", product), ("team", team)] for team, product in pairs], type=TAGS)
+    told = zip(*(table[name].to_pylist() for name in ("cost_centre", "product", "team")), strict=True)
+    tags = pa.array([[("cost_centre", c), ("product", p), ("team", t)] for c, p, t in told], type=TAGS)
     table = table.set_column(table.schema.get_field_index("tags"), "tags", tags)
     return _tokens(table, source="gateway")
 

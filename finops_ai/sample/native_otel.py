@@ -29,7 +29,7 @@ DAY_NANO = 86_400 * 10**9
 def write(slices: pd.DataFrame, folder: Path) -> list[Path]:
     """Write the file; returns its path."""
     frame = slices[slices["gateway"]]
-    keys = ["charge_period_start", "team", "product", "provider", "model", "prompt_id"]
+    keys = ["charge_period_start", "team", "product", "cost_centre", "provider", "model", "prompt_id"]
     sums = frame.groupby(keys, sort=True)[METERS].sum().reset_index()
     lines = []
     for _, month in sums.groupby(sums["charge_period_start"].dt.strftime("%Y-%m"), sort=True):
@@ -72,7 +72,12 @@ def _service(team: str, rows: pd.DataFrame) -> dict[str, Any]:
     metrics.append(
         {"name": DURATION, "unit": "s", "histogram": {"aggregationTemporality": 1, "dataPoints": points[DURATION]}}
     )
-    resource = {"service.name": "desk-assistant", "team": team, "product": str(rows["product"].iloc[0])}
+    resource = {
+        "service.name": "desk-assistant",
+        "team": team,
+        "product": str(rows["product"].iloc[0]),
+        "cost_centre": str(rows["cost_centre"].iloc[0]),
+    }
     return {
         "resource": {"attributes": _pairs(resource)},
         "scopeMetrics": [{"scope": {"name": "gateway"}, "metrics": metrics}],

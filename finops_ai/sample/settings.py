@@ -17,14 +17,19 @@ def settings_toml() -> str:
     return files("finops_ai.sample").joinpath("finops.toml").read_text("utf-8")
 
 
-def rules() -> dict[str, Any]:
-    """Its mapping rules: dimensions, rules and shared costs, as `fa.allocate` takes them.
+def rules(*, shared: bool = False) -> dict[str, Any]:
+    """Its mapping rules, as `fa.allocate` takes them.
+
+    Args:
+        shared: also divide shared cost: the gateway key's by its telemetry (pass `telemetry=fa.sample.telemetry()` to
+            `fa.allocate`), the provisioned units' by use, with idle as its own line. Without, they stay in one piece.
 
     >>> list(rules()["dimensions"])
     ['team', 'product', 'environment', 'cost_centre']
     """
     document = tomllib.loads(settings_toml())
-    return {key: document[key] for key in ("dimensions", "rules", "lookups", "shared") if key in document}
+    wanted = ("dimensions", "rules", "lookups", *(("shared",) if shared else ()))
+    return {key: document[key] for key in wanted if key in document}
 
 
 def writers() -> dict[str, Any]:

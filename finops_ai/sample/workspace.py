@@ -43,9 +43,7 @@ def sample_workspace(folder: str | Path | None = None, *, say: Callable[[str], N
         window = Window.of(str(days()[0]), str(days()[-1] + 1))
         for outcome in ws.collect(
             window,
-            watch=lambda o: say(
-                f"  {o.connection}: {o.tokens:,} usage rows, {o.bills:,} charges"
-            ),
+            watch=lambda o: say(f"  {o.connection}: {o.tokens:,} usage rows, {o.bills:,} charges"),
         ):
             if outcome.error:
                 raise DataError(f"The sample company can't be loaded: {outcome.connection}: {outcome.error}")
@@ -62,6 +60,10 @@ def _stamp() -> str:
     """Changes with the generator and connectors, so that an upgrade never shows an old sample."""
     from finops_ai.providers import registry
 
-    parts = sorted(f"{p.name}:{hashlib.sha256(p.read_bytes()).hexdigest()}" for p in Path(__file__).parent.glob("*.*") if p.is_file())
+    parts = sorted(
+        f"{p.name}:{hashlib.sha256(p.read_bytes()).hexdigest()}"
+        for p in Path(__file__).parent.glob("*.*")
+        if p.is_file()
+    )
     parts += [f"{name} {origin}" for name, origin in sorted(registry().origins.items())]
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:8]
