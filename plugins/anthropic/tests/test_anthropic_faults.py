@@ -16,7 +16,7 @@ from finops_ai_anthropic.api import Reports
 
 from finops_ai.errors import CredentialsError, ProviderError, ProviderUnavailable
 from finops_ai.periods import Window, instant
-from finops_ai.providers import HttpClient, HttpRefused
+from finops_ai.providers import HttpClient
 from finops_ai.providers.http import retry_after
 from finops_ai.testing import PlayedProvider, Reply, Request
 
@@ -114,7 +114,10 @@ def test_a_refused_page_token_starts_the_query_over(organization: Any) -> None:
 
 def test_a_page_token_refused_again_is_an_error(organization: Any) -> None:
     organization.page_size, organization.forgets = 1, 2
-    with played(organization.answer) as connector, pytest.raises(HttpRefused, match="token is not valid"):
+    with (
+        played(organization.answer, reports="auto") as connector,
+        pytest.raises(ProviderError, match=r"token is not valid.*refused twice"),
+    ):
         connector.usage(WEEK)
 
 

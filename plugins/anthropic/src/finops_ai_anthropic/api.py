@@ -105,7 +105,7 @@ class Reports:
         analytics: Callable[[Window], list[Row]],
         legacy: Callable[[Window], list[Row]],
     ) -> list[Row]:
-        if family == "legacy" or (self.no_analytics):
+        if family == "legacy" or self.no_analytics:
             return legacy(piece)
         try:
             return analytics(piece)
@@ -257,9 +257,13 @@ class Reports:
                 try:
                     page = self.http.request("GET", path, params=asked, headers=headers)
                 except HttpRefused as error:
-                    if token and error.status == 400 and attempt == 1:
+                    if not token or error.status != 400:
+                        raise
+                    if attempt == 1:
                         break
-                    raise
+                    raise ProviderError(
+                        f"{error} The page token was refused twice; run the same command again."
+                    ) from None
                 if not isinstance(page, dict) or not isinstance(page.get("data"), list):
                     raise ProviderError(
                         f"anthropic: the answer of /{path} has no list called 'data'. Nothing was stored; "
