@@ -17,6 +17,10 @@ from finops_ai.forecasting.models import Entry, run, select_models
 ORIGINS, EVEN = 8, 4
 #: seasons a model needs before it is tried at an origin
 SHORTEST = 3
+#: months count as without a season until there are two years of them, from this many on
+YEAR, MONTHS = 12, 8
+#: what monthly series may choose from besides: months trend more and burst less than days
+MONTHLY, MONTHLY_STEEPNESS = ("damped_trend", "theta", "linear_seasonal", "last_value"), 3.0
 #: how steeply weight falls with error: weight = error ** -steepness; a longer history can tell models apart better
 STEEPNESS_PER_SEASON, STEEPEST = 0.1, 6.0
 #: origins' worth of weight that the pooled error of all series gets against a series' own
@@ -86,7 +90,11 @@ def fit(history: np.ndarray, horizon: int, season: int, models: Sequence[str] | 
         >>> fit(saw, 4, 3).forecast.round(3).tolist()
         [[10.0, 20.0, 30.0, 10.0]]
     """
-    points = history.shape[1]
+    points, monthly = history.shape[1], season == YEAR
+    if monthly and MONTHS <= points < 2 * season:
+        season = 1
+    if monthly and models is None and points >= MONTHS:
+        models = ("default", *MONTHLY)
     entries = _entries(history, season, models)
     cuts = past_origins(points, horizon, season)
     tried = []
@@ -96,6 +104,8 @@ def fit(history: np.ndarray, horizon: int, season: int, models: Sequence[str] | 
         tried.append((history[:, cut : cut + lead], _candidates(short, history[:, :cut], lead, season)))
     cold = points < 2 * season
     steepness = COLD_STEEPNESS if cold else min(STEEPNESS_PER_SEASON * points / season, STEEPEST)
+    if monthly:
+        steepness = MONTHLY_STEEPNESS
     weights = _weights(tried, (len(entries), len(history)), horizon, season, steepness)
     candidates = _candidates(entries, history, horizon, season)
     bound = _bounds(history)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from finops_ai.errors import DataError, SettingsError
+from finops_ai.forecasting.history import cost_history, end_of_data, is_cost_frame
 from finops_ai.forecasting.models import last_season, last_value, linear_trend
 from finops_ai.forecasting.panel import Panel, offset, read_panel, season_of
 from finops_ai.forecasting.predicting import predict
@@ -66,18 +67,20 @@ def backtest(
     *,
     freq: str | None = None,
     models: Sequence[str] | None = None,
+    by: Sequence[str] = (),
     detail: Literal["summary", "series", "points"] = "summary",
 ) -> pd.DataFrame:
     """Measure the forecast at past origins, refitted at each, against the baselines.
 
     Args:
-        history: long frame `unique_id, ds, y`.
+        history: long frame `unique_id, ds, y`, or priced rows.
         horizon: points ahead.
         season: points of a season (24 for hours, 7 for days, 12 for months, if not given).
         windows: origins; by default as many as leave half of the longest history to learn from, at most 12.
         step: points between origins; the horizon if not given.
         freq: pandas offset alias; read from the spacing if not given.
         models: models to choose from; the default set if not given.
+        by: dimensions to split priced rows by.
         detail: `summary` one row per method, `series` one per method and series, `points` every forecast.
 
     Returns:
@@ -96,7 +99,7 @@ def backtest(
         >>> float(backtest(frame, horizon=7, windows=2).set_index("model").loc["finops_ai", "bias"])
         0.0
     """
-    done = run_backtest(history, horizon, season, windows, step, freq=freq, models=models)
+    done = run_backtest(history, horizon, season, windows, step, freq=freq, models=models, by=by)
     return {"summary": done.summary, "series": done.series, "points": done.points}[detail]
 
 
@@ -109,8 +112,11 @@ def run_backtest(
     *,
     freq: str | None = None,
     models: Sequence[str] | None = None,
+    by: Sequence[str] = (),
 ) -> Backtest:
     """As `backtest`, but returns everything it measured: summary, series, points, notes and settings."""
+    if is_cost_frame(history):
+        history = cost_history(history, by, freq or "D", until=end_of_data(history))
     panel = read_panel(history, freq)
     season = season_of(panel.freq.split("-")[0], season)
     for name, value in (("horizon", horizon), ("windows", windows), ("step", step)):

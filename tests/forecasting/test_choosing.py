@@ -117,3 +117,23 @@ def test_ragged_series_are_forecast_each_from_its_own_end():
     first = made.groupby("unique_id")["ds"].min()
     assert (first - ends == pd.Timedelta(days=1)).all()
     assert len(made) == 4 * panel["unique_id"].nunique()
+
+
+@pytest.mark.parametrize("months", [9, 13, 20, 30, 48])
+def test_months_that_grow_go_on_growing(months):
+    y = 100 + 10.0 * np.arange(months)
+    history = pd.DataFrame({"unique_id": "a", "ds": pd.date_range("2022-01-01", periods=months, freq="MS"), "y": y})
+    made = forecast(history, 4)
+    assert made["ds"].iloc[0] == history["ds"].iloc[-1] + pd.offsets.MonthBegin()
+    assert made["yhat"].to_numpy() == pytest.approx(y[-1] + 10 * np.arange(1, 5), rel=0.02)
+
+
+def test_a_year_of_months_keeps_its_season():
+    t = np.arange(48)
+    y = (100 + 2.0 * t) * (1 + 0.3 * np.sin(t * np.pi / 6))
+    history = pd.DataFrame({"unique_id": "a", "ds": pd.date_range("2022-01-01", periods=48, freq="MS"), "y": y})
+    ahead = np.arange(48, 60)
+    truth = (100 + 2.0 * ahead) * (1 + 0.3 * np.sin(ahead * np.pi / 6))
+    miss = np.abs(forecast(history, 12)["yhat"] - truth).mean()
+    assert miss < 0.1 * truth.mean()
+    assert miss < 0.8 * np.abs(y[-12:] - truth).mean()  # the last year, grown

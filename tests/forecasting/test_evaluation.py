@@ -115,3 +115,17 @@ def test_the_command_prints_the_figures(tmp_path: Path):
     assert found["series"] == 1
     assert 0 < found["relMAE_linear"] < 0.5
     assert {row["model"] for row in found["models"]} == {"finops_ai", "linear", "naive", "seasonal_naive"}
+
+
+def test_priced_rows_are_tested_by_dimension():
+    days = pd.date_range("2026-01-01", periods=80, tz="UTC")
+    rows = pd.DataFrame(
+        {
+            "charge_period_start": days,
+            "charge_period_end": days + pd.Timedelta(days=1),
+            "effective_cost": 5.0,
+            "team": "a",
+        }
+    )
+    rows = pd.concat([rows, rows.assign(team="b", effective_cost=np.arange(80.0))])
+    assert set(backtest(rows, 7, by=["team"], detail="series")["unique_id"]) == {"a", "b"}
