@@ -17,6 +17,7 @@ MAPS = pa.map_(pa.string(), pa.string())
 KINDS = {
     "bill_billing_entity": pa.string(), "bill_billing_period_start_date": pa.timestamp("ns"),
     "bill_billing_period_end_date": pa.timestamp("ns"), "bill_invoice_id": pa.string(),
+    "identity_line_item_id": pa.string(),
     "bill_payer_account_id": pa.string(), "line_item_iam_principal": pa.string(),
     "line_item_line_item_description": pa.string(), "line_item_line_item_type": pa.string(),
     "line_item_product_code": pa.string(), "line_item_resource_id": pa.string(),

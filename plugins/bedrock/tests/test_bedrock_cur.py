@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
-from bedrock_rows import KINDS, line, market, save
+from bedrock_rows import KINDS, line, market, record, save
 from finops_ai_bedrock.connector import Bedrock
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -174,6 +174,30 @@ def test_a_cut_short_file_and_a_missing_column_are_named(tmp_path):
     save(tmp_path / "less", [line()], drop=("pricing_unit",))
     with pytest.raises(DataError, match="no column 'pricing_unit'"):
         Bedrock(files=[str(tmp_path / "less")]).usage(OCTOBER)
+
+
+def test_two_copies_of_a_report_are_refused(tmp_path):
+    rows = [line(identity_line_item_id="one"), line(identity_line_item_id="two")]
+    save(tmp_path, rows, "first/a.parquet")
+    save(tmp_path, rows, "copy/a.parquet")
+    with pytest.raises(DataError, match="line 'one' of the billing period 2026-10 comes 2 times"):
+        Bedrock(files=[str(tmp_path)]).usage(OCTOBER)
+
+
+def test_an_amount_that_is_no_number_is_refused(tmp_path):
+    amounts = {"line_item_usage_amount": pa.array(["1.5", "n/a"])}
+    save(tmp_path, [line(), line()], extra=amounts)
+    with pytest.raises(DataError, match="n/a"):
+        Bedrock(files=[str(tmp_path)]).usage(OCTOBER)
+
+
+def test_logs_beside_a_report_are_not_added(tmp_path):
+    (tmp_path / "calls.json").write_text(json.dumps(record("r1")) + "\n")
+    connector = read(tmp_path, [line()])
+    assert list(connector.usage(OCTOBER)["quantity"]) == [Decimal(1000)]
+    assert "aren't added" in connector.notes[0]
+    calls = Bedrock(files=[str(tmp_path)], usage_source="invocation_logs").usage(OCTOBER)
+    assert calls.set_index("meter")["quantity"]["requests"] == 1
 
 
 def test_a_new_column_and_missing_optional_ones_do_no_harm(tmp_path):

@@ -76,6 +76,20 @@ def test_adjustments_change_money_not_usage(tmp_path):
     assert sum(bills["billed_cost"], Decimal(0)) == Decimal("1e-9")
 
 
+def test_an_adjustment_of_an_invoiced_month_is_a_correction(tmp_path):
+    rows = [
+        row("Fix", 0.0, -1.0, cost_type="adjustment", invoice={"month": "202611"}),
+        row("Now", 0.0, -1.0, cost_type="adjustment"),
+    ]
+    bills = read(tmp_path, rows).bills(OCTOBER).set_index("charge_description")
+    assert bills["charge_class"].fillna("").to_dict() == {"Fix | adjustment": "Correction", "Now | adjustment": ""}
+
+
+def test_an_amount_that_is_no_number_is_refused(tmp_path):
+    with pytest.raises(DataError, match="n/a"):
+        read(tmp_path, [row(cost="n/a")]).usage(OCTOBER)
+
+
 def test_invoice_months_are_pacific(tmp_path):
     bill = (
         read(tmp_path, [row(at="2026-11-01T03:00:00Z", invoice={"month": "202610"})])
@@ -205,6 +219,13 @@ def test_old_tables_lack_columns_and_new_ones_have_more(tmp_path):
 def test_a_removed_column_is_named(tmp_path, gone):
     with pytest.raises(DataError, match=rf"no column '{gone}"):
         read(tmp_path, [{k: v for k, v in row().items() if k != gone}]).usage(OCTOBER)
+
+
+def test_the_same_file_twice_is_refused(tmp_path):
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).write_text(json.dumps(row()) + "\n")
+    with pytest.raises(DataError, match=r"b\.json is a copy of .*a\.json"):
+        Vertex(files=[str(tmp_path)]).usage(OCTOBER)
 
 
 def test_cut_short_files_are_named(tmp_path):

@@ -70,6 +70,10 @@ class Bedrock(Connector):
             return empty()
         source = self.source
         if source == "cur":
+            if self.settings.files and self._files("invocation_logs"):
+                self._note(
+                    "bedrock: tokens are those of the cost report; the logs of the same calls aren't added to them."
+                )
             return conform(cur.usage_table(self._read_report(window), "billing_export"), source="bedrock cost report")
         if source == "invocation_logs":
             return self._from_logs(window)
@@ -180,6 +184,7 @@ class Bedrock(Connector):
 
     def _from_cloudwatch(self, window: Window) -> pd.DataFrame:
         account = self.settings.account_id or str(self._aws.call("sts", "get_caller_identity")["Account"])
+        notes: list[str] = []
         table = cloudwatch.usage_table(
             self._aws,
             window,
@@ -188,8 +193,10 @@ class Bedrock(Connector):
             period=self.settings.cloudwatch_period,
             now=dt.datetime.now(dt.UTC),
             profiles=self._profiles,
-            notes=self.notes,
+            notes=notes,
         )
+        for note in notes:
+            self._note(note)
         if not table.num_rows:
             return empty()
         frame = conform(table, source="bedrock CloudWatch")

@@ -28,6 +28,8 @@ COLUMNS = {
     "bill_invoice_id": ("text", False),
     "bill_payer_account_id": ("text", True),
     "bill_payer_account_name": ("text", False),
+    "identity_line_item_id": ("text", False),
+    "identity_time_interval": ("text", False),
     "line_item_currency_code": ("text", False),
     "line_item_iam_principal": ("text", False),
     "line_item_line_item_description": ("text", False),
@@ -84,7 +86,7 @@ def _expression(name: str, kind: str, present: Mapping[str, str]) -> str:
         return f"CAST(NULL AS {_SQL_TYPES[kind]}) AS {name}"
     stored = present[name]
     if kind == "money":  # doubles by their shortest decimal text, so 0.1 is 0.1
-        return f"TRY_CAST(CAST({name} AS VARCHAR) AS DECIMAL(38,18)) AS {name}"
+        return f"CAST(nullif(CAST({name} AS VARCHAR), '') AS DECIMAL(38,18)) AS {name}"
     if kind == "time":
         value = name if stored.startswith("TIMESTAMP") else f"CAST({name} AS TIMESTAMPTZ)"
         if stored == "VARCHAR":  # a CSV export writes 2026-10-01T00:00:00.000Z
@@ -142,6 +144,7 @@ def read_report(
             con.execute(query)
         except duckdb.Error as error:
             raise _unreadable(error, paths) from None
+    _refuse_copies(con)
     _explain_lines(report, model_names or {})
     _explain_resources(report, profiles)
     _join(con)
@@ -171,6 +174,25 @@ def _select(con: duckdb.DuckDBPyConnection, reader: str, files: Sequence[Path]) 
     except duckdb.Error as error:
         raise _unreadable(error, files) from None
     return "SELECT " + ", ".join(_expression(n, k, present) for n, (k, _) in COLUMNS.items()) + f" FROM {source}"
+
+
+def _refuse_copies(con: duckdb.DuckDBPyConnection) -> None:
+    """A line's identity is unique in its billing period: one that comes twice means two copies of the report.
+
+    Raises:
+        DataError: names the line.
+    """
+    key = "identity_line_item_id, identity_time_interval, bill_billing_period_start_date"
+    copies = con.sql(
+        f"SELECT {key}, count(*) AS n FROM cur WHERE identity_line_item_id IS NOT NULL GROUP BY {key} HAVING n > 1 "
+        "ORDER BY ALL LIMIT 1"
+    ).fetchall()
+    if copies:
+        identity, _, period, count = copies[0]
+        raise DataError(
+            f"bedrock: line {identity!r} of the billing period {period:%Y-%m} comes {count} times: the files hold more than one "
+            "copy of the cost report, and everything would be counted twice. Keep one. Nothing was stored."
+        )
 
 
 def _explain_lines(report: Report, own: Mapping[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,7 @@ def flatten(con: duckdb.DuckDBPyConnection, name: str, source: str, have: Mappin
         if value is None:
             value = f"CAST(NULL AS {_DUCKDB_TYPES[kind]})"
         elif kind == "number":  # doubles by their shortest decimal text, so 0.1 is 0.1
-            value = f"TRY_CAST(nullif(CAST({value} AS VARCHAR), '') AS DECIMAL(38,18))"
+            value = f"CAST(nullif(CAST({value} AS VARCHAR), '') AS DECIMAL(38,18))"
         elif kind == "time":
             value = f"CAST({value} AS TIMESTAMP)"
         else:
@@ -105,8 +106,9 @@ def load_files(con: duckdb.DuckDBPyConnection, name: str, paths: Sequence[Path])
     """Make the table `name` of saved export files: Parquet, JSON (lines or array) or CSV, also zipped.
 
     Raises:
-        DataError: a file can't be read, or lacks a needed column.
+        DataError: a file can't be read, lacks a needed column, or is there twice.
     """
+    _refuse_copies(paths)
     kinds: dict[str, list[Path]] = {"parquet": [], "json": [], "csv": []}
     for path in paths:
         kinds[
@@ -128,6 +130,23 @@ def load_files(con: duckdb.DuckDBPyConnection, name: str, paths: Sequence[Path])
         con.execute(f"CREATE TABLE {name} AS {' UNION ALL '.join(made)}")
     else:
         flatten(con, name, "(SELECT 1) WHERE false", {})
+
+
+def _refuse_copies(paths: Sequence[Path]) -> None:
+    """The export has no row key, so a file given twice would be counted twice without a trace."""
+    by_size: dict[int, list[Path]] = {}
+    for path in paths:
+        by_size.setdefault(path.stat().st_size, []).append(path)
+    for alike in by_size.values():
+        seen: dict[bytes, Path] = {}
+        for path in alike if len(alike) > 1 else ():
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").digest()
+            if digest in seen:
+                raise DataError(
+                    f"vertex: {path} is a copy of {seen[digest]}: everything would be counted twice. Keep one. Nothing was stored."
+                )
+            seen[digest] = path
 
 
 def _refuse(missing_columns: list[str], files: Sequence[Path]) -> None:

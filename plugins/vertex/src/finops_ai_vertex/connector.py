@@ -54,6 +54,10 @@ class Vertex(Connector):
         if window.start == window.end:
             return empty()
         if self.source == "billing_export":
+            if self.settings.files and self._files("request_log"):
+                self._note(
+                    "vertex: tokens are those of the billing export; the log of the same calls isn't added to them."
+                )
             table = export.usage_table(self._read_export(window), self.settings.prompt_label)
             return conform(table, source="vertex billing export")
         if self.source == "request_log":
@@ -145,10 +149,13 @@ class Vertex(Connector):
             rows = self._bigquery.query(request_log.sql(s.request_log_table or ""), start_end).to_pylist()
         else:
             rows = list(self._saved_calls())
+        notes: list[str] = []
         table = request_log.usage_table(
             rows, window, account=s.billing_account_id, project=project, prompt_label=s.prompt_label,
-            sampling_rate=s.sampling_rate, notes=self.notes,
+            sampling_rate=s.sampling_rate, notes=notes,
         )  # fmt: skip
+        for note in notes:
+            self._note(note)
         if not table.num_rows:
             if self.live:
                 self._note(

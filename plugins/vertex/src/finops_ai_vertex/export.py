@@ -310,6 +310,8 @@ def bills_table(export: Export) -> pa.Table:
             usage_start_time AS charge_period_start,
             greatest(usage_end_time, usage_start_time + INTERVAL 1 SECOND) AS charge_period_end,
             {_CATEGORY} AS charge_category,
+            CASE WHEN kind = 'adjustment' AND strftime(usage_start_time, '%Y%m') < invoice_month THEN 'Correction' END
+                AS charge_class,
             concat_ws(' | ', sku_description, CASE WHEN kind <> 'regular' THEN kind END) AS charge_description,
             service_description AS service_name, place AS region, resource_id, sku_id,
             CASE WHEN meter <> 'unmapped' THEN model END AS model, meter, service_tier,
