@@ -151,6 +151,20 @@ def test_a_bad_file_is_named(saved, file, text, said):
         saved(**{file: text}).usage(ALWAYS)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"output_tokens": -5}, r"output_tokens is -5 in row 0; a count can't be negative"),
+        ({"input_cached_tokens": 500}, r"the parts of the input total are 400 larger than it"),
+    ],
+)
+def test_counts_that_cannot_be_are_named_with_file_and_bucket(saved, change, said):
+    pages = page(RESULT)["data"] + page(RESULT | change, start=OCTOBER + DAY)["data"]
+    with pytest.raises(DataError, match=rf"usage\.json, bucket 2: .*{said}.*Correct the file") as error:
+        saved(usage__json={"object": "page", "data": pages, "has_more": False}).usage(ALWAYS)
+    assert error.value.exit_code == 3
+
+
 def test_a_truncated_gzip_is_named(tmp_path):
     (tmp_path / "u.json.gz").write_bytes(gzip.compress(json.dumps(page(RESULT)).encode())[:-12])
     with pytest.raises(DataError, match=r"u\.json\.gz: the gzip file is damaged or cut short"):

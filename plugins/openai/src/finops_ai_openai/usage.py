@@ -71,8 +71,12 @@ def tokens_of(
                 meters = {"storage": _gib_hours(meters["storage"], start, end)}
         return tokens_from_slices(slices, meters)
     except UsageError as error:
-        places = sorted({bucket.place.split(", bucket")[0] for bucket in buckets})
-        raise UsageError(f"{', '.join(places[:3])}: {error}", error.flag) from None
+        if len(buckets) == 1:
+            next_step = "Correct the file or save the page again" if source == "file" else "Ask again later"
+            raise UsageError(f"{buckets[0].place}: {error} {next_step}. Nothing was stored.", error.flag) from None
+        for bucket in buckets:  # alone, the broken bucket says where it is
+            tokens_of([bucket], endpoint, account=account, source=source, names=names)
+        raise
 
 
 def unmapped_of(
