@@ -176,6 +176,32 @@ def test_a_cut_short_file_and_a_missing_column_are_named(tmp_path):
         Bedrock(files=[str(tmp_path / "less")]).usage(OCTOBER)
 
 
+def test_a_report_rewritten_by_other_tools_reads_the_same(tmp_path):
+    """Maps as records, identifiers left out: what a notebook or a warehouse makes of an export."""
+    gone = (
+        "bill_payer_account_id",
+        "bill_billing_entity",
+        "bill_billing_period_start_date",
+        "bill_billing_period_end_date",
+        "tags",
+    )
+    records = {
+        "product": pa.array([{"product_name": "Amazon Bedrock"}, {"product_name": "Amazon Bedrock"}]),
+        "resource_tags": pa.array([{"user_team": "search", "user_env": None}, {"user_team": None, "user_env": "prod"}]),
+    }
+    save(tmp_path, [line(start=(2026, 10, 5)), line(start=(2026, 10, 6))], drop=gone, extra=records)
+    connector = Bedrock(files=[str(tmp_path)])
+    assert [dict(t) for t in connector.usage(OCTOBER)["tags"]] == [{"team": "search"}, {"env": "prod"}]
+    bill = connector.bills(OCTOBER).iloc[0]
+    assert (bill.billing_account_id, str(bill.billing_period_end)) == ("222222222222", "2026-11-01 00:00:00+00:00")
+
+
+def test_a_legacy_report_is_recognised(tmp_path):
+    (tmp_path / "old.csv").write_text("lineItem/UsageType,lineItem/UsageAmount\nx,1\n")
+    with pytest.raises(DataError, match=r"legacy report: create a Data Export of CUR 2\.0"):
+        Bedrock(files=[str(tmp_path / "old.csv")]).usage(OCTOBER)
+
+
 def test_two_copies_of_a_report_are_refused(tmp_path):
     rows = [line(identity_line_item_id="one"), line(identity_line_item_id="two")]
     save(tmp_path, rows, "first/a.parquet")

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 #: columns read: name -> (kind, needed)
 COLUMNS = {
-    "bill_billing_entity": ("text", True),
-    "bill_billing_period_start_date": ("time", True),
-    "bill_billing_period_end_date": ("time", True),
+    "bill_billing_entity": ("text", False),
+    "bill_billing_period_start_date": ("time", False),
+    "bill_billing_period_end_date": ("time", False),
     "bill_invoice_id": ("text", False),
-    "bill_payer_account_id": ("text", True),
+    "bill_payer_account_id": ("text", False),
     "bill_payer_account_name": ("text", False),
     "identity_line_item_id": ("text", False),
     "identity_time_interval": ("text", False),
@@ -48,7 +48,7 @@ COLUMNS = {
     "pricing_public_on_demand_rate": ("money", False),
     "pricing_rate_code": ("text", False),
     "pricing_unit": ("text", True),
-    "product": ("map", True),
+    "product": ("map", False),
     "product_region_code": ("text", False),
     "product_sku": ("text", False),
     "reservation_effective_cost": ("money", False),
@@ -93,9 +93,19 @@ def _expression(name: str, kind: str, present: Mapping[str, str]) -> str:
             value = f"CAST(replace(replace({name}, 'T', ' '), 'Z', '') AS TIMESTAMP)"
         return f"make_timestamp(epoch_us({value})) AS {name}"
     if kind == "map":
-        value = name if stored.startswith("MAP") else f"CAST(nullif({name}, '')::JSON AS MAP(VARCHAR, VARCHAR))"
-        return f"{value} AS {name}"
+        return f"{_map_expression(name, stored)} AS {name}"
     return f"nullif(CAST({name} AS VARCHAR), '') AS {name}"
+
+
+def _map_expression(name: str, stored: str) -> str:
+    """A map column, as a map, as JSON text (CSV), as a record or as a list of pairs (other writers)."""
+    if stored.startswith("MAP"):
+        return name
+    if stored.endswith("[]"):
+        return f"map_from_entries({name})"
+    text = f"nullif({name}, '')::JSON" if stored == "VARCHAR" else f"to_json({name})"
+    pairs = f"map_entries(CAST({text} AS MAP(VARCHAR, VARCHAR)))"
+    return f"map_from_entries(list_filter({pairs}, lambda pair: pair.value IS NOT NULL))"
 
 
 _SQL_TYPES = {"text": "VARCHAR", "money": "DECIMAL(38,18)", "time": "TIMESTAMP", "map": "MAP(VARCHAR, VARCHAR)"}
@@ -167,8 +177,13 @@ def _select(con: duckdb.DuckDBPyConnection, reader: str, files: Sequence[Path]) 
     try:
         present = {row[0].lower(): row[1] for row in con.sql(f"DESCRIBE SELECT * FROM {source}").fetchall()}
         if missing := [name for name, (_, needed) in COLUMNS.items() if needed and name not in present]:
+            legacy = (
+                "It is a legacy report: create a Data Export of CUR 2.0. "
+                if any("/" in name for name in present)
+                else ""
+            )
             raise DataError(
-                f"bedrock: the cost report {files[0].name} has no column {missing[0]!r}. Add it to the Data Export's query "
+                f"bedrock: the cost report {files[0].name} has no column {missing[0]!r}. {legacy}Add it to the Data Export's query "
                 f"(it needs {', '.join(name for name, (_, needed) in COLUMNS.items() if needed)}). Nothing was stored."
             )
     except duckdb.Error as error:
@@ -182,7 +197,8 @@ def _refuse_copies(con: duckdb.DuckDBPyConnection) -> None:
     Raises:
         DataError: names the line.
     """
-    key = "identity_line_item_id, identity_time_interval, bill_billing_period_start_date"
+    month = "coalesce(bill_billing_period_start_date, date_trunc('month', line_item_usage_start_date))"
+    key = f"identity_line_item_id, identity_time_interval, {month}"
     copies = con.sql(
         f"SELECT {key}, count(*) AS n FROM cur WHERE identity_line_item_id IS NOT NULL GROUP BY {key} HAVING n > 1 "
         "ORDER BY ALL LIMIT 1"
@@ -330,7 +346,8 @@ def usage_table(report: Report, source: str) -> pa.Table:
         f"""
         WITH slices AS (
             SELECT line_item_usage_start_date AS charge_period_start, line_item_usage_end_date AS charge_period_end,
-                bill_payer_account_id AS billing_account_id, line_item_usage_account_id AS sub_account_id,
+                coalesce(bill_payer_account_id, line_item_usage_account_id) AS billing_account_id,
+                line_item_usage_account_id AS sub_account_id,
                 line_item_usage_account_name AS sub_account_name, region, resource_id, model, operation, service_tier,
                 context_tier, inference_geo, line_item_iam_principal AS user_id,
                 map_from_entries(list_sort(map_entries(all_tags))) AS tags,
@@ -374,10 +391,13 @@ def bills_table(report: Report, source: str) -> pa.Table:
     """
     return report.con.sql(
         f"""
-        SELECT 'bedrock' AS provider, bill_payer_account_id AS billing_account_id,
+        SELECT 'bedrock' AS provider, coalesce(bill_payer_account_id, line_item_usage_account_id) AS billing_account_id,
             bill_payer_account_name AS billing_account_name, line_item_usage_account_id AS sub_account_id,
             line_item_usage_account_name AS sub_account_name,
-            bill_billing_period_start_date AS billing_period_start, bill_billing_period_end_date AS billing_period_end,
+            coalesce(bill_billing_period_start_date, date_trunc('month', line_item_usage_start_date))
+                AS billing_period_start,
+            coalesce(bill_billing_period_end_date, date_trunc('month', line_item_usage_start_date) + INTERVAL 1 MONTH)
+                AS billing_period_end,
             line_item_usage_start_date AS charge_period_start,
             greatest(line_item_usage_end_date, line_item_usage_start_date + INTERVAL 1 SECOND) AS charge_period_end,
             {_CATEGORY} AS charge_category,

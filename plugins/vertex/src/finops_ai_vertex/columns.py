@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from finops_ai.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 #: flat name -> (path in the export, kind, needed). Repeated records come as JSON text.
 COLUMNS: dict[str, tuple[str, str, bool]] = {
@@ -176,15 +179,21 @@ def _load_parquet(con: duckdb.DuckDBPyConnection, name: str, files: Sequence[Pat
     # repeated records end the path: "labels" is one column whatever lies below it
     _refuse(missing(columns), files)
     have = {
-        flat: f"CAST(to_json({path}) AS VARCHAR)" if kind == "json" else _utc(path, schema) if kind == "time" else path
+        flat: f"CAST(to_json({path}) AS VARCHAR)"
+        if kind == "json"
+        else _utc(path, schema.field(path).type)
+        if kind == "time"
+        else path
         for flat, (path, kind, _) in COLUMNS.items()
         if present(columns, path)
     }
     flatten(con, name, f"read_parquet({_names(files)}, union_by_name=true)", have)
 
 
-def _utc(path: str, schema: Any) -> str:
-    return f"make_timestamp(epoch_us({path}))"
+def _utc(path: str, kind: pa.DataType) -> str:
+    import pyarrow as pa
+
+    return f"make_timestamp(epoch_us({path}))" if pa.types.is_timestamp(kind) else _moment(path)
 
 
 def _load_json(con: duckdb.DuckDBPyConnection, name: str, files: Sequence[Path]) -> None:
