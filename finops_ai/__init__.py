@@ -36,6 +36,7 @@ _PUBLIC = {
     "unit_costs": "finops_ai.tables.unit_costs",
     "forecast": "finops_ai.forecasting",
     "backtest": "finops_ai.forecasting",
+    "plan": "finops_ai.forecasting",
     "to_focus": "finops_ai.tables.focus",
     "from_focus": "finops_ai.tables.focus",
     "explore": "finops_ai.widgets",

@@ -20,6 +20,8 @@ from finops_ai.progress import track
 LEVEL, Z = 80, 1.2815515655446004
 #: a ratio of errors below this counts as this, so that one perfectly repeating series can't decide the mean
 LEAST_RATIO = 1e-3
+#: from so many series and origins on, progress is shown
+TRACKED = 2000
 OURS, LINEAR, NAIVE, SEASONAL = "finops_ai", "linear", "naive", "seasonal_naive"
 
 Quantiles = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -136,9 +138,8 @@ def run_backtest(
     notes = list(panel.notes)
     if len(usable) < windows:
         notes.append(f"Only {len(usable)} of {windows} origins fit into the history.")
-    points = pd.concat(
-        [_origin(panel, back, horizon, season, models) for back in track(usable, "Backtest origins")], ignore_index=True
-    )
+    steps = track(usable, "Backtest origins") if len(panel) * len(usable) > TRACKED else usable
+    points = pd.concat([_origin(panel, back, horizon, season, models) for back in steps], ignore_index=True)
     dead = points.groupby(["unique_id", "cutoff"])["dead"].transform("first")
     if dead.any():
         notes.append(

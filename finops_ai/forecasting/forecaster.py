@@ -100,7 +100,8 @@ def forecast(
         season: points of a season; 24 for hours, 7 for days, 12 for months if not given.
         models: names of the models to choose from; the default set if not given.
         until: use priced rows before this instant only; by default up to the last complete day.
-        book: price book for models a scenario switches to, and for price changes it already knows.
+        book: price book for models a scenario switches to (list prices if not given), and for price changes it
+            already knows (none if not given).
         timezone: reporting zone, whose days are meant.
         holidays: dates, past and to come, that don't follow their weekday (company closures).
 
@@ -134,7 +135,7 @@ def forecast(
             holidays=holidays,
         )
         if scenario is not None:
-            done = under(done, one_scenario(scenario), book)
+            done = under(done, one_scenario(scenario), book or list_prices())
         return to_frame(done.panel, done.prediction)
     if scenario is not None or by:
         raise SettingsError(
@@ -180,6 +181,13 @@ def forecast_cost(
 def under(base: CostForecast, scenario: Scenario, book: PriceBook | None = None) -> CostForecast:
     """The forecast under a scenario."""
     return _recosted(base, scenario.apply(base.outlook, book))
+
+
+def list_prices() -> PriceBook:
+    """The bundled list prices, for a scenario that names a model not in use yet."""
+    from finops_ai.prices import PriceBook
+
+    return PriceBook.default()
 
 
 def one_scenario(source: ScenarioLike) -> Scenario:

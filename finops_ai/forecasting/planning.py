@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from finops_ai.errors import DataError, SettingsError
-from finops_ai.forecasting.forecaster import CostForecast, forecast_cost, one_scenario, under
+from finops_ai.forecasting.forecaster import CostForecast, forecast_cost, list_prices, one_scenario, under
 from finops_ai.forecasting.history import TOTAL, cost_history, end_of_data, local_middle, unique_id
 from finops_ai.forecasting.panel import season_of
 from finops_ai.forecasting.reconciling import levels_of, predict_adding_up
@@ -91,7 +91,7 @@ def plan(
     if min(len(y) for y in done.panel.values) < 14:
         raise DataError("A plan needs at least 14 days of history.")
     if scenario is not None:
-        done = under(done, one_scenario(scenario), book)
+        done = under(done, one_scenario(scenario), book or list_prices())
     depth = len(list(by))
     shown = [i for i, key in enumerate(done.keys) if len(key) in (0, depth)]
     spreads = {is_total: measure_spread(priced, by, end, is_total, timezone) for is_total in ({True, depth == 0})}
