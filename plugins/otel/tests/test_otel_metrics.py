@@ -61,6 +61,39 @@ def test_cumulative_counters_count_what_was_added(telemetry: Any) -> None:
     ]
 
 
+def test_series_that_start_and_end_a_little_apart_belong_together(telemetry: Any) -> None:
+    t, told = telemetry, {**WHO, "gen_ai.token.modality": "text"}
+    read = "gen_ai.client.inference.usage.cache_read.input_tokens"
+    lines = []
+    for minute, (sent, cached) in enumerate([(100, 0), (900, 700), (1000, 750)], 1):
+        first = t.point(at(0), f"2026-10-01T10:0{minute}:00.000Z", sent, told)
+        second = t.point("2026-10-01T10:01:07Z", f"2026-10-01T10:0{minute}:00.040Z", cached, told)
+        lines.append(t.metrics_document({INPUT: [first], **({read: [second]} if cached else {})}, temporality=2))
+    frame = OtelConnector(files=[t.write(*lines)]).usage(DAY)
+    # added: 100 of which 0 cached, 800 of which 700, 100 of which 50
+    rows = [(r.meter, int(r.quantity), r.slice_input_tokens) for r in frame.itertuples()]
+    assert rows == [
+        ("input", 100, 100),
+        ("input", 100, 800),
+        ("cache_read", 700, 800),
+        ("input", 50, 100),
+        ("cache_read", 50, 100),
+    ]
+
+
+def test_a_call_recorded_during_the_read_out_is_joined_with_its_parts(telemetry: Any) -> None:
+    t, told = telemetry, {**WHO, "gen_ai.token.modality": "text"}
+    read = "gen_ai.client.inference.usage.cache_read.input_tokens"
+    sent = t.metrics_document({INPUT: [t.point(at(0), at(1), 100, told)]})
+    cached = t.metrics_document({read: [t.point(at(1), at(2), 60, told)]})
+    assert totals(OtelConnector(files=[t.write(sent, cached)])) == {"input": 40, "cache_read": 60}
+    turned = [
+        t.metrics_document({read: [t.point(at(0), at(1), 60, told)]}),
+        t.metrics_document({INPUT: [t.point(at(1), at(2), 100, told)]}),
+    ]
+    assert totals(OtelConnector(files=[t.write(*turned)])) == {"input": 40, "cache_read": 60}
+
+
 def test_where_both_families_are_written_the_counters_hold(telemetry: Any) -> None:
     t, told = telemetry, {**WHO, "gen_ai.token.modality": "text"}
     both = {

@@ -8,7 +8,7 @@ same tokens twice; then the counters hold.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -49,6 +49,8 @@ METRICS = {
 #: attributes that divide one slice's counts rather than slices
 DIVIDING = {"gen_ai.token.type", "gen_ai.token.modality", "type", "error.type"}
 INSTANT = dt.timedelta(microseconds=1)
+#: how far apart the ends of points of one collection may lie
+TOGETHER = dt.timedelta(seconds=1)
 
 
 @dataclass
@@ -67,18 +69,79 @@ class Slice:
 
 
 def slices_of(points: Iterable[Point], notes: list[str]) -> list[Slice]:
-    """Slices of all points, one per interval and set of attributes."""
-    points = _one_family(list(points), notes)
-    found: dict[Any, Slice] = {}
-    for point in _intervals(points, notes):
+    """Slices of all points, one per collection and set of attributes.
+
+    Instruments that are read out together state times that differ by what reading them took, and a series starts when
+    it is first used. So points of one service and set of attributes belong together where their ends lie within a
+    second. Where a call was recorded while instruments were read out, a slice may lack a total that its parts are in:
+    it is joined with the one before.
+    """
+    groups: dict[Any, list[Point]] = {}
+    for point in _intervals(_one_family(list(points), notes), notes):
         shared = {k: v for k, v in point.attributes.items() if k not in DIVIDING}
-        kind = METRICS[point.metric]
-        key = (kind, point.start, point.end, _frozen(shared), _frozen(point.resource))
-        piece = found.get(key)
-        if piece is None:
-            piece = found[key] = Slice(point.start, point.end, shared, point.resource, kind, place=point.place)
+        groups.setdefault((METRICS[point.metric], _frozen(shared), _frozen(point.resource)), []).append(point)
+    out: list[Slice] = []
+    for group in groups.values():
+        pieces: list[Slice] = []
+        for together in _collections(group):
+            piece = _slice_of(together)
+            if not (piece.counts or piece.strange or piece.calls):
+                continue
+            if pieces and (_short(piece) or _short(pieces[-1])):
+                _join(pieces[-1], piece)
+            else:
+                pieces.append(piece)
+        while len(pieces) > 1 and _short(pieces[-1]):
+            _join(pieces[-2], pieces.pop())
+        out += pieces
+    return out
+
+
+def _collections(points: list[Point]) -> Iterator[list[Point]]:
+    """Points of one set of attributes by the collection they were read out in."""
+    together: list[Point] = []
+    seen: set[Any] = set()
+    for point in sorted(points, key=lambda p: (p.end, p.metric)):
+        series = (point.metric, _frozen(point.attributes))
+        if together and (point.end - together[0].end > TOGETHER or series in seen):
+            yield together
+            together, seen = [], set()
+        together.append(point)
+        seen.add(series)
+    if together:
+        yield together
+
+
+def _slice_of(points: list[Point]) -> Slice:
+    first = points[0]
+    shared = {k: v for k, v in first.attributes.items() if k not in DIVIDING}
+    start, end = max(p.start for p in points), max(p.end for p in points)
+    piece = Slice(start, end, shared, first.resource, METRICS[first.metric], place=first.place)
+    for point in points:
         _add(piece, point)
-    return [piece for piece in found.values() if piece.counts or piece.strange or piece.calls]
+    return piece
+
+
+def _short(piece: Slice) -> bool:
+    """Whether a part is larger than the total it is in."""
+    inside = {
+        "input_tokens": ("cache_read.input_tokens", "cache_write.input_tokens", "cache_creation.input_tokens"),
+        "output_tokens": ("reasoning.output_tokens",),
+    }
+    return piece.format == SPAN and any(
+        sum(piece.counts.get(USAGE + part, 0) for part in parts) > piece.counts.get(USAGE + whole, 0)
+        for whole, parts in inside.items()
+    )
+
+
+def _join(piece: Slice, later: Slice) -> None:
+    """Add a later slice to one."""
+    piece.end = later.end
+    for mine, theirs in ((piece.counts, later.counts), (piece.strange, later.strange)):
+        for name, count in theirs.items():
+            mine[name] = mine.get(name, 0) + count
+    if later.calls is not None:
+        piece.calls = (piece.calls or 0) + later.calls
 
 
 def _add(piece: Slice, point: Point) -> None:
