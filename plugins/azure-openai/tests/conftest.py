@@ -1,4 +1,4 @@
-"""The played Azure for each test, and the path to the helper beside this file."""
+"""The played Azure for each test, and the path to the module beside this file."""
 
 from __future__ import annotations
 

@@ -82,6 +82,7 @@ CALLS = [
 ]
 
 
+@pytest.mark.slow  # the same calls are read from files below, and live in the fault tests
 class TestGatewayLog(ConnectorConformance):
     connector = AzureOpenAI
     excused = ONCE

@@ -1,4 +1,4 @@
-"""Questions and answers against Azure's published contract (the shared OpenAPI document and metric list)."""
+"""Questions and answers against Azure's published contract (an OpenAPI document and metric list)."""
 
 from __future__ import annotations
 
@@ -63,6 +63,9 @@ def test_questions_and_answers_keep_the_contract(contract):
         asking.usage(window)
         asking.bills(window)
         connector(played.url, resource_group="rg-ai").bills(window)
+        connector(played.url, meter_categories=["Foundry Models"], reservation_ids="r-1").bills(window)
+        asked = played.requests[-1].json()["dataset"]["filter"]["or"]
+    assert [part["dimensions"]["name"] for part in asked] == ["ResourceType", "MeterCategory", "ReservationId"]
     assert seen == {"Metrics_List", "Query_Usage_Subscription", "Query_Usage_ResourceGroup"}
 
 

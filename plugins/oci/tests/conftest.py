@@ -1,4 +1,4 @@
-"""The path to the helper beside this file."""
+"""The path to the module beside this file."""
 
 from __future__ import annotations
 

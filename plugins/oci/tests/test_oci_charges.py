@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import json
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -13,7 +14,21 @@ from finops_ai_oci.connector import Oci
 from finops_ai_oci.skus import read_sku
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oci_world import CLUSTER, COST_FILES, LAB, TEAM, World, connector, cost_line, item, zipped_csv
+from oci_world import (
+    BILLED,
+    CLUSTER,
+    COST_FILES,
+    ITEMS,
+    LAB,
+    QUANTITIES,
+    TEAM,
+    TENANCY,
+    World,
+    connector,
+    cost_line,
+    item,
+    zipped_csv,
+)
 
 from finops_ai.periods import Window, instant
 from finops_ai.providers import registry
@@ -271,3 +286,12 @@ def test_usage_and_bills_of_a_window_are_fetched_once(played):
     assert len(played.requests) == before
     asking.bills(OCTOBER)
     assert len(played.requests) > before
+
+
+def test_saved_answers_give_what_the_api_gives(tmp_path):
+    (tmp_path / "usage.json").write_text(json.dumps({"groupBy": ["skuName"], "items": ITEMS}))
+    made = Oci(files=str(tmp_path / "*.json"))
+    usage = made.usage(OCTOBER)
+    assert dict(usage.groupby("meter")["quantity"].sum().items()) == QUANTITIES
+    assert made.bills(OCTOBER)["billed_cost"].sum() == Decimal(BILLED["USD"])
+    assert set(usage["billing_account_id"]) == {TENANCY}

@@ -93,6 +93,7 @@ class TestSavedFocusReports(ConnectorConformance):
         self.settings = {"files": [str(tmp_path)]}
 
 
+@pytest.mark.slow  # the same items as live; their totals are tested beside the charges
 class TestSavedAnswers(ConnectorConformance):
     connector = Oci
     excused = ONCE
