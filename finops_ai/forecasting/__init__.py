@@ -20,6 +20,7 @@ from finops_ai.forecasting.models import model_names, register_model
 from finops_ai.forecasting.planning import commitment_advice, past_error, plan, plan_in_words
 from finops_ai.forecasting.scenarios import (
     Scenario,
+    columns_touched,
     compare_scenarios,
     contributions,
     load_scenarios,
@@ -42,6 +43,7 @@ __all__ = [
     "TemperatureChange",
     "Volume",
     "backtest",
+    "columns_touched",
     "commitment_advice",
     "compare_scenarios",
     "contributions",

@@ -16,7 +16,7 @@ from finops_ai.forecasting.outlook import Outlook, build_outlook
 from finops_ai.forecasting.panel import Panel, offset, read_panel, season_of
 from finops_ai.forecasting.predicting import Prediction, predict, to_frame
 from finops_ai.forecasting.reconciling import Key, levels_of, predict_adding_up
-from finops_ai.forecasting.scenarios import Scenario, ScenarioLike, load_scenarios
+from finops_ai.forecasting.scenarios import Scenario, ScenarioLike, columns_touched, load_scenarios
 
 if TYPE_CHECKING:
     from finops_ai.prices import PriceBook
@@ -121,6 +121,7 @@ def forecast(
         [[140.0, 140.0, 140.0], [140.0, 140.0, 140.0], [100.0, 100.0, 100.0]]
     """
     if is_cost_frame(history):
+        change = None if scenario is None else one_scenario(scenario)
         done = forecast_cost(
             history,
             horizon,
@@ -133,9 +134,10 @@ def forecast(
             book=book,
             timezone=timezone,
             holidays=holidays,
+            keep=columns_touched([change] if change else []),
         )
-        if scenario is not None:
-            done = under(done, one_scenario(scenario), book or list_prices())
+        if change is not None:
+            done = under(done, change, book or list_prices())
         return to_frame(done.panel, done.prediction)
     if scenario is not None or by:
         raise SettingsError(
@@ -161,8 +163,12 @@ def forecast_cost(
     book: PriceBook | None = None,
     timezone: str = "UTC",
     holidays: Iterable[object] = (),
+    keep: Sequence[str] = (),
 ) -> CostForecast:
-    """As `forecast` over priced rows, but returns what it is made of: histories, predictions and the outlook."""
+    """As `forecast` over priced rows, but returns what it is made of: histories, predictions and the outlook.
+
+    `keep` names further columns that scenarios choose parts by (see `columns_touched`).
+    """
     end = end_of_data(priced, timezone) if until is None else pd.Timestamp(until).tz_localize(None)
     history = cost_history(priced, by, freq, until=end, timezone=timezone)
     panel, keys = levels_of(history, by, freq)
@@ -173,7 +179,7 @@ def forecast_cost(
     days = pd.date_range(offset(panel.ends[0], freq, 1), periods=horizon, freq=freq)
     depth = len(list(by))
     leaves = [i for i, key in enumerate(keys) if len(key) == depth]
-    outlook = build_outlook(priced, by, [keys[i] for i in leaves], days, prediction.point[leaves], book, timezone)
+    outlook = build_outlook(priced, by, [keys[i] for i in leaves], days, prediction.point[leaves], book, timezone, keep)
     done = CostForecast(panel, keys, prediction, outlook)
     return done if book is None else _recosted(done, outlook)
 

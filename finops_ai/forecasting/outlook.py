@@ -112,7 +112,7 @@ class Outlook:
 
 
 def recent_parts(
-    priced: pd.DataFrame, by: Sequence[str], until: pd.Timestamp, timezone: str = "UTC"
+    priced: pd.DataFrame, by: Sequence[str], until: pd.Timestamp, timezone: str = "UTC", keep: Sequence[str] = ()
 ) -> tuple[pd.DataFrame, pd.Timestamp]:
     """Quantity and cost a day of each part, newest days counting most: `unique_id`, dimensions, identity, `quantity, cost`."""
     start = local_middle(priced, timezone)
@@ -120,7 +120,7 @@ def recent_parts(
     recent = ((start >= first) & (start < until)).to_numpy()
     if not recent.any():
         raise DataError(f"No rows between {first:%Y-%m-%d} and {until:%Y-%m-%d}: there is no recent mix to build on.")
-    columns = list(dict.fromkeys([*by, *(c for c in IDENTITY if c in priced.columns)]))
+    columns = list(dict.fromkeys([*by, *(c for c in (*keep, *IDENTITY) if c in priced.columns)]))
     rows = pd.DataFrame(
         {
             c: priced.loc[recent, c].astype(object).where(priced.loc[recent, c].notna(), NONE).astype(str).to_numpy()
@@ -152,6 +152,7 @@ def build_outlook(
     base: np.ndarray,
     book: PriceBook | None = None,
     timezone: str = "UTC",
+    keep: Sequence[str] = (),
 ) -> Outlook:
     """Take a forecast apart.
 
@@ -163,8 +164,9 @@ def build_outlook(
         base: forecast cost `(series, days)`.
         book: price book for prices already known to change; None leaves prices as they are.
         timezone: reporting zone of the days.
+        keep: further columns that a scenario chooses parts by.
     """
-    parts, since = recent_parts(priced, by, days[0], timezone)
+    parts, since = recent_parts(priced, by, days[0], timezone, keep)
     per_day = parts.groupby("unique_id")["cost"].sum()
     place = {unique_id(key): i for i, key in enumerate(keys)}
     usable = parts["unique_id"].map(per_day).to_numpy() > 0

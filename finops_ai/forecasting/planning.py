@@ -17,7 +17,7 @@ from finops_ai.forecasting.forecaster import CostForecast, forecast_cost, list_p
 from finops_ai.forecasting.history import TOTAL, cost_history, end_of_data, local_middle, unique_id
 from finops_ai.forecasting.panel import season_of
 from finops_ai.forecasting.reconciling import levels_of, predict_adding_up
-from finops_ai.forecasting.scenarios import ScenarioLike
+from finops_ai.forecasting.scenarios import ScenarioLike, columns_touched
 from finops_ai.money import minor_units, round_to_total
 
 if TYPE_CHECKING:
@@ -87,11 +87,13 @@ def plan(
         raise SettingsError(
             f"The plan to {last:%Y-%m} lies behind the last complete day {end - pd.Timedelta(days=1):%Y-%m-%d}; give a later `until`."
         )
-    done = forecast_cost(priced, horizon, by=by, until=end, book=book, timezone=timezone, holidays=holidays)
+    change = None if scenario is None else one_scenario(scenario)
+    keep = columns_touched([change] if change else [])
+    done = forecast_cost(priced, horizon, by=by, until=end, book=book, timezone=timezone, holidays=holidays, keep=keep)
     if min(len(y) for y in done.panel.values) < 14:
         raise DataError("A plan needs at least 14 days of history.")
-    if scenario is not None:
-        done = under(done, one_scenario(scenario), book or list_prices())
+    if change is not None:
+        done = under(done, change, book or list_prices())
     depth = len(list(by))
     shown = [i for i, key in enumerate(done.keys) if len(key) in (0, depth)]
     spreads = {is_total: measure_spread(priced, by, end, is_total, timezone) for is_total in ({True, depth == 0})}

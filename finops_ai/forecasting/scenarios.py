@@ -112,6 +112,17 @@ def _parse(name: str, table: Any) -> Scenario:
     return Scenario(name, changes, str(table.get("description", "")))
 
 
+def columns_touched(scenarios: Iterable[Scenario]) -> list[str]:
+    """Columns that scenarios choose parts by, so that the outlook keeps them apart.
+
+    >>> columns_touched(load_scenarios({"s": {"changes": [
+    ...     {"kind": "volume", "start": "2026-12-01", "factor": 2, "where": {"team": "search"}}]}}))
+    ['team']
+    """
+    found = (name for s in scenarios for change in s.changes for name in (*change.where, *getattr(change, "set", ())))
+    return list(dict.fromkeys(found))
+
+
 def contributions(
     outlook: Outlook, scenario: Scenario, ids: Sequence[str], book: PriceBook | None = None
 ) -> np.ndarray:

@@ -14,6 +14,7 @@ from IPython.display import HTML, display
 from finops_ai.errors import DataError
 from finops_ai.forecasting import (
     CostForecast,
+    columns_touched,
     commitment_advice,
     compare_scenarios,
     drivers,
@@ -82,9 +83,9 @@ def outlook(ws: Any, month: str, *, by: str = "", until: str = "", scenarios: st
     except DataError as error:
         errors = pd.DataFrame()
         notes.append(str(error))
-    base = forecast_cost(history, 90, by=[by], levels=(80, 95), **told)
     own = {name: t for name, t in ws.settings.policies.get("scenario", {}).items() if "changes" in t}
-    wanted = load_scenarios(scenarios or {"scenario": own}) if scenarios or own else standard_scenarios(base.outlook)
+    wanted = load_scenarios(scenarios or {"scenario": own}) if scenarios or own else []
+    base = forecast_cost(history, 90, by=[by], levels=(80, 95), keep=columns_touched(wanted), **told)
     advice = commitment_advice(history, by=["provider"], timezone=ws.timezone)
     return Outlook(
         ws.settings.workspace.currency,
@@ -92,7 +93,7 @@ def outlook(ws: Any, month: str, *, by: str = "", until: str = "", scenarios: st
         table,
         errors,
         base,
-        compare_scenarios(base.outlook, wanted, ws.book),
+        compare_scenarios(base.outlook, wanted or standard_scenarios(base.outlook), ws.book),
         drivers(history, timezone=ws.timezone),
         advice,
         notes,

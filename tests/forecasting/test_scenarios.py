@@ -293,3 +293,9 @@ def test_a_scenario_needs_priced_rows(priced):
         forecast(series, 5, scenario=Volume(start=START, factor=2))
     with pytest.raises(RuleError, match="There is no scenario file"):
         load_scenarios("missing.toml")
+
+
+def test_a_scenario_may_choose_by_a_column_that_is_not_shown(priced):
+    made = forecast(priced, DAYS, scenario=Volume(start=START, factor=2, where={"team": "search"}))
+    assert made["unique_id"].unique().tolist() == ["total"]
+    assert made["yhat"].tolist() == pytest.approx([18.0] * DAYS)
