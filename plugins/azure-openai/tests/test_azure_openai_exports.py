@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import gzip
 import io
 import json
@@ -14,6 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from azure_world import ACCOUNT, SUB, TOKEN, Azure, connector
 from finops_ai_azure_openai.connector import AzureOpenAI
+from finops_ai_azure_openai.exports import Blob, newest_runs
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from finops_ai.errors import DataError, ProviderError
 from finops_ai.money import exact
@@ -333,3 +337,20 @@ def test_usage_of_a_bill_keeps_idle_hours_and_unknown_lines_apart(tmp_path):
     # what the reservation covers carries its effective cost: 24 used, 2.40 idle
     assert found["provisioned_hours", "provisioned_idle"]["billed_cost"] == Decimal("2.4")
     assert frame["billed_cost"].sum() == Decimal("27.74")
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 50)), min_size=1, max_size=8, unique=True), st.randoms())
+def test_of_any_runs_the_newest_of_each_export_counts(runs, order):
+    """(export, hour of its run): however listed, one run of each export is left, the latest."""
+    blobs = []
+    for export, hour in runs:
+        run = f"{export:08}-1111-1111-1111-{hour:012}"
+        at = (dt.datetime(2026, 11, 1) + dt.timedelta(hours=hour)).isoformat()
+        folder = f"e{export}/20261001-20261031/{run}"
+        content = manifest(run, at, 1, name=f"e{export}")
+        blobs += [Blob(f"{folder}/manifest.json", lambda c=content: c), Blob(f"{folder}/part_0_0001.csv", lambda: b"")]
+    order.shuffle(blobs)
+    latest = {e: max(h for x, h in runs if x == e) for e, _ in runs}
+    kept = sorted(part.blob.name.split("/")[2] for part in newest_runs(blobs, OCTOBER))
+    assert kept == sorted(f"{e:08}-1111-1111-1111-{h:012}" for e, h in latest.items())

@@ -81,7 +81,11 @@ class Part:
 
 def is_export(name: str) -> bool:
     """Whether a file may belong to an export, by its name."""
-    return name.lower().endswith((".csv", ".csv.gz", ".parquet", ".snappy.parquet", "manifest.json"))
+    return name.lower().endswith((".csv", ".csv.gz", ".parquet")) or _is_manifest(name)
+
+
+def _is_manifest(name: str) -> bool:
+    return PurePosixPath(name).name == "manifest.json"
 
 
 def newest_runs(blobs: Iterable[Blob], window: Window | None = None) -> list[Part]:
@@ -95,7 +99,7 @@ def newest_runs(blobs: Iterable[Blob], window: Window | None = None) -> list[Par
         DataError: two runs of one period and no manifest to tell which is newer.
     """
     blobs = list(blobs)
-    manifests = {str(PurePosixPath(b.name).parent): _manifest(b) for b in blobs if b.name.endswith("manifest.json")}
+    manifests = {str(PurePosixPath(b.name).parent): _manifest(b) for b in blobs if _is_manifest(b.name)}
     newest: dict[tuple[str, str], str] = {}
     for manifest in manifests.values():
         key = (manifest.export, manifest.start)
@@ -103,11 +107,11 @@ def newest_runs(blobs: Iterable[Blob], window: Window | None = None) -> list[Par
     parts: list[Part] = []
     bare: dict[str, str] = {}
     for blob in blobs:
-        if blob.name.endswith("manifest.json"):
+        if _is_manifest(blob.name):
             continue
         found = manifests.get(str(PurePosixPath(blob.name).parent))
         if found is None:
-            run = _RUN.match(blob.name.replace("\\", "/"))
+            run = _RUN.match(blob.name)
             if run and bare.setdefault(run[1], run[2]) != run[2]:
                 raise DataError(
                     f"{run[1]}: it holds several runs ({bare[run[1]]}, {run[2]}) and no manifest.json that says which is "
@@ -220,7 +224,7 @@ def kind_of(columns: Iterable[str], name: str, default: str) -> str:
     """Which export a file is, by its columns, else by 'actual' or 'amorti' in its path, else the setting."""
     if "BilledCost" in columns and "ChargePeriodStart" in columns:
         return "FocusCost"
-    for part in reversed(PurePosixPath(name.replace("\\", "/").lower()).parts):  # the nearest name tells
+    for part in reversed(PurePosixPath(name.lower()).parts):  # the nearest name tells
         if "amorti" in part or "actual" in part:
             return "AmortizedCost" if "amorti" in part else "ActualCost"
     return default

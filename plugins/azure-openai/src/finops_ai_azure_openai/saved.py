@@ -42,7 +42,7 @@ def sort_files(paths: Iterable[Path]) -> Saved:
             if ".csv" in path.name.lower() and {"PromptTokens", "CorrelationId"} <= set(_header(path)):
                 records += [gateway.record(row) for _, row in read_csv(path)]
             else:
-                found.exports.append(Blob(str(path), path.read_bytes))
+                found.exports.append(Blob(path.as_posix(), path.read_bytes))
             continue
         for number, document in read_json_any(path):
             records += _place(found, document, f"{path}, document {number}", path.name)
