@@ -21,6 +21,7 @@ from finops_ai.frames import to_pandas
 from finops_ai.periods import Window, utc_offsets
 
 TIMES = ("month", "day")
+_ANY = Window.of("1970-01-01", "1970-01-02")
 
 
 def aggregate(
@@ -65,7 +66,7 @@ def aggregate(
             con.execute(f"CREATE TEMP VIEW chosen AS SELECT * FROM {scan.name} WHERE {where}")
             scan.name = "chosen"
         prices = prices_for(con, scan, book)
-        span = window or _span(con, scan)
+        span = window or (_span(con, scan) if timezone != "UTC" else _ANY)
         plan = compile_totals(
             DUCKDB,
             fields,

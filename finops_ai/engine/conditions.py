@@ -155,6 +155,13 @@ def to_sql(condition: Condition, dialect: Dialect, column: Callable[[str], str])
         if not condition.parts:
             return "TRUE"
         word = " AND " if isinstance(condition, All) else " OR "
+        dear = [p for p in condition.parts if isinstance(p, Test) and p.op == "regex"]
+        cheap = [p for p in condition.parts if p not in dear]
+        if (
+            isinstance(condition, All) and dear and cheap
+        ):  # engines evaluate both sides of AND; a CASE saves the pattern
+            tests = (to_sql(All(tuple(parts)), dialect, column) for parts in (cheap, dear))
+            return "CASE WHEN {} THEN {} ELSE FALSE END".format(*tests)
         return "(" + word.join(to_sql(p, dialect, column) for p in condition.parts) + ")"
     if isinstance(condition, Not):
         return f"NOT coalesce({to_sql(condition.part, dialect, column)}, FALSE)"

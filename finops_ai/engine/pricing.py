@@ -8,6 +8,7 @@ from typing import Protocol
 import duckdb
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from finops_ai.engine.dialects import DUCKDB
 from finops_ai.engine.duck import ROW, Scan, connect, register
@@ -18,6 +19,9 @@ from finops_ai.frames import to_pandas
 
 #: what the price step reads of a row, besides the book's key columns
 NEEDED = ("charge_period_start", "quantity", "meter", "slice_input_tokens", "slice_requests")
+
+#: with more change days than this, keys are looked up on the days they have instead of on all stretches
+_OFTEN = 100
 
 
 class Book(Protocol):
@@ -88,24 +92,30 @@ def fields_needed(book: Book) -> list[str]:
 def prices_for(con: duckdb.DuckDBPyConnection, scan: Scan, book: Book) -> Prices:
     """Unit prices of every key and UTC day in a source.
 
+    One pass finds the keys and the days they span. Where the book tells on which days prices change, each key is asked
+    for once per stretch without change; else a second pass finds every key and day.
     Key columns with one value throughout needn't be joined on, so they are left out of `keys`.
     """
-    start = scan.column("charge_period_start")
-    models = con.sql(f"SELECT DISTINCT {scan.column('provider')}, {scan.column('model')} FROM {scan.name}").fetchall()
-    by_models = getattr(book, "key_columns_for", None)
-    key_columns = by_models(models) if by_models else book.key_columns
-    hour = f"extract(HOUR FROM {start})" if "hour" in key_columns else ""
-    picked = [f"{hour if k == 'hour' else scan.column(k)} AS {DUCKDB.ident(k)}" for k in key_columns]
-    periods = _periods(con, scan, book, models)
+    day = f"CAST({scan.column('charge_period_start')} AS DATE)"
+    names = [k for k in book.key_columns if k != "hour"]
+    picked = ", ".join(f"{scan.column(k)} AS {DUCKDB.ident(k)}" for k in names)
+    spans = con.sql(
+        f"SELECT {picked}, min({day}) AS first, max({day}) AS last FROM {scan.name} GROUP BY ALL"
+    ).to_arrow_table()
+    models = sorted({(r["provider"], r["model"]) for r in spans.select(["provider", "model"]).to_pylist()}, key=str)
+    for_models = getattr(book, "key_columns_for", None)
+    key_columns = for_models(models) if for_models else book.key_columns
+    periods = None if "hour" in key_columns else _periods(spans, book, models)
     if periods is None:
-        source, day = scan.name, f"CAST({start} AS DATE)"
+        hour = f", extract(HOUR FROM {scan.column('charge_period_start')}) AS hour" if "hour" in key_columns else ""
+        found = con.sql(f"SELECT DISTINCT {picked}{hour}, {day} AS day FROM {scan.name}").to_arrow_table()
     else:
+        register(con, "key_spans", spans)
         register(con, "price_periods", periods)
-        source, day = (
-            f"{scan.name} JOIN price_periods ON CAST({start} AS DATE) = price_periods.day",
-            "price_periods.since",
-        )
-    found = con.sql(f"SELECT DISTINCT {', '.join(picked)}, {day} AS day FROM {source}").to_arrow_table()
+        found = con.sql(
+            """SELECT s.* EXCLUDE (first, last), p.since AS day FROM key_spans s
+               JOIN (SELECT since, max(day) AS until FROM price_periods GROUP BY since) p ON p.since <= s.last AND p.until >= s.first"""
+        ).to_arrow_table()
     register(con, "expanded", book.expand(found))
     free = "x.list_unit_price IS NULL AND x.meter = 'requests'" if "meter" in book.key_columns else "FALSE"
     zero = "CAST(0 AS DECIMAL(18,12))"
@@ -124,16 +134,15 @@ def prices_for(con: duckdb.DuckDBPyConnection, scan: Scan, book: Book) -> Prices
     return Prices(table, keys, periods)
 
 
-def _periods(con: duckdb.DuckDBPyConnection, scan: Scan, book: Book, models: list) -> pa.Table | None:
-    """Each UTC day of a source with the day since which no price has changed; None if the book can't tell."""
+def _periods(spans: pa.Table, book: Book, models: list) -> pa.Table | None:
+    """Each UTC day with the day since which no price has changed; None if the book can't tell, or prices change often."""
     change_days = getattr(book, "change_days", None)
-    start = scan.column("charge_period_start")
-    first, last = con.execute(
-        f"SELECT CAST(min({start}) AS DATE), CAST(max({start}) AS DATE) FROM {scan.name}"
-    ).fetchall()[0]
-    if change_days is None or first is None:
+    if change_days is None or not spans.num_rows:
         return None
+    first, last = pc.min(spans["first"]).as_py(), pc.max(spans["last"]).as_py()
     changes = set(change_days(first, last, models))
+    if len(changes) > _OFTEN:
+        return None
     days: list[dt.date] = []
     since: list[dt.date] = []
     for n in range((last - first).days + 1):
