@@ -54,6 +54,7 @@ class TestCostReportOnS3(ConnectorConformance):
         return self.bucket.answer(request)
 
 
+@pytest.mark.slow  # the other tests of this source are quick ones
 class TestCostReportOnDisk(ConnectorConformance):
     connector = Bedrock
     files_only = "the same export on S3 is tested above"
@@ -69,6 +70,7 @@ class TestCostReportOnDisk(ConnectorConformance):
         self.settings = {"files": [str(tmp_path / "*.parquet")]}
 
 
+@pytest.mark.slow  # the other tests of this source are quick ones
 class TestInvocationLogsOnS3(ConnectorConformance):
     connector = Bedrock
     settings = {"log_s3_uri": "s3://bills/logs", "region": "us-east-1", "max_retries": 2}

@@ -34,6 +34,7 @@ class TestBillingExportInBigQuery(ConnectorConformance):
         return self.bigquery.answer(request)
 
 
+@pytest.mark.slow  # the other tests of this source are quick ones
 class TestBillingExportOnDisk(ConnectorConformance):
     connector = Vertex
     files_only = "the same export in BigQuery is tested above"
@@ -103,6 +104,7 @@ class TestMonitoring(ConnectorConformance):
         return Reply(page)
 
 
+@pytest.mark.slow  # the other tests of this source are quick ones
 class TestSavedRequestLog(ConnectorConformance):
     connector = Vertex
     excused = IMPORTED_ABOVE
