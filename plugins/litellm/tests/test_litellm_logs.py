@@ -145,6 +145,57 @@ def test_a_foreign_file_is_named(tmp_path: Path) -> None:
         LiteLLMConnector(files=[str(tmp_path / "x.parquet")]).usage(DAYS)
 
 
+def test_usage_as_the_gateway_writes_it_today(tmp_path: Path, one_log: Any) -> None:
+    """Shapes made by litellm 1.106.2 itself: from a Claude answer, and a row whose details stand beside its counts."""
+    claude = {
+        "completion_tokens": 300, "prompt_tokens": 6012, "total_tokens": 6312,
+        "completion_tokens_details": {"reasoning_tokens": 0, "text_tokens": 300, "audio_tokens": None},
+        "prompt_tokens_details": {
+            "cache_write_tokens": 1000, "cached_tokens": 5000, "text_tokens": 12, "cache_creation_tokens": 1000,
+            "cache_creation_token_details": {"ephemeral_5m_input_tokens": 700, "ephemeral_1h_input_tokens": 300},
+        },
+        "server_tool_use": {"web_search_requests": 1, "tool_search_requests": None},
+        "cache_creation_input_tokens": 1000, "cache_read_input_tokens": 5000, "iterations": None,
+        "inference_geo": "us", "speed": None, "service_tier": "standard",
+    }  # fmt: skip
+    details = {
+        "completion_tokens_details": None,
+        "prompt_tokens_details": {
+            "cache_write_tokens": 900,
+            "cached_tokens": 5000,
+            "text_tokens": None,
+            "cache_creation_tokens": 900,
+        },
+        "cache_read_input_tokens": 5000,
+        "cache_creation_input_tokens": 900,
+    }
+    beside = one_log(
+        "b", "2026-10-02", "claude-sonnet-4-6", custom_llm_provider="anthropic", request_tags='["a:b"]', end_user=""
+    )
+    counts = {"prompt_tokens": 6000, "completion_tokens": 200, "total_tokens": 6200}
+    metadata = json.dumps(
+        {"usage_object": None, "additional_usage_values": details, "spend_logs_metadata": None, "status": None}
+    )
+    frame, connector = read(
+        tmp_path,
+        [one_log("a", "2026-10-01", "anthropic/claude-sonnet-5", claude), {**beside, **counts, "metadata": metadata}],
+    )
+    found = {
+        rid: dict(zip(rows["meter"], map(int, rows["quantity"]), strict=True))
+        for rid, rows in frame.groupby("request_id")
+    }
+    assert found == {
+        "a": {
+            "input": 12, "cache_read": 5000, "cache_write_5m": 700, "cache_write_1h": 300, "output": 300, "web_searches": 1,
+            "requests": 1,
+        },
+        "b": {"input": 100, "cache_read": 5000, "cache_write": 900, "output": 200, "requests": 1},
+    }  # fmt: skip
+    assert set(frame.loc[frame["request_id"] == "a", "inference_geo"]) == {"us"}
+    assert set(frame["provider"]) == {"anthropic"}
+    assert not connector.notes
+
+
 FAULTS = {
     "429": Reply({"error": {"message": "slow"}}, 429, {"retry-after": "3"}),
     "500": Reply("", 500),

@@ -36,7 +36,7 @@ DAY_OPTIONAL = [
 WHO = ["team_id", "user_id", "organization_id", "end_user_id", "agent_id"]
 #: parts of the `metadata` column that are read; its largest part, a copy of the price list, never is
 METADATA = [
-    "usage_object", "user_api_key_alias", "user_api_key_team_alias", "user_api_key_user_id", "user_api_key_project_id",
+    "usage_object", "additional_usage_values", "user_api_key_alias", "user_api_key_team_alias", "user_api_key_user_id", "user_api_key_project_id",
     "spend_logs_metadata", "prompt_management_metadata", "status",
 ]  # fmt: skip
 

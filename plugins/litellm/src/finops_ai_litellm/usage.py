@@ -128,8 +128,8 @@ def usage_of(row: Row, metadata: Mapping[str, Any]) -> tuple[Mapping[str, Any], 
         return {name: row.get(name) or 0 for name in DAY_COUNTS}, False
     columns = {name: row.get(name) or 0 for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
     usage = spendlog.as_json(metadata.get("usage_object"), dict)
-    if not usage:
-        return columns, False
+    if not usage:  # then the details, without the totals, may be here
+        return columns | (spendlog.as_json(metadata.get("additional_usage_values"), dict) or {}), False
     stated = {name: n for name, n in columns.items() if n and usage.get(name) is not None}
     return usage, any(usage[name] != n for name, n in stated.items())
 
