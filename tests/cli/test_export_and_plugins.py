@@ -95,6 +95,7 @@ def test_a_new_plugin_speaks_only_of_itself(tmp_path):
         "pyproject.toml",
         "README.md",
         "__init__.py",
+        "conftest.py",
         "test_acme_labs_conformance.py",
     }
     for path in files:

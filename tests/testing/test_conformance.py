@@ -179,6 +179,7 @@ def broken_suite(pytester) -> dict[str, set[str]]:
     pytester.mkpydir("oci")
     pytester.makepyfile(heavy=HEAVY)
     pytester.syspathinsert()
+    pytester.syspathinsert(TEMPLATE_TESTS.parents[1] / "src")
     parts = [TEMPLATE_TESTS.read_text("utf-8"), HEAD]
     expected = {"TestHeavy": {"test_importing_it_loads_no_sdk"}}
     heavy = [parts[0], "from heavy import Heavy\ndel TestTemplateFiles"]
