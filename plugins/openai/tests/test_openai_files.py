@@ -7,8 +7,13 @@ import json
 from decimal import Decimal
 
 import pytest
+from finops_ai_openai.api import Bucket
 from finops_ai_openai.bills import read_line_item
 from finops_ai_openai.connector import OpenAI
+from finops_ai_openai.endpoints import ENDPOINTS
+from finops_ai_openai.usage import tokens_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from finops_ai.errors import DataError
 from finops_ai.periods import Window
@@ -212,3 +217,35 @@ def test_the_sample_companys_pages_hold_its_truth(tmp_path):
     for meter in ("input", "cache_read", "requests"):
         assert found[meter] == truth[meter].sum()
     assert found["output"] == (truth["output"] + truth["reasoning"]).sum()  # the API doesn't tell reasoning apart
+
+
+counts = st.integers(0, 10**12)
+TOKENS = st.fixed_dictionaries(
+    dict.fromkeys(("fresh", "cached", "written_30m", "written", "output", "audio"), counts)
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(TOKENS, min_size=1, max_size=6))
+def test_whatever_a_result_states_its_tokens_add_up_and_each_is_in_one_meter(parts):
+    results = [
+        {
+            "input_tokens": p["fresh"] + p["audio"] + p["cached"] + p["written"] + p["written_30m"],
+            "input_cached_tokens": p["cached"],
+            "input_cache_write_tokens": p["written"] + p["written_30m"],
+            "input_cache_write_30m_tokens": p["written_30m"],
+            "input_audio_tokens": p["audio"],
+            "output_tokens": p["output"],
+            "num_model_requests": 1,
+        }
+        for p in parts
+    ]
+    buckets = [Bucket(OCTOBER, OCTOBER + DAY, results, "test")]
+    table = tokens_of(buckets, ENDPOINTS["completions"], account="a", source="api", names={})
+    found = quantities(table.to_pandas())
+    want = {
+        "input": "fresh", "input_audio": "audio", "cache_read": "cached", "cache_write": "written",
+        "cache_write_30m": "written_30m", "output": "output",
+    }  # fmt: skip
+    for meter, part in want.items():
+        assert found.get(meter, 0) == sum(p[part] for p in parts)
