@@ -22,7 +22,8 @@ DEFAULT_RULE, UNALLOCATED = "default", "unallocated"
 
 def dimensions_of(frame: pd.DataFrame) -> list[str]:
     """The business dimensions of an allocated frame: its columns that no token or priced frame has."""
-    return [c for c in frame.columns if c not in columns() and c not in ("rule", "share", "tags")]
+    known = {*columns(), *TIMES, "rule", "share", "tags"}
+    return [c for c in frame.columns if c not in known]
 
 
 def grouped(
@@ -55,16 +56,19 @@ def grouped(
             raise FrameError(
                 f"Can't group by {key!r}. {hint(key, [str(c) for c in known])} Tags are written tags.<key>."
             )
-    if "charge_period_start" not in frame.columns:
-        raise FrameError("This table is made of a priced frame: charge_period_start is missing.")
+    made = [k for k in by if k in TIMES and k not in frame.columns]
+    if "charge_period_start" not in frame.columns and (made or window is not None):
+        raise FrameError(
+            f"charge_period_start is missing, so there is no way to tell {', '.join(made) or 'the window'}."
+        )
     with connect() as con:
-        scan = Scan(con, frame, ["charge_period_start", *needs, *(k for k in by if k not in TIMES)])
+        scan = Scan(con, frame, ["charge_period_start", *needs, *(k for k in by if k not in made)])
         start = scan.column("charge_period_start")
         span = window or Window(*_span(frame))
         local = DUCKDB.local_time("_start", utc_offsets(span, timezone))
         picked = [f"{start} AS _start"]
         for name in dict.fromkeys([*needs, *by]):
-            if name in TIMES:
+            if name in made:
                 picked.append(f"{TIMES[name].format(x=local)} AS {DUCKDB.ident(name)}")
             elif name.startswith(TAG):
                 text = DUCKDB.tag.format(x=scan.column("tags"), v=DUCKDB.literal(name[len(TAG) :]))
@@ -84,7 +88,7 @@ def grouped(
 
 
 def _span(frame: pd.DataFrame) -> tuple[dt.datetime, dt.datetime]:
-    if frame.empty:
+    if frame.empty or "charge_period_start" not in frame.columns:
         return dt.datetime(1970, 1, 1, tzinfo=dt.UTC), dt.datetime(1970, 1, 2, tzinfo=dt.UTC)
     start = frame["charge_period_start"]
     return start.min().to_pydatetime(), start.max().to_pydatetime() + dt.timedelta(seconds=1)

@@ -70,15 +70,18 @@ class Table(pd.DataFrame):
         Tables whose total is below one unit of currency keep six places, so that small amounts stay visible.
         """
         facts, out = self._facts(), pd.DataFrame(self)
+        several = next((c for c in ("pricing_currency", "currency", "billing_currency") if c in out.columns), None)
+        currencies = pd.Series(out[several] if several else facts.currency, index=out.index, dtype=object).fillna("")
         for name in facts.money:
-            if name in out.columns:
-                known = out[name].notna()
+            if name not in out.columns:
+                continue
+            values = pd.Series([None] * len(out), index=out.index, dtype=object)
+            for currency in dict.fromkeys(currencies):  # amounts of one currency add up; currencies are never mixed
+                known = out[name].notna() & (currencies == currency)
                 amounts = [Decimal(v) for v in out.loc[known, name]]
                 small = abs(sum(amounts, Decimal(0))) < 1
-                rounded = round_to_total(amounts, 6 if small else minor_units(facts.currency or "USD"))
-                values = pd.Series([None] * len(out), index=out.index, dtype=object)
-                values[known] = rounded
-                out[name] = values
+                values[known] = round_to_total(amounts, 6 if small else minor_units(currency or "USD"))
+            out[name] = values
         return out
 
     def explain(self) -> str:

@@ -381,3 +381,34 @@ def test_why_traces_a_charge_to_its_rows(rows_of):
     assert 'when {"api_key_id": {"prefix": "a-"}}' in table.facts.notes[0]
     with pytest.raises(DataError, match="No row has team = z"):
         why(rows, {"team": "z"})
+
+
+def test_showback_of_fused_totals_equals_that_of_rows(tokens_of, book):
+    from finops_ai.engine import aggregate
+
+    tokens = tokens_of(
+        [
+            {"api_key_id": k, "quantity": q, "meter": m}
+            for k, q, m in [("a-1", 7, "input"), ("b-1", 11, "output"), (None, 13, "requests")]
+        ]
+    )
+    rows = fa.showback(fa.allocate(fa.price(tokens, book), RULES), ["team"])
+    fused = aggregate(
+        tokens, ["team", "month", "meter", "service_tier", "price_status", "quantity_basis"], book=book, rules=RULES
+    )
+    table = fa.showback(fused, ["team"])
+    for name in ("team", "cost", "tokens", "requests", "cost_per_1m_tokens"):
+        assert list(table[name]) == list(rows[name]) or (table[name].isna() == rows[name].isna()).all()
+    assert len(fa.showback(fused, ["month"])) == 1
+    with pytest.raises(FrameError, match="no way to tell"):
+        fa.showback(fused, ["day"])
+
+
+def test_currencies_are_never_mixed(rows_of):
+    rows = rows_of([{"quantity": 1_000_000, "provider": p} for p in ("openai", "vertex")])
+    rows["pricing_currency"] = pd.Series(["USD", "JPY"], dtype=rows["pricing_currency"].dtype)
+    with pytest.raises(DataError, match="sums never mix currencies"):
+        fa.showback(rows, ["model"])
+    table = fa.showback(rows, ["model", "pricing_currency"])
+    assert table.facts.currency == ""
+    assert sorted(table.published()["cost"]) == [D("0.900000"), D("0.900000")]
