@@ -123,6 +123,7 @@ def make_report(
             f"There is no usage for {month}. Months with data: {have}. Load it with `finops-ai collect --month {month}`."
         )
     report.folder.mkdir(parents=True, exist_ok=True)
+    ws.history(month)  # priced and mapped once, here; the notebooks find it kept
     report.pages = plan_pages(ws, frame, month, config, only, parameters or {})
     downloads = write_tables(frame, report.folder / "tables")
 
