@@ -7,6 +7,7 @@ import json
 from decimal import Decimal
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -181,6 +182,55 @@ def test_a_stated_cost_is_counted_once_per_row(log):
     }
     frame = fa.read(log(text), format="csv", mapping=mapping)
     assert frame["billed_cost"].sum() == Decimal("1.123456789012")
+
+
+def test_a_named_usage_format_takes_the_totals_apart(log):
+    usage = {
+        "requests": "calls",
+        "format": "openai.chat",
+        "fields": {
+            "prompt_tokens": "prompt",
+            "prompt_tokens_details.cached_tokens": "cached",
+            "completion_tokens": "completion",
+        },
+    }
+    text = CSV.replace("team", "calls", 1).replace("search", "3").replace(",batch,,", ",batch,2,").replace("ads", "")
+    frame = fa.read(log(text), format="csv", mapping=MAPPING | {"tags": {}, "usage": [usage]})
+    # as read by hand: input 617, cached 400, output 55; 3 + 2 calls, the third row doesn't say
+    assert quantities(frame) == {"input": 617, "cache_read": 400, "output": 55, "requests": 5}
+    assert list(frame["slice_requests"].drop_duplicates().fillna(0)) == [3, 2, 0]
+    with pytest.raises(DataError, match=r"log\.csv: .*larger than it.*Correct `format` and `fields`"):
+        fa.read(log(text.replace("10,,5", "10,11,5")), format="csv", mapping=MAPPING | {"tags": {}, "usage": [usage]})
+
+
+def test_two_sets_of_counts_in_a_row_are_two_slices(log):
+    usage = [
+        {"meters": {"input": "prompt"}, "tags": {"role": "agent"}},
+        {"meters": {"output": "completion"}, "tags": {"role": "judge"}, "constants": {"model": "judge-1"}},
+    ]
+    columns = {"charge_period_start": "when", "service_tier": "tier"}
+    constants = MAPPING["constants"] | {"model": "agent-1"}
+    frame = fa.read(
+        log(CSV), format="csv", mapping=MAPPING | {"columns": columns, "constants": constants, "usage": usage}
+    )
+    assert quantities(frame) == {"input": 1017, "output": 55}  # 1000 + 10 + 7 and 50 + 5
+    assert set(zip(frame["model"], [dict(t)["role"] for t in frame["tags"]])) == {
+        ("agent-1", "agent"),
+        ("judge-1", "judge"),
+    }
+    assert frame["slice_requests"].isna().all()
+
+
+def test_buckets_of_a_provider_need_an_end_and_no_request_id(log):
+    text = "from,to,n\n2026-10-01,2026-10-02,5\n2026-10-02,2026-10-03,6\n"
+    mapping = {
+        "columns": {"charge_period_start": "from", "charge_period_end": "to"},
+        "constants": {"provider": "p", "billing_account_id": "a", "model": "m"},
+        "usage": [{"meters": {"output": "n"}}],
+    }
+    frame = fa.read(log(text), format="csv", mapping=mapping)
+    assert list(frame["charge_period_end"] - frame["charge_period_start"]) == [pd.Timedelta("1D")] * 2
+    assert frame["request_id"].isna().all()
 
 
 counts = st.integers(0, 10**12)
