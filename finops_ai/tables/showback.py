@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -187,7 +188,8 @@ def _frame(rows: list[dict], by: Sequence[str], compared: bool) -> pd.DataFrame:
         elif name in _RATIOS:
             arrays[name] = pa.array(values, pa.float64())
         else:
-            kind = columns().get(name, pa.date32() if name in ("day", "week") else pa.string())
+            is_day = any(isinstance(v, dt.date) and not isinstance(v, dt.datetime) for v in values)
+            kind = pa.date32() if is_day else columns().get(name, pa.string())
             arrays[name] = pa.array(values, pa.string() if name.startswith(TAG) else kind)
     return to_pandas(pa.table(arrays))
 
