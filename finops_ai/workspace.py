@@ -21,6 +21,7 @@ from finops_ai.config import FILE_NAME, Settings, load_settings
 from finops_ai.errors import FinopsError, ProviderNotFound, SettingsError, hint
 from finops_ai.frames import BillFrame, check_frame, to_pandas
 from finops_ai.periods import UTC, Window, next_month, parse_month, zone
+from finops_ai.progress import track
 from finops_ai.providers import Connector
 from finops_ai.providers.collecting import connector
 from finops_ai.store import Lake
@@ -217,7 +218,8 @@ class Workspace:
 
     def history(self, month: str, months: int = 13) -> pd.DataFrame:
         """Allocated frames of the months up to and including `month`, those that hold data, below each other."""
-        frames = [frame for name in self._months_before(month, months) if len(frame := self.allocated(name))]
+        names = self.months_before(month, months)
+        frames = [frame for name in track(names, "Price and map months") if len(frame := self.allocated(name))]
         return pd.concat(frames, ignore_index=True) if frames else self.allocated(month)
 
     def months(self) -> list[str]:
@@ -234,7 +236,8 @@ class Workspace:
             first = next_month(first)
         return out
 
-    def _months_before(self, month: str, count: int) -> list[str]:
+    def months_before(self, month: str, count: int) -> list[str]:
+        """The last `count` months that hold usage, up to and including `month`, oldest first."""
         parse_month(month)
         return [name for name in self.months() if name <= month][-count:]
 
@@ -250,6 +253,7 @@ class Workspace:
             versions,
             self.book.version,
             self.settings.mapping,
+            self._telemetry_names(),
             self._lookup_stamps(),
             self.timezone,
             __version__,

@@ -141,10 +141,12 @@ def chargeback(
     costs = _by_receiver(usage)
     charged = [name for name in costs if name not in policy.not_charged]
     averages = _averages(usage)
+    mine: dict[str, list[dict]] = {}
+    for u in usage:
+        mine.setdefault(u["receiver"], []).append(u)
     lines: list[Line] = []
     for name in charged:
-        tariff = policy.tariff_of(name, month)
-        lines += _tariff_lines(name, [u for u in usage if u["receiver"] == name], tariff, averages)
+        lines += _tariff_lines(name, mine[name], policy.tariff_of(name, month), averages)
     scores: dict[str, Score] = {}
     if any(policy.incentives.rates.values()):
         before = _before(allocated if history is None else history, window, policy.incentives.baseline_months)
@@ -380,12 +382,11 @@ def _summary_table(
     currency: str,
     month: str,
 ) -> Table:
+    sums = {name: dict.fromkeys(KINDS, Decimal(0)) for name in charged}
+    for line, amount in zip(lines, published, strict=True):
+        sums[line.receiver][line.kind] += amount
     rows: list[dict[str, Any]] = []
-    for name in charged:
-        amounts = {kind: Decimal(0) for kind in KINDS}
-        for line, amount in zip(lines, published, strict=True):
-            if line.receiver == name:
-                amounts[line.kind] += amount
+    for name, amounts in sums.items():
         charge = sum(amounts.values(), Decimal(0))
         incentive = amounts["incentive"] + amounts["funding"]
         rows.append(
