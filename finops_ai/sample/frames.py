@@ -49,7 +49,7 @@ def tokens(months: int = 13, *, late: bool = True) -> pd.DataFrame:
         "prompt_id",
         pc.if_else(shared, pa.scalar(None, pa.string()), table["prompt_id"]),
     )
-    return _tokens(_add_up(table), source="api")
+    return _tokens(_add_up(_tell_idle(table)), source="api")
 
 
 def telemetry(months: int = 13) -> pd.DataFrame:
@@ -331,6 +331,18 @@ def _last(months: int) -> pa.Table:
         pc.field("charge_period_start")
         >= pa.scalar(first.astype("datetime64[us]").item(), pa.timestamp("us")).cast(pa.timestamp("us", "UTC"))
     )
+
+
+def _tell_idle(table: pa.Table) -> pa.Table:
+    """Provisioned hours as the connector tells them: those that served calls, and those nobody used."""
+    reserved = pc.equal(table["operation"], "provisioned")
+    rest, hours = table.filter(pc.invert(reserved)), table.filter(reserved)
+    place, kind = (table.schema.get_field_index(name) for name in ("provisioned_hours", "operation"))
+    used = hours.set_column(place, "provisioned_hours", hours["provisioned_hours_used"])
+    left = pc.subtract(hours["provisioned_hours"], hours["provisioned_hours_used"])
+    idle = hours.set_column(place, "provisioned_hours", left)
+    idle = idle.set_column(kind, "operation", pa.repeat("provisioned_idle", idle.num_rows))
+    return pa.concat_tables([rest, used, idle])
 
 
 def _add_up(table: pa.Table) -> pa.Table:

@@ -21,8 +21,8 @@ def rules(*, shared: bool = False) -> dict[str, Any]:
     """Its mapping rules, as `fa.allocate` takes them.
 
     Args:
-        shared: also divide shared cost: the gateway key's by its telemetry (pass `telemetry=fa.sample.telemetry()` to
-            `fa.allocate`), the provisioned units' by use, with idle as its own line. Without, they stay in one piece.
+        shared: also divide the gateway key's cost by its telemetry (pass `telemetry=fa.sample.telemetry()` to
+            `fa.allocate`). Without, it stays in one piece, with the team "shared".
 
     >>> list(rules()["dimensions"])
     ['team', 'product', 'environment', 'cost_centre']
