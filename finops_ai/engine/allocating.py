@@ -28,7 +28,8 @@ def allocate(
     """Add one column per dimension, the deciding `rule` and the row's `share`.
 
     Rows that a shared-cost entry splits appear once per receiver, with their part of quantity and costs; the parts of a
-    row add up to the row exactly, to the last decimal.
+    row add up to the row exactly, to the last decimal. Parts of rows divided before keep their owner and come last, so
+    that allocating twice changes nothing; start from the priced rows to divide anew.
 
     Args:
         priced: what `fa.price` returns (a token frame without costs is mapped too).
@@ -44,6 +45,11 @@ def allocate(
         CheckFailed: cost is not conserved per provider, billing account, currency and month.
     """
     rules = Rules.load(rules)
+    if rules.shared and {"share", "rule", *rules.dimensions} <= set(priced.columns):
+        divided = (priced["share"] != Decimal(1)).to_numpy(bool, na_value=False)
+        if divided.any():
+            whole = allocate(priced[~divided], rules, telemetry=telemetry)
+            return pd.concat([whole, priced[divided][list(whole.columns)]], ignore_index=True)
     mapped = map_rows(priced, rules)
     if rules.shared:
         from finops_ai.engine.splitting import split_shared

@@ -172,6 +172,9 @@ def test_nothing_is_lost_per_provider_account_currency_and_month(rows, split, to
         shares[request] = shares.get(request, D(0)) + share
     assert set(shares.values()) == {D(1)}  # every source row is attributed exactly once
     assert len(shares) == len(rows)
+    key = ["request_id", "team", "rule", "share", "quantity"]
+    again = fa.allocate(out, rules_of(split))
+    assert sorted(again[key].astype(str).to_numpy().tolist()) == sorted(out[key].astype(str).to_numpy().tolist())
 
 
 rules_of = rules
