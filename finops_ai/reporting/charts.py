@@ -24,7 +24,7 @@ from finops_ai.reporting.text import is_unknown, safe
 from finops_ai.tables.palette import PALETTE, colours
 
 INK, GRID, ACCENT = "#1c2126", "#d8dee4", PALETTE[0]
-THEME = {
+THEME: dict[Any, Any] = {
     "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none",
     "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK,
     "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False, "axes.linewidth": 0.8,

@@ -161,7 +161,7 @@ def finish_site(
         links.append(Link("explorer.html", "Explorer", "Every figure by every name: choose, drill, compare, export."))
     links += [Link(p.file, p.title, p.about, p.group) for p in report.pages if not p.error]
     dimension = next(iter(ws.rules.dimensions), None)
-    if dimension in frame.columns:
+    if dimension is not None and dimension in frame.columns:
         links += group_pages(ws, report.month, dimension, report.folder)
     _write(report.index, index_page(ws, report, frame, manifest, downloads, links))
     brand = f"{ws.name}, {report.month}"

@@ -290,7 +290,11 @@ def _provisioned(segments: list[_Segment], prices: dict[str, dict[str, np.ndarra
     price = prices[f"{base.constants['provider']}/{base.constants['model']}"]
     tiers = ["provisioned"] * len(day)
     numbers["list_cost"] = _list_cost(numbers, price, day, tiers)
-    daily = {"service_tier": tiers, "prompt_id": [None] * len(day), "cause": ["in-app-ptu"] * len(day)}
+    daily: dict[str, list[Any]] = {
+        "service_tier": tiers,
+        "prompt_id": [None] * len(day),
+        "cause": ["in-app-ptu"] * len(day),
+    }
     return _Segment(base.constants | {"operation": "provisioned"}, day, daily, numbers)
 
 

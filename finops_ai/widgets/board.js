@@ -46,7 +46,7 @@ function tone(change) { return /^[+×n]/.test(change) ? "fx-up" : change.startsW
 function niceTop(value) {
   if (!(value > 0)) return 1;
   const size = 10 ** Math.floor(Math.log10(value));
-  return [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].find((step) => step * size >= value * 0.999) * size;
+  return [1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10].find((step) => step * size >= value * 0.999) * size;
 }
 function cell(text) {
   // a spreadsheet must never read a name as a formula
@@ -115,7 +115,7 @@ function chart(root, data, on, position) {
   }
   const marker = node("rect", { class: "fx-marker", y: above - 4, height: height - above - below + 8, width: step, visibility: "hidden" }, svg);
   const every = Math.ceil((n * (data.grain === "day" ? 48 : 62)) / (width - left));
-  data.buckets.forEach((b, i) => { if (i % every === 0) node("text", { x: i ? x(i) + step / 2 : x(0), y: height - 7, "text-anchor": i ? (i === n - 1 ? "end" : "middle") : "start" }, svg, data.grain === "month" ? bucketText(b, "month").slice(0, 3) + " " + b.slice(2, 4) : dateText(b, false)); });
+  data.buckets.forEach((b, i) => { if (i % every === 0) node("text", { x: i ? x(i) + step / 2 : x(0), y: height - 7, "text-anchor": i ? "middle" : "start" }, svg, data.grain === "month" ? bucketText(b, "month").slice(0, 3) + " " + b.slice(2, 4) : dateText(b, false)); });
   if (lines) data.groups.forEach((g) => {
     let path = "", pen = "M";
     g.values.forEach((v, i) => { if (v == null) { pen = "M"; return; } path += `${pen}${(x(i) + step / 2).toFixed(1)},${y(v).toFixed(1)}`; pen = "L"; });
