@@ -220,9 +220,7 @@ def test_the_sample_companys_pages_hold_its_truth(tmp_path):
 
 
 counts = st.integers(0, 10**12)
-TOKENS = st.fixed_dictionaries(
-    dict.fromkeys(("fresh", "cached", "written_30m", "written", "output", "audio"), counts)
-)
+TOKENS = st.fixed_dictionaries(dict.fromkeys(("fresh", "cached", "written_30m", "written", "output", "audio"), counts))
 
 
 @settings(max_examples=30, deadline=None)
