@@ -24,7 +24,7 @@ def check(month: str | None, strict: bool, config: str, form: str, output: str |
     from finops_ai.tables.rule_check import check_rules
 
     ws, month = workspace(config, month)
-    table = check_rules(ws.priced(month), ws.rules)
+    table = check_rules(ws.priced(month), ws.rules, telemetry=ws.telemetry(month))
     say(table, form, output)
     return int(strict and table["finding"].isin(["never matches", "shadowed"]).any())
 

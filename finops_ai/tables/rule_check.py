@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from finops_ai.engine import allocate
 from finops_ai.engine.conditions import to_sql
 from finops_ai.engine.dialects import DUCKDB
 from finops_ai.engine.duck import Scan, connect
@@ -34,13 +35,20 @@ FINDINGS = {
 _CLUES = ("api_key_id", "sub_account_id", "resource_id", "user_id", "prompt_id", "model")
 
 
-def check_rules(priced: pd.DataFrame, rules: Rules | Mapping[str, Any] | str | Path, *, suggestions: int = 10) -> Table:
+def check_rules(
+    priced: pd.DataFrame,
+    rules: Rules | Mapping[str, Any] | str | Path,
+    *,
+    suggestions: int = 10,
+    telemetry: pd.DataFrame | None = None,
+) -> Table:
     """Test rules against real rows.
 
     Args:
         priced: what `fa.price` returns.
         rules: the mapping.
         suggestions: how many keys and tags to suggest.
+        telemetry: for shared costs that it splits, so that only what stays unallocated counts.
 
     Returns:
         One row per finding: `finding` (see `FINDINGS`), `rule`, `other` (the rule or field it concerns), `value`, `rows`,
@@ -91,7 +99,7 @@ def check_rules(priced: pd.DataFrame, rules: Rules | Mapping[str, Any] | str | P
         if decided[i]:
             names = rules.rules[i].name, rules.rules[first].name
             found.append(_finding("overlap", *names, rows=rows, cost=cost, text=f"{names[1]!r} comes first and wins."))
-    found += _unallocated(priced, rules, suggestions)
+    found += _unallocated(allocate(priced, rules, telemetry=telemetry), rules, suggestions)
     order = list(FINDINGS)
     found.sort(key=lambda f: (order.index(f["finding"]), -(f["cost"] or Decimal(0))))
     kinds = {
@@ -147,11 +155,8 @@ def _match_sets(priced: pd.DataFrame, rules: Rules) -> tuple[dict[str, Decimal],
     return {r["bits"]: r["cost"] or Decimal(0) for r in table}, {r["bits"]: r["rows"] for r in table}
 
 
-def _unallocated(priced: pd.DataFrame, rules: Rules, suggestions: int) -> list[dict]:
-    from finops_ai.engine.allocating import map_rows
-
+def _unallocated(mapped: pd.DataFrame, rules: Rules, suggestions: int) -> list[dict]:
     out = []
-    mapped = map_rows(priced, rules)
     for dimension in rules.dimensions:
         if rules.defaults[dimension] != UNALLOCATED:
             continue
