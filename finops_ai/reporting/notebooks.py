@@ -25,6 +25,12 @@ class NotebookFailed(FinopsError):
         super().__init__(f"{notebook} stopped: {cause}. The notebook as far as it ran: {page}")
         self.cause, self.page = cause, page
 
+    @property
+    def lacks_data(self) -> str:
+        """What data the notebook lacked, if that is why it stopped; "" if anything else went wrong."""
+        kind, _, reason = self.cause.partition(": ")
+        return reason.rstrip(".") + "." if kind == "DataError" else ""
+
 
 @dataclass(frozen=True)
 class Parameter:

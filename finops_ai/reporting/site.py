@@ -48,6 +48,7 @@ class Page:
     error: str = ""
     group: str = ""
     about: str = ""
+    left_out: str = ""
 
     @property
     def file(self) -> str:
@@ -128,16 +129,25 @@ def make_report(
     downloads = write_tables(frame, report.folder / "tables")
 
     def render(page: Page) -> Page:
+        if page.left_out:
+            return page
         try:
             run_notebook(page.notebook, report.folder / f"{page.name}.ipynb", page.parameters)
         except FinopsError as error:
-            page.error = str(error)
+            if reason := getattr(error, "lacks_data", ""):
+                page.left_out = reason
+                error.page.unlink(missing_ok=True)  # type: ignore[attr-defined]
+            else:
+                page.error = str(error)
         if watch:
             watch(page)
         return page
 
     with ThreadPoolExecutor(max_workers=max(jobs, 1)) as pool:
         list(pool.map(render, report.pages))
+    report.notes += [
+        f"{page.title.partition(':')[0]} is left out. {page.left_out}" for page in report.pages if page.left_out
+    ]
     manifest = manifest_of(ws, report, frame)
     _write(report.folder / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False, default=str) + "\n")
     finish_site(ws, report, frame, manifest, downloads)
@@ -159,7 +169,7 @@ def finish_site(
     else:
         _write(report.folder / "explorer.html", page(f"Explorer, {report.month}", body))
         links.append(Link("explorer.html", "Explorer", "Every figure by every name: choose, drill, compare, export."))
-    links += [Link(p.file, p.title, p.about, p.group) for p in report.pages if not p.error]
+    links += [Link(p.file, p.title, p.about, p.group) for p in report.pages if not p.error and not p.left_out]
     dimension = next(iter(ws.rules.dimensions), None)
     if dimension is not None and dimension in frame.columns:
         links += group_pages(ws, report.month, dimension, report.folder)
@@ -188,6 +198,10 @@ def plan_pages(
         used |= given.keys() & known.keys()
         base = check_parameters(path, {name: value for name, value in values.items() if name in known})
         title = title_of(json.loads(path.read_text("utf-8"))) or path.stem
+        if meta.get("needs") == "dimensions" and not ws.rules.dimensions:
+            reason = "finops.toml declares no dimension, such as [dimensions.team]."
+            pages.append(Page(path.stem, title, path, base, order, left_out=reason))
+            continue
         dimension = meta.get("for_each")
         if not dimension:
             pages.append(Page(path.stem, title, path, base, order, about=meta.get("about", "")))

@@ -52,7 +52,7 @@ def explain(before: pd.DataFrame, after: pd.DataFrame, by: Sequence[str] = ()) -
 
     Returns:
         One row per group, largest change first: `before`, `after`, `change` and one column per step in `STEPS`, which add
-        up to the change exactly. Rows without a known price are left out and counted in the notes.
+        up to the change exactly (the step "model" is called `model_mix` where `by` has the model). Rows without a known price are left out and counted in the notes.
 
     Example:
         >>> fa.explain(september, october, by=["team"])[["team", "change", "volume", "model"]]  # doctest: +SKIP
@@ -63,15 +63,17 @@ def explain(before: pd.DataFrame, after: pd.DataFrame, by: Sequence[str] = ()) -
     currency = currency_of(before) or currency_of(after)
     by = list(by)
     old, new = _cells(before, by), _cells(after, by)
+    columns = {step: f"{step}_mix" if step in by else step for step in STEPS}
     rows = []
     for key in old.keys() | new.keys():
         a, b = old.get(key, _Side()), new.get(key, _Side())
         steps = _bridge(a, b)
         change = b.total - a.total
         row: dict[str, Any] = dict(zip(by, key, strict=True)) | {"before": a.total, "after": b.total, "change": change}
-        rows.append(row | dict(zip(steps, round_to_total(list(steps.values()), 18), strict=True)))  # type: ignore[arg-type]
+        rounded = round_to_total(list(steps.values()), 18)  # type: ignore[arg-type]
+        rows.append(row | dict(zip(map(columns.__getitem__, steps), rounded, strict=True)))
     rows.sort(key=lambda r: (-abs(r["change"]), [str(r[k]) for k in by]))
-    names = ["before", "after", "change", *STEPS]
+    names = ["before", "after", "change", *columns.values()]
     arrays: dict[str, Any] = {k: pa.array([None if r[k] is None else str(r[k]) for r in rows], pa.string()) for k in by}
     arrays |= {k: pa.array([r[k] for r in rows], COST_TYPE) for k in names}
     facts = Facts(
@@ -80,18 +82,20 @@ def explain(before: pd.DataFrame, after: pd.DataFrame, by: Sequence[str] = ()) -
     unpriced = sum(int((f["price_status"] == "unpriced").sum()) for f in (before, after) if "price_status" in f.columns)
     if unpriced:
         facts.notes.append(f"{unpriced} rows have no known price and are not in the bridge.")
-    facts.notes += in_words(rows, by, currency)
+    facts.notes += in_words(rows, by, currency, columns)
     return Table.of(to_pandas(pa.table(arrays)), facts)
 
 
-def in_words(rows: Sequence[Mapping[str, Any]], by: Sequence[str], currency: str, top: int = 3) -> list[str]:
+def in_words(
+    rows: Sequence[Mapping[str, Any]], by: Sequence[str], currency: str, columns: Mapping[str, str], top: int = 3
+) -> list[str]:
     """The largest changes as sentences, each with its largest steps."""
     out = []
     for row in rows[:top]:
         if not row["change"]:
             continue
         who = " / ".join(str(row[k]) for k in by) or "The cost"
-        steps = sorted(((row[s], s) for s in STEPS if row[s]), key=lambda x: -abs(x[0]))[:3]
+        steps = sorted(((row[c], s) for s, c in columns.items() if row[c]), key=lambda x: -abs(x[0]))[:3]
         parts = ", ".join(f"{value:+,.2f} {STEPS[name]}" for value, name in steps)
         verb = "rose" if row["change"] > 0 else "fell"
         out.append(f"{who} {verb} by {abs(row['change']):,.2f} {currency}: {parts}.")

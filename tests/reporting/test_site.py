@@ -10,9 +10,9 @@ import pytest
 
 import finops_ai as fa
 from finops_ai.errors import DataError
-from finops_ai.reporting import answers
+from finops_ai.reporting import NotebookFailed, answers
 from finops_ai.reporting.pages import Link, group_pages, navigation, page, search_entries, set_navigation
-from finops_ai.reporting.site import Report, finish_site, make_report
+from finops_ai.reporting.site import Report, finish_site, make_report, plan_pages
 from finops_ai.reporting.text import slug
 
 from .conftest import HOSTILE
@@ -81,6 +81,40 @@ def test_an_empty_month_is_a_clear_error(make_workspace, tmp_path):
     with pytest.raises(DataError, match=r"There is no usage for 2026-07\. Months with data: 2026-10"):
         make_report(ws, "2026-07", tmp_path / "out", config=str(tmp_path / "finops.toml"))
     assert not (tmp_path / "out" / "2026-07").exists()
+
+
+def test_pages_that_lack_data_are_left_out_with_the_reason(make_workspace, tmp_path, monkeypatch):
+    ws = make_workspace(["search"])
+
+    def stop(notebook, target, parameters):
+        raise NotebookFailed(notebook.name, "DataError: A plan needs at least 14 days of history.", target)
+
+    monkeypatch.setattr("finops_ai.reporting.site.run_notebook", stop)
+    made = make_report(ws, "2026-10", tmp_path / "out", config=str(tmp_path / "finops.toml"), only=["forecast"])
+    assert made.failed == []
+    text = made.index.read_text("utf-8")
+    assert "Forecast and plan is left out. A plan needs at least 14 days of history." in text
+    assert "forecast.html" not in text
+
+
+def test_a_broken_notebook_is_named_and_counts_as_failed(make_workspace, tmp_path, monkeypatch):
+    ws = make_workspace(["search"])
+
+    def stop(notebook, target, parameters):
+        raise NotebookFailed(notebook.name, "ZeroDivisionError: division by zero", target)
+
+    monkeypatch.setattr("finops_ai.reporting.site.run_notebook", stop)
+    made = make_report(ws, "2026-10", tmp_path / "out", config=str(tmp_path / "finops.toml"), only=["forecast"])
+    assert [p.name for p in made.failed] == ["forecast"]
+    assert "division by zero" in made.index.read_text("utf-8")
+
+
+def test_a_workspace_without_rules_is_told_what_it_lacks(make_workspace, tmp_path):
+    ws = make_workspace(["search"])
+    (tmp_path / "finops.toml").write_text('[workspace]\nname = "plain"\n', encoding="utf-8")
+    plain = fa.open(tmp_path)
+    pages = plan_pages(plain, ws.allocated("2026-10"), "2026-10", "finops.toml", ["chargeback_statement"], {})
+    assert pages[0].left_out == "finops.toml declares no dimension, such as [dimensions.team]."
 
 
 def test_group_pages_hold_their_own_cost_only(make_workspace, tmp_path):
