@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import cache, cached_property
 from hashlib import blake2b
@@ -464,13 +464,23 @@ class PriceBook:
         """Hash of everything a price depends on: equal books have equal versions."""
         digest = blake2b(digest_size=8)
         digest.update((self.base.version if self.base else "").encode())
-        for cards in self.own.cards.values():
-            for card in cards:
-                digest.update(repr(card).encode())
-        digest.update(repr(self.contracts).encode())
-        digest.update(repr((self.own.rules, self.own.doubts)).encode())
+        own = (list(self.own.cards.values()), self.contracts, self.own.rules, self.own.doubts)
+        digest.update(repr(_plain(own)).encode())
         digest.update(repr(sorted(map(str, self.own.names))).encode())
         return digest.hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """A value whose repr is the same in every process: sets in order, records as their fields."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return type(value).__name__, [_plain(getattr(value, f.name)) for f in fields(value)]
+    if isinstance(value, set | frozenset):
+        return sorted(repr(_plain(v)) for v in value)
+    if isinstance(value, Mapping):
+        return [(_plain(k), _plain(v)) for k, v in value.items()]
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return repr(value)
 
 
 def _of(found: Found | None) -> tuple[str | None, str | None]:

@@ -316,3 +316,22 @@ def test_doubts_only_touch_their_time_and_meter():
     assert BOOK.lookup("openai", "o3", "cache_read", "2025-06-09").needs_confirmation
     assert not BOOK.lookup("openai", "o3", "cache_read", "2025-06-10").needs_confirmation
     assert not BOOK.lookup("openai", "o3", "input", "2025-06-09").needs_confirmation
+
+
+def test_the_version_is_the_same_in_every_process():
+    import os
+    import subprocess
+    import sys
+
+    code = "import finops_ai as fa; print(fa.PriceBook.default().version)"
+    seen = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(seen) == 1
