@@ -21,7 +21,6 @@ from finops_ai.config import FILE_NAME, Settings, load_settings
 from finops_ai.errors import FinopsError, ProviderNotFound, SettingsError, hint
 from finops_ai.frames import BillFrame, check_frame, to_pandas
 from finops_ai.periods import UTC, Window, next_month, parse_month, zone
-from finops_ai.progress import track
 from finops_ai.providers import Connector
 from finops_ai.providers.collecting import connector
 from finops_ai.store import Lake
@@ -31,6 +30,10 @@ if TYPE_CHECKING:
     from finops_ai.prices import PriceBook
 
 log = logging.getLogger("finops_ai.workspace")
+
+
+#: how many states of the inputs keep their derived frames on disk
+KEPT_DIGESTS = 3
 
 
 @dataclass
@@ -219,7 +222,7 @@ class Workspace:
     def history(self, month: str, months: int = 13) -> pd.DataFrame:
         """Allocated frames of the months up to and including `month`, those that hold data, below each other."""
         names = self.months_before(month, months)
-        frames = [frame for name in track(names, "Price and map months") if len(frame := self.allocated(name))]
+        frames = [frame for name in names if len(frame := self.allocated(name))]
         return pd.concat(frames, ignore_index=True) if frames else self.allocated(month)
 
     def months(self) -> list[str]:
@@ -300,8 +303,9 @@ class Workspace:
 
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            for old in self.cache_folder.iterdir():
-                if old.is_dir() and old != path.parent and old.stat().st_mtime < path.parent.stat().st_mtime - 3600:
+            folders = sorted((f for f in self.cache_folder.iterdir() if f.is_dir()), key=lambda f: f.stat().st_mtime)
+            for old in folders[:-KEPT_DIGESTS]:
+                if old != path.parent:
                     shutil.rmtree(old, ignore_errors=True)
             partial = path.with_suffix(f".{os.getpid()}.partial")
             pq.write_table(to_arrow(frame), partial, compression="zstd")

@@ -16,6 +16,7 @@ from typing import Any
 
 from finops_ai.errors import DataError, FinopsError, SettingsError, hint
 from finops_ai.periods import iso, parse_month
+from finops_ai.progress import track
 from finops_ai.reporting.notebooks import check_parameters, notebook_folder, parameters_of, run_notebook, title_of
 from finops_ai.reporting.text import slug
 from finops_ai.workspace import Workspace
@@ -124,7 +125,8 @@ def make_report(
             f"There is no usage for {month}. Months with data: {have}. Load it with `finops-ai collect --month {month}`."
         )
     report.folder.mkdir(parents=True, exist_ok=True)
-    ws.history(month)  # priced and mapped once, here; the notebooks find it kept
+    for name in track(ws.months_before(month, 13), "Price and map months"):
+        ws.allocated(name)  # once, here; the notebooks find it kept
     report.pages = plan_pages(ws, frame, month, config, only, parameters or {})
     downloads = write_tables(frame, report.folder / "tables")
 
@@ -233,8 +235,9 @@ def _values(frame: Any, ws: Workspace, dimension: str) -> list[str]:
 
 
 def write_tables(frame: Any, folder: Path) -> list[tuple[str, Path]]:
-    """The month's tables to download, as CSV, Excel and Parquet: (what it is, file)."""
+    """The month's tables to download, as CSV, Excel, Parquet and FOCUS: (what it is, file)."""
     from finops_ai.tables import showback
+    from finops_ai.tables.focus import to_focus, write_focus
 
     folder.mkdir(parents=True, exist_ok=True)
     dimensions = _dimension_columns(frame)
@@ -246,6 +249,8 @@ def write_tables(frame: Any, folder: Path) -> list[tuple[str, Path]]:
         files.append(
             ("Cost and tokens by " + ", ".join([*(d.replace("_", " ") for d in dimensions), "provider", "model"]), path)
         )
+    focus = write_focus(to_focus(frame), folder / "focus-1.2.parquet")
+    files.append(("Every row in the FinOps Open Cost and Usage Specification (FOCUS) 1.2", focus))
     return files
 
 
