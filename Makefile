@@ -6,7 +6,8 @@ PYTHON ?= python3
 VENV   ?= .venv$(if $(filter-out python3,$(PYTHON)),-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'))
 BIN    := $(VENV)/bin
 MONTH  ?=
-PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
+# the template is there to be copied, not to be installed
+PLUGINS := $(filter-out plugins/template,$(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
 PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(PLUGINS)) constraints.txt
 INSTALL = $(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e . $(addprefix -e ,$(PLUGINS))
 export UV_COMPILE_BYTECODE = 1

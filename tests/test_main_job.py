@@ -7,9 +7,10 @@ import json
 from decimal import Decimal
 from pathlib import Path
 
-import finops_ai as fa
 import pyarrow.parquet as pq
 import pytest
+
+import finops_ai as fa
 from finops_ai.cli import main
 from finops_ai.sample.workspace import sample_workspace
 

@@ -12,9 +12,18 @@ from finops_ai.cli.collecting import config_option, run_collect, window_of
 
 @click.command()
 @click.argument("providers", nargs=-1)
-@click.option("--every", type=click.FloatRange(min=0.1), default=15.0, show_default=True, help="Minutes between two looks.")
-@click.option("--budget", default=None, metavar="AMOUNT", help="Month's budget in the workspace's currency, to compare the pace with.")
-@click.option("--times", type=click.IntRange(min=1), default=None, help="Stop after this many looks. Default: go on until Ctrl-C.")
+@click.option(
+    "--every", type=click.FloatRange(min=0.1), default=15.0, show_default=True, help="Minutes between two looks."
+)
+@click.option(
+    "--budget",
+    default=None,
+    metavar="AMOUNT",
+    help="Month's budget in the workspace's currency, to compare the pace with.",
+)
+@click.option(
+    "--times", type=click.IntRange(min=1), default=None, help="Stop after this many looks. Default: go on until Ctrl-C."
+)
 @config_option
 def watch(providers: tuple[str, ...], every: float, budget: str | None, times: int | None, config: str) -> int:
     """Load what is new every few minutes and show the month's cost, the last day's burn and where it leads.
@@ -93,5 +102,8 @@ def explore(config: str, sample: bool) -> int:
     target = Path("explore.ipynb")
     if not target.exists():
         shutil.copyfile(source, target)
-    environment = {**os.environ, "FINOPS_AI_CONFIG": "" if sample or not Path(config).exists() else str(Path(config).resolve())}
+    environment = {
+        **os.environ,
+        "FINOPS_AI_CONFIG": "" if sample or not Path(config).exists() else str(Path(config).resolve()),
+    }
     return subprocess.call([sys.executable, "-m", "jupyterlab", str(target)], env=environment)

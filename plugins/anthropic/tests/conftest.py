@@ -37,7 +37,13 @@ CENTS = {
     "cache_creation.ephemeral_1h_input_tokens": "0.001",
     "output_tokens": "0.0025",
 }
-USER = {"type": "user_actor", "user_id": "user_1", "email_address": "user-1@example.com", "name": "User 1", "deleted": False}
+USER = {
+    "type": "user_actor",
+    "user_id": "user_1",
+    "email_address": "user-1@example.com",
+    "name": "User 1",
+    "deleted": False,
+}
 SERVICE = {"type": "service_account_actor", "service_account_id": "svac_1"}
 CLOUD = {
     "type": "federated_actor",

@@ -40,7 +40,11 @@ def test_a_days_line_items(organization: Any) -> None:
         "key_1",
         "user_1",
     )
-    assert dict(row["tags"]) == {"user_email": "user-1@example.com", "user_name": "User 1", "api_key_name": "alpha-prod"}
+    assert dict(row["tags"]) == {
+        "user_email": "user-1@example.com",
+        "user_name": "User 1",
+        "api_key_name": "alpha-prod",
+    }
     assert (str(row["billing_period_start"]), str(row["billing_period_end"])) == (
         "2026-10-01 00:00:00+00:00",
         "2026-11-01 00:00:00+00:00",
