@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
-import shutil
 from decimal import Decimal
 
 import pytest
@@ -66,16 +64,3 @@ def make_workspace(tmp_path):
         return ws
 
     return make
-
-
-@pytest.fixture(scope="session")
-def browser():
-    """Chromium through Playwright; the tests that need it say so where it is missing."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright, which isn't installed")
-    path = os.environ.get("FINOPS_AI_BROWSER") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if not path:
-        pytest.skip("needs Chromium, which isn't installed")
-    with playwright.sync_playwright() as p:
-        chromium = p.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
