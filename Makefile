@@ -37,7 +37,7 @@ report: setup  ## the sample company's report for its last complete month
 	@$(BIN)/finops-ai report --sample $(if $(MONTH),--month $(MONTH))
 
 test: setup  ## the tests (under 5 minutes)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 test-slow: $(VENV)/.slow  ## the tests against real counterparts; installs what they need
 	VENV=$(VENV) bash scripts/slow_tests.sh
