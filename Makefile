@@ -55,6 +55,9 @@ format: setup  ## put the code in shape
 docs: setup  ## generate the pages made from code
 	$(BIN)/python -m finops_ai.frames.dictionary
 
+readme: $(VENV)/.slow  ## take the README's pictures again (needs Chromium)
+	$(BIN)/python scripts/readme_pictures.py
+
 bench: setup  ## run the benchmarks
 	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 

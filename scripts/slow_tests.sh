@@ -32,4 +32,4 @@ package java default-jre-headless
 environment spark pyspark pyarrow
 export FINOPS_AI_SPARK_PYTHON="$PWD/$TOOLS/spark/bin/python"
 export FINOPS_AI_TOOLS="$PWD/$TOOLS"
-exec "$BIN/python" -m pytest -q -m slow
+exec "$BIN/python" -m pytest -q -m slow --durations=15

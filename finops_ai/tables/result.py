@@ -116,17 +116,22 @@ class Table(pd.DataFrame):
     def chart(self, value: str | None = None, by: str | None = None) -> Any:
         """A bar chart of one amount by one column, largest first; returns a matplotlib Axes."""
         import matplotlib.pyplot as plt
+        import seaborn as sns
+
+        from finops_ai.tables.palette import PALETTE
 
         facts = self._facts()
         value = value or next(iter(facts.money), str(self.columns[-1]))
         by = by or str(self.columns[0])
-        sums = pd.DataFrame({by: self[by].astype(str), value: [float(v or 0) for v in self[value].astype(object)]})
-        top = sums.groupby(by)[value].sum().sort_values().tail(20)
-        _, axes = plt.subplots(figsize=(8, 0.5 + 0.35 * max(len(top), 2)))
-        axes.barh([label.replace("$", r"\$") for label in top.index], top.to_numpy())
-        axes.set_xlabel(f"{value.replace('_', ' ')} {facts.currency}".strip())
-        axes.set_title(facts.title.replace("$", r"\$"))
-        axes.spines[["top", "right"]].set_visible(False)
+        known = [0.0 if v is None or v is pd.NA or v != v else float(v) for v in self[value].astype(object)]
+        sums = pd.DataFrame({"name": [str(v).replace("$", r"\$") for v in self[by]], "amount": known})
+        top = sums.groupby("name", as_index=False)["amount"].sum().nlargest(20, "amount")
+        with sns.axes_style("whitegrid", {"axes.grid.axis": "x"}):
+            _, axes = plt.subplots(figsize=(8, 0.5 + 0.35 * max(len(top), 2)), layout="constrained")
+            sns.barplot(top, x="amount", y="name", color=PALETTE[0], ax=axes)
+        axes.set(xlabel=f"{value.replace('_', ' ')} {facts.currency}".strip(), ylabel="")
+        axes.set_title(facts.title.replace("$", r"\$"), loc="left")
+        sns.despine(ax=axes, left=True)
         return axes
 
 
