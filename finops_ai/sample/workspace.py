@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from finops_ai import __version__
 from finops_ai.errors import DataError
 from finops_ai.periods import Window
@@ -40,7 +42,7 @@ def sample_workspace(folder: str | Path | None = None, *, say: Callable[[str], N
         scratch.mkdir(parents=True)
         write_workspace(scratch)
         ws = open(scratch)
-        window = Window.of(str(days()[0]), str(days()[-1] + 1))
+        window = Window.of(str(days()[0]), str(days()[-1] + np.timedelta64(1, "D")))
         for outcome in ws.collect(
             window,
             watch=lambda o: say(f"  {o.connection}: {o.tokens:,} usage rows, {o.bills:,} charges"),
