@@ -107,7 +107,9 @@ def test_change_drill_keyboard_export(browser, lab):
     assert median < (150 if os.getloadavg()[0] < 2 else 600)
 
     page.evaluate(CHANGE, [1, options[0]])
-    page.locator('.fx-chart rect[data-group="1"][data-bucket="86"]').click(force=True)
+    keys = page.evaluate("[...document.querySelectorAll('.fx table button[data-key]')].map(b => b.dataset.key)")
+    group = [key for key in keys if key.startswith("g")].index("gsupport")
+    page.locator(f'.fx-chart rect[data-group="{group}"][data-bucket="86"]').click(force=True)
     page.wait_for_selector(".fx-path strong:has-text('team: support')")
     assert page.locator(".fx details[open] summary").inner_text() == "Rows behind support, 28 Oct 2026"
     page.locator(".fx-chart").focus()
