@@ -125,7 +125,7 @@ class Table(pd.DataFrame):
         by = by or str(self.columns[0])
         known = [0.0 if v is None or v is pd.NA or v != v else float(v) for v in self[value].astype(object)]
         sums = pd.DataFrame({"name": [str(v).replace("$", r"\$") for v in self[by]], "amount": known})
-        top = sums.groupby("name", as_index=False)["amount"].sum().nlargest(20, "amount")
+        top = sums.groupby("name")["amount"].sum().nlargest(20).reset_index()
         with sns.axes_style("whitegrid", {"axes.grid.axis": "x"}):
             _, axes = plt.subplots(figsize=(8, 0.5 + 0.35 * max(len(top), 2)), layout="constrained")
             sns.barplot(top, x="amount", y="name", color=PALETTE[0], ax=axes)
