@@ -17,6 +17,7 @@ from finops_ai.errors import CheckFailed, RuleError, hint
 from finops_ai.frames import to_pandas
 from finops_ai.money import minor_units, round_to_total
 from finops_ai.periods import parse_month
+from finops_ai.tables.csv import write_csv
 from finops_ai.tables.excel import write_workbook
 from finops_ai.tables.result import Facts, Table
 
@@ -148,26 +149,12 @@ def write_chargeback(charged: Chargeback, folder: Path, accounts: Mapping[str, A
         folder / "journal.csv",
         folder / "journal.json",
     ]
-    written[2].write_text(safe_csv(entries), encoding="utf-8")
+    write_csv(entries, written[2])
     places = minor_units(charged.currency)
     records = [{k: _json(v, places) for k, v in row.items()} for row in entries.astype(object).to_dict("records")]
     document = {"period": charged.month, "currency": charged.currency, "entries": records}
     written[3].write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return written
-
-
-def safe_csv(frame: pd.DataFrame) -> str:
-    """A frame as CSV; text that starts like a formula gets an apostrophe in front.
-
-    >>> safe_csv(pd.DataFrame({"team": ["=1+1"]}))
-    "team\\n'=1+1\\n"
-    """
-    out = pd.DataFrame(frame).astype(object)
-    for name in out.columns:
-        out[name] = [
-            f"'{v}" if isinstance(v, str) and v[:1] in ("=", "+", "-", "@", "\t", "\r") else v for v in out[name]
-        ]
-    return out.to_csv(index=False)
 
 
 def _json(value: Any, places: int) -> Any:
