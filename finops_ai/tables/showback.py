@@ -89,7 +89,8 @@ def showback(
         allocated: what `fa.allocate` (or `fa.price`) returns; totals of the fused form work too.
         by: columns, dimensions, `tags.<key>`, `month`, `week` or `day`; none gives one row.
         month: only this month, `YYYY-MM` of the reporting zone, with `previous_cost` and `change` against the one
-            before (null where the frame has no rows of that month).
+            before (null where the frame has no rows of that month). A group that only existed then is a row of cost 0,
+            so that the changes add up to the change of the whole.
         timezone: reporting zone.
         window: only this window, instead of a month.
         captured: share of the bill that the usage explains (`fa.reconcile` says), stated as coverage.
@@ -97,10 +98,11 @@ def showback(
 
     Returns:
         A table, one row per group: `cost` (effective) and `list_cost` in the pricing currency, `requests`, tokens by
-        class and in all, `cost_per_request`, `cost_per_1m_tokens` (cost of all token meters over all tokens, cached
-        ones included) and per direction, `cache_hit_rate` (cache reads / input tokens), `cache_hit_cost_share` (their
-        part of the input's cost), `output_input_ratio`, `batch_share` (of tokens), `effective_vs_list`, `priced`
-        (share of tokens with a known price). Costs are exact; a group without any known price has cost null.
+        class and in all (null where nothing counts them: some sources state no requests, some models bill no tokens),
+        `cost_per_request`, `cost_per_1m_tokens` (cost of all token meters over all tokens, cached ones included) and
+        per direction, `cache_hit_rate` (cache reads / input tokens), `cache_hit_cost_share` (their part of the input's
+        cost), `output_input_ratio`, `batch_share` (of tokens), `effective_vs_list`, `priced` (share of tokens with a
+        known price). Costs are exact; a group without any known price has cost null.
 
     Example:
         >>> fa.showback(fa.allocate(fa.price(tokens), "finops.toml"), by=["team", "model"])  # doctest: +SKIP
@@ -135,7 +137,7 @@ def _row(g: Mapping[str, Any], by: Sequence[str]) -> dict[str, Any]:
     inputs = zero(g["fresh_input_tokens"]) + zero(g["cache_read_tokens"]) + zero(g["cache_write_tokens"])
     row: dict[str, Any] = {k: g[k] for k in by}
     row |= {"cost": g["cost"], "list_cost": g["list_cost"]}
-    row |= {name: zero(g[name]) for name in ("requests", *_TOKEN_SUMS)}
+    row |= {name: None if g["tokens"] is None else zero(g[name]) for name in _TOKEN_SUMS} | {"requests": g["requests"]}
     row["cost_per_request"] = safe_ratio(g["cost"], g["requests"])
     for name, cost, tokens in (
         ("cost_per_1m_tokens", g["token_cost"], g["tokens"]),
@@ -169,6 +171,10 @@ def _compare(rows: list[dict], allocated: pd.DataFrame, by: Sequence[str], month
         else []
     )
     had = {tuple(g[k] for k in keys): g["cost"] for g in found}
+    if not set(by) & set(TIMES):
+        nothing = dict.fromkeys(_MEASURES) | dict.fromkeys(("cost", "list_cost", "tokens", "requests"), Decimal(0))
+        gone = had.keys() - {tuple(row[k] for k in keys) for row in rows}
+        rows += [_row(nothing | dict(zip(keys, key, strict=True)), by) for key in gone]
     for row in rows:
         row["previous_cost"] = had.get(tuple(row[k] for k in keys), Decimal(0) if present else None)
         known = row["previous_cost"] is not None and row["cost"] is not None
@@ -209,13 +215,13 @@ def _facts(
     coverage["metered"] = _share(total("metered_tokens"), tokens)
     notes = []
     if unpriced := sum(g["unpriced_rows"] for g in groups):
-        notes.append(f"{unpriced} rows have no known price; their cost is unknown and not in the total.")
+        notes.append(f"{unpriced:,} rows have no known price; their cost is unknown and not in the total.")
     if tier := total("unsure_tier"):
         notes.append(
-            f"{tier:.2f} {currency} is priced at the base context tier because the source doesn't state the tier."
+            f"{tier:,.2f} {currency} is priced at the base context tier because the source doesn't state the tier."
         )
     if unconfirmed := total("unconfirmed"):
-        notes.append(f"{unconfirmed:.2f} {currency} rests on prices that need confirmation.")
+        notes.append(f"{unconfirmed:,.2f} {currency} rests on prices that need confirmation.")
     title = f"Cost by {', '.join(k.removeprefix(TAG).replace('_', ' ') for k in by)}" if by else "Cost"
     conserves = "effective cost, list cost and tokens of the rows it is made of, exactly"
     return Facts(title, currency, period, conserves, coverage, notes, ["cost", "list_cost", "previous_cost", "change"])

@@ -77,6 +77,20 @@ def test_showback_by_hand(rows_of):
     assert fa.showback(rows, ["team"], "2026-10", timezone="Europe/Berlin")["cost"].iloc[0] == D("3.24")
 
 
+def test_changes_of_groups_add_up_to_the_change_of_the_whole(rows_of):
+    rows = rows_of([
+        {"api_key_id": "a-1", "quantity": 2_000_000}, {"api_key_id": "b-1", "quantity": 1_000_000, "at": at(9, 30, 12)},
+    ])  # fmt: skip
+    table, whole = fa.showback(rows, ["api_key_id"], "2026-10"), fa.showback(rows, month="2026-10")
+    came, gone = table.iloc[0], table.iloc[1]
+    assert (came["api_key_id"], came["previous_cost"], came["change"]) == ("a-1", 0, came["cost"])
+    # what was used in September only costs nothing now: 1M x 0.9e-6 less
+    assert (gone["api_key_id"], gone["cost"], gone["previous_cost"], gone["change"]) == ("b-1", 0, D("0.9"), D("-0.9"))
+    assert sum(table["change"]) == whole["change"].iloc[0] == D("0.9")  # 1.8 now, 0.9 before
+    assert whole["requests"].isna().all()  # no source counts them: unknown, not 0
+    assert fa.showback(rows, ["model", "month"], "2026-10")["month"].tolist() == ["2026-10"]
+
+
 def test_showback_of_any_grain_adds_up(rows_of):
     rows = rows_of([{"api_key_id": k, "quantity": q, "prompt_id": p, "tags": {"env": e}, "at": at(10, d)} for k, q, p, e, d in [
         ("a-1", 7, "x@1", "prod", 1), ("b-1", 11, "x@2", "dev", 2), (None, 13, None, "prod", 2)]])  # fmt: skip
