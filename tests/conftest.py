@@ -24,6 +24,7 @@ class TinyBook:
     prices = {
         ("small", "input"): [(dt.date(2026, 1, 1), "1"), (dt.date(2026, 10, 15), "0.5")],
         ("small", "output"): [(dt.date(2026, 1, 1), "4")],
+        ("small", "cache_read"): [(dt.date(2026, 1, 1), "0.1"), (dt.date(2026, 10, 15), "0.05")],
         ("big", "input"): [(dt.date(2026, 1, 1), "3")],
         ("big", "output"): [(dt.date(2026, 1, 1), "15")],
     }

@@ -6,11 +6,14 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from finops_ai.cli.collecting import config_option
+
+if TYPE_CHECKING:
+    from finops_ai.providers import Registry
 
 #: connector -> environment variables any one of which shows that credentials may be there
 CREDENTIAL_SIGNS = {
@@ -94,13 +97,11 @@ def init(folder: str, name: str | None, force: bool) -> int:
 def providers(form: str) -> int:
     """List installed connectors and what they read, and the plugins that were left out with the reason."""
     import json
-    import logging
 
-    logging.getLogger("finops_ai.providers").setLevel(logging.ERROR)
-    from finops_ai.providers import Connector, registry
+    from finops_ai.providers import Connector
     from finops_ai.providers.registry import describe
 
-    found = registry()
+    found = _registry_that_shows_its_failures()
     rows = [
         {
             "name": name,
@@ -173,14 +174,25 @@ def _check_names(line: Any) -> None:
     )
 
 
-def _check_plugins(line: Any) -> None:
+def _registry_that_shows_its_failures() -> Registry:
+    """The registry, without the warnings about plugins left out: the caller lists them itself."""
     import logging
 
-    logging.getLogger("finops_ai.providers").setLevel(logging.ERROR)
     from finops_ai.providers import registry
+
+    log = logging.getLogger("finops_ai.providers")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        return registry()
+    finally:
+        log.setLevel(level)
+
+
+def _check_plugins(line: Any) -> None:
     from finops_ai.providers.registry import describe
 
-    found = registry()
+    found = _registry_that_shows_its_failures()
     line(
         bool(found.connectors),
         "provider plugins",

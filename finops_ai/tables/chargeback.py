@@ -151,8 +151,8 @@ def chargeback(
     if any(policy.incentives.rates.values()):
         before = _before(allocated if history is None else history, window, policy.incentives.baseline_months)
         eligible = rows[rows[dim].isin(charged).to_numpy()]
-        found = measure(eligible, dim, policy.incentives, default_book(book), before)
-        scores = adjust({name: Fraction(costs[name]) for name in charged}, found, policy.incentives)
+        full_prices, found = measure(eligible, dim, policy.incentives, default_book(book), before)
+        scores = adjust(full_prices, found, policy.incentives)
         lines += _incentive_lines(scores, policy, currency)
     published = _published(lines, places)
     out = Chargeback(
@@ -310,7 +310,6 @@ def _tiers(quantity: Decimal, steps: tuple[Step, ...]) -> list[tuple[Decimal, St
 def _incentive_lines(scores: Mapping[str, Score], policy: Policy, currency: str) -> list[Line]:
     lines = []
     for name, one in scores.items():
-        limit = Fraction(policy.incentives.cap) / 2 * one.cost
         raw = {
             k: Fraction(policy.incentives.rates[k]) * v * (-1 if k == "idle" else 1) for k, v in one.measured.items()
         }
@@ -320,13 +319,17 @@ def _incentive_lines(scores: Mapping[str, Score], policy: Policy, currency: str)
             saving = f"{float(one.measured[kind]):,.2f} {currency}"
             share = f"{policy.incentives.rates[kind]:.0%}"
             what = WORDS[kind].format(saving=saving)
-            capped = f", held at {float(limit):,.2f} {currency} in all" if one.capped else ""
+            capped = f", held at {float(one.limit):,.2f} {currency} in all" if one.capped else ""
             verb = "charged" if kind == "idle" else "returned"
             lines.append(
                 Line(name, "incentive", f"{kind.capitalize()}: {what}; {share} of it is {verb}{capped}", -earned)
             )
         if one.funding:
-            lines.append(Line(name, "funding", "Part of everybody's rewards, in proportion to cost", one.funding))
+            lines.append(
+                Line(
+                    name, "funding", "Part of everybody's rewards, in proportion to the work's full price", one.funding
+                )
+            )
     return lines
 
 

@@ -1,22 +1,26 @@
 """Efficiency incentives that move money between receivers and never make any.
 
 Each receiver has a score in currency: `rate x saving` for every rewarded kind, minus `rate x waste` of idle capacity,
-held within half the cap times its own cost. Its adjustment is
+held within half the cap times its full price: what the same work would have cost without any saving. Its adjustment is
 
-    adjustment_i = -score_i + (sum of scores) x cost_i / (sum of costs)
+    adjustment_i = -score_i + (sum of scores) x full_price_i / (sum of full prices)
 
 so adjustments add up to 0 by construction: the second term is everybody's part of funding the first.
 
-Why it can't be gamed: savings and waste are sums over rows of quantity times a price difference taken from the price book
-(the same row repriced as uncached, as standard tier, or as the template's earlier model), so splitting a key or a
-request, which moves no token, changes nothing. A shorter prompt counts only as far as it is shorter both per call
-(splitting calls doesn't help) and per output token (padding answers doesn't help). Saving a unit of cost lowers the cost
-itself, raises the score, and raises the funding by less than it raises the score: the charge always falls.
+Why efficiency never raises a charge, whatever the tariff: a saving leaves the full price as it was, so neither the limit
+of the score nor the part of the funding moves; it raises the receiver's own score, and its funding by no more than that.
+Cache and batch are each measured against the full price by themselves (cached tokens as plain input of the standard tier,
+batch as standard work without a cache), so that one habit never eats the other's reward.
+
+Why splitting doesn't pay: savings and waste are sums over rows of quantity times a price difference taken from the price
+book (the same row repriced), so splitting a key or a request, which moves no token, changes nothing. A shorter prompt
+counts only as far as it is shorter both per call (splitting calls doesn't help) and per output token (padding answers
+doesn't help).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -34,6 +38,13 @@ _TOKENS, _IN, _OUT = (
     meter_list(is_token=True, direction="input"),
     meter_list(is_token=True, direction="output"),
 )
+_COST = {"cost": "sum(effective_cost)"}
+#: cached meter -> plain input of the same modality
+_PLAIN = {
+    m.name: "input" if m.modality in ("", "text") else f"input_{m.modality}"
+    for m in meters().values()
+    if m.cache_action in ("read", "write")
+}
 #: a prompt counts as shorter from a thousandth on
 _NOTICEABLE = Fraction(1, 1000)
 WORDS = {
@@ -49,9 +60,10 @@ WORDS = {
 class Score:
     """One receiver's measured savings and waste in currency, and what they earn."""
 
-    cost: Fraction = Fraction(0)
+    full_price: Fraction = Fraction(0)
     measured: dict[str, Fraction] = field(default_factory=dict)
     score: Fraction = Fraction(0)
+    limit: Fraction = Fraction(0)
     capped: bool = False
     funding: Fraction = Fraction(0)
 
@@ -62,12 +74,12 @@ class Score:
 
 
 def adjust(
-    costs: Mapping[str, Fraction], measured: Mapping[str, Mapping[str, Fraction]], rules: Incentives
+    full_prices: Mapping[str, Fraction], measured: Mapping[str, Mapping[str, Fraction]], rules: Incentives
 ) -> dict[str, Score]:
     """Adjustments per receiver; they add up to exactly 0.
 
     Args:
-        costs: receiver -> cost; receivers with no cost or a credit take no part.
+        full_prices: receiver -> what its work would have cost without any saving; at 0 or below it takes no part.
         measured: kind ("cache", "batch", "model", "prompt", "idle") -> receiver -> saving or waste, 0 or more.
         rules: rates and cap.
 
@@ -76,27 +88,27 @@ def adjust(
     >>> float(scores["a"].adjustment), float(scores["b"].adjustment)
     (1.2, -1.2)
     """
-    scores = {name: Score(cost=cost) for name, cost in costs.items()}
+    scores = {name: Score(full_price=max(price, Fraction(0))) for name, price in full_prices.items()}
     for kind, rate in rules.rates.items():
         for name, value in measured.get(kind, {}).items():
-            if name in scores and value > 0 and scores[name].cost > 0:
+            if name in scores and value > 0 and scores[name].full_price:
                 scores[name].measured[kind] = value
                 scores[name].score += Fraction(rate) * value * (-1 if kind == "idle" else 1)
-    limit = Fraction(rules.cap) / 2
     for one in scores.values():
-        bounded = max(min(one.score, limit * one.cost), -limit * one.cost) if one.cost > 0 else Fraction(0)
+        one.limit = Fraction(rules.cap) / 2 * one.full_price
+        bounded = max(min(one.score, one.limit), -one.limit)
         one.capped, one.score = bounded != one.score, bounded
-    whole = sum((s.cost for s in scores.values() if s.cost > 0), Fraction(0))
-    pool = sum((s.score for s in scores.values()), Fraction(0))
+    whole = sum((one.full_price for one in scores.values()), Fraction(0))
+    pool = sum((one.score for one in scores.values()), Fraction(0))
     for one in scores.values():
-        one.funding = pool * one.cost / whole if one.cost > 0 else Fraction(0)
+        one.funding = pool * one.full_price / whole if whole else Fraction(0)
     return scores
 
 
 def measure(
     rows: pd.DataFrame, dimension: str, rules: Incentives, book: Book, baseline: pd.DataFrame | None = None
-) -> dict[str, dict[str, Fraction]]:
-    """Savings and waste per kind and receiver.
+) -> tuple[dict[str, Fraction], dict[str, dict[str, Fraction]]]:
+    """Full price per receiver, and savings and waste per kind and receiver.
 
     Args:
         rows: the month's allocated rows.
@@ -104,14 +116,20 @@ def measure(
         rules: kinds without a rate are not measured.
         book: for repricing rows as they would have been.
         baseline: allocated rows of earlier months, for the kinds "model" and "prompt".
+
+    Returns:
+        `{receiver: what its work would have cost uncached, in the standard tier, and as in the baseline}` and
+        `{kind: {receiver: saving or waste}}`, all in the rows' currency.
     """
     wanted = {kind for kind, rate in rules.rates.items() if rate > 0}
+    cached, batched = rows["meter"].isin(list(_PLAIN)).to_numpy(), (rows["service_tier"] == "batch").to_numpy()
     out: dict[str, dict[str, Fraction]] = {}
     if "cache" in wanted:
-        out["cache"] = _repriced(rows, dimension, _uncached(rows), book, per=[dimension])
+        standard = price(_standard(rows[cached]), book)
+        out["cache"] = _repriced(standard, dimension, _uncached(standard), book)
     if "batch" in wanted:
-        batch = rows[(rows["service_tier"] == "batch").to_numpy()]
-        out["batch"] = _repriced(batch, dimension, batch.assign(service_tier="standard"), book, per=[dimension])
+        uncached = price(_uncached(rows[batched]), book)
+        out["batch"] = _repriced(uncached, dimension, _standard(uncached), book)
     if "idle" in wanted:
         out["idle"] = _idle(rows, dimension, book)
     if baseline is not None and len(baseline):
@@ -119,35 +137,41 @@ def measure(
             out["model"] = _cheaper_model(rows, dimension, baseline, book)
         if "prompt" in wanted:
             out["prompt"] = _shorter_prompts(rows, dimension, baseline)
-    return out
+    thrifty = rows[cached | batched]
+    full = [
+        {g[dimension]: Fraction(g["cost"] or 0) for g in grouped(rows, [dimension], _COST, needs=("effective_cost",))},
+        _repriced(thrifty, dimension, _standard(_uncached(thrifty)), book),
+        *(out.get(kind, {}) for kind in ("model", "prompt")),
+    ]
+    return {name: sum((part.get(name, Fraction(0)) for part in full), Fraction(0)) for name in full[0]}, out
 
 
 def _uncached(rows: pd.DataFrame) -> pd.DataFrame:
     """Cache reads and writes as plain input of the same modality."""
-    plain = {
-        m.name: "input" if m.modality in ("", "text") else f"input_{m.modality}"
-        for m in meters().values()
-        if m.cache_action in ("read", "write")
-    }
-    cached = rows[rows["meter"].isin(list(plain)).to_numpy()]
-    return cached.assign(meter=cached["meter"].map(plain).astype(cached["meter"].dtype))
+    meter = rows["meter"]
+    return rows.assign(meter=meter.map(_PLAIN).fillna(meter).astype(meter.dtype))
+
+
+def _standard(rows: pd.DataFrame) -> pd.DataFrame:
+    """Batch work as work of the standard tier; other tiers as they are."""
+    tier = rows["service_tier"]
+    return rows.assign(service_tier=tier.where((tier != "batch").to_numpy(), "standard").astype(tier.dtype))
 
 
 def _repriced(
-    rows: pd.DataFrame, dimension: str, instead: pd.DataFrame, book: Book, per: list[str]
+    rows: pd.DataFrame, dimension: str, instead: pd.DataFrame, book: Book, per: Sequence[str] = ()
 ) -> dict[str, Fraction]:
     """Per receiver: what the rows would have cost otherwise, minus what they cost; groups that lost count as 0."""
     if instead.empty:
         return {}
-    other = price(instead, book)
-    known = other["effective_cost"].notna().to_numpy() & rows.loc[instead.index, "effective_cost"].notna().to_numpy()
-    was = grouped(rows.loc[instead.index][known], per, {"cost": "sum(effective_cost)"}, needs=("effective_cost",))
-    would = grouped(other[known], per, {"cost": "sum(effective_cost)"}, needs=("effective_cost",))
+    rows, other, per = rows.loc[instead.index], price(instead, book), [dimension, *per]
+    known = other["effective_cost"].notna().to_numpy() & rows["effective_cost"].notna().to_numpy()
+    was = grouped(rows[known], per, _COST, needs=("effective_cost",))
+    would = grouped(other[known], per, _COST, needs=("effective_cost",))
     paid = {tuple(g[k] for k in per): Fraction(g["cost"] or 0) for g in was}
     out: dict[str, Fraction] = {}
     for g in would:
-        key = tuple(g[k] for k in per)
-        saving = Fraction(g["cost"] or 0) - paid.get(key, Fraction(0))
+        saving = Fraction(g["cost"] or 0) - paid.get(tuple(g[k] for k in per), Fraction(0))
         out[g[dimension]] = out.get(g[dimension], Fraction(0)) + max(saving, Fraction(0))
     return out
 
@@ -160,12 +184,11 @@ def _idle(rows: pd.DataFrame, dimension: str, book: Book) -> dict[str, Fraction]
     if provisioned.empty:
         return {}
     hours = (provisioned["meter"] == "provisioned_hours").to_numpy()
-    measures = {"cost": "sum(effective_cost)"}
-    paid = grouped(provisioned[hours], [dimension], measures, needs=("effective_cost",))
+    paid = grouped(provisioned[hours], [dimension], _COST, needs=("effective_cost",))
     served = (
         price(provisioned[~hours].assign(service_tier="standard"), book) if (~hours).any() else provisioned.iloc[:0]
     )
-    worth = {g[dimension]: g["cost"] or 0 for g in grouped(served, [dimension], measures, needs=("effective_cost",))}
+    worth = {g[dimension]: g["cost"] or 0 for g in grouped(served, [dimension], _COST, needs=("effective_cost",))}
     return {
         g[dimension]: max(Fraction(g["cost"] or 0) - Fraction(worth.get(g[dimension], 0)), Fraction(0)) for g in paid
     }
@@ -193,7 +216,7 @@ def _cheaper_model(rows: pd.DataFrame, dimension: str, baseline: pd.DataFrame, b
     providers = pd.Series([p for p, _ in chosen], index=moved.index).astype(rows["provider"].dtype)
     models = pd.Series([m for _, m in chosen], index=moved.index).astype(rows["model"].dtype)
     instead = moved.assign(provider=providers, model=models)
-    return _repriced(rows, dimension, instead, book, per=[dimension, "prompt_id"])
+    return _repriced(rows, dimension, instead, book, per=["prompt_id"])
 
 
 def _shorter_prompts(rows: pd.DataFrame, dimension: str, baseline: pd.DataFrame) -> dict[str, Fraction]:

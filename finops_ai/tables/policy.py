@@ -63,9 +63,9 @@ class Tariff:
 
 @dataclass(frozen=True)
 class Incentives:
-    """Rewards (shares of measured savings) and the malus on idle capacity, funded by everybody in proportion to cost.
+    """Rewards (shares of measured savings) and the malus on idle capacity, funded by everybody in proportion to full price.
 
-    `cap` bounds what they can move of a receiver's cost, as a share; `baseline_months` is how far back a template's own
+    `cap` bounds what they can move, as a share of what the receiver's work would have cost without any saving; `baseline_months` is how far back a template's own
     baseline reaches.
     """
 

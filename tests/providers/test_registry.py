@@ -98,6 +98,8 @@ def test_the_command_lists_what_was_left_out(plugin):
     report = json.loads(CliRunner().invoke(group, ["providers", "--format", "json"]).output)
     assert {row["name"] for row in report["left_out"]} >= set(BROKEN)
     assert "openai" in {row["name"] for row in report["providers"]}
+    # the command's silence about what it lists itself ends with it
+    assert logging.getLogger("finops_ai.providers").getEffectiveLevel() <= logging.WARNING
 
 
 def test_asking_for_a_broken_plugin_gives_its_reason(plugin):

@@ -138,35 +138,31 @@ def test_an_empty_month_is_an_error(month, book):
 #: FINOPS_AI_EXAMPLES=20 tries twenty times as many examples
 MANY = int(os.environ.get("FINOPS_AI_EXAMPLES", "1"))
 AMOUNT = st.integers(0, 10**9).map(lambda n: Fraction(n, 997))
-COSTS = st.dictionaries(st.sampled_from("abcdefgh"), AMOUNT, min_size=1, max_size=8)
+FULL_PRICES = st.dictionaries(st.sampled_from("abcdefgh"), AMOUNT, min_size=1, max_size=8)
 SAVINGS = st.dictionaries(st.sampled_from("abcdefgh"), AMOUNT, max_size=8)
 RATES = st.fixed_dictionaries({k: st.integers(0, 100).map(lambda n: D(n) / 100) for k in ("cache", "batch", "idle")})
 CAPS = st.integers(0, 50).map(lambda n: D(n) / 100)
 
 
 @settings(max_examples=200 * MANY, deadline=None)
-@given(COSTS, SAVINGS, SAVINGS, SAVINGS, RATES, CAPS)
-def test_incentives_add_up_to_nothing_and_stay_within_the_cap(costs, cache, batch, idle, rates, cap):
-    scores = adjust(costs, {"cache": cache, "batch": batch, "idle": idle}, Incentives(rates, cap))
+@given(FULL_PRICES, SAVINGS, SAVINGS, SAVINGS, RATES, CAPS)
+def test_incentives_add_up_to_nothing_and_stay_within_the_cap(full_prices, cache, batch, idle, rates, cap):
+    scores = adjust(full_prices, {"cache": cache, "batch": batch, "idle": idle}, Incentives(rates, cap))
     assert sum((s.adjustment for s in scores.values()), Fraction(0)) == 0
     for name, one in scores.items():
-        assert abs(one.adjustment) <= Fraction(cap) * costs[name]
+        assert abs(one.adjustment) <= Fraction(cap) * full_prices[name]
 
 
 @settings(max_examples=200 * MANY, deadline=None)
-@given(COSTS, SAVINGS, SAVINGS, RATES, CAPS, st.integers(0, 97).map(lambda n: Fraction(n, 97)), st.data())
-def test_saving_never_raises_ones_own_charge(costs, cache, idle, rates, cap, part, data):
+@given(FULL_PRICES, SAVINGS, SAVINGS, RATES, CAPS, st.integers(0, 97).map(lambda n: Fraction(n, 97)), st.data())
+def test_saving_more_or_wasting_less_never_raises_ones_own_adjustment(full, cache, idle, rates, cap, part, data):
     rules = Incentives(rates, cap)
-    name = data.draw(st.sampled_from(sorted(costs)))
-    saved = part * costs[name]
-    better = costs | {name: costs[name] - saved}
-    earned = cache | {name: cache.get(name, Fraction(0)) + saved}
-    before = costs[name] + adjust(costs, {"cache": cache, "idle": idle}, rules)[name].adjustment
-    after = better[name] + adjust(better, {"cache": earned, "idle": idle}, rules)[name].adjustment
-    assert after <= before
+    name = data.draw(st.sampled_from(sorted(full)))
+    before = adjust(full, {"cache": cache, "idle": idle}, rules)[name].adjustment
+    earned = cache | {name: cache.get(name, Fraction(0)) + part * full[name]}
+    assert adjust(full, {"cache": earned, "idle": idle}, rules)[name].adjustment <= before
     busier = idle | {name: idle.get(name, Fraction(0)) * (1 - part)}
-    used = costs[name] + adjust(costs, {"cache": cache, "idle": busier}, rules)[name].adjustment
-    assert used <= before
+    assert adjust(full, {"cache": cache, "idle": busier}, rules)[name].adjustment <= before
 
 
 @settings(max_examples=200 * MANY, deadline=None)
@@ -180,7 +176,7 @@ PRICED = {"api_key_id": "c-1", "quantity": 1_000_000, "model": "small"}
 ROWS = st.lists(
     st.fixed_dictionaries({
         "api_key_id": st.sampled_from(["a-1", "a-2", "b-1", "c-1", None]), "quantity": st.integers(0, 10**9),
-        "model": st.sampled_from(["small", "big"]), "meter": st.sampled_from(["input", "output", "requests"]),
+        "model": st.sampled_from(["small", "big"]), "meter": st.sampled_from(["input", "output", "requests", "cache_read"]),
         "service_tier": st.sampled_from(["standard", "batch"]), "provider": st.sampled_from(["openai", "vertex"]),
         "billing_account_id": st.sampled_from(["x", "y"]), "prompt_id": st.sampled_from(["p@1", "p@2", None]),
     }), min_size=1, max_size=15).map(lambda rows: [*rows, PRICED])  # fmt: skip
@@ -244,17 +240,57 @@ def test_splitting_keys_and_requests_changes_no_charge(rows, month, book):
     )
 
 
-@settings(max_examples=5 * MANY, deadline=None, suppress_health_check=list(HealthCheck))
-@given(rows=ROWS, team=st.sampled_from("abc"))
-def test_moving_work_to_batch_never_raises_the_charge(rows, team, month, book):
-    better = [r | {"service_tier": "batch"} if (r["api_key_id"] or "").startswith(team) else r for r in rows]
-    for method in ("pass_through", "blended"):
-        policy = {"dimension": "team", "tariffs": [{"method": method}], "incentives": {"batch": "0.5", "cap": "0.4"}}
-        one, two = (fa.chargeback(month(r), policy, month="2026-10", book=book).lines for r in (rows, better))
-        before, after = (
-            sum((e for e, r in zip(x["exact"], x["receiver"], strict=True) if r == team), D(0)) for x in (one, two)
-        )
-        assert after <= before + D("1e-15")
+HABITS = {"batch": {"service_tier": "batch"}, "cache": {"model": "small", "meter": "cache_read"}}
+REWARDED = ("0", "0.05", "0.5", "1")
+
+
+def charge_of(team, rows, policy, month, book):
+    lines = fa.chargeback(month(rows), policy, month="2026-10", book=book).lines
+    return sum((e for e, r in zip(lines["exact"], lines["receiver"], strict=True) if r == team), D(0))
+
+
+def improved(rows, team, habit, chance):
+    """The team's work, or a part of it, done in the better habit; only plain input can come from a cache."""
+    return [
+        row | HABITS[habit]
+        if (row["api_key_id"] or "").startswith(team)
+        and (habit != "cache" or (row["model"], row.get("meter", "input")) == ("small", "input"))
+        and i % 3 <= chance
+        else row
+        for i, row in enumerate(rows)
+    ]
+
+
+@settings(max_examples=8 * MANY, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    rows=ROWS, team=st.sampled_from("abc"), tariff=TARIFFS.map(lambda x: x[0]), habit=st.sampled_from(["batch", "cache"]),
+    chance=st.integers(0, 2), batch=st.sampled_from(REWARDED), cache=st.sampled_from(REWARDED), cap=st.sampled_from(["0.02", "0.5"]),
+)  # fmt: skip
+def test_a_better_habit_never_raises_the_charge(rows, team, tariff, habit, chance, batch, cache, cap, month, book):
+    policy = {"dimension": "team", "tariffs": [tariff], "incentives": {"batch": batch, "cache": cache, "cap": cap}}
+    before, after = (charge_of(team, r, policy, month, book) for r in (rows, improved(rows, team, habit, chance)))
+    assert after <= before + D("1e-12")
+
+
+@pytest.mark.parametrize("method", ["pass_through", "blended"])
+def test_the_charge_falls_even_where_the_tariff_hardly_feels_the_saving(method, month, book):
+    """A small team at the company's average: its average hardly moves, its reward must not shrink with its cost."""
+    rows = [{"api_key_id": "c-1", "quantity": 1_000_000}, *({"api_key_id": "a-1", "service_tier": t, "quantity": 1} for t in ("standard", "batch"))]  # fmt: skip
+    policy = {"dimension": "team", "tariffs": [{"method": method}], "incentives": {"batch": "0.5", "cap": "0.4"}}
+    before, after = (charge_of("a", r, policy, month, book) for r in (rows, improved(rows, "a", "batch", 2)))
+    assert after < before
+
+
+def test_cache_and_batch_are_each_rewarded_as_if_alone(month, book):
+    # a: 10M tokens from a cache in batch, 0.45 x 1e-6 x 0.1; b: 10M plain: 9.00
+    rows = [{"api_key_id": "a-1", "quantity": 10_000_000, "meter": "cache_read", "service_tier": "batch"}, {"api_key_id": "b-1", "quantity": 10_000_000}]  # fmt: skip
+    policy = {"dimension": "team", "incentives": {"batch": "0.1", "cache": "0.1", "cap": "0.5"}}
+    made = fa.chargeback(month(rows), policy, month="2026-10", book=book)
+    exact = {(r.receiver, r.kind, r.text.split(":")[0]): r.exact for r in made.lines.itertuples()}
+    # full price 9.00 each; cache 9.00 - 0.90 = 8.10 and batch 9.00 - 4.50 = 4.50, a tenth of each; 1.26 funded half by each
+    assert exact["a", "incentive", "Cache"] == D("-0.81")
+    assert exact["a", "incentive", "Batch"] == D("-0.45")
+    assert {v for (r, k, _), v in exact.items() if k == "funding"} == {D("0.63")}
 
 
 def test_incentives_are_told_in_words_and_figures(month, book):
@@ -266,7 +302,7 @@ def test_incentives_are_told_in_words_and_figures(month, book):
     )
     policy = {"dimension": "team", "incentives": {"batch": "0.1", "cap": "0.2"}}
     made = fa.chargeback(rows, policy, month="2026-10", book=book)
-    # batch costs half: 4.50 instead of 9.00; a tenth of the 4.50 saved comes back, held at 10% of 4.50
+    # batch costs half: 4.50 instead of 9.00; a tenth of the 4.50 saved comes back, below 10% of 9.00
     line = made.statement("a")
     text = next(t for t, k in zip(line["text"], line["kind"], strict=True) if k == "incentive")
     assert "saved 4.50 USD against the standard tier; 10% of it is returned" in text
@@ -288,4 +324,4 @@ def test_files_are_safe_to_open(tmp_path, tokens_of, book):
     assert f",'{evil[:5]}" in text.replace('"', "")
     document = json.loads((tmp_path / "journal.json").read_text())
     assert document["entries"][0]["debit"] == "1111.10"
-    assert len(openpyxl.load_workbook(tmp_path / "statements.xlsx").sheetnames) == 2
+    assert len(openpyxl.load_workbook(tmp_path / "statements.xlsx").sheetnames) == 3  # summary, lines, one receiver
