@@ -21,18 +21,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from finops_ai.reporting.text import is_unknown, safe
-from finops_ai.tables.palette import PALETTE, colours
+from finops_ai.tables.palette import GRID, INK, PALETTE, THEME, colours, short_amount
 
-INK, GRID, ACCENT = "#1c2126", "#d8dee4", PALETTE[0]
-THEME: dict[Any, Any] = {
-    "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none",
-    "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False, "axes.linewidth": 0.8,
-    "axes.titlelocation": "left", "axes.titleweight": "bold", "axes.titlesize": 11.5, "axes.titlepad": 10,
-    "axes.labelsize": 9.5, "xtick.labelsize": 9, "ytick.labelsize": 9, "ytick.major.size": 0, "xtick.major.size": 3,
-    "grid.color": GRID, "grid.linewidth": 0.8, "axes.axisbelow": True,
-    "font.family": ["DejaVu Sans"], "svg.fonttype": "none", "legend.frameon": False, "legend.fontsize": 9,
-}  # fmt: skip
+ACCENT = PALETTE[0]
 Draw = TypeVar("Draw", bound=Callable[..., Figure])
 
 
@@ -50,18 +41,6 @@ def themed(draw: Draw) -> Draw:
 def number(value: Any) -> float:
     """A figure for drawing only; unknown is drawn as nothing."""
     return float("nan") if is_unknown(value) else float(value)
-
-
-def short_amount(value: float, _: int = 0) -> str:
-    """An amount on an axis: thousands as k, millions as M.
-
-    >>> short_amount(12_500), short_amount(0.004), short_amount(3e6), short_amount(250)
-    ('12.5k', '0.004', '3M', '250')
-    """
-    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:.3g}{letter}"
-    return f"{value:.3g}"
 
 
 def _axes(height: float, width: float = 9.0) -> tuple[Figure, Any]:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass, field
+import itertools
+import shutil
+from dataclasses import MISSING, dataclass, field, fields, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 
 from finops_ai.money import minor_units, round_to_total
+from finops_ai.tables.plotting import TablePlot
+from finops_ai.tables.reading import cell_text, grain_of, is_number, share_text, units_of
+
+#: where a frame that isn't a table, such as a priced one, says what it was made with
+ORIGIN = "finops_ai"
 
 
 @dataclass
@@ -26,6 +33,7 @@ class Facts:
         notes: sentences about doubt: unpriced models, unknown context tiers, estimates.
         money: columns that hold amounts in `currency`.
         provenance: versions and hashes of what it was made from.
+        rows: how many rows the whole table has; a part of it then knows that it is one.
     """
 
     title: str = ""
@@ -36,19 +44,53 @@ class Facts:
     notes: list[str] = field(default_factory=list)
     money: list[str] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
+    rows: int | None = None
+
+    def copy(self) -> Facts:
+        """Facts that can be changed without changing these."""
+        lists = {f.name: getattr(self, f.name).copy() for f in fields(self) if f.default is MISSING}
+        return replace(self, **lists)
+
+
+def provenance_of(*frames: pd.DataFrame) -> dict[str, Any]:
+    """What frames say they were made with: versions of the price book and of the mapping rules.
+
+    `fa.price` and `fa.allocate` write it into `DataFrame.attrs`; a difference between two frames is stated as both.
+
+    >>> one, two = pd.DataFrame(), pd.DataFrame()
+    >>> one.attrs["finops_ai"], two.attrs["finops_ai"] = {"prices": "a1", "rules": "r"}, {"prices": "b2", "rules": "r"}
+    >>> provenance_of(one, two)
+    {'prices': 'a1, b2', 'rules': 'r'}
+    """
+    out: dict[str, list[str]] = {}
+    for frame in frames:
+        for name, value in frame.attrs.get(ORIGIN, {}).items():
+            if str(value) not in out.setdefault(name, []):
+                out[name].append(str(value))
+    return {name: ", ".join(values) for name, values in out.items()}
 
 
 class Table(pd.DataFrame):
     """A DataFrame with `.facts`. Figures are exact; rounding happens when it is shown or written.
 
+    It prints as people read it, in a terminal and in Jupyter; `.explain()` says it in words, `.plot()` draws it,
+    `.to_excel()` writes it. Slices, copies, groups and pickles keep the facts; tables put together keep what holds for
+    all of them. Column arithmetic is pandas' own.
+
     Example:
-        >>> table = Table.of(pd.DataFrame({"team": ["a"], "cost": [Decimal("1.005")]}), Facts("Cost", "USD", money=["cost"]))
-        >>> table.facts.title
-        'Cost'
+        >>> table = Table.of(pd.DataFrame({"team": ["a", "b"], "cost": [Decimal("1.005"), Decimal(2)]}), Facts("Cost", "USD", money=["cost"]))
+        >>> table
+        Cost
+        team  cost
+        a     1.00
+        b     2.00
+        USD
+        >>> print(table.head(1).explain())
+        Cost: 1 of 2 rows, one per team.
+        Units: cost in USD.
     """
 
-    _metadata = ["facts"]
-    facts: Facts
+    _metadata = ["_facts_held"]
 
     @property
     def _constructor(self) -> type[Table]:
@@ -58,26 +100,43 @@ class Table(pd.DataFrame):
     def of(cls, frame: pd.DataFrame, facts: Facts) -> Table:
         """Make a table of a frame and its facts."""
         table = cls(frame)
-        table.facts = facts
+        table.facts = replace(facts, rows=len(table) if facts.rows is None else facts.rows)
         return table
 
-    def _facts(self) -> Facts:
-        return getattr(self, "facts", None) or Facts()
+    @property
+    def facts(self) -> Facts:
+        """Title, currency, coverage, notes and provenance; empty where nothing is known."""
+        held = self.__dict__.get("_facts_held")
+        if held is None:
+            held = Facts()
+            object.__setattr__(self, "_facts_held", held)
+        return held
+
+    @facts.setter
+    def facts(self, facts: Facts) -> None:
+        object.__setattr__(self, "_facts_held", facts)
+
+    def __finalize__(self, other: Any, method: str | None = None, **kwargs: Any) -> Self:
+        out = super().__finalize__(other, method, **kwargs)  # type: ignore[misc]
+        sources = _sources(other)
+        if sources:
+            out.facts = sources[0].copy() if len(sources) == 1 else _common(sources)
+        return out
 
     def published(self) -> pd.DataFrame:
         """The rows as published: amounts rounded once to the currency's minor unit, adding up to the rounded total.
 
         Tables whose total is below one unit of currency keep six places, so that small amounts stay visible.
         """
-        facts, out = self._facts(), pd.DataFrame(self)
+        facts, out = self.facts, pd.DataFrame(self)
         several = next((c for c in ("pricing_currency", "currency", "billing_currency") if c in out.columns), None)
         currencies = pd.Series(out[several] if several else facts.currency, index=out.index, dtype=object).fillna("")
         for name in facts.money:
-            if name not in out.columns:
+            if list(out.columns).count(name) != 1:
                 continue
             values = pd.Series([None] * len(out), index=out.index, dtype=object)
             for currency in dict.fromkeys(currencies):  # amounts of one currency add up; currencies are never mixed
-                known = out[name].notna() & (currencies == currency)
+                known = (out[name].notna() & (currencies == currency)).to_numpy(bool)
                 amounts = [Decimal(v) for v in out.loc[known, name]]
                 small = abs(sum(amounts, Decimal(0))) < 1
                 values[known] = round_to_total(amounts, 6 if small else minor_units(currency or "USD"))
@@ -85,86 +144,152 @@ class Table(pd.DataFrame):
         return out
 
     def explain(self) -> str:
-        """The table in words: what it shows, what it adds up to, what it covers, and what to doubt."""
-        facts = self._facts()
-        lines = [f"{facts.title or 'Table'}{' for ' + facts.period if facts.period else ''}: {len(self)} rows."]
-        if facts.currency:
-            lines.append(f"Amounts are in {facts.currency}.")
+        """The table in words: what it shows and one row is, units, what adds up, what it covers, rests on and leaves open."""
+        facts = self.facts
+        count = f"{len(self):,}" if facts.rows in (None, len(self)) else f"{len(self):,} of {facts.rows:,}"
+        title = f"{facts.title or 'Table'}{' for ' + facts.period if facts.period else ''}"
+        lines = [f"{title}: {count} row{'s' * (count != '1')}{grain_of(self, facts.money)}."]
+        if units := units_of(map(str, self.columns), facts.money, facts.currency):
+            lines.append(f"Units: {units}.")
         if facts.conserves:
             lines.append(f"Conserves: {facts.conserves}.")
         lines += [f"{name.capitalize()}: {share_text(value)}." for name, value in facts.coverage.items()]
-        return "\n".join(lines + facts.notes)
+        lines += facts.notes
+        if facts.provenance:
+            lines.append("Made with " + ", ".join(f"{k} {v}" for k, v in facts.provenance.items()) + ".")
+        return "\n".join(lines)
+
+    def _foot(self) -> list[str]:
+        """What belongs under the figures: units, sums and coverage in one line, then each doubt."""
+        facts = self.facts
+        coverage = [f"{name} {share_text(value)}" for name, value in facts.coverage.items() if value is not None]
+        part = f"{len(self):,} of {facts.rows:,} rows" if facts.rows not in (None, len(self)) else ""
+        said = [facts.currency, part, facts.conserves and f"conserves {facts.conserves}", *coverage]
+        return [text for text in (" · ".join(filter(None, said)), *facts.notes) if text]
+
+    def _readable(self) -> pd.DataFrame:
+        """The first rows as published, in words; an index that means something becomes columns."""
+        most = pd.get_option("display.max_rows") or len(self)
+        if len(self) > most:
+            most = pd.get_option("display.min_rows") or most
+        shown = self.published().head(most)
+        if any(name is not None for name in shown.index.names):
+            shown = shown.reset_index(allow_duplicates=True)
+        return shown
+
+    def __repr__(self) -> str:
+        shown, facts = self._readable(), self.facts
+        width = pd.get_option("display.width") if pd.get_option("display.width") else 80
+        width = max(width, shutil.get_terminal_size((width, 24)).columns)
+        body, left_out = columns_that_fit(shown, width)
+        rest = f"{len(self) - len(shown):,} more rows" if len(self) > len(shown) else ""
+        more = f"{len(left_out)} more columns: {', '.join(left_out)}" if left_out else ""
+        head = " ".join(filter(None, [facts.title, facts.period]))
+        return "\n".join(filter(None, [head, body, rest, more, *self._foot()]))
 
     def _repr_html_(self) -> str:
-        facts = self._facts()
-        shown = self.published().map(cell_text)
-        body = shown.to_html(index=False, border=0, max_rows=60, justify="left", na_rep="–")
-        coverage = " · ".join(f"{name} {share_text(value)}" for name, value in facts.coverage.items())
-        foot = " · ".join(
-            filter(None, [facts.currency, facts.conserves and f"conserves {facts.conserves}", coverage, *facts.notes])
+        shown, facts = self._readable(), self.facts
+        numeric = [is_number(shown.iloc[:, i]) for i in range(shown.shape[1])]
+        side = ["right" if n else "left" for n in numeric]
+        head = "".join(
+            f'<th scope="col" style="text-align:{s}">{_safe(c)}</th>' for c, s in zip(shown, side, strict=True)
         )
-        head = " ".join(filter(None, [facts.title, facts.period]))
-        return f"<figure><figcaption><strong>{html.escape(head)}</strong></figcaption>{body}<small>{html.escape(foot)}</small></figure>"
+        body = "".join(
+            "<tr>" + "".join(f'<td style="text-align:{s}">{_safe(cell_text(v))}</td>' for v, s in zip(row, side, strict=True)) + "</tr>"
+            for row in shown.astype(object).itertuples(index=False, name=None)
+        )  # fmt: skip
+        caption = _safe(" ".join(filter(None, [facts.title, facts.period])))
+        rest = [f"{len(self) - len(shown):,} more rows"] if len(self) > len(shown) else []
+        foot = "<br>".join(map(_safe, [*rest, *self._foot()]))
+        return (
+            f'<figure style="margin:0"><div style="overflow-x:auto"><table><caption style="text-align:left;font-weight:bold">{caption}</caption>'
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+            f"<figcaption><small>{foot}</small></figcaption></figure>"
+        )
 
-    def to_excel(self, path: str | Path, **kwargs: Any) -> None:  # type: ignore[override,misc]
-        """Write one sheet: numbers as numbers, text as text (never a formula), amounts as published."""
+    def to_excel(self, path: str | Path, *, sheet_name: str = "Table") -> Path:  # type: ignore[override,misc]
+        """Write a workbook: amounts as published, numbers as numbers, text as text (never a formula), a sheet "About".
+
+        Args:
+            path: the .xlsx file.
+            sheet_name: name of the sheet with the figures.
+
+        Returns:
+            The path.
+        """
         from finops_ai.tables.excel import write_workbook
 
-        facts = self._facts()
-        write_workbook(path, {kwargs.get("sheet_name", "Table"): self.published()}, title=facts.title)
+        about = pd.DataFrame({"about this table": self.explain().splitlines()})
+        return write_workbook(path, {sheet_name: self.published(), "About": about}, title=self.facts.title)
 
-    def chart(self, value: str | None = None, by: str | None = None) -> Any:
-        """A bar chart of one amount by one column, largest first; returns a matplotlib Axes."""
-        import matplotlib.pyplot as plt
-        import seaborn as sns
+    @property
+    def plot(self) -> TablePlot:  # type: ignore[override]
+        """Draw the table: `table.plot()` chooses the chart that fits its shape; `table.plot.line(...)` is pandas' own.
 
-        from finops_ai.tables.palette import PALETTE
-
-        facts = self._facts()
-        value = value or next(iter(facts.money), str(self.columns[-1]))
-        by = by or str(self.columns[0])
-        known = [0.0 if v is None or v is pd.NA or v != v else float(v) for v in self[value].astype(object)]
-        sums = pd.DataFrame({"name": [str(v).replace("$", r"\$") for v in self[by]], "amount": known})
-        top = sums.groupby("name")["amount"].sum().nlargest(20).reset_index()
-        with sns.axes_style("whitegrid", {"axes.grid.axis": "x"}):
-            _, axes = plt.subplots(figsize=(8, 0.5 + 0.35 * max(len(top), 2)), layout="constrained")
-            sns.barplot(top, x="amount", y="name", color=PALETTE[0], ax=axes)
-        axes.set(xlabel=f"{value.replace('_', ' ')} {facts.currency}".strip(), ylabel="")
-        axes.set_title(facts.title.replace("$", r"\$"), loc="left")
-        sns.despine(ax=axes, left=True)
-        return axes
+        See `finops_ai.tables.plotting.TablePlot`.
+        """
+        return TablePlot(self)
 
 
-def share_text(value: float | None) -> str:
-    """A share as percent text; what isn't whole never reads 100%, what isn't nothing never 0%.
+def _sources(other: Any) -> list[Facts]:
+    """Facts of what a frame was made of: one frame, or those of a concat or merge."""
+    frames = (
+        [other]
+        if isinstance(other, pd.DataFrame)
+        else getattr(other, "input_objs", None) or getattr(other, "objs", None)
+    )
+    if frames is None:
+        frames = [getattr(other, side, None) for side in ("left", "right")]
+    return [f.facts for f in frames if isinstance(f, Table)]
 
-    >>> share_text(0.9876), share_text(0.99999), share_text(None)
-    ('98.8%', '>99.9%', 'unknown')
-    """
-    if value is None:
-        return "unknown"
-    if 0.9995 <= value < 1:
-        return ">99.9%"
-    return "<0.1%" if 0 < value < 0.0005 else f"{value:.1%}"
+
+def _common(all_facts: list[Facts]) -> Facts:
+    """What holds for tables put together: money only in one currency, no coverage, which belongs to each."""
+    first = all_facts[0]
+
+    def same(name: str, otherwise: Any) -> Any:
+        return getattr(first, name) if all(getattr(f, name) == getattr(first, name) for f in all_facts) else otherwise
+
+    currency = same("currency", "")
+    money = list(dict.fromkeys(itertools.chain.from_iterable(f.money for f in all_facts))) if currency else []
+    notes = list(dict.fromkeys(itertools.chain.from_iterable(f.notes for f in all_facts)))
+    return Facts(
+        same("title", ""),
+        currency,
+        same("period", ""),
+        money=money,
+        notes=notes,
+        provenance=dict(same("provenance", {})),
+    )
 
 
-def cell_text(value: Any) -> Any:
-    """A cell for people: amounts with separators, long fractions cut to what matters, nulls as a dash."""
-    if value is None or value is pd.NA or (isinstance(value, float) and value != value):
-        return "–"
-    if isinstance(value, Decimal):
-        if value and abs(value) < Decimal("0.01"):
-            return f"{value:.6f}".rstrip("0")
-        return (
-            f"{value:,.2f}"
-            if value != value.to_integral_value() or value.as_tuple().exponent in (-2, -3)
-            else f"{value:,.0f}"
-        )
-    if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    return value
+def _safe(value: Any) -> str:
+    return html.escape(str(value))
+
+
+def columns_that_fit(shown: pd.DataFrame, width: int) -> tuple[str, list[str]]:
+    """As many columns as fit side by side, as text; the names of the others."""
+    blocks: list[list[str]] = []
+    used = 0
+    for i, name in enumerate(shown.columns):
+        column = shown.iloc[:, i]
+        cells = [_line(str(name)), *(_line(str(cell_text(v))) for v in column.astype(object))]
+        wide = max(map(len, cells))
+        if blocks and used + 2 + wide > width:
+            return _side_by_side(blocks), [str(c) for c in shown.columns[i:]]
+        used += wide + (2 if blocks else 0)
+        blocks.append([c.rjust(wide) if is_number(column) else c.ljust(wide) for c in cells])
+    return _side_by_side(blocks), []
+
+
+def _side_by_side(blocks: list[list[str]]) -> str:
+    return "\n".join("  ".join(row).rstrip() for row in zip(*blocks, strict=True))
+
+
+def _line(text: str, most: int = 60) -> str:
+    """One line of printable text."""
+    text = "".join(ch if ch.isprintable() else "\ufffd" for ch in text)
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def safe_ratio(top: Decimal | None, bottom: Decimal | None, places: int = 12) -> Decimal | None:

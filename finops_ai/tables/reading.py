@@ -1,0 +1,112 @@
+"""How a table reads: what one row is, what its columns are counted in, and a cell as people write it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+
+#: pattern of a column's name -> what it is counted in; the first that matches counts
+UNITS = [
+    (r"cost_per_1m_tokens|(input|output)_cost_per_1m|.*_per_million", "in {currency} per million tokens"),
+    (r"cost_per_(?P<what>\w+)", "in {currency} per {what}"),
+    (r"yhat|lo-\d+|hi-\d+", "in {currency} a point in time"),
+    (r"requests", "in calls"),
+    (r"\w+_share|cache_hit_\w+|share|priced|captured|used|pacing|effective_vs_list|overrun_probability|coverage_\d+", "as shares (1 is the whole)"),
+    (r"output_input_ratio|times|vs_cheapest|rel\w+|MASE", "as ratios"),
+]  # fmt: skip
+
+
+def is_number(column: pd.Series) -> bool:
+    """Whether a column holds figures (exact decimals count, also where they are Python objects)."""
+    if pd.api.types.is_bool_dtype(column.dtype):
+        return False
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return True
+    if column.dtype != object:
+        return False
+    known = [v for v in column if v is not None and v is not pd.NA and v == v]
+    return bool(known) and all(isinstance(v, int | float | Decimal) and not isinstance(v, bool) for v in known)
+
+
+def keys_of(frame: pd.DataFrame, money: Sequence[str] = ()) -> list[str]:
+    """The columns that say what a row is of: those before the first figure, or the names of its index.
+
+    >>> keys_of(pd.DataFrame({"team": ["a"], "model": ["m"], "cost": [1.0], "cause": ["x"]}))
+    ['team', 'model']
+    """
+    if any(name is not None for name in frame.index.names):
+        return [str(name) for name in frame.index.names if name is not None]
+    keys: list[str] = []
+    for i, name in enumerate(frame.columns):
+        if name in money or is_number(frame.iloc[:, i]):
+            break
+        keys.append(str(name))
+    return keys
+
+
+def grain_of(frame: pd.DataFrame, money: Sequence[str] = ()) -> str:
+    """What one row is, to follow the number of rows: ", one per team and model"; "" where nothing says."""
+    keys = [k.removeprefix("tags.").replace("_", " ") for k in keys_of(frame, money)]
+    if not keys or len(keys) > 6:
+        return ""
+    return ", one per " + (" and ".join([", ".join(keys[:-1]), keys[-1]]) if len(keys) > 1 else keys[0])
+
+
+def units_of(columns: Iterable[str], money: Sequence[str], currency: str) -> str:
+    """What the columns are counted in, those of one unit together.
+
+    >>> units_of(["team", "cost", "requests", "cache_hit_rate", "cost_per_request"], ["cost"], "EUR")
+    'cost in EUR; requests in calls; cache_hit_rate as shares (1 is the whole); cost_per_request in EUR per request'
+    """
+    named = currency or ("the currency of its row" if money else "")
+    groups: dict[str, list[str]] = {}
+    for column in columns:
+        if column in money:
+            groups.setdefault(f"in {named}", []).append(column)
+            continue
+        for pattern, unit in UNITS:
+            if (found := re.fullmatch(pattern, column)) and (named or "{currency}" not in unit):
+                groups.setdefault(unit.format(currency=named, **found.groupdict()), []).append(column)
+                break
+    return "; ".join(f"{', '.join(names)} {unit}" for unit, names in groups.items())
+
+
+def share_text(value: float | None) -> str:
+    """A share as percent text; what isn't whole never reads 100%, what isn't nothing never 0%.
+
+    >>> share_text(0.9876), share_text(0.99999), share_text(None)
+    ('98.8%', '>99.9%', 'unknown')
+    """
+    if value is None:
+        return "unknown"
+    if 0.9995 <= value < 1:
+        return ">99.9%"
+    return "<0.1%" if 0 < value < 0.0005 else f"{value:.1%}"
+
+
+def cell_text(value: Any) -> Any:
+    """A cell for people: amounts with separators, long fractions cut to what matters, nulls as a dash.
+
+    >>> [cell_text(Decimal(v)) for v in ("1234567.891", "12.50", "0.0612345678", "3", "0.000002500")]
+    ['1,234,567.89', '12.50', '0.06123', '3', '0.0000025']
+    """
+    if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value):
+        return "–"
+    if isinstance(value, Decimal):
+        places = -int(value.as_tuple().exponent)
+        if value == value.to_integral_value() and places not in (2, 3):
+            return f"{value:,.0f}"
+        if abs(value) < 1 and places > 2 and value:
+            return f"{value:.{3 - value.adjusted()}f}".rstrip("0").rstrip(".")
+        return f"{value:,.2f}"
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    if isinstance(value, pd.Timestamp) and value == value.normalize():
+        return f"{value:%Y-%m-%d}"
+    return value
