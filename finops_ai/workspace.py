@@ -24,6 +24,7 @@ from finops_ai.periods import UTC, Window, next_month, parse_month, zone
 from finops_ai.providers import Connector
 from finops_ai.providers.collecting import connector
 from finops_ai.store import Lake
+from finops_ai.store.closing import Ledger, Sealed
 
 if TYPE_CHECKING:
     from finops_ai.engine import Rules
@@ -96,6 +97,17 @@ class Workspace:
         from finops_ai.engine import Rules
 
         return Rules.load(self.settings.mapping, root=self.settings.root)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The closed months: the folder `closed` beside finops.toml."""
+        return Ledger(self.settings.root / "closed")
+
+    def closed(self, month: str | Window) -> Sealed | None:
+        """A month as it was closed; None while it is open, and for windows that are no month."""
+        if isinstance(month, Window) or month not in self.ledger.months():
+            return None
+        return self.ledger.closed(month)
 
     def connections(self) -> dict[str, Connector]:
         """The configured connectors, by the name of their section. Making one opens nothing.
@@ -200,19 +212,25 @@ class Workspace:
         return [name for name, table in self.settings.providers.items() if table.get("telemetry") is True]
 
     def bills(self, month: str | Window) -> pd.DataFrame:
-        """Bill frame of a month of the reporting time zone, or of any half-open window."""
+        """Bill frame of a month of the reporting time zone, or of any half-open window; a closed month's as it was closed."""
+        if sealed := self.closed(month):
+            return sealed.table("bills")
         return self.lake.read("bills", self._window(month))
 
     def priced(self, month: str | Window) -> pd.DataFrame:
-        """The month's token frame with list, contracted and effective cost (see `fa.price`)."""
+        """The month's token frame with list, contracted and effective cost (see `fa.price`); a closed month's as closed."""
         from finops_ai.engine import price
 
+        if sealed := self.closed(month):
+            return sealed.table("rows")
         return self._kept("priced", month, lambda window: price(self.tokens(window), self.book))
 
     def allocated(self, month: str | Window) -> pd.DataFrame:
-        """The month's priced frame with one column per dimension (see `fa.allocate`)."""
+        """The month's priced frame with one column per dimension (see `fa.allocate`); a closed month's as closed."""
         from finops_ai.engine import allocate
 
+        if sealed := self.closed(month):
+            return sealed.table("allocated")
         return self._kept(
             "allocated",
             month,
@@ -293,10 +311,11 @@ class Workspace:
             frame.attrs["finops_ai"] = {"digest": digest}
             return frame
         frame = make(window)
-        self._keep(frame, path)
+        self.keep(frame, path)
         return frame
 
-    def _keep(self, frame: pd.DataFrame, path: Path) -> None:
+    def keep(self, frame: pd.DataFrame, path: Path) -> None:
+        """Keep a derived frame below `cache_folder`; where that can't be written it is only made again."""
         import pyarrow.parquet as pq
 
         from finops_ai.frames import to_arrow

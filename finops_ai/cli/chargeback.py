@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from finops_ai.cli.collecting import config_option
 from finops_ai.cli.output import format_options
-from finops_ai.cli.tables import month_option, rows_of, say, workspace
+from finops_ai.cli.tables import month_option, say, workspace
 
 
 @click.command()
@@ -27,29 +25,15 @@ def chargeback(
     form: str,
     output: str | None,
 ) -> None:
-    """What each cost centre is charged ([chargeback] of finops.toml); with RECEIVER, its statement line by line."""
+    """What each cost centre is charged ([chargeback] of finops.toml); with RECEIVER, its statement line by line.
+
+    A closed month shows what it was closed with; an open one today's figures and the true-ups posted in it.
+    """
+    from finops_ai.tables.posting import posting
+
     ws, month = workspace(config, month)
-    made = charged(ws, month)
-    accounts = ws.settings.policies.get("journal")
-    table = made.statement(receiver) if receiver else made.journal(accounts) if as_journal else made.summary
+    post = posting(ws, month)
+    table = post.statement(receiver) if receiver else post.entries if as_journal else post.overview
     say(table, form, output)
-    for path in made.write(out, accounts) if out else ():
+    for path in post.write(out) if out else ():
         click.echo(f"Written: {path}", err=True)
-
-
-def charged(ws: Any, month: str) -> Any:
-    """A month's chargeback under the workspace's policy; a closed month's own figures are in its files."""
-    import finops_ai as fa
-
-    history = ws.history(month, 4)
-    return fa.chargeback(
-        rows_of(ws, month), policy_of(ws), month=month, timezone=ws.timezone, book=ws.book, history=history
-    )
-
-
-def policy_of(ws: Any) -> Any:
-    """The [chargeback] section as written; by default the first dimension at cost."""
-    from finops_ai.tables.policy import policy_or_default
-
-    policy = ws.settings.policies.get("chargeback")
-    return policy if policy is not None else {"dimension": policy_or_default(None, ws.rules.dimensions).dimension}

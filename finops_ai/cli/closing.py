@@ -6,23 +6,15 @@ from typing import Any
 
 import click
 
-from finops_ai.cli.chargeback import charged, policy_of
 from finops_ai.cli.collecting import config_option
 from finops_ai.cli.output import format_options
-from finops_ai.cli.tables import rows_of, say, workspace
-
-LEDGER = "closed"
-
-
-def ledger_of(ws: Any) -> Any:
-    """The workspace's closed months: the folder `closed` beside finops.toml."""
-    from finops_ai.store.closing import Ledger
-
-    return Ledger(ws.settings.root / LEDGER)
+from finops_ai.cli.tables import say, workspace
 
 
 def documents_of(ws: Any) -> dict[str, Any]:
     """Rules and policies in force, to be frozen with a month."""
+    from finops_ai.tables.posting import policy_of
+
     accounts = ws.settings.policies.get("journal")
     return {
         "rules": ws.settings.mapping,
@@ -47,22 +39,19 @@ def facts_of(ws: Any, made: Any) -> dict[str, Any]:
     }
 
 
-def results_of(made: Any, accounts: Any) -> dict[str, Any]:
-    """Result tables of a chargeback."""
-    return {"lines": made.lines, "charges": made.summary, "journal": made.journal(accounts)}
-
-
 @click.command()
 @click.argument("month", metavar="YYYY-MM")
 @config_option
 def close(month: str, config: str) -> None:
     """Freeze a month: inputs, prices, rules and results, hashed, sealed and chained. Its figures never change again."""
+    from finops_ai.tables.posting import charge_month, results_of
+
     ws, month = workspace(config, month)
-    ledger = ledger_of(ws)
+    ledger = ws.ledger
     ledger.require_open(month)
-    made = charged(ws, month)
-    accounts = ws.settings.policies.get("journal")
-    tables = {"rows": ws.priced(month), "bills": ws.bills(month)} | results_of(made, accounts)
+    made = charge_month(ws, month)
+    inputs = {"rows": ws.priced(month), "allocated": ws.allocated(month), "bills": ws.bills(month)}
+    tables = inputs | results_of(made) | {"journal": made.journal(ws.settings.policies.get("journal"))}
     sealed = ledger.close(month, tables, documents=documents_of(ws), facts=facts_of(ws, made))
     total = sum(made.summary["charge"])
     click.echo(
@@ -81,12 +70,14 @@ def close(month: str, config: str) -> None:
 @format_options
 def true_up(month: str, posted_in: str | None, dry_run: bool, config: str, form: str, output: str | None) -> None:
     """Post what changed since MONTH was closed, by cause, as signed entries of an open month."""
+    from finops_ai.engine import price
     from finops_ai.periods import next_month, parse_month
+    from finops_ai.tables.posting import policy_of, results_of
     from finops_ai.tables.true_up import recompute, summary
     from finops_ai.tables.true_up import true_up as entries_of
 
     ws, month = workspace(config, month)
-    ledger = ledger_of(ws)
+    ledger = ws.ledger
     ledger.require_sound()
     state, first = ledger.state(month), ledger.closed(month)
     if posted_in is None:
@@ -95,17 +86,17 @@ def true_up(month: str, posted_in: str | None, dry_run: bool, config: str, form:
             day = next_month(day)
         posted_in = f"{day:%Y-%m}"
     accounts = ws.settings.policies.get("journal")
-    rows_of(ws, month)
+    tokens = ws.tokens(month)
     steps = recompute(
         state.table("rows"),
-        ws.tokens(month),
+        tokens,
         rules=ws.rules,
         book=ws.book,
         closed_policy=state.document("policy"),
         policy=policy_of(ws),
         month=month,
         timezone=ws.timezone,
-        telemetry=telemetry_of(ws, month),
+        telemetry=ws.telemetry(month),
         history=ws.history(month, 4),
     )
     journals = [(cause, made.journal(accounts)) for cause, made, _ in steps]
@@ -122,15 +113,10 @@ def true_up(month: str, posted_in: str | None, dry_run: bool, config: str, form:
     if dry_run:
         click.echo("Nothing was posted (--dry-run).", err=True)
         return
-    tables = {"rows": ws.priced(month), "true_up": table} | results_of(made, accounts)
+    journal = {"true_up": table, "journal": made.journal(accounts)}
+    tables = {"rows": price(tokens, ws.book), "allocated": steps[-1][2]} | results_of(made) | journal
     sealed = ledger.post(month, posted_in, tables, documents=documents_of(ws), facts=facts_of(ws, made))
     click.echo(f"Posted in {posted_in}: {len(table)} entries. Files: {sealed.folder}", err=True)
-
-
-def telemetry_of(ws: Any, month: str) -> Any:
-    """Gateway rows of a month, where the workspace keeps them apart."""
-    read = getattr(ws, "telemetry", None)
-    return read(month) if read else None
 
 
 @click.command()
@@ -140,7 +126,7 @@ def audit(head: str | None, config: str) -> int:
     """Prove that closed months are as they were: every file, seal and link; exit 1 names what was changed."""
     import finops_ai as fa
 
-    ledger = ledger_of(fa.open(config))
+    ledger = fa.open(config).ledger
     found = ledger.audit(head)
     for finding in found:
         click.echo(str(finding))

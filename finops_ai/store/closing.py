@@ -64,6 +64,11 @@ class Sealed:
         """What it was made from, as stated when it was sealed."""
         return self.manifest["facts"]
 
+    @property
+    def seal(self) -> str:
+        """The SHA-256 of its manifest."""
+        return _sha256(self.folder / MANIFEST)
+
     def table(self, name: str) -> pd.DataFrame:
         """One of its tables, exact."""
         path = self.folder / f"{name}.parquet"

@@ -40,6 +40,9 @@ COLUMNS = (
     "text",
 )
 _AMOUNT = pa.decimal128(38, 4)
+#: receivers with a sheet of their own in the workbook; the others are among its lines
+SHEETS = 100
+FILES = ("statements.xlsx", "statements.csv", "journal.xlsx", "journal.csv", "journal.json")
 
 
 def load_accounts(table: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -133,28 +136,63 @@ def journal_table(rows: list[dict[str, Any]], currency: str, period: str) -> Tab
 
 
 def write_chargeback(charged: Chargeback, folder: Path, accounts: Mapping[str, Any] | None = None) -> list[Path]:
-    """Write `statements.xlsx` (a sheet per receiver), `journal.csv`, `journal.xlsx` and `journal.json`.
+    """Write a chargeback's files (see `write_files`)."""
+    return write_files(folder, charged.summary, charged.lines, journal(charged, accounts))
 
+
+def write_files(folder: Path, summary: Table, lines: Table, entries: Table) -> list[Path]:
+    """Write `statements.xlsx`, `statements.csv` and the journal as `journal.xlsx`, `.csv` and `.json`.
+
+    The workbook has a summary, all lines, and a sheet for each of the `SHEETS` largest receivers, its lines and their sum.
     Text that a spreadsheet would run as a formula is neutralised in the CSV and stored as text in Excel.
+
+    Args:
+        folder: made if missing.
+        summary: one row per receiver, in order.
+        lines: statement lines of all receivers.
+        entries: the journal.
+
+    Returns:
+        The files written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    entries = journal(charged, accounts).published()
-    sheets = {"Summary": charged.summary.published()}
-    for number, receiver in enumerate(charged.receivers, 1):
-        sheets[f"{number} {receiver}"] = charged.statement(receiver).published()
-    title = f"Chargeback {charged.month}"
-    written = [
-        write_workbook(folder / "statements.xlsx", sheets, title=title),
-        write_workbook(folder / "journal.xlsx", {"Journal": entries}, title=title),
-        folder / "journal.csv",
-        folder / "journal.json",
-    ]
-    write_csv(entries, written[2])
-    places = minor_units(charged.currency)
-    records = [{k: _json(v, places) for k, v in row.items()} for row in entries.astype(object).to_dict("records")]
-    document = {"period": charged.month, "currency": charged.currency, "entries": records}
-    written[3].write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return written
+    month, places = entries.facts.period, minor_units(entries.facts.currency)
+    posted, shown = _posted(entries, places), _posted(lines, places).drop(columns="exact", errors="ignore")
+    sheets = {"Summary": _posted(summary, places), "Lines": shown}
+    parts = dict(iter(shown.groupby("receiver", sort=False)))
+    for number, receiver in enumerate(list(summary["receiver"])[:SHEETS], 1):
+        own = parts.get(receiver, shown.iloc[:0]).drop(columns="receiver")
+        total = dict.fromkeys(own.columns) | {"kind": "total", "amount": sum(own["amount"], Decimal(0))}
+        sheets[f"{number} {receiver}"] = pd.DataFrame(
+            [*own.to_dict("records"), total], columns=own.columns, dtype=object
+        )
+    title = f"Chargeback {month}"
+    files = [folder / name for name in FILES]
+    write_workbook(files[0], sheets, title=title)
+    write_csv(shown, files[1])
+    write_workbook(files[2], {"Journal": posted}, title=title)
+    write_csv(posted, files[3])
+    records = [{k: _json(v, places) for k, v in row.items()} for row in posted.astype(object).to_dict("records")]
+    document = {"period": month, "currency": entries.facts.currency, "entries": records}
+    files[4].write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return files
+
+
+def _posted(table: Table, places: int) -> pd.DataFrame:
+    """A table's amounts in the currency's minor units, adding up; rates and quantities without idle decimals."""
+    out = pd.DataFrame(table).astype(object)
+    out = out.where(out.notna(), None)
+    for name in table.facts.money:
+        out[name] = pd.Series(round_to_total(list(out[name]), places), index=out.index, dtype=object)
+    for name in {"quantity", "rate"} & set(out.columns):
+        out[name] = pd.Series([None if v is None else _short(v) for v in out[name]], index=out.index, dtype=object)
+    return out
+
+
+def _short(value: Decimal) -> Decimal:
+    """At most six decimals, and none for a whole number."""
+    value = value.quantize(Decimal("0.000001"))
+    return value.quantize(Decimal(1)) if value == value.to_integral_value() else value.normalize()
 
 
 def _json(value: Any, places: int) -> Any:

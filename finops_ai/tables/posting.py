@@ -1,0 +1,236 @@
+"""What a month posts: its charges, computed today or frozen at the close, and the true-ups posted in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from finops_ai.errors import DataError, hint
+from finops_ai.frames import to_pandas
+from finops_ai.money import COST
+from finops_ai.tables.chargeback import Chargeback, chargeback
+from finops_ai.tables.journal import write_files
+from finops_ai.tables.policy import Policy, policy_or_default
+from finops_ai.tables.result import Facts, Table
+from finops_ai.tables.true_up import summary
+
+if TYPE_CHECKING:
+    from finops_ai.workspace import Workspace
+
+#: kind of the statement lines that correct an earlier month
+TRUE_UP = "true_up"
+#: the tables a chargeback is kept and closed as
+RESULTS = ("lines", "charges", "costs")
+_MONEY = pa.decimal128(*COST)
+
+
+@dataclass
+class Posting:
+    """A month as it is posted.
+
+    Attributes:
+        charged: the month's own charges; of a closed month those it was closed with.
+        entries: the journal: the month's own entries, then those of true-ups posted in it. Debits equal credits.
+        true_ups: what corrections of earlier, closed months add: `month`, `receiver`, `cause`, `difference`.
+        corrections: what was posted elsewhere, later, to correct this month: `posted_in`, `receiver`, `cause`, `difference`.
+        closed_at: when the month was closed, ISO 8601 UTC; "" while it is open.
+        seal: the close's SHA-256; "" while it is open.
+    """
+
+    charged: Chargeback
+    entries: Table
+    true_ups: Table
+    corrections: Table
+    closed_at: str = ""
+    seal: str = ""
+
+    @property
+    def month(self) -> str:
+        """`YYYY-MM`."""
+        return self.charged.month
+
+    @property
+    def currency(self) -> str:
+        """Of all amounts."""
+        return self.charged.currency
+
+    @property
+    def receivers(self) -> list[str]:
+        """Who is posted anything, largest amount first."""
+        return list(self.overview["receiver"])
+
+    @cached_property
+    def overview(self) -> Table:
+        """One row per receiver, largest first: `cost`, `incentive`, `markup`, `charge`, `true_up`, `due` (charge plus true-up)."""
+        money = ["cost", "incentive", "markup", "charge", "true_up", "due"]
+        rows = {r["receiver"]: r | {"true_up": Decimal(0)} for r in _records(self.charged.summary)}
+        for r in _records(self.true_ups):
+            own = rows.setdefault(r["receiver"], {"receiver": r["receiver"]} | dict.fromkeys(money, Decimal(0)))
+            own["true_up"] += r["difference"]
+        for r in rows.values():
+            r["due"] = r["charge"] + r["true_up"]
+        ranked = sorted(rows.values(), key=lambda r: (-r["due"], r["receiver"]))
+        columns = {"receiver": pa.array([r["receiver"] for r in ranked], pa.string())}
+        columns |= {name: pa.array([r[name] for r in ranked], _MONEY) for name in money}
+        facts = Facts("Chargeback", self.currency, self.month, "charge and true-up add up to what is due", money=money)
+        return Table.of(to_pandas(pa.table(columns)), facts)
+
+    @cached_property
+    def lines(self) -> Table:
+        """All statement lines: receiver, kind, text, quantity, unit, rate (per million tokens) and amount as published."""
+        rows = _records(self.charged.lines)
+        rows += [
+            {
+                "receiver": r["receiver"],
+                "kind": TRUE_UP,
+                "text": f"{r['month']}: {r['cause']}",
+                "amount": r["difference"],
+            }
+            for r in _records(self.true_ups)
+        ]
+        kinds = {"quantity": pa.decimal128(38, 6), "rate": _MONEY, "amount": _MONEY}
+        names = ("receiver", "kind", "text", "quantity", "unit", "rate", "amount")
+        table = pa.table({n: pa.array([r.get(n) for r in rows], kinds.get(n, pa.string())) for n in names})
+        facts = Facts("Statement lines", self.currency, self.month, "lines add up to what is due", money=["amount"])
+        return Table.of(to_pandas(table), facts)
+
+    def statement(self, receiver: str) -> Table:
+        """One receiver's statement: the lines of its charge, then true-ups of earlier months; they add up to what is due.
+
+        Raises:
+            DataError: nothing is posted to anybody of that name.
+        """
+        mine = self.lines[(self.lines["receiver"] == receiver).to_numpy()]
+        if mine.empty and receiver not in self.receivers:
+            raise DataError(f"No statement for {receiver!r} in {self.month}. {hint(receiver, self.receivers)}")
+        facts = Facts(f"Statement for {receiver}", self.currency, self.month, "its lines add up to what is due")
+        facts.money = ["amount"]
+        facts.notes = [text for kind, text in zip(mine["kind"], mine["text"], strict=True) if kind == "incentive"]
+        return Table.of(pd.DataFrame(mine).drop(columns="receiver").reset_index(drop=True), facts)
+
+    def write(self, folder: str | Path) -> list[Path]:
+        """Write statements and journal as CSV, Excel and JSON (see `finops_ai.tables.journal.write_files`)."""
+        return write_files(Path(folder), self.overview, self.lines, self.entries)
+
+
+def posting(ws: Workspace, month: str) -> Posting:
+    """What a workspace posts for a month: frozen figures where it is closed, today's where it is open.
+
+    Args:
+        ws: the workspace.
+        month: `YYYY-MM` of the reporting zone.
+
+    Raises:
+        DataError: the month holds nothing that can be charged, or a true-up is in another currency.
+        RuleError: the policy can't be used, or there is no dimension to charge.
+    """
+    charged, sealed = charge_month(ws, month), ws.closed(month)
+    accounts = sealed.document("accounts") if sealed else ws.settings.policies.get("journal")
+    own = sealed.table("journal") if sealed else charged.journal(accounts)
+    incoming = ws.ledger.true_ups(posted_in=month)
+    for one in incoming:
+        if one.facts["currency"] != charged.currency:
+            raise DataError(
+                f"{month} is charged in {charged.currency}, the true-up of {one.month} posted in it in "
+                f"{one.facts['currency']}; sums never mix currencies. Post it in a month of its own currency."
+            )
+    entries = pd.concat([pd.DataFrame(own), *(s.table("true_up") for s in incoming)], ignore_index=True)
+    facts = Facts("Journal", charged.currency, month, "debits equal credits", money=["debit", "credit"])
+    return Posting(
+        charged,
+        Table.of(entries, facts),
+        _differences(((s.month, s.table("true_up")) for s in incoming), "month", charged.currency),
+        _differences(
+            ((s.facts["posted_in"], s.table("true_up")) for s in ws.ledger.true_ups(month=month)),
+            "posted_in",
+            charged.currency,
+        ),
+        sealed.manifest["sealed_at"] if sealed else "",
+        sealed.seal if sealed else "",
+    )
+
+
+def charge_month(ws: Workspace, month: str) -> Chargeback:
+    """A month's charges: those it was closed with, else today's, which are kept until anything they rest on changes."""
+    if sealed := ws.closed(month):
+        return _restored(sealed.table, month, sealed.facts["currency"], sealed.document("policy"))
+    policy = policy_of(ws)
+    stamp = hashlib.sha256(json.dumps([policy, _code_stamp(), ws.ledger.head()], default=str).encode()).hexdigest()
+    kept = {n: ws.cache_folder / ws.digest() / f"charges-{month}-{stamp[:12]}-{n}.parquet" for n in (*RESULTS, "whole")}
+    if kept["whole"].is_file():
+        currency = str(pq.read_table(kept["whole"])["currency"][0])
+        return _restored(lambda name: to_pandas(pq.read_table(kept[name])), month, currency, policy)
+    rows = ws.allocated(month)
+    if not len(rows):
+        have = ", ".join(ws.months()) or "none"
+        raise DataError(f"There is no usage of {month} to charge. Months with data: {have}.")
+    history = ws.history(month, 1 + Policy.load(policy).incentives.baseline_months)
+    made = chargeback(rows, policy, month=month, timezone=ws.timezone, book=ws.book, history=history)
+    for name, table in (results_of(made) | {"whole": pd.DataFrame({"currency": [made.currency]})}).items():
+        ws.keep(pd.DataFrame(table), kept[name])
+    return made
+
+
+def policy_of(ws: Workspace) -> dict[str, Any]:
+    """The [chargeback] section as written; by default the first dimension at cost."""
+    policy = ws.settings.policies.get("chargeback")
+    return policy if policy is not None else {"dimension": policy_or_default(None, ws.rules.dimensions).dimension}
+
+
+def results_of(made: Chargeback) -> dict[str, pd.DataFrame]:
+    """A chargeback as plain tables: `lines`, `charges` and `costs` (per provider, billing account and receiver)."""
+    keys = ("provider", "billing_account_id", "receiver")
+    columns = {name: pa.array([k[i] for k in made.costs], pa.string()) for i, name in enumerate(keys)}
+    columns["cost"] = pa.array(list(made.costs.values()), _MONEY)
+    return dict(zip(RESULTS, (made.lines, made.summary, to_pandas(pa.table(columns))), strict=True))
+
+
+def _restored(read: Callable[[str], pd.DataFrame], month: str, currency: str, policy: Mapping[str, Any]) -> Chargeback:
+    """A chargeback from its tables."""
+    rules = Policy.load(policy)
+    rows = _records(read("costs"))
+    costs = {(r["provider"], r["billing_account_id"], r["receiver"]): r["cost"] for r in rows}
+    lines = Facts("Chargeback lines", currency, month, "incentives and funding add up to 0", money=["amount", "exact"])
+    totals = Facts(
+        "Chargeback", currency, month, "charges add up to the lines", money=["cost", "charge", "incentive", "markup"]
+    )
+    spared = tuple(dict.fromkeys(r["receiver"] for r in rows if r["receiver"] in rules.not_charged))
+    return Chargeback(
+        month,
+        currency,
+        rules.dimension,
+        Table.of(read("lines"), lines),
+        Table.of(read("charges"), totals),
+        costs,
+        spared,
+    )
+
+
+def _differences(found: Any, name: str, currency: str) -> Table:
+    """Differences of several true-ups by receiver and cause, with the month each belongs to."""
+    rows = [r | {name: month} for month, entries in found for r in _records(summary(entries, currency, month))]
+    columns = {n: pa.array([r[n] for r in rows], pa.string()) for n in (name, "receiver", "cause")}
+    columns["difference"] = pa.array([r["difference"] for r in rows], pa.decimal128(38, 4))
+    return Table.of(to_pandas(pa.table(columns)), Facts("True-ups", currency, money=["difference"]))
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as dicts, with None for what is missing."""
+    plain = pd.DataFrame(frame).astype(object)
+    return plain.where(plain.notna(), None).to_dict("records")  # type: ignore[return-value]
+
+
+def _code_stamp() -> str:
+    """Changes when the code that charges changes, so that an upgrade never shows old charges."""
+    names = ("chargeback", "incentives", "policy", "grouping")
+    return ":".join(str((Path(__file__).parent / f"{n}.py").stat().st_mtime_ns) for n in names)
