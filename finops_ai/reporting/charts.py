@@ -1,18 +1,19 @@
 """The charts of the reports: one visual language, colour-blind safe, labelled directly, with alternative text.
 
-Charts are drawn as SVG whose ink follows the page's, so that they read well in light and dark and print sharply.
-Colours are stable (see `finops_ai.tables.palette`). Axes of amounts start at 0.
+Charts are drawn as SVG whose ink follows the page's, so that they read well in light and dark and print sharply, once
+for wide and once for narrow screens. Colours are stable (see `finops_ai.tables.palette`). Axes of amounts start at 0.
 """
 
 from __future__ import annotations
 
+import contextvars
 import datetime as dt
 import functools
 import io
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.dates as mdates
@@ -23,19 +24,36 @@ from matplotlib.ticker import FuncFormatter
 from finops_ai.reporting.text import is_unknown, safe
 from finops_ai.tables.palette import GRID, INK, PALETTE, THEME, colours, short_amount
 
-ACCENT = PALETTE[0]
-Draw = TypeVar("Draw", bound=Callable[..., Figure])
+ACCENT, PAPER, UP, DOWN = PALETTE[0], "#fefefd", PALETTE[5], PALETTE[2]
+_narrow = contextvars.ContextVar("narrow", default=False)
 
 
-def themed(draw: Draw) -> Draw:
+class Chart(Figure):
+    """A figure that can draw itself again, for a screen as narrow as a phone's."""
+
+    again: Callable[[], Chart] | None = None
+
+
+def themed(draw: Callable[..., Chart]) -> Callable[..., Chart]:
     """Draw with the reports' look, whatever look the reader's own notebook has."""
 
     @functools.wraps(draw)
-    def inside(*args: Any, **kwargs: Any) -> Figure:
+    def inside(*args: Any, **kwargs: Any) -> Chart:
         with mpl.rc_context(THEME):
-            return draw(*args, **kwargs)
+            chart = draw(*args, **kwargs)
 
-    return inside  # type: ignore[return-value]
+        def again() -> Chart:
+            before = _narrow.set(True)
+            try:
+                with mpl.rc_context(THEME):
+                    return draw(*args, **kwargs)
+            finally:
+                _narrow.reset(before)
+
+        chart.again = again
+        return chart
+
+    return inside
 
 
 def number(value: Any) -> float:
@@ -43,9 +61,11 @@ def number(value: Any) -> float:
     return float("nan") if is_unknown(value) else float(value)
 
 
-def _axes(height: float, width: float = 9.0) -> tuple[Figure, Any]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots()
+def _axes(height: float, title: str = "") -> tuple[Chart, Any]:
+    chart = Chart(figsize=(4.1 if _narrow.get() else 9.0, height), layout="constrained")
+    if title:
+        chart.suptitle(title, x=0.0, ha="left", fontsize=11 if _narrow.get() else 11.5, fontweight="bold")
+    return chart, chart.subplots()
 
 
 def _amounts(axis: Any, unit: str) -> None:
@@ -57,15 +77,33 @@ def _times(axes: Any, days: Sequence[Any]) -> np.ndarray:
     """Dates on the x axis, written so that no month needs guessing."""
     places = mdates.date2num([dt.date.fromisoformat(str(d)[:10]) for d in days])
     axes.xaxis_date()
-    if len(set(np.diff(places))) == 1 and len(places) > 1 and places[1] - places[0] == 1 and len(places) <= 31:
+    if len(places) > 1 and set(np.diff(places)) == {1} and len(places) <= 31:
+        few = 3 if _narrow.get() else 10
+        every = max(1, len(places) // few) if len(places) <= 20 else 10 if _narrow.get() else 7
         axes.xaxis.set_major_locator(
-            mdates.DayLocator(interval=1 if len(places) <= 10 else 5 if len(places) > 20 else 2)
+            mdates.DayLocator(bymonthday=range(1, 30, every)) if every > 1 else mdates.DayLocator()
         )
-        axes.xaxis.set_major_formatter(mdates.DateFormatter("%-d %b"))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda place, _: _day(mdates.num2date(place))))
     else:
-        locator = mdates.AutoDateLocator(minticks=3, maxticks=9)
+        locator = mdates.AutoDateLocator(minticks=3, maxticks=5 if _narrow.get() else 9)
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))
+    return places
+
+
+def _day(day: dt.date) -> str:
+    return f"{day.day} {day:%b}"
+
+
+def _months(axes: Any, months: Sequence[str]) -> np.ndarray:
+    """Months on the x axis, each year written once."""
+    places, step = np.arange(len(months)), 1 + (len(months) - 1) // (5 if _narrow.get() else 14)
+    labels, year = [], ""
+    for month in months[::step]:
+        first = dt.date.fromisoformat(f"{month}-01")
+        labels.append(f"{first:%b}" if month[:4] == year else f"{first:%b\n%Y}")
+        year = month[:4]
+    axes.set_xticks(places[::step], labels)
     return places
 
 
@@ -87,92 +125,115 @@ def pivot(data: Any, time: str, by: str, value: str, top: int) -> tuple[list[str
     return times, list(rows), rows
 
 
+def palette(names: Sequence[str], ranks: Mapping[str, int] | None) -> dict[str, str]:
+    """Colours of names shown together; the one that weighs more in the whole history keeps its own."""
+    return colours(sorted(names, key=lambda n: ranks.get(n, len(ranks))) if ranks else names, ranks)
+
+
 @themed
 def stacked_days(
-    daily: Any, by: str, *, value: str = "cost", currency: str = "USD", title: str = "", top: int = 6, time: str = "day"
-) -> Figure:
+    daily: Any,
+    by: str,
+    *,
+    value: str = "cost",
+    currency: str = "USD",
+    title: str = "",
+    top: int = 6,
+    time: str = "day",
+    ranks: Mapping[str, int] | None = None,
+) -> Chart:
     """Stacked columns per day (or month), the largest groups told apart and named at the right, the rest as "other".
 
     Args:
         daily: long frame with the time, the grouping column and the value, one row per time and group.
         by: grouping column.
-        value: column that is drawn.
+        value: column that is drawn; credits hang below 0.
         currency: unit of the axis.
         title: what the chart says.
         top: groups told apart.
         time: column of the columns' places: `day`, `week` or `month` (text `YYYY-MM` works).
+        ranks: rank of each name in the whole history, so that it has one colour everywhere.
     """
-    figure, axes = _axes(3.4)
+    figure, axes = _axes(3.4, title)
     times, names, rows = pivot(daily, time, by, value, top)
-    palette = colours(names)
     if times:
-        dates = [t if len(t) == 10 else f"{t}-01" for t in times]
-        places = _times(axes, dates) if len(times[0]) == 10 else np.arange(len(times))
-        bottom = np.zeros(len(times))
+        places = _times(axes, times) if len(times[0]) == 10 else _months(axes, times)
+        shades, ends = palette(names, ranks), []
+        above, below = np.zeros(len(times)), np.zeros(len(times))
         for name in names:
-            axes.bar(
-                places,
-                rows[name],
-                bottom=bottom,
-                width=0.86 * (7 if time == "week" else 1),
-                color=palette[name],
-                label=_short(name),
-                linewidth=0,
-            )
-            bottom += rows[name]
-        if len(times[0]) < 10:
-            axes.set_xticks(places, [f"{dt.date.fromisoformat(d):%b %y}" for d in dates])
-        handles, labels = axes.get_legend_handles_labels()
-        axes.legend(handles[::-1], labels[::-1], loc="center left", bbox_to_anchor=(1.0, 0.5))
+            bottom = np.where(rows[name] < 0, below, above)
+            width = 0.86 * (7 if time == "week" else 1)
+            axes.bar(places, rows[name], bottom=bottom, width=width, color=shades[name], label=_short(name, 20), lw=0)
+            ends.append((float(bottom[-1] + rows[name][-1] / 2), name))
+            above, below = above + np.maximum(rows[name], 0), below + np.minimum(rows[name], 0)
+        axes.margins(x=0.01)
+        _name_beside(axes, ends, shades)
     _amounts(axes.yaxis, currency)
     axes.grid(axis="y")
-    if title:
-        axes.set_title(title)
     return figure
 
 
 @themed
 def ranked_bars(
-    table: Any, label: str, *, value: str = "cost", currency: str = "USD", title: str = "", top: int = 12
-) -> Figure:
-    """Horizontal bars, largest first, each labelled with its amount; groups of unknown amount are left out.
+    table: Any,
+    label: str,
+    *,
+    value: str = "cost",
+    currency: str = "USD",
+    title: str = "",
+    top: int = 12,
+    group: str = "",
+) -> Chart:
+    """Horizontal bars, largest first, each labelled with its amount; groups of unknown or no amount are left out.
 
     Args:
         table: one row per bar.
-        label: column naming the bars.
+        label: column naming the bars; rows without a name are left out, since they are no group.
         value: column that is drawn.
         currency: unit.
         title: what the chart says.
         top: bars shown.
+        group: column whose values colour the bars, such as `provider`; named in a legend.
     """
-    pairs = [(n, float(v)) for n, v in zip(table[label], table[value], strict=True) if not is_unknown(v)]
-    pairs = sorted(pairs, key=lambda pair: -pair[1])[:top]
-    names = [_short("not captured" if is_unknown(n) else str(n)) for n, _ in pairs]
-    amounts = [v for _, v in pairs]
-    figure, axes = _axes(0.32 * max(len(names), 1) + 0.9)
-    places = np.arange(len(names))[::-1]
-    axes.barh(places, amounts, color=ACCENT, height=0.68)
-    axes.set_yticks(places, names)
-    for place, amount in zip(places, amounts, strict=True):
-        axes.text(
-            max(amount, 0),
-            place,
-            f" {amount:,.0f}" if abs(amount) >= 100 else f" {amount:,.2f}",
-            va="center",
-            fontsize=9,
-        )
+    chosen = [
+        (str(name), float(amount), str(kind))
+        for name, amount, kind in zip(table[label], table[value], table[group or label], strict=True)
+        if not is_unknown(name) and not is_unknown(amount) and amount
+    ]
+    chosen = sorted(chosen, key=lambda bar: -bar[1])[:top]
+    kinds = list(dict.fromkeys(kind for _, _, kind in chosen)) if group else []
+    shades = colours(kinds)
+    figure, axes = _axes(0.3 * max(len(chosen), 1) + 0.95, title)
+    places = np.arange(len(chosen))[::-1]
+    axes.barh(
+        places, [bar[1] for bar in chosen], color=[shades.get(bar[2], ACCENT) for bar in chosen], height=0.7, lw=0
+    )
+    axes.set_yticks(places, [_short(bar[0], 22 if _narrow.get() else 40) for bar in chosen])
+    for place, (_, amount, _) in zip(places, chosen, strict=True):
+        _beside(axes, amount, place, _plain(amount))
+    for kind in kinds:
+        axes.barh([0], [0], color=shades[kind], label=_short(kind))
+    if kinds:
+        axes.legend(loc="lower right", handlelength=0.9, handleheight=0.9)
     _amounts(axes.xaxis, currency)
-    axes.margins(x=0.12)
+    axes.margins(x=0.2 if _narrow.get() else 0.1)
+    axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
-    if title:
-        axes.set_title(title)
     return figure
 
 
 @themed
 def lines(
-    data: Any, by: str, *, value: str, time: str = "day", unit: str = "", title: str = "", top: int = 7
-) -> Figure:
+    data: Any,
+    by: str,
+    *,
+    value: str,
+    time: str = "day",
+    unit: str = "",
+    title: str = "",
+    top: int = 7,
+    ranks: Mapping[str, int] | None = None,
+) -> Chart:
     """One line per group over time, each named at its end; a gap where the value is unknown.
 
     Args:
@@ -182,88 +243,115 @@ def lines(
         time: `day`, `week` or `month`.
         unit: of the axis.
         title: what the chart says.
-        top: lines drawn, by their last value.
+        top: lines drawn, in the order of the data.
+        ranks: rank of each name in the whole history, so that it has one colour everywhere.
     """
     series: dict[str, dict[str, float]] = {}
     for moment, name, amount in zip(data[time], data[by], data[value], strict=True):
         series.setdefault("not captured" if is_unknown(name) else str(name), {})[str(moment)[:10]] = number(amount)
     times = sorted({str(moment)[:10] for moment in data[time]})
-    figure, axes = _axes(3.6)
-    chosen = list(series)[:top]
-    palette = colours(chosen)
+    figure, axes = _axes(3.4, title)
+    chosen = [name for name, values in series.items() if any(v == v for v in values.values())][:top]
+    shades = palette(chosen, ranks)
     if times:
-        places = np.arange(len(times)) if len(times[0]) < 10 else _times(axes, times)
+        places = _months(axes, times) if len(times[0]) < 10 else _times(axes, times)
         ends: list[tuple[float, str]] = []
         for name in chosen:
             values = np.array([series[name].get(t, float("nan")) for t in times])
-            axes.plot(
-                places, values, color=palette[name], linewidth=1.8, marker="o" if len(times) <= 14 else "", markersize=3
-            )
-            known = np.flatnonzero(~np.isnan(values))
-            if len(known):
-                ends.append((float(values[known[-1]]), name))
+            dots = {"marker": "o", "markersize": 3} if len(times) <= 14 else {}
+            axes.plot(places, values, color=shades[name], linewidth=1.8, label=_short(name, 20), **dots)
+            ends.append((float(values[~np.isnan(values)][-1]), name))
         axes.set_ylim(bottom=0)
-        if len(times[0]) < 10:
-            axes.set_xticks(places, [f"{dt.date.fromisoformat(t + '-01'):%b %y}" for t in times])
-        _end_labels(axes, places[-1], ends, palette)
+        axes.margins(x=0.02)
+        _name_beside(axes, ends, shades)
     _amounts(axes.yaxis, unit)
     axes.grid(axis="y")
-    if title:
-        axes.set_title(title)
     return figure
 
 
-def _end_labels(axes: Any, place: float, ends: Sequence[tuple[float, str]], palette: Mapping[str, str]) -> None:
-    """Names at the lines' ends, pushed apart so that none covers another."""
-    low, high = axes.get_ylim()
-    gap, last = (high - low) * 0.062, -np.inf
-    for value, name in sorted(ends):
-        last = max(value, last + gap)
-        axes.annotate(
-            _short(name, 30),
-            (place, value),
-            xytext=(axes.get_xlim()[1], last),
-            textcoords="data",
-            va="center",
-            fontsize=9,
-            color=palette[name],
-            annotation_clip=False,
-        )
+def _name_beside(axes: Any, ends: Sequence[tuple[float, str]], shades: Mapping[str, str]) -> None:
+    """Names at the right of what they name, each with its colour and none over another; on narrow charts below."""
+    if _narrow.get():
+        if ends:
+            axes.figure.legend(loc="outside lower left", ncols=2, handlelength=0.9, handleheight=0.9, reverse=True)
+        return
+    axes.set_ylim(*axes.get_ylim())
+    (low, high), room = axes.get_ylim(), axes.figure.get_figheight() * 72 * 0.78
+    gap = (high - low) * 13 / room
+    ends = sorted(ends, key=lambda end: end[0])
+    spots: list[float] = []
+    for value, _ in ends:
+        spots.append(max(value, spots[-1] + gap) if spots else max(value, low))
+    for i, (_, name) in enumerate(ends):
+        spot = min(spots[i], high - (len(ends) - 1 - i) * gap)
+        along = axes.get_yaxis_transform()
+        axes.plot([1.012], [spot], "s", markersize=6, color=shades[name], transform=along, clip_on=False, mew=0)
+        axes.text(1.026, spot, _short(name, 26), transform=along, va="center", fontsize=9, clip_on=False)
+
+
+def _beside(axes: Any, value: float, place: float, text: str) -> None:
+    """A bar's amount, beside its end."""
+    away = 4 if value >= 0 else -4
+    axes.annotate(
+        text, (value, place), xytext=(away, 0), textcoords="offset points", ha="left" if away > 0 else "right",
+        va="center", fontsize=9,
+    )  # fmt: skip
+
+
+def _plain(value: float, sign: str = "") -> str:
+    return format(value, f"{sign},.0f" if abs(value) >= 100 else f"{sign},.2f").replace("-", "−")
 
 
 @themed
-def calendar(days: Mapping[Any, Any], *, currency: str = "USD", title: str = "") -> Figure:
-    """A calendar: a row per weekday, a column per week, darker where a day cost more; the five dearest are labelled.
+def calendar(days: Mapping[Any, Any], *, currency: str = "USD", title: str = "", marked: int = 5) -> Chart:
+    """A calendar: a row per weekday, a column per week, darker where a day cost more; the dearest are framed and named.
 
     Args:
         days: day -> amount; unknown and missing days stay empty.
         currency: unit.
         title: what the chart says.
+        marked: days that are framed and named.
     """
     known = {dt.date.fromisoformat(str(d)[:10]): float(v) for d, v in days.items() if not is_unknown(v)}
-    figure, axes = _axes(2.1)
-    if known:
-        first = min(known) - dt.timedelta(days=min(known).weekday())
-        weeks = (max(known) - first).days // 7 + 1
-        grid = np.full((7, weeks), np.nan)
-        for day, value in known.items():
-            grid[day.weekday(), (day - first).days // 7] = value
-        look = mpl.colors.LinearSegmentedColormap.from_list("cost", ["#dbeaf5", "#56B4E9", "#0072B2", "#003a5c"])
-        shade = axes.pcolormesh(
-            np.arange(weeks + 1), np.arange(8), grid, cmap=look, edgecolors="white", linewidth=1.2, vmin=0
-        )
-        axes.invert_yaxis()
-        axes.set_aspect("equal" if weeks > 20 else "auto")
-        axes.set_yticks(np.arange(7) + 0.5, ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"])
-        marks = [i for i in range(weeks) if (first + dt.timedelta(weeks=i)).day <= 7]
-        axes.set_xticks([i + 0.5 for i in marks], [f"{first + dt.timedelta(weeks=i):%b %y}" for i in marks])
-        axes.spines["bottom"].set_visible(False)
-        axes.tick_params(length=0)
-        bar = figure.colorbar(shade, ax=axes, shrink=0.9, pad=0.01, format=FuncFormatter(short_amount))
-        bar.outline.set_visible(False)
-        bar.set_label(currency)
-    if title:
-        axes.set_title(title)
+    figure, axes = _axes(2.5, title)
+    if not known:
+        axes.set_axis_off()
+        return figure
+    if _narrow.get():  # the last half year; more would be dust
+        known = {day: v for day, v in known.items() if day > max(known) - dt.timedelta(days=182)}
+    first = min(known) - dt.timedelta(days=min(known).weekday())
+    weeks = (max(known) - first).days // 7 + 1
+    grid = np.full((7, weeks), np.nan)
+    for day, value in known.items():
+        grid[day.weekday(), (day - first).days // 7] = value
+    look = mpl.colors.LinearSegmentedColormap.from_list("cost", ["#e3eff8", "#8cc4e8", "#2f86c1", "#0b4f84", "#062c4d"])
+    edges = np.arange(weeks + 1), np.arange(8)
+    shade = axes.pcolormesh(*edges, grid, cmap=look, edgecolors=PAPER, linewidth=1.4, vmin=0)
+    axes.set_aspect("equal" if weeks > 20 else "auto")
+    axes.set_ylim(7, 0)
+    axes.set_yticks([0.5, 2.5, 4.5, 6.5], ["Mon", "Wed", "Fri", "Sun"])
+    starts = [i for i in range(weeks) if (first + dt.timedelta(weeks=i)).day <= 7]
+    labels, year = [], 0
+    for i in starts:
+        monday = first + dt.timedelta(weeks=i)
+        labels.append(f"{monday:%b\n%Y}" if monday.year != year else f"{monday:%b}")
+        year = monday.year
+    axes.set_xticks([i + 0.5 for i in starts], labels)
+    dearest = sorted(known, key=lambda d: (-known[d], d))[:marked]
+    for day in dearest:
+        corner = (day - first).days // 7, day.weekday()
+        axes.add_patch(mpl.patches.Rectangle(corner, 1, 1, fill=False, edgecolor=UP, linewidth=1.8, zorder=3))
+    named = [f"{_day(d)} {_plain(known[d])}" for d in dearest]
+    axes.set_xlabel(
+        f"Framed, the dearest days: {', '.join(named[: 2 if _narrow.get() else marked])} {currency}", loc="left"
+    )
+    axes.spines["bottom"].set_visible(False)
+    axes.tick_params(length=0)
+    bar = figure.colorbar(shade, ax=axes, shrink=0.6, pad=0.015, aspect=9, format=FuncFormatter(short_amount))
+    bar.outline.set_visible(False)
+    bar.locator = mpl.ticker.MaxNLocator(3)
+    bar.update_ticks()
+    bar.set_label(f"{currency} a day")
     return figure
 
 
@@ -276,7 +364,7 @@ def fan(
     plan: Sequence[tuple[Any, Any]] = (),
     currency: str = "USD",
     title: str = "",
-) -> Figure:
+) -> Chart:
     """A fan chart: what was, what is expected, and how sure that is.
 
     Args:
@@ -287,44 +375,38 @@ def fan(
         currency: unit.
         title: what the chart says.
     """
-    figure, axes = _axes(3.6)
+    figure, axes = _axes(3.7, title)
     every = [d for d, _ in [*history, *ahead]]
     places = _times(axes, every) if every else np.array([])
     past, future = places[: len(history)], places[len(history) :]
     for level in sorted(bands, reverse=True):
         low, high = (np.maximum([number(pair[i]) for pair in bands[level]], 0) for i in (0, 1))
-        axes.fill_between(
-            future,
-            low,
-            high,
-            color=PALETTE[4],
-            alpha=0.22 if level > 85 else 0.38,
-            linewidth=0,
-            label=f"{level}% interval",
-        )
-    axes.plot(past, [number(v) for _, v in history], color=INK, linewidth=1.5, label="actual")
+        shade = {"alpha": 0.22 if level > 85 else 0.42, "linewidth": 0, "label": f"{level}% interval"}
+        axes.fill_between(future, low, high, color=PALETTE[4], **shade)
+    axes.plot(past, [number(v) for _, v in history], color=INK, linewidth=1.4, label="actual")
     axes.plot(future, [number(v) for _, v in ahead], color=ACCENT, linewidth=2, label="forecast")
     if plan:
-        axes.step(
-            mdates.date2num([dt.date.fromisoformat(str(d)[:10]) for d, _ in plan]),
-            [number(v) for _, v in plan],
-            where="post",
-            color=PALETTE[5],
-            linewidth=1.4,
-            linestyle="--",
-            label="plan",
-        )
+        days = mdates.date2num([dt.date.fromisoformat(str(d)[:10]) for d, _ in plan])
+        look: dict[str, Any] = {"color": PALETTE[5], "linewidth": 1.4, "linestyle": "--", "label": "plan"}
+        axes.step(days, [number(v) for _, v in plan], where="post", **look)
     axes.set_ylim(bottom=0)
-    _amounts(axes.yaxis, currency)
+    if len(past) and len(future):
+        axes.axvline((past[-1] + future[0]) / 2, color=INK, linewidth=0.8, linestyle=":")
+        until = dt.date.fromisoformat(str(history[-1][0])[:10])
+        axes.text(
+            past[-1] - (places[-1] - places[0]) / 80, axes.get_ylim()[1], f"known until {_day(until)} {until.year}",
+            ha="right", va="top", fontsize=9,
+        )  # fmt: skip
+        axes.margins(x=0.01)
+    _amounts(axes.yaxis, f"{currency} a day")
     axes.grid(axis="y")
-    axes.legend(loc="upper left", ncols=4)
-    if title:
-        axes.set_title(title)
+    if every:
+        figure.legend(loc="outside lower left", ncols=2 if _narrow.get() else 5)
     return figure
 
 
 @themed
-def bridge(steps: Sequence[tuple[str, Any]], *, currency: str = "USD", title: str = "") -> Figure:
+def bridge(steps: Sequence[tuple[str, Any]], *, currency: str = "USD", title: str = "") -> Chart:
     """What moved a total, step by step: bars to the right (orange) raised it, to the left (green) lowered it.
 
     The totals aren't drawn: beside them the steps would shrink to slivers, or their axis would have to start above 0.
@@ -334,33 +416,24 @@ def bridge(steps: Sequence[tuple[str, Any]], *, currency: str = "USD", title: st
         currency: unit.
         title: what the chart says, with both totals.
     """
-    figure, axes = _axes(0.34 * max(len(steps), 1) + 1.0)
+    figure, axes = _axes(0.3 * max(len(steps), 1) + 1.3, title)
     places = np.arange(len(steps))[::-1]
     amounts = [number(value) for _, value in steps]
-    axes.barh(places, amounts, height=0.66, color=[PALETTE[5] if v > 0 else PALETTE[2] for v in amounts])
+    axes.barh(places, amounts, height=0.68, color=[UP if v > 0 else DOWN for v in amounts], lw=0)
     axes.set_yticks(places, [_short(name) for name, _ in steps])
     for place, value in zip(places, amounts, strict=True):
-        side = "left" if value >= 0 else "right"
-        axes.annotate(
-            f"{value:+,.0f}" if abs(value) >= 100 else f"{value:+,.2f}",
-            (value, place),
-            xytext=(4 if value >= 0 else -4, 0),
-            textcoords="offset points",
-            ha=side,
-            va="center",
-            fontsize=9,
-        )
+        _beside(axes, value, place, _plain(value, "+"))
     axes.axvline(0, color=INK, linewidth=0.8)
     _amounts(axes.xaxis, currency)
+    axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(4 if _narrow.get() else 7))
+    axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
-    axes.margins(x=0.14)
-    if title:
-        axes.set_title(title)
+    axes.margins(x=0.24 if _narrow.get() else 0.12)
     return figure
 
 
-def sparkline(values: Sequence[Any], *, width: int = 96, height: int = 20, colour: str = ACCENT) -> str:
-    """A small line as SVG text for a table's cell; hidden from screen readers, because the figures stand beside it.
+def sparkline(values: Sequence[Any], *, width: int = 96, height: int = 20, colour: str = "var(--accent)") -> str:
+    """A small line as SVG text for a table's cell, its last value as a dot; the figures stand beside it for readers.
 
     >>> sparkline([1, 2, 3])[:5]
     '<svg '
@@ -370,36 +443,45 @@ def sparkline(values: Sequence[Any], *, width: int = 96, height: int = 20, colou
     if len(known) < 2:
         return ""
     low, high = min(*known, 0.0), max(known) or 1.0
-    points = " ".join(
-        f"{(i + 0.5) * width / len(numbers):.1f},{height - 2 - (v - low) / ((high - low) or 1) * (height - 4):.1f}"
+    points = [
+        f"{(i + 0.5) * width / len(numbers):.1f},{height - 3 - (v - low) / ((high - low) or 1) * (height - 6):.1f}"
         for i, v in enumerate(numbers)
         if v == v
+    ]
+    x, y = points[-1].split(",")
+    return (
+        f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" aria-hidden="true">'
+        f'<polyline points="{" ".join(points)}" fill="none" stroke="{colour}" stroke-width="1.6" stroke-linejoin="round"/>'
+        f'<circle cx="{x}" cy="{y}" r="2.4" fill="{colour}"/></svg>'
     )
-    return f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" aria-hidden="true"><polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.6" stroke-linejoin="round"/></svg>'
 
 
-def svg(figure: Figure, alt: str) -> str:
+def svg(figure: Figure, alt: str, salt: str = "") -> str:
     """A figure as inline SVG in the page's own ink, with its alternative text."""
     buffer = io.StringIO()
-    with mpl.rc_context({**THEME, "svg.hashsalt": alt}), warnings.catch_warnings():
+    with mpl.rc_context({**THEME, "svg.hashsalt": alt + salt}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # the page's fonts draw the text, not ours
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
-    text = re.sub(r' clip-path="url\(#[^"]*\)"', "", text)
+    text = re.sub(r' clip-path="url\(#[^"]*\)"| id="[a-zA-Z0-9]+_\d+"|<!--.*?-->', "", text)
+    text = re.sub(r"<defs>\s*<clipPath.*?</defs>", "", text, flags=re.S)
     text = re.sub(r'xmlns:xlink="[^"]*" ?', "", text).replace("xlink:href", "href")
     text = text.replace('xmlns="http://www.w3.org/2000/svg" ', "").replace("'DejaVu Sans'", "system-ui, sans-serif")
-    text = text.replace(INK, "currentColor").replace(GRID, "var(--line, #d8dee4)")
+    text = text.replace(INK, "currentColor").replace(GRID, "var(--line, #d8dee4)").replace(PAPER, "var(--paper, #fff)")
+    text = re.sub(r">\s+<", "><", text)
     return text.replace("<svg ", f'<svg role="img" aria-label="{safe(alt)}" class="chart" ', 1)
 
 
-def boxed(figure: Figure, alt: str) -> str:
-    """A figure as HTML that scrolls, by keyboard too, where the page is narrower than the chart."""
-    return f'<figure tabindex="0">{svg(figure, alt)}</figure>'
+def boxed(figure: Chart, alt: str) -> str:
+    """A chart as HTML, drawn for wide and for narrow screens; the page's style shows one of them."""
+    wide = f'<div class="wide">{svg(figure, alt)}</div>'
+    narrow = f'<div class="narrow">{svg(figure.again(), alt, "narrow")}</div>' if figure.again else ""
+    return f"<figure>{wide}{narrow}</figure>"
 
 
-def show(figure: Figure, alt: str) -> None:
+def show(figure: Chart, alt: str) -> None:
     """Display a figure in a notebook or report with its alternative text."""
     from IPython.display import HTML, display
 

@@ -15,7 +15,7 @@ PROVIDERS = {
     "vertex": "#56B4E9",
     "oci": "#CC79A7",
 }
-NOBODY = {"other", "unallocated", "not stated"}
+NOBODY = {"other", "unallocated", "not stated", "not captured"}
 
 
 INK, GRID = "#1c2126", "#d8dee4"
@@ -34,8 +34,8 @@ THEME: dict[Any, Any] = {
 def colours(names: Sequence[str], ranks: Mapping[str, int] | None = None) -> dict[str, str]:
     """A colour for each name.
 
-    Providers have their own; "other", "unallocated" and "not stated" are grey; the rest follow their rank in the whole
-    history, so that a name looks alike on every page. Of two shown together, the later one gives way.
+    Providers have their own; "other", "unallocated", "not stated" and "not captured" are grey; the rest follow their
+    rank in the whole history, so that a name looks alike on every page. Of two shown together, the later one gives way.
 
     Args:
         names: names shown together, in order.

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from finops_ai.reporting import charts
-from finops_ai.tables.palette import GREY, PROVIDERS, colours
+from finops_ai.tables.palette import GREY, PALETTE, PROVIDERS, colours
 
 
 def daily(names=("a", "b"), days=5, cost="10"):
@@ -57,7 +57,8 @@ def test_nothing_and_unknown_are_drawn_as_nothing(figure):
 def test_one_day_months_and_a_plan():
     drawn(charts.stacked_days(daily(days=1), "team"))
     months = pd.DataFrame({"month": ["2026-09", "2026-10"], "team": ["a", "a"], "cost": [Decimal(1), Decimal(2)]})
-    assert "Oct 26" in drawn(charts.stacked_days(months, "team", time="month"))
+    text = drawn(charts.stacked_days(months, "team", time="month"))
+    assert all(f">{word}<" in text for word in ("Sep", "2026", "Oct"))
     days = [(dt.date(2026, 10, d), d) for d in range(1, 29)]
     ahead = [(dt.date(2026, 11, d), 5) for d in range(1, 8)]
     figure = charts.fan(
@@ -79,11 +80,70 @@ def test_amount_axes_start_at_zero():
 
 
 def test_outside_text_stays_text():
-    name = "</svg><script>a()</script>$x^2$\u202e"
+    name = "</svg><script>$x^2$\u202e"
     text = drawn(charts.stacked_days(daily([name, "b"]), "team", title="t"))
     assert "<script" not in text
     assert "x^2" in text
     assert "<b>" not in charts.svg(charts.ranked_bars(daily([name]), "team"), 'alt "<b>"')
+
+
+def test_a_chart_draws_itself_again_for_a_narrow_screen():
+    figure = charts.stacked_days(daily(), "team", title="t")
+    wide, narrow = figure.get_figwidth(), figure.again().get_figwidth()
+    assert narrow < wide / 2
+    html = charts.boxed(figure, "what it shows")
+    assert html.count('aria-label="what it shows"') == 2
+    assert (html.count('class="wide"'), html.count('class="narrow"')) == (1, 1)
+    assert charts.stacked_days(daily(), "team").get_figwidth() == wide
+
+
+def test_a_name_has_one_colour_whatever_is_shown_beside_it():
+    ranks = {"search": 0, "mobile": 1, "data": 2}
+    both = charts.palette(["data", "mobile"], ranks)
+    assert both["mobile"] == charts.palette(["mobile"], ranks)["mobile"] == PALETTE[1]
+    assert charts.palette(["mobile", "data"], ranks) == both
+
+
+def test_names_beside_a_chart_do_not_cover_each_other():
+    rows = [
+        (dt.date(2026, 10, d), f"t{i}", Decimal("1000") if not i else Decimal("0.01")) for d in (1, 2) for i in range(6)
+    ]
+    figure = charts.stacked_days(pd.DataFrame(rows, columns=["day", "team", "cost"]), "team")
+    spots = sorted(t.get_position()[1] for t in figure.axes[0].texts)
+    low, high = figure.axes[0].get_ylim()
+    assert len(spots) == 6
+    assert min(b - a for a, b in zip(spots, spots[1:], strict=False)) > (high - low) / 20
+    assert spots[-1] <= high
+
+
+def test_credits_hang_below_nothing():
+    rows = [(dt.date(2026, 10, 1), "a", Decimal(5)), (dt.date(2026, 10, 1), "b", Decimal(-2))]
+    figure = charts.stacked_days(pd.DataFrame(rows, columns=["day", "team", "cost"]), "team")
+    assert sorted((bar.get_y(), bar.get_height()) for bars in figure.axes[0].containers for bar in bars) == [
+        (0, -2),
+        (0, 5),
+    ]
+
+
+def test_bars_without_a_name_or_cost_are_no_bars():
+    table = pd.DataFrame(
+        {
+            "prompt_id": ["a", None, "b", "c"],
+            "cost": [Decimal(3), Decimal(9), Decimal(0), None],
+            "provider": ["openai"] * 4,
+        }
+    )
+    figure = charts.ranked_bars(table, "prompt_id", group="provider")
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["a"]
+    assert "openai" in drawn(figure)
+
+
+def test_a_calendar_frames_and_names_the_dearest_days():
+    days = {dt.date(2026, 9, d): Decimal(10) for d in range(1, 31)} | {dt.date(2026, 9, 9): Decimal(250)}
+    figure = charts.calendar(days, currency="EUR", marked=1)
+    assert "the dearest days: 9 Sep 250 EUR" in drawn(figure)
+    frames = [p for p in figure.axes[0].patches if not p.get_fill()]
+    assert [p.get_xy() for p in frames] == [(1, 2)]  # the second week's Wednesday; 1 September 2026 is a Tuesday
 
 
 def test_ink_follows_the_page():
