@@ -16,6 +16,7 @@ from finops_ai.engine.fields import PRICED
 from finops_ai.engine.plan import LABELS, Plan, Prices
 from finops_ai.errors import FrameError
 from finops_ai.frames import to_pandas
+from finops_ai.frames.origin import made_with
 
 #: what the price step reads of a row, besides the book's key columns
 NEEDED = ("charge_period_start", "quantity", "meter", "slice_input_tokens", "slice_requests")
@@ -81,7 +82,7 @@ def price(tokens: pd.DataFrame | pa.Table, book: Book | None = None) -> pd.DataF
         labels = ("list_unit_price", *LABELS)
         plan = Plan().scan(fields, read=scan.column).price(prices, labels=labels).rows(list(PRICED), order=ROW)
         added = run(con, plan).cast(pa.schema(list(PRICED.items())))
-    return attach(frame, added)
+    return made_with(attach(frame, added), frame, prices=str(getattr(book, "version", "")))
 
 
 def fields_needed(book: Book) -> list[str]:

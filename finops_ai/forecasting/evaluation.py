@@ -15,6 +15,7 @@ from finops_ai.forecasting.models import last_season, last_value, linear_trend
 from finops_ai.forecasting.panel import Panel, offset, read_panel, season_of
 from finops_ai.forecasting.predicting import predict
 from finops_ai.progress import track
+from finops_ai.tables.result import Facts, Table
 
 #: the interval that coverage and the weighted quantile loss are about, and its normal quantile
 LEVEL, Z = 80, 1.2815515655446004
@@ -71,7 +72,7 @@ def backtest(
     models: Sequence[str] | None = None,
     by: Sequence[str] = (),
     detail: Literal["summary", "series", "points"] = "summary",
-) -> pd.DataFrame:
+) -> Table:
     """Measure the forecast at past origins, refitted at each, against the baselines.
 
     Args:
@@ -102,7 +103,9 @@ def backtest(
         0.0
     """
     done = run_backtest(history, horizon, season, windows, step, freq=freq, models=models, by=by)
-    return {"summary": done.summary, "series": done.series, "points": done.points}[detail]
+    frame = {"summary": done.summary, "series": done.series, "points": done.points}[detail]
+    notes = [*done.notes, "relMAE and relWQL below 1 are better than the baseline named."]
+    return Table.of(frame, Facts("Forecast error at past origins", notes=notes), history)
 
 
 def run_backtest(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from finops_ai.forecasting.panel import Panel, offset, read_panel, season_of
 from finops_ai.forecasting.predicting import Prediction, predict, to_frame
 from finops_ai.forecasting.reconciling import Key, levels_of, predict_adding_up
 from finops_ai.forecasting.scenarios import Scenario, ScenarioLike, columns_touched, load_scenarios
+from finops_ai.tables.result import Facts, Table
 
 if TYPE_CHECKING:
     from finops_ai.prices import PriceBook
@@ -86,7 +87,7 @@ def forecast(
     book: PriceBook | None = None,
     timezone: str = "UTC",
     holidays: Iterable[object] = (),
-) -> pd.DataFrame:
+) -> Table:
     """Forecast series, or the cost of priced rows by any dimensions.
 
     Args:
@@ -138,7 +139,7 @@ def forecast(
         )
         if change is not None:
             done = under(done, change, book or list_prices())
-        return to_frame(done.panel, done.prediction)
+        return _table(to_frame(done.panel, done.prediction), level, by, scenario, history)
     if scenario is not None or by:
         raise SettingsError(
             "A scenario or `by` needs priced rows: a long frame of series doesn't say which model or prompt costs what."
@@ -147,7 +148,32 @@ def forecast(
     free = read_days(holidays)
     calm, share = take_out(panel, free)
     made = predict(calm, horizon, season_of(panel.freq.split("-")[0], season), level, models)
-    return to_frame(panel, put_back(panel, made, free, share))
+    return _table(to_frame(panel, put_back(panel, made, free, share)), level)
+
+
+def _table(
+    frame: pd.DataFrame,
+    level: Sequence[float],
+    by: Sequence[str] = (),
+    scenario: ScenarioLike | None = None,
+    priced: pd.DataFrame | None = None,
+) -> Table:
+    """A forecast that says what it is: of what, until when, how wide its intervals are, what adds up."""
+    facts = Facts("Forecast" if priced is None else "Forecast of cost")
+    if len(frame):
+        facts.period = f"{frame['ds'].min():%Y-%m-%d} to {frame['ds'].max():%Y-%m-%d}"
+    if priced is not None:
+        known: list[Any] = (
+            priced["pricing_currency"].dropna().unique().tolist() if "pricing_currency" in priced.columns else []
+        )
+        facts.currency = str(known[0]) if len(known) == 1 else ""
+        facts.conserves = "yhat of the parts adds up to the total" if by else ""
+    facts.notes = [
+        f"An interval of {p:g} % should hold the figure {p:g} times in a hundred; each row's is its own." for p in level
+    ]
+    if scenario is not None:
+        facts.notes.append("Under a scenario, which is an assumption: compare it with the forecast without.")
+    return Table.of(frame, facts, *([] if priced is None else [priced]))
 
 
 def forecast_cost(

@@ -19,6 +19,7 @@ from finops_ai.forecasting.panel import season_of
 from finops_ai.forecasting.reconciling import levels_of, predict_adding_up
 from finops_ai.forecasting.scenarios import ScenarioLike, columns_touched
 from finops_ai.money import minor_units, round_to_total
+from finops_ai.tables.result import Facts, Table
 
 if TYPE_CHECKING:
     from finops_ai.prices import PriceBook
@@ -54,7 +55,7 @@ def plan(
     as_of: str | pd.Timestamp | None = None,
     timezone: str = "UTC",
     holidays: Iterable[object] = (),
-) -> pd.DataFrame:
+) -> Table:
     """Plan the cost of each month to the end of the year.
 
     Args:
@@ -102,7 +103,12 @@ def plan(
     for month, actual, ahead, lead in _months(done, end, last):
         rows += _month_rows(done, shown, by, month, actual, ahead, spreads, lead, currency)
     table = pd.DataFrame(rows)
-    return _with_budget(table, budget, by, currency)
+    facts = Facts(
+        "Plan", currency, f"to {last:%Y-%m}", "actual, p50, p10_part and p90_part of the parts add up to the total"
+    )
+    facts.money = ["actual", "p10", "p50", "p90", "p10_part", "p90_part", "budget", "over_budget"]
+    facts.notes = ["P10, P50 and P90: one month in ten comes out below the first, one in ten above the last."]
+    return Table.of(_with_budget(table, budget, by, currency), facts, priced)
 
 
 def _currency(priced: pd.DataFrame) -> str:

@@ -63,7 +63,7 @@ def anomalies(
     by = list(by) if by is not None else (dimensions_of(priced)[:1] or ["model"])
     found = grouped(priced, [*by, "day"], {"cost": "sum(effective_cost)"}, timezone=timezone, needs=("effective_cost",))
     if not found:
-        return _table([], by, currency_of(priced))
+        return _table([], by, priced)
     days = [g["day"] for g in found]
     first, count = min(days), (max(days) - min(days)).days + 1
     series: dict[tuple, np.ndarray] = {}
@@ -94,7 +94,7 @@ def anomalies(
     rows.sort(key=lambda r: -abs(r["excess"]))
     for row in rows[:most]:
         row["cause"] = _cause(priced, by, row, timezone)
-    table = _table(rows[:most], by, currency_of(priced))
+    table = _table(rows[:most], by, priced)
     if len(rows) > most:
         table.facts.notes.append(f"{len(rows) - most} smaller anomalies are not shown.")
     return table
@@ -158,11 +158,12 @@ def _cause(priced: pd.DataFrame, by: Sequence[str], row: dict[str, Any], timezon
     return ", ".join(STEPS[s] if steps[s] else s for s in top) or "many small changes"
 
 
-def _table(rows: list[dict[str, Any]], by: Sequence[str], currency: str) -> Table:
+def _table(rows: list[dict[str, Any]], by: Sequence[str], priced: pd.DataFrame) -> Table:
     kinds = {
         "since": pa.date32(), "until": pa.date32(), "days": pa.int64(), "actual": COST_TYPE, "expected": COST_TYPE, "excess": COST_TYPE,
         "times": pa.float64(), "cause": pa.string(),
     }  # fmt: skip
     arrays: dict[str, Any] = {k: pa.array([None if r[k] is None else str(r[k]) for r in rows], pa.string()) for k in by}
     arrays |= {name: pa.array([r.get(name) for r in rows], kind) for name, kind in kinds.items()}
-    return Table.of(to_pandas(pa.table(arrays)), Facts("Anomalies", currency, money=["actual", "expected", "excess"]))
+    facts = Facts("Anomalies", currency_of(priced), money=["actual", "expected", "excess"])
+    return Table.of(to_pandas(pa.table(arrays)), facts, priced)

@@ -86,7 +86,7 @@ def budgets(
         f"As of {now.astimezone(tz):%Y-%m-%d %H:%M} {timezone}; the burn rate is the mean of the last {_RECENT} days."
     ]
     facts.notes += [r["text"] for r in rows if r["status"] != "ok"]
-    return Table.of(table, facts)
+    return Table.of(table, facts, priced)
 
 
 _COLUMNS = {

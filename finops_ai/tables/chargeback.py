@@ -15,6 +15,7 @@ import pyarrow as pa
 from finops_ai.engine.pricing import Book, default_book
 from finops_ai.errors import CheckFailed, DataError
 from finops_ai.frames import to_pandas
+from finops_ai.frames.origin import provenance_of
 from finops_ai.meters import meters
 from finops_ai.money import COST, minor_units, round_to_total
 from finops_ai.periods import Window
@@ -80,6 +81,7 @@ class Chargeback:
             f"Statement for {receiver}", self.currency, self.month, "its lines add up to its charge", money=["amount"]
         )
         facts.notes = [text for kind, text in zip(mine["kind"], mine["text"], strict=True) if kind == "incentive"]
+        facts.provenance = dict(self.provenance)
         return Table.of(shown, facts)
 
     @property
@@ -164,6 +166,9 @@ def chargeback(
         _accounts(rows, dim),
         tuple(n for n in costs if n in policy.not_charged),
     )
+    out.provenance = provenance_of(rows)
+    for table in (out.lines, out.summary):
+        table.facts.provenance = dict(out.provenance)
     _check(out, lines, published, costs, charged, places)
     return out
 

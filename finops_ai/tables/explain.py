@@ -83,7 +83,7 @@ def explain(before: pd.DataFrame, after: pd.DataFrame, by: Sequence[str] = ()) -
     if unpriced:
         facts.notes.append(f"{unpriced} rows have no known price and are not in the bridge.")
     facts.notes += in_words(rows, by, currency, columns)
-    return Table.of(to_pandas(pa.table(arrays)), facts)
+    return Table.of(to_pandas(pa.table(arrays)), facts, before, after)
 
 
 def in_words(

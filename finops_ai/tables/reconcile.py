@@ -78,7 +78,7 @@ def reconcile(priced: pd.DataFrame, bills: pd.DataFrame, *, timezone: str = "UTC
         total = sum((r[cause] for r in rows), Decimal(0))
         if abs(total) >= Decimal("0.01"):
             facts.notes.append(f"{cause.replace('_', ' ').capitalize()} {total:,.2f}: {text}.")
-    return Table.of(to_pandas(pa.table(arrays)), facts)
+    return Table.of(to_pandas(pa.table(arrays)), facts, priced)
 
 
 def _computed(priced: pd.DataFrame, timezone: str) -> dict[tuple, dict[tuple, dict]]:

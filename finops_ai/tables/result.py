@@ -12,12 +12,10 @@ from typing import Any, Self
 
 import pandas as pd
 
+from finops_ai.frames.origin import provenance_of
 from finops_ai.money import minor_units, round_to_total
 from finops_ai.tables.plotting import TablePlot
 from finops_ai.tables.reading import cell_text, grain_of, is_number, share_text, units_of
-
-#: where a frame that isn't a table, such as a priced one, says what it was made with
-ORIGIN = "finops_ai"
 
 
 @dataclass
@@ -52,24 +50,6 @@ class Facts:
         return replace(self, **lists)
 
 
-def provenance_of(*frames: pd.DataFrame) -> dict[str, Any]:
-    """What frames say they were made with: versions of the price book and of the mapping rules.
-
-    `fa.price` and `fa.allocate` write it into `DataFrame.attrs`; a difference between two frames is stated as both.
-
-    >>> one, two = pd.DataFrame(), pd.DataFrame()
-    >>> one.attrs["finops_ai"], two.attrs["finops_ai"] = {"prices": "a1", "rules": "r"}, {"prices": "b2", "rules": "r"}
-    >>> provenance_of(one, two)
-    {'prices': 'a1, b2', 'rules': 'r'}
-    """
-    out: dict[str, list[str]] = {}
-    for frame in frames:
-        for name, value in frame.attrs.get(ORIGIN, {}).items():
-            if str(value) not in out.setdefault(name, []):
-                out[name].append(str(value))
-    return {name: ", ".join(values) for name, values in out.items()}
-
-
 class Table(pd.DataFrame):
     """A DataFrame with `.facts`. Figures are exact; rounding happens when it is shown or written.
 
@@ -97,10 +77,10 @@ class Table(pd.DataFrame):
         return Table
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, facts: Facts) -> Table:
-        """Make a table of a frame and its facts."""
+    def of(cls, frame: pd.DataFrame, facts: Facts, *sources: pd.DataFrame) -> Table:
+        """Make a table of a frame and its facts; `sources` are the frames it was made of, whose versions it states."""
         table = cls(frame)
-        table.facts = replace(facts, rows=len(table) if facts.rows is None else facts.rows)
+        table.facts = replace(facts, rows=len(table), provenance=provenance_of(*sources) | facts.provenance)
         return table
 
     @property

@@ -130,7 +130,7 @@ def showback(
     rows.sort(key=lambda r: (-zero(r["cost"]), [str(r[k]) for k in by]))
     facts = _facts(groups, by, currency, month or (str(window) if window else ""), captured)
     facts.provenance = dict(provenance or {})
-    return Table.of(_frame(rows, by, bool(month)), facts)
+    return Table.of(_frame(rows, by, bool(month)), facts, allocated)
 
 
 def _row(g: Mapping[str, Any], by: Sequence[str]) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def unit_costs(priced: pd.DataFrame, *, by_tier: bool = False) -> Table:
         coverage={"priced": float(known / total) if total else None},
         notes=notes,
     )
-    return Table.of(pd.DataFrame(rows, columns=_columns(by_tier)), facts)
+    return Table.of(pd.DataFrame(rows, columns=_columns(by_tier)), facts, priced)
 
 
 def _columns(by_tier: bool) -> list[str]:

@@ -85,7 +85,9 @@ def unit_economics(
     facts.coverage = {"with outcomes": float(1 - loose / whole) if whole else None}
     if loose:
         facts.notes.append(f"{loose:,.2f} {facts.currency} of cost has no business metric.")
-    return Table.of(to_pandas(pa.table({n: pa.array([r[n] for r in rows], k) for n, k in kinds.items()})), facts)
+    return Table.of(
+        to_pandas(pa.table({n: pa.array([r[n] for r in rows], k) for n, k in kinds.items()})), facts, allocated
+    )
 
 
 def _counted(metrics: pd.DataFrame, time: str, per: str, dims: list[str]) -> dict[tuple, Decimal]:

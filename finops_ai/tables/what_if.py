@@ -298,4 +298,4 @@ def _table(
     )
     whole, unpriced = len(first), int((first["price_status"] == "unpriced").sum())
     facts.coverage = {"priced": 1 - unpriced / whole if whole else None}
-    return Table.of(to_pandas(pa.table(arrays)), facts)
+    return Table.of(to_pandas(pa.table(arrays)), facts, first)

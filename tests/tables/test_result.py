@@ -255,3 +255,26 @@ class TestDrawing:
         assert known.hist(column="tokens").size == 1
         assert known.boxplot(column="cache_hit_rate") is not None
         assert len(known.groupby("team").plot(y="cache_hit_rate")) == 2
+
+
+def test_versions_travel_from_prices_and_rules_to_every_table(tokens_of, book):
+    import finops_ai as fa
+
+    priced = fa.price(tokens_of([{"quantity": 1000}, {"meter": "output", "quantity": 100}]), book)
+    mapped = fa.allocate(priced, {"dimensions": {"team": {"default": "unallocated"}}})
+    made = fa.showback(mapped, by=["team"]).facts.provenance
+    assert made["prices"] == "tiny"
+    assert made["rules"] == fa.Rules.load({"dimensions": {"team": {"default": "unallocated"}}}).version
+    assert fa.explain(priced, mapped).facts.provenance == made
+    assert fa.unit_costs(priced).facts.provenance == {"prices": "tiny"}
+
+
+def test_a_forecast_says_what_it_is():
+    import finops_ai as fa
+
+    days = pd.date_range("2026-01-01", periods=28)
+    table = fa.forecast(pd.DataFrame({"unique_id": "a", "ds": days, "y": 5.0}), horizon=2)
+    assert isinstance(table, Table)
+    assert table.explain().splitlines()[0] == "Forecast for 2026-01-29 to 2026-01-30: 2 rows, one per unique id and ds."
+    assert "USD" not in table.explain()  # nobody said that it is money
+    assert list(table.plot().lines[0].get_ydata()) == [5.0, 5.0]
