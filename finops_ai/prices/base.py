@@ -4,7 +4,8 @@ What is read differently from genai-prices itself, and why:
 - names match whole (see `names`);
 - tier prices that start on the day somebody checked them count from the start of the standard price they belong to;
 - a price dated after the data was published is announced, not applied; the price before it then needs confirmation;
-- a time-of-day price has no date in that data, so cards in this repository replace those models.
+- a time-of-day price has no date in that data, so cards in this repository replace those models;
+- a fee per request depends on a search setting no usage states (Perplexity), so it isn't taken over.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
-from finops_ai.prices.cards import BASE, MILLION, Card, rate
+from finops_ai.prices.cards import BASE, MILLION, Card
 from finops_ai.prices.names import _BEDROCK_PLACE, Names, clause_names, providers
 
 THOUSAND, HOUR = Decimal(1_000), Decimal(3600)
@@ -29,7 +30,7 @@ KEYS = {
     "input_video_mtok": ("input_video", MILLION), "output_video_mtok": ("output_video", MILLION),
     "output_reasoning_mtok": ("reasoning", MILLION),
     "web_searches_kcount": ("web_searches", THOUSAND), "storage_searches_kcount": ("file_searches", THOUSAND),
-    "requests_kcount": ("requests", THOUSAND), "input_mchars": ("characters", MILLION),
+    "input_mchars": ("characters", MILLION),
     "audio_hours": ("audio_seconds", HOUR), "input_audio_hours": ("audio_seconds", HOUR),
     "input_document_kpages": ("pages", THOUSAND),
 }  # fmt: skip
@@ -178,13 +179,13 @@ def _by_context(price: Any) -> dict[tuple[int, bool] | None, dict[str, Decimal]]
             continue
         meter, per = KEYS[key]
         if not hasattr(value, "tiers"):
-            cards[None][meter] = rate(value / per)
+            cards[None][meter] = value / per
             continue
-        cards[None][meter] = rate(value.base / per)
+        cards[None][meter] = value.base / per
         for tier in value.tiers:
             # "above 199,999" is how that data writes "from 200,000 on"
             over = (tier.start + 1, True) if tier.start % 10 == 9 else (tier.start, False)
-            cards.setdefault(over, {})[meter] = rate(tier.price / per)
+            cards.setdefault(over, {})[meter] = tier.price / per
     return {over: values for over, values in cards.items() if values}
 
 

@@ -63,9 +63,9 @@ def price_call(
     why: list[str] = []
     for call in usage.calls or (usage,):
         for meter, quantity in call.meters.items():
-            if meter in NEVER_BILLED:
-                continue
             price = _price(book, call, meter, provider, model, at, context)
+            if meter in NEVER_BILLED and price.unit_price is None:
+                continue
             price, unknown = _at_tier(price, call)
             if unknown:
                 flags.add("context_tier_unknown")
