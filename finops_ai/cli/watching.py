@@ -9,6 +9,9 @@ import click
 
 from finops_ai.cli.collecting import config_option, run_collect, window_of
 
+#: how the parameter that `finops-ai explore` fills in stands in the notebook
+EMPTY = 'config: str = ""'
+
 
 @click.command()
 @click.argument("providers", nargs=-1)
@@ -28,7 +31,11 @@ from finops_ai.cli.collecting import config_option, run_collect, window_of
 def watch(providers: tuple[str, ...], every: float, budget: str | None, times: int | None, config: str) -> int:
     """Load what is new every few minutes and show the month's cost, the last day's burn and where it leads.
 
-    Exits with 1 if the pace leads over the budget when it stops. Ctrl-C stops between two loads; nothing is half-written.
+    \b
+    finops-ai watch --budget 25000
+    finops-ai watch openai --every 5
+
+    Exits with 1 if the pace leads over the budget when it stops. Ctrl-C stops it at any moment; nothing is half-written.
     """
     from decimal import Decimal, InvalidOperation
 
@@ -81,29 +88,64 @@ def burn(ws: Any, limit: Any, now: Any = None) -> bool:
     return limit is not None and end > limit
 
 
-@click.command()
+@click.command(context_settings={"ignore_unknown_options": True})
 @config_option
 @click.option("--sample", is_flag=True, help="The sample company instead of your own data.")
-def explore(config: str, sample: bool) -> int:
-    """Open the explorer notebook in JupyterLab (needs jupyterlab)."""
+@click.option("--no-lab", is_flag=True, help="Only write the notebook; open it where you like.")
+@click.argument("lab_options", nargs=-1, type=click.UNPROCESSED)
+def explore(config: str, sample: bool, no_lab: bool, lab_options: tuple[str, ...]) -> int:
+    """Write the explorer notebook for this workspace and open it in JupyterLab.
+
+    \b
+    finops-ai explore --sample               the sample company, no credentials
+    finops-ai explore                        your workspace (finops.toml)
+    finops-ai explore --no-lab               for VS Code or a Jupyter that is running already
+    finops-ai explore -- --no-browser        what follows -- goes to JupyterLab
+
+    The notebook is `explore.ipynb` in this folder, or `explore-sample.ipynb`; one that is there is opened as it is, so
+    what you changed in it stays. Without a finops.toml it is the sample company.
+    """
     import importlib.util
-    import os
-    import shutil
     import subprocess
     import sys
     from pathlib import Path
 
     from finops_ai.errors import SettingsError
+
+    if not Path(config).exists() and config != "finops.toml":
+        raise SettingsError(f"There is no settings file {config}. `finops-ai init` writes one.")
+    if not sample and not Path(config).exists():
+        click.echo(
+            "There is no finops.toml here, so this is the sample company. `finops-ai init` writes one.", err=True
+        )
+        sample = True
+    target = Path("explore-sample.ipynb" if sample else "explore.ipynb")
+    if target.exists():
+        click.echo(f"{target} is here already and opened as it is.", err=True)
+    else:
+        write_explorer(target, "" if sample else str(Path(config).resolve()))
+        click.echo(f"Wrote {target}.", err=True)
+    if no_lab:
+        click.echo(str(target))
+        return 0
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise SettingsError(
+            f"JupyterLab is not installed here. `pip install jupyterlab` and run this again, or open {target} in any Jupyter."
+        )
+    return subprocess.call([sys.executable, "-m", "jupyterlab", str(target), *lab_options])
+
+
+def write_explorer(target: Any, config: str) -> None:
+    """The explorer notebook with its `config` parameter filled in, so that it also runs when Jupyter opens it alone."""
+    import json
+
     from finops_ai.reporting import notebook_folder
 
-    if importlib.util.find_spec("jupyterlab") is None:
-        raise SettingsError("JupyterLab is not installed here. `pip install jupyterlab`, then run this again.")
-    source = notebook_folder() / "explore.ipynb"
-    target = Path("explore.ipynb")
-    if not target.exists():
-        shutil.copyfile(source, target)
-    environment = {
-        **os.environ,
-        "FINOPS_AI_CONFIG": "" if sample or not Path(config).exists() else str(Path(config).resolve()),
-    }
-    return subprocess.call([sys.executable, "-m", "jupyterlab", str(target)], env=environment)
+    notebook = json.loads((notebook_folder() / "explore.ipynb").read_text("utf-8"))
+    for cell in notebook["cells"]:
+        if "parameters" in cell["metadata"].get("tags", []):
+            cell["source"] = [
+                f"config: str = {config!r}{line[len(EMPTY) :]}" if line.startswith(EMPTY) else line
+                for line in cell["source"]
+            ]
+    target.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
