@@ -119,7 +119,7 @@ def compile_totals(
     used = {f for name in rules.used_fields() for f in [name]} | set(by)
     labels = [name for name in ("list_unit_price", *LABELS) if name in used]
     joined = {*NEEDED, *(k for k in prices.keys if k != "hour"), *by, *rules.used_fields()}
-    plan = Plan(dialect).scan([f for f in fields if f in joined], read=read, table=table)
+    plan = Plan(dialect).scan([f for f in fields if f in joined], read=read, table=table, offsets=offsets)
     plan.price(prices, costs=costs, labels=labels)
     wanted = [d for d in rules.dimensions if d in by]
     if wanted:

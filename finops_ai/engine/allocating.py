@@ -7,15 +7,17 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from finops_ai.engine.duck import ROW, Scan, connect
+from finops_ai.engine.duck import ROW, Scan, connect, offsets_of
 from finops_ai.engine.fields import columns
 from finops_ai.engine.plan import COSTS, Plan
 from finops_ai.engine.pricing import attach, run
 from finops_ai.engine.rules import Rules
 from finops_ai.errors import CheckFailed, FrameError
+from finops_ai.frames.origin import made_with
 
 #: what a total is never allowed to change within
 CONSERVED_BY = ("provider", "billing_account_id", "pricing_currency", "month")
@@ -23,18 +25,23 @@ SHARE_TYPE = pa.decimal128(13, 12)
 
 
 def allocate(
-    priced: pd.DataFrame, rules: Rules | Mapping[str, Any] | str | Path, *, telemetry: pd.DataFrame | None = None
+    priced: pd.DataFrame,
+    rules: Rules | Mapping[str, Any] | str | Path,
+    *,
+    telemetry: pd.DataFrame | None = None,
+    timezone: str = "UTC",
 ) -> pd.DataFrame:
     """Add one column per dimension, the deciding `rule` and the row's `share`.
 
     Rows that a shared-cost entry splits appear once per receiver, with their part of quantity and costs; the parts of a
-    row add up to the row exactly, to the last decimal. Parts of rows divided before keep their owner and come last, so
-    that allocating twice changes nothing; start from the priced rows to divide anew.
+    row add up to the row exactly, to the last decimal. Rows divided before keep their owner, so that allocating twice
+    changes nothing; start from the priced rows to divide anew.
 
     Args:
         priced: what `fa.price` returns (a token frame without costs is mapped too).
         rules: mapping rules: `Rules`, their dict form, or a TOML file such as finops.toml.
         telemetry: for shared costs split by telemetry: a frame with the receivers' requests or tokens.
+        timezone: reporting zone: look-ups are valid on its days, shared costs divided within its months and days.
 
     Returns:
         The rows with dimensions as text, `rule` (names of the rules that set them, "default" if none) and `share`
@@ -46,20 +53,38 @@ def allocate(
     """
     rules = Rules.load(rules)
     if rules.shared and {"share", "rule", *rules.dimensions} <= set(priced.columns):
-        divided = (priced["share"] != Decimal(1)).to_numpy(bool, na_value=False)
+        divided = _divided(priced, rules)
         if divided.any():
-            whole = allocate(priced[~divided], rules, telemetry=telemetry)
-            return pd.concat([whole, priced[divided][list(whole.columns)]], ignore_index=True)
-    mapped = map_rows(priced, rules)
+            return _allocate_rest(priced, divided, rules, telemetry, timezone)
+    mapped = map_rows(priced, rules, timezone)
     if rules.shared:
         from finops_ai.engine.splitting import split_shared
 
-        mapped = split_shared(mapped, rules, telemetry)
+        mapped = split_shared(mapped, rules, telemetry, timezone=timezone)
         check_conserved(priced, mapped, "allocate")
-    return mapped
+    return made_with(mapped, priced, rules=rules.version)
 
 
-def map_rows(priced: pd.DataFrame, rules: Rules) -> pd.DataFrame:
+def _divided(allocated: pd.DataFrame, rules: Rules) -> np.ndarray:
+    """Which rows a shared cost has given to somebody, in part or whole."""
+    parts = (allocated["share"] != Decimal(1)).to_numpy(bool, na_value=False)
+    ends = tuple(f" + {entry.name}" for entry in rules.shared)
+    return parts | np.array([isinstance(rule, str) and rule.endswith(ends) for rule in allocated["rule"]], bool)
+
+
+def _allocate_rest(
+    priced: pd.DataFrame, divided: np.ndarray, rules: Rules, telemetry: pd.DataFrame | None, timezone: str
+) -> pd.DataFrame:
+    """Allocate the rows that aren't divided yet; each stays in its place unless it is divided now."""
+    rest = allocate(priced[~divided], rules, telemetry=telemetry, timezone=timezone)
+    both = pd.concat([rest, priced[divided][list(rest.columns)]], ignore_index=True)
+    if len(both) == len(priced):
+        places = np.concatenate([np.flatnonzero(~divided), np.flatnonzero(divided)])
+        both = both.iloc[np.argsort(places)].reset_index(drop=True)
+    return made_with(both, rest)
+
+
+def map_rows(priced: pd.DataFrame, rules: Rules, timezone: str = "UTC") -> pd.DataFrame:
     """Rows with their dimensions and `rule`, one for one, before shared costs are split."""
     if "charge_period_start" not in priced.columns:
         raise FrameError("fa.allocate takes a priced token frame (what fa.price returns).")
@@ -70,7 +95,7 @@ def map_rows(priced: pd.DataFrame, rules: Rules) -> pd.DataFrame:
         scan = Scan(con, frame, fields, numbered=True)
         plan = (
             Plan()
-            .scan([ROW, *fields], read=scan.column)
+            .scan([ROW, *fields], read=scan.column, offsets=offsets_of(frame["charge_period_start"], timezone))
             .map(rules, rule=True)
             .rows([*rules.dimensions, "rule"], order=ROW)
         )

@@ -64,7 +64,7 @@ class Dialect:
 
     def local_time(self, expression: str, offsets: Sequence[tuple[dt.datetime, int]]) -> str:
         """A UTC instant moved to a reporting zone by its dated offsets (`finops_ai.periods.utc_offsets`)."""
-        if all(seconds == 0 for _, seconds in offsets):
+        if not any(seconds for _, seconds in offsets):
             return expression
         text = self.add_seconds.format(x=expression, v=offsets[0][1])
         for since, seconds in offsets[1:]:

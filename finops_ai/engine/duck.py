@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import glob
 import os
 import tempfile
@@ -13,12 +14,14 @@ from typing import TypeAlias
 import duckdb
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from finops_ai.engine.dialects import DUCKDB
 from finops_ai.engine.fields import TAG, columns
 from finops_ai.errors import DataError
 from finops_ai.frames import to_arrow
 from finops_ai.frames.types import TAGS_TYPE
+from finops_ai.periods import Window, utc_offsets
 
 #: a frame, an Arrow table, a path, glob or URI of Parquet, or a list of those
 Source: TypeAlias = pd.DataFrame | pa.Table | str | Path | Sequence[str | Path]
@@ -87,6 +90,15 @@ class Scan:
             return f"CAST(NULL AS {_sql_type(name)})"
         text = DUCKDB.ident(name)
         return DUCKDB.to_utc.format(x=text) if self.columns[name] == "TIMESTAMP WITH TIME ZONE" else text
+
+
+def offsets_of(starts: pd.Series | pa.ChunkedArray, timezone: str) -> list[tuple[dt.datetime, int]]:
+    """Dated UTC offsets of a reporting zone over the span of some instants; none for UTC."""
+    starts = pa.chunked_array([pa.array(starts)]) if isinstance(starts, pd.Series) else starts
+    if timezone == "UTC" or len(starts) == starts.null_count:
+        return []
+    bounds = pc.min_max(starts).as_py()
+    return utc_offsets(Window.of(bounds["min"], bounds["max"] + dt.timedelta(seconds=1)), timezone)
 
 
 def _columns_of(source: pd.DataFrame | pa.Table, wanted: Sequence[str]) -> pa.Table:

@@ -21,7 +21,7 @@ _VALIDITY = ("valid_from", "valid_to")
 
 @dataclass(frozen=True)
 class Lookup:
-    """A key column, value columns, and rows `(key, values..., valid_from, valid_to)`, half open in UTC days."""
+    """A key column, value columns, and rows `(key, values..., valid_from, valid_to)`, half open in days of the reporting zone."""
 
     name: str
     key: str
@@ -30,8 +30,8 @@ class Lookup:
     rows: tuple[tuple, ...]
 
     def table(self) -> pa.Table:
-        """The rows as Arrow: `key`, the value columns, `valid_from`, `valid_to`."""
-        names = ["key", *self.values, *_VALIDITY]
+        """The rows as Arrow: `_key`, the value columns, `valid_from`, `valid_to`."""
+        names = ["_key", *self.values, *_VALIDITY]
         kinds = [pa.string()] * (1 + len(self.values)) + [pa.date32()] * 2
         turned = list(zip(*self.rows, strict=True)) or [()] * len(names)
         return pa.table({n: pa.array(v, k) for n, v, k in zip(names, turned, kinds, strict=True)})
@@ -57,13 +57,23 @@ def load_lookup(name: str, table: Mapping[str, Any], root: Path, place: str) -> 
     key = table.get("key", "")
     if not isinstance(key, str) or not key or ("file" in table) == ("rows" in table):
         raise RuleError(f"{place} needs `key` (its key column) and either `file` (a CSV) or `rows`.")
-    records, where = _records(table, root, place)
-    header = list(records[0]) if records else [key]
+    on = table.get("on", key)
+    if not isinstance(on, str) or not isinstance(table.get("file", ""), str | Path):
+        raise RuleError(f"{place}: `on` names one column or tag and `file` one CSV, as text.")
+    header, records, where = _records(table, root, place)
     if key not in header:
         raise RuleError(f"{where}: no column {key!r}. {hint(key, header)}")
+    lower = [c.lower() for c in header]
+    for name in header:
+        if lower.count(name.lower()) > 1 or not name or name.startswith("_"):
+            raise RuleError(
+                f"{where}: column {name!r} needs a name of its own, in any case, that doesn't start with _."
+            )
     values = tuple(c for c in header if c not in (key, *_VALIDITY))
     rows = []
     for line, record in enumerate(records, 2):
+        if None in record:
+            raise RuleError(f"{where}, line {line}: there are more cells than columns; quote text that has a comma.")
         if not (record.get(key) or "").strip():
             raise RuleError(f"{where}, line {line}: the key {key!r} is blank.")
         since, until = (_day(record.get(c), c, f"{where}, line {line}") for c in _VALIDITY)
@@ -72,22 +82,25 @@ def load_lookup(name: str, table: Mapping[str, Any], root: Path, place: str) -> 
             raise RuleError(f"{where}, line {line}: valid_from {since} is not before valid_to {until} (end excluded).")
         rows.append((record[key].strip(), *((record.get(v) or "").strip() or None for v in values), since, until))
     _refuse_overlaps(rows, where)
-    return Lookup(name, key, table.get("on", key), values, tuple(sorted(rows, key=lambda r: (r[0], r[-2]))))
+    return Lookup(name, key, on, values, tuple(sorted(rows, key=lambda r: (r[0], r[-2]))))
 
 
-def _records(table: Mapping[str, Any], root: Path, place: str) -> tuple[list[dict[str, str]], str]:
+def _records(table: Mapping[str, Any], root: Path, place: str) -> tuple[list[str], list[dict[str, str]], str]:
+    """The columns, the rows as text (blank = ""), and where they stand, for messages."""
     if "rows" in table:
         rows = table["rows"]
         if not isinstance(rows, list) or not all(isinstance(r, Mapping) for r in rows):
             raise RuleError(f"{place}: rows must be a list of tables.")
-        return [{k: str(v) for k, v in row.items()} for row in rows], place
+        header = list(dict.fromkeys(str(k) for row in rows for k in row))
+        return header, [{str(k): "" if v is None else str(v) for k, v in row.items()} for row in rows], place
     path = root / Path(table["file"]).expanduser()
     try:
         with path.open(encoding="utf-8-sig", newline="") as handle:
-            return list(csv.DictReader(handle)), f"{place}, file {path}"
+            reader = csv.DictReader(handle)
+            return list(reader.fieldnames or ()), list(reader), f"{place}, file {path}"
     except FileNotFoundError:
         raise RuleError(f"{place}: there is no file {path}.") from None
-    except (UnicodeDecodeError, csv.Error) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RuleError(f"{place}: {path} is not a readable CSV in UTF-8: {error}.") from None
 
 
@@ -95,7 +108,7 @@ def _day(text: str | None, column: str, where: str) -> dt.date | None:
     if not (text or "").strip():
         return None
     try:
-        return dt.date.fromisoformat(str(text).strip()[:10])
+        return dt.datetime.fromisoformat(str(text).strip()).date()
     except ValueError:
         raise RuleError(f"{where}: {column} {text!r} is not a day; write 2026-10-01.") from None
 

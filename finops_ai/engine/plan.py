@@ -1,6 +1,7 @@
 """Prices, mapping and aggregation compiled to one SQL statement, the same for every engine.
 
-    u    the scan: columns as they are, tag keys and look-up keys projected to scalar columns, the UTC day
+    u    the scan: columns as they are, tag keys and look-up keys projected to scalar columns, the day in UTC (prices
+         change at its turn) and in the reporting zone (look-ups do)
     p    prices joined by key and day (already expanded to model x day, so an equi-join), costs multiplied exactly
     l    look-ups joined by key and validity
     m, d for each level of dimensions: one CASE per group of dimensions that the same rules set, giving the rule's
@@ -12,6 +13,7 @@ Small tables (prices, rule outputs, look-ups) travel beside the text, in `Plan.t
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -59,6 +61,7 @@ class Plan:
     steps: list[str] = field(default_factory=list)
     tables: dict[str, pa.Table] = field(default_factory=dict)
     last: str = ""
+    day: str = "_day"
     tags: dict[str, str] = field(default_factory=dict)
     sql: str = ""
 
@@ -70,26 +73,38 @@ class Plan:
         """A field as the steps after the scan know it."""
         return self.dialect.ident(self.tags.get(name, name))
 
-    def scan(self, fields: Sequence[str], *, read: Callable[[str], str] | None = None, table: str = "usage") -> Plan:
-        """Read columns and `tags.<key>` fields; adds `_day` and `_hour` where `charge_period_start` is read.
+    def scan(
+        self,
+        fields: Sequence[str],
+        *,
+        read: Callable[[str], str] | None = None,
+        table: str = "usage",
+        offsets: Sequence[tuple[dt.datetime, int]] = (),
+    ) -> Plan:
+        """Read columns and `tags.<key>` fields; adds the UTC `_day` where `charge_period_start` is read.
 
         Args:
             fields: what to read.
             read: column name -> SQL of the source (typed nulls for missing columns, naive UTC); default: quoted names.
             table: the source's name.
+            offsets: dated offsets of the reporting zone, whose days look-ups are valid in; none = UTC.
         """
         d = self.dialect
         read = read or d.ident
         out = []
         for name in dict.fromkeys(fields):
             if name.startswith(TAG):
-                alias = self.tags.setdefault(name, f"tag_{len(self.tags)}")
+                alias = self.tags.setdefault(name, f"_tag_{len(self.tags)}")
                 out.append(f"{d.tag.format(x=read('tags'), v=d.literal(name[len(TAG) :]))} AS {d.ident(alias)}")
             else:
                 out.append(f"{read(name)} AS {d.ident(name)}")
         if "charge_period_start" in fields:
             start = read("charge_period_start")
             out.append(f"CAST({start} AS DATE) AS _day")
+            local = d.local_time(start, offsets)
+            if local != start:
+                self.day = "_local_day"
+                out.append(f"CAST({local} AS DATE) AS {self.day}")
         self._step("u", f"SELECT {', '.join(out)} FROM {d.ident(table)}")
         return self
 
@@ -181,9 +196,9 @@ class Plan:
             self.tables[table] = lookup.table()
             picked = []
             for value in [v for n, v in pairs if n == name]:
-                alias = self.tags[f"{name}.{value}"] = f"look_{len(self.tags)}"
+                alias = self.tags[f"{name}.{value}"] = f"_look_{len(self.tags)}"
                 picked.append(f"k.{d.ident(value)} AS {alias}")
-            on = f"{source}.{self.column(lookup.on)} = k.key AND {source}._day >= k.valid_from AND {source}._day < k.valid_to"
+            on = f"{source}.{self.column(lookup.on)} = k._key AND {source}.{self.day} >= k.valid_from AND {source}.{self.day} < k.valid_to"
             self._step(
                 f"l_{len(self.steps)}",
                 f"SELECT {source}.*, {', '.join(picked)} FROM {source} LEFT JOIN {table} k ON {on}",
@@ -198,7 +213,7 @@ class Plan:
             groups.setdefault(deciding, []).append(name)
         cases, joins, picked, names = [], [], [], []
         for index, (deciding, members) in enumerate(groups.items()):
-            rid, out = f"rid_{number}_{index}", f"set_{number}_{index}"
+            rid, out = f"_rid_{number}_{index}", f"set_{number}_{index}"
             whens = []
             for i, inherited in deciding:
                 test = to_sql(rules.rules[i].when, d, self.column)
@@ -207,7 +222,7 @@ class Plan:
             none = len(rules.rules)
             cases.append(f"CASE {' '.join(whens)} ELSE {none} END AS {rid}" if whens else f"{none} AS {rid}")
             self.tables[out] = _outputs(rules, [i for i, _ in deciding], members)
-            joins.append(f"JOIN {out} ON m_{number}.{rid} = {out}.rid")
+            joins.append(f"JOIN {out} ON m_{number}.{rid} = {out}._rid")
             for name in members:
                 made = [(i, rules.rules[i].set[name]) for i, inherited in deciding if rules.rules[i].set[name].fields]
                 value = f"{out}.{d.ident(name)}"
@@ -219,8 +234,8 @@ class Plan:
                     value = f"CASE {rid} {texts} ELSE {value} END"
                 picked.append(f"{value} AS {d.ident(name)}")
             if rule:
-                picked.append(f"{out}._name AS name_{number}_{index}")
-                names.append(f"name_{number}_{index}")
+                picked.append(f"{out}._name AS _name_{number}_{index}")
+                names.append(f"_name_{number}_{index}")
         self._step(f"m_{number}", f"SELECT {source}.*, {', '.join(cases)} FROM {source}")
         self._step(f"d_{number}", f"SELECT m_{number}.*, {', '.join(picked)} FROM m_{number} {' '.join(joins)}")
         return names
@@ -273,7 +288,7 @@ class Plan:
 def _outputs(rules: Rules, numbers: Sequence[int], dims: Sequence[str]) -> pa.Table:
     """What each deciding rule sets; the last row is the default. Values that inherit are made in the SQL."""
     none = len(rules.rules)
-    columns: dict[str, pa.Array] = {"rid": pa.array([*numbers, none], pa.int32())}
+    columns: dict[str, pa.Array] = {"_rid": pa.array([*numbers, none], pa.int32())}
     for name in dims:
         values = [None if rules.rules[i].set[name].fields else rules.rules[i].set[name].text for i in numbers]
         columns[name] = pa.array([*values, rules.defaults[name]], pa.string())

@@ -19,7 +19,9 @@ from finops_ai.errors import RuleError, hint
 
 SECTIONS = ("dimensions", "rules", "lookups", "shared")
 UNALLOCATED = "unallocated"
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+#: names that frames and groupings give a meaning of their own, besides the columns
+_TAKEN = ("tags", "rule", "share", "day", "week", "month")
 _INSERT = re.compile(r"\{([^{}]+)\}")
 
 
@@ -94,8 +96,8 @@ class Rules:
             try:
                 text = str(source) if is_text else Path(source).read_text("utf-8")
                 document = tomllib.loads(text)
-            except FileNotFoundError:
-                raise RuleError(f"There is no rules file {source}.") from None
+            except OSError as error:
+                raise RuleError(f"There is no rules file {source} that can be read: {error.strerror}.") from None
             except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
                 raise RuleError(f"{'The rules' if is_text else source} can't be read as TOML: {error}.") from None
             if not is_text:
@@ -165,8 +167,8 @@ class _Loader:
             document.get("shared", []),
             place=self.place,
             dimensions=self.defaults,
-            kind_of=self.kind_of,
-            known=self.known(),
+            kind_of=lambda name: None if name.split(".", 1)[0] in self.lookups else self.kind_of(name),
+            known=[*columns(), *self.defaults],
         )
         digest = json.dumps(
             [document, [lookup.rows for lookup in self.lookups.values()]],
@@ -183,14 +185,17 @@ class _Loader:
         tables = document.get(section, {})
         if not isinstance(tables, Mapping) or not all(isinstance(t, Mapping) for t in tables.values()):
             raise RuleError(f"{self.place}: write [{section}.NAME] tables, not {tables!r}.")
+        lower = [str(name).lower() for name in tables]
         for name in tables:
-            if not _NAME.fullmatch(name) or name == "tags":
-                raise RuleError(f"{self.place}: {section}.{name}: use letters, digits and _ in names (not 'tags').")
+            if not _NAME.fullmatch(name):
+                raise RuleError(f"{self.place}: {section}.{name}: a name is a letter, then letters, digits and _.")
+            if kind_of_column(name.lower()) or name.lower() in _TAKEN:
+                raise RuleError(f"{self.place}: {section}.{name}: {name!r} has the name of a column; choose another.")
+            if lower.count(name.lower()) > 1:
+                raise RuleError(f"{self.place}: {section}.{name}: the name is there twice, in another case.")
         return tables
 
     def _dimension(self, name: str, table: Mapping[str, Any]) -> str:
-        if kind_of_column(name) or name in ("rule", "share"):
-            raise RuleError(f"{self.place}: dimension {name!r} has the name of a column; choose another.")
         for key in table:
             if key not in ("default", "description"):
                 known = hint(key, ("default", "description"))

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from finops_ai.engine.conditions import All, Condition, Kinds, Test, parse_condition
+from finops_ai.engine.conditions import All, Condition, Kinds, Not, Test, parse_condition
 from finops_ai.errors import RuleError, hint
 from finops_ai.money import exact
 
-METHODS = ("even", "fixed", "proportional", "tiered", "telemetry", "capacity")
 METRICS = ("cost", "tokens", "requests")
 IDLE = "idle"
-_KEYS = (
-    "name", "when", "dimension", "method", "to", "shares", "metric", "tiers", "receiver", "match", "per",
-    "tokens_per_hour", "output_weight",
-)  # fmt: skip
+#: keys of an entry by method, besides those every entry has
+_KEYS = {
+    "even": ("to",),
+    "fixed": ("shares",),
+    "proportional": ("to", "metric", "per"),
+    "tiered": ("to", "tiers", "per"),
+    "telemetry": ("metric", "receiver", "match", "per"),
+    "capacity": ("tokens_per_hour", "output_weight", "match", "per"),
+}
+_EVERY = ("name", "when", "dimension", "method")
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ class Shared:
         tiers: slices of the pool, for tiered.
         receiver: for telemetry: which field of the telemetry says the value, per column to set.
         match: columns in which telemetry (or use of the capacity) and row must agree, besides the period.
-        per: "month" or "day" in UTC: the period within which weights are taken.
+        per: "month" or "day" of the reporting zone: the period within which weights are taken.
         tokens_per_hour: for capacity: weighted tokens that one unit serves in one hour.
         output_weight: for capacity: how many input tokens one output token counts for.
     """
@@ -60,7 +66,7 @@ class Shared:
     receiver: Mapping[str, str] = field(default_factory=dict)
     match: tuple[str, ...] = ()
     per: str = "month"
-    tokens_per_hour: Decimal = Decimal(0)
+    tokens_per_hour: Decimal = Decimal(1)
     output_weight: Decimal = Decimal(1)
 
 
@@ -86,36 +92,41 @@ def parse_shared(
             raise RuleError(f"{place}, shared {number} must be a table, not {row!r}.")
         name = str(row.get("name", f"shared {number}"))
         at = f"{place}, shared {number} ({name})"
+        method = _one_of(row, "method", tuple(_KEYS), at, "proportional")
         for key in row:
-            if key not in _KEYS:
-                raise RuleError(f"{at}: no key {key!r}. {hint(key, _KEYS)}")
+            if key not in (*_EVERY, *_KEYS[method]):
+                raise RuleError(f"{at}: method {method!r} has no key {key!r}. {hint(key, (*_EVERY, *_KEYS[method]))}")
         dimension = row.get("dimension", "")
-        if dimension not in dimensions:
+        if not isinstance(dimension, str) or dimension not in dimensions:
             raise RuleError(f"{at}: dimension {dimension!r} is not declared. {hint(str(dimension), dimensions)}")
         if name in {s.name for s in out}:
             raise RuleError(f"{at}: the name is taken by an earlier entry.")
-        method = _one_of(row, "method", METHODS, at, "proportional")
         per = _one_of(row, "per", ("month", "day"), at, "day" if method in ("telemetry", "capacity") else "month")
         metric = _one_of(row, "metric", METRICS, at, "requests" if method == "telemetry" else "cost")
         when = parse_condition(row.get("when"), f"{at}: when", kind_of=kind_of, known=known)
-        to = tuple(str(v) for v in row.get("to", ()))
+        to = _receivers(row.get("to", []), at)
         shares = _shares(row.get("shares", {}), at) if method == "fixed" else {}
         tiers = _tiers(row.get("tiers"), to, at) if method == "tiered" else ()
         if method == "even" and not to:
             raise RuleError(f"{at}: method 'even' needs `to`, the list of receivers.")
-        match = tuple(row.get("match", ()))
+        match = row.get("match", [])
+        if not isinstance(match, list | tuple):
+            raise RuleError(f"{at}: match must be a list of columns, not {match!r}.")
         for column in match:
-            if not kind_of(column):
+            if not kind_of(str(column)):
                 raise RuleError(f"{at}: match names an unknown column {column!r}. {hint(column, known)}")
         receiver = row.get("receiver", f"tags.{dimension}") if method == "telemetry" else {}
         receiver = dict(receiver) if isinstance(receiver, Mapping) else {dimension: str(receiver)}
+        if method == "telemetry" and dimension not in receiver:
+            raise RuleError(
+                f"{at}: receiver must say where {dimension!r} is read, such as {{ {dimension} = 'tags.team' }}."
+            )
         for column, source in receiver.items():
             if kind_of(column) != "text" or kind_of(source) != "text":
                 raise RuleError(
                     f"{at}: receiver {column} = {source!r} must set a text column from a text column or tag."
                 )
-        per_hour, weight = _positive(row, "tokens_per_hour", at), _positive(row, "output_weight", at)
-        if method == "capacity" and not per_hour:
+        if method == "capacity" and "tokens_per_hour" not in row:
             raise RuleError(f"{at}: method 'capacity' needs tokens_per_hour: the tokens one unit serves in an hour.")
         out.append(
             Shared(
@@ -128,10 +139,10 @@ def parse_shared(
                 metric,
                 tiers,
                 receiver,
-                match,
+                tuple(match),
                 per,
-                per_hour,
-                weight or Decimal(1),
+                _positive(row, "tokens_per_hour", at),
+                _positive(row, "output_weight", at),
             )
         )
     _refuse_circles(out, place)
@@ -145,12 +156,21 @@ def _one_of(row: Mapping, key: str, allowed: Collection[str], at: str, default: 
     return value
 
 
+def _receivers(values: object, at: str) -> tuple[str, ...]:
+    if not isinstance(values, list | tuple):
+        raise RuleError(f"{at}: `to` must be a list of receivers, not {values!r}.")
+    out = tuple(str(v) for v in values)
+    if len(set(out)) < len(out):
+        raise RuleError(f"{at}: `to` names a receiver twice: {list(out)}. Unequal parts are written as method 'fixed'.")
+    return out
+
+
 def _positive(row: Mapping, key: str, at: str) -> Decimal:
     try:
-        value = exact(row.get(key, 0))
+        value = exact(row.get(key, 1))
     except (ValueError, ArithmeticError):
-        value = Decimal(-1)
-    if value < 0:
+        value = Decimal(0)
+    if value <= 0:
         raise RuleError(f"{at}: {key} must be a number above 0, not {row[key]!r}.")
     return value
 
@@ -175,7 +195,7 @@ def _tiers(rows: object, to: tuple[str, ...], at: str) -> tuple[Tier, ...]:
         place = f"{at}, tier {number}"
         if not isinstance(row, Mapping) or set(row) - {"up_to", "method", "metric", "shares"}:
             raise RuleError(f"{place}: a tier has up_to, method, metric and shares, not {row!r}.")
-        up_to = exact(row["up_to"]) if "up_to" in row else None
+        up_to = _positive(row, "up_to", place) if "up_to" in row else None
         last = out[-1].up_to if out else Decimal(0)
         if (up_to is None) != (number == len(rows)) or (up_to is not None and last is not None and up_to <= last):
             raise RuleError(f"{place}: up_to must rise from tier to tier, and only the last tier has none.")
@@ -189,25 +209,54 @@ def _tiers(rows: object, to: tuple[str, ...], at: str) -> tuple[Tier, ...]:
 
 def _refuse_circles(entries: list[Shared], place: str) -> None:
     """A value whose cost was distributed must not receive again from a later entry: its cost would never settle."""
-    given: dict[tuple[str, str], str] = {}
-    for entry in entries:
-        mine = {(entry.dimension, v) for v in values_taken(entry.when, entry.dimension)}
-        receivers = {(entry.dimension, v) for v in (*entry.to, *(v for t in entry.tiers for v in t.shares))}
-        for dimension, value in sorted(receivers):
-            if (dimension, value) in mine:
+    for number, entry in enumerate(entries):
+        for value in sorted({*entry.to, *(v for t in entry.tiers for v in t.shares)}):
+            if takes(entry.when, entry.dimension, value):
                 raise RuleError(f"{place}: shared {entry.name!r} gives to {value!r}, whose own cost it distributes.")
-            if (dimension, value) in given:
+            if given := giver(entries[:number], entry.dimension, value):
                 raise RuleError(
-                    f"{place}: a cycle: shared {entry.name!r} gives to {value!r}, whose cost {given[dimension, value]!r} "
-                    "has already distributed. Put it earlier in the cascade, or take the receiver out."
+                    f"{place}: a cycle: shared {entry.name!r} gives to {value!r}, whose cost {given!r} has already "
+                    "distributed. Put it earlier in the cascade, or take the receiver out."
                 )
-        given |= dict.fromkeys(mine, entry.name)
 
 
-def values_taken(when: Condition, dimension: str) -> set[str]:
-    """Values of a dimension that a condition asks for by equality; their cost is what gets distributed."""
-    if isinstance(when, Test) and when.field == dimension:
-        return {str(when.value)} if when.op == "equals" else set(map(str, when.value)) if when.op == "in" else set()  # type: ignore[call-overload]
-    if isinstance(when, All):
-        return set().union(*(values_taken(p, dimension) for p in when.parts))
-    return set()
+def giver(entries: Iterable[Shared], dimension: str, value: str) -> str:
+    """The first of some entries that distributes the cost of a dimension's value; "" if none does."""
+    return next((e.name for e in entries if e.dimension == dimension and takes(e.when, dimension, value)), "")
+
+
+def takes(when: Condition, dimension: str, value: str) -> bool:
+    """Whether a condition asks for a value of a dimension, whatever else it tests.
+
+    >>> takes(Test("team", "prefix", "sh"), "team", "shared"), takes(Test("model", "equals", "m"), "team", "shared")
+    (True, False)
+    """
+    return _holds(when, dimension, value) is True
+
+
+def _holds(when: Condition, dimension: str, value: str) -> bool | None:
+    """What the condition's tests of one dimension come to for a value; None where it has none."""
+    if isinstance(when, Test):
+        return _met(when, value) if when.field == dimension else None
+    if isinstance(when, Not):
+        inner = _holds(when.part, dimension, value)
+        return None if inner is None else not inner
+    found = [h for part in when.parts if (h := _holds(part, dimension, value)) is not None]
+    return (all(found) if isinstance(when, All) else any(found)) if found else None
+
+
+def _met(test: Test, value: str) -> bool:
+    match test.op:
+        case "equals":
+            return value == test.value
+        case "in":
+            return value in test.value  # type: ignore[operator]
+        case "prefix":
+            return value.startswith(str(test.value))
+        case "regex":
+            return re.search(str(test.value), value) is not None
+        case "exists":
+            return bool(test.value)
+        case "at_least":
+            return value >= str(test.value)
+    return value < str(test.value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -11,9 +11,8 @@ from typing import Any
 
 import duckdb
 
-from finops_ai.engine.conditions import to_sql
 from finops_ai.engine.dialects import DUCKDB
-from finops_ai.engine.shared import IDLE, Shared, Tier
+from finops_ai.engine.shared import IDLE, Shared, Tier, giver
 from finops_ai.meters import meters, token_meters
 from finops_ai.money import split_exactly
 
@@ -56,14 +55,16 @@ def parts(weights: Mapping[Receiver, Fraction]) -> dict[Receiver, int]:
     return {name: share for name, share in zip(names, shares, strict=True) if share}
 
 
-def weights_of(con: duckdb.DuckDBPyConnection, entry: Shared, default: str) -> Weights:
+def weights_of(con: duckdb.DuckDBPyConnection, entry: Shared, default: str, earlier: Sequence[Shared] = ()) -> Weights:
     """Weights of one shared cost.
 
     Args:
         con: has the views `others` (rows that keep their cost), `taken` (rows to divide) and, if there is one,
-            `telemetry`, each with `_month` and `_day` in UTC.
+            `telemetry`, each with `_month` and `_day` of the reporting zone.
         entry: the shared cost.
-        default: the dimension's value for unmapped cost, which never receives unless it is named.
+        default: the dimension's value for unmapped cost, which never receives unless it is named; calls of which the
+            telemetry doesn't tell the value go to it.
+        earlier: entries before this one; values whose cost they or this one distribute receive nothing.
     """
     columns = (entry.dimension,)
     period = f"_{entry.per}"
@@ -72,42 +73,55 @@ def weights_of(con: duckdb.DuckDBPyConnection, entry: Shared, default: str) -> W
     if entry.method == "fixed":
         return Weights(columns, [((), {(): {(v,): Fraction(s) for v, s in entry.shares.items()}})])
     if entry.method == "telemetry":
-        return _telemetry(con, entry)
+        return _telemetry(con, entry, default)
     if entry.method == "capacity":
         return Weights(columns, [((period, *entry.match), _capacity(con, entry, period))])
-    cell = (period, "pricing_currency")
     metrics = {t.metric for t in entry.tiers} if entry.method == "tiered" else {entry.metric}
-    weighed = {m: _proportional(con, entry, m, cell, default) for m in metrics}
+    weighed = {m: _proportional(con, entry, m, _weighed_by(period, m), default, earlier) for m in metrics}
     if entry.method == "proportional":
-        return Weights(columns, [(cell, weighed[entry.metric])])
+        return Weights(columns, [(_weighed_by(period, entry.metric), weighed[entry.metric])])
+    cell = (period, "pricing_currency")
     return Weights(columns, [(cell, _tiered(con, entry, cell, weighed))])
 
 
+def _weighed_by(period: str, metric: str) -> tuple[str, ...]:
+    """What weights are taken within: cost per currency too, tokens and requests are the same in all."""
+    return (period, "pricing_currency") if metric == "cost" else (period,)
+
+
 def _proportional(
-    con: duckdb.DuckDBPyConnection, entry: Shared, metric: str, cell: tuple[str, ...], default: str
+    con: duckdb.DuckDBPyConnection,
+    entry: Shared,
+    metric: str,
+    cell: tuple[str, ...],
+    default: str,
+    earlier: Sequence[Shared],
 ) -> dict:
     name = DUCKDB.ident(entry.dimension)
     chosen = DUCKDB.one_of(name, entry.to) if entry.to else f"{name} <> {DUCKDB.literal(default)}"
     sql = f"SELECT {', '.join(cell)}, {name}, {_METRICS[metric]} FROM others WHERE {chosen} GROUP BY ALL"
     out: dict[Cell, dict[Receiver, Fraction]] = {}
     for *where, value, weight in con.sql(sql).fetchall():
-        if weight is not None and weight > 0:
+        if weight is not None and weight > 0 and not giver((*earlier, entry), entry.dimension, value):
             out.setdefault(tuple(where), {})[(value,)] = Fraction(weight)
     return out
 
 
 def _tiered(con: duckdb.DuckDBPyConnection, entry: Shared, cell: tuple[str, ...], weighed: Mapping[str, dict]) -> dict:
-    """Each slice of the pool by its own method; a slice that nobody can receive falls to the slice's even split."""
+    """Each slice of the pool by its own method; a credit is sliced by its size, and a pool of nothing is in the first slice.
+
+    A pool with a slice that nobody can receive stays as it is.
+    """
     out: dict[Cell, dict[Receiver, Fraction]] = {}
     for *where, pool in con.sql(f"SELECT {', '.join(cell)}, sum(effective_cost) FROM taken GROUP BY ALL").fetchall():
-        if pool is None or pool <= 0:
-            continue
         place, below = tuple(where), Decimal(0)
+        size = abs(pool or Decimal(0)) or Decimal(1).scaleb(-18)
         total: dict[Receiver, Fraction] = {}
         for tier in entry.tiers:
-            top = pool if tier.up_to is None else min(pool, tier.up_to)
+            top = size if tier.up_to is None else min(size, tier.up_to)
             slice_, below = Fraction(top - below), max(top, below)
-            shares = _tier_shares(entry, tier, weighed[tier.metric].get(place, {}))
+            weights = weighed[tier.metric]
+            shares = _tier_shares(entry, tier, weights.get(place, weights.get(place[:1], {})))
             if slice_ > 0 and not shares:
                 total = {}
                 break
@@ -127,16 +141,19 @@ def _tier_shares(entry: Shared, tier: Tier, weighed: Mapping[Receiver, Fraction]
     return {receiver: weight / whole for receiver, weight in weighed.items()}
 
 
-def _telemetry(con: duckdb.DuckDBPyConnection, entry: Shared) -> Weights:
+def _telemetry(con: duckdb.DuckDBPyConnection, entry: Shared, default: str) -> Weights:
     """By what the telemetry saw in the same cell; where it saw nothing, by the whole month; else not at all."""
     columns = tuple(entry.receiver)
-    values = [f"r_{i}" for i in range(len(columns))]
+    values = [
+        f"coalesce(r_{i}, {DUCKDB.literal(default)}) AS r_{i}" if column == entry.dimension else f"r_{i}"
+        for i, column in enumerate(columns)
+    ]
     cells = [(f"_{entry.per}", *entry.match), ("_month",)]
     steps = []
     for cell in dict.fromkeys(cells):
         metric = "sum(quantity)" if "meter" in cell else _METRICS[entry.metric]
         keys = ", ".join(DUCKDB.ident(c) for c in cell)
-        sql = f"SELECT {keys}, {', '.join(values)}, {metric} FROM telemetry WHERE r_0 IS NOT NULL GROUP BY ALL"
+        sql = f"SELECT {keys}, {', '.join(values)}, {metric} FROM telemetry GROUP BY ALL"
         found: dict[Cell, dict[Receiver, Fraction]] = {}
         for row in con.sql(sql).fetchall():
             where, receiver, weight = row[: len(cell)], row[len(cell) : -1], row[-1]
@@ -165,11 +182,6 @@ def _capacity(con: duckdb.DuckDBPyConnection, entry: Shared, period: str) -> dic
         idle = Fraction(capacity or 0) - sum(mine.values(), Fraction(0))
         out[tuple(where)] = mine | ({(IDLE,): idle} if idle > 0 or not mine else {})
     return {cell: w for cell, w in out.items() if sum(w.values()) > 0}
-
-
-def predicate(entry: Shared, tags: Mapping[str, str]) -> str:
-    """Which rows an entry takes, as SQL over the view `current`."""
-    return to_sql(entry.when, DUCKDB, lambda f: DUCKDB.ident(tags.get(f, f)))
 
 
 def units(column: str, scale: int) -> str:
