@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from finops_ai.reporting import answers, charts
 from finops_ai.reporting.answers import month_text, named
-from finops_ai.reporting.pages import SEARCH, Link, monthly, page, search_entries
+from finops_ai.reporting.pages import SEARCH, Link, monthly, page, plural, search_entries
 from finops_ai.reporting.text import percent, safe
 from finops_ai.tables import showback
 
@@ -51,7 +51,7 @@ def index_page(
         daily = showback(frame, by=["day", by], timezone=ws.timezone)
         figure = charts.stacked_days(daily, by, currency=currency, title=f"Cost per day by {named(by)}")
         parts.append(charts.boxed(figure, answers.daily_alt(daily, by)))
-        own = {link.title: link.file for link in links if link.group}
+        own = {link.title: link.file for link in links if link.group == plural(by)}
         trends = monthly(history, by, ws.timezone)
         several = len(next(iter(trends.values()), [])) > 1
         parts.append(f"<h2>By {safe(named(by))}</h2>")
