@@ -50,6 +50,16 @@ def allocate(
     Raises:
         RuleError: the rules can't be used; names rule, key and value.
         CheckFailed: cost is not conserved per provider, billing account, currency and month.
+        FrameError: the frame is no token frame.
+
+    Example:
+        >>> import finops_ai as fa
+        >>> rules = {
+        ...     "dimensions": {"team": {"default": "unallocated"}},
+        ...     "rules": [{"name": "legal", "when": {"sub_account_id": "wrkspc_legal"}, "set": {"team": "legal"}}],
+        ... }
+        >>> fa.allocate(fa.price(fa.sample(months=1)), rules)["team"].value_counts().to_dict()
+        {'unallocated': 4784, 'legal': 155}
     """
     rules = Rules.load(rules)
     if rules.shared and {"share", "rule", *rules.dimensions} <= set(priced.columns):

@@ -61,12 +61,18 @@ def price(tokens: pd.DataFrame | pa.Table, book: Book | None = None) -> pd.DataF
         The frame with, per row: `list_cost`, `contracted_cost`, `effective_cost` (decimal128(38,18) in
         `pricing_currency`, null where no price is known), `list_unit_price` (per single unit), `price_id`,
         `price_status` (listed, contract, promotional, disputed, assumed, unpriced, or not_billed for calls that no
-        price row bills), `price_note` (such as context_tier_unknown), `pricing_currency` and the model's identity.
+        price row bills), `price_note` (such as context_tier_unknown), `pricing_currency` and the model's identity. One
+        row per row given, in order; `.attrs` names the version of the price book. Every price has a source and a date:
+        `PriceBook.show` names them.
+
+    Raises:
+        FrameError: columns of a token frame are missing.
 
     Example:
         >>> import finops_ai as fa
-        >>> priced = fa.price(fa.sample(months=1))  # doctest: +SKIP
-        >>> priced["effective_cost"].sum()  # doctest: +SKIP
+        >>> priced = fa.price(fa.sample(months=1))
+        >>> f"{sum(priced['effective_cost'].dropna()):,.2f} {priced['pricing_currency'].iloc[0]}"
+        '28,393.34 USD'
     """
     frame = tokens if isinstance(tokens, pd.DataFrame) else to_pandas(tokens)
     book = default_book(book)

@@ -97,9 +97,10 @@ def backtest(
         DataError: no series is long enough for one origin, or the frame can't be read.
 
     Example:
+        >>> import finops_ai as fa
         >>> days = pd.date_range("2026-01-01", periods=84)
         >>> frame = pd.DataFrame({"unique_id": "search", "ds": days, "y": 100.0 + 40.0 * (days.day_of_week < 5)})
-        >>> float(backtest(frame, horizon=7, windows=2).set_index("model").loc["finops_ai", "bias"])
+        >>> float(fa.backtest(frame, horizon=7, windows=2).set_index("model").loc["finops_ai", "bias"])
         0.0
     """
     done = run_backtest(history, horizon, season, windows, step, freq=freq, models=models, by=by)

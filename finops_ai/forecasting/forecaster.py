@@ -116,9 +116,10 @@ def forecast(
         RuleError: the scenario names what is not in use.
 
     Example:
+        >>> import finops_ai as fa
         >>> days = pd.date_range("2026-01-01", periods=56)
         >>> frame = pd.DataFrame({"unique_id": "search", "ds": days, "y": 100.0 + 40.0 * (days.day_of_week < 5)})
-        >>> forecast(frame, horizon=3)[["yhat", "lo-80", "hi-80"]].to_numpy().tolist()
+        >>> fa.forecast(frame, horizon=3)[["yhat", "lo-80", "hi-80"]].to_numpy().tolist()
         [[140.0, 140.0, 140.0], [140.0, 140.0, 140.0], [100.0, 100.0, 100.0]]
     """
     if is_cost_frame(history):

@@ -79,7 +79,18 @@ def plan(
         don't. A `*_part` is what a part adds to the total's P10 or P90: its P50 and its share of the total's spread.
 
     Raises:
-        DataError: too little history. SettingsError: `until` is past.
+        DataError: too little history.
+        SettingsError: `until` is past.
+
+    Example:
+        >>> import finops_ai as fa
+        >>> table = fa.plan(fa.price(fa.sample(months=2)), 30_000)
+        >>> table[["month", "actual", "budget"]].head(2)
+        Plan to 2026-12
+        month       actual     budget
+        2026-09  26,478.40  30,000.00
+        2026-10  28,393.34  30,000.00
+        ...
     """
     end = (end_of_data(priced, timezone) if as_of is None else pd.Timestamp(as_of).tz_localize(None)).normalize()
     last = pd.Period(until or f"{end:%Y}-12", "M").end_time.normalize()

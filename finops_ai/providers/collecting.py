@@ -56,15 +56,22 @@ def read(
         **settings: further settings of the connector or reader.
 
     Returns:
-        One row per meter and usage slice (see `docs/columns.md`).
+        Token frame, one row per meter and usage slice: columns, units and types in `docs/columns.md`. Quantities are
+        exact decimals in the meter's unit; what a source doesn't tell is null.
 
     Raises:
         DataError: a file is missing, damaged or holds an impossible value; names file, row, column and value.
         SettingsError: a setting or the mapping file is wrong.
 
     Example:
-        fa.read("exports/openai/*.json")
-        fa.read("requests.parquet", format="parquet", mapping="requests.toml")
+        >>> import tempfile
+        >>> import finops_ai as fa
+        >>> exports = tempfile.mkdtemp()
+        >>> files = fa.sample.write_native(exports, months=1)
+        >>> fa.read(f"{exports}/openai", format="openai", start="2026-10-31")["meter"].unique().tolist()
+        ['input', 'output', 'requests', 'cache_read']
+
+        A request log of your own: `fa.read("requests.parquet", format="parquet", mapping="requests.toml")`.
     """
     files = [str(p) for p in path] if isinstance(path, list | tuple) else [str(path)]
     window = Window.of(ALWAYS.start if start is None else start, ALWAYS.end if end is None else end)
@@ -81,9 +88,21 @@ def collect(name: str, start: object, end: object, **settings: Any) -> pd.DataFr
         **settings: the connector's settings; credentials come from the environment.
 
     Returns:
-        One row per meter and usage slice that starts in the window.
+        Token frame, one row per meter and usage slice that starts in the window (`docs/columns.md`).
+
+    Raises:
+        ProviderNotFound: no connector of that name is installed.
+        SettingsError: a setting is unknown or missing, a credential isn't there.
+        ProviderError: the source refuses or can't be reached; 429 and 5xx were retried, 401 and 403 never.
 
     Example:
-        fa.collect("openai", "2026-10-01", "2026-11-01")
+        `fa.collect("openai", "2026-10-01", "2026-11-01")` asks the live source; with `files` it reads saved answers:
+
+        >>> import tempfile
+        >>> import finops_ai as fa
+        >>> exports = tempfile.mkdtemp()
+        >>> files = fa.sample.write_native(exports, months=1)
+        >>> len(fa.collect("openai", "2026-10-01", "2026-10-08", files=[f"{exports}/openai"]))
+        147
     """
     return connector(name, **settings).usage(Window.of(start, end))

@@ -15,7 +15,7 @@ from finops_ai.errors import FrameError
 from finops_ai.frames import to_pandas
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.periods import Window
-from finops_ai.tables.explain import STEPS, explain
+from finops_ai.tables.explain import STEPS, explain, step_in_words
 from finops_ai.tables.grouping import currency_of, dimensions_of, grouped
 from finops_ai.tables.result import Facts, Table
 
@@ -57,6 +57,18 @@ def anomalies(
     Returns:
         One row per anomaly, largest excess first: group, `since`, `until` (last day), `days`, `actual`, `expected`,
         `excess`, `times` (actual over expected), `cause` (the largest steps of the bridge from the 14 days before).
+
+    Raises:
+        DataError: several currencies.
+
+    Example:
+        >>> import finops_ai as fa
+        >>> cost = fa.allocate(fa.price(fa.sample(months=2)), fa.sample.rules())
+        >>> fa.anomalies(cost, by=["team"])[["team", "since", "until", "excess"]].head(1)
+        Anomalies
+        team     since       until         excess
+        support  2026-10-25  2026-10-31  1,411.35
+        ...
     """
     if "effective_cost" not in priced.columns:
         raise FrameError("fa.anomalies takes priced rows; call fa.price first.")
@@ -155,7 +167,7 @@ def _cause(priced: pd.DataFrame, by: Sequence[str], row: dict[str, Any], timezon
     top = [s for s, v in sorted(steps.items(), key=lambda x: -x[1] * wanted) if v * wanted > abs(row["excess"]) / 10][
         :3
     ]
-    return ", ".join(STEPS[s] if steps[s] else s for s in top) or "many small changes"
+    return ", ".join(step_in_words(s, steps[s]) if steps[s] else s for s in top) or "many small changes"
 
 
 def _table(rows: list[dict[str, Any]], by: Sequence[str], priced: pd.DataFrame) -> Table:

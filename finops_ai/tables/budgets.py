@@ -51,6 +51,15 @@ def budgets(
     Raises:
         RuleError: a budget can't be used; names it.
         DataError: a budget is in another currency than the costs.
+
+    Example:
+        >>> import finops_ai as fa
+        >>> cost = fa.allocate(fa.price(fa.sample(months=1)), fa.sample.rules())
+        >>> fa.budgets(cost, [{"name": "all", "month": "2026-10", "amount": 30_000}])[["name", "spent", "budget", "status"]]
+        Budgets
+        name      spent     budget  status
+        all   28,393.34  30,000.00  ok
+        ...
     """
     entries = _entries(plan, [str(c) for c in priced.columns])
     currency = currency_of(priced)

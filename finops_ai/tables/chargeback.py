@@ -129,6 +129,13 @@ def chargeback(
         RuleError: the policy can't be used, or names a dimension the rows don't have.
         DataError: several currencies, or no priced rows in the month.
         CheckFailed: a total is not conserved.
+
+    Example:
+        >>> import finops_ai as fa
+        >>> cost = fa.allocate(fa.price(fa.sample(months=1)), fa.sample.rules())
+        >>> charged = fa.chargeback(cost, {"dimension": "team"}, month="2026-10")
+        >>> charged.receivers[:2], charged.statement("legal").facts.title
+        (['mobile', 'support'], 'Statement for legal')
     """
     policy = Policy.load(policy)
     policy.check_dimension([str(c) for c in allocated.columns])

@@ -72,7 +72,10 @@ def to_focus(frame: pd.DataFrame, version: str = "1.2", *, draft_keys: bool = Fa
         SettingsError: a version this package doesn't write.
 
     Example:
-        fa.to_focus(fa.allocate(fa.price(fa.sample()), rules), version="1.3").to_parquet("focus.parquet")
+        >>> import finops_ai as fa
+        >>> focus = fa.to_focus(fa.price(fa.sample(months=1)), version="1.3")
+        >>> focus["ConsumedUnit"].unique().tolist(), len(focus)
+        (['Tokens', 'Requests', 'Characters', 'Unit-Hours'], 4939)
     """
     if version not in WRITTEN:
         raise SettingsError(f"FOCUS {version!r} can't be written. {hint(version, WRITTEN)}")
@@ -126,7 +129,19 @@ def from_focus(path: str | Path, **settings: Any) -> pd.DataFrame:
         **settings: settings of the connector `focus`.
 
     Returns:
-        One row per usage row of an AI service; for files of `to_focus` exactly the frame they were made of.
+        Token frame, one row per usage row of an AI service; for files of `to_focus` exactly the frame they were made of.
+
+    Raises:
+        ProviderNotFound: the plugin finops-ai-focus isn't installed.
+        DataError: a file is missing or damaged; names file, row, column and value.
+
+    Example:
+        >>> import tempfile
+        >>> import finops_ai as fa
+        >>> path = tempfile.mkdtemp() + "/focus.parquet"
+        >>> fa.to_focus(fa.price(fa.sample(months=1))).to_parquet(path)
+        >>> len(fa.from_focus(path))
+        4939
     """
     from finops_ai.providers.collecting import read
 

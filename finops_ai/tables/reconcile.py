@@ -50,8 +50,18 @@ def reconcile(priced: pd.DataFrame, bills: pd.DataFrame, *, timezone: str = "UTC
         computed), one column per cause in `CAUSES` (they add up to the difference exactly) and `captured` (share of billed
         usage that usage rows explain).
 
+    Raises:
+        FrameError: rows that aren't priced.
+
     Example:
-        >>> fa.reconcile(fa.price(tokens), bills)[["provider", "difference", "unexplained"]]  # doctest: +SKIP
+        >>> import finops_ai as fa
+        >>> table = fa.reconcile(fa.price(fa.sample(months=1)), fa.sample.bills())
+        >>> table[table["month"] == "2026-10"][["provider", "computed", "billed", "unexplained"]].head(2)
+        Computed cost against the bill
+        provider       computed     billed  unexplained
+        anthropic      7,215.64   7,215.64         0.00
+        azure-openai  12,580.62  12,580.62         0.00
+        ...
     """
     for frame, column, name in ((priced, "effective_cost", "priced"), (bills, "billed_cost", "bills")):
         if column not in frame.columns:

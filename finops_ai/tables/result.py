@@ -118,7 +118,7 @@ class Table(pd.DataFrame):
             for currency in dict.fromkeys(currencies):  # amounts of one currency add up; currencies are never mixed
                 known = (out[name].notna() & (currencies == currency)).to_numpy(bool)
                 amounts = [Decimal(v) for v in out.loc[known, name]]
-                small = abs(sum(amounts, Decimal(0))) < 1
+                small = any(amounts) and abs(sum(amounts, Decimal(0))) < 1
                 values[known] = round_to_total(amounts, 6 if small else minor_units(currency or "USD"))
             out[name] = values
         return out

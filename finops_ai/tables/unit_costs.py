@@ -44,7 +44,15 @@ def unit_costs(priced: pd.DataFrame, *, by_tier: bool = False) -> Table:
         DataError: several pricing currencies.
 
     Example:
-        >>> fa.unit_costs(fa.price(fa.sample(months=1)))  # doctest: +SKIP
+        >>> import finops_ai as fa
+        >>> table = fa.unit_costs(fa.price(fa.sample(months=1)))
+        >>> table[table["model_family"] == "Claude Haiku"][["channel", "meter", "effective_per_million"]].head(3)
+        Cost per million tokens by model and channel
+        channel    meter        effective_per_million
+        anthropic  fresh_input                      1
+        bedrock    fresh_input                      1
+        anthropic  cache_read                     0.1
+        ...
     """
     if "list_cost" not in priced.columns or "model_family" not in priced.columns:
         raise FrameError("fa.unit_costs takes priced rows; call fa.price first.")

@@ -53,7 +53,13 @@ def what_if(
         RuleError: an unknown step or key, an impossible number, a model without a price.
 
     Example:
-        >>> fa.what_if(priced, {"batch": {"when": {"team": "data"}, "share": "0.5"}}, by=["team"])  # doctest: +SKIP
+        >>> import finops_ai as fa
+        >>> cost = fa.allocate(fa.price(fa.sample(months=1)), fa.sample.rules())
+        >>> fa.what_if(cost, {"batch": {"when": {"team": "legal"}, "share": "0.5"}})[["cost", "scenario_cost", "saving"]]
+        What if
+             cost  scenario_cost  saving
+        28,393.34      28,185.12  208.22
+        ...
     """
     if "effective_cost" not in priced.columns:
         raise FrameError("fa.what_if takes priced rows; call fa.price first.")
