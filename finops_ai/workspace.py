@@ -54,11 +54,21 @@ class Outcome:
 def open(config: str | Path = FILE_NAME) -> Workspace:
     """Open a workspace by its finops.toml, or the folder that holds one.
 
+    Args:
+        config: path of the settings file, or of its folder.
+
     Returns:
         A Workspace: `ws.tokens(month)`, `ws.bills(month)`, `ws.priced(month)`, `ws.allocated(month)`, `ws.collect(window)`.
 
     Raises:
         SettingsError: the file is missing or something in it is wrong; nothing is read or written.
+
+    Example:
+        >>> import tempfile
+        >>> import finops_ai as fa
+        >>> ws = fa.open(fa.sample.write_workspace(tempfile.mkdtemp(), months=1))
+        >>> ws.name, list(ws.rules.dimensions)[:2], ws.months()
+        ('Sample company', ['team', 'product'], [])
     """
     return Workspace(load_settings(config))
 
@@ -234,7 +244,9 @@ class Workspace:
         return self._kept(
             "allocated",
             month,
-            lambda window: allocate(self.priced(window), self.rules, telemetry=self.telemetry(window)),
+            lambda window: allocate(
+                self.priced(window), self.rules, telemetry=self.telemetry(window), timezone=self.timezone
+            ),
         )
 
     def history(self, month: str, months: int = 13) -> pd.DataFrame:

@@ -20,21 +20,22 @@ def rules() -> None:
 @config_option
 @format_options
 def check(month: str | None, strict: bool, config: str, form: str, output: str | None) -> int:
-    """Rules that never match, are shadowed or overlap; unallocated cost; what to map next, largest first."""
+    """Rules that never match, are shadowed or overlap; cost unallocated or not divided; what to map next, largest first."""
     from finops_ai.tables.rule_check import check_rules
 
     ws, month = workspace(config, month)
-    table = check_rules(ws.priced(month), ws.rules, telemetry=ws.telemetry(month))
+    table = check_rules(ws.priced(month), ws.rules, telemetry=ws.telemetry(month), timezone=ws.timezone)
     say(table, form, output)
     return int(strict and table["finding"].isin(["never matches", "shadowed"]).any())
 
 
 @rules.command("why")
 @click.argument("chosen", nargs=-1, required=True, metavar="COLUMN=VALUE...")
+@click.option("--rows", is_flag=True, help="The source rows themselves, dearest first.")
 @month_option
 @config_option
 @format_options
-def why(chosen: tuple[str, ...], month: str | None, config: str, form: str, output: str | None) -> None:
+def why(chosen: tuple[str, ...], rows: bool, month: str | None, config: str, form: str, output: str | None) -> None:
     """Which rules brought a charge, from which accounts, keys and models: `finops-ai rules why team=search`."""
     from finops_ai.tables.rule_check import why as trace
 
@@ -42,4 +43,4 @@ def why(chosen: tuple[str, ...], month: str | None, config: str, form: str, outp
     if len(pairs) != len(chosen):
         raise click.UsageError("Write COLUMN=VALUE, such as team=search.")
     ws, month = workspace(config, month)
-    say(trace(rows_of(ws, month), pairs, ws.rules), form, output)
+    say(trace(rows_of(ws, month), pairs, ws.rules, rows=rows), form, output)

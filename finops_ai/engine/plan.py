@@ -42,12 +42,26 @@ class Prices:
     """Expanded unit prices: the table, the key columns to join on, and which day's prices hold on each day.
 
     `table` has the key columns, `day` and what `PriceBook.expand` returns; `periods` (day, since) says at which `day` of
-    the table to look for each UTC day, and is None where the table has every day itself.
+    the table to look for each UTC day, and is None where the table has every day itself. `parts` are the minutes of the
+    day at which prices change, `crossed` tells whether a slice may reach beyond the time its price holds for.
     """
 
     table: pa.Table
     keys: Sequence[str]
     periods: pa.Table | None = None
+    parts: Sequence[int] = ()
+    crossed: bool = False
+
+    @property
+    def fields(self) -> list[str]:
+        """Columns of the source that joining them reads."""
+        return [*(k for k in self.keys if k != "minute"), *(["charge_period_end"] if self.crossed else [])]
+
+    @property
+    def tiers(self) -> list[str]:
+        """Endings of the context tiers' columns, lowest threshold first; none where no price has one."""
+        endings = [n.removeprefix("over_tokens") for n in self.table.column_names if n.startswith("over_tokens")]
+        return [e for e in endings if self.table[f"over_tokens{e}"].null_count < self.table.num_rows]
 
 
 @dataclass
@@ -124,18 +138,26 @@ class Plan:
             source, day = "u JOIN price_days t ON u._day = t.day", "t.since"
         on = [f"{day} = x.day"]
         for key in prices.keys:
-            left = "extract(HOUR FROM u.charge_period_start)" if key == "hour" else f"u.{d.ident(key)}"
+            left = part_of_day(prices.parts) if key == "minute" else f"u.{d.ident(key)}"
             same = "{} = {}"
             if table[key].null_count:
                 same = "{} <=> {}" if d.name == "spark" else "{} IS NOT DISTINCT FROM {}"
             on.append(same.format(left, f"x.{d.ident(key)}"))
-        tiered = table["over_tokens"].null_count < table.num_rows
-        larger = "(u.slice_input_tokens > x.over_tokens OR (x.over_inclusive AND u.slice_input_tokens = x.over_tokens))"
-        over = f"(u.slice_requests = 1 AND {larger})"
-        unknown = f"(x.over_tokens IS NOT NULL AND (u.slice_input_tokens IS NULL OR (coalesce(u.slice_requests, 0) <> 1 AND {larger})))"
+        larger = {
+            e: f"(u.slice_input_tokens > x.over_tokens{e} OR (x.over_inclusive{e} AND u.slice_input_tokens = x.over_tokens{e}))"
+            for e in prices.tiers
+        }
+        unsure = "x.price_note"
+        if prices.crossed:
+            unsure = f"CASE WHEN u.charge_period_end > x.price_until THEN 'needs_confirmation' ELSE {unsure} END"
+        if larger:
+            several = f"(coalesce(u.slice_requests, 0) <> 1 AND {next(iter(larger.values()))})"
+            unknown = f"x.over_tokens IS NOT NULL AND (u.slice_input_tokens IS NULL OR {several})"
+            unsure = f"CASE WHEN {unknown} THEN 'context_tier_unknown' ELSE {unsure} END"
 
         def either(name: str) -> str:
-            return f"CASE WHEN {over} THEN x.{name}_over ELSE x.{name} END" if tiered else f"x.{name}"
+            whens = [f"WHEN u.slice_requests = 1 AND {larger[e]} THEN x.{name}_over{e}" for e in reversed(larger)]
+            return f"CASE {' '.join(whens)} ELSE x.{name} END" if whens else f"x.{name}"
 
         unit = {
             "list_cost": "list_unit_price",
@@ -147,9 +169,7 @@ class Plan:
             "price_id": either("price_id"),
             "price_status": "coalesce(x.price_status, 'unpriced')",
             "pricing_currency": "x.currency",
-            "price_note": f"CASE WHEN {unknown} THEN 'context_tier_unknown' ELSE x.price_note END"
-            if tiered
-            else "x.price_note",
+            "price_note": unsure,
             "list_unit_price": either("list_unit_price"),
         }
         out += [f"{text.get(name, 'x.' + name)} AS {name}" for name in labels]
@@ -283,6 +303,13 @@ class Plan:
         groups = f" GROUP BY {', '.join(str(i + 1) for i in range(len(keys)))}" if keys else ""
         self.sql = f"WITH {', '.join(self.steps)} SELECT {', '.join(keys + added)} FROM {self.last}{tail}{groups}"
         return self
+
+
+def part_of_day(parts: Sequence[int], start: str = "u.charge_period_start") -> str:
+    """The minute at which the part of the UTC day begins that an instant is in, as SQL."""
+    minute = f"(extract(HOUR FROM {start}) * 60 + extract(MINUTE FROM {start}))"
+    whens = " ".join(f"WHEN {minute} >= {part} THEN {part}" for part in sorted(parts, reverse=True))
+    return f"CASE {whens} ELSE 0 END"
 
 
 def _outputs(rules: Rules, numbers: Sequence[int], dims: Sequence[str]) -> pa.Table:

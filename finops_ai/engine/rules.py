@@ -41,6 +41,14 @@ class Value:
         """The text in order, as (piece, whether it names a field)."""
         return [(part, i % 2 == 1) for i, part in enumerate(_INSERT.split(self.text)) if part]
 
+    def filled(self, fields: Mapping[str, str]) -> str:
+        """The text with its inserts replaced.
+
+        >>> Value("{tags.team}-eu").filled({"tags.team": "search"})
+        'search-eu'
+        """
+        return "".join(fields[part] if is_field else part for part, is_field in self.pieces)
+
 
 @dataclass(frozen=True)
 class Rule:

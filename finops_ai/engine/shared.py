@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -53,6 +54,7 @@ class Shared:
         per: "month" or "day" of the reporting zone: the period within which weights are taken.
         tokens_per_hour: for capacity: weighted tokens that one unit serves in one hour.
         output_weight: for capacity: how many input tokens one output token counts for.
+        text: `when` as written.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Shared:
     per: str = "month"
     tokens_per_hour: Decimal = Decimal(1)
     output_weight: Decimal = Decimal(1)
+    text: str = ""
 
 
 def parse_shared(
@@ -143,6 +146,7 @@ def parse_shared(
                 per,
                 _positive(row, "tokens_per_hour", at),
                 _positive(row, "output_weight", at),
+                json.dumps(row["when"], default=str, ensure_ascii=False),
             )
         )
     _refuse_circles(out, place)

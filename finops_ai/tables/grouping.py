@@ -66,7 +66,7 @@ def grouped(
         start = scan.column("charge_period_start")
         span = window or Window(*_span(frame))
         local = DUCKDB.local_time("_start", utc_offsets(span, timezone))
-        picked = [f"{start} AS _start"]
+        picked = [f"{start} AS _start", f"{start} AS charge_period_start"]
         for name in dict.fromkeys([*needs, *by]):
             if name in made:
                 picked.append(f"{TIMES[name].format(x=local)} AS {DUCKDB.ident(name)}")

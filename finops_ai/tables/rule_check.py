@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from finops_ai.engine import allocate
-from finops_ai.engine.conditions import to_sql
+from finops_ai.engine.conditions import All, Test, to_sql
 from finops_ai.engine.dialects import DUCKDB
-from finops_ai.engine.duck import Scan, connect
+from finops_ai.engine.duck import Scan, connect, offsets_of
+from finops_ai.engine.fields import TAG
 from finops_ai.engine.plan import Plan
 from finops_ai.engine.pricing import run
 from finops_ai.engine.rules import Rules
+from finops_ai.engine.selecting import matching
 from finops_ai.errors import DataError, FrameError, hint
 from finops_ai.frames import to_pandas
 from finops_ai.frames.types import COST_TYPE
@@ -27,11 +30,17 @@ from finops_ai.tables.result import Facts, Table
 #: what a finding can be, most serious first
 FINDINGS = {
     "unallocated": "cost that no rule maps",
+    "not divided": "shared cost that nobody could receive, so that it stays where the rules put it",
     "suggestion": "worth mapping next, largest cost first",
-    "never matches": "no row meets the rule's condition",
+    "never matches": "no row meets the condition of the rule or shared cost",
     "shadowed": "rows meet the condition, but earlier rules have already set everything it sets",
     "overlap": "rows meet two rules that set different values; the earlier one wins",
 }
+#: what `why` tells of a source row
+_SOURCE = (
+    "rule", "share", "charge_period_start", "provider", "billing_account_id", "sub_account_id", "api_key_id", "user_id",
+    "prompt_id", "resource_id", "request_id", "model", "meter", "service_tier", "quantity", "unit", "effective_cost", "source",
+)  # fmt: skip
 _CLUES = ("api_key_id", "sub_account_id", "resource_id", "user_id", "prompt_id", "model")
 
 
@@ -41,14 +50,16 @@ def check_rules(
     *,
     suggestions: int = 10,
     telemetry: pd.DataFrame | None = None,
+    timezone: str = "UTC",
 ) -> Table:
     """Test rules against real rows.
 
     Args:
         priced: what `fa.price` returns.
         rules: the mapping.
-        suggestions: how many keys and tags to suggest.
+        suggestions: how many keys and tags to suggest per dimension.
         telemetry: for shared costs that it splits, so that only what stays unallocated counts.
+        timezone: reporting zone, as for `fa.allocate`.
 
     Returns:
         One row per finding: `finding` (see `FINDINGS`), `rule`, `other` (the rule or field it concerns), `value`, `rows`,
@@ -56,29 +67,27 @@ def check_rules(
     """
     rules = Rules.load(rules)
     found: list[dict[str, Any]] = []
-    cost_of, rows_of = _match_sets(priced, rules)
     n = len(rules.rules)
-    matched, decided = [0] * n, [0] * n
-    overlaps: dict[tuple[int, int], list[Any]] = {}
+    matched, decided, costs = [0] * n, [0] * n, [Decimal(0)] * n
+    overlaps: dict[tuple[int, int], tuple[int, Decimal]] = {}
     thieves: dict[int, dict[int, int]] = {}
-    for bits, rows in rows_of.items():
-        hits = [i for i in range(n) if bits[i] == "1"]
+    for bits, texts, rows, cost in _match_sets(priced, rules, timezone):
         taken: dict[str, int] = {}
-        for i in hits:
+        beaten: set[tuple[int, int]] = set()
+        for i in (i for i in range(n) if bits[i] == "1"):
+            values = rules.rules[i].set
             matched[i] += rows
-            fresh = [d for d in rules.rules[i].set if d not in taken]
-            if fresh:
-                decided[i] += rows
-            for d in rules.rules[i].set:
+            costs[i] += cost
+            decided[i] += rows if any(d not in taken for d in values) else 0
+            for d in values:
                 first = taken.setdefault(d, i)
                 if first != i:
                     thieves.setdefault(i, {})[first] = thieves.get(i, {}).get(first, 0) + rows
-                    if rules.rules[first].set[d] != rules.rules[i].set[d]:
-                        kept = overlaps.setdefault((first, i), [0, Decimal(0), set()])
-                        if bits not in kept[2]:
-                            kept[0] += rows
-                            kept[1] += cost_of[bits]
-                            kept[2].add(bits)
+                    if values[d].filled(texts) != rules.rules[first].set[d].filled(texts):
+                        beaten.add((first, i))
+        for pair in beaten:
+            known = overlaps.get(pair, (0, Decimal(0)))
+            overlaps[pair] = (known[0] + rows, known[1] + cost)
     for i, rule in enumerate(rules.rules):
         if not matched[i]:
             found.append(
@@ -92,14 +101,16 @@ def check_rules(
                     rule.name,
                     by,
                     rows=matched[i],
+                    cost=costs[i],
                     text=f"All its rows are set by earlier rules, most by {by!r}.",
                 )
             )
-    for (first, i), (rows, cost, _) in sorted(overlaps.items(), key=lambda x: -x[1][1]):
+    for (first, i), (rows, cost) in sorted(overlaps.items(), key=lambda x: -x[1][1]):
         if decided[i]:
             names = rules.rules[i].name, rules.rules[first].name
             found.append(_finding("overlap", *names, rows=rows, cost=cost, text=f"{names[1]!r} comes first and wins."))
-    found += _unallocated(allocate(priced, rules, telemetry=telemetry), rules, suggestions)
+    mapped = allocate(priced, rules, telemetry=telemetry, timezone=timezone)
+    found += _shared(mapped, rules) + _unallocated(mapped, rules, suggestions)
     order = list(FINDINGS)
     found.sort(key=lambda f: (order.index(f["finding"]), -(f["cost"] or Decimal(0))))
     kinds = {
@@ -137,12 +148,16 @@ def _finding(
     }
 
 
-def _match_sets(priced: pd.DataFrame, rules: Rules) -> tuple[dict[str, Decimal], dict[str, int]]:
-    """Which rules' conditions rows meet, as a string of 0 and 1 per rule, with cost and number of rows."""
+def _match_sets(
+    priced: pd.DataFrame, rules: Rules, timezone: str
+) -> Iterator[tuple[str, dict[str, str], int, Decimal]]:
+    """Which rules' conditions rows meet, as 0 and 1 per rule, what those rules inherit, with number of rows and cost."""
     fields = [*rules.used_fields(), "charge_period_start", "effective_cost"]
+    inherited = sorted({f for rule in rules.rules for value in rule.set.values() for f in value.fields})
     with connect() as con:
         scan = Scan(con, priced, fields)
-        plan = Plan().scan(fields, read=scan.column).map(rules)
+        offsets = offsets_of(priced["charge_period_start"], timezone)
+        plan = Plan().scan(fields, read=scan.column, offsets=offsets).map(rules)
         bits = []
         for rule in rules.rules:
             present = "".join(
@@ -150,17 +165,42 @@ def _match_sets(priced: pd.DataFrame, rules: Rules) -> tuple[dict[str, Decimal],
             )
             bits.append(f"CASE WHEN {to_sql(rule.when, DUCKDB, plan.column)}{present} THEN '1' ELSE '0' END")
         text = f"concat({', '.join(bits)})" if bits else "''"
-        plan.sql = f"WITH {', '.join(plan.steps)} SELECT {text} AS bits, sum(effective_cost) AS cost, count(*) AS rows FROM {plan.last} GROUP BY 1"
+        texts = "".join(f"CAST({plan.column(f)} AS VARCHAR) AS text_{i}, " for i, f in enumerate(inherited))
+        plan.sql = (
+            f"WITH {', '.join(plan.steps)} SELECT {text} AS bits, {texts}sum(effective_cost) AS cost, count(*) AS rows "
+            f"FROM {plan.last} GROUP BY ALL"
+        )
         table = run(con, plan).to_pylist()
-    return {r["bits"]: r["cost"] or Decimal(0) for r in table}, {r["bits"]: r["rows"] for r in table}
+    for row in table:
+        found = {f: row[f"text_{i}"] for i, f in enumerate(inherited)}
+        yield row["bits"], found, row["rows"], row["cost"] or Decimal(0)
+
+
+def _shared(mapped: pd.DataFrame, rules: Rules) -> list[dict]:
+    """Shared costs that took no row, and the rows they should have taken but nobody could receive."""
+    out = []
+    for entry in rules.shared:
+        divided = (
+            mapped["rule"].astype(object).map(lambda rule, name=entry.name: f" + {name}" in f"{rule} ").to_numpy(bool)
+        )
+        left = mapped[matching(mapped, entry.when) & ~divided]
+        if len(left):
+            cost = sum(left["effective_cost"].dropna(), Decimal(0))
+            text = f"Nobody has a weight in its {entry.per}, so shared cost {entry.name!r} divides nothing there."
+            out.append(_finding("not divided", entry.name, entry.dimension, rows=len(left), cost=cost, text=text))
+        elif not divided.any():
+            out.append(_finding("never matches", entry.name, text="No row meets the condition of this shared cost."))
+    return out
 
 
 def _unallocated(mapped: pd.DataFrame, rules: Rules, suggestions: int) -> list[dict]:
     out = []
+    seen = np.zeros(len(mapped), bool)
     for dimension in rules.dimensions:
         if rules.defaults[dimension] != UNALLOCATED:
             continue
-        bare = mapped[(mapped[dimension] == UNALLOCATED).to_numpy()]
+        unmapped = (mapped[dimension] == UNALLOCATED).to_numpy()
+        bare = mapped[unmapped]
         cost = sum((c for c in bare["effective_cost"].dropna()), Decimal(0))
         if not len(bare):
             continue
@@ -174,20 +214,20 @@ def _unallocated(mapped: pd.DataFrame, rules: Rules, suggestions: int) -> list[d
                 text=f"No rule sets {dimension} for these rows.",
             )
         )
-        if dimension == rules.dimensions[0]:
-            out += _suggestions(bare, dimension, suggestions)
+        out += _suggestions(mapped[unmapped & ~seen], dimension, rules, suggestions)
+        seen |= unmapped
     return out
 
 
-def _suggestions(bare: pd.DataFrame, dimension: str, count: int) -> list[dict]:
-    """Keys and tags of unmapped rows by cost; a clue that only one value has says most."""
+def _suggestions(bare: pd.DataFrame, dimension: str, rules: Rules, count: int) -> list[dict]:
+    """Keys, tags and values of other dimensions that unmapped rows have, by cost."""
     keys = sorted({k for t in bare["tags"].dropna() for k, _ in t}) if "tags" in bare.columns else []
     found: dict[tuple[str, str], list[Any]] = {}
-    for clue in (*(f"tags.{k}" for k in keys), *_CLUES):
-        if not clue.startswith("tags.") and clue not in bare.columns:
+    for clue in (*(f"tags.{k}" for k in keys), *_CLUES, *rules.dimensions):
+        if clue == dimension or (not clue.startswith("tags.") and clue not in bare.columns):
             continue
         for g in grouped(bare, [clue], {"cost": "sum(effective_cost)", "rows": "count(*)"}, needs=("effective_cost",)):
-            if g[clue]:
+            if g[clue] and g[clue] != rules.defaults.get(clue):
                 found[clue, g[clue]] = [g["cost"] or Decimal(0), g["rows"]]
     top = sorted(found.items(), key=lambda x: -x[1][0])[:count]
     return [
@@ -207,42 +247,45 @@ def _key(field: str) -> str:
     return json.dumps(field) if "." in field else field
 
 
-def why(allocated: pd.DataFrame, chosen: Mapping[str, str], rules: Rules | None = None) -> Table:
-    """Trace a charge back: which rules brought it, from which accounts, keys and models, and how many source rows.
+def why(allocated: pd.DataFrame, chosen: Mapping[str, str], rules: Rules | None = None, *, rows: bool = False) -> Table:
+    """Trace a charge back: which rules brought it, from which accounts, keys and models, and from which source rows.
 
     Args:
         allocated: what `fa.allocate` returns.
-        chosen: dimension or column -> value, such as {"team": "search"}.
-        rules: to state each rule's condition.
+        chosen: dimension, column or `tags.<key>` -> value, such as {"team": "search"}.
+        rules: to state the condition of each rule and shared cost.
+        rows: the source rows themselves, dearest first, instead of their sums per rule, account, key and model. Of a row
+            that was divided, quantity and cost are the part, `share` says which part of the source row that is.
 
     Raises:
         FrameError: a column the rows don't have.
         DataError: no row has these values.
     """
-    mask = pd.Series(True, index=allocated.index)
-    for name, value in chosen.items():
-        if name not in allocated.columns:
+    for name in chosen:
+        if name not in allocated.columns and not name.startswith(TAG):
             raise FrameError(f"The rows have no column {name!r}. {hint(name, [str(c) for c in allocated.columns])}")
-        mask &= (allocated[name] == value).fillna(False).astype(bool)
-    rows = allocated[mask.to_numpy()]
+    mine = allocated[matching(allocated, All(tuple(Test(k, "equals", str(v)) for k, v in chosen.items())))]
     what = ", ".join(f"{k} = {v}" for k, v in chosen.items())
-    if rows.empty:
+    if mine.empty:
         raise DataError(f"No row has {what} in this period.")
+    facts = Facts(
+        f"Why {what}", currency_of(mine), conserves="cost adds up to the charge's cost, exactly", money=["cost"]
+    )
+    conditions = {one.name: one.text for one in (*rules.rules, *rules.shared)} if rules else {}
+    used = sorted({part for rule in mine["rule"].dropna().unique() for part in str(rule).split(" + ")})
+    facts.notes = [f"Rule {name!r}: when {conditions[name]}." for name in used if name in conditions]
+    facts.notes += ["Rows of 'default' met no rule."] if "default" in used else []
+    if rows:
+        shown = mine[[c for c in _SOURCE if c in mine.columns]].rename(columns={"effective_cost": "cost"})
+        return Table.of(shown.sort_values("cost", ascending=False, kind="stable", ignore_index=True), facts, allocated)
     keys = ["rule", "provider", "billing_account_id", "sub_account_id", "api_key_id", "resource_id", "model"]
     measures = {"cost": "sum(effective_cost)", "rows": "count(*)", "share": "avg(CAST(share AS DOUBLE))"}
-    found = grouped(rows, keys, measures, needs=("effective_cost", "share"))
+    found = grouped(mine, keys, measures, needs=("effective_cost", "share"))
     found.sort(key=lambda g: -(g["cost"] or Decimal(0)))
-    conditions = {r.name: r.text for r in rules.rules} if rules else {}
     arrays: dict[str, Any] = {k: pa.array([g[k] for g in found], pa.string()) for k in keys}
     arrays |= {
         "cost": pa.array([g["cost"] for g in found], COST_TYPE),
         "rows": pa.array([g["rows"] for g in found], pa.int64()),
     }
     arrays["share"] = pa.array([g["share"] for g in found], pa.float64())
-    facts = Facts(
-        f"Why {what}", currency_of(rows), conserves="cost adds up to the charge's cost, exactly", money=["cost"]
-    )
-    used = sorted({part for g in found for part in str(g["rule"]).split(" + ")})
-    facts.notes = [f"Rule {name!r}: when {conditions[name]}." for name in used if name in conditions]
-    facts.notes += ["Rows of 'default' met no rule."] if "default" in used else []
-    return Table.of(to_pandas(pa.table(arrays)), facts)
+    return Table.of(to_pandas(pa.table(arrays)), facts, allocated)

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from finops_ai.engine.allocating import SHARE_TYPE
 from finops_ai.engine.fields import TAG, columns
 from finops_ai.errors import FrameError
 from finops_ai.frames import to_pandas
@@ -36,6 +37,8 @@ _TOKEN_SUMS = {
 _MEASURES = {
     "cost": "sum(effective_cost)",
     "list_cost": "sum(list_cost)",
+    "both_cost": "sum(effective_cost) FILTER (WHERE list_cost IS NOT NULL)",
+    "both_list_cost": "sum(list_cost) FILTER (WHERE effective_cost IS NOT NULL)",
     "requests": "sum(quantity) FILTER (WHERE meter = 'requests')",
     **{name: f"sum(quantity) FILTER (WHERE meter IN {which})" for name, which in _TOKEN_SUMS.items()},
     "token_cost": f"sum(effective_cost) FILTER (WHERE meter IN {_TOKENS})",
@@ -43,6 +46,9 @@ _MEASURES = {
     "output_cost": f"sum(effective_cost) FILTER (WHERE meter IN {_OUT})",
     "read_cost": f"sum(effective_cost) FILTER (WHERE meter IN {_TOKEN_SUMS['cache_read_tokens']})",
     "batch_tokens": f"sum(quantity) FILTER (WHERE meter IN {_TOKENS} AND service_tier = 'batch')",
+    "costed_tokens": f"sum(quantity) FILTER (WHERE meter IN {_TOKENS} AND effective_cost IS NOT NULL)",
+    "costed_input": f"sum(quantity) FILTER (WHERE meter IN {_IN} AND effective_cost IS NOT NULL)",
+    "costed_output": f"sum(quantity) FILTER (WHERE meter IN {_OUT} AND effective_cost IS NOT NULL)",
     "priced_tokens": f"sum(quantity) FILTER (WHERE meter IN {_TOKENS} AND price_status <> 'unpriced')",
     "metered_tokens": f"sum(quantity) FILTER (WHERE meter IN {_TOKENS} AND quantity_basis = 'metered')",
     "unpriced_rows": "count(*) FILTER (WHERE price_status = 'unpriced')",
@@ -99,13 +105,23 @@ def showback(
     Returns:
         A table, one row per group: `cost` (effective) and `list_cost` in the pricing currency, `requests`, tokens by
         class and in all (null where nothing counts them: some sources state no requests, some models bill no tokens),
-        `cost_per_request`, `cost_per_1m_tokens` (cost of all token meters over all tokens, cached ones included) and
-        per direction, `cache_hit_rate` (cache reads / input tokens), `cache_hit_cost_share` (their part of the input's
+        `cost_per_request`, `cost_per_1m_tokens` (cost of all token meters over all tokens of known cost, cached ones
+        included) and per direction, `cache_hit_rate` (cache reads / input tokens), `cache_hit_cost_share` (their part of the input's
         cost), `output_input_ratio`, `batch_share` (of tokens), `effective_vs_list`, `priced` (share of tokens with a
         known price). Costs are exact; a group without any known price has cost null.
 
+    Raises:
+        FrameError: rows that aren't priced, or a column in `by` that they don't have.
+
     Example:
-        >>> fa.showback(fa.allocate(fa.price(tokens), "finops.toml"), by=["team", "model"])  # doctest: +SKIP
+        >>> import finops_ai as fa
+        >>> cost = fa.allocate(fa.price(fa.sample(months=1)), fa.sample.rules())
+        >>> fa.showback(cost, by=["team"])[["team", "cost", "tokens", "cost_per_1m_tokens"]].head(2)
+        Cost by team
+        team         cost         tokens  cost_per_1m_tokens
+        mobile   8,789.48  2,529,635,615              0.5959
+        support  4,699.08  4,552,893,342                1.03
+        ...
     """
     if "effective_cost" not in allocated.columns:
         raise FrameError("fa.showback takes priced rows; call fa.price, and fa.allocate for dimensions, first.")
@@ -140,16 +156,16 @@ def _row(g: Mapping[str, Any], by: Sequence[str]) -> dict[str, Any]:
     row |= {name: None if g["tokens"] is None else zero(g[name]) for name in _TOKEN_SUMS} | {"requests": g["requests"]}
     row["cost_per_request"] = safe_ratio(g["cost"], g["requests"])
     for name, cost, tokens in (
-        ("cost_per_1m_tokens", g["token_cost"], g["tokens"]),
-        ("input_cost_per_1m", g["input_cost"], inputs),
-        ("output_cost_per_1m", g["output_cost"], g["output_tokens"]),
+        ("cost_per_1m_tokens", g["token_cost"], g["costed_tokens"]),
+        ("input_cost_per_1m", g["input_cost"], g["costed_input"]),
+        ("output_cost_per_1m", g["output_cost"], g["costed_output"]),
     ):
         row[name] = safe_ratio(None if cost is None else cost * MILLION, tokens)
     row["cache_hit_rate"] = _share(g["cache_read_tokens"], inputs)
     row["cache_hit_cost_share"] = _share(g["read_cost"], g["input_cost"])
     row["output_input_ratio"] = _share(g["output_tokens"], inputs)
     row["batch_share"] = _share(g["batch_tokens"], g["tokens"])
-    row["effective_vs_list"] = _share(g["cost"], g["list_cost"])
+    row["effective_vs_list"] = _share(g["both_cost"], g["both_list_cost"])
     row["priced"] = _share(g["priced_tokens"], g["tokens"])
     return row
 
@@ -159,11 +175,14 @@ def _share(part: Decimal | None, whole: Decimal | None) -> float | None:
 
 
 def _compare(rows: list[dict], allocated: pd.DataFrame, by: Sequence[str], month: str, timezone: str) -> None:
-    """Add the month before, per group; groups that only existed then appear with no cost now."""
+    """Add the month before, per group; groups that only existed then appear with no cost now.
+
+    Weeks and days have no counterpart in the month before, so theirs is unknown.
+    """
     before = Window.month(f"{previous_month(parse_month(month)):%Y-%m}", timezone)
     keys = [k for k in by if k not in TIMES]
     start = allocated["charge_period_start"]
-    present = bool(len(allocated)) and start.min() < before.end
+    present = bool(((start >= before.start) & (start < before.end)).any()) and not {"week", "day"} & set(by)
     measures = {"cost": "sum(effective_cost)"}
     found = (
         grouped(allocated, keys, measures, window=before, timezone=timezone, needs=("effective_cost",))
@@ -195,7 +214,7 @@ def _frame(rows: list[dict], by: Sequence[str], compared: bool) -> pd.DataFrame:
             arrays[name] = pa.array(values, pa.float64())
         else:
             is_day = any(isinstance(v, dt.date) and not isinstance(v, dt.datetime) for v in values)
-            kind = pa.date32() if is_day else columns().get(name, pa.string())
+            kind = pa.date32() if is_day else (columns() | {"share": SHARE_TYPE}).get(name, pa.string())
             arrays[name] = pa.array(values, pa.string() if name.startswith(TAG) else kind)
     return to_pandas(pa.table(arrays))
 

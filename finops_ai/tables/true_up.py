@@ -65,9 +65,9 @@ def recompute(
         return chargeback(rows, by, month=month, timezone=timezone, book=book, history=history)
 
     own = [c for c in schema_of(TokenFrame).names if c in closed_rows.columns]
-    mapped = allocate(closed_rows, rules, telemetry=telemetry)
-    repriced = allocate(price(closed_rows[own], book), rules, telemetry=telemetry)
-    restated = allocate(price(tokens, book), rules, telemetry=telemetry)
+    mapped = allocate(closed_rows, rules, telemetry=telemetry, timezone=timezone)
+    repriced = allocate(price(closed_rows[own], book), rules, telemetry=telemetry, timezone=timezone)
+    restated = allocate(price(tokens, book), rules, telemetry=telemetry, timezone=timezone)
     return [
         ("rules", charged(mapped, closed_policy), mapped),
         ("prices", charged(repriced, closed_policy), repriced),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from decimal import Decimal
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
-from finops_ai.errors import FrameError, hint
+from finops_ai.errors import FrameError, SettingsError, hint
 from finops_ai.frames import to_pandas
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.money import exact
+from finops_ai.periods import parse_month
 from finops_ai.tables.grouping import TIMES, UNALLOCATED, currency_of, grouped
 from finops_ai.tables.result import Facts, Table, safe_ratio
 
@@ -35,6 +37,17 @@ def unit_economics(
 
     Raises:
         FrameError: a missing column, an unknown dimension, a negative or unreadable value.
+
+    Example:
+        >>> import finops_ai as fa
+        >>> cost = fa.allocate(fa.price(fa.sample(months=1)), fa.sample.rules())
+        >>> table = fa.unit_economics(cost, fa.sample.business_metrics())
+        >>> table[table["month"] == "2026-10"][["product", "metric", "value", "cost_per_outcome"]].head(2)
+        Cost per outcome
+        product              metric                value  cost_per_outcome
+        contract-review      contracts reviewed    2,789            0.2986
+        document-extraction  documents processed  99,053           0.02317
+        ...
     """
     if per not in TIMES:
         raise FrameError(f"per must be one of {', '.join(TIMES)}, not {per!r}.")
@@ -100,6 +113,12 @@ def _counted(metrics: pd.DataFrame, time: str, per: str, dims: list[str]) -> dic
         if value < 0:
             raise FrameError(f"Business metrics, row {number}: value {value} is negative.")
         day = str(row[time])[:10]
+        try:
+            parse_month(day[:7]) if time == "month" else dt.date.fromisoformat(day)
+        except (ValueError, SettingsError):
+            raise FrameError(
+                f"Business metrics, row {number}: {time} {row[time]!r} is no {time}, such as 2026-10."
+            ) from None
         period = day[:7] if per == "month" else day
         if per == "week":
             stamp = pd.Timestamp(day)
