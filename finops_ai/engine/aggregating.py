@@ -50,7 +50,11 @@ def aggregate(
         One row per group: the group columns, `quantity` and the costs (exact decimals, null where nothing is priced).
 
     Example:
-        >>> aggregate("lake/*.parquet", ["month", "team", "meter"], rules="finops.toml")  # doctest: +SKIP
+        >>> import finops_ai as fa
+        >>> aggregate(fa.sample(months=1), ["provider"])["provider"].nunique()
+        6
+
+        Over a lake: `aggregate("lake/*.parquet", ["month", "team"], rules="finops.toml")`.
     """
     book, rules = default_book(book), Rules.load(rules) if rules is not None else Rules.none()
     by = list(dict.fromkeys([*by, "pricing_currency"]))
@@ -118,7 +122,7 @@ def compile_totals(
     """
     used = {f for name in rules.used_fields() for f in [name]} | set(by)
     labels = [name for name in ("list_unit_price", *LABELS) if name in used]
-    joined = {*NEEDED, *(k for k in prices.keys if k != "hour"), *by, *rules.used_fields()}
+    joined = {*NEEDED, *prices.fields, *by, *rules.used_fields()}
     plan = Plan(dialect).scan([f for f in fields if f in joined], read=read, table=table, offsets=offsets)
     plan.price(prices, costs=costs, labels=labels)
     wanted = [d for d in rules.dimensions if d in by]

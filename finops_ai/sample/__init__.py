@@ -25,6 +25,24 @@ class _Sample(types.ModuleType):
     """This module, also callable: `fa.sample()` is its token frame and `fa.sample.rules()` stays reachable."""
 
     def __call__(self, months: int = 13, *, late: bool = True) -> pd.DataFrame:
+        """The sample company's token frame: eight teams, six providers, no network, the same figures every time.
+
+        Args:
+            months: how many of the last months to October 2026, 1 to 13.
+            late: whether usage that a provider reported only after its month was closed is in.
+
+        Returns:
+            Token frame, one row per meter and day of a key, model and prompt (`docs/columns.md`).
+
+        Raises:
+            SettingsError: `months` is not between 1 and 13.
+
+        Example:
+            >>> import finops_ai as fa
+            >>> tokens = fa.sample(months=1)
+            >>> len(tokens), tokens["provider"].nunique(), str(tokens["charge_period_start"].min().date())
+            (4939, 6, '2026-10-01')
+        """
         return tokens(months, late=late)
 
 
