@@ -12,10 +12,11 @@ os.environ.setdefault("FINOPS_AI_PROGRESS", "off")
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("TZ", "UTC")
 
-# the same examples on every run, so that a change answers for itself; FINOPS_AI_EXAMPLES=20 looks for new ones, 20 times as many
+# the same examples on every run, so that a change answers for itself; `pytest --hypothesis-profile=search` looks for new
+# ones, and FINOPS_AI_EXAMPLES=20 tries twenty times as many where money is conserved
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("search", deadline=None, print_blob=True)
-settings.load_profile("search" if os.environ.get("FINOPS_AI_EXAMPLES") else "same")
+settings.load_profile("same")
 
 #: reference material beside the checkout, where there is any
 SHARED = Path(__file__).resolve().parent.parent / "shared"

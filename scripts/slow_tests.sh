@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The tests against real counterparts: installs what they need, then runs every test marked slow.
+# The tests against real counterparts: installs what they need, then runs every test marked slow,
+# and the property tests of what conserves money with many more examples.
 # What can't be installed on this machine is named, and the tests that need it say so when they skip.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -32,4 +33,8 @@ package java default-jre-headless
 environment spark pyspark pyarrow
 export FINOPS_AI_SPARK_PYTHON="$PWD/$TOOLS/spark/bin/python"
 export FINOPS_AI_TOOLS="$PWD/$TOOLS"
-exec "$BIN/python" -m pytest -q -m slow --durations=15
+code=0
+"$BIN/python" -m pytest -q -m slow --durations=15 || code=$?
+# what conserves money, over thousands of random rule sets, splits and policies
+FINOPS_AI_EXAMPLES=30 "$BIN/python" -m pytest -q -n auto tests/engine/test_splitting.py tests/tables/test_chargeback.py || code=$?
+exit "$code"
