@@ -97,6 +97,7 @@ def backtest(
         DataError: no series is long enough for one origin, or the frame can't be read.
 
     Example:
+        >>> import pandas as pd
         >>> import finops_ai as fa
         >>> days = pd.date_range("2026-01-01", periods=84)
         >>> frame = pd.DataFrame({"unique_id": "search", "ds": days, "y": 100.0 + 40.0 * (days.day_of_week < 5)})

@@ -116,6 +116,7 @@ def forecast(
         RuleError: the scenario names what is not in use.
 
     Example:
+        >>> import pandas as pd
         >>> import finops_ai as fa
         >>> days = pd.date_range("2026-01-01", periods=56)
         >>> frame = pd.DataFrame({"unique_id": "search", "ds": days, "y": 100.0 + 40.0 * (days.day_of_week < 5)})
