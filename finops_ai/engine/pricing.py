@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import duckdb
 import pandas as pd
@@ -13,10 +14,11 @@ import pyarrow.compute as pc
 from finops_ai.engine.dialects import DUCKDB
 from finops_ai.engine.duck import ROW, Scan, connect, register
 from finops_ai.engine.fields import PRICED
-from finops_ai.engine.plan import LABELS, Plan, Prices
+from finops_ai.engine.plan import LABELS, Plan, Prices, part_of_day
 from finops_ai.errors import FrameError
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import made_with
+from finops_ai.periods import Window
 
 #: what the price step reads of a row, besides the book's key columns
 NEEDED = ("charge_period_start", "quantity", "meter", "slice_input_tokens", "slice_requests")
@@ -30,9 +32,14 @@ class Book(Protocol):
 
     `expand` takes the distinct key combinations and UTC days of the data and returns the same rows with
     `list_unit_price` (null = unpriced), `contracted_unit_price`, both also as `*_over` for requests above the context
-    threshold `over_tokens` (`over_inclusive`: from it on), `price_id`, `price_id_over`, `price_status`,
-    `needs_confirmation`, `currency` and the model's identity. A book may also have `change_days(first, last)`: the UTC
-    days on which any of its prices may change; then only those days are asked for, which is much less work.
+    threshold `over_tokens` (`over_inclusive`: from it on; a second threshold has `over_tokens_2` and so on), `price_id`,
+    `price_id_over`, `price_status`, `needs_confirmation`, `currency` and the model's identity.
+
+    A book may also have `change_days(first, last, models)`: the UTC days on which any of its prices may change; then only
+    those days are asked for, which is much less work. `change_minutes(first, last, models)`: minutes of the UTC day at
+    which prices change; then `expand` gets the part of the day as `minute`, too. `price_until` beside a price is the naive
+    UTC instant at which another one begins: slices that reach beyond it are flagged. `has_terms` tells that volume tiers,
+    credits or capacity are to be settled (`finops_ai.engine.settling`).
     """
 
     @property
@@ -50,23 +57,33 @@ def default_book(book: Book | None) -> Book:
     return PriceBook.default()
 
 
-def price(tokens: pd.DataFrame | pa.Table, book: Book | None = None) -> pd.DataFrame:
+def price(tokens: pd.DataFrame | pa.Table, book: Book | None = None, *, period: Window | None = None) -> pd.DataFrame:
     """Add list, contracted and effective cost to a token frame.
+
+    Contracts with volume tiers, credits or committed capacity are settled over the rows given: volume by UTC month,
+    credits and capacity by UTC day. So give such a book whole months, as `Workspace.priced` does; for all other books
+    every day priced alone adds up to the month.
 
     Args:
         tokens: token frame, one row per meter of a usage slice. Columns `price` adds are replaced if present.
         book: price book; the bundled list prices by default.
+        period: days for which committed capacity is paid; those of the frame by default. Given, it is paid even for a
+            provider that the frame has no usage of.
 
     Returns:
         The frame with, per row: `list_cost`, `contracted_cost`, `effective_cost` (decimal128(38,18) in
         `pricing_currency`, null where no price is known), `list_unit_price` (per single unit), `price_id`,
         `price_status` (listed, contract, promotional, disputed, assumed, unpriced, or not_billed for calls that no
-        price row bills), `price_note` (such as context_tier_unknown), `pricing_currency` and the model's identity. One
-        row per row given, in order; `.attrs` names the version of the price book. Every price has a source and a date:
-        `PriceBook.show` names them.
+        price row bills), `price_note` (context_tier_unknown, or needs_confirmation, also where the slice reaches across
+        a change of price), `pricing_currency` and the model's identity. One row per row given, in order; `.attrs` names
+        the version of the price book. Every price has a source and a date: `PriceBook.show` names them. A book with
+        such contracts also gives `payable_cost`, what is invoiced for the row, and at the end one line more per day of
+        idle capacity and per lapsed credit, with `source` contract.
 
     Raises:
         FrameError: columns of a token frame are missing.
+        DataError: credits or capacity are in another currency than the rows they pay for.
+        CheckFailed: a settled amount isn't spread to the last digit.
 
     Example:
         >>> import finops_ai as fa
@@ -74,26 +91,64 @@ def price(tokens: pd.DataFrame | pa.Table, book: Book | None = None) -> pd.DataF
         >>> f"{sum(priced['effective_cost'].dropna()):,.2f} {priced['pricing_currency'].iloc[0]}"
         '28,393.34 USD'
     """
-    frame = tokens if isinstance(tokens, pd.DataFrame) else to_pandas(tokens)
+    return settled(tokens, book, period=period)[0]
+
+
+def settled(
+    tokens: pd.DataFrame | pa.Table, book: Book | None = None, *, period: Window | None = None
+) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+    """What `price` returns, and what its contracts came to: one row per contract, item and month."""
     book = default_book(book)
-    needed = ("provider", "model", *NEEDED[:3])
-    if missing := [c for c in needed if c not in frame.columns]:
-        raise FrameError(
-            f"fa.price: columns {missing} are missing; it takes a token frame (fa.read, fa.collect, fa.sample)."
-        )
+    if not getattr(book, "has_terms", False):
+        return reprice(tokens, book), []
+    from finops_ai.engine.settling import FIELDS, TERMS, settle, without_lines
+
+    frame = without_lines(_checked(tokens))
     with connect() as con:
-        scan = Scan(con, frame, fields_needed(book), numbered=True)
-        prices = prices_for(con, scan, book)
-        fields = list(dict.fromkeys([ROW, *NEEDED, *(k for k in prices.keys if k != "hour")]))
-        labels = ("list_unit_price", *LABELS)
-        plan = Plan().scan(fields, read=scan.column).price(prices, labels=labels).rows(list(PRICED), order=ROW)
-        added = run(con, plan).cast(pa.schema(list(PRICED.items())))
+        plan = _plan(con, frame, book, labels=TERMS, fields=FIELDS)
+        added, lines, statement = settle(con, plan.rows([ROW, *FIELDS, *PRICED, *TERMS]), book, period)
+    return made_with(
+        pd.concat([attach(frame, added), lines]), frame, prices=str(getattr(book, "version", ""))
+    ), statement
+
+
+def reprice(tokens: pd.DataFrame | pa.Table, book: Book | None = None) -> pd.DataFrame:
+    """What rows cost at the rates of a book, row by row: `price` without what only whole months and days settle.
+
+    For "as if" questions about some rows of a month, whose volume, credits and capacity they can't tell.
+    """
+    frame, book = _checked(tokens), default_book(book)
+    with connect() as con:
+        added = run(con, _plan(con, frame, book).rows(list(PRICED), order=ROW)).cast(pa.schema(list(PRICED.items())))
     return made_with(attach(frame, added), frame, prices=str(getattr(book, "version", "")))
 
 
+def _checked(tokens: pd.DataFrame | pa.Table) -> pd.DataFrame:
+    frame = tokens if isinstance(tokens, pd.DataFrame) else to_pandas(tokens)
+    if missing := [c for c in ("provider", "model", *NEEDED[:3]) if c not in frame.columns]:
+        raise FrameError(
+            f"fa.price: columns {missing} are missing; it takes a token frame (fa.read, fa.collect, fa.sample)."
+        )
+    return frame
+
+
+def _plan(
+    con: duckdb.DuckDBPyConnection,
+    frame: pd.DataFrame,
+    book: Book,
+    labels: Sequence[str] = (),
+    fields: Sequence[str] = (),
+) -> Plan:
+    """The frame's rows joined with their prices; `labels` and `fields` are carried along."""
+    scan = Scan(con, frame, [*fields_needed(book), *fields], numbered=True)
+    prices = prices_for(con, scan, book)
+    read = list(dict.fromkeys([ROW, *NEEDED, *prices.fields, *fields]))
+    return Plan().scan(read, read=scan.column).price(prices, labels=("list_unit_price", *LABELS, *labels))
+
+
 def fields_needed(book: Book) -> list[str]:
-    """Columns the price step reads."""
-    return list(dict.fromkeys([*NEEDED, *(k for k in book.key_columns if k != "hour")]))
+    """Columns the price step may read."""
+    return list(dict.fromkeys([*NEEDED, "charge_period_end", *book.key_columns]))
 
 
 def prices_for(con: duckdb.DuckDBPyConnection, scan: Scan, book: Book) -> Prices:
@@ -104,18 +159,19 @@ def prices_for(con: duckdb.DuckDBPyConnection, scan: Scan, book: Book) -> Prices
     Key columns with one value throughout needn't be joined on, so they are left out of `keys`.
     """
     day = f"CAST({scan.column('charge_period_start')} AS DATE)"
-    names = [k for k in book.key_columns if k != "hour"]
+    names = list(book.key_columns)
     picked = ", ".join(f"{scan.column(k)} AS {DUCKDB.ident(k)}" for k in names)
     spans = con.sql(
         f"SELECT {picked}, min({day}) AS first, max({day}) AS last FROM {scan.name} GROUP BY ALL"
     ).to_arrow_table()
     models = sorted({(r["provider"], r["model"]) for r in spans.select(["provider", "model"]).to_pylist()}, key=str)
-    for_models = getattr(book, "key_columns_for", None)
-    key_columns = for_models(models) if for_models else book.key_columns
-    periods = None if "hour" in key_columns else _periods(spans, book, models)
+    first, last = (f(spans[c]).as_py() for f, c in ((pc.min, "first"), (pc.max, "last")))
+    change_minutes = getattr(book, "change_minutes", None)
+    parts = change_minutes(first, last, models) if change_minutes and spans.num_rows else []
+    periods = None if parts else _periods(spans, book, models)
     if periods is None:
-        hour = f", extract(HOUR FROM {scan.column('charge_period_start')}) AS hour" if "hour" in key_columns else ""
-        found = con.sql(f"SELECT DISTINCT {picked}{hour}, {day} AS day FROM {scan.name}").to_arrow_table()
+        part = f", {part_of_day(parts, scan.column('charge_period_start'))} AS minute" if parts else ""
+        found = con.sql(f"SELECT DISTINCT {picked}{part}, {day} AS day FROM {scan.name}").to_arrow_table()
     else:
         register(con, "key_spans", spans)
         register(con, "price_periods", periods)
@@ -137,8 +193,12 @@ def prices_for(con: duckdb.DuckDBPyConnection, scan: Scan, book: Book) -> Prices
             FROM expanded x"""
     ).to_arrow_table()
     con.unregister("expanded")
-    keys = [k for k in key_columns if k == "hour" or len(table[k].unique()) > 1]
-    return Prices(table, keys, periods)
+    keys = [k for k in names if len(table[k].unique()) > 1]
+    crossed = False
+    if "price_until" in table.column_names and table["price_until"].null_count < table.num_rows:
+        (end,) = con.execute(f"SELECT max({scan.column('charge_period_end')}) FROM {scan.name}").fetchall()[0]
+        crossed = end is not None and pc.min(table["price_until"]).as_py() < end
+    return Prices(table, keys + (["minute"] if parts else []), periods, parts, crossed)
 
 
 def _periods(spans: pa.Table, book: Book, models: list) -> pa.Table | None:

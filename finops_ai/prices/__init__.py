@@ -2,7 +2,8 @@
 
 from finops_ai.prices.book import PriceBook
 from finops_ai.prices.calls import CallCost, price_call
-from finops_ai.prices.contracts import Capacity, Contract, Credit, draw_credits, volume_discount
+from finops_ai.prices.commitments import Capacity, Credit, draw_credits, volume_discount
+from finops_ai.prices.contracts import Contract
 from finops_ai.prices.price import Price
 
 __all__ = [

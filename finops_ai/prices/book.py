@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import date, datetime, timedelta
 from functools import cache, cached_property
 from hashlib import blake2b
@@ -14,6 +14,7 @@ from finops_ai.errors import PriceError
 from finops_ai.meters import meter as meter_named
 from finops_ai.prices.base import Base
 from finops_ai.prices.cards import CONTRACT, Card, over_text, rate, read_instant
+from finops_ai.prices.commitments import Pool, pools_of
 from finops_ai.prices.contracts import Contract, check_below_list, read_contracts
 from finops_ai.prices.names import Named, Names, provider_name, providers, take_apart
 from finops_ai.prices.own import ANY_MODEL, OwnData, Rule, bundled
@@ -316,20 +317,16 @@ class PriceBook:
 
     @property
     def key_columns(self) -> tuple[str, ...]:
-        """Columns of a token frame that a price can depend on, besides the day."""
-        return self.key_columns_for(())
+        """Columns of a token frame that a price can depend on, besides the time.
 
-    def key_columns_for(self, models: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-        """The key columns for data with these (provider, model) pairs: with `hour` if one is priced by time of day.
-
-        >>> PriceBook.default().key_columns_for([("openai", "gpt-5")])[-1]
+        >>> PriceBook.default().key_columns[-1]
         'region'
         """
         keys = ["provider", "model", "meter", "service_tier", "context_tier", "inference_geo", "region"]
         if any(contract.accounts for contract in self.contracts):
             keys += ["billing_account_id", "sub_account_id"]
-        if any(self.by_time_of_day(provider, model) for provider, model in models):
-            keys.append("hour")
+        if any(part.resources for contract in self.contracts for part in contract.capacity):
+            keys.append("resource_id")
         return tuple(keys)
 
     def change_days(self, first: date, last: date, models: Iterable[tuple[str, str]] = ()) -> list[date]:
@@ -344,11 +341,34 @@ class PriceBook:
             days |= {at.date() for at in self.turns(provider_name(provider), model)}
         return sorted(day for day in days if first < day <= last)
 
+    def change_minutes(self, first: date, last: date, models: Iterable[tuple[str, str]]) -> list[int]:
+        """Minutes after 00:00 UTC at which a price of these (provider, model) pairs may change on some of these days.
+
+        >>> PriceBook.default().change_minutes(date(2025, 3, 1), date(2025, 3, 31), [("deepseek", "deepseek-chat")])
+        [30, 990]
+        """
+        found: set[int] = set()
+        for provider, model in models:
+            found |= set(self.minutes_of_day(provider, model))
+            turns = self.turns(provider_name(provider), model)
+            found |= {at.hour * 60 + at.minute for at in turns if first <= at.date() <= last}
+        return sorted(found - {0})
+
+    def minutes_of_day(self, provider: str, model: str) -> list[int]:
+        """Minutes after 00:00 UTC between which a model has prices of their own every day or on some weekdays."""
+        return sorted({minute for card in self._timed_cards(provider, model) for minute in card.hours or ()} - {0})
+
     def by_time_of_day(self, provider: str, model: str) -> bool:
         """Whether a model has prices for some hours or weekdays only."""
-        found = self.find(provider_name(provider), model)
-        cards = [*(self.cards(found.sold_by, found.model) if found else ()), *self._own_rates()]
-        return any(card.hours is not None or card.weekdays is not None for card in cards)
+        return any(True for _ in self._timed_cards(provider, model))
+
+    def _timed_cards(self, provider: str, model: str) -> Iterable[Card]:
+        provider = provider_name(provider)
+        found = self.find(provider, model)
+        own = (card for card in self._own_rates() if card.provider == provider)
+        for card in (*(self.cards(found.sold_by, found.model) if found else ()), *own):
+            if card.hours is not None or card.weekdays is not None:
+                yield card
 
     def turns(self, provider: str, model: str) -> list[datetime]:
         """Every instant at which a price of a model may change."""
@@ -363,13 +383,15 @@ class PriceBook:
             for card in self.cards(found.sold_by if found else provider, name):
                 instants |= {card.start, card.end, card.unsure_from}
         for contract in self.contracts:
-            instants |= {contract.start, contract.end, *(at for c in contract.cards for at in (c.start, c.end))}
+            if contract.provider == provider:
+                parts = (*contract.cards, *contract.capacity)
+                instants |= {contract.start, contract.end, *(at for part in parts for at in (part.start, part.end))}
         for rule in self.own.rules:
             if rule.provider == provider:
                 instants |= {rule.start, rule.end}
         return sorted(at for at in instants if at)
 
-    def both(self, key: dict, at: datetime, whole_day: bool = False) -> tuple[Price, Price]:
+    def both(self, key: dict, at: datetime) -> tuple[Price, Price]:
         """List and contracted price of one key of a token frame at an instant."""
         place = {
             "inference_geo": key.get("inference_geo"),
@@ -379,12 +401,38 @@ class PriceBook:
         }
         tier = key.get("service_tier") or "standard"
         listed = self.price(provider_name(key["provider"]), key["model"], key["meter"], at, tier, place, False)
-        if whole_day:
-            listed = replace(listed, needs_confirmation=True)
         if not self.contracts:
             return listed, listed
         accounts = (key.get("billing_account_id"), key.get("sub_account_id"))
         return listed, self.price(key["provider"], key["model"], key["meter"], at, tier, place, True, accounts=accounts)
+
+    @cached_property
+    def has_terms(self) -> bool:
+        """Whether a contract has terms that whole months or days settle: volume tiers, credits, capacity."""
+        return any(contract.volume or contract.credits or contract.capacity for contract in self.contracts)
+
+    @cached_property
+    def pools(self) -> list[Pool]:
+        """Committed capacity that serves the same traffic, together; `terms_of` gives their numbers."""
+        return pools_of(self.contracts)
+
+    def terms_of(self, key: Mapping[str, Any], at: datetime) -> tuple[int | None, int | None, int | None]:
+        """Which contract's volume tiers, which one's credits and which pool of capacity a key falls under; the last decides."""
+        provider = provider_name(key["provider"])
+        accounts = (key.get("billing_account_id"), key.get("sub_account_id"))
+        found = self.find(provider, key["model"], at)
+        spellings = [*(found or take_apart(provider, key["model"])).spellings, *([found.model] if found else [])]
+        pool = next(
+            (n for n, p in reversed([*enumerate(self.pools)]) if p.serves(key, provider, accounts, spellings, at)), None
+        )
+        if pool is not None:
+            return None, None, pool
+        volume = credit = None
+        for number, contract in enumerate(self.contracts):
+            if contract.covers(provider, accounts, at):
+                volume = number if contract.counts(spellings, key["meter"]) else volume
+                credit = number if contract.credits and contract.is_for(spellings, key["meter"]) else credit
+        return volume, credit, None
 
     def expand(self, keys: pa.Table) -> pa.Table:
         """Prices of distinct keys and days, for an equi-join (see `finops_ai.prices.expand`)."""

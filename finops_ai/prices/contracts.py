@@ -2,37 +2,43 @@
 
 A contract lays its terms over the list for its provider, accounts, models, meters and dates. Own rates are partial:
 a meter they leave out keeps the list price, and so does its cache, tier and context meaning. A contract may not raise
-a price above list; a file that does is refused, unless the row says `above_list = true`.
+a price above list; a file that does is refused, unless the contract says `above_list = true`.
+
+Discounts and own rates make a price per unit. What only a whole month or day can tell (how much volume, how much of a
+credit, how idle the capacity) is arithmetic of `finops_ai.prices.commitments` that pricing a frame applies.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finops_ai.errors import PriceError
+from finops_ai.meters import meters
 from finops_ai.prices.cards import CONTRACT, Card, plain, read_instant
+from finops_ai.prices.commitments import HOURS, VOLUME_OF, Capacity, Credit
 from finops_ai.prices.names import provider_name, take_apart
 from finops_ai.prices.own import check_overlaps, expand_roll_up, like, only, price_of, read_card
 
 if TYPE_CHECKING:
     from finops_ai.prices.book import PriceBook
+    from finops_ai.prices.price import Price
 
 _KEYS = frozenset({
-    "name", "provider", "accounts", "models", "meters", "from", "to", "discount", "prices", "volume", "credits",
-    "capacity", "source", "checked", "above_list", "graduated",
+    "name", "provider", "accounts", "models", "meters", "from", "to", "currency", "discount", "prices", "volume",
+    "volume_of", "graduated", "credits", "capacity", "source", "checked", "above_list",
 })  # fmt: skip
-_ROW_KEYS = frozenset({"model"})
 _VOLUME_KEYS = frozenset({"over", "discount"})
-_CREDIT_KEYS = frozenset({"amount", "from", "to", "name"})
-_CAPACITY_KEYS = frozenset(
-    {"name", "model", "units", "unit", "hourly", "monthly", "upfront", "from", "to", "requests_per_unit_hour"}
-)
+_CREDIT_KEYS = frozenset({"amount", "paid", "from", "to", "name"})
+_CAPACITY_KEYS = frozenset({
+    "name", "model", "units", "unit", "hourly", "monthly", "upfront", "from", "to", "meter", "resources",
+    "tokens_per_hour", "weights",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,9 +51,13 @@ class Contract:
         meters: meters the discount is for; empty = all.
         discount: share off list, 0.125 = 12.5%; None = own rates only.
         cards: own rates.
-        volume: (from this many units a month, share off list), lowest first; settled by `volume_discount`.
-        credits: prepaid amounts; settled by `draw_credits`.
+        volume: (from this much a month, share off the cost), lowest first.
+        graduated: each tier's share is for what lies above its threshold; else the highest reached one is for all.
+        volume_of: what the tiers count: "units" of the contract's meters (tokens, if none are named) or "cost".
+        credits: prepaid amounts.
         capacity: committed units paid whether used or not.
+        currency: of credits, capacity and thresholds of cost.
+        above_list: own rates may lie above list.
     """
 
     name: str
@@ -61,8 +71,11 @@ class Contract:
     cards: tuple[Card, ...] = ()
     volume: tuple[tuple[Decimal, Decimal], ...] = ()
     graduated: bool = True
+    volume_of: str = "units"
     credits: tuple[Credit, ...] = ()
-    capacity: tuple[Capacity, ...] = field(default=())
+    capacity: tuple[Capacity, ...] = ()
+    currency: str = "USD"
+    above_list: bool = False
 
     def covers(self, provider: str, accounts: Iterable[str | None], at: datetime) -> bool:
         """Whether the contract is for a provider and one of these accounts at an instant."""
@@ -72,148 +85,17 @@ class Contract:
 
     def discounted(self, names: Iterable[str], meter: str) -> Decimal | None:
         """The share off list for a model and meter, None if the discount isn't for them."""
-        if self.discount is None or (self.meters and meter not in self.meters):
-            return None
-        if self.models and not any(like(name, model) for name in names for model in self.models):
-            return None
-        return self.discount
+        return self.discount if self.discount is not None and self.is_for(names, meter) else None
 
+    def is_for(self, names: Iterable[str], meter: str) -> bool:
+        """Whether its discount, tiers and credits are for a model and meter."""
+        if self.meters and meter not in self.meters:
+            return False
+        return not self.models or any(like(name, model) for name in names for model in self.models)
 
-@dataclass(frozen=True)
-class Credit:
-    """A prepaid amount that pays for usage from one instant to another."""
-
-    name: str
-    amount: Decimal
-    start: datetime | None
-    end: datetime | None
-
-
-@dataclass(frozen=True)
-class Capacity:
-    """Committed capacity: PTU, GSU, model units, dedicated units or GPUs, paid by time whether used or not.
-
-    Attributes:
-        units: how many units are committed.
-        unit: what a unit is ("PTU", "GSU", "model unit", "unit hour", "GPU").
-        hourly, monthly: price of one unit; exactly one of them may be given.
-        upfront: paid once for the whole term.
-    """
-
-    name: str
-    model: str
-    units: Decimal
-    unit: str
-    start: datetime
-    end: datetime | None
-    hourly: Decimal | None = None
-    monthly: Decimal | None = None
-    upfront: Decimal = Decimal(0)
-
-    def cost(self, start: datetime, end: datetime) -> Decimal:
-        """Amortised cost of the part of the commitment inside a window: recurring by time, upfront over the term.
-
-        Raises:
-            PriceError: an upfront payment without an end of the term can't be spread.
-        """
-        hours = self.hours(start, end)
-        recurring = hours * (self.hourly if self.hourly is not None else Decimal(0)) * self.units
-        if self.monthly is not None:
-            recurring += self.monthly * self.units * _months(max(start, self.start), self._end(end))
-        if not self.upfront:
-            return recurring
-        if self.end is None:
-            raise PriceError(f"Capacity {self.name}: an upfront payment needs the end of its term to be spread.")
-        return recurring + self.upfront * hours / _hours(self.start, self.end)
-
-    def hours(self, start: datetime, end: datetime) -> Decimal:
-        """Hours of a window in which the capacity is committed."""
-        return max(_hours(max(start, self.start), self._end(end)), Decimal(0))
-
-    def idle(self, start: datetime, end: datetime, used_unit_hours: Decimal) -> tuple[Decimal, Decimal]:
-        """Idle share and idle cost of a window, from the unit hours that served calls.
-
-        >>> from datetime import UTC
-        >>> ptu = Capacity("c", "gpt-5", Decimal(100), "PTU", datetime(2026, 1, 1, tzinfo=UTC), None, Decimal(1))
-        >>> ptu.idle(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC), Decimal(1800))
-        (Decimal('0.25'), Decimal('600.00'))
-        """
-        committed = self.hours(start, end) * self.units
-        if committed == 0:
-            return Decimal(0), Decimal(0)
-        share = max(1 - used_unit_hours / committed, Decimal(0))
-        return share, self.cost(start, end) * share
-
-    def break_even(self, start: datetime, end: datetime, on_demand_cost_at_full_use: Decimal) -> Decimal | None:
-        """Utilisation at which the capacity costs the same as paying per token; above 1 = it never pays.
-
-        Args:
-            on_demand_cost_at_full_use: what the tokens of a fully used window would cost on demand.
-        """
-        return self.cost(start, end) / on_demand_cost_at_full_use if on_demand_cost_at_full_use else None
-
-    def _end(self, end: datetime) -> datetime:
-        return min(end, self.end) if self.end else end
-
-
-def _hours(start: datetime, end: datetime) -> Decimal:
-    seconds = end - start
-    return (Decimal(seconds.days) * 86400 + seconds.seconds) / 3600
-
-
-def _months(start: datetime, end: datetime) -> Decimal:
-    """Calendar months of a window; a part of a month counts by its share of that month."""
-    months = Decimal(0)
-    while start < end:
-        first = start.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        following = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
-        months += _hours(start, min(end, following)) / _hours(first, following)
-        start = following
-    return months
-
-
-def volume_discount(contract: Contract, quantity: Decimal, list_cost: Decimal) -> Decimal:
-    """The rebate of a month's volume: what the contract's volume tiers take off the list cost.
-
-    Graduated tiers discount the units above each threshold; others discount all units once a threshold is reached.
-    The list cost is spread evenly over the units.
-
-    >>> tiers = ((Decimal(1000), Decimal("0.10")), (Decimal(2000), Decimal("0.20")))
-    >>> volume_discount(Contract("v", "openai", volume=tiers), Decimal(3000), Decimal(300))
-    Decimal('30.00')
-    """
-    if not quantity:
-        return Decimal(0)
-    if not contract.graduated:
-        reached = [share for over, share in contract.volume if quantity >= over]
-        return list_cost * (reached[-1] if reached else 0)
-    bounds = [*[over for over, _ in contract.volume[1:]], None]
-    saved = Decimal(0)
-    for (over, share), upper in zip(contract.volume, bounds, strict=True):
-        units = (min(quantity, upper) if upper is not None else quantity) - over
-        saved += max(units, Decimal(0)) * share
-    return list_cost * saved / quantity
-
-
-def draw_credits(credits: Sequence[Credit], costs: Sequence[tuple[datetime, Decimal]]) -> list[dict[str, Any]]:
-    """Let prepaid credits pay for costs in time order, the one that expires first paying first.
-
-    Returns:
-        One row per cost: at, cost, paid_by_credit, due, and per credit what is left after it. Nothing is lost:
-        `paid_by_credit + due = cost` in each row.
-    """
-    left = {credit.name: credit.amount for credit in credits}
-    order = sorted(credits, key=lambda c: (c.end is None, c.end))
-    rows = []
-    for at, cost in sorted(costs, key=lambda c: c[0]):
-        due = cost
-        for credit in order:
-            if (credit.start is None or at >= credit.start) and (credit.end is None or at < credit.end) and due > 0:
-                paid = min(due, left[credit.name])
-                left[credit.name] -= paid
-                due -= paid
-        rows.append({"at": at, "cost": cost, "paid_by_credit": cost - due, "due": due, "left": dict(left)})
-    return rows
+    def counts(self, names: Iterable[str], meter: str) -> bool:
+        """Whether a model and meter count for its volume tiers: tokens only, unless it names meters."""
+        return bool(self.volume and (self.meters or meters()[meter].is_token) and self.is_for(names, meter))
 
 
 def read_contracts(path: str | Path) -> list[Contract]:
@@ -229,11 +111,28 @@ def read_contracts(path: str | Path) -> list[Contract]:
         raise PriceError(f"Price file {path} can't be read: {getattr(error, 'strerror', None) or error}.") from None
     except tomllib.TOMLDecodeError as error:
         raise PriceError(f"Price file {path} is no TOML: {error}.") from None
-    only(table, frozenset({"contracts"}), file.name)
-    return [
-        contract(row, f"{file.name}, contract {row.get('name', i + 1)}")
-        for i, row in enumerate(table.get("contracts", ()))
-    ]
+    if "workspace" not in table:  # a finops.toml has other sections too
+        only(table, frozenset({"contracts"}), file.name)
+    return contracts_of(table.get("contracts", ()), file.name)
+
+
+def contracts_of(rows: Any, place: str) -> list[Contract]:
+    """Contracts from the parsed `[[contracts]]` of a file.
+
+    Args:
+        rows: the list of tables.
+        place: the file's name, for messages.
+
+    Raises:
+        PriceError: as `contract`; also if it isn't a list of tables, or two contracts have one name.
+    """
+    if not isinstance(rows, list | tuple) or not all(isinstance(row, Mapping) for row in rows):
+        raise PriceError(f"{place}: contracts are a list of tables; begin each with [[contracts]].")
+    found = [contract(row, f"{place}, contract {row.get('name', i + 1)}") for i, row in enumerate(rows)]
+    names = [terms.name for row, terms in zip(rows, found, strict=True) if "name" in row]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise PriceError(f"{place}: two contracts are called {twice[0]!r}; statements couldn't tell them apart.")
+    return found
 
 
 def contract(row: Mapping[str, Any], where: str = "contract") -> Contract:
@@ -265,15 +164,45 @@ def contract(row: Mapping[str, Any], where: str = "contract") -> Contract:
             )
         )
     models = tuple(str(model).lower() for model in row.get("models", ()))
-    return Contract(
+    named = frozenset(n for m in row.get("meters", ()) for n in expand_roll_up(m))
+    terms = Contract(
         name=str(row.get("name", "contract")), provider=provider, accounts=frozenset(map(str, row.get("accounts", ()))),
-        models=models, meters=frozenset(n for m in row.get("meters", ()) for n in expand_roll_up(m)),
-        start=start, end=end, discount=_share(row["discount"], where) if "discount" in row else None,
+        models=models, meters=named, start=start, end=end, above_list=bool(row.get("above_list", False)),
+        discount=_share(row["discount"], where) if "discount" in row else None,
         cards=tuple(check_overlaps(cards, where)), graduated=bool(row.get("graduated", True)),
-        volume=tuple(sorted(_volume(tier, where) for tier in row.get("volume", ()))),
+        volume=_tiers(row.get("volume", ()), where), volume_of=str(row.get("volume_of", VOLUME_OF[0])),
         credits=tuple(_credit(c, i, where) for i, c in enumerate(row.get("credits", ()))),
         capacity=tuple(_capacity(c, where) for c in row.get("capacity", ())),
+        currency=str(row.get("currency", "USD")),
     )  # fmt: skip
+    _check(terms, where)
+    return terms
+
+
+def _check(terms: Contract, where: str) -> None:
+    """Refuse terms that contradict themselves.
+
+    Raises:
+        PriceError: names the place, the value and what would do.
+    """
+    if terms.start and terms.end and terms.start >= terms.end:
+        raise PriceError(f"{where}: it ends on {terms.end:%Y-%m-%d}, before it starts on {terms.start:%Y-%m-%d}.")
+    if terms.volume_of not in VOLUME_OF:
+        raise PriceError(f"{where}: volume_of is one of {', '.join(VOLUME_OF)}, not {terms.volume_of!r}.")
+    units = {meters()[name].unit for name in terms.meters}
+    if terms.volume and terms.volume_of == "units" and len(units) > 1:
+        raise PriceError(
+            f"{where}: volume tiers can't add up {' and '.join(sorted(units))}; name meters of one unit, "
+            'or count money with volume_of = "cost".'
+        )
+    names = [credit.name for credit in terms.credits]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise PriceError(f"{where}: two credits are called {twice[0]!r}.")
+    for part in (*terms.credits, *terms.capacity):
+        if part.start and part.end and part.start >= part.end:
+            raise PriceError(
+                f"{where}, {part.name}: it ends on {part.end:%Y-%m-%d}, before it starts on {part.start:%Y-%m-%d}."
+            )
 
 
 def _share(value: Any, where: str) -> Decimal:
@@ -285,58 +214,127 @@ def _share(value: Any, where: str) -> Decimal:
     return percent / 100
 
 
-def _volume(tier: Mapping[str, Any], where: str) -> tuple[Decimal, Decimal]:
-    only(tier, _VOLUME_KEYS, where)
-    return price_of(tier["over"], f"{where} volume"), _share(tier["discount"], where)
+def _amount(
+    row: Mapping[str, Any], key: str, where: str, default: Any = None, positive: bool = False
+) -> Decimal | None:
+    """An amount of 0 or more.
+
+    Raises:
+        PriceError: it is missing, no number, or negative.
+    """
+    if key not in row:
+        return default
+    value = price_of(row[key], f"{where} {key}")
+    if value < 0 or (positive and not value):
+        raise PriceError(f"{where}: {key} must be {'above 0' if positive else '0 or more'}, got {plain(value)}.")
+    return value
+
+
+def _tiers(rows: Any, where: str) -> tuple[tuple[Decimal, Decimal], ...]:
+    found: dict[Decimal, Decimal] = {}
+    for row in rows:
+        only(row, _VOLUME_KEYS, where)
+        over, share = _amount(row, "over", f"{where} volume"), row.get("discount")
+        if over is None or share is None:
+            raise PriceError(f'{where}: a volume tier is {{ over = "1000000", discount = "5" }}, got {dict(row)}.')
+        if over in found:
+            raise PriceError(f"{where}: two volume tiers begin at {plain(over)}.")
+        found[over] = _share(share, where)
+    return tuple(sorted(found.items()))
 
 
 def _credit(row: Mapping[str, Any], number: int, where: str) -> Credit:
     only(row, _CREDIT_KEYS, where)
-    return Credit(
-        str(row.get("name", number + 1)),
-        price_of(row["amount"], f"{where} credit"),
-        read_instant(row.get("from")),
-        read_instant(row.get("to")),
-    )
+    place = f"{where} credit {row.get('name', number + 1)}"
+    amount, paid = _amount(row, "amount", place, positive=True), _amount(row, "paid", place)
+    if amount is None:
+        raise PriceError(f"{place}: a credit needs its `amount`.")
+    if paid is not None and paid > amount:
+        raise PriceError(f"{place}: {plain(paid)} was paid for {plain(amount)} of credit; it can't cost more.")
+    start, end = read_instant(row.get("from")), read_instant(row.get("to"))
+    return Credit(str(row.get("name", number + 1)), amount, start, end, paid)
 
 
 def _capacity(row: Mapping[str, Any], where: str) -> Capacity:
     only(row, _CAPACITY_KEYS, where)
-    start = read_instant(row.get("from"))
-    if start is None or ("hourly" in row and "monthly" in row):
-        raise PriceError(f"{where}: capacity needs `from`, and either `hourly` or `monthly`.")
+    name = str(row.get("name", row.get("model", "capacity")))
+    place, start = f"{where} capacity {name}", read_instant(row.get("from"))
+    if start is None or ("hourly" in row and "monthly" in row) or not {"hourly", "monthly", "upfront"} & set(row):
+        raise PriceError(f"{place}: capacity needs `from`, and either `hourly` or `monthly`, or `upfront`.")
+    end, meter = read_instant(row.get("to")), str(row.get("meter", HOURS[0]))
+    if row.get("upfront") and end is None:
+        raise PriceError(f"{place}: an upfront payment needs `to`, the end of its term, to be spread.")
+    if meter not in HOURS:
+        raise PriceError(f"{place}: it is bought in {' or '.join(HOURS)}, not {meter!r}.")
+    weights = {
+        known: _amount(row["weights"], key, f"{place} weights")
+        for key in row.get("weights", {})
+        for known in expand_roll_up(key)
+    }
     return Capacity(
-        name=str(row.get("name", row.get("model", "capacity"))), model=str(row.get("model", "")),
-        units=price_of(row.get("units", 1), f"{where} units"), unit=str(row.get("unit", "unit")), start=start,
-        end=read_instant(row.get("to")),
-        hourly=price_of(row["hourly"], f"{where} hourly") if "hourly" in row else None,
-        monthly=price_of(row["monthly"], f"{where} monthly") if "monthly" in row else None,
-        upfront=price_of(row.get("upfront", 0), f"{where} upfront"),
+        name=name, model=str(row.get("model", "")), units=_amount(row, "units", place, Decimal(1), positive=True),
+        unit=str(row.get("unit", "unit")), start=start, end=end, hourly=_amount(row, "hourly", place),
+        monthly=_amount(row, "monthly", place), upfront=_amount(row, "upfront", place, Decimal(0)), meter=meter,
+        resources=frozenset(map(str, row.get("resources", ()))),
+        tokens_per_hour=_amount(row, "tokens_per_hour", place, positive=True),
+        weights=weights,
     )  # fmt: skip
 
 
-def check_below_list(book: PriceBook, contracts: Iterable[Contract], allowed: bool = False) -> list[str]:
+def check_below_list(book: PriceBook, contracts: Iterable[Contract], today: datetime | None = None) -> list[str]:
     """Own rates above the list price at the start of their period, or in another currency, as one line each.
 
-    Rates of models or meters without a list price can't be compared and aren't named.
+    A rate without a start is compared with the list of today. Rates of models or meters without a list price can't be
+    compared and aren't named, nor are those of contracts that say `above_list`.
     """
     found = []
     for terms in contracts:
         for card in terms.cards:
-            at = card.start or terms.start
-            if at is None:
-                continue
-            place = dict.fromkeys(("region", "api_base", "deployment_type")) | {"inference_geo": card.geography}
+            at = card.start or terms.start or today or datetime.now(UTC)
             for name, rate in card.prices.items():
-                listed = book.price(card.provider, card.model, name, at, card.service_tier, place, False)
-                if card.over:
-                    listed = listed.above(card.over[0] + 1)
+                listed = _listed(book, card, name, at)
                 if listed.unit_price is not None and listed.currency != card.currency:
                     found.append(
                         f"{terms.name}: {card.describe(name)} is not in {listed.currency} as the list is; convert it"
                     )
-                if listed.unit_price is not None and listed.currency == card.currency and rate > listed.unit_price:
+                elif listed.unit_price is not None and rate > listed.unit_price and not terms.above_list:
                     found.append(
                         f"{terms.name}: {card.describe(name)} is above list, {plain(listed.unit_price * 1_000_000)}"
                     )
     return found
+
+
+def contract_notes(book: PriceBook, today: datetime) -> list[tuple[str, str, str]]:
+    """What somebody should look at in a book's contracts: (finding, provider, detail), in their order.
+
+    Contracts, credits and capacity that have ended, and own rates that the list has since fallen below.
+    """
+    found = []
+    for terms in book.contracts:
+        for kind, part in (
+            ("contract", terms),
+            *(("credit", c) for c in terms.credits),
+            *(("capacity", c) for c in terms.capacity),
+        ):
+            if part.end and part.end <= today:
+                name = terms.name if part is terms else f"{terms.name}, {part.name}"
+                found.append((f"{kind} ended", terms.provider, f"{name} ended on {part.end:%Y-%m-%d}"))
+        for card in terms.cards:
+            end = min(filter(None, (card.end, terms.end, today)))
+            for name, rate in card.prices.items():
+                for at in book.turns(card.provider, card.model):
+                    listed = _listed(book, card, name, at) if (card.start or terms.start or at) < at < end else None
+                    if listed and listed.unit_price is not None and rate > listed.unit_price and not terms.above_list:
+                        since = f"the list is {plain(listed.unit_price * 1_000_000)} since {at:%Y-%m-%d}"
+                        found.append(
+                            ("list fell below", terms.provider, f"{terms.name}: {card.describe(name)}; {since}")
+                        )
+                        break
+    return found
+
+
+def _listed(book: PriceBook, card: Card, meter: str, at: datetime) -> Price:
+    """The list price that stands beside an own rate."""
+    place = dict.fromkeys(("region", "api_base", "deployment_type")) | {"inference_geo": card.geography}
+    price = book.price(card.provider, card.model, meter, at, card.service_tier, place, False)
+    return price.above(card.over[0] + 1) if card.over else price

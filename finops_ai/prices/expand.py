@@ -1,8 +1,9 @@
-"""Prices of every key and day in the data, as one table for an equi-join: resolved once per key and price period."""
+"""Prices of every key and stretch of time in the data, as one table for an equi-join: resolved once per key and price period."""
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from bisect import bisect_right
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -19,85 +20,183 @@ if TYPE_CHECKING:
     from finops_ai.prices.price import Price
 
 _MONEY = pa.decimal128(*UNIT_PRICE)
-_EPOCH = date(1970, 1, 1).toordinal()
-#: columns `expand` adds to the keys
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY = 24 * 60
+#: how far past the last key a price change still matters: no slice of usage is longer
+_AHEAD = 32 * _DAY
+#: columns `expand` adds to the keys, besides those of context tiers
 ADDED = pa.schema([
-    ("list_unit_price", _MONEY), ("list_unit_price_over", _MONEY),
-    ("contracted_unit_price", _MONEY), ("contracted_unit_price_over", _MONEY),
-    ("over_tokens", pa.int64()), ("over_inclusive", pa.bool_()),
-    ("price_id", pa.string()), ("price_id_over", pa.string()), ("price_status", pa.string()),
-    ("needs_confirmation", pa.bool_()), ("currency", pa.string()),
+    ("list_unit_price", _MONEY), ("contracted_unit_price", _MONEY), ("price_id", pa.string()),
+    ("price_status", pa.string()), ("needs_confirmation", pa.bool_()), ("currency", pa.string()),
     ("model_developer", pa.string()), ("model_family", pa.string()), ("model_version", pa.string()),
 ])  # fmt: skip
+#: the columns of one context tier; the first is always there, more get _2, _3, ...
+TIER = pa.schema([
+    ("over_tokens", pa.int64()), ("over_inclusive", pa.bool_()), ("list_unit_price_over", _MONEY),
+    ("contracted_unit_price_over", _MONEY), ("price_id_over", pa.string()),
+])  # fmt: skip
+#: what `settle` needs to know of a row, only where the book has terms by month or day
+TERMS = pa.schema([("volume", pa.int32()), ("credit", pa.int32()), ("capacity", pa.int32())])
 
 
 def expand(book: PriceBook, keys: pa.Table) -> pa.Table:
-    """Add unit prices to distinct keys and days.
+    """Add unit prices to distinct keys and stretches of time.
 
     Args:
         book: the price book.
-        keys: `provider`, `model`, `meter` and any other of the book's key columns, and `day` (date32, UTC).
+        keys: `provider`, `model`, `meter` and any other of the book's key columns, `day` (date32, UTC), and `minute`
+            (of that day, at which the stretch starts) where prices change within days.
 
     Returns:
-        The same rows in the same order with the columns of `ADDED`; prices are per single unit, null = unpriced.
-        `over_tokens` is the context threshold above which (or from which, `over_inclusive`) the `_over` prices hold.
-        Models with more thresholds than one (some request-size lists) have the first one here and
-        `needs_confirmation`; `price_call` prices their calls at every threshold.
+        The same rows in the same order with the columns of `ADDED` and `TIER`; prices are per single unit, null =
+        unpriced. `over_tokens` is the context threshold above which (or from which, `over_inclusive`) the `_over` prices
+        hold; further thresholds follow as `over_tokens_2` and so on, lowest first. `price_until` is the naive UTC instant
+        at which another price begins, null where none does in the month after the last key. A book with volume tiers,
+        credits or capacity adds the number of the contract each key falls under (`TERMS`).
     """
-    columns = [name for name in keys.column_names if name not in ("day", "hour")]
+    columns = [name for name in keys.column_names if name not in ("day", "minute")]
     which, combos = _distinct(keys, columns)
     days = keys["day"].combine_chunks().cast(pa.date32()).cast(pa.int32()).to_numpy().astype(np.int64)
-    hours = (
-        keys["hour"].combine_chunks().cast(pa.int64()).fill_null(-1).to_numpy() if "hour" in keys.column_names else None
-    )
+    at, by_minute = days * _DAY, "minute" in keys.column_names
+    if by_minute:
+        at = at + keys["minute"].combine_chunks().cast(pa.int64()).to_numpy()
     low = np.full(len(combos), np.iinfo(np.int64).max)
     high = np.full(len(combos), -1)
-    np.minimum.at(low, which, days)
-    np.maximum.at(high, which, days)
+    np.minimum.at(low, which, at)
+    np.maximum.at(high, which, at)
 
-    rows: list[tuple] = []
+    rows: list[_Row] = []
     place = np.zeros(keys.num_rows, dtype=np.int64)
-    starts, owners, first_row = [], [], []
+    until = np.full(keys.num_rows, -1, dtype=np.int64)
+    starts, owners, first_row, ends = [], [], [], []
+    timed = []
     for number, combo in enumerate(combos):
         if book.by_time_of_day(combo["provider"], combo["model"]):
+            timed.append(number)
             continue
-        for start in _period_starts(book, combo, int(low[number]), int(high[number])):
-            starts.append(start)
-            owners.append(number)
-            first_row.append(len(rows))
-            rows.append(_row(book, combo, start, None))
+        turns = _turns(book, combo, int(low[number]), int(high[number]))
+        found = [_Row(book, combo, turn) for turn in turns]
+        ends += _ends(turns, found)
+        first_row += range(len(rows), len(rows) + len(turns))
+        rows += found
+        starts += turns
+        owners += [number] * len(turns)
     if starts:
-        span = 1 << 22  # days never reach it, so combination and day make one sortable number
+        span = 1 << 32  # minutes never reach it, so combination and minute make one sortable number
         marks = np.array(owners, dtype=np.int64) * span + np.array(starts)
-        place = np.array(first_row)[np.maximum(np.searchsorted(marks, which * span + days, side="right") - 1, 0)]
-    _by_hour(book, combos, which, days, hours, rows, place)
-    added = pa.Table.from_arrays(
-        [pa.array([row[i] for row in rows], type=field.type) for i, field in enumerate(ADDED)], schema=ADDED
-    ).take(pa.array(place))
-    for field in ADDED:
-        keys = keys.append_column(field, added[field.name])
-    return keys
-
-
-def _by_hour(
-    book: PriceBook, combos: list[dict[str, Any]], which: np.ndarray, days: np.ndarray, hours: np.ndarray | None,
-    rows: list[tuple], place: np.ndarray,
-) -> None:  # fmt: skip
-    """Models with time-of-day prices: one look-up per combination, price period, weekday and hour."""
-    timed = [n for n, combo in enumerate(combos) if book.by_time_of_day(combo["provider"], combo["model"])]
-    if not timed:
-        return
+        hit = np.maximum(np.searchsorted(marks, which * span + at, side="right") - 1, 0)
+        place, until = np.array(first_row)[hit], np.array(ends)[hit]
     for number in timed:
-        combo, found = combos[number], {}
-        where = np.flatnonzero(which == number)
-        periods = np.array(_period_starts(book, combo, int(days[where].min()), int(days[where].max())))
-        for i in where:
-            day, hour = int(days[i]), int(hours[i]) if hours is not None else -1
-            key = (int(np.searchsorted(periods, day, side="right")), (day + 3) % 7, hour)
-            if key not in found:
-                found[key] = len(rows)
-                rows.append(_row(book, combo, day, hour))
-            place[i] = found[key]
+        _by_time_of_day(book, combos[number], np.flatnonzero(which == number), at, by_minute, rows, place, until)
+    for name, values in _columns(rows, book.has_terms).items():
+        keys = keys.append_column(name, values.take(pa.array(place)))
+    ended = np.where(until >= 0, until, 0).astype("datetime64[m]").astype("datetime64[us]")
+    return keys.append_column("price_until", pa.array(ended, pa.timestamp("us"), mask=until < 0))
+
+
+class _Row:
+    """The prices of one key at one instant."""
+
+    __slots__ = ("added", "rates", "terms", "tiers")
+
+    def __init__(self, book: PriceBook, combo: dict[str, Any], minute: int, unsure: bool = False) -> None:
+        at = _EPOCH + timedelta(minutes=minute)
+        self.terms = book.terms_of(combo, at) if book.has_terms else ()
+        if self.terms and self.terms[2] is not None:  # what capacity serves is worth its on-demand price
+            combo = combo | {"service_tier": "standard"}
+        listed, contracted = book.both(combo, at)
+        window = combo.get("context_tier")
+        known = listed.in_window(window), contracted.in_window(window)
+        self.tiers: list[tuple] = []
+        if known[0] and known[1]:
+            listed, contracted = known
+        else:
+            self.tiers = _tiers(listed, contracted)
+        who = identity(provider_name(combo["provider"]), listed.model or combo["model"])
+        self.rates = (_rate(listed.unit_price), _rate(contracted.unit_price), tuple(t[:4] for t in self.tiers))
+        self.added = (
+            *self.rates[:2], contracted.price_id, contracted.status,
+            listed.needs_confirmation or contracted.needs_confirmation or unsure, contracted.currency,
+            who.developer or None, who.family or None, who.version or None,
+        )  # fmt: skip
+
+
+def _tiers(listed: Price, contracted: Price) -> list[tuple]:
+    """Both prices in every context tier that either has, lowest threshold first."""
+    found = {over for price in (listed, contracted) for over, _, _ in price.tiers}
+    out = []
+    for tokens, inclusive in sorted(found, key=lambda over: over[0] - over[1]):
+        above = [price.above(tokens if inclusive else tokens + 1) for price in (listed, contracted)]
+        out.append((tokens, inclusive, _rate(above[0].unit_price), _rate(above[1].unit_price), above[1].price_id))
+    return out
+
+
+def _columns(rows: list[_Row], terms: bool) -> dict[str, pa.Array]:
+    """The rows as columns."""
+    out = {f.name: pa.array([row.added[i] for row in rows], f.type) for i, f in enumerate(ADDED)}
+    for level in range(max([1, *(len(row.tiers) for row in rows)])):
+        ending = f"_{level + 1}" if level else ""
+        for i, f in enumerate(TIER):
+            values = [row.tiers[level][i] if level < len(row.tiers) else None for row in rows]
+            out[f.name + ending] = pa.array(values, f.type)
+    if terms:
+        out |= {f.name: pa.array([row.terms[i] for row in rows], f.type) for i, f in enumerate(TERMS)}
+    return out
+
+
+def _turns(book: PriceBook, combo: dict[str, Any], low: int, high: int) -> list[int]:
+    """Minutes since 1970 at which a price of a key may change: the first it is asked for, and those after."""
+    turns = {_minute(at) for at in book.turns(provider_name(combo["provider"]), combo["model"])}
+    return [low, *sorted(turn for turn in turns if low < turn <= high + _AHEAD)]
+
+
+def _minute(at: datetime) -> int:
+    """The first whole minute from an instant on."""
+    return -((_EPOCH - at) // timedelta(minutes=1))
+
+
+def _ends(turns: list[int], rows: list[_Row]) -> list[int]:
+    """For each turn the one at which the rates differ next, -1 if none does."""
+    out = [-1] * len(turns)
+    for i in range(len(turns) - 2, -1, -1):
+        out[i] = turns[i + 1] if rows[i + 1].rates != rows[i].rates else out[i + 1]
+    return out
+
+
+def _by_time_of_day(
+    book: PriceBook, combo: dict[str, Any], where: np.ndarray, at: np.ndarray, by_minute: bool, rows: list[_Row],
+    place: np.ndarray, until: np.ndarray,
+) -> None:  # fmt: skip
+    """Models with prices by hour or weekday: one look-up per price period, weekday and part of the day."""
+    low, high = int(at[where].min()), int(at[where].max())
+    turns = _turns(book, combo, low, high)
+    parts = [0, *book.minutes_of_day(combo["provider"], combo["model"])]
+    unsure = len(parts) > 1 and not by_minute
+    found: dict[tuple, int] = {}
+
+    def row_at(minute: int) -> int:
+        day, rest = divmod(minute, _DAY)
+        key = bisect_right(turns, minute), day % 7, bisect_right(parts, rest)
+        if key not in found:
+            found[key] = len(rows)
+            rows.append(_Row(book, combo, minute, unsure))
+        return found[key]
+
+    def end_of(minute: int) -> int:
+        rates, day = rows[row_at(minute)].rates, minute // _DAY
+        steps = {(day + d) * _DAY + part for d in range(9) for part in parts}
+        for step in sorted(steps | {turn for turn in turns if turn <= (day + 9) * _DAY}):
+            if step > minute and rows[row_at(step)].rates != rates:
+                return step
+        return -1
+
+    ends: dict[int, int] = {}
+    for i in where:
+        minute = int(at[i])
+        place[i] = row_at(minute)
+        if minute not in ends:
+            ends[minute] = end_of(minute)
+        until[i] = ends[minute]
 
 
 def _distinct(keys: pa.Table, columns: list[str]) -> tuple[np.ndarray, list[dict[str, Any]]]:
@@ -111,47 +210,5 @@ def _distinct(keys: pa.Table, columns: list[str]) -> tuple[np.ndarray, list[dict
     return which, keys.select(columns).take(pa.array(first)).to_pylist()
 
 
-def _instant(day: int, hour: int = 0) -> datetime:
-    return datetime.fromordinal(_EPOCH + day).replace(tzinfo=UTC) + timedelta(hours=hour)
-
-
-def _period_starts(book: PriceBook, combo: dict[str, Any], low: int, high: int) -> list[int]:
-    turns = {low}
-    for at in book.turns(provider_name(combo["provider"]), combo["model"]):
-        day = at.toordinal() - _EPOCH
-        if low < day <= high:
-            turns.add(day)
-    return sorted(turns)
-
-
-def _row(book: PriceBook, combo: dict[str, Any], day: int, hour: int | None) -> tuple:
-    at = _instant(day, max(hour or 0, 0))
-    listed, contracted = book.both(combo, at, whole_day=hour is not None and hour < 0)
-    window = combo.get("context_tier")
-    known = {side: price.in_window(window) for side, price in (("list", listed), ("contract", contracted))}
-    if known["list"] and known["contract"]:
-        listed, contracted = known["list"], known["contract"]
-        over = None
-    else:
-        over = (listed.tiers or contracted.tiers or ((None,),))[0][0]
-    list_over, contract_over = _over(listed, over), _over(contracted, over)
-    several = over is not None and max(len(listed.tiers), len(contracted.tiers)) > 1  # this table holds one threshold
-    who = identity(provider_name(combo["provider"]), listed.model or combo["model"])
-    return (
-        _rate(listed.unit_price), _rate(list_over[0]), _rate(contracted.unit_price), _rate(contract_over[0]),
-        over[0] if over else None, over[1] if over else None,
-        contracted.price_id, contract_over[1], contracted.status,
-        listed.needs_confirmation or contracted.needs_confirmation or several, contracted.currency,
-        who.developer or None, who.family or None, who.version or None,
-    )  # fmt: skip
-
-
 def _rate(price: Decimal | None) -> Decimal | None:
     return None if price is None else rate(price)
-
-
-def _over(price: Price, over: tuple[int, bool] | None) -> tuple[Any, str | None]:
-    if over is None:
-        return None, None
-    above = price.above(over[0] + 1)
-    return above.unit_price, above.price_id

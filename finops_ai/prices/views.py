@@ -15,7 +15,7 @@ from finops_ai.errors import PriceError
 from finops_ai.meters import meters
 from finops_ai.prices.book import PriceBook
 from finops_ai.prices.cards import MILLION, over_text, plain, read_instant
-from finops_ai.prices.contracts import check_below_list
+from finops_ai.prices.contracts import check_below_list, contract_notes
 from finops_ai.prices.names import provider_name
 from finops_ai.prices.own import bundled, check_overlaps
 
@@ -107,9 +107,7 @@ def findings(book: PriceBook, today: datetime | None = None) -> pd.DataFrame:
     """
     now = today or datetime.now(UTC)
     rows = [("error", "above list", "", "", text) for text in check_below_list(book, book.contracts)]
-    for terms in book.contracts:
-        if terms.end and terms.end <= now:
-            rows.append(("note", "contract ended", terms.provider, "", f"{terms.name} ended on {terms.end:%Y-%m-%d}"))
+    rows += [("note", finding, provider, "", detail) for finding, provider, detail in contract_notes(book, now)]
     for (provider, model), cards in book.own.cards.items():
         try:
             check_overlaps(cards, "price file")

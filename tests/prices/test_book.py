@@ -226,14 +226,14 @@ def test_read_over():
 
 
 def keys(rows: list[tuple], book: PriceBook) -> pa.Table:
-    names = [*book.key_columns_for({(row[0], row[1]) for row in rows}), "day"]
+    names = [*book.key_columns, "day", *(["minute"] if any("minute" in row[4] for row in rows) else [])]
     base = {"service_tier": "standard"}
     columns = {name: [] for name in names}
     for provider, model, meter, day, extra in rows:
         row = base | {"provider": provider, "model": model, "meter": meter, "day": day} | extra
         for name in names:
             columns[name].append(row.get(name))
-    kinds = {"day": pa.date32(), "hour": pa.int64()}
+    kinds = {"day": pa.date32(), "minute": pa.int64()}
     return pa.table({name: pa.array(values, kinds.get(name, pa.string())) for name, values in columns.items()})
 
 
@@ -273,23 +273,27 @@ def test_expand_by_the_hour_for_models_priced_by_the_hour():
     day = dt.date(2026, 8, 19)  # a Wednesday
     saturday = dt.date(2026, 8, 29)
     rows = [
-        ("deepseek", "deepseek-v4-pro", "input", d, {"hour": h}) for d in (day, saturday) for h in (0, 1, 3, 4, 9, 10)
+        ("deepseek", "deepseek-v4-pro", "input", d, {"minute": h * 60})
+        for d in (day, saturday)
+        for h in (0, 1, 3, 4, 9, 10)
     ]
     table = BOOK.expand(keys(rows, BOOK))
     cheap, dear = Decimal("0.66"), Decimal("1.32")
     assert [p * MILLION for p in table["list_unit_price"].to_pylist()] == [cheap, dear, dear, cheap, dear, cheap] + [
         cheap
     ] * 6
-    assert "hour" not in BOOK.key_columns_for([("openai", "gpt-5")])
+    assert BOOK.change_minutes(day, saturday, [("openai", "gpt-5")]) == []
 
 
-def test_more_thresholds_than_one_are_not_silent():
+def test_every_threshold_has_its_columns():
     rows = [
         ("alibaba", "qwen3-coder-plus", "input", dt.date(2026, 6, 1), {"context_tier": tier})
         for tier in (None, "128k-256k")
     ]
     open_tier, stated = BOOK.expand(keys(rows, BOOK)).to_pylist()
-    assert (open_tier["over_tokens"], open_tier["needs_confirmation"]) == (32_000, True)
+    # 1 per million to 32,000 tokens, then 1.8, from 128,000 on 3, from 256,000 on 6
+    tiers = [(open_tier[f"over_tokens{e}"], open_tier[f"list_unit_price_over{e}"] * MILLION) for e in ("", "_2", "_3")]
+    assert tiers == [(32_000, Decimal("1.8")), (128_000, 3), (256_000, 6)]
     assert (stated["list_unit_price"] * MILLION, stated["needs_confirmation"]) == (3, False)
 
 
