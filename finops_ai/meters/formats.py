@@ -147,7 +147,8 @@ def _known(name: str) -> frozenset[str]:
 def _ignored(name: str) -> tuple[re.Pattern[str], ...]:
     spec = formats()[name]
     wild = r".*" if spec.flat else r"[^.]*"
-    return tuple(re.compile(re.escape(pattern).replace(r"\*", wild)) for pattern in spec.ignored)
+    deep = (re.escape(pattern).replace(r"\*\*", ".*") for pattern in spec.ignored)
+    return tuple(re.compile(pattern.replace(r"\*", wild)) for pattern in deep)
 
 
 def find(usage: Any, path: str, flat: bool = False) -> Any:

@@ -26,10 +26,12 @@ Column = tuple[Counts, np.ndarray]  # counts (0 where not stated), and where the
 #: provider's word for a service tier -> ours
 TIER_WORDS = {
     "standard": "standard", "default": "standard", "auto": "standard", "on_demand": "standard",
-    "standard_only": "standard", "shared": "standard", "": "standard",
+    "standard_only": "standard", "shared": "standard", "unspecified": "standard", "": "standard",
+    "traffic_type_unspecified": "standard", "service_tier_unspecified": "standard", "service_tier_standard": "standard",
     "batch": "batch",
-    "flex": "flex", "flex_discount": "flex", "on_demand_flex": "flex",
+    "flex": "flex", "flex_discount": "flex", "on_demand_flex": "flex", "service_tier_flex": "flex",
     "priority": "priority", "priority_on_demand": "priority", "on_demand_priority": "priority",
+    "service_tier_priority": "priority",
     "fast": "fast",
     "provisioned": "provisioned", "provisioned_throughput": "provisioned", "reserved": "provisioned", "dedicated": "provisioned",
     "scale": "provisioned",

@@ -25,6 +25,9 @@ _ENDINGS = re.compile(
 )
 _BEDROCK_PLACE = re.compile(r"^(global|us|eu|apac|jp|au|in|ca|sa|me|af|us-gov|ug|amer|emea)\.(?=[a-z0-9-]+\.)")
 _ARN = re.compile(r"^arn:[^:]*:[^:]*:(?P<region>[^:]*):[^:]*:(?P<resource>.+)$")
+_VERTEX = re.compile(
+    r"^(?:projects/[^/]+/locations/(?P<region>[^/]+)/)?publishers/(?P<publisher>[^/]+)/models/(?P<model>.+)$"
+)
 
 
 @dataclass(frozen=True)
@@ -135,15 +138,20 @@ class Named:
 
 @cache
 def take_apart(provider: str, name: str) -> Named:
-    """Take a model name apart: ARN, Bedrock profile place, the provider's own prefixes.
+    """Take a model name apart: ARN, Vertex AI resource name, Bedrock profile place, the provider's own prefixes.
 
     >>> take_apart("aws", "arn:aws:bedrock:eu-west-1:1:inference-profile/eu.anthropic.claude-opus-5")
     Named(spellings=('eu.anthropic.claude-opus-5', 'anthropic.claude-opus-5'), place='eu', region='eu-west-1')
+    >>> take_apart("google", "publishers/google/models/gemini-2.5-pro").spellings
+    ('google/gemini-2.5-pro', 'gemini-2.5-pro')
     """
     name, region, place = name.strip().lower(), None, None
     if arn := _ARN.match(name):
         name, region = arn["resource"].partition("/")[2] or arn["resource"], arn["region"] or None
     spellings = [name]
+    if provider == "google" and (found := _VERTEX.match(name)):
+        name, region = found["model"], found["region"]
+        spellings = [f"{found['publisher']}/{name}", name]
     info = providers().get(provider)
     for prefix in sorted(info.prefixes if info else (), key=len, reverse=True):
         if name.startswith(prefix) and len(name) > len(prefix):
