@@ -10,7 +10,8 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from finops_ai.frames import conform
+from finops_ai.engine.fields import PRICED
+from finops_ai.frames import TokenFrame, conform, schema_of, to_pandas
 from finops_ai.meters import meters
 
 MICRO = Decimal("0.000001")
@@ -86,6 +87,34 @@ def make_tokens(rows: list[dict]):
         out.append(row)
     names = list(dict.fromkeys(k for row in out for k in row))
     return conform({n: [row.get(n) for row in out] for n in names}, source="test")
+
+
+COSTED = {f.name: f.type for f in schema_of(TokenFrame)} | PRICED
+BASE = {
+    "provider": "openai", "billing_account_id": "x", "model": "m", "operation": "chat", "meter": "input", "quantity": Decimal(100),
+    "unit": "tokens", "service_tier": "standard", "source": "api", "quantity_basis": "metered", "pricing_currency": "USD",
+    "price_status": "listed",
+}  # fmt: skip
+
+
+def make_costed(rows):
+    """Priced rows for figures that no price book makes: credits, unknown prices, two currencies.
+
+    `cost` is all three kinds of cost; `day` counts from noon of 1 September 2026 (35 is 6 October).
+    """
+    out = []
+    for number, row in enumerate(rows):
+        row = BASE | {"request_id": str(number)} | row
+        start = dt.datetime(2026, 9, 1, 12, tzinfo=dt.UTC) + dt.timedelta(days=row.pop("day", 35))
+        times = {"charge_period_start": start, "charge_period_end": start + dt.timedelta(hours=1)}
+        costs = dict.fromkeys(("list_cost", "contracted_cost", "effective_cost"), row.pop("cost", None))
+        out.append(row | times | costs | {"tags": list(row["tags"].items()) if row.get("tags") else None})
+    return to_pandas(pa.table({n: pa.array([r.get(n) for r in out], kind) for n, kind in COSTED.items()}))
+
+
+@pytest.fixture(scope="session")
+def frame_of():
+    return make_costed
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import finops_ai as fa
 from finops_ai.engine import Rules
 from finops_ai.engine.dialects import BIGQUERY, DUCKDB, SPARK
 from finops_ai.engine.regex import regex_problem
@@ -14,6 +15,10 @@ TEAM = {"dimensions": {"team": {}, "product": {}}}
 
 def rule(**kwargs):
     return {"rules": [{"name": "r", "set": {"team": "x"}} | kwargs]}
+
+
+def shared(**kwargs):
+    return {"shared": [{"dimension": "team", "when": {"team": "s"}} | kwargs]}
 
 
 @pytest.mark.parametrize(
@@ -60,6 +65,24 @@ def rule(**kwargs):
         ),
         ({"shared": [{"dimension": "team", "when": {"team": "s"}, "method": "tiered", "to": ["a"], "tiers": [{"up_to": 5}, {"up_to": 3}]}]}, "up_to must rise"),
         ({"shared": [{"dimension": "team", "when": {"team": "s"}, "method": "capacity"}]}, "tokens_per_hour"),
+        ({"dimensions": {"Model": {}}}, "'Model' has the name of a column"),
+        ({"dimensions": {"month": {}}}, "'month' has the name of a column"),
+        ({"dimensions": {"team": {}, "Team": {}}}, "twice, in another case"),
+        ({"dimensions": {"_day": {}}}, "a name is a letter, then"),
+        ({"lookups": {"p": {"key": "user_id", "on": ["a"], "rows": [{"user_id": "a"}]}}}, "`on` names one column"),
+        ({"lookups": {"p": {"key": "user_id", "rows": [{"user_id": "a", "Cc": "1", "cc": "2"}]}}}, "a name of its own, in any case"),
+        ({"lookups": {"p": {"key": "user_id", "rows": [{"user_id": "a", "valid_to": "2026-10-01 or so"}]}}}, "not a day"),
+        (shared(when={"team": {"prefix": "s"}}, method="even", to=["a", "support"]), "gives to 'support', whose own cost"),
+        (shared(when={"any": [{"team": "s"}, {"team": "it"}]}, method="even", to=["it"]), "gives to 'it', whose own cost"),
+        (shared(when={"not": {"team": ["a", "b"]}}, method="even", to=["a", "c"]), "gives to 'c', whose own cost"),
+        (shared(when={"team": {"regex": "^s"}}, method="fixed", shares={"a": 1}, to=["b"]), "method 'fixed' has no key 'to'"),
+        (shared(method="even", to=["a"], metric="tokens"), "method 'even' has no key 'metric'"),
+        (shared(method="even", to="ab"), "`to` must be a list"),
+        (shared(method="even", to=["a", "a"]), "names a receiver twice"),
+        (shared(method="tiered", to=["a"], tiers=[{"up_to": "lots", "method": "even"}, {}]), "up_to must be a number above 0"),
+        (shared(method="capacity", tokens_per_hour=5, output_weight=0), "output_weight must be a number above 0, not 0"),
+        (shared(method="telemetry", receiver={"product": "tags.product"}), "receiver must say where 'team' is read"),
+        (shared(when={"p.cc": "1"}) | {"lookups": {"p": {"key": "user_id", "rows": [{"user_id": "a", "cc": "1"}]}}}, "'p.cc'"),
     ],
 )  # fmt: skip
 def test_bad_rules_name_place_and_next_step(document, words):
@@ -92,6 +115,38 @@ def test_lookup_file_with_validity(tmp_path):
         {"dimensions": {"cc": {}}, "lookups": {"people": {"file": "people.csv", "key": "user_id"}}}, root=tmp_path
     )
     assert [row[:2] for row in rules.lookups["people"].rows] == [("ann", "1"), ("ann", "2")]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("user_id,cc\na,1,2\n", "line 2: there are more cells than columns"),
+        ("user_id,cc,cc\na,1,2\n", "'cc' needs a name of its own"),
+        ("who,cc\na,1\n", "no column 'user_id'"),
+        ("user_id,cc\n,1\n", "line 2: the key 'user_id' is blank"),
+    ],
+)
+def test_lookup_files_that_cannot_be_used(tmp_path, text, words):
+    (tmp_path / "people.csv").write_text(text)
+    with pytest.raises(RuleError, match=words):
+        Rules.load({"lookups": {"p": {"key": "user_id", "file": "people.csv"}}}, root=tmp_path)
+
+
+def test_a_lookup_of_one_line_or_none_and_any_column_name_maps(frame_of):
+    document = {
+        "dimensions": {"team": {}, "tag_0": {}},
+        "lookups": {
+            "p": {"key": "who", "on": "user_id", "rows": [{"who": "u", "key": "x", "cost centre": "7 b"}, {"who": "v"}]}
+        },
+        "rules": [
+            {"name": "a", "when": {"p.key": "x", "tags.env": "prod"}, "set": {"tag_0": "{p.cost centre}"}},
+            {"name": "b", "when": {"tag_0": "7 b"}, "set": {"team": "{tags.env}/{p.key}"}},
+        ],
+    }
+    out = fa.allocate(frame_of([{"user_id": u, "tags": {"env": "prod"}} for u in ("u", "v", None)]), document)
+    assert out["team"].to_list() == ["prod/x", "unallocated", "unallocated"]
+    document["lookups"]["p"]["rows"] = [{"who": "nobody", "key": "x", "cost centre": None}]
+    assert set(fa.allocate(frame_of([{"user_id": "u"}]), document)["team"]) == {"unallocated"}
 
 
 @pytest.mark.parametrize("pattern", ["^a.*b$", "(?i)gpt-[45]", "x{2,5}", "(?:a|b)+?", r"\d\.\w", "[^-a-z]", r"[\[]"])

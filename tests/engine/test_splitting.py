@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from fractions import Fraction
 
 import pytest
@@ -121,6 +121,125 @@ def test_dimensions_that_follow_are_set_again(tokens_of, book):
     document["rules"] = [*KEYS, {"name": "cc", "set": {"cc": "{teams.cc}"}}]
     out = fa.allocate(fa.price(tokens_of(rows(shared=5)), book), document)
     assert out[["team", "cc"]].to_numpy().tolist() == [["a", "10"]]
+
+
+def test_what_an_earlier_entry_gave_is_not_set_again(tokens_of, book):
+    document = rules(
+        entry(name="first", when={"product": "common"}, dimension="product", method="even", to=["p", "q"]),
+        entry(method="even", to=["a", "b"]),
+    )
+    document["dimensions"] = {"team": {}, "product": {}}
+    document["rules"] = [
+        *KEYS,
+        {"name": "common", "when": {"api_key_id": "shared"}, "set": {"product": "common"}},
+        {"name": "own", "set": {"product": "{team}-own"}},
+    ]
+    out = fa.allocate(fa.price(tokens_of(rows(shared=8)), book), document)
+    # 8 tokens: product p and q have 4 each, and of each team a and b 2; the team doesn't decide the product again
+    got = sorted(zip(out["team"], out["product"], out["quantity"], strict=True))
+    assert got == [("a", "p", 2), ("a", "q", 2), ("b", "p", 2), ("b", "q", 2)]
+
+
+TIERED = entry(method="tiered", to=["a", "b"], tiers=[{"up_to": 4, "method": "even"}, {"method": "proportional"}])
+
+
+@pytest.mark.parametrize(
+    ("amounts", "expected"),
+    [
+        # the first 4 of 10 even, the other 6 by 3:1
+        ([10], {"a": 3 + 2 + D("4.5"), "b": 1 + 2 + D("1.5")}),
+        # a credit is sliced by its size
+        ([-10], {"a": 3 - 2 - D("4.5"), "b": 1 - 2 - D("1.5")}),
+        # charge and credit cancel: a pool of nothing is in the first slice, even
+        ([10, -10], {"a": D(3), "b": D(1)}),
+        # unknown cost adds nothing, its quantity goes with the slices of what is known
+        ([10, None], {"a": 3 + 2 + D("4.5"), "b": 1 + 2 + D("1.5")}),
+        ([None], {"a": D(3), "b": D(1)}),
+    ],
+)
+def test_tiers_of_charges_credits_and_nothing(amounts, expected, frame_of):
+    owned = [{"api_key_id": "a", "cost": D(3)}, {"api_key_id": "b", "cost": D(1)}]
+    out = fa.allocate(frame_of([*owned, *({"api_key_id": "shared", "cost": x} for x in amounts)]), rules(TIERED))
+    assert by_team(out.fillna({"effective_cost": D(0)}), "effective_cost") == expected
+
+
+def test_tokens_weigh_alike_in_every_currency_cost_only_in_its_own(frame_of):
+    given = [
+        {"api_key_id": "shared", "cost": D(10)}, {"api_key_id": "a", "cost": D(1), "quantity": D(300)},
+        {"api_key_id": "b", "cost": D(9), "quantity": D(100), "pricing_currency": "EUR"},
+    ]  # fmt: skip
+    for metric, expected in {"tokens": {"a": D("8.5"), "b": D("2.5")}, "cost": {"a": D(11)}}.items():
+        out = fa.allocate(frame_of(given), rules(entry(method="proportional", metric=metric)))
+        assert by_team(out[(out["pricing_currency"] == "USD").to_numpy()], "effective_cost") == expected
+
+
+def test_a_value_whose_cost_is_divided_receives_none_of_it(frame_of):
+    # only the calls to x are shared; what the team `shared` keeps is no reason to give it any: 10 by 3:1 to a and b
+    given = [
+        {"api_key_id": k, "cost": D(c), "model": m}
+        for k, c, m in (("shared", 10, "x"), ("shared", 6, "y"), ("a", 3, "y"), ("b", 1, "y"))
+    ]
+    out = fa.allocate(frame_of(given), rules(entry(when={"team": "shared", "model": "x"}, method="proportional")))
+    assert by_team(out, "effective_cost") == {"a": D("10.5"), "b": D("3.5"), "shared": D(6)}
+
+
+def test_months_and_validity_are_those_of_the_reporting_zone(frame_of):
+    # 30 September 22:30 in UTC is 1 October in Berlin: one month with b's rows there, another in UTC
+    given = [{"api_key_id": k, "cost": D(c), "day": d} for k, c, d in (("shared", 10, 29), ("a", 1, 29), ("b", 3, 40))]
+    frame = frame_of(given)
+    frame["charge_period_start"] += dt.timedelta(hours=10, minutes=30)
+    split = rules(entry(method="proportional"))
+    assert by_team(fa.allocate(frame, split), "effective_cost") == {"a": D(11), "b": D(3)}
+    berlin = fa.allocate(frame, split, timezone="Europe/Berlin")  # 10 by 1:3
+    assert by_team(berlin, "effective_cost") == {"a": D("3.5"), "b": D("10.5")}
+    moved = [{"k": "a", "cc": "old", "valid_to": "2026-10-01"}, {"k": "a", "cc": "new", "valid_from": "2026-10-01"}]
+    document = {
+        "dimensions": {"team": {}}, "lookups": {"people": {"key": "k", "on": "api_key_id", "rows": moved}},
+        "rules": [{"name": "moved", "set": {"team": "{people.cc}"}}],
+    }  # fmt: skip
+    for timezone, team in {"UTC": "old", "Europe/Berlin": "new", "America/New_York": "old"}.items():
+        assert fa.allocate(frame, document, timezone=timezone)["team"].to_list()[1] == team
+
+
+def test_calls_the_telemetry_cannot_tell_stay_unallocated(frame_of):
+    seen = frame_of(
+        {"meter": "requests", "quantity": D(q), "tags": tags}
+        for q, tags in ((3, {"team": "a", "app": "x"}), (1, {"team": "b"}), (1, {"app": "x"}))
+    )
+    given = frame_of([{"api_key_id": "shared", "cost": D(16), "prompt_id": "own"}])
+    receiver = {"team": "tags.team", "prompt_id": "prompt_id"}
+    out = fa.allocate(given, rules(entry(method="telemetry", receiver=receiver)), telemetry=seen)
+    assert by_team(out, "effective_cost") == {"a": D("9.6"), "b": D("3.2"), "unallocated": D("3.2")}
+    assert set(out["prompt_id"]) == {"own"}  # which the telemetry doesn't tell either
+    out = fa.allocate(
+        frame_of([{"api_key_id": "shared", "cost": D(16), "tags": {"app": "x"}}]),
+        rules(entry(method="telemetry", match=["tags.app"])),
+        telemetry=seen,
+    )
+    assert by_team(out, "effective_cost") == {"a": D(12), "unallocated": D(4)}  # of the app's 4 calls, 3 and 1
+
+
+def test_rows_of_any_size_divide_exactly(frame_of):
+    whole = D("9999999999999999999.999999999999999999")  # 37 of the 38 digits of a cost
+    for cost in (whole, -whole, D("1E-18"), D("-1E-18")):
+        out = fa.allocate(
+            frame_of([{"api_key_id": k, "cost": c} for k, c in (("shared", cost), ("a", D(1)), ("b", D(2)))]),
+            rules(entry(method="proportional")),
+        )
+        with localcontext(prec=60):
+            assert sum(out["effective_cost"]) == cost + 3
+
+
+def test_frames_without_optional_columns_are_divided_too(frame_of):
+    bare = frame_of([{"api_key_id": k, "quantity": D(q)} for k, q in (("shared", 10), ("a", 3), ("b", 1))])
+    bare = bare[["charge_period_start", "provider", "model", "meter", "quantity", "api_key_id"]]
+    split = entry(
+        method="proportional", metric="tokens", when={"team": "shared", "not": {"region": "x", "tags.y": "z"}}
+    )
+    assert by_team(fa.allocate(bare, rules(split)), "quantity") == {"a": D("10.5"), "b": D("3.5")}
+    # by cost nobody weighs anything, so the row stays
+    left = fa.allocate(bare, rules(entry(method="proportional")))
+    assert by_team(left, "quantity") == {"shared": D(10), "a": D(3), "b": D(1)}
 
 
 @settings(max_examples=400, deadline=None)
