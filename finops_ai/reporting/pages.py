@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finops_ai.errors import DataError
-from finops_ai.reporting import answers, charts
+from finops_ai.reporting import answers, charts, coverage
 from finops_ai.reporting.notebooks import PAGE_CSS
 from finops_ai.reporting.text import amount, is_unknown, percent, safe, slug
 from finops_ai.tables import showback
@@ -83,30 +83,40 @@ def set_navigation(path: Path, bar: str) -> None:
 
 def group_pages(ws: Workspace, month: str, dimension: str, folder: Path) -> list[Link]:
     """Write a page for each of the most expensive names of a dimension; returns their links, the largest first."""
-    frame = ws.history(month, 2)
-    every = showback(frame, by=[dimension], month=month, timezone=ws.timezone)
+    history = ws.history(month, 13)
+    every = showback(history, by=[dimension], month=month, timezone=ws.timezone)
+    every["cost"], every["previous_cost"] = (every.published()[c] for c in ("cost", "previous_cost"))
     names = [str(n) for n in every[dimension] if not is_unknown(n)][:MOST]
-    frame = frame[frame[dimension].isin(names)]
-    columns = [c for c, _ in BREAKDOWNS if c in frame.columns and c != dimension]
-    parts = {c: showback(frame, by=[dimension, c], month=month, timezone=ws.timezone) for c in columns}
+    history = history[history[dimension].isin(names)]
+    columns = [c for c, _ in BREAKDOWNS if c in history.columns and c != dimension]
+    parts = {c: showback(history, by=[dimension, c], month=month, timezone=ws.timezone) for c in columns}
     inner = next((c for c in columns if parts[c][c].nunique(dropna=False) > 1), "model")
-    daily = showback(frame, by=["day", dimension, inner], month=month, timezone=ws.timezone)
+    daily = showback(history, by=["day", dimension, inner], month=month, timezone=ws.timezone)
+    trends = {c: showback(history, by=["month", dimension, c], timezone=ws.timezone) for c in columns}
+    ranks = answers.ranks(history, inner)
+    foot = coverage.stamp_html(every, ws, month)
     links = []
     for name in names:
         link = Link(f"{slug(dimension)}-{slug(name)}.html", name, group=plural(dimension))
-        own = {c: table[table[dimension] == name].drop(columns=[dimension]) for c, table in parts.items()}
-        title = f"{name}, {answers.month_text(month)}"
-        body = _group_page(
-            title,
-            every[every[dimension] == name].iloc[0],
-            own,
-            daily[daily[dimension] == name],
-            inner,
-            every.facts.currency,
-        )
-        (folder / link.file).write_text(page(title, body), encoding="utf-8")
+        own = {c: _own(table, dimension, name) for c, table in parts.items()}
+        lines = {c: trend_lines(_own(table, dimension, name), c) for c, table in trends.items()}
+        row = every[every[dimension] == name].iloc[0]
+        body = [
+            f"<h1>{safe(name)}, {safe(answers.month_text(month))}</h1>",
+            f'<p class="answer">{_group_words(row, name, own, inner, month, every.facts.currency)}</p>',
+            foot,
+            answers.key_figures(row, every.facts.currency),
+            *_evidence(row, own, lines, _own(daily, dimension, name), inner, ranks),
+            f'<p class="note">{percent(row["priced"])} of these tokens have a price. '
+            '<a href="index.html">The overview</a> tells what the figures rest on.</p>',
+        ]
+        (folder / link.file).write_text(page(f"{name}, {answers.month_text(month)}", "\n".join(body)), encoding="utf-8")
         links.append(link)
     return links
+
+
+def _own(table: Any, dimension: str, name: str) -> Any:
+    return table[table[dimension] == name].drop(columns=[dimension])
 
 
 def plural(dimension: str) -> str:
@@ -118,18 +128,37 @@ def plural(dimension: str) -> str:
     return f"{answers.named(dimension).capitalize()}s"
 
 
-def _group_page(title: str, row: Any, tables: dict[str, Any], daily: Any, inner: str, currency: str) -> str:
-    parts = [f"<h1>{safe(title)}</h1>", answers.key_figures(row, currency)]
+def _group_words(row: Any, name: str, own: dict[str, Any], inner: str, month: str, currency: str) -> str:
+    """What a group cost, how that changed, and what weighs most in it, in one sentence of HTML."""
+    if is_unknown(row["cost"]):
+        return f"What {safe(name)} cost in {safe(answers.month_text(month))} is <strong>unknown</strong>: none of its usage has a known price."
+    text = f"{safe(name)} cost <strong>{amount(row['cost'], currency)}</strong> in {safe(answers.month_text(month))}"
+    if not is_unknown(row["previous_cost"]):
+        text += f", {answers.against(row['cost'], row['previous_cost'], currency)}"
+    parts = own.get(inner)
+    if parts is not None and len(parts) > 1 and row["cost"] > 0 and not is_unknown(parts["cost"].iloc[0]):
+        first = parts.iloc[0]
+        text += f"; {safe(answers.label(first[inner]))} is the largest {safe(answers.named(inner))} with {percent(first['cost'], row['cost'])}"
+    return text + "."
+
+
+def _evidence(
+    row: Any, tables: dict[str, Any], trends: dict[str, Any], daily: Any, inner: str, ranks: dict[str, int]
+) -> list[str]:
+    parts = []
+    currency = daily.facts.currency
     if len(daily):
-        figure = charts.stacked_days(daily, inner, currency=currency, title=f"Cost per day by {answers.named(inner)}")
-        parts.append(charts.boxed(figure, f"{title}. {answers.daily_alt(daily, inner)}"))
+        heading = f"Cost per day by {answers.named(inner)}"
+        figure = charts.stacked_days(daily, inner, currency=currency, title=heading, ranks=ranks)
+        parts.append(charts.boxed(figure, answers.daily_alt(daily, inner)))
     for column, heading in BREAKDOWNS:
         if len(tables.get(column, ())) > 1:
-            parts += [f"<h2>{heading}</h2>", answers.table_html(tables[column], DETAIL, top=12)]
-    parts.append(
-        f'<p class="note">{percent(row["priced"])} of these tokens have a price. What the figures rest on is told on the overview.</p>'
-    )
-    return "\n".join(parts)
+            several = any(len(t) > 1 for t in trends[column].values())
+            shown = answers.table_html(
+                tables[column], DETAIL, top=12, whole=dict(row), trends=trends[column] if several else None
+            )
+            parts += [f"<h2>{heading}</h2>", shown]
+    return parts
 
 
 def explorer_of(ws: Workspace, month: str, months: int = 13) -> str:
@@ -143,11 +172,14 @@ def explorer_of(ws: Workspace, month: str, months: int = 13) -> str:
     history = ws.history(month, months)
     if history.empty:
         raise DataError("There is nothing to explore.")
-    fragment = static_explorer(history, timezone=ws.timezone, month=month)
+    source = f'fa.open("finops.toml").history({month!r})'
+    fragment = static_explorer(history, timezone=ws.timezone, month=month, source=source)
+    whole = showback(history, month=month, timezone=ws.timezone)
+    by = answers.first_dimension(ws)
+    words = answers.showback_words(showback(history, by=[by], month=month, timezone=ws.timezone), by, month)
     return (
-        "<h1>Explorer</h1>"
-        '<p class="note">Choose what to see. Click a bar or a name to go into it; with the keyboard, arrows move, Enter goes in, '
-        "Backspace goes back. Everything is in this page: it works without a network.</p>" + fragment
+        f'<h1>Explorer</h1><p class="answer">{words}</p>{coverage.stamp_html(whole, ws, month)}'
+        '<p class="note">Choose what to see; everything is in this page, which needs no network.</p>' + fragment
     )
 
 
@@ -183,12 +215,15 @@ def search_entries(
 
 
 def monthly(frame: Any, by: str, timezone: str) -> dict[str, list[Decimal | None]]:
-    """Cost per month of each name, oldest first, for the small lines in tables."""
-    table = showback(frame, by=["month", by], timezone=timezone)
+    """Cost per month of each name, oldest first, for the small lines in tables; null where it is unknown."""
+    return trend_lines(showback(frame, by=["month", by], timezone=timezone), by)
+
+
+def trend_lines(table: Any, by: str) -> dict[str, list[Decimal | None]]:
+    """A table by month and name as one list per name; a month without a row is a month without cost."""
     months = sorted({str(m) for m in table["month"]})
     out: dict[str, list[Decimal | None]] = {}
     for month, name, cost in zip(table["month"], table[by], table["cost"], strict=True):
-        out.setdefault(answers.label(name), [None] * len(months))[months.index(str(month))] = (
-            None if is_unknown(cost) else cost
-        )
+        line = out.setdefault(answers.label(name), [Decimal(0)] * len(months))
+        line[months.index(str(month))] = None if is_unknown(cost) else cost
     return out

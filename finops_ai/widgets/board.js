@@ -17,9 +17,9 @@ function dateText(iso, year = true) {
   const [y, m, d] = iso.split("-").map(Number);
   return `${d} ${MONTHS[m - 1]}${year ? " " + y : ""}`;
 }
-function bucketText(iso, grain) {
-  if (grain === "month") { const [y, m] = iso.split("-").map(Number); return `${MONTHS[m - 1]} ${y}`; }
-  return grain === "week" ? `week of ${dateText(iso)}` : dateText(iso);
+function bucketText(data, i) {
+  const iso = data.buckets[i], [y, m] = iso.split("-").map(Number), part = data.partial && data.partial[i] ? ` (${data.partial[i]})` : "";
+  return (data.grain === "month" ? `${MONTHS[m - 1]} ${y}` : data.grain === "week" ? `week of ${dateText(iso)}` : dateText(iso)) + part;
 }
 function short(value) {
   const size = Math.abs(value);
@@ -28,12 +28,15 @@ function short(value) {
   return size >= 10 || value === 0 ? trim(value, 0) : size >= 0.1 ? trim(value, 2) : value.toPrecision(2);
 }
 function trim(value, places) { return value.toFixed(places).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, ""); }
+const counted = (unit) => unit === "tokens" || unit === "requests";
 function full(value, unit) {
-  if (value == null) return "unknown";
-  const small = unit !== "tokens" && unit !== "requests" && Math.abs(value) < 1 && value !== 0;
-  const places = unit === "tokens" || unit === "requests" ? 0 : small ? 4 : 2;
+  if (value == null) return counted(unit) ? "–" : "unknown";
+  if (counted(unit)) return Math.round(value).toLocaleString("en-US");
+  // of an amount below one, three digits that tell something
+  const places = Math.abs(value) < 0.995 && value !== 0 ? Math.min(Math.max(2 - Math.floor(Math.log10(Math.abs(value))), 2), 12) : 2;
   return value.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places });
 }
+function amount(value, unit) { return value == null ? (counted(unit) ? `no ${unit} counted` : `unknown ${unit}`) : `${full(value, unit)} ${unit}`; }
 function changeText(now, before) {
   if (before == null || now == null) return "";
   if (before === 0) return now === 0 ? "0%" : "new";
@@ -42,7 +45,8 @@ function changeText(now, before) {
   if (change > 9.995) return `×${short(now / before)}`;
   return `${change >= 0 ? "+" : "−"}${Math.abs(change * 100).toFixed(Math.abs(change) < 0.0995 ? 1 : 0)}%`;
 }
-function tone(change) { return /^[+×n]/.test(change) ? "fx-up" : change.startsWith("−") ? "fx-down" : ""; }
+// more cost is worse; more tokens or requests are neither
+function tone(change, data) { return counted(data.unit) ? "" : /^[+×n]/.test(change) ? "fx-up" : change.startsWith("−") ? "fx-down" : ""; }
 function niceTop(value) {
   if (!(value > 0)) return 1;
   const size = 10 ** Math.floor(Math.log10(value));
@@ -60,21 +64,25 @@ function save(name, lines) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
-// data: see finops_ai/widgets/view.py. on: { pick(group, bucket), path(length), say(text) }
+// data: see finops_ai/widgets/view.py. on: { pick(group, bucket, rest), path(length) }
 function drawBoard(root, data, on) {
   const focused = root.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-  const position = root.finops || (root.finops = { bucket: -1, group: 0 });
-  if (position.bucket >= data.buckets.length) position.bucket = -1;
-  root.replaceChildren();
+  const state = root.finops || (root.finops = { bucket: -1, group: 0, sort: "total", live: node("p", { class: "fx-live", "aria-live": "polite" }) });
+  if (state.bucket >= data.buckets.length) state.bucket = -1;
+  // the spoken line stays in place, else a screen reader would never read its changes
+  for (const child of [...root.children]) if (child !== state.live) child.remove();
+  if (!state.live.parentNode) root.append(state.live);
   root.classList.add("fx");
-  head(root, data, on);
-  if (!data.groups.length) node("p", { class: "fx-empty" }, root, data.empty || "Nothing was used in this period with these filters.");
-  else { chart(root, data, on, position); ranking(root, data, on); }
+  head(root, data, on, state);
+  if (!data.groups.length) node("p", { class: "fx-empty" }, root, data.empty);
+  else { chart(root, data, on, state); ranking(root, data, on, state); }
   foot(root, data);
-  if (focused) { const again = [...root.querySelectorAll("[data-key]")].find((e) => e.dataset.key === focused); if (again) again.focus({ preventScroll: true }); }
+  if (!focused) return;
+  const all = [...root.querySelectorAll("[data-key]")], again = all.find((e) => e.dataset.key === focused) || all.find((e) => e.dataset.key === "chart");
+  if (again) again.focus({ preventScroll: true });
 }
 
-function head(root, data, on) {
+function head(root, data, on, state) {
   const path = node("nav", { class: "fx-path", "aria-label": "Filters in effect" }, root);
   const steps = [{ text: "Everything" }, ...data.path.map((p) => ({ text: `${p.label}: ${p.name}` }))];
   steps.forEach((step, i) => {
@@ -84,21 +92,23 @@ function head(root, data, on) {
       back.onclick = () => on.path(i);
     } else node("strong", {}, path, step.text);
   });
-  const line = node("p", { class: "fx-answer" }, root);
-  node("span", { class: "fx-total" }, line, `${full(data.total, data.unit)} ${data.unit}`);
-  const change = changeText(data.total, data.before);
-  if (change) {
-    node("span", { class: "fx-change " + tone(change) }, line, change);
-    node("span", { class: "fx-soft" }, line, `against ${full(data.before, data.unit)} in ${data.before_text}`);
+  if (data.message) node("p", { class: "fx-silence", role: "status" }, root, data.message);
+  const about = `${data.title}, ${data.period_text}`, change = changeText(data.total, data.before);
+  if (data.groups.length) {
+    const line = node("p", { class: "fx-answer" }, root), total = amount(data.total, data.unit);
+    node("span", { class: "fx-total" }, line, total[0].toUpperCase() + total.slice(1));
+    if (change) node("span", { class: "fx-change " + tone(change, data) }, line, change);
+    if (data.before_text) node("span", { class: "fx-soft" }, line, data.before == null ? data.before_text : `against ${full(data.before, data.unit)} in ${data.before_text}`);
   }
-  node("p", { class: "fx-title" }, root, `${data.title}, ${data.period_text}`);
-  node("p", { class: "fx-live", "aria-live": "polite" }, root, `${data.title}, ${data.period_text}: ${full(data.total, data.unit)} ${data.unit} ${change}`);
+  node("p", { class: "fx-title" }, root, about);
+  const said = `${about}: ${data.groups.length ? `${amount(data.total, data.unit)} ${change}` : data.empty}`.trim();
+  if (state.live.textContent !== said) state.live.textContent = said;
 }
 
 function chart(root, data, on, position) {
   const n = data.buckets.length, lines = data.kind === "lines";
   const width = Math.max(300, Math.min(root.clientWidth || 760, 1100)), height = width < 520 ? 220 : 300;
-  const left = 50, right = 8, above = 10, below = 24;
+  const left = 50, right = 8, above = 24, below = 24;
   const sums = data.buckets.map((_, i) => data.groups.reduce((a, g) => a + Math.max(g.values[i] || 0, 0), 0));
   const lows = data.buckets.map((_, i) => data.groups.reduce((a, g) => a + Math.min(g.values[i] || 0, 0), 0));
   const values = lines ? data.groups.flatMap((g) => g.values.filter((v) => v != null)) : sums;
@@ -106,16 +116,22 @@ function chart(root, data, on, position) {
   const least = Math.min(0, ...(lines ? [0] : lows));
   const y = (v) => above + (height - above - below) * (1 - (v - least) / (top - least));
   const step = (width - left - right) / n, x = (i) => left + i * step;
-  const box = node("div", { class: "fx-chart", tabindex: "0", role: "slider", "data-key": "chart", "aria-label": `${data.title}. Arrow keys move, Enter drills into a group, Backspace goes back.`, "aria-valuemin": "0", "aria-valuemax": String(n - 1), "aria-valuenow": "0", "aria-valuetext": `${n} ${data.grain}s` }, root);
+  const box = node("div", { class: "fx-chart", tabindex: "0", role: "slider", "data-key": "chart", "aria-label": `${data.title}. Left and right choose a ${data.grain}, up and down a group, Enter goes in, Backspace goes back.`, "aria-valuemin": "0", "aria-valuemax": String(n - 1), "aria-valuenow": "0", "aria-valuetext": `${n} ${data.grain}s` }, root);
   const svg = node("svg", { viewBox: `0 0 ${width} ${height}`, width: "100%", "aria-hidden": "true", focusable: "false" }, box);
+  node("text", { x: 0, y: 11 }, svg, lines ? data.unit : `${data.unit} per ${data.grain}`);
   for (let i = 0; i <= 4; i++) {
     const v = least + ((top - least) * i) / 4;
     node("line", { x1: left, x2: width - right, y1: y(v), y2: y(v), class: i ? "fx-grid" : "fx-base" }, svg);
     node("text", { x: left - 7, y: y(v) + 4, "text-anchor": "end" }, svg, short(v));
   }
   const marker = node("rect", { class: "fx-marker", y: above - 4, height: height - above - below + 8, width: step, visibility: "hidden" }, svg);
-  const every = Math.ceil((n * (data.grain === "day" ? 48 : 62)) / (width - left));
-  data.buckets.forEach((b, i) => { if (i % every === 0) node("text", { x: i ? x(i) + step / 2 : x(0), y: height - 7, "text-anchor": i ? "middle" : "start" }, svg, data.grain === "month" ? bucketText(b, "month").slice(0, 3) + " " + b.slice(2, 4) : dateText(b, false)); });
+  const many = data.grain !== "month" && data.buckets[0].slice(0, 4) !== data.buckets[n - 1].slice(0, 4);
+  const every = Math.ceil((n * (many ? 100 : data.grain === "day" ? 48 : 62)) / (width - left));
+  data.buckets.forEach((b, i) => {
+    if (i % every) return;
+    const text = data.grain === "month" ? `${MONTHS[Number(b.slice(5, 7)) - 1]} ${b.slice(2, 4)}` : dateText(b, many), centre = x(i) + step / 2, half = text.length * 3;
+    node("text", { x: Math.min(Math.max(centre, left + half), width - half), y: height - 7, "text-anchor": "middle" }, svg, text);
+  });
   if (lines) data.groups.forEach((g) => {
     let path = "", pen = "M";
     g.values.forEach((v, i) => { if (v == null) { pen = "M"; return; } path += `${pen}${(x(i) + step / 2).toFixed(1)},${y(v).toFixed(1)}`; pen = "L"; });
@@ -128,7 +144,7 @@ function chart(root, data, on, position) {
       if (!v) return;
       const from = v > 0 ? up : down, to = from + v;
       if (v > 0) up = to; else down = to;
-      node("rect", { x: (x(i) + step * 0.07).toFixed(2), y: y(Math.max(from, to)).toFixed(2), width: Math.max(step * 0.86, 0.6).toFixed(2), height: Math.abs(y(from) - y(to)).toFixed(2), fill: g.colour, "data-group": k, "data-bucket": i }, svg);
+      node("rect", { x: (x(i) + step * 0.07).toFixed(2), y: y(Math.max(from, to)).toFixed(2), width: Math.max(step * 0.86, 0.6).toFixed(2), height: Math.abs(y(from) - y(to)).toFixed(2), fill: g.colour, "data-group": k, "data-bucket": i, ...(data.partial && data.partial[i] ? { "fill-opacity": 0.55 } : {}) }, svg);
     });
   }
   if (!lines && data.before_values) {
@@ -142,9 +158,10 @@ function chart(root, data, on, position) {
     marker.setAttribute("x", x(i)); marker.setAttribute("visibility", "visible");
     const all = lines ? null : sums[i] + lows[i], g = data.groups[k];
     box.setAttribute("aria-valuenow", String(i));
-    box.setAttribute("aria-valuetext", `${bucketText(data.buckets[i], data.grain)}, ${g.name}: ${full(g.values[i] ?? (lines ? null : 0), data.unit)} ${data.unit}`);
+    box.setAttribute("aria-valuetext", `${bucketText(data, i)}, ${g.name}: ${amount(g.values[i] ?? (lines ? null : 0), data.unit)}`);
     tip.replaceChildren(); tip.hidden = false;
-    node("strong", {}, tip, bucketText(data.buckets[i], data.grain));
+    node("strong", {}, tip, bucketText(data, i));
+    node("span", { class: "fx-soft" }, tip, `, ${data.unit}`);
     const table = node("div", { class: "fx-rows" }, tip);
     data.groups.map((group, j) => [group, j]).filter(([group]) => group.values[i]).slice(0, 9).forEach(([group, j]) => {
       const row = node("div", { class: j === k ? "fx-on" : "" }, table);
@@ -180,42 +197,50 @@ function chart(root, data, on, position) {
     else if (event.key === "Home") i = 0;
     else if (event.key === "End") i = n - 1;
     else if (event.key === "Enter" || event.key === " ") { event.preventDefault(); event.stopPropagation(); on.pick(data.groups[k].name, data.buckets[i], data.groups[k].rest); return; }
+    else if (event.key === "Escape" && !tip.hidden) { event.stopPropagation(); hide(); return; }
     else if (event.key === "Backspace") { event.preventDefault(); event.stopPropagation(); if (data.path.length) on.path(data.path.length - 1); return; }
     else return;
     event.preventDefault(); event.stopPropagation();
     show(i, Math.min(k, last));
   };
-  if (data.before_values && !lines) node("p", { class: "fx-note" }, root, `Dashed: ${data.line_text}.`);
+  const dashed = data.before_values && !lines ? `Dashed: ${data.line_text}. ` : "";
+  node("p", { class: "fx-note" }, root, dashed + "Click a bar or a name to go into it; with the keyboard, arrows move, Enter goes in, Backspace goes back.");
 }
 
-function ranking(root, data, on) {
-  const wrap = node("div", { class: "fx-scroll", tabindex: "0", role: "region", "aria-label": "Groups, largest first" }, root);
+function ranking(root, data, on, state) {
+  const wrap = node("div", { class: "fx-scroll", tabindex: "0", role: "region", "aria-label": `${data.title}, table` }, root);
   const table = node("table", {}, wrap);
-  node("caption", {}, table, data.title);
+  node("caption", {}, table, `${data.title}, ${data.period_text}`);
   const row = node("tr", {}, node("thead", {}, table));
-  const compared = data.before != null, ratio = data.kind === "lines";
+  const compared = data.before != null, ratio = data.kind === "lines", trend = data.buckets.length > 2, sort = compared ? state.sort : "total";
+  const sortable = (text, key) => {
+    const place = node("th", { scope: "col", ...(sort === key && !(ratio && key === "total") ? { "aria-sort": "descending" } : {}) }, row);
+    const button = node("button", { type: "button", "data-key": "sort" + key, title: key === "change" ? "The largest change first" : ratio ? "The most expensive first" : "The largest first" }, place, text);
+    button.onclick = () => { state.sort = key; drawBoard(root, data, on); };
+  };
   node("th", { scope: "col", class: "fx-name" }, row, data.by_label);
-  node("th", { scope: "col" }, row, data.unit);
+  if (compared) sortable(data.unit, "total"); else node("th", { scope: "col" }, row, data.unit);
   if (!ratio) node("th", { scope: "col", class: "fx-extra" }, row, "share");
-  if (compared) { node("th", { scope: "col" }, row, "before"); node("th", { scope: "col" }, row, "change"); }
-  const trend = data.buckets.length > 2;
+  if (compared) { node("th", { scope: "col" }, row, "before"); sortable("change", "change"); }
   if (trend) node("th", { scope: "col", class: "fx-trend" }, row, "trend");
   const body = node("tbody", {}, table), most = Math.max(...data.groups.map((g) => Math.abs(g.total || 0)), 1e-30);
-  const all = [...data.groups, ...data.more];
+  const moved = (g) => (g.rest ? -1 : Math.abs((g.total || 0) - (g.before || 0))), all = [...data.groups, ...data.more];
+  if (sort === "change") all.sort((a, b) => moved(b) - moved(a));
+  const inside = data.groups.some((g) => g.rest) && sort === "total";
   for (const g of all) {
-    const line = node("tr", g.colour ? {} : { class: "fx-of" }, body), name = node("th", { scope: "row", class: "fx-name" }, line);
+    const line = node("tr", g.colour || !inside ? {} : { class: "fx-of" }, body), name = node("th", { scope: "row", class: "fx-name" }, line);
     if (g.rest) { const plain = node("span", { class: "fx-plain" }, name); node("i", { style: `background:${g.colour}` }, plain); node("span", {}, plain, g.name); }
     else {
-      const button = node("button", { type: "button", "data-key": "g" + g.name, title: data.leaf ? "See its rows" : "Drill into it" }, name);
+      const button = node("button", { type: "button", "data-key": "g" + g.name, title: g.name.length > 40 ? g.name : data.leaf ? "See its rows" : "Go into it" }, name);
       node("i", { style: `background:${g.colour || "transparent"}` }, button); node("span", {}, button, g.name);
       button.onclick = () => on.pick(g.name, null, false);
     }
     const value = node("td", {}, line, full(g.total, data.unit));
-    if (!ratio) { value.style.setProperty("--w", `${(100 * Math.max(g.total || 0, 0)) / most}%`); value.classList.add("fx-bar"); node("td", { class: "fx-extra" }, line, data.total ? `${((100 * (g.total || 0)) / data.total).toFixed(1)}%` : ""); }
-    if (compared) { node("td", {}, line, g.before == null ? "" : full(g.before, data.unit)); const change = changeText(g.total, g.before); node("td", { class: tone(change) }, line, change); }
+    if (!ratio) { value.style.setProperty("--w", `${(100 * Math.max(g.total || 0, 0)) / most}%`); value.classList.add("fx-bar"); node("td", { class: "fx-extra" }, line, data.total && g.total != null ? `${((100 * g.total) / data.total).toFixed(1)}%` : ""); }
+    if (compared) { node("td", {}, line, g.before == null ? "" : full(g.before, data.unit)); const change = changeText(g.total, g.before); node("td", { class: tone(change, data) }, line, change); }
     if (trend) spark(node("td", { class: "fx-trend" }, line), g);
   }
-  if (data.hidden) node("p", { class: "fx-note" }, root, `${data.hidden.toLocaleString("en-US")} smaller ones are in “other”.`);
+  if (data.hidden) node("p", { class: "fx-note" }, root, `${data.hidden.toLocaleString("en-US")} ${ratio ? "that cost less are not listed" : "smaller ones are in “other”"}; name one with “Only”.`);
 }
 
 function spark(place, g) {
@@ -230,7 +255,7 @@ function spark(place, g) {
 function foot(root, data) {
   const bar = node("div", { class: "fx-tools" }, root);
   const csv = node("button", { type: "button", "data-key": "csv" }, bar, "Export CSV");
-  csv.onclick = () => save(`${data.metric}-by-${data.by}.csv`.replaceAll(/[^a-z0-9.\-_]/gi, "_"), [[data.grain, ...data.groups.map((g) => g.name)], ...data.buckets.map((b, i) => [b, ...data.groups.map((g) => g.values[i] ?? "")])]);
+  csv.onclick = () => save(`${data.title}, ${data.unit}, ${data.period_text}.csv`.replaceAll(/[^a-z0-9.]+/gi, "-"), [[data.grain || "day", ...data.groups.map((g) => g.name)], ...data.buckets.map((b, i) => [b, ...data.groups.map((g) => g.values[i] ?? "")])]);
   if (data.code) {
     const copy = node("button", { type: "button", "data-key": "code" }, bar, "Copy code"), said = node("span", { class: "fx-note", role: "status" }, bar);
     copy.onclick = async () => {

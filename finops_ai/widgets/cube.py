@@ -67,7 +67,8 @@ class Cube:
         dimensions: the dimensions that tell something, in drilling order.
         levels: their names, the most expensive first.
         first, last: first and last day, both included, of the reporting zone.
-        currency: of the costs.
+        timezone: the reporting zone, which decides the day of a call.
+        currency: of the costs; empty where no price is known.
         unpriced: rows whose price isn't known; they have no cost.
     """
 
@@ -75,6 +76,7 @@ class Cube:
     levels: dict[str, list[str]]
     first: dt.date
     last: dt.date
+    timezone: str
     currency: str
     unpriced: int
     rows: int
@@ -93,7 +95,7 @@ class Cube:
 
         Raises:
             FrameError: the frame isn't priced or has no such column.
-            DataError: it has no rows, or costs of several currencies.
+            DataError: its costs are in several currencies.
         """
         if "effective_cost" not in frame.columns:
             raise FrameError("The explorer takes priced rows; call fa.price, and fa.allocate for teams, first.")
@@ -102,8 +104,6 @@ class Cube:
                 raise FrameError(
                     f"There is no column {name!r} to explore. {hint(name, [str(c) for c in frame.columns])}"
                 )
-        if frame.empty:
-            raise DataError("There is nothing to explore: the frame has no rows.")
         currencies = sorted(frame["pricing_currency"].dropna().unique())
         if len(currencies) > 1:
             raise DataError(
@@ -112,7 +112,10 @@ class Cube:
         wanted = list(dimensions) or [*dimensions_of(frame), *(d for d in DIMENSIONS if d in frame.columns)]
         con = connect()
         start = frame["charge_period_start"]
-        span = Window(start.min().to_pydatetime(), start.max().to_pydatetime() + dt.timedelta(seconds=1))
+        edges = (
+            [dt.datetime.now(dt.UTC)] * 2 if frame.empty else [t.to_pydatetime() for t in (start.min(), start.max())]
+        )
+        span = Window(edges[0], edges[1] + dt.timedelta(seconds=1))
         needs = ["charge_period_start", "effective_cost", "list_cost", "quantity", "meter", "price_status", *wanted]
         source = Scan(con, frame, needs)
         day = f"CAST({DUCKDB.local_time(source.column('charge_period_start'), utc_offsets(span, timezone))} AS DATE)"
@@ -136,10 +139,18 @@ class Cube:
         )
         con.execute("DROP TABLE named")
         first, last, rows = con.execute("SELECT min(day), max(day), count(*) FROM cube").fetchall()[0]
-        unpriced = int((frame["price_status"] == "unpriced").sum()) if "price_status" in frame.columns else 0
-        return cls(
-            list(levels), levels, first, last, currencies[0] if currencies else "", unpriced, rows, con, source, day
-        )
+        first, last = first or edges[0].date(), last or edges[1].date()
+        unpriced = int((frame["price_status"] == "unpriced").sum())
+        currency = currencies[0] if currencies else ""
+        return cls(list(levels), levels, first, last, timezone, currency, unpriced, rows, con, source, day)
+
+    def find(self, dimension: str, text: str) -> str | None:
+        """The name somebody means: as written, or the only one that contains the text, whatever its case."""
+        names = self.levels[dimension]
+        if not text or text in names:
+            return text or None
+        near = [name for name in names if text.casefold() in name.casefold()]
+        return near[0] if len(near) == 1 else None
 
     def where(self, filters: Mapping[str, str], first: dt.date | None = None, last: dt.date | None = None) -> str:
         """The cube rows of some filters and days, as SQL."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.resources import files
@@ -13,35 +14,27 @@ import anywidget
 import ipywidgets as ui
 import traitlets
 
+from finops_ai.errors import FrameError, hint
 from finops_ai.frames import to_pandas
 from finops_ai.periods import Window, next_month
 from finops_ai.tables import showback
 from finops_ai.widgets.cube import UNSTATED, Cube, label_of
 from finops_ai.widgets.static import static_explorer
-from finops_ai.widgets.view import METRICS, View, board, bucket_span, code, grain_of, span_text
+from finops_ai.widgets.view import COMPARISONS, METRICS, View, board, code, month_text, span_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _FILES = files("finops_ai.widgets")
-_RENDER = """
-export default { render({ model, el }) {
-  const root = document.createElement("div"); el.append(root);
-  const tell = (message) => model.send(message);
-  const on = { pick: (name, bucket, rest) => { if (!rest) tell({ kind: "pick", name, bucket }); }, path: (length) => tell({ kind: "path", length }) };
-  const draw = () => { const data = model.get("data"); if (data && data.title) { drawBoard(root, data, on); root.dataset.drawn = String(data.number || 0); } };
-  model.on("change:data", draw);
-  const watch = new ResizeObserver((entries) => { const width = Math.round(entries[0].contentRect.width); if (width && Math.abs(width - (root.width || 0)) > 8) { root.width = width; draw(); } });
-  watch.observe(root); draw();
-  return () => watch.disconnect();
-} };
-"""
+#: names of a dimension that are offered while typing; any other can still be typed
+OFFERED = 500
+OTHER_DAYS = "other"
 
 
 class Board(anywidget.AnyWidget):
     """The drawn part: `data` goes to the browser, picks come back as messages."""
 
-    _esm = _FILES.joinpath("board.js").read_text("utf-8") + _RENDER
+    _esm = "\n".join(_FILES.joinpath(name).read_text("utf-8") for name in ("board.js", "notebook.js"))
     _css = _FILES.joinpath("board.css").read_text("utf-8")
     data = traitlets.Dict().tag(sync=True)
 
@@ -55,9 +48,18 @@ def periods(cube: Cube) -> dict[str, tuple[dt.date, dt.date]]:
     }
     month = cube.last.replace(day=1)
     while month >= cube.first.replace(day=1):
-        out[f"{month:%B %Y}"] = (month, next_month(month) - dt.timedelta(days=1))
+        out[month_text(month)] = (month, next_month(month) - dt.timedelta(days=1))
         month = (month - dt.timedelta(days=1)).replace(day=1)
     return out | {"All days": (cube.first, cube.last)}
+
+
+def _choice(label: str, options: Any, value: Any) -> ui.Dropdown:
+    return ui.Dropdown(options=options, value=value, description=label, layout=ui.Layout(width="auto"))
+
+
+def _field(control: Any) -> Any:
+    control.layout = ui.Layout(width="auto", display="none")
+    return control
 
 
 class Explorer(ui.VBox):
@@ -73,80 +75,85 @@ class Explorer(ui.VBox):
     """
 
     def __init__(
-        self, frame: pd.DataFrame, *, timezone: str = "UTC", dimensions: Sequence[str] = (), by: str = ""
+        self,
+        frame: pd.DataFrame,
+        *,
+        timezone: str = "UTC",
+        dimensions: Sequence[str] = (),
+        by: str = "",
+        source: str = "frame",
     ) -> None:
-        self.timezone, self.offered = timezone, tuple(dimensions)
-        self.frame, self.cube = frame, Cube.of(frame, timezone=timezone, dimensions=dimensions)
+        self.frame, self.source, self.offered = frame, source, tuple(dimensions)
+        self.cube = Cube.of(frame, timezone=timezone, dimensions=dimensions)
+        if by and by not in self.cube.levels:
+            raise FrameError(f"There is no dimension {by!r} to start with. {hint(by, self.cube.dimensions)}")
         spans = periods(self.cube)
-        first, last = next(iter(spans.values()))
-        self.view = View(by or self.cube.dimensions[0], first=first, last=last)
+        span = next(iter(spans.values()))
+        self.view = View(by or self.cube.dimensions[0], first=span[0], last=span[1])
         self._quiet, self._number = False, 0
-        wide = ui.Layout(width="auto", min_width="90px")
-
-        def choice(label: str, options: Any, value: Any) -> ui.Dropdown:
-            return ui.Dropdown(
-                options=options, value=value, description=label, layout=wide, style={"description_width": "initial"}
-            )
-
-        self._metric = choice("Show", [(v[0], k) for k, v in METRICS.items()], "cost")
-        self._by = choice("by", [(label_of(d), d) for d in self.cube.dimensions], self.view.by)
-        self._period = choice("in", [*((k, v) for k, v in spans.items()), ("Other days", None)], (first, last))
-        self._compare = choice(
-            "against", [("the period before", "before"), ("a year before", "year"), ("nothing", "none")], "before"
-        )
-        self._dimension = choice("Only", [("", ""), *((label_of(d), d) for d in self.cube.dimensions)], "")
-        self._value = ui.Combobox(
-            placeholder="name", ensure_option=True, layout=ui.Layout(width="220px", display="none")
-        )
+        names = [(label_of(d), d) for d in self.cube.dimensions]
+        self._metric = _choice("Show", [(v[0], k) for k, v in METRICS.items()], "cost")
+        self._by = _choice("by", names, self.view.by)
+        self._period = _choice("in", [*spans.items(), ("Other days", OTHER_DAYS)], span)
+        self._days = [_field(ui.DatePicker(description=text)) for text in ("from", "to")]
+        self._compare = _choice("against", COMPARISONS, "before")
+        self._dimension = _choice("Only", [("everything", ""), *names], "")
+        self._name = _field(ui.Combobox(description="name", placeholder="type or choose", continuous_update=False))
         self.board = Board()
-        bar = ui.Layout(flex_flow="row wrap", align_items="center", grid_gap="2px 12px")
-        super().__init__(
-            [
-                ui.HBox(
-                    [self._metric, self._by, self._period, self._compare, self._dimension, self._value], layout=bar
-                ),
-                self.board,
-            ]
-        )
+        controls = [self._metric, self._by, self._period, *self._days, self._compare, self._dimension, self._name]
+        bar = ui.HBox(controls)
+        bar.add_class("fx-controls")
+        super().__init__([bar, self.board])
+        self.add_class("fx-explorer")
         for control in (self._metric, self._by, self._period, self._compare):
             control.observe(self._chosen, "value")
+        for day in self._days:
+            day.observe(self._dated, "value")
         self._dimension.observe(self._offer, "value")
-        self._value.observe(self._filtered, "value")
+        self._name.observe(self._named, "value")
         self.board.on_msg(self._heard)
         self._draw()
 
     def _chosen(self, _: Any) -> None:
         if self._quiet:
             return
-        first, last = self._period.value or (self.view.first, self.view.last)
-        self.view = replace(
-            self.view,
-            metric=self._metric.value,
-            by=self._by.value,
-            first=first,
-            last=last,
-            compare=self._compare.value,
-            picked=None,
-        )
-        self._draw()
+        other_days = self._period.value == OTHER_DAYS
+        first, last = (self.view.first, self.view.last) if other_days else self._period.value
+        chosen = {"metric": self._metric.value, "by": self._by.value, "compare": self._compare.value}
+        self.view = replace(self.view, first=first, last=last, picked=None, **chosen)
+        self._draw(other_days=other_days)
+
+    def _dated(self, _: Any) -> None:
+        first, last = (day.value for day in self._days)
+        if self._quiet or first is None or last is None:
+            return
+        self.between(min(first, last), max(first, last))
 
     def _offer(self, change: Any) -> None:
         name = change["new"]
-        self._value.layout.display = "" if name else "none"
-        self._value.options = self.cube.levels[name][:500] if name else []
-        self._value.value = ""
+        self._quiet = True
+        self._name.layout.display = "" if name else "none"
+        self._name.options = self.cube.levels[name][:OFFERED] if name else []
+        self._name.value = ""
+        self._quiet = False
 
-    def _filtered(self, change: Any) -> None:
-        name, value = self._dimension.value, change["new"]
-        if name and value in self.cube.levels[name]:
-            self.only(**{name: value})
+    def _named(self, change: Any) -> None:
+        dimension, text = self._dimension.value, change["new"]
+        if self._quiet or not dimension or not text:
+            return
+        name = self.cube.find(dimension, text)
+        if name is None:
+            self._draw(message=f"No single {label_of(dimension)} is called “{text}”.")
+        else:
             self._dimension.value = ""
+            self.only(**{dimension: name})
 
     def _heard(self, _: Any, content: dict[str, Any], __: Any) -> None:
         if content.get("kind") == "pick" and content.get("name") in self.cube.levels[self.view.by]:
             self.drill(content["name"], content.get("bucket"))
         elif content.get("kind") == "path":
             self.back(int(content.get("length", 0)))
+        self.board.send({"kind": "heard"})
 
     def drill(self, name: str, bucket: str | dt.date | None = None) -> None:
         """Into one name of the current grouping; with a bucket (its first day), show the rows behind that bar."""
@@ -161,9 +168,8 @@ class Explorer(ui.VBox):
 
     def only(self, **filters: str) -> None:
         """Keep only rows with these names, such as `only(team="search", provider="openai")`."""
-        kept = tuple(f for f in self.view.filters if f[0] not in filters)
         self.cube.where(filters)
-        self.view = replace(self.view, filters=(*kept, *filters.items()), picked=None)
+        self.view = self.view.only(self.cube, filters)
         self._draw()
 
     def between(self, first: str | dt.date, last: str | dt.date) -> None:
@@ -172,40 +178,49 @@ class Explorer(ui.VBox):
         self.view = replace(self.view, first=days[0], last=days[1], picked=None)
         self._draw()
 
-    def _draw(self) -> None:
+    def _draw(self, *, message: str = "", other_days: bool = False) -> None:
+        span = (self.view.first, self.view.last)
+        other_days = other_days or span not in [v for _, v in self._period.options]
         self._quiet = True
         try:
             self._metric.value, self._by.value, self._compare.value = self.view.metric, self.view.by, self.view.compare
-            span = (self.view.first, self.view.last)
-            self._period.value = span if span in [v for _, v in self._period.options] else None
+            self._period.value = OTHER_DAYS if other_days else span
+            for day, value in zip(self._days, span, strict=True):
+                day.value, day.layout.display = value, "" if other_days else "none"
         finally:
             self._quiet = False
         self._number += 1
-        self.board.data = board(self.cube, self.view) | {"number": self._number}
+        data = board(self.cube, self.view, self.source)
+        self.board.data = data | {"number": self._number, "message": message}
+
+    @property
+    def _shown(self) -> tuple[dt.date, dt.date]:
+        return max(self.view.first, self.cube.first), min(self.view.last, self.cube.last)
 
     @property
     def code(self) -> str:
-        """The Python that gives the ranked table on show, with `frame` the frame that is explored."""
-        return code(self.view, max(self.view.first, self.cube.first), min(self.view.last, self.cube.last))
+        """The Python that gives the ranked table on show."""
+        return code(self.view, *self._shown, self.source, self.cube.timezone)
 
     def table(self) -> Any:
         """The ranked table on show, exact, as `fa.showback` gives it."""
         rows = self.frame
         for name, value in self.view.filters:
             rows = rows[rows[name].isna() if value == UNSTATED else rows[name] == value]
-        end = min(self.view.last, self.cube.last) + dt.timedelta(days=1)
-        return showback(rows, by=[self.view.by], window=Window.of(max(self.view.first, self.cube.first), end))
+        first, last = self._shown
+        window = Window.of(first, last + dt.timedelta(days=1), self.cube.timezone)
+        return showback(rows, by=[self.view.by], window=window, timezone=self.cube.timezone)
 
     def rows(self, limit: int = 1000) -> pd.DataFrame:
         """The sums behind the picked bar, or behind everything on show, the most expensive first; exact."""
-        first, last = self.view.picked or (max(self.view.first, self.cube.first), min(self.view.last, self.cube.last))
-        return to_pandas(self.cube.behind(dict(self.view.filters), first, last, limit)[0])
+        return to_pandas(self.cube.behind(dict(self.view.filters), *(self.view.picked or self._shown), limit)[0])
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any] | None:
         """In a notebook that becomes a page, the explorer that needs no kernel goes along with the widget."""
         bundle = super()._repr_mimebundle_(**kwargs)
         if isinstance(bundle, dict) and os.environ.get("FINOPS_AI_PAGES"):
-            bundle["text/html"] = static_explorer(self.frame, timezone=self.timezone, dimensions=self.offered, cap=5000)
+            options = {"timezone": self.cube.timezone, "dimensions": self.offered, "source": self.source}
+            bundle["text/html"] = static_explorer(self.frame, cap=5000, **options)
         return bundle
 
     def __repr__(self) -> str:
@@ -228,18 +243,30 @@ def explore(
         An ipywidgets widget. `.drill(name)`, `.only(team=...)`, `.between(first, last)`, `.table()`, `.rows()` and
         `.code` do by name what the mouse does.
 
+    Raises:
+        FrameError: `by` is no dimension of the frame, or the frame is no token frame.
+
     Example:
         >>> import finops_ai as fa
-        >>> fa.explore(fa.sample(months=1)).cube.dimensions[0]  # doctest: +SKIP
-        'provider'
+        >>> explorer = fa.explore(fa.sample(months=1))
+        >>> explorer.drill("openai")
+        >>> explorer.view.filters
+        (('provider', 'openai'),)
     """
     from finops_ai.engine import allocate, price
 
+    source = _name_of(frame, "frame")
     if "effective_cost" not in frame.columns:
-        frame = price(frame)
+        frame, source = price(frame), f"fa.price({source})"
     if rules is not None:
-        frame = allocate(frame, rules)
-    return Explorer(frame, timezone=timezone, dimensions=dimensions, by=by)
+        frame, source = allocate(frame, rules), f"fa.allocate({source}, {_name_of(rules, 'rules')})"
+    return Explorer(frame, timezone=timezone, dimensions=dimensions, by=by, source=source)
 
 
-__all__ = ["Board", "Explorer", "bucket_span", "explore", "grain_of"]
+def _name_of(value: Any, otherwise: str) -> str:
+    """What a notebook calls a value, so that the code shown can be pasted there; a path as itself."""
+    if isinstance(value, str | os.PathLike):
+        return repr(os.fspath(value))
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    names = getattr(shell, "user_ns", {}).items()
+    return next((name for name, v in names if v is value and not name.startswith("_")), otherwise)

@@ -4,6 +4,7 @@ const METRICS = {
   cost_per_1m_tokens: ["Cost per million tokens", "token_cost", "tokens", 1e6], cost_per_request: ["Cost per request", "cost", "requests", 1],
 };
 const SUMS = ["cost", "list_cost", "token_cost", "tokens", "requests"];
+const LONG = "January February March April May June July August September October November December".split(" ");
 const TOP = 8, LISTED = 40, ROWS = 200, DAY = 86400000;
 const asDay = (iso) => Date.parse(iso + "T00:00:00Z") / DAY, asIso = (day) => new Date(day * DAY).toISOString().slice(0, 10);
 const monthStart = (day) => asDay(asIso(day).slice(0, 7) + "-01");
@@ -12,19 +13,21 @@ function grainOf(first, last) { const days = last - first + 1; return days <= 12
 function bucketOf(day, grain) { return grain === "day" ? day : grain === "week" ? day - ((((day + 3) % 7) + 7) % 7) : monthStart(day); }
 function bucketEnd(day, grain) { return grain === "day" ? day : grain === "week" ? day + 6 : monthEnd(day); }
 function bucketsOf(first, last, grain) { const out = []; for (let d = bucketOf(first, grain); d <= last; d = bucketEnd(d, grain) + 1) out.push(d); return out; }
-function earlierOf(first, last, compare) {
+function earlierOf(first, last, compare, until) {
   if (compare === "none") return null;
-  if (compare === "year") { const back = (d) => { const [y, m, x] = asIso(d).split("-").map(Number); return Date.UTC(y - 1, m - 1, m === 2 && x === 29 ? 28 : x) / DAY; }; return [back(first), back(last)]; }
-  if (first === monthStart(first) && last === monthEnd(first)) return [monthStart(first - 1), first - 1];
-  return [2 * first - last - 1, first - 1];
+  if (compare === "year") { const back = (d) => { const [y, m, x] = asIso(d).split("-").map(Number); return Date.UTC(y - 1, m - 1, m === 2 && x === 29 ? 28 : x) / DAY; }; return [back(first), back(until)]; }
+  // a month that isn't over is set against the same days of the month before
+  if (first === monthStart(first) && last === monthEnd(first)) { const start = monthStart(first - 1); return [start, until === last ? first - 1 : Math.min(start + until - first, first - 1)]; }
+  return [2 * first - until - 1, first - 1];
 }
-function spanText(first, last) { return first === last ? dateText(asIso(first)) : `${dateText(asIso(first))} to ${dateText(asIso(last))}`; }
+function monthText(day) { const [y, m] = asIso(day).split("-").map(Number); return `${LONG[m - 1]} ${y}`; }
+function spanText(first, last) { return first === monthStart(first) && last === monthEnd(first) ? monthText(first) : first === last ? dateText(asIso(first)) : `${dateText(asIso(first))} to ${dateText(asIso(last))}`; }
 
 function startExplorer(root) {
   const cube = JSON.parse(root.querySelector("script[type='application/json']").textContent), n = cube.day.length;
   const first = asDay(cube.first), last = asDay(cube.last), size = { cost: 1e6, list_cost: 1e6, token_cost: 1e6, tokens: 1, requests: 1 };
   const state = { by: cube.dimensions[0], metric: "cost", filters: [], span: [Math.max(first, last - 89), last], compare: "before", picked: null };
-  const label = (d) => cube.labels[d] || d;
+  const label = (d) => cube.labels[d] || d, fixed = new Map(Object.entries(cube.fixed)), has = (d, name) => cube.dimensions.includes(d) && cube.levels[d].includes(name);
   const pass = (row, filters, a, b) => { const d = cube.day[row]; if (d < a || d > b) return false; for (const [codes, code] of filters) if (codes[row] !== code) return false; return true; };
   const coded = (filters) => filters.map(([d, name]) => [cube.codes[d], cube.levels[d].indexOf(name)]);
   const empty = () => ({ cost: null, list_cost: null, token_cost: null, tokens: null, requests: null });
@@ -42,24 +45,24 @@ function startExplorer(root) {
     return new Map([...out].map(([code, sums]) => [cube.levels[by][code], sums]));
   };
   const colours = (names) => {
-    const out = {}, used = new Set();
+    const out = new Map(), used = new Set();
     for (const name of names) {
-      let colour = cube.fixed[name];
+      let colour = fixed.get(name);
       if (!colour) { const rank = cube.levels[state.by].indexOf(name), wheel = cube.palette.map((_, i) => cube.palette[(rank + i) % cube.palette.length]); colour = wheel.find((c) => !used.has(c)) || wheel[0]; }
-      out[name] = colour; used.add(colour);
+      out.set(name, colour); used.add(colour);
     }
     return out;
   };
-  function boardData() {
-    const [a, b] = [Math.max(state.span[0], first), Math.min(state.span[1], last)], [title, , ratio] = METRICS[state.metric], grain = grainOf(a, b);
+  function boardData(message) {
+    const [a, b] = clipped(), [title, , ratio] = METRICS[state.metric], grain = grainOf(a, b);
     const unit = ["tokens", "requests"].includes(state.metric) ? state.metric : state.metric === "cost_per_1m_tokens" ? `${cube.currency} per million tokens` : state.metric === "cost_per_request" ? `${cube.currency} per request` : cube.currency;
-    const data = { metric: state.metric, by: state.by, by_label: label(state.by), unit, title: `${title} by ${label(state.by)}`, period_text: spanText(a, b), path: state.filters.map(([d, name]) => ({ label: label(d), name })), kind: ratio ? "lines" : "stack", leaf: state.filters.some(([d]) => d === state.by), code: codeText(a, b), notes: cube.notes, groups: [], more: [], buckets: [], hidden: 0, total: 0, before: null, grain };
+    const data = { metric: state.metric, by: state.by, by_label: label(state.by), unit, title: `${title} by ${label(state.by)}`, period_text: spanText(a, b), path: state.filters.map(([d, name]) => ({ label: label(d), name })), kind: ratio ? "lines" : "stack", leaf: state.filters.some(([d]) => d === state.by), code: codeText(a, b), notes: cube.notes, message, empty: n ? "Nothing was used in this period with these filters." : "There is nothing to explore: no rows.", groups: [], more: [], buckets: [], hidden: 0, total: 0, before: null, grain };
     const found = [...totals(state.by, state.filters, a, b)].filter(([, s]) => s.cost || s.list_cost || s.tokens || s.requests);
     found.sort((x, y) => (ratio ? (y[1].cost || 0) - (x[1].cost || 0) : (value(y[1]) || 0) - (value(x[1]) || 0)) || (x[0] < y[0] ? -1 : 1));
     const kept = found.slice(0, found.length > TOP + 1 || ratio ? TOP : TOP + 1), rest = found.slice(kept.length), names = new Set(kept.map(([name]) => name));
-    const earlier = earlierOf(a, b, state.compare);
-    let past = new Map();
-    if (earlier && earlier[1] >= first) { past = totals(state.by, state.filters, ...earlier); data.before_text = spanText(...earlier); data.before = value(merge(past.values())) || 0; }
+    let earlier = earlierOf(a, state.span[1], state.compare, b), past = new Map();
+    if (earlier && earlier[0] < first) { data.before_text = `not compared: the data begin on ${dateText(asIso(first))}`; earlier = null; }
+    if (earlier) { past = totals(state.by, state.filters, ...earlier); data.before_text = spanText(...earlier); data.before = value(merge(past.values())) || 0; }
     const times = bucketsOf(a, b, grain), place = new Map(times.map((d, i) => [d, i])), codes = cube.codes[state.by], f = coded(state.filters);
     const series = new Map();
     for (let r = 0; r < n; r++) if (pass(r, f, a, b)) {
@@ -70,14 +73,19 @@ function startExplorer(root) {
     const line = (key) => (series.get(key) || times.map(() => null)).map((s) => value(s)), colour = colours(kept.map(([name]) => name));
     const group = (name, now, then, extra) => ({ name, total: value(merge(now)), ...(data.before == null ? {} : { before: then.length ? value(merge(then)) : ratio ? null : 0 }), ...extra });
     const then = (name) => (past.has(name) ? [past.get(name)] : []);
-    data.groups = kept.map(([name, sums]) => group(name, [sums], then(name), { colour: colour[name], values: line(name) }));
+    data.groups = kept.map(([name, sums]) => group(name, [sums], then(name), { colour: colour.get(name), values: line(name) }));
     const gone = [...past].filter(([name]) => !found.some(([x]) => x === name));
+    data.more = rest.slice(0, LISTED - kept.length).map(([name, s]) => group(name, [s], then(name), { colour: "" }));
+    data.hidden = rest.length - data.more.length;
     if (rest.length && !ratio) {
       data.groups.push(group("other", rest.map(([, s]) => s), [...rest.flatMap(([name]) => then(name)), ...gone.map(([, s]) => s)], { colour: cube.grey, values: line(""), rest: true }));
-      data.more = rest.slice(0, LISTED - kept.length).map(([name, s]) => group(name, [s], then(name), { colour: "" }));
-      data.hidden = rest.length - data.more.length;
     } else if (gone.length && !ratio) data.more = gone.slice(0, LISTED).map(([name, s]) => group(name, [], [s], { colour: "" }));
     data.buckets = times.map(asIso);
+    data.partial = {};
+    for (const i of [0, times.length - 1]) {
+      const start = times[i], end = bucketEnd(start, grain), covered = Math.min(end, b) - Math.max(start, a) + 1;
+      if (covered < end - start + 1) data.partial[i] = `${covered} of ${end - start + 1} days`;
+    }
     data.total = found.length ? value(merge(found.map(([, s]) => s))) : 0;
     if (data.before != null && !ratio) {
       const weeks = state.compare === "year" ? 52 : Math.max(Math.round((b - a + 1) / 7 - 0.45), 1), span = grain === "day" ? [a - 7 * weeks, b - 7 * weeks] : earlier;
@@ -99,18 +107,26 @@ function startExplorer(root) {
     return { title: `Rows behind ${state.filters.map(([, name]) => name).join(", ") || "everything"}, ${spanText(a, b)}`, columns, values, total: rows.length };
   }
   function codeText(a, b) {
+    const zone = cube.timezone === "UTC" ? "" : `, ${JSON.stringify(cube.timezone)}`;
     const tests = state.filters.map(([d, name]) => (name === cube.unstated ? `rows = rows[rows[${JSON.stringify(d)}].isna()]` : `rows = rows[rows[${JSON.stringify(d)}] == ${JSON.stringify(name)}]`));
-    return ["import finops_ai as fa", "from finops_ai.periods import Window", "", 'rows = fa.open("finops.toml").history(' + JSON.stringify(cube.last.slice(0, 7)) + ")", ...tests, `fa.showback(rows, by=[${JSON.stringify(state.by)}], window=Window.of(${JSON.stringify(asIso(a))}, ${JSON.stringify(asIso(b + 1))}))`].join("\n");
+    return ["import finops_ai as fa", "from finops_ai.periods import Window", "", `rows = ${cube.source}`, ...tests, `fa.showback(rows, by=[${JSON.stringify(state.by)}], window=Window.of(${JSON.stringify(asIso(a))}, ${JSON.stringify(asIso(b + 1))}${zone})${zone && `, timezone=${zone.slice(2)}`})`].join("\n");
   }
-  function drill(name, bucket) {
-    state.picked = bucket ? [Math.max(asDay(bucket), first), Math.min(bucketEnd(asDay(bucket), grainOf(...state.span)), last)] : null;
-    state.filters = [...state.filters.filter(([d]) => d !== state.by), [state.by, name]];
+  const clipped = () => [Math.max(state.span[0], first), Math.min(state.span[1], last)];
+  // one name of a dimension only; what is now a single name is no longer what is grouped by
+  function keep(dimension, name) {
+    state.picked = null;
+    state.filters = [...state.filters.filter(([d]) => d !== dimension), [dimension, name]];
+    if (dimension !== state.by) return;
     const done = new Set(state.filters.map(([d]) => d)), start = cube.dimensions.indexOf(state.by), f = coded(state.filters);
     for (const d of [...cube.dimensions.slice(start + 1), ...cube.dimensions.slice(0, start)]) {
       if (done.has(d)) continue;
       const seen = new Set(); for (let r = 0; r < n && seen.size < 2; r++) if (pass(r, f, first, last)) seen.add(cube.codes[d][r]);
       if (seen.size > 1) { state.by = d; break; }
     }
+  }
+  function drill(name, bucket) {
+    keep(state.by, name);
+    if (bucket) { const [a, b] = clipped(), day = asDay(bucket); state.picked = [Math.max(day, a), Math.min(bucketEnd(day, grainOf(a, b)), b)]; }
     draw();
   }
   const on = {
@@ -118,6 +134,7 @@ function startExplorer(root) {
     path: (length) => { if (length >= state.filters.length) return; state.by = state.filters[length][0]; state.filters = state.filters.slice(0, length); state.picked = null; draw(); },
   };
   const bar = node("div", { class: "fx-controls", role: "group", "aria-label": "What to show" }, root);
+  const field = (text, attributes) => node("input", { "aria-label": text, ...attributes }, node("label", { hidden: "" }, bar, text));
   const choice = (text, options, chosen) => {
     const wrap = node("label", {}, bar, text), select = node("select", { "aria-label": text }, wrap);
     options.forEach(([name, key]) => node("option", { value: key }, select, name));
@@ -126,33 +143,49 @@ function startExplorer(root) {
   };
   const spans = [];
   for (const days of [90, 30, 7]) if (last - first >= days) spans.push([`Last ${days} days`, `${last - days + 1}:${last}`]);
-  for (let m = monthStart(last); m >= monthStart(first); m = monthStart(m - 1)) spans.push([`${MONTHS[Number(asIso(m).slice(5, 7)) - 1]} ${asIso(m).slice(0, 4)}`, `${m}:${monthEnd(m)}`]);
-  spans.push(["All days", `${first}:${last}`]);
+  for (let m = monthStart(last); m >= monthStart(first); m = monthStart(m - 1)) spans.push([monthText(m), `${m}:${monthEnd(m)}`]);
+  spans.push(["All days", `${first}:${last}`], ["Other days", ""]);
   if (cube.month) { const m = asDay(cube.month + "-01"); if (m >= monthStart(first) && m <= last) state.span = [m, monthEnd(m)]; }
   else if (!spans.some(([, key]) => key === state.span.join(":"))) state.span = [first, last];
-  for (const part of location.hash.slice(1).split("&").filter(Boolean)) {
-    const [key, name] = part.split("=").map((text) => { try { return decodeURIComponent(text); } catch { return ""; } });
-    if (cube.levels[key] && cube.levels[key].includes(name)) { state.filters.push([key, name]); const next = cube.dimensions.find((d) => !state.filters.some(([x]) => x === d)); if (next) state.by = next; }
-  }
   const metric = choice("Show", Object.entries(METRICS).map(([key, [text]]) => [text, key]), (v) => { state.metric = v; });
   const by = choice("by", cube.dimensions.map((d) => [label(d), d]), (v) => { state.by = v; state.picked = null; });
-  const span = choice("in", spans, (v) => { state.span = v.split(":").map(Number); state.picked = null; });
+  const span = choice("in", spans, (v) => { state.other = !v; if (v) state.span = v.split(":").map(Number); state.picked = null; });
+  const days = ["from", "to"].map((text) => field(text, { type: "date", min: asIso(first), max: asIso(last) }));
   const compare = choice("against", [["the period before", "before"], ["a year before", "year"], ["nothing", "none"]], (v) => { state.compare = v; });
   const only = choice("Only", [["everything", ""], ...cube.dimensions.map((d) => [label(d), d])], () => {});
-  const wrap = node("label", { hidden: "" }, bar, "name"), input = node("input", { "aria-label": "name", list: root.id + "-names", autocomplete: "off", placeholder: "type or choose" }, wrap), list = node("datalist", { id: root.id + "-names" }, wrap);
-  only.onchange = () => { wrap.hidden = !only.value; input.value = ""; list.replaceChildren(); if (only.value) cube.levels[only.value].slice(0, 500).forEach((name) => node("option", { value: name }, list)); };
+  const input = field("name", { list: root.id + "-names", autocomplete: "off", placeholder: "type or choose" }), list = node("datalist", { id: root.id + "-names" }, input.parentNode);
+  for (const day of days) day.onchange = () => {
+    if (!days.every((d) => d.value)) return;
+    state.span = days.map((d) => Math.min(Math.max(asDay(d.value), first), last)).sort((x, y) => x - y); state.picked = null; draw();
+  };
+  only.onchange = () => { input.parentNode.hidden = !only.value; input.value = ""; list.replaceChildren(); if (only.value) { cube.levels[only.value].slice(0, 500).forEach((name) => node("option", { value: name }, list)); input.focus(); } };
   input.onchange = () => {
-    if (!only.value || !cube.levels[only.value].includes(input.value)) return;
-    state.filters = [...state.filters.filter(([d]) => d !== only.value), [only.value, input.value]]; state.picked = null;
-    only.value = ""; wrap.hidden = true; draw();
+    if (!only.value || !input.value) return;
+    const names = cube.levels[only.value], part = input.value.toLowerCase(), near = names.filter((name) => name.toLowerCase().includes(part)), name = names.includes(input.value) ? input.value : near.length === 1 ? near[0] : null;
+    if (name == null) { draw(`No single ${label(only.value)} is called “${input.value}”.`); return; }
+    keep(only.value, name);
+    only.value = ""; input.parentNode.hidden = true; draw(); only.focus();
   };
   const place = node("div", {}, root);
-  function draw() {
-    const begun = performance.now();
-    metric.value = state.metric; by.value = state.by; compare.value = state.compare; span.value = state.span.join(":");
-    drawBoard(place, boardData(), on);
+  function draw(message) {
+    const begun = performance.now(), key = state.span.join(":");
+    if (!spans.some(([, k]) => k === key)) state.other = true;
+    metric.value = state.metric; by.value = state.by; compare.value = state.compare; span.value = state.other ? "" : key;
+    days.forEach((day, i) => { day.value = asIso(state.span[i]); day.parentNode.hidden = !state.other; });
+    drawBoard(place, boardData(message), on);
     root.dataset.ms = (performance.now() - begun).toFixed(1); root.dataset.drawn = String(Number(root.dataset.drawn || 0) + 1);
   }
+  // a link may name filters: explorer.html#team=support&model=gpt-4.1
+  function follow() {
+    const parts = location.hash.slice(1).split("&").filter(Boolean).map((part) => part.split("=").map((text) => { try { return decodeURIComponent(text); } catch { return ""; } }));
+    const found = parts.filter(([d, name]) => has(d, name));
+    if (!found.length) return;
+    state.filters = []; state.picked = null;
+    for (const [d, name] of found) state.filters = [...state.filters.filter(([x]) => x !== d), [d, name]];
+    state.by = cube.dimensions.find((d) => !state.filters.some(([x]) => x === d)) || state.by;
+  }
+  window.addEventListener("hashchange", () => { follow(); draw(); });
+  follow();
   draw();
   let width = place.clientWidth;
   new ResizeObserver(() => { if (Math.abs(place.clientWidth - width) > 8) { width = place.clientWidth; draw(); } }).observe(place);

@@ -26,7 +26,13 @@ CAP = 20_000
 
 
 def static_explorer(
-    frame: pd.DataFrame, *, timezone: str = "UTC", month: str = "", dimensions: Sequence[str] = (), cap: int = CAP
+    frame: pd.DataFrame,
+    *,
+    timezone: str = "UTC",
+    month: str = "",
+    dimensions: Sequence[str] = (),
+    source: str = "frame",
+    cap: int = CAP,
 ) -> str:
     """The explorer as an HTML fragment that works from a file, in a mail and in nbconvert's pages.
 
@@ -35,6 +41,7 @@ def static_explorer(
         timezone: reporting zone: decides the day of a call.
         month: `YYYY-MM` to open with; the last ninety days otherwise.
         dimensions: columns to offer; default: the business dimensions, provider, model, prompt, tier and project.
+        source: Python that gives the frame, for the code that the page offers.
         cap: rows the page may hold. Names beyond the most expensive become "other" until they fit; the page says so.
 
     Returns:
@@ -43,10 +50,12 @@ def static_explorer(
 
     Raises:
         FrameError: the frame isn't priced.
-        DataError: it has no rows.
+        DataError: its costs are in several currencies.
 
     Example:
-        >>> html = static_explorer(fa.price(fa.sample(months=1)))  # doctest: +SKIP
+        >>> import finops_ai as fa
+        >>> static_explorer(fa.price(fa.sample(months=1))).count("<script src")
+        0
     """
     cube = Cube.of(frame, timezone=timezone, dimensions=dimensions)
     business = [d for d in cube.dimensions if d not in ("region", "meter", "api_key_id", "user_id", *OFFERED)]
@@ -60,6 +69,8 @@ def static_explorer(
         "first": str(cube.first),
         "last": str(cube.last),
         "month": month,
+        "timezone": timezone,
+        "source": source,
         "currency": cube.currency or "cost",
         "unstated": UNSTATED,
         "palette": PALETTE,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -21,7 +21,24 @@ METRICS: dict[str, tuple[str, str, str | None, int]] = {
     "cost_per_1m_tokens": ("Cost per million tokens", "token_cost", "tokens", 1_000_000),
     "cost_per_request": ("Cost per request", "cost", "requests", 1),
 }
+COMPARISONS = [("the period before", "before"), ("a year before", "year"), ("nothing", "none")]
 TOP, LISTED, ROWS = 8, 40, 200
+EMPTY = "Nothing was used in this period with these filters."
+NOTHING = "There is nothing to explore: the frame has no rows."
+MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
 
 
 @dataclass(frozen=True)
@@ -38,9 +55,18 @@ class View:
 
     def drill(self, cube: Cube, name: str, bucket: dt.date | None = None) -> View:
         """Into one name: it becomes a filter, the next dimension that tells something becomes the grouping."""
-        filters = (*(f for f in self.filters if f[0] != self.by), (self.by, name))
-        picked = bucket_span(bucket, grain_of(self.first, self.last)) if bucket else None
-        return replace(self, filters=filters, by=next_dimension(cube, filters, self.by), picked=picked)
+        picked = None
+        if bucket:
+            first, last = max(self.first, cube.first), min(self.last, cube.last)
+            start, end = bucket_span(bucket, grain_of(first, last))
+            picked = max(start, first), min(end, last)
+        return replace(self.only(cube, {self.by: name}), picked=picked)
+
+    def only(self, cube: Cube, filters: Mapping[str, str]) -> View:
+        """With these filters added or replaced; what is now a single name is no longer what is grouped by."""
+        kept = (*(f for f in self.filters if f[0] not in filters), *filters.items())
+        by = next_dimension(cube, kept, self.by) if self.by in filters else self.by
+        return replace(self, filters=kept, by=by, picked=None)
 
     def back(self, length: int) -> View:
         """To the first `length` filters; the grouping is the filter that was taken off."""
@@ -75,7 +101,7 @@ def bucket_span(bucket: dt.date, grain: str) -> tuple[dt.date, dt.date]:
     """
     if grain == "week":
         return bucket, bucket + dt.timedelta(days=6)
-    return (bucket, next_month(bucket) - dt.timedelta(days=1)) if grain == "month" else (bucket, bucket)
+    return (bucket, _month_end(bucket)) if grain == "month" else (bucket, bucket)
 
 
 def buckets(first: dt.date, last: dt.date, grain: str) -> list[dt.date]:
@@ -90,20 +116,29 @@ def buckets(first: dt.date, last: dt.date, grain: str) -> list[dt.date]:
     return [start + i * step for i in range((last - start) // step + 1)]
 
 
-def before(first: dt.date, last: dt.date, compare: str) -> tuple[dt.date, dt.date] | None:
-    """The days compared with: as many days before, the whole month before a whole month, or the same days a year ago.
+def before(first: dt.date, last: dt.date, compare: str, until: dt.date | None = None) -> tuple[dt.date, dt.date] | None:
+    """The days compared with: as many days before, the month before a month, or the same days a year ago.
+
+    Args:
+        first, last: the days chosen, both included.
+        compare: `before`, `year` or `none`.
+        until: last day with data; a month that isn't over is set against the same days of the month before.
 
     >>> [str(d) for d in before(dt.date(2026, 3, 1), dt.date(2026, 3, 31), "before")]
     ['2026-02-01', '2026-02-28']
+    >>> [str(d) for d in before(dt.date(2026, 3, 1), dt.date(2026, 3, 31), "before", until=dt.date(2026, 3, 9))]
+    ['2026-02-01', '2026-02-09']
     """
+    until = min(last, until or last)
+    eve = first - dt.timedelta(days=1)
     if compare == "none":
         return None
     if compare == "year":
-        return _year_ago(first), _year_ago(last)
-    if first.day == 1 and last == next_month(first) - dt.timedelta(days=1):
-        return previous_month(first), first - dt.timedelta(days=1)
-    days = (last - first).days + 1
-    return first - dt.timedelta(days=days), first - dt.timedelta(days=1)
+        return _year_ago(first), _year_ago(until)
+    if first.day == 1 and last == _month_end(first):
+        start = previous_month(first)
+        return start, eve if until == last else min(start + (until - first), eve)
+    return eve - (until - first), eve
 
 
 def alongside(
@@ -122,6 +157,10 @@ def alongside(
     return (first - back, last - back), f"the same weekdays {weeks} week{'s' if weeks > 1 else ''} earlier"
 
 
+def _month_end(day: dt.date) -> dt.date:
+    return next_month(day) - dt.timedelta(days=1)
+
+
 def _year_ago(day: dt.date) -> dt.date:
     return (
         day.replace(year=day.year - 1, day=min(day.day, 28))
@@ -136,12 +175,42 @@ def day_text(day: dt.date) -> str:
     >>> day_text(dt.date(2026, 10, 5))
     '5 Oct 2026'
     """
-    return f"{day.day} {['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'][day.month - 1]} {day.year}"
+    return f"{day.day} {MONTHS[day.month - 1][:3]} {day.year}"
+
+
+def month_text(day: dt.date) -> str:
+    """A month as people write it, the same in every locale.
+
+    >>> month_text(dt.date(2026, 10, 5))
+    'October 2026'
+    """
+    return f"{MONTHS[day.month - 1]} {day.year}"
 
 
 def span_text(first: dt.date, last: dt.date) -> str:
-    """A span of days as text."""
+    """A span of days as text; a whole month by its name.
+
+    >>> span_text(dt.date(2026, 9, 1), dt.date(2026, 9, 30)), span_text(dt.date(2026, 9, 1), dt.date(2026, 9, 2))
+    ('September 2026', '1 Sep 2026 to 2 Sep 2026')
+    """
+    if first.day == 1 and last == _month_end(first):
+        return month_text(first)
     return day_text(first) if first == last else f"{day_text(first)} to {day_text(last)}"
+
+
+def partial(times: Sequence[dt.date], grain: str, first: dt.date, last: dt.date) -> dict[int, str]:
+    """The buckets that the chosen days cover only in part, by place, so that a short bar isn't read as a fall.
+
+    >>> partial([dt.date(2026, 9, 28), dt.date(2026, 10, 5)], "week", dt.date(2026, 10, 1), dt.date(2026, 10, 11))
+    {0: '4 of 7 days'}
+    """
+    out = {}
+    for i in {0, len(times) - 1}:
+        start, end = bucket_span(times[i], grain)
+        covered, whole = (min(end, last) - max(start, first)).days + 1, (end - start).days + 1
+        if covered < whole:
+            out[i] = f"{covered} of {whole} days"
+    return out
 
 
 def measure(row: dict[str, Any] | None, metric: str) -> Decimal | None:
@@ -155,29 +224,26 @@ def measure(row: dict[str, Any] | None, metric: str) -> Decimal | None:
 
 
 def unit_of(cube: Cube, metric: str) -> str:
-    """Unit of a metric, with the currency."""
-    return (
-        metric
-        if metric in ("tokens", "requests")
-        else {
-            "cost_per_1m_tokens": f"{cube.currency} per million tokens",
-            "cost_per_request": f"{cube.currency} per request",
-        }.get(metric, cube.currency)
-    )
+    """Unit of a metric, with the currency; "cost" where no price is known, and so no currency."""
+    if metric in ("tokens", "requests"):
+        return metric
+    per = {"cost_per_1m_tokens": " per million tokens", "cost_per_request": " per request"}
+    return (cube.currency or "cost") + per.get(metric, "")
 
 
-def board(cube: Cube, view: View) -> dict[str, Any]:
-    """Everything the board draws for a view; figures as floats, for drawing only."""
+def board(cube: Cube, view: View, source: str = "frame") -> dict[str, Any]:
+    """Everything the board draws for a view; figures as floats, for drawing only. `source` is the frame in its code."""
     first, last = max(view.first, cube.first), min(view.last, cube.last)
     title, _, ratio, _ = METRICS[view.metric]
     data: dict[str, Any] = {
         "metric": view.metric, "by": view.by, "by_label": label_of(view.by), "unit": unit_of(cube, view.metric),
         "title": f"{title} by {label_of(view.by)}", "period_text": span_text(first, last) if first <= last else "no days",
         "path": [{"label": label_of(d), "name": n} for d, n in view.filters],
-        "kind": "lines" if ratio else "stack", "leaf": view.by in dict(view.filters), "code": code(view, first, last),
-        "notes": notes(cube), "groups": [], "more": [], "buckets": [], "hidden": 0, "total": 0, "before": None,
+        "kind": "lines" if ratio else "stack", "leaf": view.by in dict(view.filters),
+        "code": code(view, first, last, source, cube.timezone),
+        "notes": notes(cube), "empty": EMPTY if cube.rows else NOTHING, "groups": [], "more": [], "buckets": [], "hidden": 0, "total": 0, "before": None,
     }  # fmt: skip
-    if first > last:
+    if first > last or not cube.rows:
         return data
     filters, grain = dict(view.filters), grain_of(first, last)
     where = cube.where(filters, first, last)
@@ -186,8 +252,11 @@ def board(cube: Cube, view: View) -> dict[str, Any]:
         key=lambda r: (-(measure(r, view.metric) or 0), r["name"]) if not ratio else (-(r["cost"] or 0), r["name"])
     )
     kept = [r["name"] for r in found[: TOP if len(found) > TOP + 1 or ratio else TOP + 1]]
-    earlier, past = before(first, last, view.compare), {}
-    if earlier and earlier[1] >= cube.first:
+    earlier, past = before(first, view.last, view.compare, until=last), {}
+    if earlier and earlier[0] < cube.first:
+        data["before_text"] = f"not compared: the data begin on {day_text(cube.first)}"
+        earlier = None
+    if earlier:
         past = {r["name"]: r for r in cube.totals(view.by, cube.where(filters, *earlier))}
         data["before_text"] = span_text(*earlier)
         data["before"] = _float(measure(_sum(past.values()), view.metric)) or 0.0
@@ -215,20 +284,22 @@ def board(cube: Cube, view: View) -> dict[str, Any]:
         group(n, [by_name[n]], [past[n]] if n in past else [], colour=palette[n], values=values[n]) for n in kept
     ]
     rest = found[len(kept) :]
-    if rest and not ratio:
-        shown = {r["name"] for r in found}
-        gone = [r for n, r in past.items() if n not in shown]
-        others = [past[r["name"]] for r in rest if r["name"] in past]
-        data["groups"].append(group("other", rest, others + gone, colour=GREY, values=values[None], rest=True))
+    if rest:
         data["more"] = [
             group(r["name"], [r], [past[r["name"]]] if r["name"] in past else [], colour="")
             for r in rest[: LISTED - len(kept)]
         ]
         data["hidden"] = len(rest) - len(data["more"])
-    elif gone := [r for n, r in past.items() if n not in by_name and not ratio]:
+    if rest and not ratio:
+        shown = {r["name"] for r in found}
+        gone = [r for n, r in past.items() if n not in shown]
+        others = [past[r["name"]] for r in rest if r["name"] in past]
+        data["groups"].append(group("other", rest, others + gone, colour=GREY, values=values[None], rest=True))
+    elif not ratio and (gone := [r for n, r in past.items() if n not in by_name]):
         data["more"] = [group(r["name"], [], [r], colour="") for r in gone[:LISTED]]
     data |= {
         "buckets": [str(d) for d in times],
+        "partial": partial(times, grain, first, last),
         "grain": grain,
         "total": _float(measure(_sum(found), view.metric)) if found else 0,
     }
@@ -254,7 +325,8 @@ def _behind(cube: Cube, view: View, first: dt.date, last: dt.date) -> dict[str, 
     table, total = cube.behind(dict(view.filters), first, last, ROWS)
     what = ", ".join(name for _, name in view.filters) or "everything"
     shown = [d for d in cube.dimensions if d not in dict(view.filters)]
-    columns: list[dict[str, Any]] = [{"label": "day"}, {"label": cube.currency, "number": True, "unit": cube.currency}]
+    unit = unit_of(cube, "cost")
+    columns: list[dict[str, Any]] = [{"label": "day"}, {"label": unit, "number": True, "unit": unit}]
     columns += [{"label": m, "number": True, "unit": m} for m in ("tokens", "requests")]
     columns += [{"label": label_of(d)} for d in shown]
     order = ["day", "cost", "tokens", "requests", *shown]
@@ -287,15 +359,26 @@ def _float(value: Decimal | None) -> float | None:
 
 def notes(cube: Cube) -> list[str]:
     """What a reader must know about the figures."""
-    return [f"{cube.unpriced:,} rows have no known price: their cost is not in the figures."] if cube.unpriced else []
+    if not cube.unpriced:
+        return []
+    return [f"Rows without a known price, not in the cost: {cube.unpriced:,}."]
 
 
-def code(view: View, first: dt.date, last: dt.date) -> str:
-    """The Python that gives the ranked table of a view, with `frame` the frame that is explored."""
-    lines = ["import finops_ai as fa", "from finops_ai.periods import Window", "", "rows = frame"]
+def code(view: View, first: dt.date, last: dt.date, source: str = "frame", timezone: str = "UTC") -> str:
+    """The Python that gives the ranked table of a view, as a notebook can run it.
+
+    Args:
+        view: the choices.
+        first, last: the days on show, both included.
+        source: Python that gives the explored frame, such as the name of a variable.
+        timezone: reporting zone.
+    """
+    lines = ["import finops_ai as fa", "from finops_ai.periods import Window", "", f"rows = {source}"]
     for name, value in view.filters:
-        test = f"frame[{name!r}].isna()" if value == UNSTATED else f"frame[{name!r}] == {value!r}"
-        lines.append(f"rows = rows[{test.replace('frame', 'rows', 1)}]")
+        test = f"rows[{name!r}].isna()" if value == UNSTATED else f"rows[{name!r}] == {value!r}"
+        lines.append(f"rows = rows[{test}]")
     end = last + dt.timedelta(days=1)
-    lines.append(f"fa.showback(rows, by=[{view.by!r}], window=Window.of({str(first)!r}, {str(end)!r}))")
+    zone = "" if timezone == "UTC" else f", {timezone!r}"
+    window = f"Window.of({str(first)!r}, {str(end)!r}{zone})"
+    lines.append(f"fa.showback(rows, by=[{view.by!r}], window={window}{zone and f', timezone={timezone!r}'})")
     return "\n".join(lines)

@@ -36,7 +36,7 @@ def teams_frame():
 
     def make(names, days=3, model="gpt-4o"):
         rows = [(n, d) for n in names for d in range(days)]
-        start = [dt.datetime(2026, 10, 1 + d, tzinfo=dt.UTC) for _, d in rows]
+        start = [dt.datetime(2026, 10, 1, tzinfo=dt.UTC) + dt.timedelta(days=d) for _, d in rows]
         tokens = conform(
             {
                 "charge_period_start": start,

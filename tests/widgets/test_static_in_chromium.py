@@ -9,7 +9,8 @@ import pytest
 
 import finops_ai as fa
 from finops_ai.widgets import explorer_page
-from finops_ai.widgets.view import METRICS, board
+from finops_ai.widgets.static import asset
+from finops_ai.widgets.view import METRICS
 
 from .conftest import HOSTILE
 
@@ -57,19 +58,64 @@ def total(page):
     return page.locator(".fx-total").inner_text()
 
 
+def choose(page, label, value):
+    page.get_by_label(label, exact=True).select_option(value)
+
+
+@pytest.fixture(scope="module")
+def drawn(browser):
+    """What a person reads on the board of the notebook, drawn from Python's own figures."""
+    page = browser.new_page(viewport={"width": 1440, "height": 1000})
+    page.set_content("<main></main>")
+    page.add_style_tag(content=asset("board.css"))
+    page.add_script_tag(content=asset("board.js"))
+
+    def read(explorer):
+        page.evaluate(
+            "data => { const root = document.createElement('div'); document.querySelector('main').replaceChildren(root); drawBoard(root, data, {}); }",
+            explorer.board.data,
+        )
+        return reading(page.locator(".fx"))
+
+    yield read
+    page.close()
+
+
+def reading(place):
+    """Every line of a board, and the group, place and colour of everything drawn."""
+    text = place.evaluate(
+        "e => [...e.querySelectorAll('.fx-path, .fx-answer, .fx-title, .fx-live, text, tr, .fx-note, details')].map(x => x.textContent)"
+    )
+    shapes = place.evaluate(
+        "e => [...e.querySelectorAll('.fx-chart rect:not(.fx-marker), .fx-chart path')].map(x => ['class', 'fill', 'stroke', 'data-group', 'data-bucket', 'fill-opacity'].map(a => x.getAttribute(a)))"
+    )
+    return [line.replace('"', "'") for line in text], shapes
+
+
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("by", ["team", "model", "prompt_id"])
-def test_it_shows_what_the_notebook_shows(opened, path, allocated, metric, by):
-    page = opened(path)
-    page.get_by_label("Show", exact=True).select_option(metric)
-    page.get_by_label("by", exact=True).select_option(by)
-    explorer = fa.explore(allocated, by=by)
+def test_it_shows_what_the_notebook_shows(opened, path, allocated, drawn, metric):
+    page, explorer = opened(path), fa.explore(allocated)
+    choose(page, "Show", metric)
+    for by in ("team", "model", "prompt_id", "provider"):
+        for period, first, last in (
+            ("October 2026", "2026-10-01", "2026-10-31"),
+            ("All days", "2026-09-01", "2026-10-31"),
+        ):
+            choose(page, "by", by)
+            choose(page, "in", period)
+            explorer._by.value, explorer._metric.value = by, metric
+            explorer.between(first, last)
+            assert reading(page.locator(".fx-static > .fx")) == drawn(explorer), (by, period)
+
+
+def test_it_drills_where_the_notebook_drills(opened, path, allocated, drawn):
+    page, explorer = opened(path), fa.explore(allocated)
     explorer.between("2026-10-01", "2026-10-31")
-    explorer._metric.value = metric
-    data = board(explorer.cube, explorer.view)
-    assert shown(page) == [g["name"] for g in [*data["groups"], *data["more"]]]
-    figure = float(total(page).split()[0].replace(",", ""))
-    assert figure == pytest.approx(data["total"], abs=0.005 if data["total"] >= 1 else 0.00005)
+    for name in ("support", "support-assistant", "anthropic"):
+        page.locator("tbody th button").filter(has_text=name).first.click()
+        explorer.drill(name)
+        assert page.locator(".fx-path strong").inner_text().endswith(name)
+        assert reading(page.locator(".fx-static > .fx")) == drawn(explorer)
 
 
 def test_drilling_by_mouse_shows_the_rows_behind_the_bar(opened, path):
