@@ -29,16 +29,19 @@ from finops_ai.money import round_to_total
 from finops_ai.tables.grouping import currency_of, grouped
 from finops_ai.tables.result import Facts, Table
 
-#: the bridge's steps, in the order they are taken
+#: the bridge's steps, in the order they are taken: what raises cost, and what lowers it
 STEPS = {
-    "volume": "more or fewer calls",
-    "input_length": "longer or shorter prompts",
-    "output_length": "longer or shorter answers",
-    "model": "a different mix of models",
-    "tier": "more or less batch and other tiers",
-    "cache": "more or less read from a cache",
-    "price": "higher or lower unit prices",
-    "other": "meters that aren't tokens, such as searches and provisioned hours",
+    "volume": ("more calls", "fewer calls"),
+    "input_length": ("longer prompts", "shorter prompts"),
+    "output_length": ("longer answers", "shorter answers"),
+    "model": ("a dearer mix of models", "a cheaper mix of models"),
+    "tier": ("less batch and other cheaper tiers", "more batch and other cheaper tiers"),
+    "cache": ("less read from a cache", "more read from a cache"),
+    "price": ("higher unit prices", "lower unit prices"),
+    "other": (
+        "more of what isn't tokens, such as provisioned hours",
+        "less of what isn't tokens, such as provisioned hours",
+    ),
 }
 Cell = tuple[str, str, str, str]  # direction, model, tier, meter
 
@@ -54,8 +57,19 @@ def explain(before: pd.DataFrame, after: pd.DataFrame, by: Sequence[str] = ()) -
         One row per group, largest change first: `before`, `after`, `change` and one column per step in `STEPS`, which add
         up to the change exactly (the step "model" is called `model_mix` where `by` has the model). Rows without a known price are left out and counted in the notes.
 
+    Raises:
+        FrameError: rows that aren't priced, or a column in `by` that they don't have.
+        DataError: several currencies.
+
     Example:
-        >>> fa.explain(september, october, by=["team"])[["team", "change", "volume", "model"]]  # doctest: +SKIP
+        >>> import finops_ai as fa
+        >>> cost = fa.allocate(fa.price(fa.sample(months=2)), fa.sample.rules())
+        >>> in_october = cost["charge_period_start"] >= "2026-10-01"
+        >>> fa.explain(cost[~in_october], cost[in_october])[["before", "after", "change", "volume", "model", "cache"]]
+        What changed the cost
+           before      after    change    volume    model   cache
+        26,478.40  28,393.34  1,914.94  1,305.81  -161.48  431.95
+        ...
     """
     for frame in (before, after):
         if "effective_cost" not in frame.columns:
@@ -86,6 +100,15 @@ def explain(before: pd.DataFrame, after: pd.DataFrame, by: Sequence[str] = ()) -
     return Table.of(to_pandas(pa.table(arrays)), facts, before, after)
 
 
+def step_in_words(name: str, value: Decimal) -> str:
+    """What a step of the bridge means, by its sign.
+
+    >>> step_in_words("volume", Decimal("-3")), step_in_words("cache", Decimal(2))
+    ('fewer calls', 'less read from a cache')
+    """
+    return STEPS[name][value < 0]
+
+
 def in_words(
     rows: Sequence[Mapping[str, Any]], by: Sequence[str], currency: str, columns: Mapping[str, str], top: int = 3
 ) -> list[str]:
@@ -96,7 +119,7 @@ def in_words(
             continue
         who = " / ".join(str(row[k]) for k in by) or "The cost"
         steps = sorted(((row[c], s) for s, c in columns.items() if row[c]), key=lambda x: -abs(x[0]))[:3]
-        parts = ", ".join(f"{value:+,.2f} {STEPS[name]}" for value, name in steps)
+        parts = ", ".join(f"{value:+,.2f} by {step_in_words(name, value)}" for value, name in steps)
         verb = "rose" if row["change"] > 0 else "fell"
         out.append(f"{who} {verb} by {abs(row['change']):,.2f} {currency}: {parts}.")
     return out
