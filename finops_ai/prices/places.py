@@ -14,7 +14,25 @@ AZURE_SKUS = {
     "provisionedmanaged": (("regional",), "provisioned"), "regional": (("regional",), None),
     "data-zone": (("data-zone",), None), "datazone": (("data-zone",), None), "data_zone": (("data-zone",), None),
 }  # fmt: skip
+#: Azure data zone -> regions in it: a data zone deployment is processed in the zone of its resource
+AZURE_ZONES = {
+    "us": frozenset({
+        "centralus", "eastus", "eastus2", "eastus3", "northcentralus", "southcentralus", "westcentralus", "westus",
+        "westus2", "westus3",
+    }),
+    "eu": frozenset({
+        "austriaeast", "belgiumcentral", "denmarkeast", "francecentral", "francesouth", "germanynorth",
+        "germanywestcentral", "italynorth", "northeurope", "polandcentral", "spaincentral", "swedencentral",
+        "swedensouth", "westeurope",
+    }),
+    "apac": frozenset({
+        "australiacentral", "australiaeast", "australiasoutheast", "centralindia", "eastasia", "indonesiacentral",
+        "japaneast", "japanwest", "koreacentral", "koreasouth", "malaysiawest", "newzealandnorth", "southeastasia",
+        "southindia", "westindia",
+    }),
+}  # fmt: skip
 _GOOGLE_MULTI_REGIONS = frozenset({"us", "eu"})
+_NO_PLACE = frozenset({"api", "www"})  # labels of a host that say nothing about where it is
 
 
 def places_of(
@@ -37,15 +55,19 @@ def places_of(
     (('us', 'geo'), ('eu-west-1', 'in-region'))
     >>> places_of("azure", deployment_type="DataZoneStandard")
     ('datazonestandard', 'data-zone')
-    >>> places_of("openai", api_base="https://eu.api.openai.com/v1")
-    ('eu.api.openai.com', 'eu')
+    >>> places_of("azure", deployment_type="DataZoneStandard", region="swedencentral")
+    ('datazonestandard', 'eu', 'data-zone', 'swedencentral')
+    >>> places_of("openai", api_base="https://eu.api.openai.com/v1"), places_of("mistral", api_base="api.eu.mistral.ai")
+    (('eu.api.openai.com', 'eu'), ('api.eu.mistral.ai', 'eu'))
     """
     geo, area = (inference_geo or "").lower(), (region or "").lower()
     if provider == "azure":
         word = (deployment_type or geo).lower()
-        sku = AZURE_SKUS.get(word)
-        places = [word, *sku[0]] if sku else [word, "data-zone"] if word in ("us", "eu", "apac") else [word]
-        return _words(*([area, *places] if "regional" in places else [*places, area]))
+        places = AZURE_SKUS.get(word, (("data-zone",) if word in AZURE_ZONES else (), None))[0]
+        if "regional" in places:
+            return _words(area, word, *places)
+        zone = geo or next((zone for zone, regions in AZURE_ZONES.items() if area in regions), "")
+        return _words(word, zone if "data-zone" in places else "", *places, area)
     if provider == "aws":
         place = named or geo
         if place == "global":
@@ -59,9 +81,8 @@ def places_of(
             return _words(place)
         return _words(place, "multi-region" if place in _GOOGLE_MULTI_REGIONS else "", "regional", area)
     host = urlsplit(api_base if "//" in api_base else f"//{api_base}").hostname or "" if api_base else ""
-    label = host.partition(".")[0]
-    regional = host.count(".") > 1 and label not in ("api", "www")
-    return _words(host, label if regional else "", geo, area)
+    labels = (label for label in host.split(".")[:-2] if label not in _NO_PLACE)
+    return _words(host, *labels, geo, area)
 
 
 def _words(*words: str) -> tuple[str, ...]:
