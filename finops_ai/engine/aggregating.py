@@ -9,14 +9,15 @@ from typing import Any
 
 import duckdb
 import pandas as pd
+import pyarrow as pa
 
 from finops_ai.engine.dialects import DUCKDB, Dialect
 from finops_ai.engine.duck import Scan, Source, connect
 from finops_ai.engine.fields import PRICED, TAG, columns
 from finops_ai.engine.plan import COSTS, LABELS, Plan, Prices
-from finops_ai.engine.pricing import NEEDED, Book, default_book, fields_needed, prices_for, run
+from finops_ai.engine.pricing import NEEDED, SETTLED_BY, Book, default_book, fields_needed, price, prices_for, run
 from finops_ai.engine.rules import Rules
-from finops_ai.errors import RuleError, hint
+from finops_ai.errors import DataError, RuleError, hint
 from finops_ai.frames import to_pandas
 from finops_ai.periods import Window, utc_offsets
 
@@ -35,6 +36,8 @@ def aggregate(
     timezone: str = "UTC",
 ) -> pd.DataFrame:
     """Price, map and add up in one statement; rows are never kept.
+
+    With a book whose contracts have volume tiers, credits or capacity, the rows are settled as `fa.price` does first.
 
     Args:
         source: token frame, Arrow table, or Parquet path, glob, folder or list of files (a lake's file list).
@@ -64,13 +67,17 @@ def aggregate(
             raise RuleError(f"Can't group by {name!r}. {hint(name, known)}")
     with connect() as con:
         fields = scan_fields(by, book, rules)
-        scan = Scan(con, source, fields)
+        terms = SETTLED_BY if getattr(book, "has_terms", False) else ()
+        scan = Scan(con, source, [*fields, *terms])
         where = window_sql(DUCKDB, window, scan.column("charge_period_start"))
         if where:
             con.execute(f"CREATE TEMP VIEW chosen AS SELECT * FROM {scan.name} WHERE {where}")
             scan.name = "chosen"
-        prices = prices_for(con, scan, book)
         span = window or (_span(con, scan) if timezone != "UTC" else _ANY)
+        prices = None if terms else prices_for(con, scan, book)
+        if terms:
+            fields = list(dict.fromkeys([*fields, *costs, *(c for c in PRICED if c in (*by, *rules.used_fields()))]))
+            scan = Scan(con, price(_frame(con, scan, [*fields, *terms]), book), fields, name="settled_rows")
         plan = compile_totals(
             DUCKDB,
             fields,
@@ -95,7 +102,7 @@ def scan_fields(by: Sequence[str], book: Book, rules: Rules) -> list[str]:
 def compile_totals(
     dialect: Dialect,
     fields: Sequence[str],
-    prices: Prices,
+    prices: Prices | None,
     rules: Rules,
     by: Sequence[str],
     *,
@@ -109,7 +116,7 @@ def compile_totals(
     Args:
         dialect: DUCKDB, SPARK or BIGQUERY (`finops_ai.engine.dialects`).
         fields: what `scan_fields` says.
-        prices: expanded unit prices (`finops_ai.engine.pricing.prices_for`).
+        prices: expanded unit prices (`finops_ai.engine.pricing.prices_for`); None where the source has its costs.
         rules: the mapping.
         by: group columns.
         costs: which costs to add up.
@@ -119,12 +126,21 @@ def compile_totals(
 
     Returns:
         A plan whose `sql` reads `table` and the tables in `plan.tables`.
+
+    Raises:
+        DataError: the prices belong to contracts that only whole months or days settle.
     """
+    if prices is not None and prices.settles:
+        raise DataError(
+            "Volume tiers, credits and capacity are settled after pricing, on one machine: "
+            "price with fa.price or aggregate, or compile for a book without them."
+        )
     used = {f for name in rules.used_fields() for f in [name]} | set(by)
     labels = [name for name in ("list_unit_price", *LABELS) if name in used]
-    joined = {*NEEDED, *prices.fields, *by, *rules.used_fields()}
+    joined = {*NEEDED, *by, *rules.used_fields(), *(prices.fields if prices else (*costs, *labels))}
     plan = Plan(dialect).scan([f for f in fields if f in joined], read=read, table=table, offsets=offsets)
-    plan.price(prices, costs=costs, labels=labels)
+    if prices is not None:
+        plan.price(prices, costs=costs, labels=labels)
     wanted = [d for d in rules.dimensions if d in by]
     if wanted:
         plan.map(rules, wanted)
@@ -138,6 +154,18 @@ def window_sql(dialect: Dialect, window: Window | None, start: str) -> str:
     if window is None:
         return ""
     return f"{start} >= {dialect.literal(window.start)} AND {start} < {dialect.literal(window.end)}"
+
+
+def _frame(con: duckdb.DuckDBPyConnection, scan: Scan, fields: Sequence[str]) -> pd.DataFrame:
+    """Columns of a source as a frame: contracts are settled over all of its rows."""
+    names = [n for n in dict.fromkeys("tags" if f.startswith(TAG) else f for f in fields) if n in scan.columns]
+    table = con.sql(
+        f"SELECT {', '.join(f'{scan.column(n)} AS {DUCKDB.ident(n)}' for n in names)} FROM {scan.name}"
+    ).to_arrow_table()
+    instants = [
+        pa.field(f.name, pa.timestamp("us", "UTC") if pa.types.is_timestamp(f.type) else f.type) for f in table.schema
+    ]
+    return to_pandas(table.cast(pa.schema(instants)))
 
 
 def _span(con: duckdb.DuckDBPyConnection, scan: Scan) -> Window:

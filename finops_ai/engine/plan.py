@@ -58,6 +58,11 @@ class Prices:
         return [*(k for k in self.keys if k != "minute"), *(["charge_period_end"] if self.crossed else [])]
 
     @property
+    def settles(self) -> bool:
+        """Whether contracts are to be settled once these prices are joined."""
+        return "volume" in self.table.column_names
+
+    @property
     def tiers(self) -> list[str]:
         """Endings of the context tiers' columns, lowest threshold first; none where no price has one."""
         endings = [n.removeprefix("over_tokens") for n in self.table.column_names if n.startswith("over_tokens")]

@@ -23,6 +23,9 @@ from finops_ai.periods import Window
 #: what the price step reads of a row, besides the book's key columns
 NEEDED = ("charge_period_start", "quantity", "meter", "slice_input_tokens", "slice_requests")
 
+#: what settling contracts reads besides
+SETTLED_BY = ("charge_period_start", "quantity", "meter", "provider", "model", "billing_account_id", "sub_account_id")
+
 #: with more change days than this, keys are looked up on the days they have instead of on all stretches
 _OFTEN = 100
 
@@ -101,15 +104,14 @@ def settled(
     book = default_book(book)
     if not getattr(book, "has_terms", False):
         return reprice(tokens, book), []
-    from finops_ai.engine.settling import FIELDS, TERMS, settle, without_lines
+    from finops_ai.engine.settling import TERMS, settle, with_lines, without_lapsed
 
-    frame = without_lines(_checked(tokens))
+    frame = without_lapsed(_checked(tokens))
     with connect() as con:
-        plan = _plan(con, frame, book, labels=TERMS, fields=FIELDS)
-        added, lines, statement = settle(con, plan.rows([ROW, *FIELDS, *PRICED, *TERMS]), book, period)
-    return made_with(
-        pd.concat([attach(frame, added), lines]), frame, prices=str(getattr(book, "version", ""))
-    ), statement
+        plan = _plan(con, frame, book, labels=TERMS, fields=SETTLED_BY)
+        added, lines, statement = settle(con, plan.rows([ROW, *SETTLED_BY, *PRICED, *TERMS]), book, period)
+    priced = with_lines(attach(frame, added), lines)
+    return made_with(priced, frame, prices=str(getattr(book, "version", ""))), statement
 
 
 def reprice(tokens: pd.DataFrame | pa.Table, book: Book | None = None) -> pd.DataFrame:
@@ -129,7 +131,7 @@ def _checked(tokens: pd.DataFrame | pa.Table) -> pd.DataFrame:
         raise FrameError(
             f"fa.price: columns {missing} are missing; it takes a token frame (fa.read, fa.collect, fa.sample)."
         )
-    return frame
+    return frame.drop(columns="payable_cost", errors="ignore")
 
 
 def _plan(

@@ -11,7 +11,7 @@ from finops_ai.frames.types import Cost, Count, Instant, Quantity, Real, Tags
 from finops_ai.meters import meters
 
 SERVICE_TIERS = ["standard", "batch", "flex", "priority", "fast", "provisioned"]
-SOURCES = ["api", "billing_export", "log", "gateway", "file"]
+SOURCES = ["api", "billing_export", "log", "gateway", "file", "contract"]
 QUANTITY_BASES = ["metered", "estimated", "imputed"]
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from functools import cache, cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -72,19 +73,40 @@ class PriceBook:
         Raises:
             PriceError: the file is missing or a row is unusable; the message names file and row.
         """
-        contracts = read_contracts(path)
-        book = cls.default()
-        if above := check_below_list(book, contracts):
+        return cls.default().under(read_contracts(path), Path(path).name)
+
+    def under(self, contracts: Sequence[Contract], place: str) -> PriceBook:
+        """This book with contracts laid over it that are checked against it; `place` names their file in messages.
+
+        Raises:
+            PriceError: a contract raises a price above list or changes its currency, or its name is taken.
+        """
+        if above := check_below_list(self, contracts):
             raise PriceError(
-                f"{Path(path).name}: a contract can't raise a price above list or change its currency:\n  "
-                + "\n  ".join(above)
+                f"{place}: a contract can't raise a price above list or change its currency:\n  " + "\n  ".join(above)
             )
-        return book.with_contracts(contracts)
+        if taken := {terms.name for terms in self.contracts} & {terms.name for terms in contracts if terms.settles}:
+            raise PriceError(
+                f"{place}: another contract is called {min(taken)!r}; statements couldn't tell them apart."
+            )
+        return self.with_contracts(contracts)
 
     def with_contracts(self, contracts: Iterable[Contract]) -> PriceBook:
         """This book with contracts laid over it; the list layers are shared. Where several fit, the last one decides."""
         book = PriceBook(self.base, self.own, [*self.contracts, *contracts])
         book._names, book._cards, book._found = self._names, self._cards, self._found
+        return book
+
+    def with_credit_left(self, left: Mapping[tuple[str, str], Decimal]) -> PriceBook:
+        """This book with what is left of its credits, by contract and credit; the same prices, so the same version."""
+        version = self.version
+        contracts = [
+            replace(t, credits=tuple(replace(c, left=left.get((t.name, c.name), c.left)) for c in t.credits))
+            for t in self.contracts
+        ]
+        book = PriceBook(self.base, self.own).with_contracts(contracts)
+        book._names, book._cards, book._found = self._names, self._cards, self._found
+        book.__dict__["version"] = version
         return book
 
     def as_known(self, day: date | str) -> PriceBook:
@@ -409,7 +431,7 @@ class PriceBook:
     @cached_property
     def has_terms(self) -> bool:
         """Whether a contract has terms that whole months or days settle: volume tiers, credits, capacity."""
-        return any(contract.volume or contract.credits or contract.capacity for contract in self.contracts)
+        return any(contract.settles for contract in self.contracts)
 
     @cached_property
     def pools(self) -> list[Pool]:

@@ -36,6 +36,7 @@ class Credit:
         amount: what it pays for, at contracted prices.
         start, end: first instant it can pay, and first instant it no longer can; None = open.
         paid: what was paid for it; None = as much as it pays for; 0 = granted.
+        left: what is left of it before the first usage that is settled; None = all.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Credit:
     start: datetime | None = None
     end: datetime | None = None
     paid: Decimal | None = None
+    left: Decimal | None = None
 
     @property
     def worth(self) -> Fraction:

@@ -83,6 +83,11 @@ class Contract:
             return False
         return not self.accounts or any(account in self.accounts for account in accounts)
 
+    @property
+    def settles(self) -> bool:
+        """Whether it has terms that whole months or days settle."""
+        return bool(self.volume or self.credits or self.capacity)
+
     def discounted(self, names: Iterable[str], meter: str) -> Decimal | None:
         """The share off list for a model and meter, None if the discount isn't for them."""
         return self.discount if self.discount is not None and self.is_for(names, meter) else None
