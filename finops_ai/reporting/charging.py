@@ -1,4 +1,4 @@
-"""What the allocation and chargeback pages say: how much found its owner, what to fix, what each owner is charged."""
+"""What the allocation and chargeback pages say: how much found its owner, what to fix, what the journal posts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from IPython.display import HTML, display
 
 from finops_ai.reporting.answers import label, month_text, note, say
 from finops_ai.reporting.text import amount, count, is_unknown, percent, safe
-from finops_ai.tables.chargeback import Chargeback
 from finops_ai.tables.grouping import UNALLOCATED
 
 
@@ -54,46 +53,6 @@ def findings(table: Any, kinds: Sequence[str], empty: str) -> None:
             )
         )
     )
-
-
-def charge_sentence(made: Chargeback) -> None:
-    """Say what is charged, recovered and moved."""
-    charge, cost = (sum(made.summary[c], Decimal(0)) for c in ("charge", "cost"))
-    moved = sum((v for v in made.summary["incentive"] if v > 0), Decimal(0))
-    text = f"{safe(month_text(made.month))}: <strong>{amount(charge, made.currency)}</strong> is charged to {len(made.summary)} {safe(label(made.dimension))}s for {amount(cost, made.currency)} of cost"
-    if moved:
-        text += f"; incentives move {amount(moved, made.currency)} between them and add up to nothing"
-    say(text + ".")
-
-
-def statements(made: Chargeback, top: int = 40) -> None:
-    """Show one statement per receiver, largest first, each folded."""
-    for receiver in made.receivers[:top]:
-        rows = made.statement(receiver).published().to_dict("records")
-        lines = [
-            [
-                _text(r["kind"]),
-                _text(r["text"]),
-                _number(r["quantity"]),
-                _text(r["unit"]),
-                _rate(r["rate"]),
-                _money(r["amount"]),
-            ]
-            for r in rows
-        ]
-        total = sum((r["amount"] for r in rows), Decimal(0))
-        lines.append(["", "Charge", "", "", "", _money(total)])
-        body = plain_table(
-            ["", "What", "Quantity", "Unit", "Rate", "Amount"],
-            lines,
-            texts=2,
-            caption=f"Amounts in {made.currency}; rates per million tokens",
-        )
-        display(
-            HTML(f"<details><summary>{safe(label(receiver))}: {amount(total, made.currency)}</summary>{body}</details>")
-        )
-    if len(made.receivers) > top:
-        note(f"{len(made.receivers) - top} smaller statements are in the files beside this page.")
 
 
 def journal_lines(entries: Any) -> None:

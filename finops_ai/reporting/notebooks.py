@@ -103,7 +103,77 @@ def check_parameters(notebook: Path, given: Mapping[str, Any]) -> dict[str, Any]
     return dict(given)
 
 
-def run_notebook(notebook: Path, target: Path, parameters: Mapping[str, Any], *, timeout: int = 600) -> Path:
+class Kernel:
+    """A Python kernel that runs notebooks one after another, each in an empty namespace; imports are paid for once.
+
+    Belongs to the thread that made it. A kernel that died is replaced before the next notebook.
+
+    Example:
+        >>> with Kernel() as kernel:  # doctest: +SKIP
+        ...     run_notebook(Path("notebooks/showback.ipynb"), Path("out/showback.ipynb"), {}, kernel=kernel)
+    """
+
+    def __init__(self) -> None:
+        self._sockets: tempfile.TemporaryDirectory | None = None
+        self._manager: Any = None
+        self._client: Any = None
+
+    def __enter__(self) -> Kernel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def ready(self) -> dict[str, Any]:
+        """Manager and client of the kernel: started where none runs, cleared of what the notebook before left."""
+        from jupyter_core.utils import run_sync
+
+        if self._manager is not None and not run_sync(self._manager.is_alive)():
+            self._stop()
+        if self._manager is None:
+            self._start()
+        else:
+            self._client.execute("%reset -f", silent=True)  # done before the next cell: a kernel takes requests in turn
+        return {"km": self._manager, "kc": self._client}
+
+    def _start(self) -> None:
+        from jupyter_client import AsyncKernelManager
+        from jupyter_core.utils import run_sync
+
+        os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+        os.environ.setdefault("FINOPS_AI_PAGES", "1")  # widgets in the kernel also show themselves without one
+        self._sockets = tempfile.TemporaryDirectory(prefix="finops-", ignore_cleanup_errors=True)
+        # sockets in a folder of this run instead of open ports, where the system has them
+        own = {"transport": "ipc", "ip": f"{self._sockets.name}/kernel"} if os.name == "posix" else {}
+        self._manager = AsyncKernelManager(kernel_name="python3", **own)
+        quiet = ["--IPKernelApp.log_level=50"]  # its farewell is no news
+        run_sync(self._manager.start_kernel)(extra_arguments=quiet, cwd=str(Path.cwd()))
+        self._client = self._manager.client()
+        self._client.start_channels()
+        run_sync(self._client.wait_for_ready)(timeout=120)
+        self._client.allow_stdin = False
+
+    def _stop(self) -> None:
+        from jupyter_core.utils import run_sync
+
+        if self._client is not None:
+            self._client.stop_channels()
+        if self._manager is not None:
+            run_sync(self._manager.shutdown_kernel)(now=True)
+        if self._sockets is not None:
+            self._sockets.cleanup()
+        self._manager = self._client = self._sockets = None
+
+
+def run_notebook(
+    notebook: Path,
+    target: Path,
+    parameters: Mapping[str, Any],
+    *,
+    timeout: int = 600,
+    kernel: Kernel | None = None,
+    title: str = "",
+) -> Path:
     """Run a notebook with checked parameters; write it to `target` (.ipynb) and its page beside it (.html).
 
     Both appear only if every cell succeeded, each in one step; what ran before a failure stays in `*.partial.ipynb`.
@@ -113,34 +183,31 @@ def run_notebook(notebook: Path, target: Path, parameters: Mapping[str, Any], *,
         target: where the executed notebook goes.
         parameters: values for the notebook's `parameters` cell, no secrets (papermill stores them).
         timeout: seconds a cell may take.
+        kernel: to run it in; by default one of its own.
+        title: of the page; by default the notebook's first heading.
 
     Returns:
         The path of the HTML page.
 
     Raises:
         SettingsError: unknown or mistyped parameter.
-        NotebookFailed: a cell raised.
+        NotebookFailed: a cell raised, or the kernel died.
     """
     import logging
     import warnings
 
+    if kernel is None:
+        with Kernel() as own:
+            return run_notebook(notebook, target, parameters, timeout=timeout, kernel=own, title=title)
     checked = check_parameters(notebook, parameters)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial.ipynb")
-    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
-    os.environ.setdefault("FINOPS_AI_PAGES", "1")  # widgets in the kernel also show themselves without one
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    with (
-        warnings.catch_warnings(),
-        tempfile.TemporaryDirectory(prefix="finops-", ignore_cleanup_errors=True) as sockets,
-    ):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import papermill
-        from traitlets.config import Config
+        from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
-        # sockets in a folder of this run instead of open ports, where the system has them
-        own = {"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}
-        config = Config(own) if os.name == "posix" else Config()
         try:
             papermill.execute_notebook(
                 str(notebook),
@@ -149,15 +216,15 @@ def run_notebook(notebook: Path, target: Path, parameters: Mapping[str, Any], *,
                 progress_bar=False,
                 kernel_name="python3",
                 execution_timeout=timeout,
-                cwd=str(Path.cwd()),
-                config=config,
-                extra_arguments=["--IPKernelApp.log_level=50"],  # its farewell is no news
+                **kernel.ready(),
             )
         except papermill.PapermillExecutionError as error:
             raise NotebookFailed(notebook.name, f"{error.ename}: {error.evalue}", partial) from None
+        except (DeadKernelError, CellTimeoutError) as error:
+            raise NotebookFailed(notebook.name, f"{type(error).__name__}: {error}", partial) from None
         executed = json.loads(partial.read_text("utf-8"))
         _forget_paths(executed)
-        page = to_html(executed, title=title_of(executed) or target.stem)
+        page = to_html(executed, title=title or title_of(executed) or target.stem)
     html = target.with_suffix(".html")
     scratch = html.with_suffix(".partial.html")
     scratch.write_text(page, encoding="utf-8")

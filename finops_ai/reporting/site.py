@@ -7,19 +7,31 @@ import hashlib
 import json
 import logging
 import platform
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from decimal import Decimal
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from finops_ai.errors import DataError, FinopsError, SettingsError, hint
 from finops_ai.periods import iso, parse_month
 from finops_ai.progress import track
-from finops_ai.reporting.notebooks import check_parameters, notebook_folder, parameters_of, run_notebook, title_of
-from finops_ai.reporting.text import slug
+from finops_ai.reporting.notebooks import (
+    Kernel,
+    check_parameters,
+    notebook_folder,
+    parameters_of,
+    run_notebook,
+    title_of,
+)
+from finops_ai.reporting.statements import NOTEBOOK, statement_file
 from finops_ai.workspace import Workspace
+
+if TYPE_CHECKING:
+    from finops_ai.tables.posting import Posting
 
 log = logging.getLogger("finops_ai.reporting")
 
@@ -35,6 +47,10 @@ PACKAGES = [
     "matplotlib",
     "papermill",
 ]
+
+#: heading of the statements' pages, and how many of the largest get one; the others are in the files
+STATEMENTS = "Statements"
+MOST_STATEMENTS = 60
 
 
 @dataclass
@@ -117,6 +133,8 @@ def make_report(
         SettingsError: an unknown notebook or parameter.
     """
     parse_month(month)
+    if ws.closed(month):
+        ws.ledger.require_sound()
     frame = ws.allocated(month)
     report = Report(out / month, month, notes=list(notes))
     if frame.empty:
@@ -127,26 +145,13 @@ def make_report(
     report.folder.mkdir(parents=True, exist_ok=True)
     for name in track(ws.months_before(month, 13), "Price and map months"):
         ws.allocated(name)  # once, here; the notebooks find it kept
-    report.pages = plan_pages(ws, frame, month, config, only, parameters or {})
+    post = _posting(ws, month)
+    report.pages = plan_pages(ws, post, month, config, only, parameters or {})
     downloads = write_tables(frame, report.folder / "tables")
-
-    def render(page: Page) -> Page:
-        if page.left_out:
-            return page
-        try:
-            run_notebook(page.notebook, report.folder / f"{page.name}.ipynb", page.parameters)
-        except FinopsError as error:
-            if reason := getattr(error, "lacks_data", ""):
-                page.left_out = reason
-                error.page.unlink(missing_ok=True)  # type: ignore[attr-defined]
-            else:
-                page.error = str(error)
-        if watch:
-            watch(page)
-        return page
-
-    with ThreadPoolExecutor(max_workers=max(jobs, 1)) as pool:
-        list(pool.map(render, report.pages))
+    if post:
+        downloads += write_charges(post, report.folder / "tables")
+        report.notes += state_notes(post, report.pages)
+    render_pages(report, jobs, watch)
     report.notes += [
         f"{page.title.partition(':')[0]} is left out. {page.left_out}" for page in report.pages if page.left_out
     ]
@@ -154,6 +159,70 @@ def make_report(
     _write(report.folder / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False, default=str) + "\n")
     finish_site(ws, report, frame, manifest, downloads)
     return report
+
+
+def render_pages(report: Report, jobs: int = 2, watch: Callable[[Page], None] | None = None) -> None:
+    """Run the notebooks of a report's pages, `jobs` at a time, each job in one kernel; a failure is told on its page."""
+    waiting = deque(page for page in report.pages if not page.left_out)
+
+    def work(_: int) -> None:
+        with Kernel() as kernel:
+            while True:
+                try:
+                    page = waiting.popleft()
+                except IndexError:
+                    return
+                _render(page, report.folder, kernel)
+                if watch:
+                    watch(page)
+
+    with ThreadPoolExecutor(max_workers=max(jobs, 1)) as pool:
+        list(pool.map(work, range(max(min(jobs, len(waiting)), 1))))
+
+
+def _render(page: Page, folder: Path, kernel: Kernel) -> None:
+    target = folder / f"{page.name}.ipynb"
+    try:
+        title = f"Statement for {page.title}" if page.group == STATEMENTS else page.title
+        run_notebook(page.notebook, target, page.parameters, kernel=kernel, title=title)
+    except FinopsError as error:
+        if reason := getattr(error, "lacks_data", ""):
+            page.left_out = reason
+            error.page.unlink(missing_ok=True)  # type: ignore[attr-defined]
+        else:
+            page.error = str(error)
+
+
+def _posting(ws: Workspace, month: str) -> Posting | None:
+    """What the month posts; None where nothing can be charged, which the chargeback page then explains."""
+    from finops_ai.tables.posting import posting
+
+    try:
+        return posting(ws, month)
+    except FinopsError as error:
+        log.info("No chargeback of %s: %s", month, error)
+        return None
+
+
+def state_notes(post: Posting, pages: Sequence[Page]) -> list[str]:
+    """What a reader of the first page must know of the close, and of statements that have no page."""
+    notes = []
+    if post.closed_at:
+        notes.append(
+            f"{post.month} was closed on {post.closed_at[:10]} (seal {post.seal[:12]}): its figures are those it was closed with."
+        )
+    if len(post.corrections):
+        total = sum(post.corrections["difference"], Decimal(0))
+        months = ", ".join(dict.fromkeys(post.corrections["posted_in"]))
+        notes.append(
+            f"Corrections of it were posted since: {total:+,.2f} {post.currency} in {months}. They don't change it."
+        )
+    shown = sum(page.group == STATEMENTS for page in pages)
+    if 0 < shown < len(post.receivers):
+        notes.append(
+            f"The {shown} largest of {len(post.receivers):,} statements have a page; all lines are in tables/statements.csv."
+        )
+    return notes
 
 
 def finish_site(
@@ -182,56 +251,52 @@ def finish_site(
 
 
 def plan_pages(
-    ws: Workspace, frame: Any, month: str, config: str, only: Sequence[str], given: Mapping[str, Any]
+    ws: Workspace, post: Posting | None, month: str, config: str, only: Sequence[str], given: Mapping[str, Any]
 ) -> list[Page]:
-    """Which notebook runs with which parameters; one page per value for notebooks with `for_each`."""
+    """Which notebook runs with which parameters; `for_each = "receiver"` makes a page for each of the largest statements.
+
+    Raises:
+        SettingsError: a notebook or parameter that doesn't exist.
+    """
     notebooks = report_notebooks()
     names = [path.stem for _, path, _ in notebooks]
     for name in only:
         if name not in names:
             raise SettingsError(f"The report has no notebook {name!r}. {hint(name, names)}")
+    chosen = [path.stem for _, path, meta in notebooks if not only or path.stem in only]
+    receivers = post.receivers[:MOST_STATEMENTS] if post and NOTEBOOK in chosen else []
     used: set[str] = set()
     pages = []
     for order, path, meta in notebooks:
-        if only and path.stem not in only:
+        if path.stem not in chosen:
             continue
         known = parameters_of(path)
-        values = {"config": config, "month": month, **given}
+        values = {"config": config, "month": month, "statements_beside": len(receivers), **given}
         used |= given.keys() & known.keys()
         base = check_parameters(path, {name: value for name, value in values.items() if name in known})
         title = title_of(json.loads(path.read_text("utf-8"))) or path.stem
-        if meta.get("needs") == "dimensions" and not ws.rules.dimensions:
+        if meta.get("for_each") == "receiver":
+            who = [given["receiver"]] if "receiver" in given else receivers
+            pages += [
+                Page(
+                    statement_file(name).removesuffix(".html"),
+                    name,
+                    path,
+                    {**base, "receiver": name},
+                    order,
+                    group=STATEMENTS,
+                )
+                for name in who
+            ]
+        elif meta.get("needs") == "dimensions" and not ws.rules.dimensions:
             reason = "finops.toml declares no dimension, such as [dimensions.team]."
             pages.append(Page(path.stem, title, path, base, order, left_out=reason))
-            continue
-        dimension = meta.get("for_each")
-        if not dimension:
+        else:
             pages.append(Page(path.stem, title, path, base, order, about=meta.get("about", "")))
-            continue
-        for value in _values(frame, ws, dimension):
-            pages.append(
-                Page(
-                    f"{path.stem}-{slug(value)}",
-                    f"{title}: {value}",
-                    path,
-                    {**base, meta["parameter"]: value},
-                    order,
-                    group=title,
-                )
-            )
     if unused := sorted(given.keys() - used):
         every = {name for _, path, _ in notebooks for name in parameters_of(path)}
         raise SettingsError(f"No notebook of the report has a parameter {unused[0]!r}. {hint(unused[0], every)}")
-    return pages
-
-
-def _values(frame: Any, ws: Workspace, dimension: str) -> list[str]:
-    if dimension == "*":
-        names = list(ws.rules.dimensions)
-        dimension = names[0] if names else ""
-    if dimension not in frame.columns:
-        return []
-    return sorted(str(v) for v in frame[dimension].dropna().unique())
+    return sorted(pages, key=lambda page: page.group == STATEMENTS)
 
 
 def write_tables(frame: Any, folder: Path) -> list[tuple[str, Path]]:
@@ -252,6 +317,18 @@ def write_tables(frame: Any, folder: Path) -> list[tuple[str, Path]]:
     focus = write_focus(to_focus(frame), folder / "focus-1.2.parquet")
     files.append(("Every row in the FinOps Open Cost and Usage Specification (FOCUS) 1.2", focus))
     return files
+
+
+def write_charges(post: Posting, folder: Path) -> list[tuple[str, Path]]:
+    """The month's statements and journal to download: (what it is, file)."""
+    about = {
+        "statements.xlsx": "Chargeback statements, a sheet each",
+        "statements.csv": "Every line of every statement",
+        "journal.xlsx": "Double-entry journal, with true-ups posted in the month",
+        "journal.csv": "The journal for import",
+        "journal.json": "The journal for import, as JSON",
+    }
+    return [(about[path.name], path) for path in post.write(folder)]
 
 
 def _csv(table: Any, path: Path) -> None:

@@ -85,10 +85,17 @@ class Posting:
         facts = Facts("Chargeback", self.currency, self.month, "charge and true-up add up to what is due", money=money)
         return Table.of(to_pandas(pa.table(columns)), facts)
 
-    @cached_property
-    def lines(self) -> Table:
-        """All statement lines: receiver, kind, text, quantity, unit, rate (per million tokens) and amount as published."""
-        rows = _records(self.charged.lines)
+    def due(self, receiver: str) -> dict[str, Decimal]:
+        """One receiver's row of the overview; all 0 where nothing is posted to it."""
+        own: dict[str, Decimal] = dict.fromkeys(("cost", "incentive", "markup", "charge"), Decimal(0))
+        for r in _records(self.charged.summary[(self.charged.summary["receiver"] == receiver).to_numpy()]):
+            own |= {name: r[name] for name in own}
+        own["true_up"] = sum((r["difference"] for r in _records(_of(self.true_ups, receiver))), Decimal(0))
+        return own | {"due": own["charge"] + own["true_up"]}
+
+    def lines(self, receiver: str | None = None) -> Table:
+        """Statement lines of all receivers or of one: receiver, kind, text, quantity, unit, rate (per million tokens), amount."""
+        rows = _records(_of(self.charged.lines, receiver))
         rows += [
             {
                 "receiver": r["receiver"],
@@ -96,7 +103,7 @@ class Posting:
                 "text": f"{r['month']}: {r['cause']}",
                 "amount": r["difference"],
             }
-            for r in _records(self.true_ups)
+            for r in _records(_of(self.true_ups, receiver))
         ]
         kinds = {"quantity": pa.decimal128(38, 6), "rate": _MONEY, "amount": _MONEY}
         names = ("receiver", "kind", "text", "quantity", "unit", "rate", "amount")
@@ -110,17 +117,17 @@ class Posting:
         Raises:
             DataError: nothing is posted to anybody of that name.
         """
-        mine = self.lines[(self.lines["receiver"] == receiver).to_numpy()]
+        mine = self.lines(receiver)
         if mine.empty and receiver not in self.receivers:
             raise DataError(f"No statement for {receiver!r} in {self.month}. {hint(receiver, self.receivers)}")
         facts = Facts(f"Statement for {receiver}", self.currency, self.month, "its lines add up to what is due")
         facts.money = ["amount"]
         facts.notes = [text for kind, text in zip(mine["kind"], mine["text"], strict=True) if kind == "incentive"]
-        return Table.of(pd.DataFrame(mine).drop(columns="receiver").reset_index(drop=True), facts)
+        return Table.of(pd.DataFrame(mine).drop(columns="receiver"), facts)
 
     def write(self, folder: str | Path) -> list[Path]:
         """Write statements and journal as CSV, Excel and JSON (see `finops_ai.tables.journal.write_files`)."""
-        return write_files(Path(folder), self.overview, self.lines, self.entries)
+        return write_files(Path(folder), self.overview, self.lines(), self.entries)
 
 
 def posting(ws: Workspace, month: str) -> Posting:
@@ -222,6 +229,11 @@ def _differences(found: Any, name: str, currency: str) -> Table:
     columns = {n: pa.array([r[n] for r in rows], pa.string()) for n in (name, "receiver", "cause")}
     columns["difference"] = pa.array([r["difference"] for r in rows], pa.decimal128(38, 4))
     return Table.of(to_pandas(pa.table(columns)), Facts("True-ups", currency, money=["difference"]))
+
+
+def _of(frame: pd.DataFrame, receiver: str | None) -> pd.DataFrame:
+    """The rows of one receiver, or all."""
+    return frame if receiver is None else frame[(frame["receiver"] == receiver).to_numpy()]
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ def site(ws, folder, month="2026-10"):
     """The report's pages that need no kernel."""
     folder.mkdir(parents=True, exist_ok=True)
     report = Report(folder, month)
-    manifest = {"price_book": "p", "digest": "d", "made_at": "now"}
+    manifest = {"price_book": "p", "digest": "d", "made_at": "2026-11-01T00:00:00Z"}
     finish_site(ws, report, ws.allocated(month), manifest, [])
     return report
 
@@ -86,7 +86,7 @@ def test_an_empty_month_is_a_clear_error(make_workspace, tmp_path):
 def test_pages_that_lack_data_are_left_out_with_the_reason(make_workspace, tmp_path, monkeypatch):
     ws = make_workspace(["search"])
 
-    def stop(notebook, target, parameters):
+    def stop(notebook, target, parameters, **_):
         raise NotebookFailed(notebook.name, "DataError: A plan needs at least 14 days of history.", target)
 
     monkeypatch.setattr("finops_ai.reporting.site.run_notebook", stop)
@@ -100,7 +100,7 @@ def test_pages_that_lack_data_are_left_out_with_the_reason(make_workspace, tmp_p
 def test_a_broken_notebook_is_named_and_counts_as_failed(make_workspace, tmp_path, monkeypatch):
     ws = make_workspace(["search"])
 
-    def stop(notebook, target, parameters):
+    def stop(notebook, target, parameters, **_):
         raise NotebookFailed(notebook.name, "ZeroDivisionError: division by zero", target)
 
     monkeypatch.setattr("finops_ai.reporting.site.run_notebook", stop)
@@ -113,7 +113,8 @@ def test_a_workspace_without_rules_is_told_what_it_lacks(make_workspace, tmp_pat
     ws = make_workspace(["search"])
     (tmp_path / "finops.toml").write_text('[workspace]\nname = "plain"\n', encoding="utf-8")
     plain = fa.open(tmp_path)
-    pages = plan_pages(plain, ws.allocated("2026-10"), "2026-10", "finops.toml", ["chargeback_statement"], {})
+    pages = plan_pages(plain, None, "2026-10", "finops.toml", ["chargeback", "chargeback_statement"], {})
+    assert [page.name for page in pages] == ["chargeback"]
     assert pages[0].left_out == "finops.toml declares no dimension, such as [dimensions.team]."
 
 
