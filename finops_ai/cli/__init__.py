@@ -83,6 +83,9 @@ def group(ctx: click.Context, verbose: bool) -> None:
     """FinOps for AI: turn token usage of every provider into one managed cost."""
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("finops_ai.progress").setLevel(logging.INFO)
+    if not verbose:  # their warnings say at length what our errors say in a line
+        for vendor in ("azure", "google", "oci", "botocore"):
+            logging.getLogger(vendor).setLevel(logging.ERROR)
     ctx.obj = {"verbose": verbose}
 
 

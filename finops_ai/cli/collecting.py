@@ -68,7 +68,8 @@ def run_collect(ws: Any, window: Any, providers: tuple[str, ...] = ()) -> int:
         from finops_ai.errors import SettingsError
 
         raise SettingsError(
-            "finops.toml has no [providers.NAME] section, so there is nothing to collect. `finops-ai providers` lists the names."
+            "finops.toml has no [providers.NAME] section, so there is nothing to collect. Uncomment one, or add one: "
+            "`finops-ai providers` lists the names."
         )
     failed = []
 

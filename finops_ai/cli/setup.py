@@ -15,15 +15,66 @@ from finops_ai.cli.collecting import config_option
 if TYPE_CHECKING:
     from finops_ai.providers import Registry
 
-#: connector -> environment variables any one of which shows that credentials may be there
+#: connector -> variables and files any one of which shows that credentials may be there
 CREDENTIAL_SIGNS = {
     "openai": ["OPENAI_ADMIN_KEY"],
     "anthropic": ["ANTHROPIC_ADMIN_KEY", "ANTHROPIC_ANALYTICS_KEY"],
-    "azure-openai": ["AZURE_CLIENT_ID", "AZURE_SUBSCRIPTION_ID"],
-    "bedrock": ["AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_ROLE_ARN"],
-    "vertex": ["GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT"],
-    "oci": ["OCI_CONFIG_FILE", "OCI_CLI_TENANCY"],
-    "litellm": ["LITELLM_DATABASE_URL", "LITELLM_MASTER_KEY"],
+    "azure-openai": ["AZURE_CLIENT_ID", "AZURE_SUBSCRIPTION_ID", "~/.azure/azureProfile.json"],
+    "bedrock": ["AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_ROLE_ARN", "~/.aws/credentials", "~/.aws/config"],
+    "vertex": [
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "GOOGLE_CLOUD_PROJECT",
+        "~/.config/gcloud/application_default_credentials.json",
+    ],
+    "oci": ["OCI_CONFIG_FILE", "OCI_CLI_TENANCY", "~/.oci/config"],
+    "litellm": ["LITELLM_DATABASE_URL", "LITELLM_API_KEY", "LITELLM_MASTER_KEY"],
+}
+
+#: connector -> settings worth a line: (setting, variables that may hold it, example, what it is); never a secret
+STARTERS: dict[str, list[tuple[str, tuple[str, ...], str, str]]] = {
+    "openai": [
+        ("organization_id", ("OPENAI_ORG_ID", "OPENAI_ORGANIZATION"), "org-...", "billing account of every row")
+    ],
+    "anthropic": [
+        ("organization_id", ("ANTHROPIC_ORGANIZATION_ID",), "...", "billing account of every row"),
+        ("api_key_env", (), "ANTHROPIC_ANALYTICS_KEY", "the variable that holds the key, if it has another name"),
+    ],
+    "azure-openai": [
+        ("subscription_id", ("AZURE_SUBSCRIPTION_ID",), "...", "needed; az account show --query id"),
+        ("tenant_id", ("AZURE_TENANT_ID",), "...", "where the identity knows several"),
+        (
+            "export_url",
+            (),
+            "https://ACCOUNT.blob.core.windows.net/...",
+            "a cost export, better than asking Cost Management",
+        ),
+    ],
+    "bedrock": [
+        ("region", ("AWS_REGION", "AWS_DEFAULT_REGION"), "us-east-1", "where CloudWatch and the logs are"),
+        ("profile", ("AWS_PROFILE",), "...", "of the AWS configuration"),
+        ("export_s3_uri", (), "s3://bucket/prefix/export", "Cost and Usage Report 2.0: the bill"),
+    ],
+    "vertex": [
+        ("project_id", ("GOOGLE_CLOUD_PROJECT",), "...", "runs the queries; Cloud Monitoring is asked for it"),
+        ("billing_dataset", (), "project.dataset", "of the billing export to BigQuery: the bill"),
+    ],
+    "oci": [
+        ("config_file", ("OCI_CONFIG_FILE",), "~/.oci/config", "of the OCI SDK"),
+        ("profile", ("OCI_CLI_PROFILE",), "DEFAULT", "in that file"),
+        ("region", ("OCI_CLI_REGION",), "eu-frankfurt-1", "the tenancy's home region"),
+    ],
+    "litellm": [
+        (
+            "endpoint_url",
+            ("LITELLM_PROXY_URL", "LITELLM_BASE_URL"),
+            "https://llm.example.com",
+            "the proxy, for its API",
+        ),
+        ("api_key_env", (), "LITELLM_MASTER_KEY", "the variable that holds the key, if it isn't LITELLM_API_KEY"),
+        ("telemetry", (), "true", "if the providers behind it are collected too: it then splits their cost"),
+    ],
+    "otel": [("telemetry", (), "true", "if the providers that bill these calls are collected too")],
+    "focus": [],
 }
 
 TEMPLATE = """\
@@ -62,7 +113,14 @@ set = {{ team = "{{tags.team}}" }}
 @click.option("--name", default=None, help="Company or team name printed on reports. Default: the folder's name.")
 @click.option("--force", is_flag=True, help="Overwrite a finops.toml that is there.")
 def init(folder: str, name: str | None, force: bool) -> int:
-    """Write a commented finops.toml into FOLDER, with a section for each provider whose credentials are found."""
+    """Write a commented finops.toml into FOLDER, with a section for each provider whose credentials are found.
+
+    \b
+    finops-ai init                       here
+    finops-ai init finance --name Acme   in a folder of its own
+
+    Looks for environment variables and the vendors' own login files; reads no secret and stores none.
+    """
     import tomllib
 
     from finops_ai.errors import SettingsError
@@ -71,16 +129,13 @@ def init(folder: str, name: str | None, force: bool) -> int:
     target = Path(folder) / "finops.toml"
     if target.exists() and not force:
         raise SettingsError(f"{target} is there already. Edit it, or overwrite it with --force.")
-    sections = []
-    for connector in sorted(registry().connectors):
-        signs = [v for v in CREDENTIAL_SIGNS.get(connector, []) if os.environ.get(v)]
-        if signs:
-            sections.append(f"[providers.{connector}]        # found {', '.join(signs)} in the environment\n")
-            click.echo(f"{connector}: credentials found ({', '.join(signs)})")
-        else:
-            sections.append(
-                f'# [providers.{connector}]\n# files = ["exports/{connector}/*"]   # saved exports; leave out to ask the provider itself\n'
-            )
+    connectors = registry().connectors
+    found = {c: signs for c in connectors if (signs := credentials_of(c))}
+    for connector, signs in sorted(found.items()):
+        click.echo(f"{connector}: credentials found ({', '.join(signs)})")
+    if not found:
+        click.echo("No credentials were found here. Uncomment the sections you need and fill them in.")
+    sections = [section(c, found.get(c, [])) for c in sorted(connectors, key=lambda c: (c not in found, c))]
     safe = "".join(ch for ch in (name or Path(folder).resolve().name) if ch.isprintable() and ch not in '"\\')
     text = TEMPLATE.format(name=safe, providers="\n".join(sections))
     tomllib.loads(text)
@@ -92,10 +147,38 @@ def init(folder: str, name: str | None, force: bool) -> int:
     return 0
 
 
+def credentials_of(connector: str) -> list[str]:
+    """Where credentials of a connector may be: variables that are set and files that are there; no value is read."""
+    signs = CREDENTIAL_SIGNS.get(connector, [])
+    return [s for s in signs if (Path(s).expanduser().is_file() if s.startswith("~") else os.environ.get(s))]
+
+
+def section(connector: str, signs: list[str]) -> str:
+    """A connection's section: in force where credentials were found, else commented out."""
+    import json
+
+    off = "" if signs else "# "
+    lines = [f"{off}[providers.{connector}]" + (f"        # found {', '.join(signs)}" if signs else "")]
+    if connector == "litellm" and signs == ["LITELLM_MASTER_KEY"]:
+        lines.append('api_key_env = "LITELLM_MASTER_KEY"')
+    for setting, variables, example, about in STARTERS.get(connector, []):
+        held = next((os.environ[v] for v in variables if os.environ.get(v)), "") if signs else ""
+        value = json.dumps(held or example) if example != "true" else example
+        if not any(line.startswith(f"{setting} =") for line in lines):
+            lines.append(f"{'' if held else '# '}{setting} = {value}    # {about}")
+    lines.append(f'# files = ["exports/{connector}/*"]    # saved exports instead of asking the provider')
+    return "\n".join(lines) + "\n"
+
+
 @click.command()
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def providers(form: str) -> int:
-    """List installed connectors and what they read, and the plugins that were left out with the reason."""
+    """List installed connectors and what they read, and the plugins that were left out with the reason.
+
+    \b
+    finops-ai providers
+    finops-ai providers --format json
+    """
     import json
 
     from finops_ai.providers import Connector
@@ -128,7 +211,14 @@ def providers(form: str) -> int:
 @click.command()
 @config_option
 def doctor(config: str) -> int:
-    """Check the installation, finops.toml, each connection and the data; say how to fix what is wrong."""
+    """Check the installation, finops.toml, each connection and the data; say how to fix what is wrong.
+
+    \b
+    finops-ai doctor
+    finops-ai doctor --config /srv/finops/finops.toml
+
+    Each connection is asked once, with one cheap call. Exits with 1 if anything is to fix. Secrets are never shown.
+    """
     problems = 0
 
     def line(ok: bool | None, what: str, detail: str = "", fix: str = "") -> None:
@@ -220,7 +310,15 @@ def _check_workspace(line: Any, config: str) -> None:
             line(True, what)
         except FinopsError as error:
             line(False, what, str(error))
+    if not connections:
+        line(
+            None,
+            "connections",
+            "none is switched on",
+            "Uncomment a [providers.NAME] section, or try a file: `finops-ai report --input FILE --mapping FILE`.",
+        )
     for name, connector in connections.items():
+        connector.settings.max_retries = 0  # somebody is waiting
         try:
             findings = connector.doctor()
         except FinopsError as error:

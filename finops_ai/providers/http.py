@@ -109,7 +109,7 @@ class HttpClient:
             attempt += 1
             if attempt > self.max_retries:
                 raise ProviderUnavailable(
-                    f"{self.provider}: {method} /{path.lstrip('/')} still fails after {attempt} tries: {problem}. "
+                    f"{self.provider}: {method} /{path.lstrip('/')} still fails after {attempt} {'try' if attempt == 1 else 'tries'}: {problem}. "
                     "Nothing of this window was stored; run the same command again later."
                 )
             pause = min(
