@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from finops_ai.money import exact
 
 Counts = np.ndarray  # int64, one per call
 Column = tuple[Counts, np.ndarray]  # counts (0 where not stated), and where they are stated
+Odd = tuple[str, np.ndarray, Callable[[int], str]]  # flag, the rows it is about, and the reason in a row
 
 #: provider's word for a service tier -> ours
 TIER_WORDS = {
@@ -59,6 +61,7 @@ class Normalised:
         slice_input_tokens: all input tokens, cached included: decides the context tier.
         slice_requests: number of calls summed; None when unknown.
         unknown_fields: paths behind the flag unknown_token_field.
+        notes: what is behind the other flags, one sentence each.
         calls: the single calls, where the object is a log of several.
     """
 
@@ -72,6 +75,7 @@ class Normalised:
     slice_input_tokens: int = 0
     slice_requests: int | None = 1
     unknown_fields: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     calls: tuple[Normalised, ...] = field(default=(), repr=False)
 
     def roll_up(self) -> dict[str, int]:
@@ -112,8 +116,8 @@ def normalise(usage: Any, format: str, context: Mapping[str, Any] | None = None)
         stated = value is not None
         return np.array([_count(value, path, spec) if stated else 0], dtype=np.int64), np.array([stated])
 
-    counted, flagged = _split(spec, column)
-    flags = {flag for flag, rows in flagged.items() if rows[0]}
+    counted, odd = _split(spec, column)
+    flags = {flag for flag, rows, _ in odd if rows[0]}
     unknown = tuple(unknown_token_fields(usage, spec))
     if unknown:
         flags.add("unknown_token_field")
@@ -135,6 +139,7 @@ def normalise(usage: Any, format: str, context: Mapping[str, Any] | None = None)
         ),
         slice_requests=requests,
         unknown_fields=unknown,
+        notes=tuple(text(0) for _, rows, text in odd if rows[0]),
     )
 
 
@@ -162,12 +167,15 @@ def normalise_columns(columns: Mapping[str, Sequence[int | None] | pa.Array], fo
         raise UsageError(f"{format}: unknown count columns {foreign}.", "unknown_token_field")
     rows = max((len(values) for values, _ in read.values()), default=0)
     absent: Column = (np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=bool))
-    counted, flagged = _split(spec, lambda path: read.get(path, absent))
-    for flag, where in flagged.items():
+    counted, odd = _split(spec, lambda path: read.get(path, absent))
+    for flag, where, text in odd:
         if where.any():
             row = int(where.argmax())
             values = {path: int(values[row]) for path, (values, _) in read.items()}
-            raise UsageError(f"{format}: {flag} in {int(where.sum())} rows, first in row {row}: {values}.", flag)
+            raise UsageError(
+                f"{format}: {flag} in {int(where.sum())} rows, first in row {row}: {text(row)} Its counts: {values}.",
+                flag,
+            )
     return {name: pa.array(values) for name, values in counted.items() if values.any()}
 
 
@@ -186,18 +194,22 @@ def service_tier(word: str | None) -> str:
         raise UsageError(f"Unknown service tier {word!r}; known: {sorted(TIER_WORDS)}.", "unknown_tier") from None
 
 
-def _split(spec: Format, column: Callable[[str], Column]) -> tuple[dict[str, Counts], dict[str, np.ndarray]]:
-    """Disjoint meters and flags per row, for one row or many. The one place where parts leave their totals."""
-    flags: dict[str, np.ndarray] = {}
-
-    def raise_flag(name: str, where: np.ndarray) -> None:
-        flags[name] = flags[name] | where if name in flags else where
+def _split(spec: Format, column: Callable[[str], Column]) -> tuple[dict[str, Counts], list[Odd]]:
+    """Disjoint meters and what is odd, for one row or many. The one place where parts leave their totals."""
+    odd: list[Odd] = []
+    no_tokens = np.zeros(1, dtype=np.int64)  # broadcast to any number of rows
 
     def take(paths: Paths) -> Column:
         values, stated = column(paths[0])
         for path in paths[1:]:  # another spelling of the same count
             other, has = column(path)
-            raise_flag("total_mismatch", (values > 0) & (other > 0) & (values != other))
+            odd.append(
+                (
+                    "total_mismatch",
+                    (values > 0) & (other > 0) & (values != other),
+                    _differ(paths[0], values, path, other),
+                )
+            )
             values, stated = np.maximum(values, other), stated | has
         return values, stated
 
@@ -226,9 +238,17 @@ def _split(spec: Format, column: Callable[[str], Column]) -> tuple[dict[str, Cou
     # lifetimes split the cache writes: less than the aggregate leaves a rest, more is used and flagged
     lifetimes = {name: take(paths)[0] for name, paths in spec.split.items() if name.startswith("cache_write")}
     if lifetimes:
-        aggregate, split = parts.pop("cache_write"), sum(lifetimes.values())
+        aggregate, split = parts.pop("cache_write"), reduce(np.add, lifetimes.values())
         grown = np.maximum(split - aggregate, 0)
-        raise_flag("breakdown_exceeds_aggregate", (grown > 0) & stated_parts["cache_write"])
+        odd.append(
+            (
+                "breakdown_exceeds_aggregate",
+                (grown > 0) & stated_parts["cache_write"],
+                lambda row: (
+                    f"the write lifetimes add up to {split[row]}, {grown[row]} more than the writes stated; the lifetimes are used."
+                ),
+            )
+        )
         if "cache_write" in spec.inside:
             inside["input"] = inside["input"] + grown
         parts |= lifetimes
@@ -245,16 +265,23 @@ def _split(spec: Format, column: Callable[[str], Column]) -> tuple[dict[str, Cou
     if spec.requests not in ("one", "sum"):
         parts["requests"] = column(spec.requests)[0]
 
-    tokens = sum((parts[name] for name in token_meters() if name in parts and meters()[name].unit == "tokens"), 0)
+    tokens = reduce(
+        np.add, (parts[name] for name in token_meters() if name in parts and meters()[name].unit == "tokens"), no_tokens
+    )
     if spec.total:
         values, stated = take(spec.total)
-        raise_flag("total_mismatch", stated & (values != tokens))
+        odd.append(("total_mismatch", stated & (values != tokens), _differ(spec.total[0], values, "the parts", tokens)))
     for paths in spec.sums:
         read = [column(path) for path in paths]
-        added = sum(values for values, _ in read[1:])
-        raise_flag("total_mismatch", read[0][1] & read[-1][1] & (read[0][0] != added))
+        added = reduce(np.add, (values for values, _ in read[1:]))
+        where = read[0][1] & read[-1][1] & (read[0][0] != added)
+        odd.append(("total_mismatch", where, _differ(paths[0], read[0][0], " + ".join(paths[1:]), added)))
     order = {name: i for i, name in enumerate(meters())}
-    return {name: parts[name] for name in sorted(parts, key=order.__getitem__)}, flags
+    return {name: parts[name] for name in sorted(parts, key=order.__getitem__)}, odd
+
+
+def _differ(stated: str, values: Counts, against: str, other: Counts) -> Callable[[int], str]:
+    return lambda row: f"{stated} states {values[row]}, {against} {other[row]}."
 
 
 def _modalities(spec: Format, parts: dict[str, Counts], take: Callable[[Paths], Column], left: Callable) -> None:
@@ -359,5 +386,6 @@ def _log(records: Any, spec: Format, context: Mapping[str, Any]) -> Normalised:
         slice_input_tokens=sum(call.slice_input_tokens for call in calls),
         slice_requests=len(calls),
         unknown_fields=tuple(path for call in calls for path in call.unknown_fields),
+        notes=tuple(note for call in calls for note in call.notes),
         calls=calls,
     )

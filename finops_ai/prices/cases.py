@@ -140,6 +140,9 @@ def _run(case: Mapping[str, Any], book: PriceBook) -> CaseResult:
             wrong |= case["kind"] != "reject"
             continue
         flags = (usage.flags | (cost.flags if cost else frozenset())) - FREE_FLAGS
+        why += usage.notes
+        if usage.unknown_fields:
+            why.append(f"unknown: {', '.join(usage.unknown_fields)}")
         if case["kind"] == "reject":
             expected.append(_flags_text(expect["flags"]))
             got.append(_flags_text(flags))
@@ -149,8 +152,6 @@ def _run(case: Mapping[str, Any], book: PriceBook) -> CaseResult:
         expected.append(_expected_text(case, expect))
         got.append(found[1])
         why += list(cost.why) if cost else []
-        if usage.unknown_fields:
-            why.append(f"unknown: {', '.join(usage.unknown_fields)}")
         if not found[0]:
             if case["confidence"] == "medium" and "needs_confirmation" in flags:
                 unsure = True

@@ -15,7 +15,7 @@ from finops_ai.prices import PriceBook
 from finops_ai.prices.cases import CaseFileError, check_form, read_cases, run_cases
 
 FOLDER = Path(__file__).parent / "cases"
-OWN = ["openai", "anthropic", "clouds", "others", "shapes"]
+OWN = ["openai", "anthropic", "clouds", "others", "shapes", "stacked"]
 FILES = {path.stem: read_cases(path) for path in sorted(FOLDER.glob("*.json"))}
 CASES = [pytest.param(case, id=f"{name}-{case['id']}") for name, table in FILES.items() for case in table["cases"]]
 SHARED = Path(__file__).parents[2] / ".." / "shared" / "cases"
