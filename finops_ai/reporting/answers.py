@@ -13,9 +13,12 @@ from finops_ai.errors import DataError
 from finops_ai.money import published
 from finops_ai.periods import Window, parse_month, previous_month
 from finops_ai.reporting import charts
-from finops_ai.reporting.coverage import coverage, stamp
+from finops_ai.reporting.coverage import coverage as coverage
+from finops_ai.reporting.coverage import stamp as stamp
 from finops_ai.reporting.grid import grid, label, read, table_html
+from finops_ai.reporting.grid import heading as heading
 from finops_ai.reporting.text import amount, count, is_unknown, named, percent, safe
+
 
 def say(*sentences: str) -> None:
     """The page's answer: HTML sentences whose outside text is already escaped."""
@@ -120,26 +123,19 @@ def figures(*items: tuple[str, str, str]) -> str:
 
 def key_figures(row: Any, currency: str) -> str:
     """The cards of one row of a showback table: cost, change, tokens and unit costs."""
-    change = row.get("change")
-    before = row.get("previous_cost")
-    against = ""
+    change, before = row.get("change"), row.get("previous_cost")
+    moved = ""
     if not is_unknown(change) and not is_unknown(before) and before:
-        against = f"{'+' if change >= 0 else '−'}{percent(abs(change), abs(before))} on the month before"
-    items = [
-        ("Cost", amount(row["cost"], currency), against),
-        (
-            "Tokens",
-            count(row["tokens"]),
-            f"{count(row['requests'])} requests" if not is_unknown(row["requests"]) and row["requests"] else "",
-        ),
-        (
-            "Per million tokens",
-            amount(row["cost_per_1m_tokens"], currency),
-            f"{percent(row['cache_hit_rate'])} of input from cache" if not is_unknown(row["cache_hit_rate"]) else "",
-        ),
-    ]
+        moved = f"{'+' if change >= 0 else '−'}{percent(abs(change), abs(before))} on the month before"
+    calls = "" if is_unknown(row["requests"]) else f"{count(row['requests'])} requests counted"
+    cached = "" if is_unknown(row["cache_hit_rate"]) else f"{percent(row['cache_hit_rate'])} of input from cache"
+    items = [("Cost", amount(row["cost"], currency), moved)]
+    if not is_unknown(row["tokens"]):
+        items += [("Tokens", count(row["tokens"]), calls)]
+    if not is_unknown(row["cost_per_1m_tokens"]):
+        items += [("Per million tokens", amount(row["cost_per_1m_tokens"], currency), cached)]
     if not is_unknown(row.get("cost_per_request")):
-        items.append(("Per request", amount(row["cost_per_request"], currency), ""))
+        items += [("Per counted request", amount(row["cost_per_request"], currency), "all cost over all requests")]
     return figures(*items)
 
 
@@ -159,9 +155,10 @@ def month_before(month: str) -> str:
 
 
 def last_days(frame: Any, days: int, month: str, timezone: str) -> tuple[Any, Any]:
-    """The rows of a month's last days, and those of as many days before them."""
-    end = Window.month(month, timezone).end
-    start = frame["charge_period_start"]
+    """The rows of a month's last days that hold usage, and those of as many days before them."""
+    window, start = Window.month(month, timezone), frame["charge_period_start"]
+    last = frame["charge_period_end"][(start >= window.start) & (start < window.end)].max()
+    end = window.end if is_unknown(last) else min(window.end, last.to_pydatetime())
     cuts = [end - dt.timedelta(days=days * i) for i in (0, 1, 2)]
     return frame[(start >= cuts[1]) & (start < cuts[0])], frame[(start >= cuts[2]) & (start < cuts[1])]
 
@@ -177,46 +174,58 @@ def bridge(data: Any, names: tuple[str, str], title: str) -> None:
     if not len(data):
         return note("There is nothing to compare: one of the periods holds no cost.")
     row, steps = data.iloc[0], list(data.columns[list(data.columns).index("change") + 1 :])
-    shown = [(s.replace("_", " "), row[s]) for s in steps if not is_unknown(row[s]) and abs(row[s]) >= Decimal("0.005")]
-    words = [text for text in data.facts.notes if text]
+    shown = [
+        (s.replace("_", " ").capitalize(), row[s])
+        for s in steps
+        if not is_unknown(row[s]) and abs(row[s]) >= Decimal("0.005")
+    ]
     currency = data.facts.currency
-    whole = f"{names[0]} {row['before']:,.0f} {currency}, {names[1]} {row['after']:,.0f} {currency}"
-    alt = f"{title}: {whole}. " + ", ".join(f"{name} {value:+,.2f}" for name, value in shown)
-    figure = charts.bridge(shown, currency=currency, title=f"{title}\n{whole}")
-    charts.show(figure, alt)
-    return display(HTML("".join(f"<p>{safe(text)}</p>" for text in words)))
+    whole = f"{names[0]}: {row['before']:,.0f} {currency}, {names[1]}: {row['after']:,.0f} {currency}"
+    alt = f"{title}. {whole}. " + ", ".join(f"{name} {value:+,.2f}" for name, value in shown)
+    charts.show(charts.bridge(shown, currency=currency, title=f"{title}\n{whole}"), alt)
+    return display(HTML("".join(f"<p>{safe(text)}</p>" for text in data.facts.notes)))
 
 
 def daily_alt(daily: Any, by: str) -> str:
     """Alternative text of a chart of cost per day."""
-    costs = daily.assign(cost=daily["cost"].astype(float)).groupby("day")["cost"].sum()
-    if costs.empty:
+    currency, sums = daily.facts.currency, _sums(daily, "day")
+    if not sums:
         return "No cost in this period."
-    peak = costs.idxmax()
+    peak = max(sums, key=lambda day: sums[day])
     return (
-        f"Stacked columns of cost per day by {named(by)}, {len(costs)} days, mean {costs.mean():,.0f}, "
-        f"highest {costs.max():,.0f} on {peak}. The figures are in the table below."
+        f"Stacked columns of cost per day by {named(by)}, {len(sums)} days, mean {sum(sums.values()) / len(sums):,.0f} {currency}, "
+        f"highest {sums[peak]:,.0f} {currency} on {peak}. The figures are in the table below."
     )
 
 
 def ranked_alt(data: Any, name: str) -> str:
     """Alternative text of ranked bars."""
     rows = [
-        f"{label(n)} {0 if is_unknown(c) else float(c):,.0f}"
-        for n, c in zip(data[name].head(3), data["cost"].head(3), strict=True)
+        f"{label(n)} {float(c):,.0f} {data.facts.currency}"
+        for n, c in zip(data[name], data["cost"], strict=True)
+        if not is_unknown(n) and not is_unknown(c)
     ]
-    return f"Bars of cost by {named(name)}, largest first: {'; '.join(rows)}. The figures are in the table below."
+    return f"Bars of cost by {named(name)}, largest first: {'; '.join(rows[:3])}. The figures are in the table below."
 
 
 def monthly_alt(data: Any, by: str) -> str:
     """Alternative text of columns per month."""
-    sums: dict[str, float] = {}
-    for month, cost in zip(data["month"], data["cost"], strict=True):
-        sums[str(month)] = sums.get(str(month), 0.0) + charts.number(0 if is_unknown(cost) else cost)
+    currency, sums = data.facts.currency, _sums(data, "month")
     if not sums:
         return "No cost in this period."
     first, last = min(sums), max(sums)
-    return f"Stacked columns of cost per month by {named(by)}: {sums[first]:,.0f} in {month_text(first)}, {sums[last]:,.0f} in {month_text(last)}."
+    return (
+        f"Stacked columns of cost per month by {named(by)}: {sums[first]:,.0f} {currency} in {month_text(first)}, "
+        f"{sums[last]:,.0f} {currency} in {month_text(last)}."
+    )
+
+
+def _sums(data: Any, time: str) -> dict[str, float]:
+    """Cost per day or month, unknown amounts left out; for drawing and describing only."""
+    sums: dict[str, float] = {}
+    for moment, cost in zip(data[time], data["cost"], strict=True):
+        sums[str(moment)] = sums.get(str(moment), 0.0) + (0.0 if is_unknown(cost) else float(cost))
+    return sums
 
 
 def calendar_alt(days: Any) -> str:
@@ -225,11 +234,8 @@ def calendar_alt(days: Any) -> str:
     if not known:
         return "No cost in this period."
     dearest = sorted(known, key=lambda d: -known[d])[:3]
-    return (
-        f"Calendar of {len(known)} days; the dearest were "
-        + ", ".join(f"{d} with {known[d]:,.0f}" for d in dearest)
-        + "."
-    )
+    said = ", ".join(f"{d} with {known[d]:,.0f} {days.facts.currency}" for d in dearest)
+    return f"Calendar of {len(known)} days; the dearest were {said}."
 
 
 def lines_alt(data: Any, by: str, value: str) -> str:
@@ -238,8 +244,64 @@ def lines_alt(data: Any, by: str, value: str) -> str:
     for name, figure in zip(data[by], data[value], strict=True):
         if not is_unknown(figure):
             last[label(name)] = figure
-    ends = ", ".join(f"{name} {_read(v, 'unit', value)}" for name, v in last.items())
+    ends = ", ".join(f"{name} {read(v, 'unit', 4)} {data.facts.currency}" for name, v in last.items())
     return f"Lines of {named(value)} by {named(by)}; at the end: {ends}." if ends else "No figures in this period."
+
+
+def ranks(history: Any, by: str) -> dict[str, int]:
+    """Rank of each name by cost in the whole history, so that charts give it one colour on every page."""
+    from finops_ai.tables import showback
+
+    return {label(name): place for place, name in enumerate(showback(history, by=[by])[by])}
+
+
+def prompts(data: Any, *, top: int = 12, whole: Any = None, trends: Any = None) -> None:
+    """Show the dearest prompts as ranked bars and as a table, and say how much cost names no prompt.
+
+    Args:
+        data: showback by `prompt_id`.
+        top: prompts told apart.
+        whole: showback of everything, one row, for the total's unit costs.
+        trends: prompt -> cost per month (see `finops_ai.reporting.pages.monthly`).
+    """
+    bare = sum(
+        (c for n, c in zip(data["prompt_id"], data["cost"], strict=True) if is_unknown(n) and not is_unknown(c)),
+        Decimal(0),
+    )
+    total = sum((c for c in data["cost"] if not is_unknown(c)), Decimal(0))
+    if not any(not is_unknown(n) for n in data["prompt_id"]):
+        return note("No source names a prompt: a gateway, a log or a trace that carries the template's name would.")
+    note(
+        f"{percent(total - bare, total)} of cost names its prompt; prompts are known where a gateway, a log or a trace carries the template's name."
+    )
+    figure = charts.ranked_bars(data, "prompt_id", currency=data.facts.currency, title="Cost by prompt", top=top)
+    charts.show(figure, ranked_alt(data, "prompt_id"))
+    columns = [
+        "cost",
+        "previous_cost",
+        "change",
+        "requests",
+        "cost_per_request",
+        "tokens",
+        "cache_hit_rate",
+        "output_input_ratio",
+    ]
+    return table(data, columns, top=top, whole=first_row(whole), trends=trends)
+
+
+def first_row(data: Any) -> dict[str, Any] | None:
+    """The row of a table of one row, as `table_html` takes it for its total; None without one."""
+    return None if data is None or not len(data) else dict(data.iloc[0])
+
+
+def together(data: Any, keys: Sequence[str]) -> Any:
+    """Rows that share some columns next to each other, the dearest family first, so that channels compare."""
+    sums: dict[tuple, Decimal] = {}
+    groups = list(zip(*(data[k].map(label) for k in keys), strict=True))
+    for group, cost in zip(groups, data["cost"], strict=True):
+        sums[group] = sums.get(group, Decimal(0)) + (Decimal(0) if is_unknown(cost) else cost)
+    order = sorted(range(len(data)), key=lambda i: (-sums[groups[i]], groups[i], i))
+    return data.iloc[order].reset_index(drop=True)
 
 
 def unit_sentence(data: Any, month: str) -> None:
@@ -283,37 +345,28 @@ def causes(data: Any) -> None:
     rows = [(name, value) for name, value in totals.items() if abs(value) >= Decimal("0.005")]
     if not rows:
         return note("They agree to the cent.")
-    body = "".join(
-        f'<tr><th scope="row">{safe(name.replace("_", " ").capitalize())}</th><td>{value:+,.2f}</td><td class="text">{safe(CAUSES[name])}</td></tr>'
+    lines = [
+        (name.replace("_", " ").capitalize(), CAUSES[name], f"{value:+,.2f}")
         for name, value in sorted(rows, key=lambda row: -abs(row[1]))
-    )
-    return display(
-        HTML(
-            f"<table><caption>Amounts in {safe(data.facts.currency or 'the currencies of the bills')}</caption><thead><tr>"
-            '<th scope="col" class="text">Cause</th><th scope="col">Amount</th><th scope="col" class="text">What it is</th></tr></thead>'
-            f"<tbody>{body}</tbody></table>"
-        )
-    )
+    ]
+    caption = f"Amounts in {data.facts.currency or 'the currencies of the bills'}"
+    return display(HTML(grid(["Cause", "What it is", "Amount"], lines, texts=2, caption=caption)))
 
 
-def unpriced(priced: Any) -> None:
+def unpriced(priced: Any, top: int = 40) -> None:
     """Show the models and meters whose price isn't known, with their quantities."""
     rows = priced[priced["price_status"] == "unpriced"]
-    sums: dict[tuple[str, str, str], Decimal] = {}
-    for key in zip(rows["provider"], rows["model"], rows["meter"], rows["quantity"], strict=True):
-        sums[key[:3]] = sums.get(key[:3], Decimal(0)) + key[3]
+    sums: dict[tuple[str, str, str, str], Decimal] = {}
+    for *key, quantity in zip(
+        rows["provider"], rows["model"], rows["meter"], rows["unit"], rows["quantity"], strict=True
+    ):
+        sums[tuple(key)] = sums.get(tuple(key), Decimal(0)) + quantity  # type: ignore[index,arg-type]
     if not sums:
         return note("Everything has a price.")
-    body = "".join(
-        f'<tr><th scope="row">{safe(p)}</th><td class="text">{safe(m)}</td><td class="text">{safe(k)}</td><td>{q:,.0f}</td></tr>'
-        for (p, m, k), q in sorted(sums.items(), key=lambda item: -item[1])[:40]
-    )
-    return display(
-        HTML(
-            '<table><caption>Usage without a known price</caption><thead><tr><th scope="col" class="text">Provider</th><th scope="col" class="text">Model</th>'
-            f'<th scope="col" class="text">Meter</th><th scope="col">Quantity</th></tr></thead><tbody>{body}</tbody></table>'
-        )
-    )
+    order = sorted(sums.items(), key=lambda item: -item[1])
+    lines = [(*names, f"{quantity:,.0f}") for names, quantity in order[:top]]
+    caption = "Usage without a known price" + (f", the largest {top} of {len(order):,}" if len(order) > top else "")
+    return display(HTML(grid(["Provider", "Model", "Meter", "Unit", "Quantity"], lines, texts=4, caption=caption)))
 
 
 def kinds_of_tokens(priced: Any) -> None:
@@ -324,25 +377,9 @@ def kinds_of_tokens(priced: Any) -> None:
     data = showback(priced, by=["meter"])
     rows = []
     for meter, cost in zip(data["meter"], data["cost"], strict=True):
-        quantity = sum(priced.loc[priced["meter"] == meter, "quantity"], Decimal(0))
-        known = not is_unknown(cost) and quantity
-        rate = "–" if not known or meters()[meter].unit != "tokens" else _read(cost * 1_000_000 / quantity, "unit", "")
-        rows.append(
-            (
-                meter,
-                meters()[meter].description,
-                f"{count(quantity)} {meters()[meter].unit}",
-                "–" if is_unknown(cost) else f"{cost:,.2f}",
-                rate,
-            )
-        )
-    body = "".join(
-        f'<tr><th scope="row">{safe(m)}</th><td class="text">{safe(d)}</td><td>{safe(q)}</td><td>{safe(c)}</td><td>{safe(r)}</td></tr>'
-        for m, d, q, c, r in rows
-    )
-    display(
-        HTML(
-            f'<table><caption>Amounts in {safe(data.facts.currency)}</caption><thead><tr><th scope="col" class="text">Meter</th><th scope="col" class="text">What it counts</th>'
-            f'<th scope="col">Used</th><th scope="col">Cost</th><th scope="col">per 1M tokens</th></tr></thead><tbody>{body}</tbody></table>'
-        )
-    )
+        kind, quantity = meters()[meter], sum(priced.loc[priced["meter"] == meter, "quantity"], Decimal(0))
+        rate = None if is_unknown(cost) or not quantity or kind.unit != "tokens" else cost * 1_000_000 / quantity
+        figures = [f"{count(quantity)} {kind.unit}", *("–" if is_unknown(v) else f"{v:,.2f}" for v in (cost, rate))]
+        rows.append([meter, kind.description, *figures])
+    heads = ["Meter", "What it counts", "Used", "Cost", "Per 1M tokens"]
+    display(HTML(grid(heads, rows, texts=2, caption=f"Amounts in {data.facts.currency}")))

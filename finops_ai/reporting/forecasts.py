@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -26,7 +25,8 @@ from finops_ai.forecasting import (
     standard_scenarios,
 )
 from finops_ai.reporting import answers, charts
-from finops_ai.reporting.text import amount, is_unknown, percent, safe
+from finops_ai.reporting.grid import grid
+from finops_ai.reporting.text import amount, is_unknown, percent, safe, title
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,11 @@ def outlook(ws: Any, month: str, *, by: str = "", until: str = "", scenarios: st
 
 
 def answer(page: Outlook) -> None:
-    """The plan in sentences: the figure, the range, the budget, what weighs most, how good past plans were."""
+    """The year in one sentence: the figure, what is spent, the range; then what else is worth knowing."""
     errors = page.errors if len(page.errors) else None
-    answers.say(*(safe(sentence) for sentence in plan_in_words(page.plan, errors, page.currency)))
+    first, *others = plan_in_words(page.plan, errors, page.currency)
+    answers.say(safe(first))
+    display(HTML(f"<p>{safe(' '.join(others))}</p>"))
     for note in page.notes:
         answers.note(note)
 
@@ -129,18 +131,23 @@ def fan(page: Outlook, back: int = 120) -> None:
 
 
 def plan_by_month(page: Outlook) -> None:
-    """The total month by month: actual, P10, P50, P90, budget and chance of an overrun."""
+    """The total month by month: what was spent, or P10, P50 and P90 of what is to come; budget and chance of an overrun."""
     total = page.plan[page.plan["unique_id"] == "total"]
     with_budget = total["budget"].notna().any()
-    columns = ["actual", "p10", "p50", "p90"] + (["budget", "over_budget"] if with_budget else [])
     heads = ["Month", "Spent", "P10", "P50", "P90"] + (
         ["Budget", "Over budget", "Chance of overrun"] if with_budget else []
     )
     rows = []
     for row in total.to_dict("records"):
-        cells = [_name(row["month"]), *(_money(row[c]) for c in columns)]
-        rows.append(cells + ([percent(row["overrun_probability"], places=0)] if with_budget else []))
-    _table(heads, rows, f"Amounts in {page.currency}; 8 chances in 10 that a month ends between P10 and P90")
+        sure = row["p10"] == row["p90"] and row["month"] != "year"  # what is spent is no forecast
+        cells = [_name(row["month"]), _money(row["actual"] or None)]
+        cells += ["–" if sure else _money(row[c]) for c in ("p10", "p50", "p90")]
+        if with_budget:
+            chance = "–" if is_unknown(row["overrun_probability"]) else percent(row["overrun_probability"], places=0)
+            cells += [_money(row["budget"]), _signed(row["over_budget"]), chance]
+        rows.append(cells)
+    caption = f"Amounts in {page.currency}; 8 chances in 10 that a month ends between P10 and P90"
+    _show(grid(heads, rows[:-1], foot=rows[-1], caption=caption))
 
 
 def plan_by_part(page: Outlook, top: int = 12) -> None:
@@ -155,31 +162,22 @@ def plan_by_part(page: Outlook, top: int = 12) -> None:
         rows.append([f"{len(rest)} more", *(_money(sum(rest[c], Decimal(0))) for c in columns)])
     whole = year[year["unique_id"] == "total"].iloc[0]
     foot = ["Total", *(_money(whole[c]) for c in columns)]
-    _table(
-        [answers.named(page.by), "Spent", "P50", "Its part of P10", "Its part of P90"],
-        rows,
-        f"Amounts in {page.currency}; every column adds up",
-        foot,
-    )
+    heads = [title(page.by), "Spent", "P50", "Its part of P10", "Its part of P90"]
+    _show(grid(heads, rows, foot=foot, caption=f"Amounts in {page.currency}; every column adds up"))
 
 
 def scenario_table(page: Outlook) -> None:
     """The base and each scenario over the coming 90 days; the changes add up to the difference exactly."""
-    rows = [
-        [
-            str(row["scenario"]) if row["item"] == "total" else "",
-            "forecast" if row["item"] == "total" else str(row["item"]),
-            _money(row["amount"]),
-            percent(row["share_of_base"]),
-        ]
-        for row in page.scenarios.to_dict("records")
-    ]
-    _table(
-        ["Scenario", "Change", "Amount", "Of base"],
-        rows,
-        f"Amounts in {page.currency} over {len(page.base.outlook.days)} days",
-        words=2,
-    )
+    rows: list[list[str]] = []
+    for name, part in page.scenarios.groupby("scenario", sort=False):
+        lines = part.to_dict("records")
+        for row in sorted(lines, key=lambda r: r["item"] != "total"):
+            whole = row["item"] == "total"
+            money = _money(row["amount"]) if whole else _signed(row["amount"])
+            share = percent(row["share_of_base"]) if whole else f"{float(row['share_of_base']):+.1%}"
+            rows.append([str(name) if whole else "", "comes to" if whole else f"by {row['item']}", money, share])
+    caption = f"Amounts in {page.currency} over {len(page.base.outlook.days)} days"
+    _show(grid(["Scenario", "", "Amount", "Of base"], rows, texts=2, caption=caption))
 
 
 def past_errors(page: Outlook) -> None:
@@ -197,18 +195,16 @@ def past_errors(page: Outlook) -> None:
         for row in page.errors.to_dict("records")
     ]
     off = float(np.abs(page.errors["error"]).mean())
-    _table(
-        ["Month", "P10 said", "P50 said", "P90 said", "Came", "Off by", "Inside the range"],
-        rows,
-        f"Amounts in {page.currency}; on average off by {off:.1%}; a right range holds 8 months in 10",
-    )
+    caption = f"Amounts in {page.currency}; on average off by {off:.1%}; a right range holds 8 months in 10"
+    heads = ["Month", "P10 said", "P50 said", "P90 said", "Came", "Off by", "Inside the range"]
+    _show(grid(heads, rows, caption=caption))
 
 
 def driver_table(page: Outlook, months: int = 6) -> None:
     """Requests x input per request x tokens per input x price per token, by month."""
     rows = [
         [
-            f"{row['ds']:%Y-%m}",
+            _name(f"{row['ds']:%Y-%m}"),
             f"{row['requests']:,.0f}",
             _figure(row["input_per_request"]),
             _figure(row["tokens_per_input"], 3),
@@ -229,7 +225,7 @@ def driver_table(page: Outlook, months: int = 6) -> None:
         "Token cost",
         "Other cost",
     ]
-    _table(heads, rows, f"Amounts in {page.currency}; the first four multiply to the token cost")
+    _show(grid(heads, rows, caption=f"Amounts in {page.currency}; the first four multiply to the token cost"))
 
 
 def commitments(page: Outlook) -> None:
@@ -244,7 +240,7 @@ def commitments(page: Outlook) -> None:
         for row in page.commitments.to_dict("records")
     ]
     heads = ["Provider", "Calm day (P10)", "Usual day (P50)", "Commit a day", "Used", "Would have saved"]
-    _table(heads, rows, f"Amounts in {page.currency} at today's prices, if a fifth off were offered")
+    _show(grid(heads, rows, caption=f"Amounts in {page.currency} at today's prices, if a fifth off were offered"))
 
 
 def _name(month: str) -> str:
@@ -255,26 +251,13 @@ def _money(value: Any) -> str:
     return "–" if is_unknown(value) else f"{Decimal(value):,.2f}"
 
 
+def _signed(value: Any) -> str:
+    return "–" if is_unknown(value) else f"{Decimal(value):+,.2f}"
+
+
 def _figure(value: float, places: int = 2) -> str:
     return "–" if is_unknown(value) else f"{value:,.{places}f}"
 
 
-def _table(
-    heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str, foot: Sequence[str] = (), words: int = 1
-) -> None:
-    """A plain table, text escaped; the first `words` columns are text, the rest figures."""
-
-    def cells(row: Sequence[str], tag: str) -> str:
-        return "".join(f"<{tag}{' class=text' if i < words else ''}>{safe(cell)}</{tag}>" for i, cell in enumerate(row))
-
-    head = "".join(
-        f'<th scope="col"{" class=text" if i < words else ""}>{safe(name)}</th>' for i, name in enumerate(heads)
-    )
-    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
-    end = f"<tfoot><tr>{cells(foot, 'td')}</tr></tfoot>" if foot else ""
-    display(
-        HTML(
-            f'<div class="scroll" tabindex="0" role="region" aria-label="{safe(caption)}"><table><caption>{safe(caption)}</caption>'
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>{end}</table></div>"
-        )
-    )
+def _show(table: str) -> None:
+    display(HTML(table))

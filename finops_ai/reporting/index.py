@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finops_ai.reporting import answers, charts
+from finops_ai.reporting import answers, charts, coverage
 from finops_ai.reporting.answers import month_text, named
 from finops_ai.reporting.pages import SEARCH, Link, monthly, page, plural, search_entries
-from finops_ai.reporting.text import percent, safe
+from finops_ai.reporting.text import safe
 from finops_ai.tables import showback
 
 if TYPE_CHECKING:
@@ -38,30 +39,33 @@ def index_page(
     currency = table.facts.currency
     parts = [f"<h1>AI cost of {safe(ws.name)}, {safe(month_text(month))}</h1>"]
     parts.append(f'<p class="answer">{answers.showback_words(table, by, month)}</p>')
+    parts.append(coverage.stamp_html(table, ws, month))
     parts += [
         f'<p class="warn"><strong>{safe(p.title)} is missing:</strong> {safe(p.error)}</p>' for p in report.failed
     ]
     parts += [f'<p class="warn">{safe(note)}</p>' for note in report.notes]
     if len(whole):
         parts.append(answers.key_figures(whole.iloc[0], currency))
-        cover = whole.facts.coverage
-        parts.append(
-            f'<p class="note">{percent(cover.get("priced"))} of tokens have a price, {percent(table.facts.coverage.get("attributed"))} of cost has an owner.</p>'
-        )
         daily = showback(frame, by=["day", by], timezone=ws.timezone)
-        figure = charts.stacked_days(daily, by, currency=currency, title=f"Cost per day by {named(by)}")
+        figure = charts.stacked_days(
+            daily, by, currency=currency, title=f"Cost per day by {named(by)}", ranks=answers.ranks(history, by)
+        )
         parts.append(charts.boxed(figure, answers.daily_alt(daily, by)))
         own = {link.title: link.file for link in links if link.group == plural(by)}
         trends = monthly(history, by, ws.timezone)
         several = len(next(iter(trends.values()), [])) > 1
         parts.append(f"<h2>By {safe(named(by))}</h2>")
-        parts.append(answers.table_html(table, OWNERS, top=15, links=own, trends=trends if several else None))
+        parts.append(
+            answers.table_html(
+                table, OWNERS, top=15, links=own, trends=trends if several else None, whole=answers.first_row(whole)
+            )
+        )
     parts += _search(frame, links, [*dimensions, *NAMES], currency)
     parts.append("<h2>Pages</h2>" + _pages(links))
     parts.append("<h2>Downloads</h2>" + _downloads(downloads))
-    parts.append(
-        f'<p class="note">Days of {safe(ws.timezone)}. Price book {safe(manifest["price_book"])}, data {safe(manifest["digest"])}. Made {safe(manifest["made_at"])}.</p>'
-    )
+    parts.append("<h2>What the figures cover</h2>" + coverage.coverage_html(table, ws, month))
+    made = dt.datetime.fromisoformat(manifest["made_at"])
+    parts.append(f'<p class="note">Made {made.day} {made:%b %Y, %H:%M} UTC.</p>')
     return page(f"AI cost of {ws.name}, {month_text(month)}", "\n".join(part for part in parts if part))
 
 
@@ -87,8 +91,13 @@ def _pages(links: Sequence[Link]) -> str:
 
 
 def _downloads(downloads: Sequence[tuple[str, Path]]) -> str:
-    files = "".join(
-        f'<li><a href="tables/{safe(path.name)}" download>{safe(path.name)}</a> {safe(what)}</li>'
-        for what, path in downloads
-    )
-    return f'<ul>{files}<li><a href="manifest.json">manifest.json</a> what every figure rests on</li></ul>'
+    """Files by what they hold, one line each with all its formats."""
+    kinds = {".csv": "CSV", ".xlsx": "Excel", ".parquet": "Parquet", ".json": "JSON"}
+    lines: dict[str, list[str]] = {}
+    for what, path in downloads:
+        text = kinds.get(path.suffix, path.suffix)
+        anchor = f'<a href="tables/{safe(path.name)}" download aria-label="{safe(path.name)}">{safe(text)}</a>'
+        lines.setdefault(what, []).append(anchor)
+    lines["What every figure rests on: versions, hashes, parameters"] = ['<a href="manifest.json">manifest.json</a>']
+    body = "".join(f"<li>{safe(what)}: {', '.join(files)}</li>" for what, files in lines.items())
+    return f"<ul>{body}</ul>"

@@ -73,6 +73,36 @@ def _visible(ch: str) -> str:
     return f"\\u{ord(ch):04x}" if hidden else ch
 
 
+def named(column: str) -> str:
+    """A column as people read it.
+
+    >>> named("prompt_id"), named("cost_centre"), named("tags.env")
+    ('prompt', 'cost centre', 'env')
+    """
+    known = {
+        "prompt_id": "prompt",
+        "user_id": "user",
+        "api_key_id": "API key",
+        "sub_account_name": "project",
+        "sub_account_id": "account",
+        "billing_account_id": "billing account",
+        "model_developer": "developer",
+        "model_family": "family",
+        "service_tier": "tier",
+    }
+    return known.get(column, column.removeprefix("tags.").replace("_", " "))
+
+
+def title(column: str) -> str:
+    """A column as a heading.
+
+    >>> title("prompt_id"), title("api_key_id")
+    ('Prompt', 'API key')
+    """
+    text = named(column)
+    return text[:1].upper() + text[1:]
+
+
 def slug(text: str) -> str:
     """A file name for any text: lower-case letters and digits, with a digest where something was lost.
 

@@ -1,0 +1,114 @@
+"""What a page's figures cover and how fresh they are: one line below the answer, and the whole of it at the end."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pandas as pd
+from IPython.display import HTML, display
+
+from finops_ai.errors import FinopsError
+from finops_ai.periods import Window, zone
+from finops_ai.reporting.grid import grid
+from finops_ai.reporting.text import named, percent, safe
+
+MEANING = {
+    "priced": "of tokens have a known price",
+    "attributed": "of cost has an owner",
+    "captured": "of the bill is explained by usage that was collected",
+    "metered": "of tokens were counted by the provider, not estimated",
+}
+
+
+def coverage_of(data: Any, ws: Any, month: str) -> dict[str, float | None]:
+    """The table's own coverage, and how much of the month's bill its usage explains; None where that is unknown."""
+    found = dict(data.facts.coverage)
+    if found.get("captured") is None:
+        found["captured"] = captured(ws, month)
+    return found
+
+
+def captured(ws: Any, month: str) -> float | None:
+    """Share of the month's bill that usage explains; None without a bill."""
+    from finops_ai.tables import reconcile
+
+    try:
+        return reconcile(ws.priced(month), ws.bills(month), timezone=ws.timezone).facts.coverage["captured"]
+    except FinopsError:
+        return None
+
+
+def owners(data: Any, ws: Any) -> str:
+    """What "attributed" means in a table: its own dimensions, or all of them.
+
+    A table that isn't split by a dimension counts cost as attributed when every dimension is known.
+    """
+    own = [named(d) for d in ws.rules.dimensions if d in data.columns] or [named(d) for d in ws.rules.dimensions]
+    return " and ".join(filter(None, [", ".join(own[:-1]), *own[-1:]]))
+
+
+def freshness(ws: Any, month: str) -> tuple[list[str], list[str]]:
+    """Which sources reach the end of the month, and what is wrong with the others, in words."""
+    end, tz = Window.month(month, ws.timezone).end, zone(ws.timezone)
+    held = {row.connection: row.last for row in ws.lake.freshness().itertuples()}
+    whole = [name for name, last in held.items() if last >= end]
+    late = [f"{name} only up to {_day(last, tz)}" for name, last in held.items() if last < end]
+    wanted = [name for name, table in ws.settings.providers.items() if table.get("enabled", True)]
+    return whole, late + [f"{name} holds no data" for name in wanted if name not in held]
+
+
+def stamp_html(data: Any, ws: Any, month: str) -> str:
+    """Coverage and freshness in one line of small print; what is missing stands out."""
+    shares = coverage_of(data, ws, month)
+    parts = [f"{percent(shares.get('priced'))} of tokens have a price"] if shares.get("priced") is not None else []
+    if shares.get("attributed") is not None and ws.rules.dimensions:
+        parts.append(f"{percent(shares['attributed'])} of cost has a {safe(owners(data, ws))}")
+    known = shares["captured"] is not None
+    parts.append(
+        f"usage explains {percent(shares['captured'])} of the bill" if known else "no bill to compare usage with"
+    )
+    whole, late = freshness(ws, month)
+    end, tz = Window.month(month, ws.timezone).end, zone(ws.timezone)
+    if whole:
+        parts.append(f"{len(whole)} {'source reaches' if len(whole) == 1 else 'sources reach'} {_day(end, tz)}")
+    parts += [f"<b>{safe(text)}</b>" for text in late]
+    parts.append(f"days of {safe(ws.timezone)}")
+    return f'<p class="stamp">{" · ".join(parts)}</p>'
+
+
+def stamp(data: Any, ws: Any, month: str) -> None:
+    """Show coverage and freshness in one line, below the answer."""
+    display(HTML(stamp_html(data, ws, month)))
+
+
+def coverage(data: Any, ws: Any, month: str) -> None:
+    """Show all that the figures rest on: shares, doubts, sources and versions."""
+    display(HTML(coverage_html(data, ws, month)))
+
+
+def coverage_html(data: Any, ws: Any, month: str) -> str:
+    """What the figures cover, what to doubt, and how far each source reaches, as tables."""
+    means = MEANING | {"attributed": f"of cost has a {owners(data, ws)}"}
+    shares = [
+        (name.capitalize(), means.get(name, ""), "unknown" if share is None else percent(share))
+        for name, share in coverage_of(data, ws, month).items()
+    ]
+    tz = zone(ws.timezone)
+    sources = [
+        (row.connection, _day(row.first, tz, whole=False), _day(row.last, tz), f"{row.rows:,}")
+        for row in ws.lake.freshness().itertuples()
+    ]
+    notes = "".join(f"<li>{safe(text)}</li>" for text in data.facts.notes)
+    return (
+        grid(["Coverage", "What it says", "Share"], shares, texts=2, caption="How much of reality the figures hold")
+        + (f"<ul>{notes}</ul>" if notes else "")
+        + grid(["Source", "From", "Up to", "Rows"], sources, caption="Usage that is stored, days included")
+        + f'<p class="note">Days of {safe(ws.timezone)}. Price book {safe(ws.book.version)}. Data {safe(ws.digest())}.</p>'
+    )
+
+
+def _day(moment: pd.Timestamp | dt.datetime, tz: dt.tzinfo, *, whole: bool = True) -> str:
+    """A day as people read it; of an instant that ends a half-open window, the last day inside."""
+    day = (pd.Timestamp(moment) - pd.Timedelta(1 if whole else 0, "us")).tz_convert(tz)
+    return f"{day.day} {day:%b %Y}"
