@@ -68,6 +68,7 @@ class Explorer(ui.VBox):
     Attributes:
         view: the choices in effect (`finops_ai.widgets.view.View`).
         cube: the sums it draws from.
+        controls: the widgets of the choices by name; their values may be set from Python.
 
     Example:
         >>> explorer = explore(priced)  # doctest: +SKIP
@@ -92,60 +93,58 @@ class Explorer(ui.VBox):
         self.view = View(by or self.cube.dimensions[0], first=span[0], last=span[1])
         self._quiet, self._number = False, 0
         names = [(label_of(d), d) for d in self.cube.dimensions]
-        self._metric = _choice("Show", [(v[0], k) for k, v in METRICS.items()], "cost")
-        self._by = _choice("by", names, self.view.by)
-        self._period = _choice("in", [*spans.items(), ("Other days", OTHER_DAYS)], span)
-        self._days = [_field(ui.DatePicker(description=text)) for text in ("from", "to")]
-        self._compare = _choice("against", COMPARISONS, "before")
-        self._dimension = _choice("Only", [("everything", ""), *names], "")
-        self._name = _field(ui.Combobox(description="name", placeholder="type or choose", continuous_update=False))
+        self.controls: dict[str, Any] = {
+            "metric": _choice("Show", [(v[0], k) for k, v in METRICS.items()], "cost"),
+            "by": _choice("by", names, self.view.by),
+            "period": _choice("in", [*spans.items(), ("Other days", OTHER_DAYS)], span),
+            "from": _field(ui.DatePicker(description="from")),
+            "to": _field(ui.DatePicker(description="to")),
+            "compare": _choice("against", COMPARISONS, "before"),
+            "dimension": _choice("Only", [("everything", ""), *names], ""),
+            "name": _field(ui.Combobox(description="name", placeholder="type or choose", continuous_update=False)),
+        }
         self.board = Board()
-        controls = [self._metric, self._by, self._period, *self._days, self._compare, self._dimension, self._name]
-        bar = ui.HBox(controls)
+        bar = ui.HBox(list(self.controls.values()))
         bar.add_class("fx-controls")
         super().__init__([bar, self.board])
         self.add_class("fx-explorer")
-        for control in (self._metric, self._by, self._period, self._compare):
-            control.observe(self._chosen, "value")
-        for day in self._days:
-            day.observe(self._dated, "value")
-        self._dimension.observe(self._offer, "value")
-        self._name.observe(self._named, "value")
+        answers = {"from": self._dated, "to": self._dated, "dimension": self._offer, "name": self._named}
+        for name, control in self.controls.items():
+            control.observe(answers.get(name, self._chosen), "value")
         self.board.on_msg(self._heard)
         self._draw()
 
     def _chosen(self, _: Any) -> None:
         if self._quiet:
             return
-        other_days = self._period.value == OTHER_DAYS
-        first, last = (self.view.first, self.view.last) if other_days else self._period.value
-        chosen = {"metric": self._metric.value, "by": self._by.value, "compare": self._compare.value}
+        other_days = self.controls["period"].value == OTHER_DAYS
+        first, last = (self.view.first, self.view.last) if other_days else self.controls["period"].value
+        chosen = {name: self.controls[name].value for name in ("metric", "by", "compare")}
         self.view = replace(self.view, first=first, last=last, picked=None, **chosen)
         self._draw(other_days=other_days)
 
     def _dated(self, _: Any) -> None:
-        first, last = (day.value for day in self._days)
+        first, last = self.controls["from"].value, self.controls["to"].value
         if self._quiet or first is None or last is None:
             return
         self.between(min(first, last), max(first, last))
 
     def _offer(self, change: Any) -> None:
         name = change["new"]
-        self._quiet = True
-        self._name.layout.display = "" if name else "none"
-        self._name.options = self.cube.levels[name][:OFFERED] if name else []
-        self._name.value = ""
-        self._quiet = False
+        field, self._quiet = self.controls["name"], True
+        field.layout.display = "" if name else "none"
+        field.options = self.cube.levels[name][:OFFERED] if name else []
+        field.value, self._quiet = "", False
 
     def _named(self, change: Any) -> None:
-        dimension, text = self._dimension.value, change["new"]
+        dimension, text = self.controls["dimension"].value, change["new"]
         if self._quiet or not dimension or not text:
             return
         name = self.cube.find(dimension, text)
         if name is None:
             self._draw(message=f"No single {label_of(dimension)} is called “{text}”.")
         else:
-            self._dimension.value = ""
+            self.controls["dimension"].value = ""
             self.only(**{dimension: name})
 
     def _heard(self, _: Any, content: dict[str, Any], __: Any) -> None:
@@ -166,7 +165,7 @@ class Explorer(ui.VBox):
         self.view = self.view.back(max(len(self.view.filters) - 1, 0) if length is None else length)
         self._draw()
 
-    def only(self, **filters: str) -> None:
+    def only(self, /, **filters: str) -> None:
         """Keep only rows with these names, such as `only(team="search", provider="openai")`."""
         self.cube.where(filters)
         self.view = self.view.only(self.cube, filters)
@@ -179,14 +178,17 @@ class Explorer(ui.VBox):
         self._draw()
 
     def _draw(self, *, message: str = "", other_days: bool = False) -> None:
-        span = (self.view.first, self.view.last)
-        other_days = other_days or span not in [v for _, v in self._period.options]
+        view, controls = self.view, self.controls
+        span = (view.first, view.last)
+        other_days = other_days or span not in [v for _, v in controls["period"].options]
+        period = OTHER_DAYS if other_days else span
+        values = {"metric": view.metric, "by": view.by, "compare": view.compare, "period": period}
         self._quiet = True
         try:
-            self._metric.value, self._by.value, self._compare.value = self.view.metric, self.view.by, self.view.compare
-            self._period.value = OTHER_DAYS if other_days else span
-            for day, value in zip(self._days, span, strict=True):
-                day.value, day.layout.display = value, "" if other_days else "none"
+            for name, value in (values | dict(zip(("from", "to"), span, strict=True))).items():
+                controls[name].value = value
+            for name in ("from", "to"):
+                controls[name].layout.display = "" if other_days else "none"
         finally:
             self._quiet = False
         self._number += 1

@@ -16,15 +16,17 @@ export default { render({ model, el }) {
   // the controls are widgets of their own: asking along with them tells whether anybody listens
   const whole = () => el.closest(".fx-explorer") || el;
   const chosen = (event) => { if (whole().contains(event.target)) ask({ kind: "ping" }); };
-  // a key pressed in here is no shortcut of the notebook: an arrow would leave the cell, "b" add one, "dd" delete it
-  const keep = (event) => { if (!event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation(); };
+  // a plain key pressed in here is no shortcut of the notebook: an arrow would leave the cell, "b" add one, "dd" delete it
+  const keep = (event) => {
+    if (whole().contains(event.target)) event.target.toggleAttribute("data-lm-suppress-shortcuts", !event.ctrlKey && !event.metaKey && !event.altKey);
+  };
+  window.addEventListener("keydown", keep, true);
   document.addEventListener("change", chosen, true);
   model.on("change:data", changed);
   model.on("msg:custom", answered);
   const watch = new ResizeObserver((entries) => {
-    whole().addEventListener("keydown", keep); // added once, however often it is said
     const width = Math.round(entries[0].contentRect.width); if (width && Math.abs(width - (root.width || 0)) > 8) { root.width = width; draw(); }
   });
   watch.observe(root); draw();
-  return () => { watch.disconnect(); clearTimeout(waiting); document.removeEventListener("change", chosen, true); whole().removeEventListener("keydown", keep); model.off("change:data", changed); model.off("msg:custom", answered); };
+  return () => { watch.disconnect(); clearTimeout(waiting); document.removeEventListener("change", chosen, true); window.removeEventListener("keydown", keep, true); model.off("change:data", changed); model.off("msg:custom", answered); };
 } };

@@ -103,7 +103,7 @@ def test_it_shows_what_the_notebook_shows(opened, path, allocated, drawn, metric
         ):
             choose(page, "by", by)
             choose(page, "in", period)
-            explorer._by.value, explorer._metric.value = by, metric
+            explorer.controls["by"].value, explorer.controls["metric"].value = by, metric
             explorer.between(first, last)
             assert reading(page.locator(".fx-static > .fx")) == drawn(explorer), (by, period)
 

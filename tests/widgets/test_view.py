@@ -6,6 +6,7 @@ import datetime as dt
 from decimal import Decimal
 
 import pytest
+from ipywidgets.embed import embed_data
 
 import finops_ai as fa
 from finops_ai.errors import DataError, FrameError
@@ -110,28 +111,32 @@ def test_messages_of_the_browser_drill_and_unknown_names_are_ignored(allocated):
 
 def test_controls_change_the_view(allocated):
     explorer = fa.explore(allocated)
-    explorer._metric.value, explorer._by.value, explorer._compare.value = "tokens", "model", "none"
+    explorer.controls["metric"].value, explorer.controls["by"].value, explorer.controls["compare"].value = (
+        "tokens",
+        "model",
+        "none",
+    )
     data = explorer.board.data
     assert (data["title"], data["before"]) == ("Tokens by model", None)
-    explorer._dimension.value = "provider"
-    explorer._name.value = "anth"  # the only provider with it in its name
+    explorer.controls["dimension"].value = "provider"
+    explorer.controls["name"].value = "anth"  # the only provider with it in its name
     assert explorer.view.filters == (("provider", "anthropic"),)
-    explorer._dimension.value = "provider"
-    explorer._name.value = "o"  # several
+    explorer.controls["dimension"].value = "provider"
+    explorer.controls["name"].value = "o"  # several
     assert explorer.board.data["message"] == "No single provider is called “o”."
     assert explorer.view.filters == (("provider", "anthropic"),)
     explorer.between("2026-10-05", "2026-10-11")
     assert explorer.board.data["period_text"] == "5 Oct 2026 to 11 Oct 2026"
-    assert [d.value for d in explorer._days] == [dt.date(2026, 10, 5), dt.date(2026, 10, 11)]
-    assert explorer._period.value == "other"
-    explorer._days[1].value = dt.date(2026, 10, 1)  # before the first: taken the right way round
+    assert [explorer.controls[d].value for d in ("from", "to")] == [dt.date(2026, 10, 5), dt.date(2026, 10, 11)]
+    assert explorer.controls["period"].value == "other"
+    explorer.controls["to"].value = dt.date(2026, 10, 1)  # before the first: taken the right way round
     assert explorer.board.data["period_text"] == "1 Oct 2026 to 5 Oct 2026"
-    explorer._period.value = OCTOBER
+    explorer.controls["period"].value = OCTOBER
     assert explorer.board.data["period_text"] == "October 2026"
-    assert {d.layout.display for d in explorer._days} == {"none"}
-    explorer._period.value = "other"  # other days, not said which: as before, now with fields to change them
+    assert {explorer.controls[d].layout.display for d in ("from", "to")} == {"none"}
+    explorer.controls["period"].value = "other"  # other days, not said which: as before, now with fields to change them
     assert explorer.board.data["period_text"] == "October 2026"
-    assert {d.layout.display for d in explorer._days} == {""}
+    assert {explorer.controls[d].layout.display for d in ("from", "to")} == {""}
 
 
 def test_hostile_names_stay_names(teams_frame):
@@ -269,3 +274,9 @@ def test_code_names_the_window_half_open():
     text = code(View("team", first=OCTOBER[0], last=OCTOBER[1]), *OCTOBER)
     assert "Window.of('2026-10-01', '2026-11-01')" in text
     assert Window.of("2026-10-01", "2026-11-01").days == 31
+
+
+def test_its_state_can_be_kept_in_a_notebook_or_a_page(allocated):
+    explorer = fa.explore(allocated)
+    state = embed_data([explorer])["manager_state"]["state"]
+    assert state[explorer.board.model_id]["state"]["data"]["title"] == "Cost by team"
