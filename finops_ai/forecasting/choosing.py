@@ -13,8 +13,9 @@ import numpy as np
 
 from finops_ai.forecasting.models import Entry, run, select_models
 
-#: past origins tried, at most: the newest evenly spaced, the rest ever further back
-ORIGINS, EVEN = 8, 4
+#: past origins tried: a quarter of the seasons of history, within these bounds; the newer half evenly spaced, the rest
+#: ever further back
+FEWEST_ORIGINS, MOST_ORIGINS = 8, 16
 #: seasons a model needs before it is tried at an origin
 SHORTEST = 3
 #: months count as without a season until there are two years of them, from this many on
@@ -56,21 +57,23 @@ def past_origins(points: int, horizon: int, season: int) -> list[int]:
     >>> past_origins(points=240, horizon=24, season=24)
     [216, 192, 168, 144, 120, 96]
     >>> past_origins(points=400, horizon=30, season=7)
-    [386, 372, 358, 344, 316, 274, 211]
+    [386, 372, 358, 344, 330, 316, 302, 253, 180]
     >>> past_origins(points=7, horizon=7, season=7)
     [6, 5, 4, 3]
     """
     if points < (SHORTEST + 1) * season:
         shortest = max(3, points // 2)
-        step = max(1, (points - shortest) // ORIGINS)
-        return [cut for k in range(1, ORIGINS + 1) if (cut := points - k * step) >= shortest]
+        step = max(1, (points - shortest) // FEWEST_ORIGINS)
+        return [cut for k in range(1, FEWEST_ORIGINS + 1) if (cut := points - k * step) >= shortest]
+    most = min(max(FEWEST_ORIGINS, points // (4 * season)), MOST_ORIGINS)
+    even = most // 2
     roomy = points >= 4 * horizon + SHORTEST * season
     step = season * max(1, round(horizon / (2 * season))) if roomy else season
     cuts: list[int] = []
     back = 0
-    while len(cuts) < ORIGINS:
-        back = back + step if len(cuts) < EVEN or not roomy or horizon <= season else int(back * 1.5)
-        if points - back < (max(SHORTEST * season, points // 3) if len(cuts) >= EVEN else SHORTEST * season):
+    while len(cuts) < most:
+        back = back + step if len(cuts) < even or not roomy or horizon <= season else int(back * 1.5)
+        if points - back < (max(SHORTEST * season, points // 3) if len(cuts) >= even else SHORTEST * season):
             break
         cuts.append(points - back)
     return cuts

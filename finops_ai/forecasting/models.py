@@ -20,6 +20,8 @@ Model = Callable[[np.ndarray, int, int], np.ndarray]
 
 #: seasons of history that the profile models look back at most
 LOOK_BACK = 14
+#: days of a week, for hourly series whose season is the day
+WEEK = 7
 
 
 @dataclass(frozen=True)
@@ -340,28 +342,61 @@ def theta(history: np.ndarray, horizon: int, season: int) -> np.ndarray:
     return np.clip(ahead, low - (high - low) / 2, high + (high - low) / 2) + tile(profile, horizon)
 
 
-def annual(history: np.ndarray, horizon: int, season: int) -> np.ndarray:
-    """Daily series of two years and more: smoothed level times the median course of the same weeks in earlier years.
+def annual(history: np.ndarray, horizon: int, season: int, alpha: float = 0.1) -> np.ndarray:
+    """Daily series of over a year: smoothed level times the median course of the same weeks in earlier years.
 
-    Each earlier year is followed from 364 days before (52 weeks, so weekdays agree), relative to the four weeks
-    before that day, smoothed over three weeks, damped to 0.8.
+    Each earlier year is followed from 364 days before (52 weeks, so weekdays agree), relative to the four weeks before
+    that day, as the median over the same weekday of five weeks: a season of the year may have weekdays of its own. The
+    course counts for as much as years have shown it, `years / (years + 1)`; the rest is the usual week.
     """
-    year, back, width = 364, 28, 21
+    year, back, around = 364, 28, (-14, -7, 0, 7, 14)
     points = history.shape[1]
-    base = smoothing(0.05)(history, horizon, season)
-    logs = np.log1p(np.maximum(history, 0))
-    kernel = np.ones(width) / width
-    padded = np.pad(logs, ((0, 0), (width // 2, width // 2)), mode="edge")
-    smooth = np.array([np.convolve(row, kernel, "valid") for row in padded])
+    flat, profile = _unseasoned_log(history, season)
+    weights = _ages(flat.shape[1], 1 - alpha)
+    level, week = (flat @ weights / weights.sum())[:, None], tile(profile, horizon)
+    logs = np.log(np.maximum(history, np.maximum(0.01 * history.mean(1, keepdims=True), 1e-9)))
     courses = []
     for start in range(points - year, back - 1, -year):
-        ahead = smooth[:, start : start + horizon]
-        if ahead.shape[1] == horizon:
-            courses.append(ahead - logs[:, start - back : start].mean(1, keepdims=True))
-    if len(courses) < 2:
-        return base
-    course = np.median(courses, axis=0) * 0.8 * (len(courses) - 1) / len(courses)
-    return base * np.exp(np.clip(course, -1.5, 1.5))
+        near = [start + days for days in around if start + days >= 0 and start + days + horizon <= points]
+        if near:
+            usual = logs[:, start - back : start].mean(1, keepdims=True)
+            courses.append(np.median([logs[:, at : at + horizon] for at in near], axis=0) - usual)
+    if not courses:
+        return np.exp(level + week)
+    trust = len(courses) / (len(courses) + 1)
+    return np.exp(level + week + trust * np.clip(np.median(courses, axis=0) - week, -2, 2))
+
+
+def last_week(history: np.ndarray, horizon: int, season: int) -> np.ndarray:
+    """Hourly series: the same hours a week before."""
+    return last_season(history, horizon, WEEK * season)
+
+
+def week_and_shape(history: np.ndarray, horizon: int, season: int) -> np.ndarray:
+    """Hourly series: `level_and_shape` with the week as the season."""
+    return level_and_shape(history, horizon, WEEK * season)
+
+
+def by_week(model: Model) -> Model:
+    """An hourly series without what its weekdays do to each hour, forecast by `model`, with that put back.
+
+    The factor of an hour of the week is its share of the usual hour of the day over the last eight weeks, pulled to 1
+    as if one week without weekdays had been seen too: two weeks say little, eight say a lot.
+    """
+
+    def weekly(history: np.ndarray, horizon: int, season: int) -> np.ndarray:
+        weeks = seasons_of(history, WEEK * season, 8)
+        count, points = weeks.shape[1], history.shape[1]
+        usual = np.median(weeks / _levels(weeks)[:, :, None], axis=1)
+        usual = (np.roll(usual, 1, 1) + 2 * usual + np.roll(usual, -1, 1)) / 4
+        day = np.tile(usual.reshape(len(usual), WEEK, season).mean(1), (1, WEEK))
+        factor = (count * usual + day + 0.05 * (count + 1)) / ((count + 1) * (day + 0.05))
+        factor = np.clip(factor, 0.1, 5)
+        past = tile(factor[:, ::-1], points)[:, ::-1]
+        return model(history / past, horizon, season) * tile(factor, horizon)
+
+    weekly.__doc__ = by_week.__doc__
+    return weekly
 
 
 def recent_mean(history: np.ndarray, horizon: int, season: int) -> np.ndarray:
@@ -407,7 +442,18 @@ for _entry in (
     Entry("slow_smoothing", smoothing(0.05), 14, signed=False),
     Entry("fast_smoothing", smoothing(0.2), 14, signed=False),
     Entry("season_trend", season_trend, 14, signed=False),
-    Entry("annual", annual, 110, signed=False, only_season=7),
+    Entry("annual", annual, 64, signed=False, only_season=7),
+    Entry("last_week", last_week, 21, only_season=24),
+    Entry("week_and_shape", week_and_shape, 21, signed=False, only_season=24),
+    *(
+        Entry(f"weekly_{name}", by_week(model), 21, signed=False, only_season=24)
+        for name, model in (
+            ("level_and_shape", level_and_shape),
+            ("median", seasonal_median),
+            ("slow_smoothing", smoothing(0.05)),
+            ("fast_smoothing", smoothing(0.2)),
+        )
+    ),
     Entry("moving_average", moving_average, 1, default=False),
     Entry("linear_seasonal", linear_seasonal, 2, default=False),
     Entry("damped_trend", damped_trend, 3, signed=False, default=False),
