@@ -127,7 +127,9 @@ def input_workspace(source: str, mapping: str | None, form: str | None, rules_fi
     from finops_ai.periods import Window
     from finops_ai.sample.workspace import cache_home
 
-    form = form or FORMATS.get(Path(source).suffix.lower(), "jsonl")
+    form = form or FORMATS.get(Path(source.removesuffix(".gz")).suffix.lower(), "jsonl")
+    if not mapping and form in FORMATS.values():
+        _start_mapping(source, form)
     tokens = fa.read(source, format=form, **({"mapping": mapping} if mapping else {}))
     digest = hashlib.sha256(str(Path(source).resolve()).encode()).hexdigest()[:12]
     folder = cache_home() / f"input-{digest}"
@@ -141,6 +143,23 @@ def input_workspace(source: str, mapping: str | None, form: str | None, rules_fi
     if len(tokens):
         ws.lake.replace("tokens", "input", Window.of("1970-01-01", "2200-01-01"), tokens)
     return ws
+
+
+def _start_mapping(source: str, form: str) -> None:
+    """Write a first mapping file for a log that came without one, and say what to do with it."""
+    from finops_ai.errors import SettingsError
+    from finops_ai.providers.starting import first_mapping
+
+    target = Path(Path(source.removesuffix(".gz")).stem + ".toml")
+    again = f"finops-ai report --input {source} --mapping {target}"
+    if target.exists():
+        raise SettingsError(
+            f"{source} needs a mapping file that says which column is what. There is {target}: `{again}`."
+        )
+    target.write_text(first_mapping(source, form), encoding="utf-8")
+    raise SettingsError(
+        f"{source} needs a mapping file that says which column is what. Wrote a first one, {target}: check it, then `{again}`."
+    )
 
 
 def _last_month(ws: Any, complete: bool) -> str:
