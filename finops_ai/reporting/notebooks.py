@@ -124,17 +124,17 @@ class Kernel:
     def __exit__(self, *_: object) -> None:
         self._stop()
 
-    def ready(self) -> dict[str, Any]:
-        """Manager and client of the kernel: started where none runs, cleared of what the notebook before left."""
+    def manager(self) -> Any:
+        """The kernel's manager: started where none runs, cleared of what the notebook before left."""
         from jupyter_core.utils import run_sync
 
         if self._manager is not None and not run_sync(self._manager.is_alive)():
             self._stop()
         if self._manager is None:
             self._start()
-        else:
-            self._client.execute("%reset -f", silent=True)  # done before the next cell: a kernel takes requests in turn
-        return {"km": self._manager, "kc": self._client}
+        elif self._client is not None:
+            run_sync(self._clear)()
+        return self._manager
 
     def _start(self) -> None:
         from jupyter_client import AsyncKernelManager
@@ -146,12 +146,20 @@ class Kernel:
         # sockets in a folder of this run instead of open ports, where the system has them
         own = {"transport": "ipc", "ip": f"{self._sockets.name}/kernel"} if os.name == "posix" else {}
         self._manager = AsyncKernelManager(kernel_name="python3", **own)
+        connect = self._manager.client
+
+        def client(**options: Any) -> Any:
+            self._client = connect(**options)  # whoever runs a notebook leaves its client open: it is closed here
+            return self._client
+
+        self._manager.client = client
         quiet = ["--IPKernelApp.log_level=50"]  # its farewell is no news
         run_sync(self._manager.start_kernel)(extra_arguments=quiet, cwd=str(Path.cwd()))
-        self._client = self._manager.client()
-        self._client.start_channels()
-        run_sync(self._client.wait_for_ready)(timeout=120)
-        self._client.allow_stdin = False
+
+    async def _clear(self) -> None:
+        await self._client.execute("%reset -f", silent=True, reply=True, timeout=60)
+        self._client.stop_channels()
+        self._client = None
 
     def _stop(self) -> None:
         from jupyter_core.utils import run_sync
@@ -216,7 +224,7 @@ def run_notebook(
                 progress_bar=False,
                 kernel_name="python3",
                 execution_timeout=timeout,
-                **kernel.ready(),
+                km=kernel.manager(),
             )
         except papermill.PapermillExecutionError as error:
             raise NotebookFailed(notebook.name, f"{error.ename}: {error.evalue}", partial) from None
