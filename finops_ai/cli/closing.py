@@ -16,12 +16,28 @@ def documents_of(ws: Any) -> dict[str, Any]:
     from finops_ai.tables.posting import policy_of
 
     accounts = ws.settings.policies.get("journal")
+    lookups = {name: lookup.plain() for name, lookup in ws.rules.lookups.items()}
     return {
-        "rules": ws.settings.mapping,
+        "rules": ws.settings.mapping | ({"lookups": lookups} if lookups else {}),
         "policy": policy_of(ws),
         "accounts": accounts,
         "contracts": ws.settings.policies.get("contracts"),
     }
+
+
+def inputs_of(ws: Any, month: str) -> dict[str, Any]:
+    """What the month's figures are made of besides its own rows: telemetry, and what incentives compare it with."""
+    from finops_ai.periods import Window
+    from finops_ai.tables.policy import Policy
+    from finops_ai.tables.posting import policy_of
+
+    out = {"telemetry": ws.telemetry(month)}
+    incentives = Policy.load(policy_of(ws)).incentives
+    if any(incentives.rates.get(kind) for kind in ("model", "prompt")):
+        history = ws.history(month, 1 + incentives.baseline_months)
+        earlier = history["charge_period_start"] < Window.month(month, ws.timezone).start
+        out["history"] = history[earlier.to_numpy()]
+    return {name: frame for name, frame in out.items() if frame is not None}
 
 
 def facts_of(ws: Any, made: Any) -> dict[str, Any]:
@@ -51,7 +67,12 @@ def close(month: str, config: str) -> None:
     ledger.require_open(month)
     made = charge_month(ws, month)
     inputs = {"rows": ws.priced(month), "allocated": ws.allocated(month), "bills": ws.bills(month)}
-    tables = inputs | results_of(made) | {"journal": made.journal(ws.settings.policies.get("journal"))}
+    tables = (
+        inputs
+        | inputs_of(ws, month)
+        | results_of(made)
+        | {"journal": made.journal(ws.settings.policies.get("journal"))}
+    )
     sealed = ledger.close(month, tables, documents=documents_of(ws), facts=facts_of(ws, made))
     total = sum(made.summary["charge"])
     click.echo(
@@ -85,22 +106,29 @@ def true_up(month: str, posted_in: str | None, dry_run: bool, config: str, form:
         while f"{day:%Y-%m}" in ledger.months():
             day = next_month(day)
         posted_in = f"{day:%Y-%m}"
-    accounts = ws.settings.policies.get("journal")
-    tokens = ws.tokens(month)
+    accounts, closed_accounts = ws.settings.policies.get("journal"), state.document("accounts")
+    tokens, now = ws.tokens(month), inputs_of(ws, month)
+    then = {
+        name: state.table(name) for name in ("telemetry", "history") if f"{name}.parquet" in state.manifest["files"]
+    }
     steps = recompute(
         state.table("rows"),
         tokens,
+        closed_rules=state.document("rules"),
         rules=ws.rules,
         book=ws.book,
         closed_policy=state.document("policy"),
         policy=policy_of(ws),
         month=month,
         timezone=ws.timezone,
-        telemetry=ws.telemetry(month),
-        history=ws.history(month, 4),
+        closed_telemetry=then.get("telemetry"),
+        telemetry=now.get("telemetry"),
+        closed_history=then.get("history"),
+        history=now.get("history"),
     )
-    journals = [(cause, made.journal(accounts)) for cause, made, _ in steps]
     made = steps[-1][1]
+    journals = [(cause, step.journal(closed_accounts)) for cause, step, _ in steps]
+    journals.append(("accounts", made.journal(accounts)))
     table = entries_of(
         state.table("journal"), journals, month=month, posted_in=posted_in, currency=first.facts["currency"]
     )
@@ -114,7 +142,7 @@ def true_up(month: str, posted_in: str | None, dry_run: bool, config: str, form:
         click.echo("Nothing was posted (--dry-run).", err=True)
         return
     journal = {"true_up": table, "journal": made.journal(accounts)}
-    tables = {"rows": price(tokens, ws.book), "allocated": steps[-1][2]} | results_of(made) | journal
+    tables = {"rows": price(tokens, ws.book), "allocated": steps[-1][2]} | now | results_of(made) | journal
     sealed = ledger.post(month, posted_in, tables, documents=documents_of(ws), facts=facts_of(ws, made))
     click.echo(f"Posted in {posted_in}: {len(table)} entries. Files: {sealed.folder}", err=True)
 

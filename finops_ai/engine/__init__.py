@@ -2,7 +2,7 @@
 
 from finops_ai.engine.aggregating import aggregate, compile_totals
 from finops_ai.engine.allocating import allocate, check_conserved
-from finops_ai.engine.pricing import price
+from finops_ai.engine.pricing import price, reprice, settled
 from finops_ai.engine.rules import Rules
 
-__all__ = ["Rules", "aggregate", "allocate", "check_conserved", "compile_totals", "price"]
+__all__ = ["Rules", "aggregate", "allocate", "check_conserved", "compile_totals", "price", "reprice", "settled"]

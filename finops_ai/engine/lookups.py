@@ -36,6 +36,18 @@ class Lookup:
         turned = list(zip(*self.rows, strict=True)) or [()] * len(names)
         return pa.table({n: pa.array(v, k) for n, v, k in zip(names, turned, kinds, strict=True)})
 
+    def plain(self) -> dict[str, Any]:
+        """The look-up as its table in a rules document, rows instead of a file: what `load_lookup` reads the same from.
+
+        >>> people = Lookup("people", "who", "user_id", ("cc",), (("u1", "10", FIRST, dt.date(2026, 10, 1)),))
+        >>> people.plain()["rows"]
+        [{'who': 'u1', 'cc': '10', 'valid_from': '0001-01-01', 'valid_to': '2026-10-01'}]
+        """
+        names = (self.key, *self.values, *_VALIDITY)
+        rows = self.rows or (("-", *([None] * len(self.values)), FIRST, LAST),)  # keeps the columns' names
+        cells = [[str(v) if isinstance(v, dt.date) else v for v in row] for row in rows]
+        return {"key": self.key, "on": self.on, "rows": [dict(zip(names, row, strict=True)) for row in cells]}
+
 
 def load_lookup(name: str, table: Mapping[str, Any], root: Path, place: str) -> Lookup:
     """Read a look-up.
@@ -91,7 +103,7 @@ def _records(table: Mapping[str, Any], root: Path, place: str) -> tuple[list[str
         rows = table["rows"]
         if not isinstance(rows, list) or not all(isinstance(r, Mapping) for r in rows):
             raise RuleError(f"{place}: rows must be a list of tables.")
-        header = list(dict.fromkeys(str(k) for row in rows for k in row))
+        header = list(dict.fromkeys(str(k) for row in rows for k in row)) or [table["key"]]
         return header, [{str(k): "" if v is None else str(v) for k, v in row.items()} for row in rows], place
     path = root / Path(table["file"]).expanduser()
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import duckdb
 import pandas as pd
@@ -19,6 +19,9 @@ from finops_ai.errors import FrameError
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import made_with
 from finops_ai.periods import Window
+
+if TYPE_CHECKING:
+    from finops_ai.prices import PriceBook
 
 #: what the price step reads of a row, besides the book's key columns
 NEEDED = ("charge_period_start", "quantity", "meter", "slice_input_tokens", "slice_requests")
@@ -109,7 +112,9 @@ def settled(
     frame = without_lapsed(_checked(tokens))
     with connect() as con:
         plan = _plan(con, frame, book, labels=TERMS, fields=SETTLED_BY)
-        added, lines, statement = settle(con, plan.rows([ROW, *SETTLED_BY, *PRICED, *TERMS]), book, period)
+        added, lines, statement = settle(
+            con, plan.rows([ROW, *SETTLED_BY, *PRICED, *TERMS]), cast("PriceBook", book), period
+        )
     priced = with_lines(attach(frame, added), lines)
     return made_with(priced, frame, prices=str(getattr(book, "version", ""))), statement
 

@@ -31,6 +31,7 @@ from finops_ai.engine.fields import PRICED
 from finops_ai.engine.plan import Plan
 from finops_ai.engine.weights import amount, units
 from finops_ai.errors import CheckFailed, DataError
+from finops_ai.frames import to_pandas
 from finops_ai.meters import meters
 from finops_ai.money import COST, QUANTITY
 from finops_ai.periods import UTC, Window
@@ -43,6 +44,14 @@ TERMS = ("volume", "credit", "capacity")
 #: what is invoiced for a row: contracted cost less what a credit or a commitment pays for
 PAYABLE = "payable_cost"
 CONTRACT_SOURCE, IDLE, LAPSED = "contract", "provisioned_idle", "credit_lapsed"
+#: the statement's columns
+_COSTS = ("cost", "saved", "on_demand_cost", "idle_cost", "opening", "drawn", "lapsed", "closing")
+STATEMENT = pa.schema([
+    *((name, pa.string()) for name in ("contract", "kind", "item", "month", "currency")),
+    ("used", pa.decimal128(38, 12)), ("committed", pa.decimal128(38, 12)), ("unit", pa.string()),
+    ("share", pa.decimal128(38, 12)), ("break_even", pa.decimal128(38, 12)),
+    *((name, pa.decimal128(*COST)) for name in _COSTS),
+])  # fmt: skip
 _ONE = 10 ** COST[1]
 _DAY = dt.timedelta(days=1)
 
@@ -84,11 +93,16 @@ def settle(
     )
     days = _days(con, period)
     statement = _volume(con, book)
-    idle, more = _capacity(con, book, days, always=period is not None)
-    lapsed, last = _credits(con, book, days)
+    idle, more = _capacity(con, book, days, always=period is not None) if book.pools else ([], [])
+    lapsed, last = _credits(con, book, days) if any(terms.credits for terms in book.contracts) else ([], [])
     schema = pa.schema([*PRICED.items(), (PAYABLE, pa.decimal128(*COST))])
     added = con.sql(f"SELECT {', '.join(schema.names)} FROM settled ORDER BY _row").to_arrow_table().cast(schema)
     return added, [*idle, *lapsed], [*statement, *more, *last]
+
+
+def statement_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """A statement's rows as a frame: what a kind of term doesn't have is null."""
+    return to_pandas(pa.Table.from_pylist([dict(row) for row in rows], schema=STATEMENT))
 
 
 def without_lapsed(frame: pd.DataFrame) -> pd.DataFrame:
@@ -103,7 +117,8 @@ def with_lines(frame: pd.DataFrame, lines: Sequence[Mapping[str, Any]]) -> pd.Da
     """A priced frame with lines below it; columns a line doesn't have are null."""
     if not lines:
         return frame
-    added = pd.DataFrame({c: pd.array([line.get(c) for line in lines], dtype=frame[c].dtype) for c in frame.columns})
+    columns = {c: pd.array([line.get(c) for line in lines], dtype=frame[c].dtype) for c in frame.columns}  # type: ignore[call-overload,arg-type,misc]
+    added = pd.DataFrame(columns)
     whole_numbers = len(frame) > 0 and pd.api.types.is_integer_dtype(frame.index)
     added.index += int(frame.index.max()) + 1 if whole_numbers else 0
     return pd.concat([frame, added]) if len(frame) else added
@@ -149,9 +164,12 @@ def _volume(con: duckdb.DuckDBPyConnection, book: PriceBook) -> list[dict[str, A
                 "currency": currency, "cost": _money(int(cost * _ONE)), "saved": _money(saved[number, month, currency]),
                 "used": _number(volume), "unit": unit, "share": _number(share),
             })  # fmt: skip
-    _spread(con, ("volume", "_month", "pricing_currency"), units("s.contracted_cost", COST[1]), saved, "volume tiers")
-    _move(con, dict.fromkeys(("contracted_cost", "effective_cost", PAYABLE), "-"), sum(saved.values()))
-    con.execute("UPDATE settled SET price_status = 'contract' FROM parts p WHERE settled._row = p._row AND p.part > 0")
+    cell, weight = ("volume", "_month", "pricing_currency"), units("s.contracted_cost", COST[1])
+    if _spread(con, cell, weight, saved, "volume tiers"):
+        _move(con, dict.fromkeys(("contracted_cost", "effective_cost", PAYABLE), "-"), sum(saved.values()))
+        con.execute(
+            "UPDATE settled SET price_status = 'contract' FROM parts p WHERE settled._row = p._row AND p.part > 0"
+        )
     return statement
 
 
@@ -214,12 +232,12 @@ def _capacity(
             WHERE capacity IS NOT NULL"""
     )
     cell = ("capacity", "_day")
-    _spread(con, cell, "s._weight", spread, "capacity")
-    _move(con, {"effective_cost": "+"}, sum(spread.values()))
+    if _spread(con, cell, "s._weight", spread, "capacity"):
+        _move(con, {"effective_cost": "+"}, sum(spread.values()))
     hours_rows = f"CASE WHEN s._weight IS NULL THEN {units('s.quantity', QUANTITY[1])} + 1 END"
     for amounts, column in ((left, "effective_cost"), (billed, PAYABLE)):
-        _spread(con, cell, hours_rows, amounts, "idle capacity")
-        _move(con, {column: "+"}, sum(amounts.values()))
+        if _spread(con, cell, hours_rows, amounts, "idle capacity"):
+            _move(con, {column: "+"}, sum(amounts.values()))
     names = [(n, pool.name, pool.contract.currency) for n, pool in enumerate(book.pools)]
     for number, name, currency in names:
         con.execute(
@@ -338,8 +356,8 @@ def _credits(
                 left -= used + lost
     weight = units("s.contracted_cost", COST[1])
     for amounts, column in ((paid, PAYABLE), (saved, "effective_cost")):
-        _spread(con, ("credit", "_day"), weight, amounts, "credits")
-        _move(con, {column: "-"}, sum(amounts.values()))
+        if _spread(con, ("credit", "_day"), weight, amounts, "credits"):
+            _move(con, {column: "-"}, sum(amounts.values()))
     return lines, statement
 
 
@@ -348,19 +366,21 @@ def _credits(
 
 def _spread(
     con: duckdb.DuckDBPyConnection, cell: Sequence[str], weight: str, amounts: Mapping[tuple, int], what: str
-) -> None:
+) -> bool:
     """Make the table `parts` (_row, part): amounts in 10^-18 over their cells' rows, in proportion to a whole weight.
+
+    Returns:
+        Whether there is anything to spread; else no table is made.
 
     Raises:
         CheckFailed: a cell with an amount has no row to carry it.
     """
-    keys = ", ".join(cell)
     wanted = {key: value for key, value in amounts.items() if value}
-    whole: dict[tuple, int] = {}
-    if wanted:
-        known = " AND ".join(f"{c} IS NOT NULL" for c in cell)
-        rows = con.execute(f"SELECT {keys}, sum({weight}) FROM settled s WHERE {known} GROUP BY ALL").fetchall()
-        whole = {tuple(row[:-1]): int(row[-1] or 0) for row in rows}
+    if not wanted:
+        return False
+    known = " AND ".join(f"{c} IS NOT NULL" for c in cell)
+    rows = con.execute(f"SELECT {', '.join(cell)}, sum({weight}) FROM settled s WHERE {known} GROUP BY ALL").fetchall()
+    whole = {tuple(row[:-1]): int(row[-1] or 0) for row in rows}
     cells = []
     for number, (key, value) in enumerate(wanted.items()):
         if not whole.get(key):
@@ -372,18 +392,11 @@ def _spread(
         *((c, kinds.get(c, pa.date32())) for c in cell), ("cell", pa.int64()),
         *((name, pa.decimal128(38, 0)) for name in ("amount", "rate", "scale")),
     ])  # fmt: skip
-    columns = zip(*cells, strict=True) if cells else [[]] * len(schema)
-    register(
-        con,
-        "cells",
-        pa.Table.from_arrays(
-            [
-                pa.array([_decimal(v) for v in c] if f.name in ("amount", "rate", "scale") else c, f.type)
-                for c, f in zip(columns, schema, strict=True)
-            ],
-            schema=schema,
-        ),
-    )
+    arrays = [
+        pa.array(map(Decimal, values) if pa.types.is_decimal(f.type) else values, f.type)
+        for f, values in zip(schema, zip(*cells, strict=True), strict=True)
+    ]
+    register(con, "cells", pa.Table.from_arrays(arrays, schema=schema))
     on = " AND ".join(f"s.{c} = c.{c}" for c in cell)
     con.execute(
         f"""CREATE OR REPLACE TEMP TABLE parts AS
@@ -394,6 +407,7 @@ def _spread(
                           CAST(c.amount AS HUGEINT) AS amount, {weight} * CAST(c.rate AS HUGEINT) // CAST(c.scale AS HUGEINT) AS p
                       FROM settled s JOIN cells c ON {on}) WHERE w IS NOT NULL)"""
     )
+    return True
 
 
 def _move(con: duckdb.DuckDBPyConnection, columns: Mapping[str, str], total: int) -> None:
@@ -426,10 +440,6 @@ def _money(value: int) -> Decimal:
     """Whole 10^-18 as a decimal, never rounded."""
     sign, digits, _ = Decimal(value).as_tuple()
     return Decimal((sign, digits, -COST[1]))
-
-
-def _decimal(value: int) -> Decimal:
-    return Decimal(value)
 
 
 def _number(value: Fraction, places: int = 12) -> Decimal:

@@ -27,6 +27,7 @@ from finops_ai.engine.fields import TAG, columns
 from finops_ai.engine.plan import COSTS, Plan
 from finops_ai.engine.pricing import run
 from finops_ai.engine.rules import Rules
+from finops_ai.engine.selecting import matching
 from finops_ai.engine.shared import Shared
 from finops_ai.engine.weights import WHOLE, Weights, amount, parts, units, weights_of
 from finops_ai.frames import to_arrow, to_pandas
@@ -56,10 +57,11 @@ def split_shared(
     table = to_arrow(mapped)
     for number, entry in enumerate(rules.shared):
         if entry.method == "telemetry" and telemetry is None:
-            log.warning(
-                "Shared cost %r is not split: no telemetry was given; its cost stays where the rules put it.",
-                entry.name,
-            )
+            if matching(to_pandas(table), entry.when).any():
+                log.warning(
+                    "Shared cost %r is not split: no telemetry was given; its cost stays where the rules put it.",
+                    entry.name,
+                )
             continue
         table = _split(_complete(table, entry.receiver), entry, rules, rules.shared[:number], telemetry, timezone)
     return to_pandas(table)

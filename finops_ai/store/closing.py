@@ -19,7 +19,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,12 @@ from finops_ai.errors import CheckFailed, ClosedPeriodError, DataError
 from finops_ai.frames import to_arrow, to_pandas
 from finops_ai.periods import parse_month
 
-CHAIN, MANIFEST = "chain.jsonl", "manifest.json"
+try:
+    import fcntl
+except ImportError:  # Windows: two closes at the same moment aren't held apart there
+    fcntl = None  # type: ignore[assignment]
+
+CHAIN, MANIFEST, LOCK = "chain.jsonl", "manifest.json", ".lock"
 FIRST = "0" * 64
 _FOLDER = re.compile(r"(\d{4}-\d{2})(?:\.true-up-(\d+))?")
 
@@ -108,8 +114,11 @@ class Ledger:
         if not path.exists():
             return []
         try:
-            return [json.loads(line) for line in path.read_text("utf-8").splitlines() if line]
-        except json.JSONDecodeError as error:
+            entries = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line]
+            if strange := [e for e in entries if not isinstance(e, dict) or not isinstance(e.get("folder"), str)]:
+                raise ValueError(f"{strange[0]!r} is no entry")
+            return entries
+        except ValueError as error:
             raise DataError(
                 f"{path} is damaged: {error}. Restore it from your backup; `finops-ai audit` then checks it."
             ) from None
@@ -150,8 +159,9 @@ class Ledger:
             ClosedPeriodError: it is closed already; nothing is changed.
         """
         parse_month(month)
-        self.require_open(month)
-        return self._seal(month, month, tables, documents or {}, facts or {})
+        with self._alone():
+            self.require_open(month)
+            return self._seal(month, month, tables, documents or {}, facts or {})
 
     def post(
         self,
@@ -174,10 +184,11 @@ class Ledger:
             )
         if posted_in <= month:
             raise ClosedPeriodError(f"A true-up of {month} is posted in a later month, not in {posted_in}.")
-        self.require_open(posted_in)
-        number = sum(e["folder"].startswith(f"{month}.") for e in self.chain()) + 1
         facts = dict(facts or {}) | {"posted_in": posted_in}
-        return self._seal(month, f"{month}.true-up-{number}", tables, documents or {}, facts)
+        with self._alone():
+            self.require_open(posted_in)
+            number = sum(e["folder"].startswith(f"{month}.") for e in self.chain()) + 1
+            return self._seal(month, f"{month}.true-up-{number}", tables, documents or {}, facts)
 
     def state(self, month: str) -> Sealed:
         """A closed month's latest state: as closed, or as the last true-up left it."""
@@ -250,6 +261,15 @@ class Ledger:
         if found := self.audit():
             raise CheckFailed("The closed months don't pass the audit:\n" + "\n".join(f"  {f}" for f in found))
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Only one process at a time seals; the others wait, then see what it did. The lock ends with its process."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / LOCK).open("w") as handle:
+            if fcntl is not None:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
     def _of(self, month: str) -> list[dict[str, Any]]:
         entries = [e for e in self.chain() if e["folder"].partition(".")[0] == month]
         if not entries:
@@ -272,7 +292,6 @@ class Ledger:
         facts: Mapping[str, Any],
     ) -> Sealed:
         """Write beside, move into place, then chain: a kill at any moment leaves either nothing closed or all of it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         target, beside = self.folder / place, self.folder / f".{place}.{os.getpid()}"
         if target.exists():
             _remove(target)  # moved into place but never chained: it was not closed

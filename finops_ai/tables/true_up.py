@@ -25,10 +25,11 @@ from finops_ai.tables.result import Facts, Table
 
 #: why a closed month's figures would differ today, in the order the steps are taken
 CAUSES = {
-    "rules": "mapping rules changed",
     "prices": "prices or contract corrected",
-    "usage": "usage restated by the provider",
+    "rules": "mapping rules changed",
+    "usage": "usage or telemetry restated",
     "policy": "chargeback policy changed",
+    "accounts": "accounts of the journal changed",
 }
 _KEY = ("account", "cost_centre", "provider", "billing_account_id")
 
@@ -37,42 +38,48 @@ def recompute(
     closed_rows: pd.DataFrame,
     tokens: pd.DataFrame,
     *,
+    closed_rules: Rules | Mapping[str, Any],
     rules: Rules,
     book: Book,
     closed_policy: Policy | Mapping[str, Any],
     policy: Policy | Mapping[str, Any],
     month: str,
     timezone: str = "UTC",
+    closed_telemetry: pd.DataFrame | None = None,
     telemetry: pd.DataFrame | None = None,
+    closed_history: pd.DataFrame | None = None,
     history: pd.DataFrame | None = None,
 ) -> list[tuple[str, Chargeback, pd.DataFrame]]:
-    """The month recomputed one change at a time: today's rules, then prices, then usage, then policy.
+    """The month recomputed one change at a time: today's prices, then rules, then usage, then policy.
 
     Args:
-        closed_rows: the rows the month was closed with (allocated before shared costs were divided, so one per meter).
+        closed_rows: the rows the month was closed with (priced, before shared costs were divided, so one per meter).
         tokens: the month's token frame as it is now.
+        closed_rules, closed_policy: as they were at the close.
         rules, book, policy: as they are now.
-        closed_policy: as it was at the close.
         month, timezone: the month.
-        telemetry: for shared costs split by telemetry.
-        history: earlier months, for incentives with a baseline.
+        closed_telemetry, telemetry: for shared costs split by telemetry, as it was at the close and as it is now.
+        closed_history, history: allocated earlier months, for incentives with a baseline, then and now.
 
     Returns:
         (cause, chargeback, allocated rows) per step; the last is the month as it would be closed now.
     """
 
-    def charged(rows: pd.DataFrame, by: Policy | Mapping[str, Any]) -> Chargeback:
-        return chargeback(rows, by, month=month, timezone=timezone, book=book, history=history)
+    def charged(rows: pd.DataFrame, by: Policy | Mapping[str, Any], past: pd.DataFrame | None) -> Chargeback:
+        return chargeback(rows, by, month=month, timezone=timezone, book=book, history=past)
 
     own = [c for c in schema_of(TokenFrame).names if c in closed_rows.columns]
-    mapped = allocate(closed_rows, rules, telemetry=telemetry, timezone=timezone)
-    repriced = allocate(price(closed_rows[own], book), rules, telemetry=telemetry, timezone=timezone)
+    rows = price(closed_rows[own], book)
+    repriced = allocate(rows, closed_rules, telemetry=closed_telemetry, timezone=timezone)
+    mapped = allocate(rows, rules, telemetry=closed_telemetry, timezone=timezone)
     restated = allocate(price(tokens, book), rules, telemetry=telemetry, timezone=timezone)
+    then = history if closed_history is None else closed_history
+    moved = history if closed_history is None else allocate(closed_history, rules, timezone=timezone)
     return [
-        ("rules", charged(mapped, closed_policy), mapped),
-        ("prices", charged(repriced, closed_policy), repriced),
-        ("usage", charged(restated, closed_policy), restated),
-        ("policy", charged(restated, policy), restated),
+        ("prices", charged(repriced, closed_policy, then), repriced),
+        ("rules", charged(mapped, closed_policy, moved), mapped),
+        ("usage", charged(restated, closed_policy, history), restated),
+        ("policy", charged(restated, policy, history), restated),
     ]
 
 

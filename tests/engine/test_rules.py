@@ -132,6 +132,17 @@ def test_lookup_files_that_cannot_be_used(tmp_path, text, words):
         Rules.load({"lookups": {"p": {"key": "user_id", "file": "people.csv"}}}, root=tmp_path)
 
 
+def test_a_lookup_written_out_reads_the_same(tmp_path):
+    text = "user_id,cc,valid_from,valid_to\na,10,,2026-10-01\na,20,2026-10-01,\nb,,,\n"
+    for content in (text, text.splitlines()[0] + "\n"):
+        (tmp_path / "people.csv").write_text(content)
+        document = {"lookups": {"p": {"key": "user_id", "file": "people.csv"}}}
+        one = Rules.load(document, root=tmp_path).lookups["p"]
+        again = Rules.load({"lookups": {"p": one.plain()}}).lookups["p"]
+        assert again.values == one.values
+        assert again.rows == one.rows or (not one.rows and again.rows[0][:2] == ("-", None))
+
+
 def test_a_lookup_of_one_line_or_none_and_any_column_name_maps(frame_of):
     document = {
         "dimensions": {"team": {}, "tag_0": {}},

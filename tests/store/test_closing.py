@@ -5,15 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import pandas as pd
 import pytest
 
 import finops_ai as fa
-from finops_ai.errors import CheckFailed, ClosedPeriodError
+from finops_ai.errors import CheckFailed, ClosedPeriodError, DataError
 from finops_ai.store.closing import Ledger
-from finops_ai.tables.true_up import recompute, summary, true_up
+from finops_ai.tables.true_up import CAUSES, recompute, summary, true_up
 
 D = Decimal
 RULES = {
@@ -77,7 +78,7 @@ def test_restated_day_new_price_and_new_rule_are_posted_by_cause(closed, tokens_
     )
     now = fa.Rules.load(rules)
     steps = recompute(
-        ledger.state("2026-10").table("rows"), pd.concat([tokens, late], ignore_index=True), rules=now, book=Dearer(book),
+        ledger.state("2026-10").table("rows"), pd.concat([tokens, late], ignore_index=True), closed_rules=RULES, rules=now, book=Dearer(book),
         closed_policy=ledger.state("2026-10").document("policy"), policy=POLICY, month="2026-10",
     )  # fmt: skip
     journals = [(cause, made.journal()) for cause, made, _ in steps]
@@ -86,11 +87,12 @@ def test_restated_day_new_price_and_new_rule_are_posted_by_cause(closed, tokens_
     )
     assert sum(entries["debit"]) == sum(entries["credit"])
     by_cause = {(r.receiver, r.cause.split()[0]): r.difference for r in summary(entries, "USD", "2026-10").itertuples()}
-    # rules move b's 0.99 to a; then 10.89 x 1.1 = 11.979, +1.09; then 0.9 x 1.1 x 1.1 = 1.089 more, 13.07 in all
+    # a 9.90 and b 0.99, each x 1.1 = 10.89 and 1.089; rules move b's 1.09 to a; then 0.9 x 1.1 x 1.1 = 1.089 more
     assert by_cause == {
-        ("a", "mapping"): D("0.99"),
-        ("b", "mapping"): D("-0.99"),
-        ("a", "prices"): D("1.09"),
+        ("a", "prices"): D("0.99"),
+        ("b", "prices"): D("0.10"),
+        ("a", "mapping"): D("1.09"),
+        ("b", "mapping"): D("-1.09"),
         ("a", "usage"): D("1.09"),
     }
     assert set(entries["period"]) == {"2026-11"}
@@ -111,6 +113,69 @@ def test_restated_day_new_price_and_new_rule_are_posted_by_cause(closed, tokens_
     )
     assert len(again) == 0
     assert ledger.closed("2026-10").table("charges")["charge"].sum() == D("10.89")
+
+
+SPLIT = {
+    "dimensions": {"team": {}},
+    "rules": [{"name": "key", "set": {"team": "{api_key_id}"}}],
+    "shared": [{"name": "log", "when": {"team": "shared"}, "dimension": "team", "method": "telemetry"}],
+}
+REWARDED = {"dimension": "team", "incentives": {"batch": "0.2", "cap": "0.5"}}
+CHANGES = {
+    "prices": {"book": Dearer},
+    "rules": {"rules": SPLIT | {"rules": [{"name": "all", "set": {"team": "b"}}]}},
+    "usage": {"telemetry": [{"meter": "requests", "quantity": 1, "tags": {"team": t}} for t in ("a", "b")]},
+    "policy": {"policy": REWARDED | {"incentives": {"batch": "0.1"}}},
+}
+
+
+@pytest.mark.parametrize("cause", CHANGES)
+def test_one_change_is_posted_under_its_own_cause_only(tokens_of, book, cause):
+    tokens = tokens_of([
+        {"api_key_id": "a", "quantity": 10_000_000, "service_tier": "batch"}, {"api_key_id": "b", "quantity": 10_000_000},
+        {"api_key_id": "shared", "quantity": 1_000_000},
+    ])  # fmt: skip
+    seen = tokens_of([{"meter": "requests", "quantity": 3, "tags": {"team": "a"}}])
+    priced = fa.price(tokens, book)
+    allocated = fa.allocate(priced, SPLIT, telemetry=seen)
+    closed = fa.chargeback(allocated, REWARDED, month="2026-10", book=book)
+    now = {"rules": SPLIT, "book": book, "policy": REWARDED, "telemetry": seen} | CHANGES[cause]
+    now |= {"book": now["book"](book)} if cause == "prices" else {}
+    now |= {"telemetry": tokens_of(now["telemetry"])} if cause == "usage" else {}
+    steps = recompute(
+        priced, tokens, closed_rules=SPLIT, closed_policy=REWARDED, closed_telemetry=seen, month="2026-10",
+        **now | {"rules": fa.Rules.load(now["rules"])},
+    )  # fmt: skip
+    journals = [(name, made.journal()) for name, made, _ in steps]
+    entries = true_up(closed.journal(), journals, month="2026-10", posted_in="2026-11", currency="USD")
+    assert {text.partition(": ")[2] for text in entries["text"]} == {CAUSES[cause]}
+
+
+@pytest.mark.parametrize("damage", [b"\xff\xfe", b"5\n", b"[]\n", b'{"seal": "x"}\n'])
+def test_a_chain_of_anything_else_is_damaged_not_a_crash(closed, damage):
+    ledger, _ = closed
+    chain = ledger.folder / "chain.jsonl"
+    chain.write_bytes(damage + chain.read_bytes())
+    assert [f.place for f in ledger.audit()] == ["chain.jsonl"]
+    with pytest.raises(DataError, match="Restore it from your backup"):
+        ledger.require_open("2026-11")
+
+
+def test_a_month_is_closed_once_however_many_try_at_the_same_moment(closed):
+    ledger, _ = closed
+    rows = {"rows": pd.DataFrame({"a": range(10_000)})}
+
+    def close(_):
+        try:
+            Ledger(ledger.folder).close("2026-11", rows)
+        except ClosedPeriodError:
+            return "refused"
+        return "closed"
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(close, range(4))) == ["closed", "refused", "refused", "refused"]
+    assert ledger.audit() == []
+    assert ledger.months() == ["2026-10", "2026-11"]
 
 
 @pytest.mark.parametrize("fault", ["byte", "manifest", "missing", "extra", "chain", "gone", "head"])
@@ -168,7 +233,7 @@ def test_a_close_that_fails_midway_leaves_nothing(tmp_path):
     with pytest.raises(Exception):  # noqa: B017 - whatever the disk or a bad table raises
         ledger.close("2026-10", {"good": pd.DataFrame({"a": [1]}), "bad": object()})
     assert ledger.months() == []
-    assert not list(ledger.folder.iterdir())
+    assert not [p for p in ledger.folder.iterdir() if p.is_dir()]
     (ledger.folder / "2026-10").mkdir()  # moved into place but killed before it was chained
     ledger.close("2026-10", {"good": pd.DataFrame({"a": [1]})})
     assert ledger.audit() == []
