@@ -255,37 +255,31 @@ def ranks(history: Any, by: str) -> dict[str, int]:
     return {label(name): place for place, name in enumerate(showback(history, by=[by])[by])}
 
 
-def prompts(data: Any, *, top: int = 12, whole: Any = None, trends: Any = None) -> None:
-    """Show the dearest prompts as ranked bars and as a table, and say how much cost names no prompt.
+#: what is told of each prompt, by what the page asks
+SPENT = ("cost", "previous_cost", "change", "requests", "cost_per_request", "tokens")
+PER_CALL = ("cost", "requests", "cost_per_request", "tokens", "cache_hit_rate", "output_input_ratio")
+
+
+def prompts(data: Any, columns: Sequence[str] = SPENT, *, top: int = 12, whole: Any = None, trends: Any = None) -> None:
+    """Show the dearest prompts as ranked bars and as a table, and say how much cost names its prompt.
 
     Args:
         data: showback by `prompt_id`.
+        columns: measures of the table.
         top: prompts told apart.
         whole: showback of everything, one row, for the total's unit costs.
         trends: prompt -> cost per month (see `finops_ai.reporting.pages.monthly`).
     """
-    bare = sum(
-        (c for n, c in zip(data["prompt_id"], data["cost"], strict=True) if is_unknown(n) and not is_unknown(c)),
-        Decimal(0),
-    )
-    total = sum((c for c in data["cost"] if not is_unknown(c)), Decimal(0))
-    if not any(not is_unknown(n) for n in data["prompt_id"]):
+    costs = {label(n): c for n, c in zip(data["prompt_id"], data["cost"], strict=True) if not is_unknown(c)}
+    total = sum(costs.values(), Decimal(0))
+    told = total - costs.get(label(None), Decimal(0))
+    if data["prompt_id"].isna().all():
         return note("No source names a prompt: a gateway, a log or a trace that carries the template's name would.")
     note(
-        f"{percent(total - bare, total)} of cost names its prompt; prompts are known where a gateway, a log or a trace carries the template's name."
+        f"{percent(told, total)} of cost names its prompt: that of calls seen by a gateway, a log or a trace that carries its name."
     )
     figure = charts.ranked_bars(data, "prompt_id", currency=data.facts.currency, title="Cost by prompt", top=top)
     charts.show(figure, ranked_alt(data, "prompt_id"))
-    columns = [
-        "cost",
-        "previous_cost",
-        "change",
-        "requests",
-        "cost_per_request",
-        "tokens",
-        "cache_hit_rate",
-        "output_input_ratio",
-    ]
     return table(data, columns, top=top, whole=first_row(whole), trends=trends)
 
 

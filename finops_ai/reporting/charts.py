@@ -313,7 +313,7 @@ def calendar(days: Mapping[Any, Any], *, currency: str = "USD", title: str = "",
         marked: days that are framed and named.
     """
     known = {dt.date.fromisoformat(str(d)[:10]): float(v) for d, v in days.items() if not is_unknown(v)}
-    figure, axes = _axes(2.5, title)
+    figure, axes = _axes(2.1, title)
     if not known:
         axes.set_axis_off()
         return figure

@@ -101,13 +101,19 @@ def outlook(ws: Any, month: str, *, by: str = "", until: str = "", scenarios: st
 
 
 def answer(page: Outlook) -> None:
-    """The year in one sentence: the figure, what is spent, the range; then what else is worth knowing."""
-    errors = page.errors if len(page.errors) else None
-    first, *others = plan_in_words(page.plan, errors, page.currency)
-    answers.say(safe(first))
-    display(HTML(f"<p>{safe(' '.join(others))}</p>"))
+    """The year in one sentence: what it is expected to cost, what of it is spent, the range."""
+    answers.say(safe(_words(page)[0]))
+
+
+def remarks(page: Outlook) -> None:
+    """What else is worth knowing: the budget, what weighs most, how good past plans were, and what to doubt."""
+    display(HTML(f"<p>{safe(' '.join(_words(page)[1:]))}</p>"))
     for note in page.notes:
         answers.note(note)
+
+
+def _words(page: Outlook) -> list[str]:
+    return plan_in_words(page.plan, page.errors if len(page.errors) else None, page.currency)
 
 
 def fan(page: Outlook, back: int = 120) -> None:

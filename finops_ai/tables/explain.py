@@ -25,7 +25,7 @@ from finops_ai.errors import FrameError
 from finops_ai.frames import to_pandas
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.meters import meters
-from finops_ai.money import round_to_total
+from finops_ai.money import published, round_to_total
 from finops_ai.tables.grouping import currency_of, grouped
 from finops_ai.tables.result import Facts, Table
 
@@ -121,7 +121,8 @@ def in_words(
         steps = sorted(((row[c], s) for s, c in columns.items() if row[c]), key=lambda x: -abs(x[0]))[:3]
         parts = ", ".join(f"{value:+,.2f} by {step_in_words(name, value)}" for value, name in steps)
         verb = "rose" if row["change"] > 0 else "fell"
-        out.append(f"{who} {verb} by {abs(row['change']):,.2f} {currency}: {parts}.")
+        shown = published(row["after"], currency) - published(row["before"], currency)  # as tables show it
+        out.append(f"{who} {verb} by {abs(shown or row['change']):,.2f} {currency}: {parts}.")
     return out
 
 
