@@ -30,6 +30,7 @@ _PUBLIC = {
     "reconcile": "finops_ai.tables",
     "explain": "finops_ai.tables",
     "what_if": "finops_ai.tables",
+    "commitments": "finops_ai.tables.commitments",
     "anomalies": "finops_ai.tables",
     "budgets": "finops_ai.tables",
     "unit_economics": "finops_ai.tables",

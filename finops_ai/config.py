@@ -22,7 +22,6 @@ POLICY_SECTIONS = (
     "business",
     "scenario",
     "contracts",
-    "capacity",
     "currency",
     "plan",
 )

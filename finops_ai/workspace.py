@@ -20,6 +20,7 @@ from finops_ai import __version__
 from finops_ai.config import FILE_NAME, Settings, load_settings
 from finops_ai.errors import FinopsError, ProviderNotFound, SettingsError, hint
 from finops_ai.frames import BillFrame, check_frame, to_pandas
+from finops_ai.frames.origin import made_with
 from finops_ai.periods import UTC, Window, next_month, parse_month, zone
 from finops_ai.providers import Connector
 from finops_ai.providers.collecting import connector
@@ -95,11 +96,13 @@ class Workspace:
 
     @cached_property
     def book(self) -> PriceBook:
-        """The price book: the bundled list prices, with the company's own file laid over them."""
+        """The price book: the bundled list prices, with the company's own file and `[[contracts]]` laid over them."""
         from finops_ai.prices import PriceBook
+        from finops_ai.prices.contracts import contracts_of
 
-        own = self.settings.workspace.prices
-        return PriceBook.load(self.settings.path(own)) if own else PriceBook.default()
+        own, rows = self.settings.workspace.prices, self.settings.policies.get("contracts")
+        book = PriceBook.load(self.settings.path(own)) if own else PriceBook.default()
+        return book.under(contracts_of(rows, FILE_NAME), FILE_NAME) if rows else book
 
     @cached_property
     def rules(self) -> Rules:
@@ -233,7 +236,58 @@ class Workspace:
 
         if sealed := self.closed(month):
             return sealed.table("rows")
+        if self.book.has_terms:
+            return self._kept("priced", month, self._settled_part)
         return self._kept("priced", month, lambda window: price(self.tokens(window), self.book))
+
+    def commitments(self, month: str | Window) -> pd.DataFrame:
+        """What volume tiers, credits and capacity came to, one row per contract, item and UTC month (see `fa.commitments`).
+
+        A credit's balance counts what every earlier month with usage drew from it.
+        """
+        from finops_ai.engine.settling import statement_frame
+
+        found = [self._settled(piece)[1] for piece in whole_months(self._window(month))] if self.book.has_terms else []
+        return pd.concat(found, ignore_index=True) if found else statement_frame([])
+
+    def _settled_part(self, window: Window) -> pd.DataFrame:
+        """A window's rows out of whole UTC months, which are what contracts are settled by."""
+        frames = [self._settled(piece)[0] for piece in whole_months(window)]
+        frame = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
+        start = frame["charge_period_start"]
+        inside = (start >= window.start).to_numpy(bool) & (start < window.end).to_numpy(bool)
+        return frame if inside.all() else frame[inside].reset_index(drop=True)
+
+    def _settled(self, month: Window) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """A whole UTC month priced and settled, and its statement."""
+        from finops_ai.engine import settled
+        from finops_ai.engine.settling import statement_frame
+
+        made: dict[str, pd.DataFrame] = {}
+
+        def make(kind: str) -> pd.DataFrame:
+            if not made:
+                fresh = self.lake.freshness()
+                last = fresh["last"].max().to_pydatetime() if len(fresh) else month.start
+                period = Window(month.start, max(min(month.end, last), month.start))
+                frame, rows = settled(self.tokens(month), self._book_at(month), period=period)
+                made.update(settled=frame, commitments=statement_frame(rows))
+            return made[kind]
+
+        frame, statement = (self._kept(kind, month, lambda _, k=kind: make(k)) for kind in ("settled", "commitments"))  # type: ignore[misc]
+        return frame, statement
+
+    def _book_at(self, month: Window) -> PriceBook:
+        """The price book with what earlier months left of its credits."""
+        months = self.months() if any(terms.credits for terms in self.book.contracts) else []
+        if not months or month.start <= Window.month(months[0]).start:
+            return self.book
+        before = month.start - dt.timedelta(days=1)
+        _, statement = self._settled(Window.month(f"{before:%Y-%m}"))
+        credits = statement[(statement["kind"] == "credit").to_numpy(bool)]
+        return self.book.with_credit_left(
+            dict(zip(zip(credits["contract"], credits["item"], strict=True), credits["closing"], strict=True))
+        )
 
     def allocated(self, month: str | Window) -> pd.DataFrame:
         """The month's priced frame with one column per dimension (see `fa.allocate`); a closed month's as closed."""
@@ -320,11 +374,10 @@ class Workspace:
             import pyarrow.parquet as pq
 
             frame = to_pandas(pq.read_table(path))
-            frame.attrs["finops_ai"] = {"digest": digest}
-            return frame
-        frame = make(window)
-        self.keep(frame, path)
-        return frame
+        else:
+            frame = make(window)
+            self.keep(frame, path)
+        return made_with(frame, frame, prices=self.book.version, rules=self.rules.version, inputs=digest)
 
     def keep(self, frame: pd.DataFrame, path: Path) -> None:
         """Keep a derived frame below `cache_folder`; where that can't be written it is only made again."""
@@ -343,6 +396,12 @@ class Workspace:
             partial.replace(path)
         except OSError as error:
             log.info("Derived frames are not kept: %s", error)
+
+
+def whole_months(window: Window) -> list[Window]:
+    """The UTC months that a window touches, whole."""
+    pieces = list(month_pieces(window)) or [window]
+    return [Window.month(f"{piece.start:%Y-%m}") for piece in pieces]
 
 
 def month_pieces(window: Window) -> Iterator[Window]:

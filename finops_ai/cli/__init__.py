@@ -32,6 +32,7 @@ COMMANDS = {
     "reconcile": ("finops_ai.cli.tables:reconcile", "Computed cost against the bill, the difference by cause."),
     "explain": ("finops_ai.cli.tables:explain", "Why the cost changed: volume, length, model, tier, cache, price."),
     "what-if": ("finops_ai.cli.tables:what_if", "Reprice real traffic: other models, caching, batch, provisioned."),
+    "commitments": ("finops_ai.cli.commitments:commitments", "What volume tiers, capacity and credits came to."),
     "anomalies": ("finops_ai.cli.tables:anomalies", "Days out of the ordinary, with their likely cause."),
     "budgets": ("finops_ai.cli.tables:budgets", "Spent, pacing, projected overrun and its date; alerts."),
     "forecast": ("finops_ai.cli.forecasting:forecast", "Daily cost ahead with intervals, or any series file."),

@@ -169,10 +169,10 @@ def contract(row: Mapping[str, Any], where: str = "contract") -> Contract:
             )
         )
     models = tuple(str(model).lower() for model in row.get("models", ()))
-    named = frozenset(n for m in row.get("meters", ()) for n in expand_roll_up(m))
+    counted = frozenset(n for m in row.get("meters", ()) for n in expand_roll_up(m))
     terms = Contract(
         name=str(row.get("name", "contract")), provider=provider, accounts=frozenset(map(str, row.get("accounts", ()))),
-        models=models, meters=named, start=start, end=end, above_list=bool(row.get("above_list", False)),
+        models=models, meters=counted, start=start, end=end, above_list=bool(row.get("above_list", False)),
         discount=_share(row["discount"], where) if "discount" in row else None,
         cards=tuple(check_overlaps(cards, where)), graduated=bool(row.get("graduated", True)),
         volume=_tiers(row.get("volume", ()), where), volume_of=str(row.get("volume_of", VOLUME_OF[0])),
@@ -203,7 +203,8 @@ def _check(terms: Contract, where: str) -> None:
     names = [credit.name for credit in terms.credits]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise PriceError(f"{where}: two credits are called {twice[0]!r}.")
-    for part in (*terms.credits, *terms.capacity):
+    parts: tuple[Credit | Capacity, ...] = (*terms.credits, *terms.capacity)
+    for part in parts:
         if part.start and part.end and part.start >= part.end:
             raise PriceError(
                 f"{where}, {part.name}: it ends on {part.end:%Y-%m-%d}, before it starts on {part.start:%Y-%m-%d}."
@@ -219,9 +220,7 @@ def _share(value: Any, where: str) -> Decimal:
     return percent / 100
 
 
-def _amount(
-    row: Mapping[str, Any], key: str, where: str, default: Any = None, positive: bool = False
-) -> Decimal | None:
+def _amount(row: Mapping[str, Any], key: str, where: str, default: Any = None, positive: bool = False) -> Any:
     """An amount of 0 or more.
 
     Raises:
@@ -316,11 +315,12 @@ def contract_notes(book: PriceBook, today: datetime) -> list[tuple[str, str, str
     """
     found = []
     for terms in book.contracts:
-        for kind, part in (
+        parts: tuple[tuple[str, Contract | Credit | Capacity], ...] = (
             ("contract", terms),
             *(("credit", c) for c in terms.credits),
             *(("capacity", c) for c in terms.capacity),
-        ):
+        )
+        for kind, part in parts:
             if part.end and part.end <= today:
                 name = terms.name if part is terms else f"{terms.name}, {part.name}"
                 found.append((f"{kind} ended", terms.provider, f"{name} ended on {part.end:%Y-%m-%d}"))

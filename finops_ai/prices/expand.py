@@ -68,8 +68,11 @@ def expand(book: PriceBook, keys: pa.Table) -> pa.Table:
     rows: list[_Row] = []
     place = np.zeros(keys.num_rows, dtype=np.int64)
     until = np.full(keys.num_rows, -1, dtype=np.int64)
-    starts, owners, first_row, ends = [], [], [], []
-    timed = []
+    starts: list[int] = []
+    owners: list[int] = []
+    first_row: list[int] = []
+    ends: list[int] = []
+    timed: list[int] = []
     for number, combo in enumerate(combos):
         if book.by_time_of_day(combo["provider"], combo["model"]):
             timed.append(number)
@@ -106,10 +109,10 @@ class _Row:
             combo = combo | {"service_tier": "standard"}
         listed, contracted = book.both(combo, at)
         window = combo.get("context_tier")
-        known = listed.in_window(window), contracted.in_window(window)
+        one, two = listed.in_window(window), contracted.in_window(window)
         self.tiers: list[tuple] = []
-        if known[0] and known[1]:
-            listed, contracted = known
+        if one and two:
+            listed, contracted = one, two
         else:
             self.tiers = _tiers(listed, contracted)
         who = identity(provider_name(combo["provider"]), listed.model or combo["model"])

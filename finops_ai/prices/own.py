@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, cached_property
+from hashlib import blake2b
 from importlib.resources import files
 from typing import Any
 
@@ -23,7 +24,7 @@ _CARD_KEYS = frozenset({
     "tier", "over", "geography", "from", "to", "utc_hours", "weekdays", "status", "unsure_from", "known_since",
     "source", "checked", "currency", "per", "prices",
 })  # fmt: skip
-_MODEL_KEYS = frozenset({"id", "names", "stems", "like", "cards", "replaces", "source", "checked", "note"})
+_MODEL_KEYS = frozenset({"id", "names", "stems", "cards", "replaces", "source", "checked", "note"})
 _RULE_KEYS = frozenset(
     {"factor", "why", "tier", "geography", "models", "not_models", "from", "to", "source", "checked", "status"}
 )
@@ -40,6 +41,7 @@ class Rule:
         tier: service tier it makes a price for, from the standard one; None for a place.
         places: places it applies to; None for a tier.
         models, not_models: canonical models it is for, or not for; None = all. A trailing * stands for any ending.
+        no_list: the tier is sold without a list price; `why` says how.
     """
 
     provider: str
@@ -52,6 +54,7 @@ class Rule:
     start: datetime | None = None
     end: datetime | None = None
     status: str = "listed"
+    no_list: bool = False
 
     def applies(self, model: str, at: datetime) -> bool:
         """Whether the rule is for a model at an instant."""
@@ -116,6 +119,12 @@ class OwnData:
     rules: list[Rule] = field(default_factory=list)
     doubts: list[Doubt] = field(default_factory=list)
 
+    @cached_property
+    def digest(self) -> str:
+        """Hash of every row; taken once, when all files are in."""
+        rows = (list(self.cards.values()), self.rules, self.doubts, sorted(map(str, self.names)))
+        return blake2b(repr(stable(rows)).encode(), digest_size=8).hexdigest()
+
     def as_known(self, at: datetime) -> OwnData:
         """The same files without the prices that became known after an instant."""
         cards = {
@@ -132,6 +141,19 @@ class OwnData:
         self.stems += other.stems
         self.rules += other.rules
         self.doubts += other.doubts
+
+
+def stable(value: Any) -> Any:
+    """A value whose repr is the same in every process: sets in order, records as their fields."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return type(value).__name__, [stable(getattr(value, f.name)) for f in fields(value)]
+    if isinstance(value, set | frozenset):
+        return sorted(repr(stable(v)) for v in value)
+    if isinstance(value, Mapping):
+        return [(stable(k), stable(v)) for k, v in value.items()]
+    if isinstance(value, list | tuple):
+        return [stable(v) for v in value]
+    return repr(value)
 
 
 @cache
@@ -269,8 +291,11 @@ def _rule(row: Mapping[str, Any], provider: str, where: str) -> Rule:
     if not row.get("source") or not row.get("checked"):
         raise PriceError(f"{where}: a factor needs its `source` and the date it was `checked`.")
     places = row.get("geography")
+    if "factor" not in row and (places or not row.get("tier")):
+        raise PriceError(f"{where}: `factor` is missing; only a service tier can be sold without a list price.")
     return Rule(
-        provider=provider, factor=price_of(row["factor"], where), why=row["why"], tier=row.get("tier"),
+        provider=provider, factor=price_of(row.get("factor", 1), where), why=row["why"], tier=row.get("tier"),
+        no_list="factor" not in row,
         places=frozenset([places] if isinstance(places, str) else places) if places else None,
         models=tuple(row["models"]) if "models" in row else None, not_models=tuple(row.get("not_models", ())),
         start=read_instant(row.get("from")), end=read_instant(row.get("to")), status=row.get("status", "listed"),
