@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from finops_ai.errors import UsageError
+from finops_ai.errors import UsageError, hint
 from finops_ai.meters.formats import Format, Paths, find, format_named, unknown_token_fields
 from finops_ai.meters.logs import last_records
 from finops_ai.meters.registry import meters, token_meters
@@ -191,7 +191,10 @@ def service_tier(word: str | None) -> str:
     try:
         return TIER_WORDS[(word or "").strip().lower().replace("-", "_")]
     except KeyError:
-        raise UsageError(f"Unknown service tier {word!r}; known: {sorted(TIER_WORDS)}.", "unknown_tier") from None
+        known = [name for name in TIER_WORDS if name]
+        raise UsageError(
+            f"No provider calls a service tier {word!r}. {hint(str(word).lower(), known)}", "unknown_tier"
+        ) from None
 
 
 def _split(spec: Format, column: Callable[[str], Column]) -> tuple[dict[str, Counts], list[Odd]]:

@@ -151,7 +151,7 @@ def _run(case: Mapping[str, Any], book: PriceBook) -> CaseResult:
         found = _compare(case, expect, usage, cost, flags)
         expected.append(_expected_text(case, expect))
         got.append(found[1])
-        why += list(cost.why) if cost else []
+        why += [*cost.why, *_unknown_name(book, call)] if cost else []
         if not found[0]:
             if case["confidence"] == "medium" and "needs_confirmation" in flags:
                 unsure = True
@@ -181,6 +181,15 @@ def _compare(
     if "reported_cost" in expect:
         text.insert(1, f"reported {_money(usage.reported_cost)}")
     return right, " ".join(filter(None, text))
+
+
+def _unknown_name(book: PriceBook, call: Mapping[str, Any]) -> list[str]:
+    """What may have been meant where the book doesn't know the model."""
+    from finops_ai.prices.views import similar
+
+    name = (call.get("context") or {}).get("underlying_model") or call["model"]
+    known = book.find(provider_name(call["provider"]), name, read_instant(call["at"]))
+    return [] if known else [similar(book, call["provider"], name)]
 
 
 def _equal(got: Decimal | None, expected: str | None, tolerance: Any) -> bool:

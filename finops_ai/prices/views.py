@@ -11,12 +11,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from finops_ai.errors import PriceError
+from finops_ai.errors import PriceError, hint
+from finops_ai.frames import SERVICE_TIERS
 from finops_ai.meters import meters
 from finops_ai.prices.book import PriceBook
 from finops_ai.prices.cards import MILLION, over_text, plain, read_instant
 from finops_ai.prices.contracts import check_below_list, contract_notes
-from finops_ai.prices.names import provider_name
+from finops_ai.prices.names import provider_name, providers
 from finops_ai.prices.own import bundled, check_overlaps
 
 KEY = ["provider", "model", "meter", "service_tier", "context_over", "geography", "currency", "effective_from"]
@@ -38,9 +39,14 @@ def prices_of(
         needs_confirmation, price_id, why.
 
     Raises:
-        PriceError: no price at all for that model; names similar models.
+        PriceError: an unknown provider, model or service tier, or no price there; names what is similar or has one.
     """
     at = read_instant(at) or datetime.now(UTC)
+    tier = modifiers.get("service_tier") or "standard"
+    if tier not in SERVICE_TIERS:
+        raise PriceError(f"No service tier called {tier!r}. {hint(tier, SERVICE_TIERS)}")
+    if book.find(provider_name(provider), model, at) is None:
+        raise PriceError(f"No price of {model!r} at {provider} on {at:%Y-%m-%d}. {similar(book, provider, model)}")
     rows = []
     for name, kind in meters().items():
         price = book.lookup(provider, model, name, at, **{k: v for k, v in modifiers.items() if v is not None})
@@ -58,14 +64,25 @@ def prices_of(
                 "context": over_text(over) if over else "", "status": price.status,
                 "needs_confirmation": price.needs_confirmation, "price_id": price_id, "why": "; ".join(price.why),
             })  # fmt: skip
-    if not rows or book.find(provider_name(provider), model, at) is None:
-        raise PriceError(f"No price of {model!r} at {provider} on {at:%Y-%m-%d}. {_near(book, provider, model)}")
+    if not any(meters()[str(row["meter"])].is_token for row in rows) and tier != "standard":
+        why = book.lookup(provider, model, "input", at, service_tier=tier).why
+        raise PriceError(f"No list price of {model!r} at {provider} in the tier {tier}: {'; '.join(why)}.")
+    if not rows:
+        raise PriceError(f"{model!r} at {provider} has no price on {at:%Y-%m-%d}.")
     return rows
 
 
-def _near(book: PriceBook, provider: str, model: str) -> str:
+def similar(book: PriceBook, provider: str, model: str) -> str:
+    """What may have been meant by a name the book doesn't know, in a sentence.
+
+    >>> similar(PriceBook.default(), "openai", "gpt-4o-minni")
+    'Similar: gpt-4o-mini, ft:gpt-4o-mini, gpt-5.4-mini.'
+    """
     names = book.names(provider_name(provider))
     known = {*names.whole, *names.stems}
+    if not known:
+        known = {*providers(), *(book.base.providers() if book.base else ())}
+        return f"No prices of a provider called {provider!r}. {hint(provider, known)}"
     near = difflib.get_close_matches(model.lower(), known, n=3)
     return (
         f"Similar: {', '.join(near)}." if near else f"The book has {len(known)} names of that provider, none similar."

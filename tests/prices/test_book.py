@@ -93,8 +93,11 @@ def test_unknown_is_null_and_says_why():
         assert price.unit_price is None
         assert price.status == "unpriced"
         assert reason in price.why[0]
-    tier = BOOK.lookup("anthropic", "claude-opus-4-7", "input", "2026-08-01", service_tier="priority")
+    tier = BOOK.lookup("openai", "gpt-5-nano", "input", "2026-08-01", service_tier="priority")
     assert (tier.unit_price, tier.why) == (None, ("no price row for service tier priority",))
+    committed = BOOK.lookup("anthropic", "claude-opus-4-7", "input", "2026-08-01", service_tier="priority")
+    assert committed.unit_price is None
+    assert committed.why[0].startswith("Priority Tier is committed capacity without a list price")
 
 
 def test_an_unknown_meter_is_an_error():

@@ -142,3 +142,18 @@ def test_the_book_shows_compares_and_counts():
     assert "why" in book.show("openai", "gpt-5", "2026-08-01").columns
     assert book.diff(book).empty
     assert book.unpriced(frame(["gpt-5", "nobody-1"], [5, 10]))["model"].tolist() == ["nobody-1"]
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "tier", "message"),
+    [
+        ("opnai", "gpt-4o", "standard", "No prices of a provider called 'opnai'. Did you mean 'openai'"),
+        ("openai", "gpt-4o-clone", "standard", "Similar: .*gpt-4o"),
+        ("openai", "gpt-4o", "prioritty", "No service tier called 'prioritty'. Did you mean 'priority'"),
+        ("openai", "gpt-5-nano", "priority", "in the tier priority: no price row for service tier priority"),
+        ("anthropic", "claude-opus-4-7", "priority", "committed capacity without a list price"),
+    ],
+)
+def test_what_has_no_price_says_what_may_have_been_meant(provider, model, tier, message):
+    with pytest.raises(PriceError, match=message):
+        prices_of(PriceBook.default(), provider, model, "2026-08-01", service_tier=tier)
