@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cache, cached_property
@@ -18,7 +18,7 @@ from finops_ai.prices.cards import CONTRACT, Card, over_text, rate, read_instant
 from finops_ai.prices.commitments import Pool, pools_of
 from finops_ai.prices.contracts import Contract, check_below_list, read_contracts
 from finops_ai.prices.names import Named, Names, provider_name, providers, take_apart
-from finops_ai.prices.own import ANY_MODEL, OwnData, Rule, bundled
+from finops_ai.prices.own import ANY_MODEL, OwnData, Rule, bundled, stable
 from finops_ai.prices.places import deployment_tier, places_of, same_place
 from finops_ai.prices.price import SAME_RATE, Price, chain, pick, picked_for_place, priced, same_name
 
@@ -407,8 +407,8 @@ class PriceBook:
                 instants |= {card.start, card.end, card.unsure_from}
         for contract in self.contracts:
             if contract.provider == provider:
-                parts = (*contract.cards, *contract.capacity)
-                instants |= {contract.start, contract.end, *(at for part in parts for at in (part.start, part.end))}
+                spans = [(part.start, part.end) for part in (contract, *contract.cards, *contract.capacity)]  # type: ignore[attr-defined]
+                instants |= {at for span in spans for at in span}
         for rule in self.own.rules:
             if rule.provider == provider:
                 instants |= {rule.start, rule.end}
@@ -533,25 +533,8 @@ class PriceBook:
     @cached_property
     def version(self) -> str:
         """Hash of everything a price depends on: equal books have equal versions."""
-        digest = blake2b(digest_size=8)
-        digest.update((self.base.version if self.base else "").encode())
-        own = (list(self.own.cards.values()), self.contracts, self.own.rules, self.own.doubts)
-        digest.update(repr(_plain(own)).encode())
-        digest.update(repr(sorted(map(str, self.own.names))).encode())
-        return digest.hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    """A value whose repr is the same in every process: sets in order, records as their fields."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return type(value).__name__, [_plain(getattr(value, f.name)) for f in fields(value)]
-    if isinstance(value, set | frozenset):
-        return sorted(repr(_plain(v)) for v in value)
-    if isinstance(value, Mapping):
-        return [(_plain(k), _plain(v)) for k, v in value.items()]
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return repr(value)
+        parts = (self.base.version if self.base else "", self.own.digest, repr(stable(self.contracts)))
+        return blake2b("|".join(parts).encode(), digest_size=8).hexdigest()
 
 
 def _of(found: Found | None) -> tuple[str | None, str | None]:
