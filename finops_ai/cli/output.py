@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from decimal import Decimal
 from pathlib import Path
@@ -45,7 +46,15 @@ def show(frame: Any, form: str = "table", output: str | None = None) -> None:
             + "\n"
         )
     else:
-        text = table_text(frame) + "\n"
+        from finops_ai.tables.reading import columns_that_fit
+
+        on_screen = sys.stdout.isatty() and not output
+        body, left_out = (
+            columns_that_fit(frame, shutil.get_terminal_size().columns) if on_screen else columns_that_fit(frame)
+        )
+        text = (body or "(empty)") + "\n"
+        if left_out:
+            text += f"{len(left_out)} more columns: {', '.join(left_out)}. --format csv shows them all.\n"
     if output:
         Path(output).write_text(text, encoding="utf-8")
     else:
@@ -57,28 +66,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         return f"{value.normalize():f}"
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
-
-
-def table_text(frame: Any) -> str:
-    """A frame as aligned text: numbers right, amounts with separators, nulls as a dash."""
-    columns = []
-    for name in frame.columns:
-        numeric = any(isinstance(v, int | float | Decimal) for v in frame[name].head(50))
-        cells = [_cell(v) for v in frame[name]]
-        width = max([len(str(name)), *map(len, cells)], default=0)
-        align = str.rjust if numeric else str.ljust
-        columns.append([align(str(name), width), "-" * width, *(align(c, width) for c in cells)])
-    return "\n".join("  ".join(row).rstrip() for row in zip(*columns, strict=True)) if columns else "(empty)"
-
-
-def _cell(value: Any) -> str:
-    if value is None or value != value:  # null or NaN
-        return "-"
-    if isinstance(value, Decimal):
-        text = f"{value:,f}"
-        return text.rstrip("0").rstrip(".") if "." in text and len(text.split(".")[1]) > 4 else text
-    if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    return "".join(ch if ch.isprintable() else "�" for ch in str(value))[:60]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
@@ -91,15 +92,15 @@ def share_text(value: float | None) -> str:
 def cell_text(value: Any) -> Any:
     """A cell for people: amounts with separators, long fractions cut to what matters, nulls as a dash.
 
-    >>> [cell_text(Decimal(v)) for v in ("1234567.891", "12.50", "0.0612345678", "3", "0.000002500")]
-    ['1,234,567.89', '12.50', '0.06123', '3', '0.0000025']
+    >>> [cell_text(Decimal(v)) for v in ("1234567.89", "12.50", "0.0612345678", "3", "0.000002500", "4999.999998")]
+    ['1,234,567.89', '12.50', '0.06123', '3', '0.0000025', '5,000']
     """
     if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value):
         return "–"
     if isinstance(value, Decimal):
         places = -int(value.as_tuple().exponent)
-        if value == value.to_integral_value() and places not in (2, 3):
-            return f"{value:,.0f}"
+        if places not in (2, 3) and (value == value.to_integral_value() or (places <= 6 and abs(value) >= 1000)):
+            return f"{value:,.0f}"  # a count; parts of divided calls and tokens are not told apart
         if abs(value) < 1 and places > 2 and value:
             return f"{value:.{3 - value.adjusted()}f}".rstrip("0").rstrip(".")
         return f"{value:,.2f}"
@@ -110,3 +111,32 @@ def cell_text(value: Any) -> Any:
     if isinstance(value, pd.Timestamp) and value == value.normalize():
         return f"{value:%Y-%m-%d}"
     return value
+
+
+def columns_that_fit(shown: pd.DataFrame, width: float = math.inf) -> tuple[str, list[str]]:
+    """As many columns as fit side by side, figures to the right, as text; and the names of the others.
+
+    >>> columns_that_fit(pd.DataFrame({"team": ["search"], "cost": [Decimal("1234.50")], "remark": ["x" * 50]}), 40)
+    ('team        cost\\nsearch  1,234.50', ['remark'])
+    """
+    blocks: list[list[str]] = []
+    used = 0
+    for i, name in enumerate(shown.columns):
+        column = shown.iloc[:, i]
+        cells = [_line(str(name)), *(_line(str(cell_text(v))) for v in column.astype(object))]
+        wide = max(map(len, cells))
+        if blocks and used + 2 + wide > width:
+            return _side_by_side(blocks), [str(c) for c in shown.columns[i:]]
+        used += wide + (2 if blocks else 0)
+        blocks.append([c.rjust(wide) if is_number(column) else c.ljust(wide) for c in cells])
+    return _side_by_side(blocks), []
+
+
+def _side_by_side(blocks: list[list[str]]) -> str:
+    return "\n".join("  ".join(row).rstrip() for row in zip(*blocks, strict=True))
+
+
+def _line(text: str, most: int = 60) -> str:
+    """One line of printable text."""
+    text = "".join(ch if ch.isprintable() else "\ufffd" for ch in text)
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -15,7 +15,7 @@ import pandas as pd
 from finops_ai.frames.origin import provenance_of
 from finops_ai.money import minor_units, round_to_total
 from finops_ai.tables.plotting import TablePlot
-from finops_ai.tables.reading import cell_text, grain_of, is_number, share_text, units_of
+from finops_ai.tables.reading import cell_text, columns_that_fit, grain_of, is_number, share_text, units_of
 
 
 @dataclass
@@ -245,31 +245,6 @@ def _common(all_facts: list[Facts]) -> Facts:
 
 def _safe(value: Any) -> str:
     return html.escape(str(value))
-
-
-def columns_that_fit(shown: pd.DataFrame, width: int) -> tuple[str, list[str]]:
-    """As many columns as fit side by side, as text; the names of the others."""
-    blocks: list[list[str]] = []
-    used = 0
-    for i, name in enumerate(shown.columns):
-        column = shown.iloc[:, i]
-        cells = [_line(str(name)), *(_line(str(cell_text(v))) for v in column.astype(object))]
-        wide = max(map(len, cells))
-        if blocks and used + 2 + wide > width:
-            return _side_by_side(blocks), [str(c) for c in shown.columns[i:]]
-        used += wide + (2 if blocks else 0)
-        blocks.append([c.rjust(wide) if is_number(column) else c.ljust(wide) for c in cells])
-    return _side_by_side(blocks), []
-
-
-def _side_by_side(blocks: list[list[str]]) -> str:
-    return "\n".join("  ".join(row).rstrip() for row in zip(*blocks, strict=True))
-
-
-def _line(text: str, most: int = 60) -> str:
-    """One line of printable text."""
-    text = "".join(ch if ch.isprintable() else "\ufffd" for ch in text)
-    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def safe_ratio(top: Decimal | None, bottom: Decimal | None, places: int = 12) -> Decimal | None:
