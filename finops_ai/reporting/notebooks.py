@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import tempfile
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -263,19 +264,29 @@ def title_of(notebook: Mapping[str, Any]) -> str | None:
 def to_html(notebook: Mapping[str, Any], *, title: str) -> str:
     """An executed notebook as one page that asks nothing of any network: no code, no prompts, pictures inside."""
     import nbformat
-    from nbconvert.exporters import HTMLExporter
-    from traitlets.config import Config
 
-    config = Config()
-    config.HTMLExporter.exclude_input = True
-    config.HTMLExporter.exclude_input_prompt = True
-    config.HTMLExporter.exclude_output_prompt = True
-    config.TagRemovePreprocessor.enabled = True
-    config.TagRemovePreprocessor.remove_cell_tags = ("injected-parameters", "parameters", "hide")
-    config.HTMLExporter.preprocessors = ["nbconvert.preprocessors.TagRemovePreprocessor"]
-    exporter = HTMLExporter(config=config, template_name="finops", extra_template_basedirs=[str(TEMPLATES)])
-    body, _ = exporter.from_notebook_node(
+    body, _ = _exporter().from_notebook_node(
         nbformat.reads(json.dumps(notebook), as_version=4),
         resources={"metadata": {"name": title}, "finops_css": PAGE_CSS.read_text("utf-8")},
     )
     return body
+
+
+_exporters = threading.local()
+
+
+def _exporter() -> Any:
+    """The thread's exporter; its templates are compiled once."""
+    from nbconvert.exporters import HTMLExporter
+    from traitlets.config import Config
+
+    if not hasattr(_exporters, "html"):
+        config = Config()
+        config.HTMLExporter.exclude_input = True
+        config.HTMLExporter.exclude_input_prompt = True
+        config.HTMLExporter.exclude_output_prompt = True
+        config.TagRemovePreprocessor.enabled = True
+        config.TagRemovePreprocessor.remove_cell_tags = ("injected-parameters", "parameters", "hide")
+        config.HTMLExporter.preprocessors = ["nbconvert.preprocessors.TagRemovePreprocessor"]
+        _exporters.html = HTMLExporter(config=config, template_name="finops", extra_template_basedirs=[str(TEMPLATES)])
+    return _exporters.html

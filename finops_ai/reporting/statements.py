@@ -13,12 +13,13 @@ from IPython.display import HTML, display
 from finops_ai.errors import FinopsError
 from finops_ai.money import minor_units
 from finops_ai.periods import parse_month, previous_month
-from finops_ai.reporting import answers, charts
+from finops_ai.reporting import answers
 from finops_ai.reporting.answers import month_text, named, note, say
 from finops_ai.reporting.charging import plain_table
 from finops_ai.reporting.text import amount, percent, safe, slug
 from finops_ai.tables.journal import FILES
 from finops_ai.tables.posting import TRUE_UP, Posting, posting
+from finops_ai.tables.result import Table
 
 #: the notebook that makes one statement
 NOTEBOOK = "chargeback_statement"
@@ -34,6 +35,7 @@ MONTHS = 6
 STYLE = """<style>
 .statement table{width:100%}.statement .gt_left,.statement .gt_group_heading,.statement .gt_sourcenote{text-align:left;white-space:normal}
 .statement .gt_group_heading{padding-top:14px;padding-left:0}.statement .gt_sourcenote{border:0;padding-left:0;font-weight:400;font-size:13px}
+.months td.bar{width:34%;min-width:120px}.months .bar span{display:block;height:12px;background:var(--accent,#0b5cad);print-color-adjust:exact}
 .letter{display:grid;grid-template-columns:repeat(auto-fit,minmax(180px,1fr));gap:4px 24px;margin:4px 0 18px;padding:10px 0;border-top:2px solid var(--ink,#1c2126);border-bottom:1px solid var(--line,#d8dee4)}
 .letter dt{font-size:13px;color:var(--soft,#56616c)}.letter dd{margin:0 0 6px;overflow-wrap:anywhere}.letter .who{font-size:1.35rem;font-weight:650;line-height:1.25}
 @media (max-width:600px){.statement tr>:nth-child(3){display:none}}
@@ -196,40 +198,32 @@ def incentives(post: Posting, receiver: str) -> None:
 
 
 def trend(post: Posting, receiver: str, ws: Any) -> None:
-    """Show what was due in the last months, as columns and as figures."""
+    """Show what was due in the last months, as figures and as bars."""
     months = _months(ws, post, MONTHS)
     rows = [(p, p.due(receiver)) for p in months]
     if len(rows) < 2:
         note("There is no earlier month to compare with.")
         return
-    data = pd.DataFrame(
-        {"month": [p.month for p, _ in rows], "what": ["due"] * len(rows), "due": [r["due"] for _, r in rows]}
-    )
-    figure = charts.stacked_days(data, "what", value="due", time="month", currency=post.currency, title="Due per month")
-    first, last = rows[0], rows[-1]
-    alt = (
-        f"Columns of what was due per month: {amount(first[1]['due'], post.currency)} in {month_text(first[0].month)}, "
-        f"{amount(last[1]['due'], post.currency)} in {month_text(last[0].month)}."
-    )
-    charts.show(figure, alt)
     places = minor_units(post.currency)
-    names = {
-        "cost": "Cost",
-        "incentive": "Incentives",
-        "markup": "Margin",
-        "charge": "Charge",
-        "true_up": "True-ups",
-        "due": "Due",
-    }
-    shown = {k: v for k, v in names.items() if k in ("cost", "due") or any(r[k] for _, r in rows)}
-    if "true_up" not in shown:
-        del shown["charge"]
-    heads = ["Month", *shown.values(), "State"]
-    lines = [
-        [month_text(p.month), *(f"{r[name]:,.{places}f}" for name in shown), "closed" if p.closed_at else "open"]
-        for p, r in reversed(rows)
-    ]
-    display(HTML(plain_table(heads, lines, texts=1, caption=f"Amounts in {post.currency}, latest first")))
+    most = max(max(r["due"] for _, r in rows), Decimal(1))
+    heads = ["Usage and fees", "Incentives", "True-ups", "Due"]
+    body = ""
+    for p, r in reversed(rows):
+        figures = (r["charge"] - r["incentive"], r["incentive"], r["true_up"], r["due"])
+        width = round(100 * max(r["due"], Decimal(0)) / most)
+        body += (
+            f'<tr><th scope="row">{month_text(p.month)}{", closed" if p.closed_at else ""}</th>'
+            + "".join(f"<td>{v:,.{places}f}</td>" for v in figures)
+            + f'<td class="bar"><span style="width:{width}%"></span></td></tr>'
+        )
+    display(
+        HTML(
+            f'<div class="scroll" tabindex="0" role="region" aria-label="Due per month"><table class="months">'
+            f"<caption>Amounts in {safe(post.currency)}, latest first</caption>"
+            f'<thead><tr><th scope="col" class="text">Month</th>{"".join(f"""<th scope="col">{h}</th>""" for h in heads)}'
+            f'<td class="bar"></td></tr></thead><tbody>{body}</tbody></table></div>'
+        )
+    )
 
 
 def _months(ws: Any, post: Posting, count: int) -> list[Posting]:
@@ -267,7 +261,8 @@ def ranking(post: Posting, ws: Any, linked: int = 0) -> None:
     ]
     if not any(post.overview["true_up"]):
         shown = [c for c in shown if c != "due"]
-    display(HTML(answers.table_html(post.overview, shown, top=max(linked, 20), links=links, trends=trends)))
+    named_after = Table.of(post.overview.rename(columns={"receiver": post.charged.dimension}), post.overview.facts)
+    display(HTML(answers.table_html(named_after, shown, top=max(linked, 20), links=links, trends=trends)))
 
 
 def overview_sentence(post: Posting) -> None:

@@ -173,7 +173,8 @@ def charge_month(ws: Workspace, month: str) -> Chargeback:
         return _restored(sealed.table, month, sealed.facts["currency"], sealed.document("policy"))
     policy = policy_of(ws)
     stamp = hashlib.sha256(json.dumps([policy, _code_stamp(), ws.ledger.head()], default=str).encode()).hexdigest()
-    kept = {n: ws.cache_folder / ws.digest() / f"charges-{month}-{stamp[:12]}-{n}.parquet" for n in (*RESULTS, "whole")}
+    folder = ws.cache_folder / ws.digest()
+    kept = {n: folder / f"charges-{month}-{stamp[:12]}-{n}.parquet" for n in (*RESULTS, "whole")}
     if kept["whole"].is_file():
         currency = str(pq.read_table(kept["whole"])["currency"][0])
         return _restored(lambda name: to_pandas(pq.read_table(kept[name])), month, currency, policy)
