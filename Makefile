@@ -52,8 +52,8 @@ format: setup  ## put the code in shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: setup  ## generate the pages made from code
-	$(BIN)/python -m finops_ai.frames.dictionary
+docs: setup  ## generate the pages made from code: docs/reference, docs/columns.md
+	$(BIN)/python scripts/reference.py
 
 readme: $(VENV)/.slow  ## take the README's pictures again (needs Chromium)
 	$(BIN)/python scripts/readme_pictures.py

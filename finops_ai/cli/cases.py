@@ -25,6 +25,9 @@ import click
 def check_cases(ctx: click.Context, file: str, contracts: str | None, form: str) -> None:
     """Run the known bills of FILE and compare meters, flags and cost exactly.
 
+    \b
+    finops-ai check-cases bills.json
+
     One line per id: outcome, what was expected, what came out, and why (price rows and modifiers in order).
     Exits 1 if any case fails and 2 if the file breaks the closed form.
     """

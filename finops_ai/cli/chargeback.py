@@ -27,6 +27,11 @@ def chargeback(
 ) -> None:
     """What each cost centre is charged ([chargeback] of finops.toml); with RECEIVER, its statement line by line.
 
+    \b
+    finops-ai chargeback --month 2026-10
+    finops-ai chargeback search --month 2026-10        one statement, line by line
+    finops-ai chargeback --month 2026-10 --out charged  statements and journal as files
+
     A closed month shows what it was closed with; an open one today's figures and the true-ups posted in it.
     """
     from finops_ai.tables.posting import posting

@@ -59,7 +59,11 @@ def facts_of(ws: Any, made: Any) -> dict[str, Any]:
 @click.argument("month", metavar="YYYY-MM")
 @config_option
 def close(month: str, config: str) -> None:
-    """Freeze a month: inputs, prices, rules and results, hashed, sealed and chained. Its figures never change again."""
+    """Freeze a month: inputs, prices, rules and results, hashed, sealed and chained. Its figures never change again.
+
+    \b
+    finops-ai close 2026-09
+    """
     from finops_ai.tables.posting import charge_month, results_of
 
     ws, month = workspace(config, month)
@@ -90,7 +94,12 @@ def close(month: str, config: str) -> None:
 @config_option
 @format_options
 def true_up(month: str, posted_in: str | None, dry_run: bool, config: str, form: str, output: str | None) -> None:
-    """Post what changed since MONTH was closed, by cause, as signed entries of an open month."""
+    """Post what changed since MONTH was closed, by cause, as signed entries of an open month.
+
+    \b
+    finops-ai true-up 2026-09 --dry-run      what would be posted, by cause
+    finops-ai true-up 2026-09 --in 2026-11   post it in November
+    """
     from finops_ai.engine import price
     from finops_ai.periods import next_month, parse_month
     from finops_ai.tables.posting import policy_of, results_of
@@ -151,7 +160,12 @@ def true_up(month: str, posted_in: str | None, dry_run: bool, config: str, form:
 @click.option("--head", metavar="SEAL", help="A seal you kept: it must still be in the chain.")
 @config_option
 def audit(head: str | None, config: str) -> int:
-    """Prove that closed months are as they were: every file, seal and link; exit 1 names what was changed."""
+    """Prove that closed months are as they were: every file, seal and link; exit 1 names what was changed.
+
+    \b
+    finops-ai audit
+    finops-ai audit --head 3f9c...            a seal you kept must still be in the chain
+    """
     import finops_ai as fa
 
     ledger = fa.open(config).ledger

@@ -14,7 +14,11 @@ from finops_ai.cli.tables import month_option, workspace
 @config_option
 @format_options
 def commitments(month: str | None, config: str, form: str, output: str | None) -> None:
-    """What contracts with volume tiers, committed capacity or prepaid credits came to in a month."""
+    """What contracts with volume tiers, committed capacity or prepaid credits came to in a month.
+
+    \b
+    finops-ai commitments --month 2026-10
+    """
     from finops_ai.cli.tables import say
     from finops_ai.errors import SettingsError
     from finops_ai.tables.commitments import commitments_table

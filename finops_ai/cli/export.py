@@ -10,7 +10,11 @@ from finops_ai.cli.tables import month_option, rows_of, workspace
 
 @click.group()
 def export() -> None:
-    """Write the month's rows for other tools."""
+    """Write the month's rows for other tools.
+
+    \b
+    finops-ai export focus --month 2026-10
+    """
 
 
 @export.command()

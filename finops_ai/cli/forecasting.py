@@ -58,6 +58,9 @@ def backtest(
 ) -> None:
     """Measure the forecast on FILE (unique_id, ds, y) at past origins against linear, naive and seasonal naive.
 
+    \b
+    finops-ai backtest series.parquet --horizon 24 --season 24
+
     relMAE and relWQL are geometric means over series of the ratio of errors averaged over origins; below 1 is better.
     """
     from finops_ai.forecasting import run_backtest
@@ -154,7 +157,13 @@ def plan(
     form: str,
     output: str | None,
 ) -> None:
-    """Plan each month to year end: P10, P50 and P90 against the budgets of finops.toml, and the chance of an overrun."""
+    """Plan each month to year end: P10, P50 and P90 against the budgets of finops.toml, and the chance of an overrun.
+
+    \b
+    finops-ai plan --by team
+    finops-ai plan --until 2027-03 --words
+    finops-ai plan --scenario leaner
+    """
     from finops_ai.forecasting import past_error, plan_in_words
     from finops_ai.forecasting import plan as make_plan
 

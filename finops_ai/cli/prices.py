@@ -21,7 +21,12 @@ def _load(contracts: str | None) -> Any:
 
 @click.group("prices")
 def prices() -> None:
-    """Look prices up and see why; compare books; find what is unpriced; refresh the list prices."""
+    """Look prices up and see why; compare books; find what is unpriced; refresh the list prices.
+
+    \b
+    finops-ai prices show openai gpt-5.4
+    finops-ai prices check
+    """
 
 
 @prices.command("show")
@@ -40,7 +45,12 @@ def prices() -> None:
 def show_prices(
     provider: str, model: str, at: str | None, contracts: str | None, form: str, output: str | None, **modifiers: Any
 ) -> None:
-    """Every price of MODEL at PROVIDER at an instant: rate per million units, row and modifiers used."""
+    """Every price of MODEL at PROVIDER at an instant: rate per million units, row and modifiers used.
+
+    \b
+    finops-ai prices show openai gpt-5.4
+    finops-ai prices show anthropic claude-opus-4-8 --at 2026-09-01
+    """
     import pandas as pd
 
     from finops_ai.prices.views import prices_of
@@ -55,7 +65,11 @@ def show_prices(
 @format_options
 @click.pass_context
 def diff(ctx: click.Context, before: str, after: str | None, form: str, output: str | None) -> None:
-    """What differs between two books: price files (contracts) or list-price data; AFTER defaults to the book in use."""
+    """What differs between two books: price files (contracts) or list-price data; AFTER defaults to the book in use.
+
+    \b
+    finops-ai prices diff prices-2025.toml prices.toml
+    """
     from finops_ai.prices.views import diff_books, load_any
 
     frame = diff_books(load_any(before), load_any(after) if after else _load(None))
@@ -74,6 +88,9 @@ def diff(ctx: click.Context, before: str, after: str | None, form: str, output: 
 @click.pass_context
 def check(ctx: click.Context, contracts: str | None, tokens: str | None, form: str, output: str | None) -> None:
     """Check a book: rows that overlap, contracts above list, promotions past their end, disputed prices.
+
+    \b
+    finops-ai prices check
 
     With --tokens show what is unpriced in that data instead. Exits 1 on an error or if anything is unpriced.
     """
@@ -107,7 +124,11 @@ def check(ctx: click.Context, contracts: str | None, tokens: str | None, form: s
 )
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 def update(file: str, target: str | None, dry_run: bool) -> None:
-    """Refresh the list prices from a genai-prices data FILE (JSON), without network."""
+    """Refresh the list prices from a genai-prices data FILE (JSON), without network.
+
+    \b
+    finops-ai prices update data.json
+    """
     from finops_ai.prices.updating import refresh
     from finops_ai.prices.views import diff_books
 

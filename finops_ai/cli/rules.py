@@ -11,7 +11,12 @@ from finops_ai.cli.tables import month_option, rows_of, say, workspace
 
 @click.group("rules")
 def rules() -> None:
-    """Test the mapping rules, and trace a charge back to the rows behind it."""
+    """Test the mapping rules, and trace a charge back to the rows behind it.
+
+    \b
+    finops-ai rules check --month 2026-10
+    finops-ai rules why team=search
+    """
 
 
 @rules.command("check")
@@ -20,7 +25,12 @@ def rules() -> None:
 @config_option
 @format_options
 def check(month: str | None, strict: bool, config: str, form: str, output: str | None) -> int:
-    """Rules that never match, are shadowed or overlap; cost unallocated or not divided; what to map next, largest first."""
+    """Rules that never match, are shadowed or overlap; cost unallocated or not divided; what to map next, largest first.
+
+    \b
+    finops-ai rules check --month 2026-10
+    finops-ai rules check --strict             exit 1 if a rule can never decide
+    """
     from finops_ai.tables.rule_check import check_rules
 
     ws, month = workspace(config, month)
@@ -36,7 +46,12 @@ def check(month: str | None, strict: bool, config: str, form: str, output: str |
 @config_option
 @format_options
 def why(chosen: tuple[str, ...], rows: bool, month: str | None, config: str, form: str, output: str | None) -> None:
-    """Which rules brought a charge, from which accounts, keys and models: `finops-ai rules why team=search`."""
+    """Which rules brought a charge, from which accounts, keys and models: `finops-ai rules why team=search`.
+
+    \b
+    finops-ai rules why team=search --month 2026-10
+    finops-ai rules why team=search model=gpt-5.4 --rows
+    """
     from finops_ai.tables.rule_check import why as trace
 
     pairs = dict(text.split("=", 1) for text in chosen if "=" in text)

@@ -93,7 +93,11 @@ def showback(by: tuple[str, ...], month: str | None, config: str, form: str, out
 @config_option
 @format_options
 def reconcile(month: str | None, config: str, form: str, output: str | None) -> None:
-    """Computed cost against the bill, the difference by named cause."""
+    """Computed cost against the bill, the difference by named cause.
+
+    \b
+    finops-ai reconcile --month 2026-10
+    """
     import finops_ai as fa
 
     ws, month = workspace(config, month)
@@ -109,7 +113,11 @@ def reconcile(month: str | None, config: str, form: str, output: str | None) -> 
 def explain(
     by: tuple[str, ...], month: str | None, against: str | None, config: str, form: str, output: str | None
 ) -> None:
-    """Why the cost changed: volume, prompt and answer length, model mix, tier, cache, price; adds up exactly."""
+    """Why the cost changed: volume, prompt and answer length, model mix, tier, cache, price; adds up exactly.
+
+    \b
+    finops-ai explain --by team --month 2026-10
+    """
     import finops_ai as fa
     from finops_ai.periods import parse_month, previous_month
 
@@ -126,6 +134,10 @@ def explain(
 @format_options
 def what_if(scenario: str, by: tuple[str, ...], month: str | None, config: str, form: str, output: str | None) -> None:
     """Reprice the month's traffic under SCENARIO: a [scenario.NAME] of finops.toml, or a TOML file.
+
+    \b
+    finops-ai what-if batch-data --month 2026-10
+    finops-ai what-if scenario.toml --by team
 
     \b
     [scenario.batch-data]
@@ -161,7 +173,11 @@ def what_if(scenario: str, by: tuple[str, ...], month: str | None, config: str, 
 def anomalies(
     by: tuple[str, ...], month: str | None, months: int, config: str, form: str, output: str | None, check: bool
 ) -> int:
-    """Days out of the ordinary that touch the month, with their likely cause."""
+    """Days out of the ordinary that touch the month, with their likely cause.
+
+    \b
+    finops-ai anomalies --month 2026-10
+    """
     import finops_ai as fa
     from finops_ai.periods import Window, zone
 
@@ -184,7 +200,11 @@ def anomalies(
 def budgets(
     month: str | None, as_of: str | None, check: bool, webhook: str | None, config: str, form: str, output: str | None
 ) -> int:
-    """Budgets of finops.toml ([[budgets]]): spent, pacing, burn rate, projected overrun and its date."""
+    """Budgets of finops.toml ([[budgets]]): spent, pacing, burn rate, projected overrun and its date.
+
+    \b
+    finops-ai budgets --month 2026-10
+    """
     import finops_ai as fa
     from finops_ai.errors import SettingsError
     from finops_ai.tables.budgets import alerts, send_alerts
