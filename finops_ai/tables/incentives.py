@@ -25,10 +25,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 
+import numpy as np
 import pandas as pd
 
-from finops_ai.engine import price
-from finops_ai.engine.pricing import Book
+from finops_ai.engine.pricing import Book, reprice
 from finops_ai.meters import meters
 from finops_ai.tables.grouping import grouped, meter_list
 from finops_ai.tables.policy import Incentives
@@ -125,10 +125,10 @@ def measure(
     cached, batched = rows["meter"].isin(list(_PLAIN)).to_numpy(), (rows["service_tier"] == "batch").to_numpy()
     out: dict[str, dict[str, Fraction]] = {}
     if "cache" in wanted:
-        standard = price(_standard(rows[cached]), book)
+        standard = reprice(_standard(rows[cached]), book)
         out["cache"] = _repriced(standard, dimension, _uncached(standard), book)
     if "batch" in wanted:
-        uncached = price(_uncached(rows[batched]), book)
+        uncached = reprice(_uncached(rows[batched]), book)
         out["batch"] = _repriced(uncached, dimension, _standard(uncached), book)
     if "idle" in wanted:
         out["idle"] = _idle(rows, dimension, book)
@@ -137,13 +137,30 @@ def measure(
             out["model"] = _cheaper_model(rows, dimension, baseline, book)
         if "prompt" in wanted:
             out["prompt"] = _shorter_prompts(rows, dimension, baseline)
-    thrifty = rows[cached | batched]
+    thrifty, bare = rows[cached | batched], _unsettled(rows, book)
     full = [
-        {g[dimension]: Fraction(g["cost"] or 0) for g in grouped(rows, [dimension], _COST, needs=("effective_cost",))},
+        {g[dimension]: Fraction(g["cost"] or 0) for g in grouped(bare, [dimension], _COST, needs=("effective_cost",))},
         _repriced(thrifty, dimension, _standard(_uncached(thrifty)), book),
         *(out.get(kind, {}) for kind in ("model", "prompt")),
     ]
     return {name: sum((part.get(name, Fraction(0)) for part in full), Fraction(0)) for name in full[0]}, out
+
+
+def _unsettled(rows: pd.DataFrame, book: Book) -> pd.DataFrame:
+    """The rows at their rates, as `reprice` gives them: what a part of a month can be compared with.
+
+    Committed capacity keeps its effective cost: what was paid for it has no other rate.
+    """
+    if not getattr(book, "has_terms", False):
+        return rows
+    bare = reprice(rows, book)
+    return bare.assign(effective_cost=bare["effective_cost"].where(~_provisioned(rows), rows["effective_cost"]))
+
+
+def _provisioned(rows: pd.DataFrame) -> np.ndarray:
+    return ((rows["service_tier"] == "provisioned") | (rows["meter"] == "provisioned_hours")).to_numpy(
+        bool, na_value=False
+    )
 
 
 def _uncached(rows: pd.DataFrame) -> pd.DataFrame:
@@ -164,7 +181,7 @@ def _repriced(
     """Per receiver: what the rows would have cost otherwise, minus what they cost; groups that lost count as 0."""
     if instead.empty:
         return {}
-    rows, other, per = rows.loc[instead.index], price(instead, book), [dimension, *per]
+    rows, other, per = _unsettled(rows.loc[instead.index], book), reprice(instead, book), [dimension, *per]
     known = other["effective_cost"].notna().to_numpy() & rows["effective_cost"].notna().to_numpy()
     was = grouped(rows[known], per, _COST, needs=("effective_cost",))
     would = grouped(other[known], per, _COST, needs=("effective_cost",))
@@ -178,16 +195,13 @@ def _repriced(
 
 def _idle(rows: pd.DataFrame, dimension: str, book: Book) -> dict[str, Fraction]:
     """Cost of provisioned hours beyond what the traffic they served would have cost as standard calls."""
-    provisioned = rows[
-        (rows["service_tier"] == "provisioned").to_numpy() | (rows["meter"] == "provisioned_hours").to_numpy()
-    ]
+    provisioned = rows[_provisioned(rows)]
     if provisioned.empty:
         return {}
-    hours = (provisioned["meter"] == "provisioned_hours").to_numpy()
-    paid = grouped(provisioned[hours], [dimension], _COST, needs=("effective_cost",))
-    served = (
-        price(provisioned[~hours].assign(service_tier="standard"), book) if (~hours).any() else provisioned.iloc[:0]
-    )
+    # a contract's capacity is settled: its calls carry their part of the fee, and the hours what nobody used
+    paid = grouped(provisioned, [dimension], _COST, needs=("effective_cost",))
+    calls = provisioned[(provisioned["meter"] != "provisioned_hours").to_numpy()]
+    served = reprice(calls.assign(service_tier="standard"), book) if len(calls) else calls
     worth = {g[dimension]: g["cost"] or 0 for g in grouped(served, [dimension], _COST, needs=("effective_cost",))}
     return {
         g[dimension]: max(Fraction(g["cost"] or 0) - Fraction(worth.get(g[dimension], 0)), Fraction(0)) for g in paid

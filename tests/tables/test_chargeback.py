@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import finops_ai as fa
 from finops_ai.errors import DataError, RuleError
+from finops_ai.prices.contracts import contracts_of
 from finops_ai.tables.chargeback import round_fractions
 from finops_ai.tables.incentives import adjust
 from finops_ai.tables.policy import Incentives, Policy
@@ -325,3 +326,36 @@ def test_files_are_safe_to_open(tmp_path, tokens_of, book):
     document = json.loads((tmp_path / "journal.json").read_text())
     assert document["entries"][0]["debit"] == "1111.10"
     assert len(openpyxl.load_workbook(tmp_path / "statements.xlsx").sheetnames) == 3  # summary, lines, one receiver
+
+
+def test_incentives_under_contracts_that_settle_whole_months(tokens_of):
+    """Volume tiers and capacity settle a month; savings compare rates, row by row, and idle is the fee beyond the work."""
+    terms = [
+        {"name": "tiers", "provider": "openai", "volume": [{"over": "0", "discount": "10"}]},
+        {"name": "ptu", "provider": "azure-openai", "capacity": [
+            {"name": "chat", "model": "gpt-4.1", "units": 1, "unit": "PTU", "hourly": "1", "from": "2026-10-01",
+             "to": "2026-10-02", "tokens_per_hour": 100_000},
+        ]},
+    ]  # fmt: skip
+    book = fa.PriceBook.default().with_contracts(contracts_of(terms, "terms"))
+    work = {"provider": "openai", "model": "gpt-4.1", "quantity": 10_000_000}
+    rows = tokens_of([
+        work | {"api_key_id": "a-1", "service_tier": "batch"}, work | {"api_key_id": "b-1"},
+        {"provider": "azure-openai", "model": "gpt-4.1", "quantity": 1_200_000, "service_tier": "provisioned", "api_key_id": "c-1"},
+    ])  # fmt: skip
+    policy = {
+        "dimension": "team",
+        "incentives": {"batch": "0.1", "idle": "0.1", "cap": "0.5"},
+        "not_charged": ["unallocated"],
+    }
+    rules = TEAMS | {"rules": [*TEAMS["rules"], {"name": "idle", "when": {"source": "contract"}, "set": {"team": "c"}}]}
+    made = fa.chargeback(fa.allocate(fa.price(rows, book), rules), policy, month="2026-10", book=book)
+    cost = dict(zip(made.summary["receiver"], made.summary["cost"], strict=True))
+    # gpt-4.1 input is 2 per million: a 10 in batch, b 20, a tenth off both; c pays 24 hours of 1 unit at 1
+    assert cost == {"a": D(9), "b": D(18), "c": D(24)}
+    exact = {(r.receiver, r.kind): r.exact for r in made.lines.itertuples() if r.kind in ("incentive", "funding")}
+    # a saved 20 - 10 and earns 1; c's fee of 24 did work worth 1.2 x 2 = 2.40, so 21.60 is waste and 2.16 its malus
+    assert exact["a", "incentive"] == D(-1)
+    assert exact["c", "incentive"] == D("2.16")
+    # the pool of 1 - 2.16 is shared by full price: 20, 20 and 24
+    assert exact["b", "funding"] == D("-1.16") * 20 / 64
