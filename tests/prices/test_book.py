@@ -320,7 +320,8 @@ def test_status_of_an_own_rate_is_contract():
 
 def test_doubts_only_touch_their_time_and_meter():
     assert {doubt.model for doubt in bundled().doubts} == {
-        "o3", "gpt-5.6-sol", "gemini-2.5-pro", "gemini-4-argon", "gpt-4o-transcribe", "gpt-4o-mini-transcribe",
+        "o3", "gpt-5.6-sol", "openai.gpt-5.6-sol", "gemini-2.5-pro", "gemini-4-argon", "gpt-4o-transcribe",
+        "gpt-4o-mini-transcribe",
     }  # fmt: skip
     assert BOOK.lookup("openai", "o3", "cache_read", "2025-06-09").needs_confirmation
     assert not BOOK.lookup("openai", "o3", "cache_read", "2025-06-10").needs_confirmation
