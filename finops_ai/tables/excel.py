@@ -33,7 +33,7 @@ def write_workbook(path: str | Path, sheets: Mapping[str, pd.DataFrame], *, titl
     book = Workbook(write_only=True)
     book.properties.title = title or None
     for name, frame in sheets.items():
-        sheet = book.create_sheet(re.sub(r"[\[\]:*?/\\]", "-", name)[:31] or "Table")
+        sheet = book.create_sheet(sheet_name(name))
         sheet.freeze_panes = "A2"
         widths = [max([len(str(c)), *(len(_shown(v)) for v in frame[c].head(200))]) for c in frame.columns]
         for i, width in enumerate(widths):
@@ -56,6 +56,18 @@ def write_workbook(path: str | Path, sheets: Mapping[str, pd.DataFrame], *, titl
             sheet.append([cell(v) for v in row])
     book.save(path)
     return Path(path)
+
+
+def sheet_name(text: str) -> str:
+    """Any text as the name of a sheet: no control characters, none that Excel forbids, at most 31 UTF-16 units.
+
+    >>> sheet_name("1 a/b:c"), sheet_name("'x'"), sheet_name("")
+    ('1 a-b-c', 'x', 'Table')
+    """
+    name = re.sub(r"[\[\]:*?/\\]", "-", _ILLEGAL.sub("\ufffd", text))
+    while len(name.encode("utf-16-le", "replace")) > 62:
+        name = name[:-1]
+    return name.strip("'") or "Table"
 
 
 def _plain(value: Any) -> tuple[Any, str]:
