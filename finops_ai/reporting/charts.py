@@ -11,6 +11,7 @@ import datetime as dt
 import functools
 import io
 import re
+import textwrap
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -64,8 +65,15 @@ def number(value: Any) -> float:
 def _axes(height: float, title: str = "") -> tuple[Chart, Any]:
     chart = Chart(figsize=(4.1 if _narrow.get() else 9.0, height), layout="constrained")
     if title:
-        chart.suptitle(title, x=0.0, ha="left", fontsize=11 if _narrow.get() else 11.5, fontweight="bold")
+        chart.suptitle(_wrapped(title, 44), x=0.0, ha="left", fontsize=11 if _narrow.get() else 11.5, fontweight="bold")
     return chart, chart.subplots()
+
+
+def _wrapped(text: str, width: int) -> str:
+    """Text in lines that fit a narrow chart; a wide one takes it as it is."""
+    if not _narrow.get():
+        return text
+    return "\n".join(part for line in text.splitlines() for part in textwrap.wrap(line, width))
 
 
 def _amounts(axis: Any, unit: str) -> None:
@@ -342,9 +350,8 @@ def calendar(days: Mapping[Any, Any], *, currency: str = "USD", title: str = "",
         corner = (day - first).days // 7, day.weekday()
         axes.add_patch(mpl.patches.Rectangle(corner, 1, 1, fill=False, edgecolor=UP, linewidth=1.8, zorder=3))
     named = [f"{_day(d)} {_plain(known[d])}" for d in dearest]
-    axes.set_xlabel(
-        f"Framed, the dearest days: {', '.join(named[: 2 if _narrow.get() else marked])} {currency}", loc="left"
-    )
+    said = f"Framed, the dearest days: {', '.join(named)} {currency}"
+    axes.set_xlabel(_wrapped(said, 50), loc="left", multialignment="left")
     axes.spines["bottom"].set_visible(False)
     axes.tick_params(length=0)
     bar = figure.colorbar(shade, ax=axes, shrink=0.6, pad=0.015, aspect=9, format=FuncFormatter(short_amount))

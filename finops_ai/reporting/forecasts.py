@@ -250,7 +250,7 @@ def commitments(page: Outlook) -> None:
 
 
 def _name(month: str) -> str:
-    return "Year" if month == "year" else answers.month_text(month)
+    return "Year" if month == "year" else answers.month_text(month).replace(" ", "\u00a0")
 
 
 def _money(value: Any) -> str:

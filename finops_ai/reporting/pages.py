@@ -174,11 +174,11 @@ def explorer_of(ws: Workspace, month: str, months: int = 13) -> str:
         raise DataError("There is nothing to explore.")
     source = f'fa.open("finops.toml").history({month!r})'
     fragment = static_explorer(history, timezone=ws.timezone, month=month, source=source)
-    whole = showback(history, month=month, timezone=ws.timezone)
     by = answers.first_dimension(ws)
-    words = answers.showback_words(showback(history, by=[by], month=month, timezone=ws.timezone), by, month)
+    table = showback(history, by=[by], month=month, timezone=ws.timezone)
+    words = answers.showback_words(table, by, month)
     return (
-        f'<h1>Explorer</h1><p class="answer">{words}</p>{coverage.stamp_html(whole, ws, month)}'
+        f'<h1>Explorer</h1><p class="answer">{words}</p>{coverage.stamp_html(table, ws, month)}'
         '<p class="note">Choose what to see; everything is in this page, which needs no network.</p>' + fragment
     )
 
