@@ -41,6 +41,9 @@ _SOURCE = (
     "rule", "share", "charge_period_start", "provider", "billing_account_id", "sub_account_id", "api_key_id", "user_id",
     "prompt_id", "resource_id", "request_id", "model", "meter", "service_tier", "quantity", "unit", "effective_cost", "source",
 )  # fmt: skip
+#: how many suggestions that concern the same rows
+_ALIKE = 3
+#: columns worth mapping by, the first two before tags
 _CLUES = ("api_key_id", "sub_account_id", "resource_id", "user_id", "prompt_id", "model")
 
 
@@ -220,16 +223,22 @@ def _unallocated(mapped: pd.DataFrame, rules: Rules, suggestions: int) -> list[d
 
 
 def _suggestions(bare: pd.DataFrame, dimension: str, rules: Rules, count: int) -> list[dict]:
-    """Keys, tags and values of other dimensions that unmapped rows have, by cost."""
+    """Keys, tags and values of other dimensions that unmapped rows have, by cost; of clues to the same rows the best three."""
     keys = sorted({k for t in bare["tags"].dropna() for k, _ in t}) if "tags" in bare.columns else []
     found: dict[tuple[str, str], list[Any]] = {}
-    for clue in (*(f"tags.{k}" for k in keys), *_CLUES, *rules.dimensions):
+    tags = [f"tags.{k}" for k in sorted(keys, key=lambda k: dimension not in k)]
+    for clue in (*rules.dimensions, *_CLUES[:2], *tags, *_CLUES[2:]):
         if clue == dimension or (not clue.startswith("tags.") and clue not in bare.columns):
             continue
         for g in grouped(bare, [clue], {"cost": "sum(effective_cost)", "rows": "count(*)"}, needs=("effective_cost",)):
             if g[clue] and g[clue] != rules.defaults.get(clue):
                 found[clue, g[clue]] = [g["cost"] or Decimal(0), g["rows"]]
-    top = sorted(found.items(), key=lambda x: -x[1][0])[:count]
+    same: dict[tuple, int] = {}
+    top = []
+    for clue_value, (cost, rows) in sorted(found.items(), key=lambda x: -x[1][0]):
+        same[cost, rows] = same.get((cost, rows), 0) + 1
+        if same[cost, rows] <= _ALIKE:
+            top.append((clue_value, (cost, rows)))
     return [
         _finding(
             "suggestion",
@@ -239,7 +248,7 @@ def _suggestions(bare: pd.DataFrame, dimension: str, rules: Rules, count: int) -
             cost=cost,
             text=f'when = {{ {_key(clue)} = {json.dumps(value, ensure_ascii=False)} }}, set = {{ {dimension} = "..." }}',
         )
-        for (clue, value), (cost, rows) in top
+        for (clue, value), (cost, rows) in top[:count]
     ]
 
 
@@ -271,7 +280,7 @@ def why(allocated: pd.DataFrame, chosen: Mapping[str, str], rules: Rules | None 
     facts = Facts(
         f"Why {what}", currency_of(mine), conserves="cost adds up to the charge's cost, exactly", money=["cost"]
     )
-    conditions = {one.name: one.text for one in (*rules.rules, *rules.shared)} if rules else {}
+    conditions = {r.name: r.text for r in rules.rules} | {s.name: s.text for s in rules.shared} if rules else {}
     used = sorted({part for rule in mine["rule"].dropna().unique() for part in str(rule).split(" + ")})
     facts.notes = [f"Rule {name!r}: when {conditions[name]}." for name in used if name in conditions]
     facts.notes += ["Rows of 'default' met no rule."] if "default" in used else []
