@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from finops_ai.engine.duck import ROW, Scan, connect, offsets_of
-from finops_ai.engine.fields import columns
+from finops_ai.engine.fields import PAYABLE, columns
 from finops_ai.engine.plan import COSTS, Plan
 from finops_ai.engine.pricing import attach, run
 from finops_ai.engine.rules import Rules
@@ -116,7 +116,7 @@ def map_rows(priced: pd.DataFrame, rules: Rules, timezone: str = "UTC") -> pd.Da
 
 def totals(frame: pd.DataFrame, by: tuple[str, ...] = CONSERVED_BY) -> dict[tuple, dict[str, Decimal]]:
     """Exact totals of every cost and of quantity per group, months in UTC."""
-    costs = [c for c in (*COSTS, "billed_cost", "quantity") if c in frame.columns]
+    costs = [c for c in (*COSTS, PAYABLE, "billed_cost", "quantity") if c in frame.columns]
     keys = [c for c in by if c != "month" and (c in frame.columns or c in columns())]
     with connect() as con:
         scan = Scan(con, frame, [*keys, *costs, "charge_period_start"])

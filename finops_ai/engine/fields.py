@@ -25,12 +25,14 @@ PRICED = {
     "model_family": pa.string(),
     "model_version": pa.string(),
 }
+#: what is invoiced for a row, contracted cost less what a credit or commitment pays for: added where contracts are settled
+PAYABLE = "payable_cost"
 
 
 @cache
 def columns() -> dict[str, pa.DataType]:
     """Every column of a priced token frame with its Arrow type; tags are named one by one, as `tags.<key>`."""
-    return {f.name: f.type for f in schema_of(TokenFrame) if f.name != "tags"} | PRICED
+    return {f.name: f.type for f in schema_of(TokenFrame) if f.name != "tags"} | PRICED | {PAYABLE: PRICED["contracted_cost"]}
 
 
 def kind_of_column(name: str) -> str | None:

@@ -27,7 +27,7 @@ import pyarrow as pa
 
 from finops_ai.engine.dialects import DUCKDB
 from finops_ai.engine.duck import register
-from finops_ai.engine.fields import PRICED
+from finops_ai.engine.fields import PAYABLE, PRICED
 from finops_ai.engine.plan import Plan
 from finops_ai.engine.weights import amount, units
 from finops_ai.errors import CheckFailed, DataError
@@ -41,8 +41,6 @@ from finops_ai.prices.names import provider_name
 
 #: columns of expanded prices that say which contract, or pool of capacity, a key falls under
 TERMS = ("volume", "credit", "capacity")
-#: what is invoiced for a row: contracted cost less what a credit or a commitment pays for
-PAYABLE = "payable_cost"
 CONTRACT_SOURCE, IDLE, LAPSED = "contract", "provisioned_idle", "credit_lapsed"
 #: the statement's columns
 _COSTS = ("cost", "saved", "on_demand_cost", "idle_cost", "opening", "drawn", "lapsed", "closing")

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from finops_ai.engine.conditions import fields_of, to_sql
 from finops_ai.engine.dialects import DUCKDB
 from finops_ai.engine.duck import ROW, Scan, connect, offsets_of, register
-from finops_ai.engine.fields import TAG, columns
+from finops_ai.engine.fields import PAYABLE, TAG, columns
 from finops_ai.engine.plan import COSTS, Plan
 from finops_ai.engine.pricing import run
 from finops_ai.engine.rules import Rules
@@ -33,7 +33,7 @@ from finops_ai.engine.weights import WHOLE, Weights, amount, parts, units, weigh
 from finops_ai.frames import to_arrow, to_pandas
 from finops_ai.frames.types import TAGS_TYPE
 
-_DECIMALS = {**dict.fromkeys((*COSTS, "billed_cost"), (38, 18)), "quantity": (19, 6), "share": (13, 12)}
+_DECIMALS = {**dict.fromkeys((*COSTS, PAYABLE, "billed_cost"), (38, 18)), "quantity": (19, 6), "share": (13, 12)}
 _ORDER = "_part"
 log = logging.getLogger("finops_ai.engine")
 

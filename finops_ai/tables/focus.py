@@ -36,7 +36,7 @@ COSTS = ("list_cost", "contracted_cost", "effective_cost")
 #: columns of a priced or allocated frame that are no business dimension
 PRICED = {
     *COSTS, "list_unit_price", "price_id", "price_status", "price_note", "pricing_currency", "model_developer",
-    "model_family", "model_version", "rule", "share",
+    "model_family", "model_version", "rule", "share", "payable_cost",
 }  # fmt: skip
 SKU_KEY = ["provider", "model", "meter", "service_tier", "context_tier", "inference_geo"]
 IDENTITY = ["model_developer", "model_family", "model_version"]
@@ -209,7 +209,7 @@ def _charges(named: Mapping[str, pa.Array], rows: int) -> dict[str, pa.Array]:
         "ListCost": costs["list_cost"],
         "ContractedCost": costs["contracted_cost"],
         "EffectiveCost": costs["effective_cost"],
-        "BilledCost": pc.coalesce(stated, costs["contracted_cost"]),
+        "BilledCost": pc.coalesce(stated, named.get("payable_cost", costs["contracted_cost"])),
         "Tags": pa.array(in_tags, pa.string()),
         "x_PriceStatus": named["price_status"] if "price_status" in named else pa.nulls(rows, pa.string()),
     }

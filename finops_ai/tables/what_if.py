@@ -81,7 +81,7 @@ def what_if(
     return _table(by, totals, currency, notes, first, rows)
 
 
-_PRICED = ("list_cost", "contracted_cost", "effective_cost", "list_unit_price", "price_id", "price_status", "price_note", "pricing_currency",
+_PRICED = ("list_cost", "contracted_cost", "effective_cost", "payable_cost", "list_unit_price", "price_id", "price_status", "price_note", "pricing_currency",
            "model_developer", "model_family", "model_version")  # fmt: skip
 
 
