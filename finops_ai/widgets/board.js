@@ -21,6 +21,8 @@ function bucketText(data, i) {
   const iso = data.buckets[i], [y, m] = iso.split("-").map(Number), part = data.partial && data.partial[i] ? ` (${data.partial[i]})` : "";
   return (data.grain === "month" ? `${MONTHS[m - 1]} ${y}` : data.grain === "week" ? `week of ${dateText(iso)}` : dateText(iso)) + part;
 }
+// a name with right-to-left writing or marks keeps them to itself inside a sentence
+function isolated(name) { return /[\u0590-\u08ff\u200e\u200f\u202a-\u202e\u2066-\u2069\ufb1d-\ufeff]/.test(name) ? `\u2068${name}\u2069` : name; }
 function short(value) {
   const size = Math.abs(value);
   for (const [limit, letter] of [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]])
@@ -84,7 +86,7 @@ function drawBoard(root, data, on) {
 
 function head(root, data, on, state) {
   const path = node("nav", { class: "fx-path", "aria-label": "Filters in effect" }, root);
-  const steps = [{ text: "Everything" }, ...data.path.map((p) => ({ text: `${p.label}: ${p.name}` }))];
+  const steps = [{ text: "Everything" }, ...data.path.map((p) => ({ text: `${p.label}: ${isolated(p.name)}` }))];
   steps.forEach((step, i) => {
     if (i) node("span", { "aria-hidden": "true" }, path, "›");
     if (i < steps.length - 1) {
@@ -158,7 +160,7 @@ function chart(root, data, on, position) {
     marker.setAttribute("x", x(i)); marker.setAttribute("visibility", "visible");
     const all = lines ? null : sums[i] + lows[i], g = data.groups[k];
     box.setAttribute("aria-valuenow", String(i));
-    box.setAttribute("aria-valuetext", `${bucketText(data, i)}, ${g.name}: ${amount(g.values[i] ?? (lines ? null : 0), data.unit)}`);
+    box.setAttribute("aria-valuetext", `${bucketText(data, i)}, ${isolated(g.name)}: ${amount(g.values[i] ?? (lines ? null : 0), data.unit)}`);
     tip.replaceChildren(); tip.hidden = false;
     node("strong", {}, tip, bucketText(data, i));
     node("span", { class: "fx-soft" }, tip, `, ${data.unit}`);
@@ -267,9 +269,10 @@ function foot(root, data) {
     node("pre", { tabindex: "0" }, details, data.code);
   }
   if (data.rows) {
+    const title = `Rows behind ${data.path.map((p) => isolated(p.name)).join(", ") || "everything"}, ${data.rows.period_text}`;
     const details = node("details", { open: "" }, root);
-    node("summary", { "data-key": "rows" }, details, data.rows.title);
-    const wrap = node("div", { class: "fx-scroll fx-tall", tabindex: "0", role: "region", "aria-label": data.rows.title }, details), table = node("table", {}, wrap);
+    node("summary", { "data-key": "rows" }, details, title);
+    const wrap = node("div", { class: "fx-scroll fx-tall", tabindex: "0", role: "region", "aria-label": title }, details), table = node("table", {}, wrap);
     const head = node("tr", {}, node("thead", {}, table));
     data.rows.columns.forEach((c) => node("th", { scope: "col", class: c.number ? "" : "fx-name" }, head, c.label));
     const body = node("tbody", {}, table);

@@ -104,7 +104,7 @@ function startExplorer(root) {
     const shown = cube.dimensions.filter((d) => !state.filters.some(([x]) => x === d));
     const columns = [{ label: "day" }, { label: cube.currency, number: true, unit: cube.currency }, ...["tokens", "requests"].map((m) => ({ label: m, number: true, unit: m })), ...shown.map((d) => ({ label: label(d) }))];
     const values = rows.slice(0, ROWS).map((r) => [asIso(cube.day[r]), cube.sums.cost[r] == null ? null : cube.sums.cost[r] / 1e6, cube.sums.tokens[r], cube.sums.requests[r], ...shown.map((d) => cube.levels[d][cube.codes[d][r]])]);
-    return { title: `Rows behind ${state.filters.map(([, name]) => name).join(", ") || "everything"}, ${spanText(a, b)}`, columns, values, total: rows.length };
+    return { period_text: spanText(a, b), columns, values, total: rows.length };
   }
   function codeText(a, b) {
     const zone = cube.timezone === "UTC" ? "" : `, ${JSON.stringify(cube.timezone)}`;

@@ -323,7 +323,6 @@ def _line(
 
 def _behind(cube: Cube, view: View, first: dt.date, last: dt.date) -> dict[str, Any]:
     table, total = cube.behind(dict(view.filters), first, last, ROWS)
-    what = ", ".join(name for _, name in view.filters) or "everything"
     shown = [d for d in cube.dimensions if d not in dict(view.filters)]
     unit = unit_of(cube, "cost")
     columns: list[dict[str, Any]] = [{"label": "day"}, {"label": unit, "number": True, "unit": unit}]
@@ -332,7 +331,7 @@ def _behind(cube: Cube, view: View, first: dt.date, last: dt.date) -> dict[str, 
     order = ["day", "cost", "tokens", "requests", *shown]
     values = [[_plain(row[name]) for name in order] for row in table.to_pylist()]
     return {
-        "title": f"Rows behind {what}, {span_text(first, last)}",
+        "period_text": span_text(first, last),
         "columns": columns,
         "values": values,
         "total": total,

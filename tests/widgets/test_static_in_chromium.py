@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from urllib.parse import quote
 
@@ -146,8 +147,34 @@ def test_the_keyboard_alone_is_enough(opened, path):
 
 
 def test_a_link_can_name_filters(opened, path):
-    page = opened(path, fragment=f"#team={quote('support')}")
+    page = opened(path, fragment=f"#team={quote('support')}&constructor=x&team")
     assert page.locator(".fx-path strong").inner_text() == "team: support"
+    page.evaluate("location.hash = '#provider=openai&team=no-such'")
+    page.wait_for_selector(".fx-path strong:has-text('provider: openai')")
+
+
+def test_other_days_sorting_and_a_name_in_part(opened, path):
+    page = opened(path)
+    page.get_by_label("in", exact=True).select_option(label="Other days")
+    page.get_by_label("from", exact=True).fill("2026-10-26")
+    assert page.locator(".fx-title").inner_text() == "Cost by team, 26 Oct 2026 to 31 Oct 2026"
+    page.get_by_role("button", name="change").click()
+    assert shown(page)[0] == "support"  # its price tripled on the 25th
+    assert page.locator("th[aria-sort]").inner_text().startswith("change")
+    page.get_by_label("Only", exact=True).select_option("team")
+    name = page.get_by_label("name", exact=True)
+    name.fill("zzz")
+    name.press("Enter")
+    assert page.locator(".fx-silence").inner_text() == "No single team is called “zzz”."
+    name.fill("SUPP")
+    name.press("Enter")
+    assert page.locator(".fx-path strong").inner_text() == "team: support"
+
+
+def test_the_colours_of_vs_code_come_first(opened, path):
+    page = opened(path)
+    page.evaluate("document.body.style = '--vscode-editor-foreground: rgb(1, 2, 3); --jp-ui-font-color1: rgb(9, 9, 9)'")
+    assert page.evaluate("getComputedStyle(document.querySelector('.fx-total')).color") == "rgb(1, 2, 3)"
 
 
 def test_filter_compare_and_export(opened, path, tmp_path):
@@ -179,9 +206,14 @@ def test_hostile_names_stay_text_and_the_layout_holds(opened, teams_frame, tmp_p
             + page.locator(".fx tbody th .fx-plain span").all_text_contents()
         )
         assert set(HOSTILE) <= set(names)
-        for name in HOSTILE[:3]:
+        for name in (*HOSTILE[:3], "__proto__"):
             page.locator(".fx tbody th button").filter(has_text=name).first.click()
+            assert re.fullmatch(r"#[0-9A-F]{6}", page.locator(".fx-chart rect[data-group]").first.get_attribute("fill"))
             page.locator(".fx-path button").first.click()
+        page.locator(".fx tbody th button").filter(has_text="evil").first.click()
+        assert page.locator(".fx-path strong").inner_text() == f"team: \u2068{HOSTILE[3]}\u2069"
+        assert "\u2069, 1 Oct 2026" in page.locator(".fx summary").last.inner_text()
+        page.locator(".fx-path button").first.click()
         with page.expect_download() as saved:
             page.get_by_role("button", name="Export CSV").click()
         assert "'=cmd" in saved.value.path().read_text("utf-8")

@@ -73,7 +73,7 @@ def test_drilling_goes_where_something_differs_and_back(allocated):
     assert (explorer.view.by, explorer.view.filters) == ("product", (("team", "data"),))
     explorer.drill("document-extraction", "2026-10-28")  # alike in all else: straight to its meters
     assert explorer.view.by == "meter"
-    assert explorer.board.data["rows"]["title"] == "Rows behind data, document-extraction, 28 Oct 2026"
+    assert explorer.board.data["rows"]["period_text"] == "28 Oct 2026"
     rows = explorer.rows()
     day = allocated[
         (allocated["team"] == "data")
