@@ -44,7 +44,7 @@ def aggregate(
         by: group columns: token and price columns, dimensions, `tags.<key>`, `month`, `day` (of the reporting zone).
             The pricing currency is always one of them, because sums never mix currencies.
         book: price book; the bundled list prices by default.
-        rules: mapping rules; none by default.
+        rules: mapping rules; none by default. Shared costs are not divided here: that needs the rows, so `fa.allocate`.
         costs: which costs to add up.
         window: only rows that start in it.
         timezone: IANA name of the reporting zone.
