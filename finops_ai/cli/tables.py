@@ -194,7 +194,12 @@ def anomalies(
 @month_option
 @click.option("--as-of", metavar="DATE", help="How far the data reaches. Default: the last row's end.")
 @click.option("--check", is_flag=True, help="Exit with 1 if a budget is over or heading over.")
-@click.option("--webhook", metavar="URL", help="POST the alerts there as JSON.")
+@click.option(
+    "--webhook",
+    metavar="URL",
+    envvar="FINOPS_AI_WEBHOOK",
+    help="POST the alerts there as JSON. Default: $FINOPS_AI_WEBHOOK, so that its secret stays out of files.",
+)
 @config_option
 @format_options
 def budgets(
@@ -205,17 +210,15 @@ def budgets(
     \b
     finops-ai budgets --month 2026-10
     """
-    import finops_ai as fa
     from finops_ai.errors import SettingsError
-    from finops_ai.tables.budgets import alerts, send_alerts
+    from finops_ai.tables.budgets import alerts, send_alerts, workspace_budgets
 
     ws, month = workspace(config, month)
-    plan = ws.settings.policies.get("budgets")
-    if not plan:
+    table = workspace_budgets(ws, month, as_of)
+    if table is None:
         raise SettingsError(
             f"{config} has no [[budgets]]. Add one: [[budgets]] month = '{month}', amount = '1000', for = {{ team = 'search' }}."
         )
-    table = fa.budgets(ws.history(month, 12), plan, month=month, as_of=as_of, timezone=ws.timezone)
     say(table, form, output)
     if webhook:
         click.echo(f"{send_alerts(table, webhook)} alerts sent.", err=True)

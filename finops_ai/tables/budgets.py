@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -17,6 +17,9 @@ from finops_ai.periods import Window, instant, next_month, parse_month, zone
 from finops_ai.tables.grouping import TIMES, currency_of, grouped
 from finops_ai.tables.policy import number
 from finops_ai.tables.result import Facts, Table
+
+if TYPE_CHECKING:
+    from finops_ai.workspace import Workspace
 
 THRESHOLDS = (Decimal("0.5"), Decimal("0.8"), Decimal(1))
 _KEYS = ("name", "month", "from", "to", "amount", "currency", "alerts", "for")
@@ -69,9 +72,10 @@ def budgets(
     if now is None:
         raise DataError("There are no rows to hold against the budgets.")
     dims = sorted({d for e in entries for d in e["for"]})
-    days = grouped(
-        priced, [*dims, "day"], {"cost": "sum(effective_cost)"}, timezone=timezone, needs=("effective_cost",)
-    )
+    first = priced["charge_period_start"].min() if len(priced) else None
+    priced = priced[(priced["charge_period_start"] < now).to_numpy()]
+    measures = {"cost": "sum(effective_cost)", "unknown": "count(*) FILTER (WHERE effective_cost IS NULL)"}
+    days = grouped(priced, [*dims, "day"], measures, timezone=timezone, needs=("effective_cost",))
     today = now.astimezone(tz).date()
     rows = []
     for entry in entries:
@@ -95,7 +99,34 @@ def budgets(
         f"As of {now.astimezone(tz):%Y-%m-%d %H:%M} {timezone}; the burn rate is the mean of the last {_RECENT} days."
     ]
     facts.notes += [r["text"] for r in rows if r["status"] != "ok"]
+    if unknown := sum(g["unknown"] for g in days):
+        facts.notes.append(f"{unknown:,} rows have no known price; what they cost is in no budget.")
+    for r in rows:
+        if first is not None and first > instant(r["from"], timezone) + dt.timedelta(days=1):
+            since = f"{first.astimezone(tz):%Y-%m-%d}"
+            facts.notes.append(f"{r['name']}: there is no data before {since}, so its spend is at least this.")
     return Table.of(table, facts, priced)
+
+
+def workspace_budgets(ws: Workspace, month: str, as_of: object = None) -> Table | None:
+    """The budgets of a workspace's finops.toml that touch a month, with all the months their periods reach back.
+
+    Args:
+        ws: the workspace.
+        month: `YYYY-MM` of the reporting zone; later months are left out.
+        as_of: how far the data reaches, as in `budgets`.
+
+    Returns:
+        What `budgets` returns; None where finops.toml has no [[budgets]].
+    """
+    plan = ws.settings.policies.get("budgets")
+    if not plan:
+        return None
+    now = parse_month(month)
+    starts = [parse_month(row.get("month", row.get("from", month))) for row in plan]
+    first = min([day for day in starts if day <= now], default=now)
+    months = (now.year - first.year) * 12 + now.month - first.month + 1
+    return budgets(ws.history(month, months), plan, month=month, as_of=as_of, timezone=ws.timezone)
 
 
 _COLUMNS = {

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import http.server
 import io
 import json
+import threading
 
 import pytest
 
@@ -145,3 +147,68 @@ def test_close_restate_true_up_audit(run, tokens_of, tmp_path):
     assert code == 1
     assert "2026-10/charges.parquet: the file was changed" in out
     assert run("true-up", "2026-10")[0] == 1
+
+
+def test_budgets_of_quarters_and_years_are_spent_since_they_began(run, tmp_path):
+    """Search spends 18M x 0.15 = 2.70 on 5 September and 20M x 0.15 = 3.00 on 5 October; key_new 1.35 and 1.50."""
+    longer = """
+[[budgets]]
+name = "third and fourth quarter"
+from = "2026-07"
+to = "2027-01"
+amount = "100"
+for = { team = "search" }
+[[budgets]]
+name = "year"
+from = "2026-01"
+to = "2027-01"
+amount = "7"
+"""
+    path = tmp_path / "finops.toml"
+    path.write_text(path.read_text() + longer)
+    code, out, err = run("budgets", "--month", "2026-10", "--format", "json")
+    assert code == 0
+    spent = {r["name"]: (float(r["spent"]), r["status"], r["overrun_date"]) for r in json.loads(out)}
+    assert spent["third and fourth quarter"][0] == 5.7
+    assert spent["year"] == (8.55, "over", "2026-10-05")
+    assert spent["search budget"] == (3.0, "over", "2026-10-05")
+    _, _, err = run("budgets", "--month", "2026-10")
+    assert "year: there is no data before 2026-09-05, so its spend is at least this." in err
+    code, out, _ = run("budgets", "--month", "2026-10", "--as-of", "2026-10-03", "--format", "json")
+    early = {r["name"]: float(r["spent"]) for r in json.loads(out)}
+    assert early["year"] == 4.05  # 2.70 and 1.35: what came after the 3rd isn't spent yet
+
+
+def test_alerts_reach_the_configured_webhook(run, tmp_path, monkeypatch):
+    got = []
+
+    class Hook(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            got.append((self.path, json.loads(self.rfile.read(int(self.headers["content-length"])))))
+            self.send_response(503 if "down" in self.path else 200)
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        address = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("FINOPS_AI_WEBHOOK", f"{address}/hook?token=secret")
+        code, _, err = run("budgets", "--month", "2026-10", "--check")
+        assert code == 1
+        assert "1 alerts sent" in err
+        path, body = got[0]
+        assert path == "/hook?token=secret"
+        assert body["alerts"][0] | {"text": ""} == {
+            "name": "search budget", "status": "over", "alerts": "50%, 80%, 100%", "budget": "1.00", "spent": "3.00", "used": 3.0,
+            "projected": body["alerts"][0]["projected"], "overrun_date": "2026-10-05", "text": "",
+        }  # fmt: skip
+        assert "search budget: 300% of 1.00 spent" in body["text"]
+        code, out, err = run("budgets", "--month", "2026-10", "--webhook", f"{address}/down?token=secret")
+        assert code not in (0, 1)
+        assert "answered 503" in err
+        assert "secret" not in out + err
+    finally:
+        server.shutdown()

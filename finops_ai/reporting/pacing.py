@@ -1,0 +1,69 @@
+"""What a page says of budgets: which are off course, when they run out, and how fast each is spent."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from IPython.display import HTML, display
+
+from finops_ai.money import minor_units
+from finops_ai.reporting.answers import note
+from finops_ai.reporting.charging import plain_table
+from finops_ai.reporting.text import is_unknown, percent
+from finops_ai.tables.budgets import workspace_budgets
+
+STATES = {"ok": "on course", "watch": "heading over", "over": "over"}
+
+
+def budgets(ws: Any, month: str) -> None:
+    """Show the budgets that touch a month, under a heading of their own; nothing where finops.toml has none.
+
+    Args:
+        ws: the workspace.
+        month: the month shown; budgets of a quarter or year reach back as far as their period.
+    """
+    table = workspace_budgets(ws, month)
+    if table is None:
+        return
+    rows = table.astype(object).to_dict("records")
+    off = [r for r in rows if r["status"] != "ok"]
+    told = f"{len(off)} of {len(rows)} budgets {'is' if len(off) == 1 else 'are'} over or heading over" if off else ""
+    said = told or ("All budgets are on course" if rows else "No budget touches this month")
+    display(HTML(f"<h2>Budgets</h2><p>{said}.</p>"))
+    if not rows:
+        return
+    places = minor_units(table.facts.currency)
+    lines = [
+        [
+            r["name"],
+            _period(r["from"], r["to"]),
+            f"{r['budget']:,.{places}f}",
+            f"{r['spent']:,.{places}f}",
+            "" if is_unknown(r["used"]) else percent(r["used"]),
+            "" if is_unknown(r["pacing"]) else percent(r["pacing"]),
+            f"{r['projected']:,.{places}f}",
+            _day(r["overrun_date"]),
+            STATES[r["status"]],
+        ]
+        for r in rows
+    ]
+    heads = ["Budget", "Period", "Amount", "Spent", "Used", "Of even pace", "Ends at", "Runs out", "State"]
+    display(HTML(plain_table(heads, lines, texts=2, caption=f"Amounts in {table.facts.currency}, most used first")))
+    states = {r["text"] for r in rows}
+    note(" ".join(text for text in table.facts.notes if text not in states))
+
+
+def _period(since: dt.date, until: dt.date) -> str:
+    """A budget's period by its first and last month.
+
+    >>> _period(dt.date(2026, 10, 1), dt.date(2026, 11, 1)), _period(dt.date(2026, 10, 1), dt.date(2027, 1, 1))
+    ('Oct 2026', 'Oct 2026 to Dec 2026')
+    """
+    last = until - dt.timedelta(days=1)
+    names = [f"{day:%b %Y}" for day in (since, last)]
+    return names[0] if names[0] == names[1] else " to ".join(names)
+
+
+def _day(value: Any) -> str:
+    return "" if is_unknown(value) else f"{value:%d %b %Y}".lstrip("0")
