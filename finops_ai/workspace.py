@@ -250,13 +250,24 @@ class Workspace:
         found = [self._settled(piece)[1] for piece in whole_months(self._window(month))] if self.book.has_terms else []
         return pd.concat(found, ignore_index=True) if found else statement_frame([])
 
+    def reprice(self, month: str | Window, rows: pd.DataFrame) -> pd.DataFrame:
+        """Rows of a month at today's prices, such as those it was closed with; what stands around them stays as it is."""
+        from finops_ai.engine import price, settled
+
+        if not self.book.has_terms:
+            return price(rows, self.book)
+        window, frames = self._window(month), []
+        for piece in whole_months(window):
+            around, mine = self.tokens(piece), _inside(rows, piece)
+            both = pd.concat([mine, around[~_mask(around, window)]], ignore_index=True)
+            frames.append(_inside(settled(both, self._book_at(piece), period=self._until_now(piece))[0], window))
+        return pd.concat(frames, ignore_index=True)
+
     def _settled_part(self, window: Window) -> pd.DataFrame:
         """A window's rows out of whole UTC months, which are what contracts are settled by."""
         frames = [self._settled(piece)[0] for piece in whole_months(window)]
         frame = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
-        start = frame["charge_period_start"]
-        inside = (start >= window.start).to_numpy(bool) & (start < window.end).to_numpy(bool)
-        return frame if inside.all() else frame[inside].reset_index(drop=True)
+        return _inside(frame, window)
 
     def _settled(self, month: Window) -> tuple[pd.DataFrame, pd.DataFrame]:
         """A whole UTC month priced and settled, and its statement."""
@@ -267,15 +278,18 @@ class Workspace:
 
         def make(kind: str) -> pd.DataFrame:
             if not made:
-                fresh = self.lake.freshness()
-                last = fresh["last"].max().to_pydatetime() if len(fresh) else month.start
-                period = Window(month.start, max(min(month.end, last), month.start))
-                frame, rows = settled(self.tokens(month), self._book_at(month), period=period)
+                frame, rows = settled(self.tokens(month), self._book_at(month), period=self._until_now(month))
                 made.update(settled=frame, commitments=statement_frame(rows))
             return made[kind]
 
         frame, statement = (self._kept(kind, month, lambda _, k=kind: make(k)) for kind in ("settled", "commitments"))  # type: ignore[misc]
         return frame, statement
+
+    def _until_now(self, month: Window) -> Window:
+        """The part of a month that data has come for: capacity is paid to the day, not ahead."""
+        fresh = self.lake.freshness()
+        last = fresh["last"].max().to_pydatetime() if len(fresh) else month.start
+        return Window(month.start, max(min(month.end, last), month.start))
 
     def _book_at(self, month: Window) -> PriceBook:
         """The price book with what earlier months left of its credits."""
@@ -396,6 +410,17 @@ class Workspace:
             partial.replace(path)
         except OSError as error:
             log.info("Derived frames are not kept: %s", error)
+
+
+def _mask(frame: pd.DataFrame, window: Window) -> Any:
+    start = frame["charge_period_start"]
+    return (start >= window.start).to_numpy(bool) & (start < window.end).to_numpy(bool)
+
+
+def _inside(frame: pd.DataFrame, window: Window) -> pd.DataFrame:
+    """The rows that start in a window."""
+    inside = _mask(frame, window)
+    return frame if inside.all() else frame[inside].reset_index(drop=True)
 
 
 def whole_months(window: Window) -> list[Window]:

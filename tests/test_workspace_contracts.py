@@ -122,6 +122,17 @@ def test_any_window_is_a_part_of_whole_months(company, zone):
     assert abs(of(day, "openai", "contracted_cost") - 4 * (1 - Fraction(12, 124))) < Fraction(1, 10**12)
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo"])
+def test_the_same_rows_at_the_same_prices_cost_the_same_again(company, zone):
+    ws = company(zone)
+    rows = ws.priced("2026-10")
+    again = ws.reprice("2026-10", rows)
+    for provider in ("openai", "anthropic", "azure-openai"):
+        for column in ("contracted_cost", "effective_cost", "payable_cost"):
+            assert of(again, provider, column) == of(rows, provider, column)
+    assert len(again) == len(rows)
+
+
 def test_the_command_prints_the_statement(company, capsys):
     from finops_ai.cli import main
 

@@ -100,7 +100,6 @@ def true_up(month: str, posted_in: str | None, dry_run: bool, config: str, form:
     finops-ai true-up 2026-09 --dry-run      what would be posted, by cause
     finops-ai true-up 2026-09 --in 2026-11   post it in November
     """
-    from finops_ai.engine import price
     from finops_ai.periods import next_month, parse_month
     from finops_ai.tables.posting import policy_of, results_of
     from finops_ai.tables.true_up import recompute, summary
@@ -134,6 +133,7 @@ def true_up(month: str, posted_in: str | None, dry_run: bool, config: str, form:
         telemetry=now.get("telemetry"),
         closed_history=then.get("history"),
         history=now.get("history"),
+        pricing=lambda rows: ws.reprice(month, rows),
     )
     made = steps[-1][1]
     journals = [(cause, step.journal(closed_accounts)) for cause, step, _ in steps]
@@ -151,7 +151,7 @@ def true_up(month: str, posted_in: str | None, dry_run: bool, config: str, form:
         click.echo("Nothing was posted (--dry-run).", err=True)
         return
     journal = {"true_up": table, "journal": made.journal(accounts)}
-    tables = {"rows": price(tokens, ws.book), "allocated": steps[-1][2]} | now | results_of(made) | journal
+    tables = {"rows": ws.reprice(month, tokens), "allocated": steps[-1][2]} | now | results_of(made) | journal
     sealed = ledger.post(month, posted_in, tables, documents=documents_of(ws), facts=facts_of(ws, made))
     click.echo(f"Posted in {posted_in}: {len(table)} entries. Files: {sealed.folder}", err=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import calendar
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -49,6 +49,7 @@ def recompute(
     telemetry: pd.DataFrame | None = None,
     closed_history: pd.DataFrame | None = None,
     history: pd.DataFrame | None = None,
+    pricing: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
 ) -> list[tuple[str, Chargeback, pd.DataFrame]]:
     """The month recomputed one change at a time: today's prices, then rules, then usage, then policy.
 
@@ -60,6 +61,7 @@ def recompute(
         month, timezone: the month.
         closed_telemetry, telemetry: for shared costs split by telemetry, as it was at the close and as it is now.
         closed_history, history: allocated earlier months, for incentives with a baseline, then and now.
+        pricing: prices rows of the month, where more than the book is needed (`Workspace.reprice`); default `fa.price`.
 
     Returns:
         (cause, chargeback, allocated rows) per step; the last is the month as it would be closed now.
@@ -69,10 +71,11 @@ def recompute(
         return chargeback(rows, by, month=month, timezone=timezone, book=book, history=past)
 
     own = [c for c in schema_of(TokenFrame).names if c in closed_rows.columns]
-    rows = price(closed_rows[own], book)
+    pricing = pricing or (lambda rows: price(rows, book))
+    rows = pricing(closed_rows[own])
     repriced = allocate(rows, closed_rules, telemetry=closed_telemetry, timezone=timezone)
     mapped = allocate(rows, rules, telemetry=closed_telemetry, timezone=timezone)
-    restated = allocate(price(tokens, book), rules, telemetry=telemetry, timezone=timezone)
+    restated = allocate(pricing(tokens), rules, telemetry=telemetry, timezone=timezone)
     then = history if closed_history is None else closed_history
     moved = history if closed_history is None else allocate(closed_history, rules, timezone=timezone)
     return [
