@@ -24,14 +24,18 @@ function monthText(day) { const [y, m] = asIso(day).split("-").map(Number); retu
 function spanText(first, last) { return first === monthStart(first) && last === monthEnd(first) ? monthText(first) : first === last ? dateText(asIso(first)) : `${dateText(asIso(first))} to ${dateText(asIso(last))}`; }
 
 function startExplorer(root) {
-  const cube = JSON.parse(root.querySelector("script[type='application/json']").textContent), n = cube.day.length;
+  const cube = JSON.parse(root.querySelector("script[type='application/json']").textContent), n = cube.day.length, columns = SUMS.map((m) => cube.sums[m]);
   const first = asDay(cube.first), last = asDay(cube.last), size = { cost: 1e6, list_cost: 1e6, token_cost: 1e6, tokens: 1, requests: 1 };
   const state = { by: cube.dimensions[0], metric: "cost", filters: [], span: [Math.max(first, last - 89), last], compare: "before", picked: null };
   const label = (d) => cube.labels[d] || d, fixed = new Map(Object.entries(cube.fixed)), has = (d, name) => cube.dimensions.includes(d) && cube.levels[d].includes(name);
-  const pass = (row, filters, a, b) => { const d = cube.day[row]; if (d < a || d > b) return false; for (const [codes, code] of filters) if (codes[row] !== code) return false; return true; };
-  const coded = (filters) => filters.map(([d, name]) => [cube.codes[d], cube.levels[d].indexOf(name)]);
+  // rows are in the order of their days, so that a period is a range of rows
+  const since = (day) => { let low = 0, high = n; while (low < high) { const mid = (low + high) >> 1; if (cube.day[mid] < day) low = mid + 1; else high = mid; } return low; };
+  const each = (a, b, see) => {
+    const tests = state.filters.map(([d, name]) => [cube.codes[d], cube.levels[d].indexOf(name)]);
+    next: for (let r = since(a), end = since(b + 1); r < end; r++) { for (const [codes, code] of tests) if (codes[r] !== code) continue next; see(r); }
+  };
   const empty = () => ({ cost: null, list_cost: null, token_cost: null, tokens: null, requests: null });
-  const add = (sums, row) => { for (const m of SUMS) { const v = cube.sums[m][row]; if (v != null) sums[m] = (sums[m] || 0) + v; } };
+  const add = (sums, row) => { for (let k = 0; k < 5; k++) { const v = columns[k][row]; if (v != null) sums[SUMS[k]] += v; } };
   const merge = (list) => { const out = empty(); for (const s of list) for (const m of SUMS) if (s[m] != null) out[m] = (out[m] || 0) + s[m]; return out; };
   const value = (sums, metric = state.metric) => {
     const [, top, bottom, scale] = METRICS[metric];
@@ -39,10 +43,10 @@ function startExplorer(root) {
     const up = sums[top] / size[top];
     return bottom == null ? up : sums[bottom] ? (up * scale) / sums[bottom] : null;
   };
-  const totals = (by, filters, a, b) => {
-    const codes = cube.codes[by], out = new Map(), f = coded(filters);
-    for (let r = 0; r < n; r++) if (pass(r, f, a, b)) { let s = out.get(codes[r]); if (!s) out.set(codes[r], (s = empty())); add(s, r); }
-    return new Map([...out].map(([code, sums]) => [cube.levels[by][code], sums]));
+  const totals = (a, b) => {
+    const codes = cube.codes[state.by], out = new Map();
+    each(a, b, (r) => { let s = out.get(codes[r]); if (!s) out.set(codes[r], (s = empty())); add(s, r); });
+    return new Map([...out].map(([code, sums]) => [cube.levels[state.by][code], sums]));
   };
   const colours = (names) => {
     const out = new Map(), used = new Set();
@@ -57,19 +61,21 @@ function startExplorer(root) {
     const [a, b] = clipped(), [title, , ratio] = METRICS[state.metric], grain = grainOf(a, b);
     const unit = ["tokens", "requests"].includes(state.metric) ? state.metric : state.metric === "cost_per_1m_tokens" ? `${cube.currency} per million tokens` : state.metric === "cost_per_request" ? `${cube.currency} per request` : cube.currency;
     const data = { metric: state.metric, by: state.by, by_label: label(state.by), unit, title: `${title} by ${label(state.by)}`, period_text: spanText(a, b), path: state.filters.map(([d, name]) => ({ label: label(d), name })), kind: ratio ? "lines" : "stack", leaf: state.filters.some(([d]) => d === state.by), code: codeText(a, b), notes: cube.notes, message, empty: n ? "Nothing was used in this period with these filters." : "There is nothing to explore: no rows.", groups: [], more: [], buckets: [], hidden: 0, total: 0, before: null, grain };
-    const found = [...totals(state.by, state.filters, a, b)].filter(([, s]) => s.cost || s.list_cost || s.tokens || s.requests);
+    const found = [...totals(a, b)].filter(([, s]) => s.cost || s.list_cost || s.tokens || s.requests);
     found.sort((x, y) => (ratio ? (y[1].cost || 0) - (x[1].cost || 0) : (value(y[1]) || 0) - (value(x[1]) || 0)) || (x[0] < y[0] ? -1 : 1));
     const kept = found.slice(0, found.length > TOP + 1 || ratio ? TOP : TOP + 1), rest = found.slice(kept.length), names = new Set(kept.map(([name]) => name));
     let earlier = earlierOf(a, state.span[1], state.compare, b), past = new Map();
     if (earlier && earlier[0] < first) { data.before_text = `not compared: the data begin on ${dateText(asIso(first))}`; earlier = null; }
-    if (earlier) { past = totals(state.by, state.filters, ...earlier); data.before_text = spanText(...earlier); data.before = value(merge(past.values())) || 0; }
-    const times = bucketsOf(a, b, grain), place = new Map(times.map((d, i) => [d, i])), codes = cube.codes[state.by], f = coded(state.filters);
-    const series = new Map();
-    for (let r = 0; r < n; r++) if (pass(r, f, a, b)) {
-      const name = cube.levels[state.by][codes[r]], key = names.has(name) ? name : "";
+    if (earlier) { past = totals(...earlier); data.before_text = spanText(...earlier); data.before = value(merge(past.values())) || 0; }
+    const times = bucketsOf(a, b, grain), place = new Map(times.map((d, i) => [d, i])), codes = cube.codes[state.by], series = new Map();
+    const keys = cube.levels[state.by].map((name) => (names.has(name) ? name : ""));
+    let day = NaN, i = 0;
+    each(a, b, (r) => {
+      if (cube.day[r] !== day) { day = cube.day[r]; i = place.get(bucketOf(day, grain)); }
+      const key = keys[codes[r]];
       let row = series.get(key); if (!row) series.set(key, (row = times.map(() => null)));
-      const i = place.get(bucketOf(cube.day[r], grain)); add(row[i] || (row[i] = empty()), r);
-    }
+      add(row[i] || (row[i] = empty()), r);
+    });
     const line = (key) => (series.get(key) || times.map(() => null)).map((s) => value(s)), colour = colours(kept.map(([name]) => name));
     const group = (name, now, then, extra) => ({ name, total: value(merge(now)), ...(data.before == null ? {} : { before: then.length ? value(merge(then)) : ratio ? null : 0 }), ...extra });
     const then = (name) => (past.has(name) ? [past.get(name)] : []);
@@ -91,15 +97,15 @@ function startExplorer(root) {
       const weeks = state.compare === "year" ? 52 : Math.max(Math.round((b - a + 1) / 7 - 0.45), 1), span = grain === "day" ? [a - 7 * weeks, b - 7 * weeks] : earlier;
       data.line_text = grain === "day" ? `the same weekdays ${weeks} week${weeks > 1 ? "s" : ""} earlier` : spanText(...span);
       const old = bucketsOf(...span, grain), at = new Map(old.map((d, i) => [d, i])), sums = old.map((d) => (d < first ? null : empty()));
-      for (let r = 0; r < n; r++) if (pass(r, f, ...span)) { const i = at.get(bucketOf(cube.day[r], grain)); add(sums[i] || (sums[i] = empty()), r); }
+      each(...span, (r) => { const i = at.get(bucketOf(cube.day[r], grain)); add(sums[i] || (sums[i] = empty()), r); });
       data.before_values = sums.map((s) => (s === null ? null : value(s) || 0));
     }
     if (state.picked || data.leaf) data.rows = behind(...(state.picked || [a, b]));
     return data;
   }
   function behind(a, b) {
-    const f = coded(state.filters), rows = [];
-    for (let r = 0; r < n; r++) if (pass(r, f, a, b)) rows.push(r);
+    const rows = [];
+    each(a, b, (r) => { rows.push(r); });
     rows.sort((x, y) => (cube.sums.cost[y] || 0) - (cube.sums.cost[x] || 0));
     const shown = cube.dimensions.filter((d) => !state.filters.some(([x]) => x === d));
     const columns = [{ label: "day" }, { label: cube.currency, number: true, unit: cube.currency }, ...["tokens", "requests"].map((m) => ({ label: m, number: true, unit: m })), ...shown.map((d) => ({ label: label(d) }))];
@@ -117,10 +123,10 @@ function startExplorer(root) {
     state.picked = null;
     state.filters = [...state.filters.filter(([d]) => d !== dimension), [dimension, name]];
     if (dimension !== state.by) return;
-    const done = new Set(state.filters.map(([d]) => d)), start = cube.dimensions.indexOf(state.by), f = coded(state.filters);
+    const done = new Set(state.filters.map(([d]) => d)), start = cube.dimensions.indexOf(state.by);
     for (const d of [...cube.dimensions.slice(start + 1), ...cube.dimensions.slice(0, start)]) {
       if (done.has(d)) continue;
-      const seen = new Set(); for (let r = 0; r < n && seen.size < 2; r++) if (pass(r, f, first, last)) seen.add(cube.codes[d][r]);
+      const seen = new Set(); each(first, last, (r) => { seen.add(cube.codes[d][r]); });
       if (seen.size > 1) { state.by = d; break; }
     }
   }
