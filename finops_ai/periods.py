@@ -76,6 +76,17 @@ class Window:
     def __str__(self) -> str:
         return f"[{iso(self.start)}, {iso(self.end)})"
 
+    def in_words(self, timezone: str = "UTC") -> str:
+        """The window as people write it: days of a zone with the last one included, instants where it cuts a day.
+
+        >>> Window.of("2026-10-01", "2026-11-01").in_words(), Window.of("2026-10-01T06:00Z", "2026-10-02").in_words()
+        ('2026-10-01 to 2026-10-31', '2026-10-01 06:00 to 2026-10-02 00:00')
+        """
+        first, last = (moment.astimezone(zone(timezone)) for moment in (self.start, self.end))
+        if first.time() == last.time() == dt.time() and first < last:
+            return f"{first:%Y-%m-%d} to {last - dt.timedelta(microseconds=1):%Y-%m-%d}"
+        return f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}"
+
 
 def instant(value: object, timezone: str = "UTC") -> dt.datetime:
     """Read an instant; a bare date or a time without a zone belongs to `timezone`. Returned in UTC.

@@ -144,7 +144,7 @@ def showback(
     if month:
         _compare(rows, allocated, by, month, timezone)
     rows.sort(key=lambda r: (-zero(r["cost"]), [str(r[k]) for k in by]))
-    facts = _facts(groups, by, currency, month or (str(window) if window else ""), captured)
+    facts = _facts(groups, by, currency, month or (window.in_words(timezone) if window else ""), captured)
     facts.provenance = dict(provenance or {})
     return Table.of(_frame(rows, by, bool(month)), facts, allocated)
 
