@@ -72,7 +72,7 @@ def stamp_html(data: Any, ws: Any, month: str) -> str:
     end, tz = Window.month(month, ws.timezone).end, zone(ws.timezone)
     if whole:
         parts.append(f"{len(whole)} {'source reaches' if len(whole) == 1 else 'sources reach'} {_day(end, tz)}")
-    parts += [f"<b>{safe(text)}</b>" for text in late]
+    parts += [f"<strong>{safe(text)}</strong>" for text in late]
     parts.append(f"days of {safe(ws.timezone)}")
     return f'<p class="stamp">{" · ".join(parts)}</p>'
 
