@@ -46,7 +46,7 @@ CONTRACT_SOURCE, IDLE, LAPSED = "contract", "provisioned_idle", "credit_lapsed"
 _COSTS = ("cost", "saved", "on_demand_cost", "idle_cost", "opening", "drawn", "lapsed", "closing")
 STATEMENT = pa.schema([
     *((name, pa.string()) for name in ("contract", "kind", "item", "month", "currency")),
-    ("used", pa.decimal128(38, 12)), ("committed", pa.decimal128(38, 12)), ("unit", pa.string()),
+    ("quantity", pa.decimal128(38, 12)), ("committed_quantity", pa.decimal128(38, 12)), ("unit", pa.string()),
     ("share", pa.decimal128(38, 12)), ("break_even", pa.decimal128(38, 12)),
     *((name, pa.decimal128(*COST)) for name in _COSTS),
 ])  # fmt: skip
@@ -160,7 +160,7 @@ def _volume(con: duckdb.DuckDBPyConnection, book: PriceBook) -> list[dict[str, A
             statement.append({
                 "contract": terms.name, "kind": "volume", "item": _tiers_text(terms.volume, unit), "month": f"{month:%Y-%m}",
                 "currency": currency, "cost": _money(int(cost * _ONE)), "saved": _money(saved[number, month, currency]),
-                "used": _number(volume), "unit": unit, "share": _number(share),
+                "quantity": _number(volume), "unit": unit, "share": _number(share),
             })  # fmt: skip
     cell, weight = ("volume", "_month", "pricing_currency"), units("s.contracted_cost", COST[1])
     if _spread(con, cell, weight, saved, "volume tiers"):
@@ -291,7 +291,7 @@ def _capacity_row(pool: Pool, month: str, sums: Mapping[str, Fraction]) -> dict[
     return {
         "contract": pool.contract.name, "kind": "capacity", "item": pool.name.partition(": ")[2], "month": month,
         "currency": pool.contract.currency, "cost": _money(int(fee * _ONE)), "unit": "unit-hours",
-        "committed": _number(sums["hours"]), "used": _number(sums["used"]) if known else None,
+        "committed_quantity": _number(sums["hours"]), "quantity": _number(sums["used"]) if known else None,
         "share": _number(share) if share is not None else None, "idle_cost": _money(int(sums["idle"])),
         "on_demand_cost": _money(int(demand * _ONE)), "saved": _money(int((demand - fee) * _ONE)),
         "break_even": _number(share * fee / demand) if share and demand else None,

@@ -26,11 +26,11 @@ def commitments(tokens: pd.DataFrame, book: Book | None = None, *, period: Windo
     Returns:
         One row per contract, item and month, amounts in `currency`:
 
-        - kind `volume`: `used` (what the tiers counted), `cost` before them, `saved`, `share` (blended, of the cost);
-        - kind `capacity`: `cost` (the amortised fee), `committed` and `used` unit hours, `share` (utilisation),
+        - kind `volume`: `quantity` (what the tiers counted), `cost` before them, `saved`, `share` (blended, of the cost);
+        - kind `capacity`: `cost` (the amortised fee), `committed_quantity` and `quantity` used, in unit hours, `share` (utilisation),
           `idle_cost`, `on_demand_cost` (the traffic it served, at contracted prices on demand), `saved` against that
           (negative: on demand would have been cheaper), `break_even` (utilisation at which both cost the same; above 1
-          the capacity never pays). `used`, `share` and `break_even` are null where its throughput isn't stated;
+          the capacity never pays). `quantity`, `share` and `break_even` are null where its throughput isn't stated;
         - kind `credit`: `opening`, `drawn`, `lapsed` and `closing` balance, `cost` of what was drawn, `saved` against
           contracted prices.
 

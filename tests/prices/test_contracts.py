@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
+import tomllib
 from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -12,7 +16,7 @@ from hypothesis import strategies as st
 
 from finops_ai.errors import PriceError
 from finops_ai.prices import Capacity, Credit, PriceBook, draw_credits, volume_discount
-from finops_ai.prices.contracts import contract, read_contracts
+from finops_ai.prices.contracts import contract, contract_notes, contracts_of, read_contracts
 
 MILLION = 1_000_000
 UTC = dt.UTC
@@ -187,3 +191,93 @@ def test_upfront_is_spread_over_the_term():
     open_end = Capacity("o", "m", Decimal(1), "PTU", at(1), None, upfront=Decimal(1))
     with pytest.raises(PriceError, match="needs the end of its term"):
         open_end.cost(at(1), at(2))
+
+
+def test_the_contracts_of_the_documentation_can_be_read():
+    text = (Path(__file__).parents[2] / "docs" / "prices.md").read_text("utf-8")
+    blocks = [block for block in re.findall(r"```toml\n(.*?)```", text, re.S) if "[[contracts]]" in block]
+    rows = [row for block in blocks for row in tomllib.loads(block)["contracts"]]
+    found = {terms.name: terms for terms in contracts_of(rows, "prices.md")}
+    assert {"Enterprise agreement", "Own rates", "Volume", "Prepaid", "Provisioned"} <= set(found)
+    assert found["Provisioned"].capacity[0].weight("reasoning") == 8  # output stands for all it rolls up
+    assert PriceBook.default().under(list(found.values()), "prices.md").has_terms
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"volume": [{"over": "5", "discount": "5"}, {"over": "5.0", "discount": "6"}]}, "two volume tiers begin at 5"),
+        ({"volume": [{"over": "5"}]}, "a volume tier is"),
+        ({"volume": [{"over": "-1", "discount": "5"}]}, "over must be 0 or more, got -1"),
+        (
+            {"volume": [{"over": "1", "discount": "5"}], "volume_of": "money"},
+            "volume_of is one of units, cost, not 'money'",
+        ),
+        (
+            {"volume": [{"over": "1", "discount": "5"}], "meters": ["input", "web_searches"]},
+            "can't add up searches and tokens",
+        ),
+        ({"credits": [{"name": "c"}]}, "credit c: a credit needs its `amount`"),
+        ({"credits": [{"amount": "0"}]}, "amount must be above 0"),
+        ({"credits": [{"amount": "5", "paid": "6"}]}, "6 was paid for 5 of credit; it can't cost more"),
+        ({"credits": [{"amount": "1", "name": "x"}, {"amount": "2", "name": "x"}]}, "two credits are called 'x'"),
+        (
+            {"credits": [{"amount": "5", "from": "2026-02-01", "to": "2026-01-01"}]},
+            "ends on 2026-01-01, before it starts",
+        ),
+        ({"capacity": [{"from": "2026-01-01"}]}, "either `hourly` or `monthly`, or `upfront`"),
+        ({"capacity": [{"from": "2026-01-01", "upfront": "5"}]}, "an upfront payment needs `to`"),
+        (
+            {"capacity": [{"from": "2026-01-01", "hourly": "1", "meter": "gpus"}]},
+            "provisioned_hours or gpu_hours, not 'gpus'",
+        ),
+        ({"capacity": [{"from": "2026-01-01", "hourly": "1", "units": "0"}]}, "units must be above 0, got 0"),
+        ({"capacity": [{"from": "2026-01-01", "hourly": "1", "weights": {"outptu": "8"}}]}, "No meter called 'outptu'"),
+        ({"from": "2026-02-01", "to": "2026-02-01", "discount": "5"}, "before it starts"),
+    ],
+)
+def test_terms_that_contradict_themselves_are_refused(row, message):
+    with pytest.raises(PriceError, match=message):
+        contracts_of([{"name": "deal", "provider": "openai"} | row], "finops.toml")
+
+
+def test_contracts_are_told_apart_by_name():
+    with pytest.raises(PriceError, match="begin each with"):
+        contracts_of({"provider": "openai"}, "finops.toml")
+    twice = [{"name": "a", "provider": "openai", "discount": "5"}] * 2
+    with pytest.raises(PriceError, match="two contracts are called 'a'"):
+        contracts_of(twice, "finops.toml")
+    one = contracts_of([{"name": "a", "provider": "openai", "credits": [{"amount": "5"}]}], "prices.toml")
+    with pytest.raises(PriceError, match="another contract is called 'a'"):
+        PriceBook.default().with_contracts(one).under(one, "finops.toml")
+
+
+def test_a_contract_may_say_that_it_lies_above_list(tmp_path):
+    path = tmp_path / "prices.toml"
+    path.write_text(
+        TEXT.replace('input = "2"', 'input = "9"').replace('name = "own rates"', "above_list = true"), "utf-8"
+    )
+    assert "above_list = true" in path.read_text("utf-8")
+    assert PriceBook.load(path).lookup("openai", "gpt-5.4", "input", "2026-06-01").unit_price * MILLION == 9
+
+
+def test_a_list_that_fell_below_an_own_rate_is_found():
+    # gpt-5.6-luna's input went from 1 to 0.2 per million on 2026-07-30; the contract says 0.9 from the 1st on
+    rates = {"name": "deal", "provider": "openai", "from": "2026-07-01"}
+    rates["prices"] = [{"model": "gpt-5.6-luna", "prices": {"input": "0.9"}}]
+    book = PriceBook.default().under(contracts_of([rates], "finops.toml"), "finops.toml")
+    (found,) = contract_notes(book, dt.datetime(2026, 11, 1, tzinfo=dt.UTC))
+    assert found[0] == "list fell below"
+    assert found[2].endswith("the list is 0.2 since 2026-07-30")
+    assert contract_notes(book, dt.datetime(2026, 7, 15, tzinfo=dt.UTC)) == []
+
+
+def test_a_term_adds_up_over_its_days_and_months():
+    third = Capacity("c", "m", Decimal(7), "GSU", at(1), at(31), monthly=Decimal("100.01"), upfront=Decimal(1000))
+    days = [third.cost(at(d), at(d + 1)) for d in range(1, 31)]
+    assert sum(map(Fraction, days)) == Fraction(third.cost(at(1), at(31)))
+    billed = [third.billed(at(d), at(d + 1)) for d in range(1, 31)]
+    assert Fraction(sum(map(Fraction, billed))) == Fraction(
+        third.cost(at(1), at(31))
+    )  # the whole term, upfront and all
+    assert billed[0] > 1000 > billed[1]

@@ -70,7 +70,7 @@ def test_graduated_tiers_take_off_what_their_formula_says():
     assert priced["list_cost"].tolist() == [D(4)] * 3
     assert list(priced["price_status"]) == ["contract"] * 3
     assert exact(priced["effective_cost"]) == exact(priced["payable_cost"]) == 11
-    assert (line["used"], line["cost"], line["saved"]) == (6_000_000, 12, 1)
+    assert (line["quantity"], line["cost"], line["saved"]) == (6_000_000, 12, 1)
     assert max(priced["contracted_cost"]) - min(priced["contracted_cost"]) < D("1e-15")  # every unit has the same share
 
 
@@ -112,7 +112,7 @@ def test_only_what_the_contract_is_for_counts():
     tokens = priced[(priced["meter"] == "input").to_numpy()]
     # list: 6, 6, 1.2 and 3 for batch; half off the first and the last
     assert list(tokens["contracted_cost"]) == [D(3), D(6), D("1.2"), D("1.5")]
-    assert line["used"] == 6_000_000
+    assert line["quantity"] == 6_000_000
 
 
 def test_rows_in_another_order_cost_the_same():
@@ -186,7 +186,7 @@ def test_the_fee_is_spread_over_the_traffic_and_idle_is_a_line_of_its_own():
     assert exact(priced["payable_cost"]) == exact(priced["effective_cost"]) == 96
     # on demand the traffic would cost 1.2 x 2 + 0.3 x 8 + 5 x 0.5 = 7.3, and 7 cached tokens
     assert exact(priced["contracted_cost"]) == exact(priced["list_cost"]) == Fraction(D("7.3000035"))
-    assert (line["cost"], line["idle_cost"], line["used"], line["committed"], line["share"]) == (
+    assert (line["cost"], line["idle_cost"], line["quantity"], line["committed_quantity"], line["share"]) == (
         96,
         72,
         24,
@@ -238,7 +238,7 @@ def test_two_commitments_for_the_same_traffic_are_one_pool_and_upfront_is_amorti
     rows = frame({"input": [0, 7_200_000], "requests": [1, 1]}, service_tier=["provisioned"] * 2)
     priced, (line,) = settled(rows, book(capacity=[PTU, more]))
     # 48, then 48 + 3100 / 31 = 148 for 72 unit hours, all of which serve 7.2 million tokens
-    assert (line["cost"], line["committed"], line["used"], line["idle_cost"]) == (196, 120, 72, 48)
+    assert (line["cost"], line["committed_quantity"], line["quantity"], line["idle_cost"]) == (196, 120, 72, 48)
     assert exact(priced["payable_cost"]) == 48 + 48 + 3100  # upfront is invoiced once
 
 
