@@ -64,11 +64,13 @@ def close(month: str, config: str) -> None:
     \b
     finops-ai close 2026-09
     """
+    from finops_ai.errors import DataError
     from finops_ai.tables.posting import charge_month, results_of
 
     ws, month = workspace(config, month)
     ledger = ws.ledger
     ledger.require_open(month)
+    state = ws.digest()
     made = charge_month(ws, month)
     inputs = {"rows": ws.priced(month), "allocated": ws.allocated(month), "bills": ws.bills(month)}
     tables = (
@@ -77,7 +79,10 @@ def close(month: str, config: str) -> None:
         | results_of(made)
         | {"journal": made.journal(ws.settings.policies.get("journal"))}
     )
-    sealed = ledger.close(month, tables, documents=documents_of(ws), facts=facts_of(ws, made))
+    facts = facts_of(ws, made)
+    if ws.digest() != state:
+        raise DataError(f"Usage or bills were loaded while {month} was being closed. Nothing is closed: run it again.")
+    sealed = ledger.close(month, tables, documents=documents_of(ws), facts=facts)
     total = sum(made.summary["charge"])
     click.echo(
         f"{month} is closed: {total:,.2f} {made.currency} charged to {len(made.summary)} receivers. Files: {sealed.folder}"

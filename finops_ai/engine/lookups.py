@@ -129,7 +129,9 @@ def _refuse_overlaps(rows: list[tuple], where: str) -> None:
     ordered = sorted(rows, key=lambda r: (r[0], r[-2]))
     for one, two in itertools.pairwise(ordered):
         if one[0] == two[0] and two[-2] < one[-1]:
+            end = "open" if one[-1] == LAST else f"until {one[-1]}"
+            since = "the start" if two[-2] == FIRST else two[-2]
             raise RuleError(
-                f"{where}: key {one[0]!r} is valid twice from {two[-2]}: {list(one[1:-2])} until {one[-1]} and "
-                f"{list(two[1:-2])}. Close the earlier row with valid_to."
+                f"{where}: key {one[0]!r} is valid twice from {since}: {list(one[1:-2])} ({end}) and {list(two[1:-2])}. "
+                "Close the earlier row with valid_to."
             )

@@ -116,6 +116,25 @@ def test_formats_are_exact(run):
     assert {r["receiver"]: r["charge"] for r in json.loads(out)} == {"search": "3.3"}
 
 
+def test_usage_that_arrives_during_a_close_closes_nothing(run, tokens_of, tmp_path, monkeypatch):
+    from finops_ai.tables import posting
+
+    original = posting.charge_month
+
+    def meanwhile(ws, month):
+        made = original(ws, month)
+        load(tokens_of, 3_000_000)
+        return made
+
+    monkeypatch.setattr(posting, "charge_month", meanwhile)
+    code, _, err = run("close", "2026-10")
+    assert (code, "Nothing is closed: run it again" in err) == (3, True)
+    assert not (tmp_path / "closed" / "2026-10").exists()
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert run("close", "2026-10")[0] == 0
+
+
 def test_close_restate_true_up_audit(run, tokens_of, tmp_path):
     assert run("close", "2026-10")[0] == 0
     code, _, err = run("close", "2026-10")
