@@ -221,7 +221,11 @@ class Explorer(ui.VBox):
         """In a notebook that becomes a page, the explorer that needs no kernel goes along with the widget."""
         bundle = super()._repr_mimebundle_(**kwargs)
         if isinstance(bundle, dict) and os.environ.get("FINOPS_AI_PAGES"):
-            options = {"timezone": self.cube.timezone, "dimensions": self.offered, "source": self.source}
+            options: dict[str, Any] = {
+                "timezone": self.cube.timezone,
+                "dimensions": self.offered,
+                "source": self.source,
+            }
             bundle["text/html"] = static_explorer(self.frame, cap=5000, **options)
         return bundle
 
