@@ -319,7 +319,8 @@ def settings() -> str:
         "## Every connection",
         fields(ConnectorSettings),
     ]
-    for name, cls in sorted(registry().connectors.items()):
+    ours = {folder.name for folder in (DOCS.parent / "plugins").iterdir()} - {"template"}
+    for name, cls in sorted((n, c) for n, c in registry().connectors.items() if n in ours):
         own = [n for n in cls.Settings.model_fields if n not in ConnectorSettings.model_fields]
         parts += [f"## [providers.{name}]", f"{cls.title}. {first_line(cls)}", fields(cls.Settings, own) if own else ""]
     return "\n\n".join(p for p in parts if p) + "\n"
