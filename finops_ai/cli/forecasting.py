@@ -143,6 +143,7 @@ def forecast(
 @by_option
 @click.option("--until", metavar="YYYY-MM", help="Last month of the plan; December if not given.")
 @click.option("--words", is_flag=True, help="Say it in sentences, with the error of past plans, instead of a table.")
+@click.option("--budgets", is_flag=True, help="One row per budget still open, over its own period.")
 @scenario_option
 @months_option
 @config_option
@@ -151,6 +152,7 @@ def plan(
     by: tuple[str, ...],
     until: str | None,
     words: bool,
+    budgets: bool,
     scenario: str | None,
     months: int,
     config: str,
@@ -162,22 +164,21 @@ def plan(
     \b
     finops-ai plan --by team
     finops-ai plan --until 2027-03 --words
+    finops-ai plan --budgets
     finops-ai plan --scenario leaner
     """
-    from finops_ai.forecasting import past_error, plan_in_words
+    from finops_ai.forecasting import budget_outlook, past_error, plan_in_words
     from finops_ai.forecasting import plan as make_plan
 
     ws, history = _history(config, months)
     budget = ws.settings.policies.get("budgets")
-    table = make_plan(
-        history,
-        budget,
-        by=_columns(by),
-        until=until,
-        scenario=_scenario(scenario, ws),
-        book=ws.book,
-        timezone=ws.timezone,
-    )
+    told = {"scenario": _scenario(scenario, ws), "book": ws.book, "timezone": ws.timezone}
+    if budgets:
+        if not budget:
+            raise DataError("finops.toml has no [[budgets]]. Add one with `amount`, and `month` or `from` and `to`.")
+        show(budget_outlook(history, budget, **told), form, output)
+        return
+    table = make_plan(history, budget, by=_columns(by), until=until, **told)
     if not words:
         show(table, form, output)
         return

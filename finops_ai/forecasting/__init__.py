@@ -17,7 +17,7 @@ from finops_ai.forecasting.forecaster import CostForecast, forecast, forecast_co
 from finops_ai.forecasting.history import cost_history
 from finops_ai.forecasting.lengths import OutputLengths, prompt_features, request_lengths
 from finops_ai.forecasting.models import model_names, register_model
-from finops_ai.forecasting.planning import commitment_advice, past_error, plan, plan_in_words
+from finops_ai.forecasting.planning import budget_outlook, commitment_advice, past_error, plan, plan_in_words
 from finops_ai.forecasting.scenarios import (
     Scenario,
     columns_touched,
@@ -43,6 +43,7 @@ __all__ = [
     "TemperatureChange",
     "Volume",
     "backtest",
+    "budget_outlook",
     "columns_touched",
     "commitment_advice",
     "compare_scenarios",

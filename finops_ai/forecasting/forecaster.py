@@ -55,7 +55,8 @@ class CostForecast:
         ordered = [*self.keys, *(key for key in rows if key not in set(self.keys))]
         names = [unique_id(key) for key in ordered]
         point = np.array([rows.get(key, np.zeros(cost.shape[1])) for key in ordered])
-        like = [place.get(name, 0) for name in names]
+        like = [place.get(name, 0) for name in names]  # a new series is as uncertain as the total, and has no past
+        blank = np.zeros_like(self.panel.values[0])
         old = self.prediction.point[like]
         factor = np.divide(point, old, out=np.ones_like(point), where=old != 0)
         bounds = {
@@ -64,7 +65,7 @@ class CostForecast:
         panel = Panel(
             names,
             [self.panel.ends[0]] * len(names),
-            [self.panel.values[i] for i in like],
+            [self.panel.values[i] if name in place else blank for name, i in zip(names, like, strict=True)],
             self.panel.freq,
             self.panel.notes,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from statistics import NormalDist
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from finops_ai.errors import DataError, SettingsError
+from finops_ai.forecasting.budgeting import Budget, budget_lines, budget_of, overrun_probability
 from finops_ai.forecasting.forecaster import CostForecast, forecast_cost, list_prices, one_scenario, under
 from finops_ai.forecasting.history import TOTAL, cost_history, end_of_data, local_middle, unique_id
 from finops_ai.forecasting.panel import season_of
@@ -24,15 +25,14 @@ from finops_ai.tables.result import Facts, Table
 if TYPE_CHECKING:
     from finops_ai.prices import PriceBook
 
-NORMAL = NormalDist()
-Z90 = NORMAL.inv_cdf(0.9)
+Z90 = NormalDist().inv_cdf(0.9)
 #: days of a planning month when past forecasts are checked, origins checked at most, days an origin needs behind it
 MONTH, CHECKED, SHORTEST = 30, 6, 28
+#: days of a usual month, and how much of a month may hang over before it counts as one more month ahead
+USUAL_MONTH, OVERHANG = 30.44, 0.15
 #: spread (sd of the log) of a month's forecast before anything is known, for the total and for parts; it counts as
 #: this many past forecasts
 PRIOR, PRIOR_WEIGHT = {True: 0.15, False: 0.30}, 2.0
-
-Budget = float | int | Decimal | Mapping[str, object] | Sequence[Mapping[str, object]] | pd.DataFrame | None
 
 
 @dataclass(frozen=True)
@@ -119,12 +119,40 @@ def plan(
     )
     facts.money = ["actual", "p10", "p50", "p90", "p10_part", "p90_part", "budget", "over_budget"]
     facts.notes = ["P10, P50 and P90: one month in ten comes out below the first, one in ten above the last."]
-    return Table.of(_with_budget(table, budget, by, currency), facts, priced)
+    table = _with_budget(table, budget, by, currency)
+    facts.notes += _without_budget(table, by)
+    return Table.of(table, facts, priced)
+
+
+def _without_budget(table: pd.DataFrame, by: Sequence[str]) -> list[str]:
+    """A note where the total's budget is the sum of parts and some parts have none."""
+    if not by:
+        return []
+    months = table[table["budget"].notna() & (table["unique_id"] == TOTAL)]["month"]
+    inside = table[table["month"].isin(months) & (table["unique_id"] != TOTAL)]
+    bare = inside[inside["budget"].isna() & (inside["p50"] != 0)]["unique_id"].unique()
+    if not len(bare) or inside["budget"].isna().all():
+        return []
+    more = f" and {len(bare) - 5} more" if len(bare) > 5 else ""
+    return [
+        f"No budget for {', '.join(bare[:5])}{more}: what they cost counts against the total's budget all the same."
+    ]
 
 
 def _currency(priced: pd.DataFrame) -> str:
     known: list = priced["pricing_currency"].dropna().tolist() if "pricing_currency" in priced.columns else []
     return str(known[0]) if known else "USD"
+
+
+def months_ahead(end: pd.Timestamp, last: pd.Timestamp) -> int:
+    """Months from the first day ahead to a last day, 1 for the month under way.
+
+    >>> months_ahead(pd.Timestamp("2026-11-01"), pd.Timestamp("2026-12-31"))
+    2
+    >>> months_ahead(pd.Timestamp("2026-01-01"), pd.Timestamp("2026-12-31"))
+    12
+    """
+    return max(1, math.ceil(((last - end).days + 1) / USUAL_MONTH - OVERHANG))
 
 
 def _months(done: CostForecast, end: pd.Timestamp, last: pd.Timestamp) -> list[tuple[str, np.ndarray, np.ndarray, int]]:
@@ -139,7 +167,7 @@ def _months(done: CostForecast, end: pd.Timestamp, last: pd.Timestamp) -> list[t
     for period in months:
         known = (past_days >= period.start_time) & (past_days <= period.end_time)
         ahead = (days >= period.start_time) & (days <= period.end_time)
-        lead = math.ceil(((period.end_time.normalize() - end).days + 1) / MONTH) if ahead.any() else 0
+        lead = months_ahead(end, period.end_time.normalize()) if ahead.any() else 0
         out.append((str(period), past[:, known].sum(1), done.prediction.point[:, ahead].sum(1), lead))
     actual, ahead = np.sum([m[1] for m in out], axis=0), np.sum([m[2] for m in out], axis=0)
     return [*out, ("year", actual, ahead, max(m[3] for m in out))]
@@ -171,6 +199,7 @@ def _month_rows(
             wide = np.abs(own[parts] - p50[parts])
             share = wide / wide.sum() if wide.sum() > 0 else np.full(len(parts), 1 / len(parts))
             whole[parts] = p50[parts] + share * (own[top] - p50[parts].sum())
+    sure = ahead == 0
     places = minor_units(currency)
     columns = {"actual": actual, "p10": p10, "p50": p50, "p90": p90, "p10_part": p10_part, "p90_part": p90_part}
     published = {}
@@ -183,6 +212,10 @@ def _month_rows(
         published[name] = rounded
     if parts:
         published["p10"][top], published["p90"][top] = published["p10_part"][top], published["p90_part"][top]
+    for i in shown:
+        if sure[i]:  # what is known has no range, not even of a rounded cent
+            for name in columns:
+                published[name][i] = published["p50"][i]
     return [
         {
             "month": month,
@@ -202,7 +235,7 @@ def _round(values: np.ndarray, places: int, adds_up: bool) -> list[Decimal]:
 
 
 def _with_budget(table: pd.DataFrame, budget: Budget, by: Sequence[str], currency: str) -> pd.DataFrame:
-    amounts = _budget_of(budget, by)
+    amounts = budget_of(budget, by, currency)
     places = minor_units(currency)
     found: list[Decimal | None] = []
     for row in table.to_dict("records"):
@@ -228,66 +261,95 @@ def _with_budget(table: pd.DataFrame, budget: Budget, by: Sequence[str], currenc
     return table.drop(columns=["forecast", "spread"])
 
 
-def _budget_of(budget: Budget, by: Sequence[str]) -> Callable[[str, tuple], Decimal | None]:
-    """A function from month and dimension values to the budgeted amount, None where there is none."""
-    if budget is None:
-        return lambda month, key: None
-    if isinstance(budget, Mapping):
-        budget = [{"month": str(month), "amount": amount} for month, amount in budget.items()]
-    if isinstance(budget, pd.DataFrame):
-        budget = [
-            _budget_line(row) for row in budget.rename(columns={"budget": "amount"}).astype(object).to_dict("records")
-        ]
-    if not isinstance(budget, Sequence):
-        amount = Decimal(str(budget))
-        return lambda month, key: amount if not key or key[0] == TOTAL else None
-    lines: dict[tuple[str, frozenset], Decimal] = {}
-    for number, entry in enumerate(budget, 1):
-        months = _budget_months(entry, f"budget {number}")
-        each = Decimal(str(entry["amount"])) / len(months)
-        chosen = frozenset((str(k), str(v)) for k, v in dict(entry.get("for", {})).items())  # type: ignore[call-overload]
-        for month in months:
-            lines[month, chosen] = lines.get((month, chosen), Decimal(0)) + each
+def budget_outlook(
+    priced: pd.DataFrame,
+    budget: Budget,
+    *,
+    scenario: ScenarioLike | None = None,
+    book: PriceBook | None = None,
+    as_of: str | pd.Timestamp | None = None,
+    timezone: str = "UTC",
+    holidays: Iterable[object] = (),
+) -> Table:
+    """What each budget still open will come to over its own period: a month, a quarter or a year, by any dimension.
 
-    def find(month: str, key: tuple) -> Decimal | None:
-        if key and key[0] != TOTAL:
-            return lines.get((month, frozenset(zip(by, key, strict=True))))
-        if (month, frozenset()) in lines:
-            return lines[month, frozenset()]
-        parts = [amount for (m, chosen), amount in lines.items() if m == month and {k for k, _ in chosen} == set(by)]
-        return sum(parts, Decimal(0)) if parts and by else None
+    Args:
+        priced: priced or allocated rows.
+        budget: as in `plan`, but over named months.
+        scenario, book, as_of, timezone, holidays: as in `plan`.
 
-    return find
+    Returns:
+        One row per budget whose period isn't over: `budget` (its name), `until` (its last month), `amount`, `actual`
+        (spent so far), `p10, p50, p90`, `over_budget` (p50 minus amount), `overrun_probability`; the likeliest overrun
+        first. A budget of something that isn't in use is left out and noted.
 
+    Raises:
+        SettingsError: a budget names a column that the rows don't have, or can't be read.
 
-def _budget_line(row: Mapping[Hashable, object]) -> dict[str, object]:
-    own = ("month", "amount", "name", "currency")
-    return {**{k: row[k] for k in own if k in row}, "for": {str(k): v for k, v in row.items() if k not in own}}
-
-
-def _budget_months(entry: Mapping[str, object], place: str) -> list[str]:
-    if "amount" not in entry or ("month" in entry) == ("from" in entry):
-        raise SettingsError(f"{place} needs `amount`, and either `month` or `from` and `to`.")
-    try:
-        first = pd.Period(str(entry.get("month", entry.get("from")))[:7], "M")
-        last = first if "month" in entry else pd.Period(str(entry["to"])[:7], "M") - 1
-    except (ValueError, KeyError):
-        raise SettingsError(f"{place}: {dict(entry)} has no month like 2026-11.") from None
-    return [str(month) for month in pd.period_range(first, last, freq="M")]
-
-
-def overrun_probability(actual: float, forecast: float, spread: float, budget: float) -> float:
-    """Chance that actual plus a log-normal remainder (median `forecast`, log-sd `spread`) exceeds the budget.
-
-    >>> overrun_probability(50, 50, 0.2, 100)
-    0.5
-    >>> overrun_probability(120, 10, 0.2, 100), overrun_probability(80, 0, 0, 100)
-    (1.0, 0.0)
+    Example:
+        >>> import finops_ai as fa
+        >>> from finops_ai.forecasting import budget_outlook
+        >>> year = {"name": "2026", "from": "2026-01", "to": "2027-01", "amount": 400_000}
+        >>> budget_outlook(fa.price(fa.sample(months=2)), [year])[["budget", "until", "amount", "actual"]]
+        Budgets ahead
+        budget  until        amount     actual
+        2026    2026-12  400,000.00  54,871.74
+        ...
     """
-    room = budget - actual
-    if forecast <= 0 or spread <= 0:
-        return float(actual + forecast > budget)
-    return 1.0 if room <= 0 else 1 - NORMAL.cdf(math.log(room / forecast) / spread)
+    end = (end_of_data(priced, timezone) if as_of is None else pd.Timestamp(as_of).tz_localize(None)).normalize()
+    currency = _currency(priced)
+    places = minor_units(currency)
+    lines = [line for line in budget_lines(budget, currency) if pd.Period(line.months[-1], "M").end_time >= end]
+    facts = Facts("Budgets ahead", currency, money=["amount", "actual", "p10", "p50", "p90", "over_budget"])
+    change = None if scenario is None else one_scenario(scenario)
+    rows: list[dict[str, object]] = []
+    for by in dict.fromkeys(line.dimensions for line in lines):
+        own = [line for line in lines if line.dimensions == by]
+        last = max(pd.Period(line.months[-1], "M") for line in own).end_time.normalize()
+        keep = columns_touched([change] if change else [])
+        horizon = (last - end).days + 1
+        done = forecast_cost(
+            priced, horizon, by=by, until=end, book=book, timezone=timezone, holidays=holidays, keep=keep
+        )
+        if change is not None:
+            done = under(done, change, book or list_prices())
+        spread = measure_spread(priced, by, end, not by, timezone)
+        began = end - pd.Timedelta(days=max(len(y) for y in done.panel.values))
+        place = {key: i for i, key in enumerate(done.keys)}
+        for line in own:
+            row = place.get(tuple(dict(line.scope)[name] for name in by))
+            if row is None:
+                facts.notes.append(f"{line.name}: nothing in use has {dict(sorted(line.scope))}; left out.")
+                continue
+            first, final = (pd.Period(line.months[i], "M") for i in (0, -1))
+            if first.start_time < began:
+                facts.notes.append(f"{line.name}: the data begins {began:%Y-%m-%d}, so what is spent is at least this.")
+            y, days = done.panel.values[row], done.outlook.days
+            past = pd.date_range(end=end - pd.Timedelta(days=1), periods=len(y))
+            inside = [(d >= first.start_time) & (d <= final.end_time) for d in (past, days)]
+            actual, ahead = float(y[inside[0]].sum()), float(done.prediction.point[row, inside[1]].sum())
+            lead = min(months_ahead(end, final.end_time.normalize()), len(spread.summed)) - 1
+            sigma = float((spread.single if first.start_time > end else spread.summed)[lead])
+            figures = {
+                "amount": float(line.amount),
+                "actual": actual,
+                "p10": actual + ahead * math.exp(-Z90 * sigma),
+                "p50": actual + ahead,
+                "p90": actual + ahead * math.exp(Z90 * sigma),
+            }
+            rounded = {name: _round(np.array([value]), places, False)[0] for name, value in figures.items()}
+            rows.append(
+                {
+                    "budget": line.name,
+                    "until": str(final),
+                    **rounded,
+                    "over_budget": rounded["p50"] - rounded["amount"],
+                    "overrun_probability": overrun_probability(actual, ahead, sigma, float(line.amount)),
+                }
+            )
+    columns = ["budget", "until", *facts.money, "overrun_probability"]
+    rows.sort(key=lambda row: -float(row["overrun_probability"]))  # type: ignore[arg-type]
+    return Table.of(pd.DataFrame(rows, columns=columns), facts, priced)
 
 
 def measure_spread(

@@ -13,11 +13,13 @@ from IPython.display import HTML, display
 from finops_ai.errors import DataError
 from finops_ai.forecasting import (
     CostForecast,
+    budget_outlook,
     columns_touched,
     commitment_advice,
     compare_scenarios,
     drivers,
     forecast_cost,
+    learn_temperature,
     load_scenarios,
     past_error,
     plan,
@@ -37,10 +39,13 @@ class Outlook:
         currency: of all amounts.
         by: dimension the plan is split by.
         plan: month by month, total and parts.
+        budgets: every budget still open with what it will come to over its own period.
         errors: past plans of the total against what came; empty while nothing could be checked.
         base: forecast of the coming days, 80 and 95 % intervals.
         scenarios: base and scenarios side by side.
         drivers: what cost is made of, by month.
+        models: the same by model, in the newest month.
+        temperature: growth of answers per +1.0 of temperature, learned from the log; None where it can't be.
         commitments: what would have been worth committing to.
         notes: what to doubt.
     """
@@ -48,10 +53,13 @@ class Outlook:
     currency: str
     by: str
     plan: pd.DataFrame
+    budgets: pd.DataFrame
     errors: pd.DataFrame
     base: CostForecast
     scenarios: pd.DataFrame
     drivers: pd.DataFrame
+    models: pd.DataFrame
+    temperature: float | None
     commitments: pd.DataFrame
     notes: list[str]
 
@@ -72,12 +80,15 @@ def outlook(ws: Any, month: str, *, by: str = "", until: str = "", scenarios: st
         raise DataError(f"The lake holds no usage up to {month}: there is nothing to forecast from.")
     by = by or answers.first_dimension(ws)
     told = {"book": ws.book, "timezone": ws.timezone}
-    table = plan(history, ws.settings.policies.get("budgets"), by=[by], until=until or None, **told)
-    notes = (
-        []
-        if table["budget"].notna().any()
-        else ["No budget is set; add [[budgets]] to finops.toml to see the chance of an overrun."]
-    )
+    budgets = ws.settings.policies.get("budgets")
+    table = plan(history, budgets, by=[by], until=until or None, **told)
+    ahead = budget_outlook(history, budgets, **told)
+    notes = [*table.facts.notes[1:], *ahead.facts.notes]
+    if not len(ahead):
+        notes.append(
+            f"No budget reaches beyond {answers.month_text(month)}; add [[budgets]] for the months to come (`month`, or `from` "
+            "and `to`) to see the chance of an overrun."
+        )
     try:
         errors = past_error(history, 6, **told)
     except DataError as error:
@@ -91,10 +102,13 @@ def outlook(ws: Any, month: str, *, by: str = "", until: str = "", scenarios: st
         ws.settings.workspace.currency,
         by,
         table,
+        ahead,
         errors,
         base,
         compare_scenarios(base.outlook, wanted or standard_scenarios(base.outlook), ws.book),
         drivers(history, timezone=ws.timezone),
+        _by_model(history, ws.timezone),
+        _temperature(history),
         advice,
         notes,
     )
@@ -154,6 +168,25 @@ def plan_by_month(page: Outlook) -> None:
         rows.append(cells)
     caption = f"Amounts in {page.currency}; 8 chances in 10 that a month ends between P10 and P90"
     _show(grid(heads, rows[:-1], foot=rows[-1], caption=caption))
+
+
+def budgets_ahead(page: Outlook) -> None:
+    """Each budget still open over its own period: what is spent, what it will come to, the chance of an overrun."""
+    if not len(page.budgets):
+        answers.note("No budget reaches beyond the months that are known.")
+        return
+    rows = [
+        [
+            str(row["budget"]),
+            _name(row["until"]),
+            *(_money(row[c]) for c in ("amount", "actual", "p10", "p50", "p90")),
+            _signed(row["over_budget"]),
+            percent(row["overrun_probability"], places=0),
+        ]
+        for row in page.budgets.to_dict("records")
+    ]
+    heads = ["Budget", "Until", "Amount", "Spent", "P10", "P50", "P90", "Over budget", "Chance of overrun"]
+    _show(grid(heads, rows, texts=2, caption=f"Amounts in {page.currency}; the likeliest overrun first"))
 
 
 def plan_by_part(page: Outlook, top: int = 12) -> None:
@@ -234,6 +267,36 @@ def driver_table(page: Outlook, months: int = 6) -> None:
     _show(grid(heads, rows, caption=f"Amounts in {page.currency}; the first four multiply to the token cost"))
 
 
+def model_table(page: Outlook, top: int = 8) -> None:
+    """Prompt complexity and answer length by model: tokens in and out a request, what a request costs; temperature."""
+    rows = [
+        [
+            str(row["unique_id"]),
+            f"{row['requests']:,.0f}",
+            _figure(row["input_per_request"], 0),
+            _figure(row["output_per_request"], 0),
+            percent(row["reasoning_share"]),
+            percent(row["cached_share"]),
+            _figure(row["cost_per_request"] * 1000),
+            _money(Decimal(repr(row["cost"]))),
+        ]
+        for row in page.models.head(top).to_dict("records")
+    ]
+    heads = ["Model", "Requests", "Input each", "Output each", "Reasoning", "From cache", "Cost per 1,000", "Cost"]
+    month = answers.month_text(f"{page.drivers['ds'].iloc[-1]:%Y-%m}")
+    caption = f"Amounts in {page.currency}, {month}; the largest models"
+    _show(grid(heads, rows, caption=caption))
+    if page.temperature is None:
+        answers.note(
+            "No requests of one prompt at several temperatures are logged, so what temperature does to answers isn't "
+            "known; elsewhere it was +5% tokens per +1.0, and above 1.2 answers run away."
+        )
+    else:
+        answers.note(
+            f"Answers grow by {page.temperature:+.1%} per +1.0 of temperature here, up to 1.0; above 1.2 they run away."
+        )
+
+
 def commitments(page: Outlook) -> None:
     """What a daily commitment at a fifth off would have been worth over the last 90 days."""
     rows = [
@@ -247,6 +310,25 @@ def commitments(page: Outlook) -> None:
     ]
     heads = ["Provider", "Calm day (P10)", "Usual day (P50)", "Commit a day", "Used", "Would have saved"]
     _show(grid(heads, rows, caption=f"Amounts in {page.currency} at today's prices, if a fifth off were offered"))
+
+
+def _by_model(history: pd.DataFrame, timezone: str) -> pd.DataFrame:
+    """Drivers of each model in the newest month, the costliest first."""
+    rows = drivers(history, by=["model"], timezone=timezone)
+    rows = rows[(rows["ds"] == rows["ds"].max()) & (rows["cost"] > 0)].sort_values("cost", ascending=False)
+    calls = rows["requests"].where(rows["requests"] > 0)
+    return rows.assign(
+        output_per_request=rows["input_per_request"] * rows["output_per_input"], cost_per_request=rows["cost"] / calls
+    )
+
+
+def _temperature(history: pd.DataFrame) -> float | None:
+    """Growth of answers per +1.0 of temperature where the log has one prompt at several, else None."""
+    if not {"temperature", "prompt_id", "request_id"} <= set(history.columns):
+        return None
+    rows = history[(history["meter"] == "output") & history["request_id"].notna()]
+    found = learn_temperature(rows, tokens="quantity").iloc[0]
+    return None if is_unknown(found["measured"]) else float(found["per_degree"])
 
 
 def _name(month: str) -> str:

@@ -85,14 +85,15 @@ def shown(monkeypatch):
 
 
 def cells(text):
-    return [html.unescape(c) for c in re.findall(r"<td[^>]*>(.*?)</td>", text)]
+    return [html.unescape(c) for c in re.findall(r'<(?:td|th scope="row")[^>]*>(.*?)</t[dh]>', text)]
 
 
 def test_the_page_answers_in_sentences(page, shown):
     forecasts.answer(page)
+    forecasts.remarks(page)
     assert "2026-01 to 2026-12 is expected to cost" in shown[0]
-    assert "under the budget of 16,000" in shown[0] or "over the budget of 16,000" in shown[0]
-    assert "chance of going over it" in shown[0]
+    assert "under the budget of 16,000" in shown[1] or "over the budget of 16,000" in shown[1]
+    assert "chance of going over it" in shown[1]
 
 
 def test_the_tables_hold_the_plan_and_are_escaped(page, shown):
@@ -102,19 +103,43 @@ def test_the_tables_hold_the_plan_and_are_escaped(page, shown):
         forecasts.scenario_table,
         forecasts.past_errors,
         forecasts.driver_table,
+        forecasts.model_table,
+        forecasts.budgets_ahead,
         forecasts.commitments,
         forecasts.fan,
     ):
         part(page)
     assert not any("<b>" in text for text in shown)
     by_month, by_part, scenarios = (cells(text) for text in shown[:3])
-    assert by_month[0] == "January 2026"
+    assert by_month[0] == "January\u00a02026"
     assert "<b>search</b>" in by_part
     number = [float(c.replace(",", "")) for c in by_part if re.fullmatch(r"[\d,.]+", c)]
     # two parts and the total, four amounts each: every column adds up to the cent
     assert np.round(np.add(number[0:4], number[4:8]), 2).tolist() == number[8:12]
     assert "double" in scenarios
     assert "other tools" not in scenarios
+
+
+def test_the_page_shows_budgets_and_models(page, shown):
+    forecasts.budgets_ahead(page)
+    budget = cells(shown[0])
+    assert budget[:3] == ["all, 2026-01 to 2026-12", "December\u00a02026", "16,000.00"]
+    assert float(budget[4].replace(",", "")) < float(budget[5].replace(",", "")) < float(budget[6].replace(",", ""))
+    forecasts.model_table(page)
+    # 1,000 requests, 1,000 tokens in and 1,000 out per unit of cost: one token each way a request, 1.00 per 1,000
+    assert cells(shown[1])[0] == "large"
+    assert cells(shown[1])[2:4] == ["1", "1"]
+    assert cells(shown[1])[6] == "1.00"
+    assert "temperature" in shown[2]
+
+
+def test_a_page_without_open_budgets_says_so(ws, shown):
+    past = {**ws.settings.policies, "budgets": [{"amount": 100, "month": "2026-06"}]}
+    settings = SimpleNamespace(policies=past, workspace=ws.settings.workspace)
+    page = forecasts.outlook(SimpleNamespace(**{**vars(ws), "settings": settings}), "2026-06")
+    assert any("No budget reaches beyond" in note for note in page.notes)
+    forecasts.budgets_ahead(page)
+    assert "No budget reaches beyond" in shown[0]
 
 
 def test_without_history_it_says_so(ws):
@@ -140,6 +165,7 @@ def test_the_forecast_command(run):
 
 def test_the_plan_command(run):
     assert "chance of going over it" in run(commands.plan, "--words").output
+    assert '"over_budget"' in run(commands.plan, "--budgets", "--format", "json").output
     table = run(commands.plan, "--until", "2026-08", "--format", "json").output
     assert '"month": "2026-08"' in table
     with pytest.raises(RuleError, match="Did you mean 'double'"):

@@ -9,9 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finops_ai.errors import DataError, SettingsError
-from finops_ai.forecasting import commitment_advice, cost_history, drivers, forecast, past_error, plan, plan_in_words
+from finops_ai.forecasting import (
+    Launch,
+    Scenario,
+    budget_outlook,
+    commitment_advice,
+    cost_history,
+    drivers,
+    forecast,
+    past_error,
+    plan,
+    plan_in_words,
+)
+from finops_ai.forecasting.budgeting import overrun_probability
 from finops_ai.forecasting.history import end_of_data
-from finops_ai.forecasting.planning import overrun_probability
 from finops_ai.forecasting.reconciling import levels_of, predict_adding_up
 
 
@@ -121,6 +132,72 @@ def test_budgets_in_every_form(priced):
         assert 0 < table.set_index("month").loc["2026-12", "overrun_probability"] < 1
     assert plan(priced)["budget"].isna().all()
     assert plan(priced)["overrun_probability"].isna().all()
+
+
+def test_a_budget_is_held_against_its_own_period(priced):
+    # flat days: July and August are known (62 days), September is forecast at the same 10 a day
+    flat = rows({"search": np.full(243, 10.0), "support": np.full(243, 30.0)})
+    quarter = {"name": "q3", "from": "2026-07", "to": "2026-10"}
+    asked = [
+        {**quarter, "amount": 3700},
+        {**quarter, "name": "q3 search", "amount": 900, "for": {"team": "search"}},
+        {"name": "gone", "amount": 1, "month": "2026-08"},
+        {"name": "typo", "amount": 1, "month": "2026-09", "for": {"team": "serch"}},
+    ]
+    table = budget_outlook(flat, asked)
+    found = table.set_index("budget")
+    assert list(found.index) == ["q3 search", "q3"]  # the likeliest overrun first; past and unknown ones left out
+    assert found.loc["q3", "actual"] == Decimal("2480.00")
+    assert float(found.loc["q3", "p50"]) == pytest.approx(40 * 92, abs=0.05)
+    assert float(found.loc["q3 search", "p50"]) == pytest.approx(920, abs=0.05)
+    assert float(found.loc["q3 search", "over_budget"]) == pytest.approx(20, abs=0.05)
+    assert found.loc["q3", "overrun_probability"] < 0.5 < found.loc["q3 search", "overrun_probability"]
+    assert any("typo: nothing in use has" in note for note in table.facts.notes)
+    late = budget_outlook(flat[flat["charge_period_start"] >= "2026-08-01"], [{**quarter, "amount": 1}])
+    assert any("the data begins 2026-08-01" in note for note in late.facts.notes)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "words"),
+    [
+        ({"amount": 1, "month": "soon"}, SettingsError, "no month like"),
+        ({"amount": "much", "month": "2026-09"}, SettingsError, "must be a number"),
+        ({"amount": 1, "from": "2026-09", "to": "2026-09"}, SettingsError, "must follow `from`"),
+        ({"amount": 1, "month": "2026-09", "currency": "EUR"}, DataError, "in EUR, the costs are in USD"),
+        ({"amount": 1, "month": "2026-09", "for": {"tem": "a"}}, SettingsError, "Did you mean 'team'"),
+    ],
+)
+def test_a_wrong_budget_is_refused_in_words(priced, wrong, error, words):
+    with pytest.raises(error, match=words):
+        budget_outlook(priced, [wrong])
+
+
+def test_what_is_known_has_no_range(priced):
+    table = plan(priced, by=["team"])
+    known = table[table["month"] <= "2026-08"]
+    for column in ("p10", "p50", "p90", "p10_part", "p90_part"):
+        assert (known[column] == known["actual"]).all()
+
+
+def test_a_launched_team_has_no_past():
+    flat = rows({"search": np.full(243, 10.0), "support": np.full(243, 30.0)})
+    calls = rows({"search": np.full(243, 0.0)}, meter="requests").assign(quantity=100.0, effective_cost=np.nan)
+    launch = Launch(
+        start=pd.Timestamp("2026-09-01").date(), requests_per_day=50, where={"team": "search"}, set={"team": "new"}
+    )
+    both = pd.concat([flat, calls], ignore_index=True)
+    table = plan(both, by=["team"], scenario=Scenario("launch", (launch,)), until="2026-09").set_index(
+        ["month", "unique_id"]
+    )
+    assert table.loc[("2026-08", "new"), "actual"] == 0
+    # half the requests of search, so half its 10 a day
+    assert float(table.loc[("2026-09", "new"), "p50"]) == pytest.approx(150, rel=0.001)
+
+
+def test_budgets_of_teams_count_once_when_models_are_told_apart(priced):
+    budget = [{"amount": 100, "month": "2026-09", "for": {"team": team}} for team in ("search", "support")]
+    table = plan(priced, budget, by=["team", "model"], until="2026-09").query("month == '2026-09'")
+    assert table.set_index("unique_id").loc["total", "budget"] == 200
 
 
 def test_budgets_by_team_add_up_to_the_total(priced):
