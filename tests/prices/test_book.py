@@ -318,6 +318,17 @@ def test_status_of_an_own_rate_is_contract():
     assert (found.unit_price, found.status) == (Decimal(1), "contract")
 
 
+def test_no_model_of_a_price_file_hides_the_names_of_another():
+    hidden = []
+    for file in files("finops_ai.prices").joinpath("data").iterdir():
+        models = [model for model in tomllib.loads(file.read_text("utf-8")).get("model", []) if "id" in model]
+        names = {name: model["id"] for model in models for name in model.get("names", ())}
+        hidden += [model["id"] for model in models if names.get(model["id"], model["id"]) != model["id"]]
+    assert not hidden
+    embedding = "amazon.nova-2-multimodal-embeddings-v1:0"
+    assert [per_million("aws", embedding, meter) for meter in ("input", "images")] == [Decimal("0.135"), 60]
+
+
 def test_doubts_only_touch_their_time_and_meter():
     assert {doubt.model for doubt in bundled().doubts} == {
         "o3", "gpt-5.6-sol", "openai.gpt-5.6-sol", "gemini-2.5-pro", "gemini-4-argon", "gpt-4o-transcribe",
