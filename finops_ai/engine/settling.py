@@ -397,13 +397,18 @@ def _spread(
     register(con, "cells", pa.Table.from_arrays(arrays, schema=schema))
     on = " AND ".join(f"s.{c} = c.{c}" for c in cell)
     con.execute(
-        f"""CREATE OR REPLACE TEMP TABLE parts AS
-            SELECT _row, p + CASE WHEN n = 1 THEN amount - whole ELSE 0 END AS part FROM (
-                SELECT _row, p, amount, sum(p) OVER (PARTITION BY cell) AS whole, row_number() OVER (
-                    PARTITION BY cell ORDER BY w DESC, charge_period_start, provider, model, meter, _row) AS n
-                FROM (SELECT s._row, c.cell, s.charge_period_start, s.provider, s.model, s.meter, {weight} AS w,
-                          CAST(c.amount AS HUGEINT) AS amount, {weight} * CAST(c.rate AS HUGEINT) // CAST(c.scale AS HUGEINT) AS p
-                      FROM settled s JOIN cells c ON {on}) WHERE w IS NOT NULL)"""
+        f"""CREATE OR REPLACE TEMP TABLE parts AS SELECT _row, cell, w, w * rate // scale AS part FROM (
+                SELECT s._row, c.cell, {weight} AS w, CAST(c.rate AS HUGEINT) AS rate, CAST(c.scale AS HUGEINT) AS scale
+                FROM settled s JOIN cells c ON {on}) WHERE w IS NOT NULL"""
+    )
+    con.execute(
+        """UPDATE parts SET part = part + f.rest FROM (
+               SELECT p.cell, any_value(t.rest) AS rest,
+                   arg_min(p._row, (s.charge_period_start, s.provider, s.model, s.meter, p._row)) AS _row
+               FROM parts p JOIN settled s ON p._row = s._row
+               JOIN (SELECT p.cell, any_value(CAST(c.amount AS HUGEINT)) - sum(p.part) AS rest, max(p.w) AS w
+                     FROM parts p JOIN cells c ON p.cell = c.cell GROUP BY p.cell) t ON t.cell = p.cell AND t.w = p.w
+               GROUP BY p.cell) f WHERE parts._row = f._row"""
     )
     return True
 

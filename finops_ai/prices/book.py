@@ -434,6 +434,10 @@ class PriceBook:
         """Whether a contract has terms that whole months or days settle: volume tiers, credits, capacity."""
         return any(contract.settles for contract in self.contracts)
 
+    def above_list(self, provider: str) -> bool:
+        """Whether a contract with a provider says that its rates may lie above list."""
+        return any(terms.above_list for terms in self.contracts if terms.provider == provider_name(provider))
+
     @cached_property
     def pools(self) -> list[Pool]:
         """Committed capacity that serves the same traffic, together; `terms_of` gives their numbers."""

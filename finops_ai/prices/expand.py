@@ -117,9 +117,13 @@ class _Row:
             self.tiers = _tiers(listed, contracted)
         who = identity(provider_name(combo["provider"]), listed.model or combo["model"])
         self.rates = (_rate(listed.unit_price), _rate(contracted.unit_price), tuple(t[:4] for t in self.tiers))
+        at_list, agreed = listed.unit_price, contracted.unit_price
+        dearer = (
+            at_list is not None and agreed is not None and agreed > at_list and not book.above_list(combo["provider"])
+        )
         self.added = (
             *self.rates[:2], contracted.price_id, contracted.status,
-            listed.needs_confirmation or contracted.needs_confirmation or unsure, contracted.currency,
+            listed.needs_confirmation or contracted.needs_confirmation or unsure or dearer, contracted.currency,
             who.developer or None, who.family or None, who.version or None,
         )  # fmt: skip
 

@@ -11,6 +11,7 @@ import pytest
 import finops_ai as fa
 from finops_ai.frames import conform
 from finops_ai.meters import tokens_from_slices
+from finops_ai.prices.contracts import contracts_of
 
 D = Decimal
 
@@ -98,3 +99,17 @@ def test_a_frame_agrees_with_the_look_up_at_every_quarter_of_an_hour():
     for start, (cost, note) in zip(starts, costs, strict=True):
         rate = book.lookup("deepseek", "deepseek-reasoner", "input", start).unit_price
         assert (cost, note) == (rate * 1_000_000, None), start
+
+
+def test_an_own_rate_above_the_list_of_the_day_says_so():
+    # gpt-5.6-luna went from 1 to 0.2 per million on 2026-07-30; a rate of 0.9 agreed on before that is above it since
+    rates = {"name": "deal", "provider": "openai", "from": "2026-07-01"}
+    rates["prices"] = [{"model": "gpt-5.6-luna", "prices": {"input": "0.9"}}]
+    rows = frame(
+        "openai", "gpt-5.6-luna", [(at(29, 0, month=7, year=2026), DAY), (at(30, 0, month=7, year=2026), DAY)], 1_000
+    )
+    for terms, notes in ((rates, [False, True]), (rates | {"above_list": True}, [False, False])):
+        book = fa.PriceBook.default().under(contracts_of([terms], "test"), "test")
+        found = fa.price(rows.assign(slice_requests=1), book)
+        assert list(found["contracted_cost"]) == [D("0.0009")] * 2
+        assert [note is not pd.NA and note == "needs_confirmation" for note in found["price_note"]] == notes
