@@ -33,13 +33,13 @@ MOST_LINES = 24
 MONTHS = 6
 #: great-tables' own style fixes colours; this one follows the page into dark and onto paper
 STYLE = """<style>
-.statement table{width:100%}.statement .gt_left,.statement .gt_group_heading,.statement .gt_sourcenote{text-align:left;white-space:normal}
+.statement table{width:100%}.statement th[scope=row]{max-width:none}.statement .gt_left,.statement .gt_group_heading,.statement .gt_sourcenote{text-align:left;white-space:normal}
 .statement .gt_group_heading{padding-top:14px;padding-left:0}.statement .gt_sourcenote{border:0;padding-left:0;font-weight:400;font-size:13px}
 .months td.bar{width:34%;min-width:120px}.months .bar span{display:block;height:12px;background:var(--accent,#0b5cad);print-color-adjust:exact}
 .letter{display:grid;grid-template-columns:repeat(auto-fit,minmax(180px,1fr));gap:4px 24px;margin:4px 0 18px;padding:10px 0;border-top:2px solid var(--ink,#1c2126);border-bottom:1px solid var(--line,#d8dee4)}
 .letter dt{font-size:13px;color:var(--soft,#56616c)}.letter dd{margin:0 0 6px;overflow-wrap:anywhere}.letter .who{font-size:1.35rem;font-weight:650;line-height:1.25}
 @media (max-width:600px){.statement tr>:nth-child(3){display:none}}
-@media print{.statement table{font-size:9.5pt}.statement table,.statement tbody{break-inside:auto}.statement tr{break-inside:avoid}}
+@media print{h1{margin:0 0 .3em}h2{margin:1em 0 .2em}.statement table{font-size:9pt}.statement td,.statement th{padding-top:3px;padding-bottom:3px}.statement table,.statement tbody{break-inside:auto}.statement tr{break-inside:avoid}}
 </style>"""
 
 
