@@ -3,11 +3,13 @@
 const SVG = "http://www.w3.org/2000/svg";
 const GREY = "#8b949e";
 
+// marks that turn the writing direction or show nothing are shown as what they are, as in the report
+function visible(text) { return String(text).replace(/[\u0000-\u0008\u000b-\u001f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (mark) => "\\u" + mark.charCodeAt(0).toString(16).padStart(4, "0")); }
 function node(tag, attributes, parent, text) {
   const svg = ["svg", "rect", "line", "text", "path", "g", "title"].includes(tag);
   const element = svg ? document.createElementNS(SVG, tag) : document.createElement(tag);
   for (const name in attributes) element.setAttribute(name, attributes[name]);
-  if (text != null) element.textContent = text;
+  if (text != null) element.textContent = visible(text);
   if (parent) parent.append(element);
   return element;
 }
@@ -21,8 +23,6 @@ function bucketText(data, i) {
   const iso = data.buckets[i], [y, m] = iso.split("-").map(Number), part = data.partial && data.partial[i] ? ` (${data.partial[i]})` : "";
   return (data.grain === "month" ? `${MONTHS[m - 1]} ${y}` : data.grain === "week" ? `week of ${dateText(iso)}` : dateText(iso)) + part;
 }
-// a name with right-to-left writing or marks keeps them to itself inside a sentence
-function isolated(name) { return /[\u0590-\u08ff\u200e\u200f\u202a-\u202e\u2066-\u2069\ufb1d-\ufeff]/.test(name) ? `\u2068${name}\u2069` : name; }
 function short(value) {
   const size = Math.abs(value);
   for (const [limit, letter] of [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]])
@@ -86,13 +86,12 @@ function drawBoard(root, data, on) {
 
 function head(root, data, on, state) {
   const path = node("nav", { class: "fx-path", "aria-label": "Filters in effect" }, root);
-  const steps = [{ text: "Everything" }, ...data.path.map((p) => ({ text: `${p.label}: ${isolated(p.name)}` }))];
-  steps.forEach((step, i) => {
+  const steps = [["Everything"], ...data.path.map((p) => [`${p.label}: `, p.name])];
+  steps.forEach(([text, name], i) => {
     if (i) node("span", { "aria-hidden": "true" }, path, "›");
-    if (i < steps.length - 1) {
-      const back = node("button", { type: "button", "data-key": "path" + i, title: "Back to here" }, path, step.text);
-      back.onclick = () => on.path(i);
-    } else node("strong", {}, path, step.text);
+    const last = i === steps.length - 1, step = last ? node("strong", {}, path, text) : node("button", { type: "button", "data-key": "path" + i, title: "Back to here" }, path, text);
+    if (name != null) node("bdi", {}, step, name);
+    if (!last) step.onclick = () => on.path(i);
   });
   if (data.message) node("p", { class: "fx-silence", role: "status" }, root, data.message);
   const about = `${data.title}, ${data.period_text}`, change = changeText(data.total, data.before);
@@ -160,7 +159,7 @@ function chart(root, data, on, position) {
     marker.setAttribute("x", x(i)); marker.setAttribute("visibility", "visible");
     const all = lines ? null : sums[i] + lows[i], g = data.groups[k];
     box.setAttribute("aria-valuenow", String(i));
-    box.setAttribute("aria-valuetext", `${bucketText(data, i)}, ${isolated(g.name)}: ${amount(g.values[i] ?? (lines ? null : 0), data.unit)}`);
+    box.setAttribute("aria-valuetext", `${bucketText(data, i)}, ${visible(g.name)}: ${amount(g.values[i] ?? (lines ? null : 0), data.unit)}`);
     tip.replaceChildren(); tip.hidden = false;
     node("strong", {}, tip, bucketText(data, i));
     node("span", { class: "fx-soft" }, tip, `, ${data.unit}`);
@@ -233,7 +232,7 @@ function ranking(root, data, on, state) {
     const line = node("tr", g.colour || !inside ? {} : { class: "fx-of" }, body), name = node("th", { scope: "row", class: "fx-name" }, line);
     if (g.rest) { const plain = node("span", { class: "fx-plain" }, name); node("i", { style: `background:${g.colour}` }, plain); node("span", {}, plain, g.name); }
     else {
-      const button = node("button", { type: "button", "data-key": "g" + g.name, title: g.name.length > 40 ? g.name : data.leaf ? "See its rows" : "Go into it" }, name);
+      const button = node("button", { type: "button", "data-key": "g" + g.name, title: g.name.length > 40 ? visible(g.name) : data.leaf ? "See its rows" : "Go into it" }, name);
       node("i", { style: `background:${g.colour || "transparent"}` }, button); node("span", {}, button, g.name);
       button.onclick = () => on.pick(g.name, null, false);
     }
@@ -269,9 +268,11 @@ function foot(root, data) {
     node("pre", { tabindex: "0" }, details, data.code);
   }
   if (data.rows) {
-    const title = `Rows behind ${data.path.map((p) => isolated(p.name)).join(", ") || "everything"}, ${data.rows.period_text}`;
+    const names = data.path.map((p) => p.name), title = `Rows behind ${visible(names.join(", ") || "everything")}, ${data.rows.period_text}`;
     const details = node("details", { open: "" }, root);
-    node("summary", { "data-key": "rows" }, details, title);
+    const summary = node("summary", { "data-key": "rows" }, details, "Rows behind ");
+    (names.length ? names : ["everything"]).forEach((name, i) => { if (i) summary.append(", "); node("bdi", {}, summary, name); });
+    summary.append(`, ${data.rows.period_text}`);
     const wrap = node("div", { class: "fx-scroll fx-tall", tabindex: "0", role: "region", "aria-label": title }, details), table = node("table", {}, wrap);
     const head = node("tr", {}, node("thead", {}, table));
     data.rows.columns.forEach((c) => node("th", { scope: "col", class: c.number ? "" : "fx-name" }, head, c.label));
