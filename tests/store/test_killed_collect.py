@@ -45,8 +45,10 @@ def test_twenty_kills_at_random_moments(tmp_path):
         process = subprocess.Popen(
             COLLECT, cwd=tmp_path / "stormy", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
+        began = time.monotonic()
         try:
             process.wait(seed.uniform(0.3, 1.0) * took)
+            took = min(took, time.monotonic() - began)  # the machine has less to do than at the start
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()

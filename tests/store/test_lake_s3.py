@@ -34,7 +34,7 @@ def options():
     )
     address = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(100):
+        for _ in range(600):  # a minute: a loaded machine takes its time
             try:
                 urllib.request.urlopen(f"{address}/moto-api/").close()
                 break

@@ -102,7 +102,7 @@ def _wait(address: str) -> None:
 
     import psycopg
 
-    for _ in range(100):
+    for _ in range(600):  # a minute: a loaded machine takes its time
         try:
             psycopg.connect(address).close()
             return

@@ -90,7 +90,7 @@ def emulator(tmp_path_factory):
         env=environment, cwd=home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        for _ in range(300):
+        for _ in range(1200):  # two minutes: a loaded machine takes its time
             with socket.socket() as knock:
                 if not knock.connect_ex(("127.0.0.1", ports[0])):
                     break
