@@ -55,9 +55,15 @@ def findings(table: Any, kinds: Sequence[str], empty: str) -> None:
     )
 
 
-def journal_lines(entries: Any) -> None:
-    """Show the journal with its sums."""
+def journal_lines(entries: Any, top: int = 200) -> None:
+    """Show the journal with its sums: the largest entries, in their order, and the smaller ones as one line."""
     rows = entries.published().to_dict("records")
+    shown = rows
+    if len(rows) > top:
+        by_size = sorted(range(len(rows)), key=lambda i: -max(rows[i]["debit"], rows[i]["credit"]))
+        shown = [rows[i] for i in sorted(by_size[:top])]
+    sums = [sum((r[k] for r in rows), Decimal(0)) for k in ("debit", "credit")]
+    told = [sum((r[k] for r in shown), Decimal(0)) for k in ("debit", "credit")]
     lines = [
         [
             _text(r["account"]),
@@ -66,9 +72,11 @@ def journal_lines(entries: Any) -> None:
             _money(r["debit"] or None),
             _money(r["credit"] or None),
         ]
-        for r in rows
+        for r in shown
     ]
-    sums = [sum((r[k] for r in rows), Decimal(0)) for k in ("debit", "credit")]
+    if len(shown) < len(rows):
+        rest = [whole - part for whole, part in zip(sums, told, strict=True)]
+        lines.append(["", "", f"{len(rows) - len(shown):,} smaller entries, each in journal.csv", *map(_money, rest)])
     lines.append(["", "", "Sum", *map(_money, sums)])
     display(
         HTML(

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from IPython.display import HTML, display
 
-from finops_ai.errors import FinopsError
+from finops_ai.errors import DataError, FinopsError
 from finops_ai.money import minor_units
 from finops_ai.periods import parse_month, previous_month
 from finops_ai.reporting import answers
@@ -30,6 +30,8 @@ PARTS = {
 }  # fmt: skip
 #: usage lines told apart; the smaller ones are one line here and all of them in the files
 MOST_LINES = 24
+#: true-up differences told apart on the overview
+MOST_DIFFERENCES = 60
 MONTHS = 6
 #: great-tables' own style fixes colours; this one follows the page into dark and onto paper
 STYLE = """<style>
@@ -54,6 +56,17 @@ def statement_file(receiver: str) -> str:
     'chargeback_statement-search.html'
     """
     return f"{NOTEBOOK}-{slug(receiver)}.html"
+
+
+def chosen(post: Posting, receiver: str) -> str:
+    """The receiver asked for, else whoever owes most.
+
+    Raises:
+        DataError: nobody is charged in the month.
+    """
+    if not receiver and not post.receivers:
+        raise DataError(f"Nobody is charged in {post.month}: all its cost stays with the centre.")
+    return receiver or post.receivers[0]
 
 
 def head(post: Posting, receiver: str, ws: Any) -> None:
@@ -122,7 +135,7 @@ def body(post: Posting, receiver: str) -> None:
     """Show the statement's lines by part with their sums, and what is due: a great-tables table in the page's own style."""
     places = minor_units(post.currency)
     data = pd.DataFrame(post.statement(receiver)).astype(object)
-    rows = data.where(data.notna(), None).to_dict("records")
+    rows: list[Any] = data.where(data.notna(), None).to_dict("records")
     table: list[dict[str, str]] = []
     marks: dict[str, list[int]] = {SUM: [], DUE: []}
     for part, total in _sums(data).items():
@@ -285,7 +298,7 @@ def corrections(post: Posting) -> None:
         (post.true_ups, "month", f"Posted in {month_text(post.month)}, in {post.currency}", "No true-up of an earlier month is posted in this one."),
         (post.corrections, "posted_in", f"Posted since for {month_text(post.month)}, in {post.currency}; the figures above stay as closed", ""),
     ):  # fmt: skip
-        rows = table.to_dict("records")
+        rows = sorted(table.to_dict("records"), key=lambda r: -abs(r["difference"]))
         if not rows:
             if empty:
                 note(empty)
@@ -293,6 +306,10 @@ def corrections(post: Posting) -> None:
         places = minor_units(post.currency)
         lines = [[month_text(r[column]), r["receiver"], r["cause"], f"{r['difference']:+,.{places}f}"] for r in rows]
         total = sum((r["difference"] for r in rows), Decimal(0))
+        if len(lines) > MOST_DIFFERENCES:
+            left = sum((r["difference"] for r in rows[MOST_DIFFERENCES:]), Decimal(0))
+            told = f"{len(lines) - MOST_DIFFERENCES:,} smaller differences"
+            lines = [*lines[:MOST_DIFFERENCES], ["", "", told, f"{left:+,.{places}f}"]]
         lines.append(["", "", "In all", f"{total:+,.{places}f}"])
         heads = ["Of" if column == "month" else "In", named(post.charged.dimension).capitalize(), "Cause", "Difference"]
         display(HTML(plain_table(heads, lines, texts=3, caption=caption)))

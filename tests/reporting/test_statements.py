@@ -285,3 +285,30 @@ def test_a_report_carries_statements_files_and_links(ws, tmp_path):
     statement = (made.folder / "chargeback_statement-gone.html").read_text("utf-8")
     assert "<title>Statement for gone</title>" in statement
     assert "1.65 USD" in statement
+
+
+def test_a_long_journal_tells_the_largest_entries_and_adds_up_all(ws, shown):
+    ws.load(10, **{f"team {i:03}": i + 1 for i in range(30)})
+    post = posting(ws, "2026-10")
+    charging.journal_lines(post.entries, top=5)
+    cells = re.findall(r"<td [^>]*>(.*?)</td>", shown[0])
+    assert "27 smaller entries, each in journal.csv" in cells  # 30 teams, clearing and margin, less five
+    # 465M tokens x 0.15 = 69.75 and a tenth, 76.725, rounded half-even
+    assert cells[-2:] == ["76.72", "76.72"]
+    debits = [D(c) for c in cells[3::5] if c]
+    assert sum(debits[:-1]) == debits[-1]
+
+
+def test_a_month_that_charges_nobody_is_said(ws, tmp_path, shown):
+    text = TOML.replace('dimension = "team"', 'dimension = "team"\nnot_charged = ["search", "gone"]', 1)
+    (tmp_path / "finops.toml").write_text(text, encoding="utf-8")
+    spared = fa.open(tmp_path)
+    post = posting(spared, "2026-10")
+    with pytest.raises(DataError, match="Nobody is charged in 2026-10"):
+        statements.chosen(post, "")
+    statements.overview_sentence(post)
+    statements.ranking(post, spared)
+    charging.journal_lines(post.entries)
+    assert "0.00 USD</strong> is charged to 0 teams" in shown[0]
+    assert "4.50" in shown[-1]  # all of it on the central account
+    assert not [p for p in plan_pages(spared, post, "2026-10", "finops.toml", [], {}) if p.group == site.STATEMENTS]
