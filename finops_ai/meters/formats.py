@@ -37,6 +37,8 @@ class Format:
         facts: price modifier -> paths.
         reported: paths of a stated cost, and its units per dollar.
         ignored: patterns of counts that repeat others.
+        unbilled: path -> words that say nobody was asked and nothing is billed.
+        further: lists inside the object whose elements are usage of their own, next to what the object counts.
         flat: keys contain dots, nothing is nested.
         records, inherits: where the object is a list of records: path of the usage in each, and its format.
     """
@@ -60,6 +62,8 @@ class Format:
     ignored: Paths = ()
     modalities_of_total: bool = False
     zero_is_unstated: bool = False
+    unbilled: Mapping[str, Paths] = field(default_factory=dict)
+    further: Paths = ()
     flat: bool = False
     records: str = ""
     inherits: str = ""
@@ -168,13 +172,25 @@ def find(usage: Any, path: str, flat: bool = False) -> Any:
     if not selector:
         value = usage.get(step)
         return find(value, rest) if rest and value is not None else value
-    found = [
-        find(item, rest)
+    found = [find(item, rest) for item in elements(usage, step)]
+    stated = [value for value in found if value is not None]
+    return sum(stated[1:], stated[0]) if stated else None
+
+
+def elements(usage: Mapping[str, Any], step: str) -> list[Mapping[str, Any]]:
+    """The elements of a list that a step like "name[key=value]" picks.
+
+    >>> elements({"iterations": [{"type": "message"}, {"type": "compaction", "n": 1}]}, "iterations[type=compaction]")
+    [{'type': 'compaction', 'n': 1}]
+    """
+    selector = _LIST.match(step)
+    if not selector:
+        return []
+    return [
+        item
         for item in usage.get(selector["name"]) or ()
         if isinstance(item, Mapping) and str(item.get(selector["key"], "")).upper() == str(selector["value"]).upper()
     ]
-    stated = [value for value in found if value is not None]
-    return sum(stated[1:], stated[0]) if stated else None
 
 
 def unknown_token_fields(usage: Mapping[str, Any], spec: Format) -> list[str]:

@@ -6,8 +6,8 @@ states more than the count it splits, a sum that doesn't add up and a token coun
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import reduce
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from finops_ai.errors import UsageError, hint
-from finops_ai.meters.formats import Format, Paths, find, format_named, unknown_token_fields
+from finops_ai.meters.formats import Format, Paths, elements, find, format_named, unknown_token_fields
 from finops_ai.meters.logs import last_records
 from finops_ai.meters.registry import meters, token_meters
 from finops_ai.money import exact
@@ -111,14 +111,17 @@ def normalise(usage: Any, format: str, context: Mapping[str, Any] | None = None)
     if not isinstance(usage, Mapping):
         raise UsageError(f"{format}: the usage must be an object, got {type(usage).__name__}.", "bad_usage")
 
+    words = ((find(usage, path, spec.flat), answers) for path, answers in spec.unbilled.items())
+    billed = {} if any(str(word).lower() in answers for word, answers in words) else usage
+
     def column(path: str) -> Column:
-        value = find(usage, path, spec.flat)
+        value = find(billed, path, spec.flat)
         stated = value is not None
         return np.array([_count(value, path, spec) if stated else 0], dtype=np.int64), np.array([stated])
 
     counted, odd = _split(spec, column)
     flags = {flag for flag, rows, _ in odd if rows[0]}
-    unknown = tuple(unknown_token_fields(usage, spec))
+    unknown = tuple(unknown_token_fields(billed, spec))
     if unknown:
         flags.add("unknown_token_field")
     found = {name: int(values[0]) for name, values in counted.items() if values[0]}
@@ -126,7 +129,7 @@ def normalise(usage: Any, format: str, context: Mapping[str, Any] | None = None)
     if requests is not None:
         found["requests"] = requests
     facts = {key: _first(usage, paths, spec) for key, paths in spec.facts.items()}
-    return Normalised(
+    call = Normalised(
         meters=found,
         flags=frozenset(flags),
         reported_cost=_reported(usage, spec),
@@ -141,6 +144,8 @@ def normalise(usage: Any, format: str, context: Mapping[str, Any] | None = None)
         unknown_fields=unknown,
         notes=tuple(text(0) for _, rows, text in odd if rows[0]),
     )
+    more = [item for step in spec.further for item in elements(usage, step)]
+    return _with_further(call, [normalise(item, format, context) for item in more]) if more else call
 
 
 def normalise_columns(columns: Mapping[str, Sequence[int | None] | pa.Array], format: str) -> dict[str, pa.Array]:
@@ -369,6 +374,36 @@ def _place(geo: str | None) -> str | None:
     return None if geo in (None, "", "not_available") else geo.lower()
 
 
+def _with_further(call: Normalised, more: list[Normalised]) -> Normalised:
+    """One call and what its object counts apart: samplings of the same model with an input of their own."""
+    own = replace(call, reported_cost=None)
+    parts = [
+        replace(
+            own, meters={name: n for name, n in part.meters.items() if name != "requests"}, slice_requests=1,
+            slice_input_tokens=part.slice_input_tokens, flags=part.flags, notes=part.notes,
+        )
+        for part in more
+    ]  # fmt: skip
+    return replace(
+        call,
+        meters=_added([call, *parts]),
+        flags=call.flags.union(*(part.flags for part in parts)),
+        slice_input_tokens=sum(part.slice_input_tokens for part in (call, *parts)),
+        slice_requests=None if call.slice_requests is None else call.slice_requests + len(parts),
+        unknown_fields=tuple(path for part in (call, *more) for path in part.unknown_fields),
+        notes=tuple(note for part in (call, *parts) for note in part.notes),
+        calls=(own, *parts),
+    )
+
+
+def _added(calls: Iterable[Normalised]) -> dict[str, int]:
+    combined: dict[str, int] = {}
+    for call in calls:
+        for name, quantity in call.meters.items():
+            combined[name] = combined.get(name, 0) + quantity
+    return combined
+
+
 def _log(records: Any, spec: Format, context: Mapping[str, Any]) -> Normalised:
     """A log whose records repeat a call while it streams: each call kept is a request of its own."""
     if not isinstance(records, list):
@@ -378,17 +413,13 @@ def _log(records: Any, spec: Format, context: Mapping[str, Any]) -> Normalised:
     kept = last_records(records)
     beside = {key: value for key, value in context.items() if key not in ("requests", "aggregated")}
     calls = tuple(normalise(find(record, spec.records), spec.inherits, beside) for record in kept)
-    combined: dict[str, int] = {}
-    for call in calls:
-        for name, quantity in call.meters.items():
-            combined[name] = combined.get(name, 0) + quantity
     return Normalised(
-        meters=combined,
+        meters=_added(calls),
         flags=frozenset({"duplicates_dropped"} if len(kept) < len(records) else ()).union(*(c.flags for c in calls)),
         region=context.get("region"),
         slice_input_tokens=sum(call.slice_input_tokens for call in calls),
         slice_requests=len(calls),
         unknown_fields=tuple(path for call in calls for path in call.unknown_fields),
         notes=tuple(note for call in calls for note in call.notes),
-        calls=calls,
+        calls=tuple(part for call in calls for part in call.calls or (call,)),
     )

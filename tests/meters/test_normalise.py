@@ -224,7 +224,18 @@ def test_iterations_of_a_message_repeat_it_but_a_compaction_does_not():
     }
     assert normalise(usage, "anthropic.messages").flags == frozenset()
     usage["iterations"].append({"type": "compaction", "input_tokens": 900, "output_tokens": 90})
-    assert normalise(usage, "anthropic.messages").flags == {"unknown_token_field"}
+    found = normalise(usage, "anthropic.messages")
+    assert (found.meters, found.flags) == ({"input": 905, "output": 92, "requests": 1}, frozenset())
+    assert [call.slice_input_tokens for call in found.calls] == [5, 900]  # each has a context of its own
+    assert (found.slice_input_tokens, found.slice_requests) == (905, 2)
+    usage["iterations"].append({"type": "advisor_message", "model": "claude-opus-4-6", "input_tokens": 7})
+    assert normalise(usage, "anthropic.messages").flags == {"unknown_token_field"}  # tokens of another model
+
+
+def test_what_a_gateway_answers_from_its_own_cache_is_a_request_without_tokens():
+    row = {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12, "spend": 0, "cache_hit": "True"}
+    assert normalise(row, "litellm.spend_log").meters == {"requests": 1}
+    assert normalise(row | {"cache_hit": "None"}, "litellm.spend_log").meters["input"] == 10
 
 
 def test_paths_reach_into_lists():
