@@ -209,8 +209,7 @@ def _capacity(
             if has_hours:
                 left[number, day], billed[number, day] = fee - taken, bill
             elif hours or fee or bill:
-                idle = hours * (1 - share)
-                lines.append(_line(pool, places, start, idle, fee - taken, bill))
+                lines.append(_line(pool, places, start, hours, fee - taken, bill))
             sums = months.setdefault(
                 f"{day:%Y-%m}", dict.fromkeys(("fee", "idle", "hours", "used", "demand"), Fraction(0))
             )
@@ -258,11 +257,11 @@ def _used(pool: Pool, weight: Fraction, hours: Fraction) -> tuple[Fraction, Frac
 
 
 def _line(
-    pool: Pool, places: Sequence[tuple], start: dt.datetime, idle: Fraction, cost: int, bill: int
+    pool: Pool, places: Sequence[tuple], start: dt.datetime, hours: Fraction, cost: int, bill: int
 ) -> dict[str, Any]:
-    """The line of a pool's day: what nobody used."""
+    """The line of a pool's day: the hours that are paid, at the cost of what nobody used."""
     one, parts = pool.scope, QUANTITY[1]
-    quantity = Decimal((0, Decimal(int(idle * 10**parts)).as_tuple().digits, -parts))
+    quantity = Decimal((0, Decimal(int(hours * 10**parts)).as_tuple().digits, -parts))
     return _place(pool.contract, places) | {
         "charge_period_start": start, "charge_period_end": start + _DAY, "model": one.model.rstrip("*") or one.unit,
         "operation": IDLE, "meter": one.meter, "quantity": quantity, "unit": meters()[one.meter].unit,

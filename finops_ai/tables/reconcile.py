@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from finops_ai.engine.fields import PAYABLE
 from finops_ai.errors import FrameError
 from finops_ai.frames import to_pandas
 from finops_ai.frames.types import COST_TYPE
@@ -46,8 +47,8 @@ def reconcile(priced: pd.DataFrame, bills: pd.DataFrame, *, timezone: str = "UTC
         timezone: whose months.
 
     Returns:
-        One row per provider, billing account, currency and month: `computed`, `billed`, `difference` (billed minus
-        computed), one column per cause in `CAUSES` (they add up to the difference exactly) and `captured` (share of billed
+        One row per provider, billing account, currency and month: `computed` (effective cost; where contracts with
+        credits or capacity were settled, what is payable), `billed`, `difference` (billed minus computed), one column per cause in `CAUSES` (they add up to the difference exactly) and `captured` (share of billed
         usage that usage rows explain).
 
     Raises:
@@ -92,8 +93,9 @@ def reconcile(priced: pd.DataFrame, bills: pd.DataFrame, *, timezone: str = "UTC
 
 
 def _computed(priced: pd.DataFrame, timezone: str) -> dict[tuple, dict[tuple, dict]]:
+    cost = PAYABLE if PAYABLE in priced.columns else "effective_cost"
     measures = {
-        "cost": "sum(effective_cost)",
+        "cost": f"sum({cost})",
         "quantity": "sum(quantity)",
         "unpriced": "count(*) FILTER (WHERE price_status = 'unpriced')",
     }
@@ -104,7 +106,7 @@ def _computed(priced: pd.DataFrame, timezone: str) -> dict[tuple, dict[tuple, di
         keys,
         measures,
         timezone=timezone,
-        needs=("effective_cost", "quantity", "price_status"),
+        needs=(cost, "quantity", "price_status"),
         where="price_status <> 'not_billed'",
     ):
         key = (g["provider"], g["billing_account_id"], g["pricing_currency"] or "", g["month"])

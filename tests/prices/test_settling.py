@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import finops_ai as fa
 from finops_ai.engine import aggregate, reprice, settled, settling
 from finops_ai.errors import CheckFailed, DataError
-from finops_ai.frames import conform
+from finops_ai.frames import BillFrame, conform
 from finops_ai.meters import tokens_from_slices
 from finops_ai.periods import Window
 from finops_ai.prices import PriceBook
@@ -176,7 +176,7 @@ def test_the_fee_is_spread_over_the_traffic_and_idle_is_a_line_of_its_own():
         (2, "provisioned_hours"): 48,
     }  # fmt: skip
     idle = priced[(priced["operation"] == "provisioned_idle").to_numpy()]
-    assert list(idle["quantity"]) == [24, 48]
+    assert list(idle["quantity"]) == [48, 48]  # what is paid for
     assert (set(idle["source"]), set(idle["billing_account_id"]), set(idle["provider"])) == (
         {"contract"},
         {"acme"},
@@ -415,6 +415,30 @@ def test_allocated_lines_keep_their_cost(tmp_path):
     priced = fa.price(frame({"input": [2_400_000]}, service_tier=["provisioned"]), book(capacity=[PTU]))
     shown = fa.showback(fa.allocate(priced, rules), by=["team"])
     assert dict(zip(shown["team"], shown["cost"], strict=True)) == {"idle": 24, "unallocated": 24}
+
+
+def test_the_invoice_ties_to_what_is_payable():
+    rows = frame({"input": [2_400_000] * 2}, service_tier=["provisioned"] * 2)
+    priced = fa.price(rows, book(capacity=[PTU]))
+    invoice = {
+        "charge_period_start": FIRST, "charge_period_end": FIRST + 2 * DAY, "provider": "openai",
+        "billing_account_id": "acme", "charge_category": "Usage", "charge_description": "PTU", "model": MODEL,
+        "meter": "provisioned_hours", "service_tier": "provisioned", "billed_cost": D(96), "billing_currency": "USD",
+        "consumed_quantity": D(96), "consumed_unit": "unit-hours", "billing_period_start": FIRST, "source": "billing_export",
+        "billing_period_end": dt.datetime(2026, 11, 1, tzinfo=dt.UTC),
+    }  # fmt: skip
+    bills = conform({name: [value] for name, value in invoice.items()}, BillFrame, source="test")
+    (line,) = fa.reconcile(priced, bills).to_dict("records")
+    assert (line["computed"], line["billed"], line["captured"]) == (96, 96, 1)
+    assert [line[cause] for cause in ("difference", "quantity", "price", "unexplained")] == [0, 0, 0, 0]
+
+
+def test_an_export_bills_what_is_payable():
+    terms = book(credits=[{"amount": "3", "paid": "2"}])
+    priced = fa.price(frame({"input": [2_000_000]}), terms)
+    (row,) = fa.to_focus(priced, version="1.2").to_dict("records")
+    # list 4, of which a credit pays 3 that cost 2
+    assert [row[f"{kind}Cost"] for kind in ("List", "Contracted", "Effective", "Billed")] == [4, 4, 3, 1]
 
 
 # -- what goes wrong
