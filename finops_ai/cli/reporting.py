@@ -77,8 +77,13 @@ def report(
         raise click.UsageError("Give either --sample or --input, not both.")
     if source and not Path(source).exists():
         raise click.UsageError(f"There is no file {source}.")
-    from finops_ai.reporting.site import make_report
+    from finops_ai.periods import parse_month
+    from finops_ai.reporting.site import check_choices, make_report
 
+    if month:
+        parse_month(month)
+    given = _parameters(parameter)
+    check_choices(only, given)  # a typing mistake is told before minutes of work
     ws, config = _workspace(config, sample, source, mapping, input_format, rules_file)
     month = month or _last_month(ws, sample or bool(source))
     notes: list[str] = []
@@ -88,7 +93,7 @@ def report(
     click.echo(f"Month {month}: pricing and mapping ...", err=True)
     made = make_report(
         ws, month, Path(out or ws.settings.path(ws.settings.workspace.reports)) if not (sample or source) else Path(out or "reports"),
-        config=config, only=only, parameters=_parameters(parameter), jobs=jobs, notes=notes,
+        config=config, only=only, parameters=given, jobs=jobs, notes=notes,
         watch=lambda page: click.echo(f"  {'failed' if page.error else 'made'}: {page.title}", err=True),
     )  # fmt: skip
     if pdf:

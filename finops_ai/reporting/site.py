@@ -250,6 +250,28 @@ def finish_site(
         set_navigation(report.folder / link.file, navigation(brand, links, link.file))
 
 
+def check_choices(only: Sequence[str], given: Mapping[str, Any]) -> list[tuple[float, Path, dict[str, Any]]]:
+    """The report's notebooks, once it is sure that those asked for exist and take the parameters given; quick.
+
+    Raises:
+        SettingsError: a notebook or parameter that doesn't exist, or a value of another type.
+    """
+    notebooks = report_notebooks()
+    names = [path.stem for _, path, _ in notebooks]
+    for name in only:
+        if name not in names:
+            raise SettingsError(f"The report has no notebook {name!r}. {hint(name, names)}")
+    taken: set[str] = set()
+    for _, path, _ in notebooks:
+        if not only or path.stem in only:
+            own = {k: v for k, v in given.items() if k in parameters_of(path)}
+            taken |= set(check_parameters(path, own))
+    if unused := sorted(given.keys() - taken):
+        every = {name for _, path, _ in notebooks for name in parameters_of(path)}
+        raise SettingsError(f"No notebook of the report has a parameter {unused[0]!r}. {hint(unused[0], every)}")
+    return notebooks
+
+
 def plan_pages(
     ws: Workspace, post: Posting | None, month: str, config: str, only: Sequence[str], given: Mapping[str, Any]
 ) -> list[Page]:
@@ -258,21 +280,15 @@ def plan_pages(
     Raises:
         SettingsError: a notebook or parameter that doesn't exist.
     """
-    notebooks = report_notebooks()
-    names = [path.stem for _, path, _ in notebooks]
-    for name in only:
-        if name not in names:
-            raise SettingsError(f"The report has no notebook {name!r}. {hint(name, names)}")
+    notebooks = check_choices(only, given)
     chosen = [path.stem for _, path, meta in notebooks if not only or path.stem in only]
     receivers = post.receivers[:MOST_STATEMENTS] if post and NOTEBOOK in chosen else []
-    used: set[str] = set()
     pages = []
     for order, path, meta in notebooks:
         if path.stem not in chosen:
             continue
         known = parameters_of(path)
         values = {"config": config, "month": month, "statements_beside": len(receivers), **given}
-        used |= given.keys() & known.keys()
         base = check_parameters(path, {name: value for name, value in values.items() if name in known})
         title = title_of(json.loads(path.read_text("utf-8"))) or path.stem
         if meta.get("for_each") == "receiver":
@@ -293,9 +309,6 @@ def plan_pages(
             pages.append(Page(path.stem, title, path, base, order, left_out=reason))
         else:
             pages.append(Page(path.stem, title, path, base, order, about=meta.get("about", "")))
-    if unused := sorted(given.keys() - used):
-        every = {name for _, path, _ in notebooks for name in parameters_of(path)}
-        raise SettingsError(f"No notebook of the report has a parameter {unused[0]!r}. {hint(unused[0], every)}")
     return sorted(pages, key=lambda page: page.group == STATEMENTS)
 
 

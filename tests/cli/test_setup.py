@@ -119,3 +119,18 @@ def test_doctor_asks_each_connection_once_and_fast(empty_home, capsys, monkeypat
 def test_vendors_warnings_are_quiet_unless_asked_for(empty_home):
     run("providers")
     assert logging.getLogger("azure").level == logging.ERROR
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--only", "showbak"], "Did you mean 'showback'"),
+        (["-p", "tops=3"], "Did you mean 'top'"),
+        (["-p", "top=many"], "parameter top must be int"),
+        (["--month", "2026-13"], "Not a month: '2026-13'"),
+    ],
+)
+def test_a_report_refuses_a_mistake_before_it_works(empty_home, capsys, monkeypatch, words, said):
+    monkeypatch.setattr("finops_ai.cli.reporting._workspace", lambda *_: pytest.fail("the work had begun"))
+    assert run("report", "--sample", *words) == 2
+    assert said in capsys.readouterr().err
