@@ -189,6 +189,7 @@ def _great(rows: Sequence[Mapping[str, str]], marks: Mapping[str, Sequence[int]]
         places = list(numbers)
         made = made.tab_style(style.css(rule), [loc.stub(rows=places), loc.body(rows=places)])
     html = re.sub(r"<style>.*?</style>", "", made.as_raw_html(), flags=re.S)
+    html = re.sub(r'<div id="statement" style="[^"]*">', '<div id="statement">', html)  # the region around it scrolls
     return f'<div class="scroll statement" tabindex="0" role="region" aria-label="{safe(name)}">{html}</div>'
 
 
