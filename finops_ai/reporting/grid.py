@@ -189,8 +189,8 @@ def _column(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[str, list[str
     """A column's heading and cells, written alike from top to bottom so that their decimals stand below each other."""
     head, kind = heading(name)
     values = [r.get(name) for r in rows]
-    known = [v for v in values if not is_unknown(v)]
-    if kind == "count" and max(map(abs, known), default=0) >= MILLIONS:
+    known: list[Any] = [v for v in values if not is_unknown(v)]
+    if kind == "count" and max((abs(v) for v in known), default=0) >= MILLIONS:
         return f"{head}, millions", ["–" if is_unknown(v) else _millions(v) for v in values]
     places = 2
     if kind == "unit":
