@@ -27,7 +27,16 @@ if TYPE_CHECKING:
 NEEDED = ("charge_period_start", "quantity", "meter", "slice_input_tokens", "slice_requests")
 
 #: what settling contracts reads besides
-SETTLED_BY = ("charge_period_start", "quantity", "meter", "provider", "model", "billing_account_id", "sub_account_id")
+SETTLED_BY = (
+    "charge_period_start",
+    "quantity",
+    "meter",
+    "provider",
+    "model",
+    "billing_account_id",
+    "sub_account_id",
+    "source",
+)
 
 #: with more change days than this, keys are looked up on the days they have instead of on all stretches
 _OFTEN = 100
@@ -105,17 +114,19 @@ def settled(
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
     """What `price` returns, and what its contracts came to: one row per contract, item and month."""
     book = default_book(book)
-    if not getattr(book, "has_terms", False):
-        return reprice(tokens, book), []
-    from finops_ai.engine.settling import TERMS, settle, with_lines, without_lapsed
+    from finops_ai.engine.settling import TERMS, settle, with_lines, without_lines
 
-    frame = without_lapsed(_checked(tokens))
+    frame = _checked(tokens)
+    if not getattr(book, "has_terms", False):
+        return reprice(without_lines(frame), book), []
     with connect() as con:
         plan = _plan(con, frame, book, labels=TERMS, fields=SETTLED_BY)
         added, lines, statement = settle(
             con, plan.rows([ROW, *SETTLED_BY, *PRICED, *TERMS]), cast("PriceBook", book), period
         )
-    priced = with_lines(attach(frame, added), lines)
+    if added.num_rows < len(frame):
+        frame = frame.iloc[added[ROW].to_numpy()]
+    priced = with_lines(attach(frame, added.drop_columns([ROW])), lines)
     return made_with(priced, frame, prices=str(getattr(book, "version", ""))), statement
 
 

@@ -26,7 +26,7 @@ import pandas as pd
 import pyarrow as pa
 
 from finops_ai.engine.dialects import DUCKDB
-from finops_ai.engine.duck import register
+from finops_ai.engine.duck import ROW, register
 from finops_ai.engine.fields import PAYABLE, PRICED
 from finops_ai.engine.plan import Plan
 from finops_ai.engine.weights import amount, units
@@ -36,6 +36,7 @@ from finops_ai.meters import meters
 from finops_ai.money import COST, QUANTITY
 from finops_ai.periods import UTC, Window
 from finops_ai.prices import PriceBook
+from finops_ai.prices.cards import plain
 from finops_ai.prices.commitments import Pool, draw_credits, volume_share
 from finops_ai.prices.names import provider_name
 
@@ -66,7 +67,7 @@ def settle(
         period: days for which capacity is paid; those of the rows if None.
 
     Returns:
-        The priced columns and `payable_cost` in the order of `_row`; lines to add, as columns of a priced frame; and
+        `_row` (without lines of an earlier settlement that aren't due now), the priced columns and `payable_cost`; lines to add, as columns of a priced frame; and
         the statement, one row per contract, item and month.
 
     Raises:
@@ -90,10 +91,12 @@ def settle(
             FROM ({plan.sql}) p LEFT JOIN meter_weights g ON p.capacity = g.capacity AND p.meter = g.meter"""
     )
     days = _days(con, period)
+    # lines of an earlier settlement: hours of a pool are settled again, all others are made anew where they still are due
+    con.execute(f"DELETE FROM settled WHERE source = '{CONTRACT_SOURCE}' AND capacity IS NULL")
     statement = _volume(con, book)
     idle, more = _capacity(con, book, days, always=period is not None) if book.pools else ([], [])
     lapsed, last = _credits(con, book, days) if any(terms.credits for terms in book.contracts) else ([], [])
-    schema = pa.schema([*PRICED.items(), (PAYABLE, pa.decimal128(*COST))])
+    schema = pa.schema([(ROW, pa.int64()), *PRICED.items(), (PAYABLE, pa.decimal128(*COST))])
     added = con.sql(f"SELECT {', '.join(schema.names)} FROM settled ORDER BY _row").to_arrow_table().cast(schema)
     return added, [*idle, *lapsed], [*statement, *more, *last]
 
@@ -103,11 +106,11 @@ def statement_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return to_pandas(pa.Table.from_pylist([dict(row) for row in rows], schema=STATEMENT))
 
 
-def without_lapsed(frame: pd.DataFrame) -> pd.DataFrame:
-    """A frame without the lines of lapsed credit that an earlier settlement added."""
-    if "operation" not in frame.columns or "source" not in frame.columns:
+def without_lines(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame without the lines that an earlier settlement added."""
+    if "source" not in frame.columns:
         return frame
-    old = (frame["operation"] == LAPSED).to_numpy(bool, na_value=False)
+    old = (frame["source"] == CONTRACT_SOURCE).to_numpy(bool, na_value=False)
     return frame[~old] if old.any() else frame
 
 
@@ -172,7 +175,7 @@ def _volume(con: duckdb.DuckDBPyConnection, book: PriceBook) -> list[dict[str, A
 
 
 def _tiers_text(tiers: Sequence[tuple[Decimal, Decimal]], unit: str) -> str:
-    return ", ".join(f"{share * 100:f}% from {over:,f} {unit}" for over, share in tiers)
+    return ", ".join(f"{plain(share * 100)}% from {over:,f} {unit}" for over, share in tiers)
 
 
 # -- committed capacity

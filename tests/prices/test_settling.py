@@ -441,6 +441,16 @@ def test_an_export_bills_what_is_payable():
     assert [row[f"{kind}Cost"] for kind in ("List", "Contracted", "Effective", "Billed")] == [4, 4, 3, 1]
 
 
+def test_lines_go_when_the_contract_goes():
+    rows = frame({"input": [2_400_000, 5]}, service_tier=["provisioned", "standard"])
+    both = fa.price(rows, book(capacity=[PTU], credits=[{"amount": "10", "to": "2026-10-02"}]))
+    assert list(both["operation"]) == ["chat", "chat", "provisioned_idle", "provisioned_idle", "credit_lapsed"]
+    assert len(fa.price(both)) == 2  # the bundled book
+    fewer = fa.price(both, book(credits=[{"amount": "10"}]))
+    assert list(fewer["operation"]) == ["chat", "chat"]
+    assert fewer.index.tolist() == [0, 1]
+
+
 # -- what goes wrong
 
 
