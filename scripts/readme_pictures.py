@@ -7,11 +7,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import FloatRect, sync_playwright
 
 from finops_ai.reporting.pdf import find_browser
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
+
+
+def part(height: int) -> FloatRect:
+    """The top of a page, down to where something ends."""
+    return {"x": 0, "y": 0, "width": 1100, "height": height}
 
 
 def main() -> None:
@@ -28,10 +33,10 @@ def main() -> None:
             chromium = p.chromium.launch(executable_path=browser, args=["--no-sandbox"])
             page = chromium.new_page(viewport={"width": 1100, "height": 860}, device_scale_factor=1.5)
             page.goto((report / "index.html").as_uri())
-            page.screenshot(path=IMAGES / "report.png")
+            page.screenshot(path=IMAGES / "report.png", clip=part(750))
             page.goto((report / "explorer.html").as_uri())
             page.locator('.fx-chart rect[data-group="0"][data-bucket="26"]').hover(force=True)
-            page.screenshot(path=IMAGES / "explorer.png")
+            page.screenshot(path=IMAGES / "explorer.png", clip=part(782))
             chromium.close()
 
 
