@@ -40,12 +40,14 @@ class Fit:
         models: names in the order of `weights`.
         trials: one `(actual, forecast)` pair of `(series, leads)` arrays per past origin, newest first, made with the
             final weights; what intervals are calibrated on.
+        cuts: how much of the history each of them knew.
     """
 
     forecast: np.ndarray
     weights: np.ndarray
     models: list[str]
     trials: list[tuple[np.ndarray, np.ndarray]]
+    cuts: list[int]
 
 
 def past_origins(points: int, horizon: int, season: int) -> list[int]:
@@ -117,7 +119,7 @@ def fit(history: np.ndarray, horizon: int, season: int, models: Sequence[str] | 
         (actual, np.clip(_weighted_median(made, _by_point(weights, actual.shape[1], season)), *bound))
         for actual, made in tried
     ]
-    return Fit(forecast, weights.mean(2), [e.name for e in entries], trials)
+    return Fit(forecast, weights.mean(2), [e.name for e in entries], trials, cuts)
 
 
 def _entries(history: np.ndarray, season: int, models: Sequence[str] | None) -> list[Entry]:

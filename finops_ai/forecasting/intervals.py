@@ -2,7 +2,8 @@
 
 What the chosen mixture missed at past origins, divided by each series' own usual miss, is one pool of surprises; its
 quantiles, by lead, times the usual miss of a series are that series' interval. Pooling needs few origins, while
-quantiles per series undercover with two or three of them.
+quantiles per series undercover with two or three of them. Where what a series has shown at the same place of the season
+did better at past origins, the interval leans on that.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from finops_ai.forecasting.choosing import Fit
+from finops_ai.forecasting.models import LOOK_BACK, seasons_of, tile
 
 #: how far a point's width follows its forecast level: width ~ (level + 0.2) ** 0.35, at most 3 times the usual
 FOLLOW, FLOOR, WIDEST = 0.35, 0.2, 3.0
@@ -22,6 +24,10 @@ LEAST_MISS = 0.02
 SHORT_HISTORY = 1.5
 #: beyond the longest lead tried, widths grow with lead to this power
 BEYOND = 0.3
+#: shares of the range a series has shown that are tried in its interval, `(shares, 1, 1)`, the last two from 14 seasons
+#: on; origins' worth of weight of all series in the choice; origins and seasons it needs
+MIXED, CAREFUL, MIX_POOLING = np.array([0.0, 0.2, 0.4, 0.6, 0.8, 1.0])[:, None, None], 4, 4.0
+FEWEST_TRIALS, FEWEST_SEASONS = 3, 5
 
 
 @dataclass(frozen=True)
@@ -105,20 +111,56 @@ def bounds(
     A series that was never below 0 gets no bound below 0; one of only zeros gets 0. Where nothing could be tried
     (a point or two of history, alone), the bounds are unknown: NaN.
     """
-    horizon = fit.forecast.shape[1]
-    leads = np.arange(horizon) // season
     out = {}
     if surprises.empty:
         unknown = np.where((history == 0).all(1, keepdims=True) & (history.shape[1] > 1), fit.forecast, np.nan)
         return dict.fromkeys(levels, (unknown, unknown))
     miss = usual_miss(fit, history)
     miss = np.where(np.isnan(miss), surprises.relative_miss * np.abs(history).mean(1, keepdims=True), miss)
-    width = miss * _widths(fit, fit.forecast) * (1 + SHORT_HISTORY * season / max(history.shape[1], season))
-    negative = (history < 0).any(1, keepdims=True)
-    for level in levels:
+    miss = miss * (1 + SHORT_HISTORY * season / max(history.shape[1], season))
+    low = high = fit.forecast
+    for level in sorted(levels):  # each holds the narrower ones
         tail = (1 - level / 100) / 2
-        low = np.array([min(surprises.quantile(tail, lead), 0.0) for lead in range(leads[-1] + 1)])[leads]
-        high = np.array([max(surprises.quantile(1 - tail, lead), 0.0) for lead in range(leads[-1] + 1)])[leads]
-        lower = fit.forecast + low * width
-        out[level] = (np.where(negative, lower, np.maximum(lower, 0)), fit.forecast + high * width)
-    return out
+        low = np.minimum(low, _bound(fit, history, surprises, miss, tail, season))
+        high = np.maximum(high, _bound(fit, history, surprises, miss, 1 - tail, season))
+        out[level] = low, high
+    return {level: out[level] for level in levels}
+
+
+def _bound(fit: Fit, history: np.ndarray, surprises: Surprises, miss: np.ndarray, q: float, season: int) -> np.ndarray:
+    """Quantile `q` of every point ahead: conformal, mixed with what the series has shown at that place of the season.
+
+    How much of the latter is what would have cost least (pinball loss) at past origins of the series, pulled to all
+    series given. It helps most where use comes and goes: such a series' range is no distance from its middle.
+    """
+    floor = np.where((history < 0).any(1, keepdims=True), -np.inf, 0.0)
+
+    def conformal(made: np.ndarray) -> np.ndarray:
+        leads = np.arange(made.shape[1]) // season
+        reach = np.array([surprises.quantile(q, lead) for lead in range(leads[-1] + 1)])[leads]
+        reach = np.minimum(reach, 0.0) if q < 0.5 else np.maximum(reach, 0.0)
+        return np.maximum(made + reach * miss * _widths(fit, made), floor)
+
+    own = conformal(fit.forecast)
+    shown = _shown(history, q, season, own.shape[1])
+    shares = MIXED if history.shape[1] >= LOOK_BACK * season else MIXED[:CAREFUL]
+    loss, tried = np.zeros((len(shares), len(history))), 0
+    for cut, (actual, made) in zip(fit.cuts, fit.trials, strict=True):
+        past = _shown(history[:, :cut], q, season, actual.shape[1])
+        if past is not None:
+            tried += 1
+            mixed = conformal(made) * (1 - shares) + past * shares
+            loss += np.maximum(q * (actual - mixed), (q - 1) * (actual - mixed)).mean(2)
+    if shown is None or tried < FEWEST_TRIALS:
+        return own
+    relative = np.divide(loss, loss[0], out=np.ones_like(loss), where=loss[0] > 0)
+    relative = tried * relative + MIX_POOLING * relative.mean(1, keepdims=True)
+    share = shares[relative.argmin(0), :, 0]
+    return own * (1 - share) + shown * share
+
+
+def _shown(history: np.ndarray, q: float, season: int, horizon: int) -> np.ndarray | None:
+    """Quantile `q` over the last seasons at each place of the season, wide for few of them; None below five seasons."""
+    if history.shape[1] < FEWEST_SEASONS * season:
+        return None
+    return tile(np.quantile(seasons_of(history, season), q, axis=1, method="weibull"), horizon)

@@ -128,7 +128,8 @@ def _without_budget(table: pd.DataFrame, by: Sequence[str]) -> list[str]:
     """A note where the total's budget is the sum of parts and some parts have none."""
     if not by:
         return []
-    months = table[table["budget"].notna() & (table["unique_id"] == TOTAL)]["month"]
+    ahead = table["budget"].notna() & (table["unique_id"] == TOTAL) & (table["p10"] != table["p90"])
+    months = table[ahead]["month"]
     inside = table[table["month"].isin(months) & (table["unique_id"] != TOTAL)]
     bare = inside[inside["budget"].isna() & (inside["p50"] != 0)]["unique_id"].unique()
     if not len(bare) or inside["budget"].isna().all():

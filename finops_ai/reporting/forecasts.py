@@ -153,7 +153,7 @@ def fan(page: Outlook, back: int = 120) -> None:
 def plan_by_month(page: Outlook) -> None:
     """The total month by month: what was spent, or P10, P50 and P90 of what is to come; budget and chance of an overrun."""
     total = page.plan[page.plan["unique_id"] == "total"]
-    with_budget = total["budget"].notna().any()
+    with_budget = (total["budget"].notna() & (total["p10"] != total["p90"])).any()  # one that isn't over yet
     heads = ["Month", "Spent", "P10", "P50", "P90"] + (
         ["Budget", "Over budget", "Chance of overrun"] if with_budget else []
     )
