@@ -40,7 +40,7 @@ STYLE = """<style>
 .months td.bar{width:34%;min-width:120px}.months .bar span{display:block;height:12px;background:var(--accent,#0b5cad);print-color-adjust:exact}
 .letter{display:grid;grid-template-columns:repeat(auto-fit,minmax(180px,1fr));gap:4px 24px;margin:4px 0 18px;padding:10px 0;border-top:2px solid var(--ink,#1c2126);border-bottom:1px solid var(--line,#d8dee4)}
 .letter dt{font-size:13px;color:var(--soft,#56616c)}.letter dd{margin:0 0 6px;overflow-wrap:anywhere}.letter .who{font-size:1.35rem;font-weight:650;line-height:1.25}
-@media (max-width:600px){.statement tr>:nth-child(3){display:none}}
+@media (max-width:600px){.statement tr>:nth-child(n+2):not(:last-child),.months td.bar{display:none}}
 @media print{h1{margin:0 0 .3em}h2{margin:1em 0 .2em}.statement table{font-size:9pt}.statement td,.statement th{padding-top:3px;padding-bottom:3px}.statement table,.statement tbody{break-inside:auto}.statement tr{break-inside:avoid}}
 </style>"""
 
@@ -220,14 +220,19 @@ def trend(post: Posting, receiver: str, ws: Any) -> None:
         return
     places = minor_units(post.currency)
     most = max(max(r["due"] for _, r in rows), Decimal(1))
-    heads = ["Usage and fees", "Incentives", "True-ups", "Due"]
+    amounts = {
+        "Usage and fees": [r["charge"] - r["incentive"] for _, r in rows],
+        "Incentives": [r["incentive"] for _, r in rows],
+        "True-ups": [r["true_up"] for _, r in rows],
+        "Due": [r["due"] for _, r in rows],
+    }
+    heads = [h for h, values in amounts.items() if any(values) or h == "Due"]
     body = ""
-    for p, r in reversed(rows):
-        figures = (r["charge"] - r["incentive"], r["incentive"], r["true_up"], r["due"])
+    for i, (p, r) in reversed(list(enumerate(rows))):
         width = round(100 * max(r["due"], Decimal(0)) / most)
         body += (
             f'<tr><th scope="row">{month_text(p.month)}{", closed" if p.closed_at else ""}</th>'
-            + "".join(f"<td>{v:,.{places}f}</td>" for v in figures)
+            + "".join(f"<td>{amounts[h][i]:,.{places}f}</td>" for h in heads)
             + f'<td class="bar"><span style="width:{width}%"></span></td></tr>'
         )
     display(
