@@ -54,7 +54,7 @@ def split_shared(
 
     Without telemetry its entries divide nothing, which is logged: the cost stays visible where the rules put it.
     """
-    table = to_arrow(mapped)
+    table = to_arrow(mapped).combine_chunks()  # frames put together of many pieces would be slow to filter
     for number, entry in enumerate(rules.shared):
         if entry.method == "telemetry" and telemetry is None:
             if matching(to_pandas(table), entry.when).any():
