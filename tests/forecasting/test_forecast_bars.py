@@ -21,6 +21,8 @@ def bench():
     "section",
     [
         "hourly",
+        "weekdays",
+        pytest.param("other-cuts", marks=pytest.mark.slow),
         "web-daily",
         "cold-start",
         "temperature",
