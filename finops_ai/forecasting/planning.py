@@ -294,7 +294,7 @@ def budget_outlook(
         >>> budget_outlook(fa.price(fa.sample(months=2)), [year])[["budget", "until", "amount", "actual"]]
         Budgets ahead
         budget  until        amount     actual
-        2026    2026-12  400,000.00  54,871.74
+        2026    2026-12  400,000.00  54,871.75
         ...
     """
     end = (end_of_data(priced, timezone) if as_of is None else pd.Timestamp(as_of).tz_localize(None)).normalize()
