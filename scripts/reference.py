@@ -42,7 +42,7 @@ PAGES = {
         "Forecasts",
         "What is to come, how sure that is, and what a known change does to it. [How it works](../forecasting.md).",
         [
-            "fa.forecast", "fa.backtest", "fa.plan", "finops_ai.forecasting:past_error", "finops_ai.forecasting:commitment_advice",
+            "fa.forecast", "fa.backtest", "fa.plan", "finops_ai.forecasting:budget_outlook", "finops_ai.forecasting:past_error", "finops_ai.forecasting:commitment_advice",
             "finops_ai.forecasting:compare_scenarios", "finops_ai.forecasting:Scenario", "finops_ai.forecasting:Volume",
             "finops_ai.forecasting:Launch", "finops_ai.forecasting:ModelSwitch", "finops_ai.forecasting:PromptChange",
             "finops_ai.forecasting:CacheAdoption", "finops_ai.forecasting:TemperatureChange", "finops_ai.forecasting:PriceChange",
