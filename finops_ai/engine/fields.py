@@ -32,7 +32,11 @@ PAYABLE = "payable_cost"
 @cache
 def columns() -> dict[str, pa.DataType]:
     """Every column of a priced token frame with its Arrow type; tags are named one by one, as `tags.<key>`."""
-    return {f.name: f.type for f in schema_of(TokenFrame) if f.name != "tags"} | PRICED | {PAYABLE: PRICED["contracted_cost"]}
+    return (
+        {f.name: f.type for f in schema_of(TokenFrame) if f.name != "tags"}
+        | PRICED
+        | {PAYABLE: PRICED["contracted_cost"]}
+    )
 
 
 def kind_of_column(name: str) -> str | None:
