@@ -19,8 +19,9 @@ from finops_ai.frames import to_pandas
 from finops_ai.periods import Window, next_month
 from finops_ai.tables import showback
 from finops_ai.widgets.cube import UNSTATED, Cube, label_of
+from finops_ai.widgets.spans import month_text, span_text
 from finops_ai.widgets.static import static_explorer
-from finops_ai.widgets.view import COMPARISONS, METRICS, View, board, code, month_text, span_text
+from finops_ai.widgets.view import COMPARISONS, METRICS, View, board, code
 
 if TYPE_CHECKING:
     import pandas as pd

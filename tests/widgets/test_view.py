@@ -13,7 +13,8 @@ from finops_ai.errors import DataError, FrameError
 from finops_ai.periods import Window
 from finops_ai.widgets import static_explorer
 from finops_ai.widgets.cube import UNSTATED, Cube
-from finops_ai.widgets.view import METRICS, View, alongside, before, board, buckets, code, measure, partial
+from finops_ai.widgets.spans import alongside, before, buckets, partial
+from finops_ai.widgets.view import METRICS, View, board, code, measure
 
 from .conftest import HOSTILE
 
