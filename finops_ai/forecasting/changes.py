@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from finops_ai.prices import PriceBook
 
 CACHE_READ = "cache_read"
+#: meters of capacity that is paid whether used or not
+CAPACITY = ("provisioned_hours", "gpu_hours", "hosting_hours", "training_hours", "model_months")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,10 @@ class Change:
     ramp_days: int = 0
     where: Mapping[str, Any] = field(default_factory=dict)
     label: str = ""
+
+    def __post_init__(self) -> None:
+        if self.until is not None and self.until <= self.start:
+            raise RuleError(f"{self.name}: until is {self.until}, must be later than its start, {self.start}.")
 
     @property
     def name(self) -> str:
@@ -142,7 +148,8 @@ class ModelSwitch(Change):
     """Traffic of one model moves to another from a day on.
 
     `token_factor` is tokens of the new model's tokeniser per token of the old; `output_factor` how much longer its
-    answers are besides. The new model costs what it costs in the recent rows, else what the price book says.
+    answers are besides. The new model costs what it costs in the recent rows, else what the price book says. Capacity
+    bought by the hour, and what runs on it, stays with the old model unless `where` names its meter or service tier.
     """
 
     kind = "model_switch"
@@ -158,6 +165,9 @@ class ModelSwitch(Change):
         self._check("token_factor", 0)
         self._check("output_factor", 0)
         mask, active = self._touched(outlook, model=self.from_model)
+        free = mask & ~_bought_ahead(outlook)
+        if free.any() and not {"meter", "service_tier"} & set(self.where):
+            mask = free
         moved = active * self.share
         parts = outlook.parts[mask].assign(model=self.to_model)
         if self.to_provider:
@@ -173,6 +183,12 @@ class ModelSwitch(Change):
             if costs:
                 price[row] = _new_price(outlook, {str(k): str(v) for k, v in part.items()}, self, book)
         return self._scale(outlook, mask, 1 - moved).added(parts, quantity, price)
+
+
+def _bought_ahead(outlook: Outlook) -> np.ndarray:
+    """Mask of the parts that are capacity bought ahead, or run on it."""
+    capacity = outlook.parts["meter"].isin(CAPACITY) | (outlook.parts["service_tier"] == "provisioned")
+    return capacity.to_numpy()
 
 
 def _new_price(outlook: Outlook, part: Mapping[str, str], switch: ModelSwitch, book: PriceBook | None) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -137,13 +138,19 @@ def read_panel(frame: pd.DataFrame, freq: str | None = None) -> Panel:
 
 def _instants(column: pd.Series) -> pd.Series:
     try:
-        form = None if pd.api.types.is_datetime64_any_dtype(column) else "ISO8601"
-        instants = pd.to_datetime(column, utc=True, format=form).dt.tz_localize(None)
-    except (ValueError, TypeError) as error:
-        raise DataError(f"Column ds has a value that is no date: {error}") from None
+        instants = _read_instants(column)
+    except (ValueError, TypeError):
+        bad = column[column.notna() & _read_instants(column, errors="coerce").isna()]
+        where = f"row {column.index.get_loc(bad.index[0])}: {bad.iloc[0]!r}" if len(bad) else repr(column.iloc[0])
+        raise DataError(f"Column ds has a value that is no date, {where}; give dates like 2026-11-01.") from None
     if instants.isna().any():
         raise DataError(f"Column ds is empty in row {int(np.flatnonzero(instants.isna())[0])}.")
     return instants
+
+
+def _read_instants(column: pd.Series, errors: Literal["raise", "coerce"] = "raise") -> pd.Series:
+    form = None if pd.api.types.is_datetime64_any_dtype(column) else "ISO8601"
+    return pd.to_datetime(column, utc=True, format=form, errors=errors).dt.tz_localize(None)
 
 
 def _numbers(column: pd.Series) -> pd.Series:

@@ -299,3 +299,26 @@ def test_a_scenario_may_choose_by_a_column_that_is_not_shown(priced):
     made = forecast(priced, DAYS, scenario=Volume(start=START, factor=2, where={"team": "search"}))
     assert made["unique_id"].unique().tolist() == ["total"]
     assert made["yhat"].tolist() == pytest.approx([18.0] * DAYS)
+
+
+def test_capacity_bought_by_the_hour_stays_with_its_model(priced):
+    days = priced["charge_period_start"].unique()
+    bought = priced.iloc[: len(days)].assign(
+        charge_period_start=days,
+        charge_period_end=days + pd.Timedelta(days=1),
+        meter="provisioned_hours",
+        service_tier="provisioned",
+        quantity=24.0,
+        effective_cost=5.0,
+        team="search",
+    )
+    made = forecast_cost(pd.concat([priced, bought], ignore_index=True), DAYS)
+    switch = ModelSwitch(start=START, from_model="large", to_model="small")
+    # each team's 1000 x 0.001 + 500 x 0.004 = 3 a day, and the 5 for capacity as before
+    assert total(made, switch) == pytest.approx([2 * 3 + 5] * DAYS)
+    with pytest.raises(RuleError, match="meter provisioned_hours"):
+        total(
+            made, ModelSwitch(start=START, from_model="large", to_model="small", where={"service_tier": "provisioned"})
+        )
+    with pytest.raises(RuleError, match="must be later than its start"):
+        Volume(start=START, until=START, factor=2)
