@@ -93,6 +93,7 @@ def coverage_html(data: Any, ws: Any, month: str) -> str:
     shares = [
         (name.capitalize(), means.get(name, ""), "unknown" if share is None else percent(share))
         for name, share in coverage_of(data, ws, month).items()
+        if name != "attributed" or ws.rules.dimensions
     ]
     tz = zone(ws.timezone)
     sources = [
