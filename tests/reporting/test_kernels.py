@@ -30,7 +30,7 @@ def test_notebooks_of_one_kernel_begin_empty_and_survive_each_other(tmp_path, ca
     dies = write(tmp_path / "dies.ipynb", "import os\nos._exit(3)")
 
     def said(path):
-        return [line.split() for line in path.read_text("utf-8").splitlines() if "process" in line][0]
+        return next(line.split() for line in path.read_text("utf-8").splitlines() if "process" in line)
 
     with Kernel() as kernel:
         one = said(run_notebook(first, tmp_path / "out" / "first.ipynb", {}, kernel=kernel))
