@@ -30,6 +30,7 @@ package() {  # COMMAND PACKAGE...: a system package, where this machine lets us 
 package chromium chromium fonts-dejavu-core
 package "/usr/lib/postgresql/*/bin/initdb" postgresql
 package java default-jre-headless
+package soffice libreoffice-calc
 environment spark pyspark pyarrow
 export FINOPS_AI_SPARK_PYTHON="$PWD/$TOOLS/spark/bin/python"
 export FINOPS_AI_TOOLS="$PWD/$TOOLS"

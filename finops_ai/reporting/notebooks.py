@@ -137,6 +137,22 @@ class Kernel:
             run_sync(self._clear)()
         return self._manager
 
+    def warm(self) -> None:
+        """Start the kernel and have it import what every notebook does, without waiting for it."""
+        from jupyter_core.utils import run_sync
+
+        run_sync(self._warm)(self.manager())
+
+    async def _warm(self, manager: Any) -> None:
+        client = manager.client()
+        client.start_channels()
+        try:
+            await client.wait_for_ready(timeout=60)
+            client.execute("__import__('finops_ai.reporting.answers')", silent=True)
+        finally:
+            client.stop_channels()
+            self._client = None
+
     def _start(self) -> None:
         from jupyter_client import AsyncKernelManager
         from jupyter_core.utils import run_sync

@@ -7,13 +7,13 @@ import hashlib
 import json
 import logging
 import platform
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from finops_ai.errors import DataError, FinopsError, SettingsError, hint
@@ -31,6 +31,7 @@ from finops_ai.reporting.statements import NOTEBOOK, statement_file
 from finops_ai.workspace import Workspace
 
 if TYPE_CHECKING:
+    from finops_ai.reporting.pages import Link
     from finops_ai.tables.posting import Posting
 
 log = logging.getLogger("finops_ai.reporting")
@@ -93,6 +94,14 @@ class Report:
         return [page for page in self.pages if page.error]
 
 
+@dataclass
+class Side:
+    """Links to the pages that need no notebook."""
+
+    explorer: list[Link] = field(default_factory=list)
+    groups: list[Link] = field(default_factory=list)
+
+
 def report_notebooks(folder: Path | None = None) -> list[tuple[float, Path, dict[str, Any]]]:
     """The notebooks that belong in the monthly report, in order: those whose metadata has `finops_ai.order`."""
     found = []
@@ -143,41 +152,84 @@ def make_report(
             f"There is no usage for {month}. Months with data: {have}. Load it with `finops-ai collect --month {month}`."
         )
     report.folder.mkdir(parents=True, exist_ok=True)
-    for name in track(ws.months_before(month, 13), "Price and map months"):
-        ws.allocated(name)  # once, here; the notebooks find it kept
-    post = _posting(ws, month)
-    report.pages = plan_pages(ws, post, month, config, only, parameters or {})
-    downloads = write_tables(frame, report.folder / "tables")
-    if post:
-        downloads += write_charges(post, report.folder / "tables")
-        report.notes += state_notes(post, report.pages)
-    render_pages(report, jobs, watch)
+    with Renderer(report.folder, min(jobs, len(only) or jobs), watch) as renderer:
+        for name in track(ws.months_before(month, 13), "Price and map months"):
+            ws.allocated(name)  # once, here; the notebooks find it kept
+        post = _posting(ws, month)
+        report.pages = plan_pages(ws, post, month, config, only, parameters or {})
+        renderer.render(report.pages)
+        downloads = write_tables(frame, report.folder / "tables")
+        if post:
+            downloads += write_charges(post, report.folder / "tables")
+            report.notes += state_notes(post, report.pages)
+        side = side_pages(ws, report, frame)
     report.notes += [
         f"{page.title.partition(':')[0]} is left out. {page.left_out}" for page in report.pages if page.left_out
     ]
     manifest = manifest_of(ws, report, frame)
+    manifest["files"] = finish_site(ws, report, frame, manifest, downloads, side)
+    if not only:
+        forget_pages(report.folder, manifest["files"])
     _write(report.folder / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False, default=str) + "\n")
-    finish_site(ws, report, frame, manifest, downloads)
     return report
 
 
-def render_pages(report: Report, jobs: int = 2, watch: Callable[[Page], None] | None = None) -> None:
-    """Run the notebooks of a report's pages, `jobs` at a time, each job in one kernel; a failure is told on its page."""
-    waiting = deque(page for page in report.pages if not page.left_out)
+def forget_pages(folder: Path, files: Sequence[str]) -> None:
+    """Remove pages that the report before had in this folder and this one hasn't, such as a team's that is gone."""
+    try:
+        before = json.loads((folder / "manifest.json").read_text("utf-8")).get("files", [])
+    except (OSError, ValueError):
+        return
+    for name in set(before) - set(files):
+        for path in (folder / name, (folder / name).with_suffix(".ipynb")):
+            if path.parent == folder:
+                path.unlink(missing_ok=True)
 
-    def work(_: int) -> None:
+
+class Renderer:
+    """Runs the notebooks of pages, `jobs` at a time, each job in one kernel; a failure is told on its page.
+
+    Kernels are processes of their own. They start when the renderer is entered, so that they are ready by the time the
+    figures are; this process does meanwhile what needs none.
+
+    Example:
+        >>> with Renderer(folder, jobs=2) as renderer:  # doctest: +SKIP
+        ...     renderer.render(pages)
+    """
+
+    def __init__(self, folder: Path, jobs: int, watch: Callable[[Page], None] | None = None) -> None:
+        self._folder, self._watch, self._count = folder, watch, max(jobs, 1)
+        self._waiting: SimpleQueue[Page | None] = SimpleQueue()
+        self._pool = ThreadPoolExecutor(self._count)
+        self._running: list[Future[None]] = []
+
+    def __enter__(self) -> Renderer:
+        self._running = [self._pool.submit(self._work) for _ in range(self._count)]
+        return self
+
+    def __exit__(self, kind: object, *error: object) -> None:
+        while kind and not self._waiting.empty():
+            self._waiting.get()  # what waits isn't wanted any more
+        for _ in self._running:
+            self._waiting.put(None)
+        self._pool.shutdown()
+        if not kind:
+            for done in self._running:
+                done.result()
+
+    def render(self, pages: Sequence[Page]) -> None:
+        """Have these pages made, in this order; leaving the renderer waits for them."""
+        for page in pages:
+            if not page.left_out:
+                self._waiting.put(page)
+
+    def _work(self) -> None:
         with Kernel() as kernel:
-            while True:
-                try:
-                    page = waiting.popleft()
-                except IndexError:
-                    return
-                _render(page, report.folder, kernel)
-                if watch:
-                    watch(page)
-
-    with ThreadPoolExecutor(max_workers=max(jobs, 1)) as pool:
-        list(pool.map(work, range(max(min(jobs, len(waiting)), 1))))
+            kernel.warm()
+            while page := self._waiting.get():
+                _render(page, self._folder, kernel)
+                if self._watch:
+                    self._watch(page)
 
 
 def _render(page: Page, folder: Path, kernel: Kernel) -> None:
@@ -225,29 +277,44 @@ def state_notes(post: Posting, pages: Sequence[Page]) -> list[str]:
     return notes
 
 
-def finish_site(
-    ws: Workspace, report: Report, frame: Any, manifest: dict[str, Any], downloads: list[tuple[str, Path]]
-) -> None:
-    """Add what needs no notebook (a page per team, the explorer, the index) and the same navigation on every page."""
-    from finops_ai.reporting.index import index_page
-    from finops_ai.reporting.pages import Link, explorer_of, group_pages, navigation, page, set_navigation
+def side_pages(ws: Workspace, report: Report, frame: Any) -> Side:
+    """Write the pages that need no notebook: the explorer, and a page per team."""
+    from finops_ai.reporting.pages import Link, explorer_of, group_pages, page
 
-    links = [Link("index.html", "Overview")]
+    side = Side()
     try:
         body = explorer_of(ws, report.month)
     except FinopsError as error:
         report.notes.append(f"There is no explorer: {error}")
     else:
         _write(report.folder / "explorer.html", page(f"Explorer, {report.month}", body))
-        links.append(Link("explorer.html", "Explorer", "Every figure by every name: choose, drill, compare, export."))
-    links += [Link(p.file, p.title, p.about, p.group) for p in report.pages if not p.error and not p.left_out]
+        about = "Every figure by every name: choose, drill, compare, export."
+        side.explorer.append(Link("explorer.html", "Explorer", about))
     dimension = next(iter(ws.rules.dimensions), None)
     if dimension is not None and dimension in frame.columns:
-        links += group_pages(ws, report.month, dimension, report.folder)
+        side.groups += group_pages(ws, report.month, dimension, report.folder)
+    return side
+
+
+def finish_site(
+    ws: Workspace,
+    report: Report,
+    frame: Any,
+    manifest: dict[str, Any],
+    downloads: list[tuple[str, Path]],
+    side: Side,
+) -> list[str]:
+    """Add the index, and the same navigation on every page; returns the names of all pages."""
+    from finops_ai.reporting.index import index_page
+    from finops_ai.reporting.pages import Link, navigation, set_navigation
+
+    made = [Link(p.file, p.title, p.about, p.group) for p in report.pages if not p.error and not p.left_out]
+    links = [Link("index.html", "Overview"), *side.explorer, *made, *side.groups]
     _write(report.index, index_page(ws, report, frame, manifest, downloads, links))
     brand = f"{ws.name}, {report.month}"
     for link in links:
         set_navigation(report.folder / link.file, navigation(brand, links, link.file))
+    return sorted(link.file for link in links)
 
 
 def check_choices(only: Sequence[str], given: Mapping[str, Any]) -> list[tuple[float, Path, dict[str, Any]]]:

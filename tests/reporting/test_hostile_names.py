@@ -13,7 +13,7 @@ import pytest
 
 import finops_ai as fa
 from finops_ai.reporting import answers
-from finops_ai.reporting.site import Report, finish_site, write_tables
+from finops_ai.reporting.site import Report, finish_site, side_pages, write_tables
 
 from .conftest import HOSTILE, workspace_at
 
@@ -55,7 +55,8 @@ def site(tmp_path_factory):
     ws = workspace_at(folder, HOSTILE, days=(1, 2), everywhere=True)
     report = Report(folder / "deep" / "out", "2026-10")
     downloads = write_tables(ws.allocated("2026-10"), report.folder / "tables")
-    finish_site(ws, report, ws.allocated("2026-10"), MANIFEST, downloads)
+    frame = ws.allocated("2026-10")
+    finish_site(ws, report, frame, MANIFEST, downloads, side_pages(ws, report, frame))
     return ws, report
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from finops_ai.reporting.pdf import BROWSERS, find_browser, print_pages
-from finops_ai.reporting.site import Page, Report, finish_site
+from finops_ai.reporting.site import Page, Report, finish_site, side_pages
 
 from .conftest import HOSTILE, workspace_at
 
@@ -84,9 +84,9 @@ def test_chromium_prints_hostile_names_as_a_tagged_document(tmp_path):
     ws = workspace_at(tmp_path, HOSTILE, everywhere=True)
     made = Report(tmp_path / "out", "2026-10")
     made.folder.mkdir()
-    finish_site(
-        ws, made, ws.allocated("2026-10"), {"price_book": "p", "digest": "d", "made_at": "2026-11-01T00:00:00Z"}, []
-    )
+    frame = ws.allocated("2026-10")
+    manifest = {"price_book": "p", "digest": "d", "made_at": "2026-11-01T00:00:00Z"}
+    finish_site(ws, made, frame, manifest, [], side_pages(ws, made, frame))
     said = []
     (file,) = print_pages(made, say=said.append)
     assert said == []

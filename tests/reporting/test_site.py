@@ -13,7 +13,7 @@ from finops_ai.cli import main
 from finops_ai.errors import DataError
 from finops_ai.reporting import NotebookFailed, answers
 from finops_ai.reporting.pages import Link, group_pages, navigation, page, search_entries, set_navigation
-from finops_ai.reporting.site import Report, finish_site, make_report, plan_pages
+from finops_ai.reporting.site import Report, finish_site, forget_pages, make_report, plan_pages, side_pages
 from finops_ai.reporting.text import slug
 
 
@@ -22,7 +22,8 @@ def site(ws, folder, month="2026-10"):
     folder.mkdir(parents=True, exist_ok=True)
     report = Report(folder, month)
     manifest = {"price_book": "p", "digest": "d", "made_at": "2026-11-01T00:00:00Z"}
-    finish_site(ws, report, ws.allocated(month), manifest, [])
+    frame = ws.allocated(month)
+    finish_site(ws, report, frame, manifest, [], side_pages(ws, report, frame))
     return report
 
 
@@ -165,3 +166,13 @@ def test_a_table_says_what_it_leaves_out_and_adds_up():
     assert sum(cells[:-1]) == cells[-1]
     assert f"{len(table) - 3} more" in html
     assert round(sum(c for c in table["cost"] if isinstance(c, Decimal)), 2) == cells[-1]
+
+
+def test_pages_of_the_report_before_that_are_gone_are_removed(tmp_path):
+    (tmp_path / "manifest.json").write_text(json.dumps({"files": ["team-a.html", "team-gone.html", "../own.html"]}))
+    kept = ["team-a.html", "notes.html", "team-a.ipynb"]
+    for name in [*kept, "team-gone.html", "team-gone.ipynb"]:
+        (tmp_path / name).write_text("")
+    forget_pages(tmp_path, ["team-a.html"])
+    # what no report made stays, and so does everything outside the folder
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*kept, "manifest.json"])
