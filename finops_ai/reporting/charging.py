@@ -21,9 +21,10 @@ def allocation_sentence(table: Any, by: str, month: str) -> None:
         by: that dimension.
         month: the month shown.
     """
-    total = sum((c for c in table["cost"] if not is_unknown(c)), Decimal(0))
+    shown = table.published()  # the cents the table below shows
+    total = sum((c for c in shown["cost"] if not is_unknown(c)), Decimal(0))
     bare = sum(
-        (c for c, v in zip(table["cost"], table[by], strict=True) if v == UNALLOCATED and not is_unknown(c)), Decimal(0)
+        (c for c, v in zip(shown["cost"], shown[by], strict=True) if v == UNALLOCATED and not is_unknown(c)), Decimal(0)
     )
     if not total:
         say(f"There is no priced usage in {safe(month_text(month))}.")

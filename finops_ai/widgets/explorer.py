@@ -266,7 +266,9 @@ def explore(
     if "effective_cost" not in frame.columns:
         frame, source = price(frame), f"fa.price({source})"
     if rules is not None:
-        frame, source = allocate(frame, rules), f"fa.allocate({source}, {_name_of(rules, 'rules')})"
+        frame = allocate(frame, rules, timezone=timezone)
+        zoned = "" if timezone == "UTC" else f", timezone={timezone!r}"
+        source = f"fa.allocate({source}, {_name_of(rules, 'rules')}{zoned})"
     return Explorer(frame, timezone=timezone, dimensions=dimensions, by=by, source=source)
 
 

@@ -132,5 +132,5 @@ def test_csv_and_json_of_a_table_are_exact_and_harmless(capsys):
     assert "\"'=HYPERLINK" in capsys.readouterr().out
     show(frame, "json")
     assert json.loads(capsys.readouterr().out)[0]["cost"] == "0.100000000000000001"
-    show(frame, "table")
-    assert "0.100000000000000001" in capsys.readouterr().out
+    show(frame, "table")  # to be read: the digits that matter, unknown as a dash
+    assert capsys.readouterr().out.splitlines()[1:] == ['=HYPERLINK("x")   0.1', "b                   –"]
