@@ -332,13 +332,13 @@ def budget_outlook(
             lead = min(months_ahead(end, final.end_time.normalize()), len(spread.summed)) - 1
             sigma = float((spread.single if first.start_time > end else spread.summed)[lead])
             figures = {
-                "amount": float(line.amount),
                 "actual": actual,
                 "p10": actual + ahead * math.exp(-Z90 * sigma),
                 "p50": actual + ahead,
                 "p90": actual + ahead * math.exp(Z90 * sigma),
             }
             rounded = {name: _round(np.array([value]), places, False)[0] for name, value in figures.items()}
+            rounded = {"amount": Decimal(line.amount)} | rounded  # stated, not estimated
             rows.append(
                 {
                     "budget": line.name,

@@ -11,7 +11,7 @@ from IPython.display import HTML, display
 
 from finops_ai.errors import DataError
 from finops_ai.money import published
-from finops_ai.periods import Window, parse_month, previous_month
+from finops_ai.periods import MONTHS, Window, parse_month, previous_month
 from finops_ai.reporting import charts
 from finops_ai.reporting.coverage import coverage as coverage
 from finops_ai.reporting.coverage import stamp as stamp
@@ -54,22 +54,8 @@ def month_text(month: str) -> str:
     >>> month_text("2026-10")
     'October 2026'
     """
-    names = [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
-    ]
     year, number = month.split("-")
-    return f"{names[int(number) - 1]} {year}"
+    return f"{MONTHS[int(number) - 1]} {year}"
 
 
 def showback_sentence(table: Any, by: str, month: str) -> None:

@@ -202,9 +202,11 @@ def _idle(rows: pd.DataFrame, dimension: str, book: Book) -> dict[str, Fraction]
     paid = grouped(provisioned, [dimension], _COST, needs=("effective_cost",))
     calls = provisioned[(provisioned["meter"] != "provisioned_hours").to_numpy()]
     served = reprice(calls.assign(service_tier="standard"), book) if len(calls) else calls
-    worth = {g[dimension]: g["cost"] or 0 for g in grouped(served, [dimension], _COST, needs=("effective_cost",))}
-    return {
-        g[dimension]: max(Fraction(g["cost"] or 0) - Fraction(worth.get(g[dimension], 0)), Fraction(0)) for g in paid
+    worth = {g[dimension]: g["cost"] for g in grouped(served, [dimension], _COST, needs=("effective_cost",))}
+    return {  # work that has no price as standard calls is of unknown worth: then the waste is unknown, too
+        g[dimension]: max(Fraction(g["cost"] or 0) - Fraction(worth.get(g[dimension], 0)), Fraction(0))
+        for g in paid
+        if worth.get(g[dimension], 0) is not None
     }
 
 

@@ -5,22 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
-from finops_ai.periods import next_month, previous_month
-
-MONTHS = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-]
+from finops_ai.periods import MONTHS, next_month, previous_month
 
 
 def grain_of(first: dt.date, last: dt.date) -> str:

@@ -359,3 +359,18 @@ def test_incentives_under_contracts_that_settle_whole_months(tokens_of):
     assert exact["c", "incentive"] == D("2.16")
     # the pool of 1 - 2.16 is shared by full price: 20, 20 and 24
     assert exact["b", "funding"] == D("-1.16") * 20 / 64
+
+
+def test_waste_is_unknown_where_the_work_has_no_price_as_standard_calls(tokens_of):
+    pool = {"name": "own", "model": "own-model", "units": 1, "unit": "PTU", "hourly": "1", "from": "2026-10-01", "to": "2026-10-02"}  # fmt: skip
+    terms = [{"name": "ptu", "provider": "azure-openai", "capacity": [pool | {"tokens_per_hour": 100_000}]}]
+    book = fa.PriceBook.default().with_contracts(contracts_of(terms, "terms"))
+    rows = tokens_of([
+        {"provider": "azure-openai", "model": "own-model", "quantity": 1_200_000, "service_tier": "provisioned", "api_key_id": "c-1"},
+        {"provider": "openai", "model": "gpt-4.1", "quantity": 10_000_000, "api_key_id": "a-1"},
+    ])  # fmt: skip
+    policy = {"dimension": "team", "incentives": {"idle": "0.1", "cap": "0.5"}}
+    made = fa.chargeback(fa.allocate(fa.price(rows, book), TEAMS), policy, month="2026-10", book=book)
+    # half of the 24 hours were used: c's calls bear 12 of the 24, and nobody can say what they were worth
+    assert dict(zip(made.summary["receiver"], made.summary["cost"], strict=True)) == {"a": D(20), "c": D(12)}
+    assert not {"incentive", "funding"} & set(made.lines["kind"])
