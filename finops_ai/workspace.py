@@ -235,7 +235,7 @@ class Workspace:
         from finops_ai.engine import price
 
         if sealed := self.closed(month):
-            return sealed.table("rows")
+            return self._told(sealed.table("rows"))
         if self.book.has_terms:
             return self._kept("priced", month, self._settled_part)
         return self._kept("priced", month, lambda window: price(self.tokens(window), self.book))
@@ -308,7 +308,7 @@ class Workspace:
         from finops_ai.engine import allocate
 
         if sealed := self.closed(month):
-            return sealed.table("allocated")
+            return self._told(sealed.table("allocated"))
         return self._kept(
             "allocated",
             month,
@@ -391,7 +391,13 @@ class Workspace:
         else:
             frame = make(window)
             self.keep(frame, path)
-        return made_with(frame, frame, prices=self.book.version, rules=self.rules.version, inputs=digest)
+        return self._told(frame, digest)
+
+    def _told(self, frame: pd.DataFrame, digest: str = "") -> pd.DataFrame:
+        """The frame, which now says its versions, its dimensions and the reporting zone."""
+        versions = {"prices": self.book.version, "rules": self.rules.version, "inputs": digest} if digest else {}
+        mapped = {"dimensions": list(self.rules.dimensions)} if "rule" in frame.columns else {}
+        return made_with(frame, frame, timezone=self.timezone, **mapped, **versions)
 
     def keep(self, frame: pd.DataFrame, path: Path) -> None:
         """Keep a derived frame below `cache_folder`; where that can't be written it is only made again."""

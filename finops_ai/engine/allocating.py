@@ -17,7 +17,7 @@ from finops_ai.engine.plan import COSTS, Plan
 from finops_ai.engine.pricing import attach, run
 from finops_ai.engine.rules import Rules
 from finops_ai.errors import CheckFailed, FrameError
-from finops_ai.frames.origin import made_with
+from finops_ai.frames.origin import made_with, zone_of
 
 #: what a total is never allowed to change within
 CONSERVED_BY = ("provider", "billing_account_id", "pricing_currency", "month")
@@ -29,7 +29,7 @@ def allocate(
     rules: Rules | Mapping[str, Any] | str | Path,
     *,
     telemetry: pd.DataFrame | None = None,
-    timezone: str = "UTC",
+    timezone: str | None = None,
 ) -> pd.DataFrame:
     """Add one column per dimension, the deciding `rule` and the row's `share`.
 
@@ -41,7 +41,8 @@ def allocate(
         priced: what `fa.price` returns (a token frame without costs is mapped too).
         rules: mapping rules: `Rules`, their dict form, or a TOML file such as finops.toml.
         telemetry: for shared costs split by telemetry: a frame with the receivers' requests or tokens.
-        timezone: reporting zone: look-ups are valid on its days, shared costs divided within its months and days.
+        timezone: reporting zone: look-ups are valid on its days, shared costs divided within its months and days. By
+            default that of the finops.toml the rules are from, else the one the rows were made for, else UTC.
 
     Returns:
         The rows with dimensions as text, `rule` (names of the rules that set them, "default" if none) and `share`
@@ -62,6 +63,7 @@ def allocate(
         {'unallocated': 4784, 'legal': 155}
     """
     rules = Rules.load(rules)
+    timezone = zone_of(priced, timezone=timezone or rules.timezone)
     if rules.shared and {"share", "rule", *rules.dimensions} <= set(priced.columns):
         divided = _divided(priced, rules)
         if divided.any():
@@ -72,7 +74,7 @@ def allocate(
 
         mapped = split_shared(mapped, rules, telemetry, timezone=timezone)
         check_conserved(priced, mapped, "allocate")
-    return made_with(mapped, priced, rules=rules.version)
+    return made_with(mapped, priced, rules=rules.version, dimensions=list(rules.dimensions), timezone=timezone)
 
 
 def _divided(allocated: pd.DataFrame, rules: Rules) -> np.ndarray:

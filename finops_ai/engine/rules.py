@@ -7,7 +7,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,8 @@ class Rule:
 class Rules:
     """A whole mapping. `defaults` names the dimensions in declared order with the value of rows no rule reaches.
 
+    `timezone` is the reporting zone of the finops.toml they were read from; "" where none is stated.
+
     Example:
         >>> rules = Rules.load({
         ...     "dimensions": {"team": {"default": "unallocated"}},
@@ -78,6 +80,7 @@ class Rules:
     lookups: Mapping[str, Lookup] = field(default_factory=dict)
     shared: tuple[Shared, ...] = ()
     version: str = ""
+    timezone: str = ""
 
     @property
     def dimensions(self) -> tuple[str, ...]:
@@ -98,7 +101,7 @@ class Rules:
         """
         if isinstance(source, Rules):
             return source
-        place = "rules"
+        place, timezone = "rules", ""
         if not isinstance(source, Mapping):
             is_text = isinstance(source, str) and "\n" in source
             try:
@@ -110,11 +113,13 @@ class Rules:
                 raise RuleError(f"{'The rules' if is_text else source} can't be read as TOML: {error}.") from None
             if not is_text:
                 root, place = root or Path(source).parent, str(source)
+            workspace = document.get("workspace", {})
+            timezone = str(workspace.get("timezone", "")) if isinstance(workspace, Mapping) else ""
             source = {key: value for key, value in document.items() if key in SECTIONS}
         for key in source:
             if key not in SECTIONS:
                 raise RuleError(f"{place}: no section {key!r}. {hint(key, SECTIONS)}")
-        return _Loader(place, Path(root or ".")).load(source)
+        return replace(_Loader(place, Path(root or ".")).load(source), timezone=timezone)
 
     @classmethod
     def none(cls) -> Rules:

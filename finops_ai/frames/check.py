@@ -85,7 +85,7 @@ def conform(
         A frame with every column of the model, in its order.
 
     >>> conform({}, source="nothing").shape
-    (0, 29)
+    (0, 36)
     """
     schema = schema_of(model)
     required = [name for name, column in model.to_schema().columns.items() if not column.nullable]

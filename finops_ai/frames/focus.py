@@ -60,7 +60,9 @@ MANDATORY = {
 CARRIED = {
     "provider": "x_Provider", "model": "x_Model", "operation": "x_Operation", "meter": "x_Meter",
     "service_tier": "x_ServiceTier", "context_tier": "x_ContextTier", "inference_geo": "x_InferenceGeo",
-    "api_key_id": "x_ApiKeyId", "user_id": "x_UserId", "prompt_id": "x_PromptId", "request_id": "x_RequestId",
+    "api_key_id": "x_ApiKeyId", "user_id": "x_UserId", "prompt_id": "x_PromptId", "session_id": "x_SessionId",
+    "agent_name": "x_AgentName", "tool_name": "x_ToolName", "repository": "x_Repository", "branch": "x_Branch",
+    "request_id": "x_RequestId", "outcome": "x_Outcome", "money_basis": "x_MoneyBasis",
     "temperature": "x_Temperature", "max_output_tokens": "x_MaxOutputTokens",
     "slice_input_tokens": "x_SliceInputTokens", "slice_requests": "x_SliceRequests", "source": "x_Source",
     "quantity_basis": "x_QuantityBasis", "billed_cost": "x_StatedCost", "billing_currency": "x_StatedCurrency",

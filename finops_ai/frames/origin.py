@@ -10,14 +10,40 @@ import pandas as pd
 ORIGIN = "finops_ai"
 
 
-def made_with(frame: pd.DataFrame, source: pd.DataFrame, **versions: str) -> pd.DataFrame:
-    """The frame, which now says what its source says and what was added: `prices`, `rules`, `inputs`.
+#: what a frame knows about itself that is no version of an input: its business dimensions and the zone of its days
+NATURE = ("dimensions", "timezone")
+
+
+def made_with(frame: pd.DataFrame, source: pd.DataFrame, **told: Any) -> pd.DataFrame:
+    """The frame, which now says what its source says and what was added.
+
+    Args:
+        frame: the frame that is told, in its `attrs`.
+        source: the frame it was made of.
+        told: `prices`, `rules`, `inputs` (versions), `dimensions` (list of its dimension columns), `timezone` (the
+            reporting zone its days were made for); what is empty is left as the source has it.
 
     >>> made_with(pd.DataFrame(), pd.DataFrame(), prices="a1").attrs
     {'finops_ai': {'prices': 'a1'}}
     """
-    frame.attrs[ORIGIN] = {**source.attrs.get(ORIGIN, {}), **{k: v for k, v in versions.items() if v}}
+    frame.attrs[ORIGIN] = {**source.attrs.get(ORIGIN, {}), **{k: v for k, v in told.items() if v}}
     return frame
+
+
+def zone_of(*frames: pd.DataFrame, timezone: str | None = None) -> str:
+    """The reporting time zone to use: the one given, else the one a frame was made for, else UTC.
+
+    >>> zone_of(made_with(pd.DataFrame(), pd.DataFrame(), timezone="Asia/Tokyo")), zone_of(pd.DataFrame())
+    ('Asia/Tokyo', 'UTC')
+    """
+    known = (frame.attrs.get(ORIGIN, {}).get("timezone") for frame in frames)
+    return timezone or next(filter(None, known), "UTC")
+
+
+def named_dimensions(frame: pd.DataFrame) -> list[str] | None:
+    """The dimensions a frame says it has, those that are still there; None where it says nothing."""
+    told = frame.attrs.get(ORIGIN, {}).get("dimensions")
+    return None if told is None else [name for name in told if name in frame.columns]
 
 
 def provenance_of(*frames: pd.DataFrame) -> dict[str, Any]:
@@ -30,6 +56,8 @@ def provenance_of(*frames: pd.DataFrame) -> dict[str, Any]:
     out: dict[str, list[str]] = {}
     for frame in frames:
         for name, value in frame.attrs.get(ORIGIN, {}).items():
+            if name in NATURE:
+                continue
             if str(value) not in out.setdefault(name, []):
                 out[name].append(str(value))
     return {name: ", ".join(values) for name, values in out.items()}

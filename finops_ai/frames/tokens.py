@@ -13,6 +13,10 @@ from finops_ai.meters import meters
 SERVICE_TIERS = ["standard", "batch", "flex", "priority", "fast", "provisioned"]
 SOURCES = ["api", "billing_export", "log", "gateway", "file", "contract"]
 QUANTITY_BASES = ["metered", "estimated", "imputed"]
+#: how a call ended, where its source tells; a call that was tried again is a retry, whatever came of it
+OUTCOMES = ["ok", "error", "retry"]
+#: three moneys that are never added: what is invoiced, what an included allowance covers, what list prices would come to
+MONEY_BASES = ["cash", "included", "list"]
 
 
 def _text(description: str, unit: str = "", counterpart: str = "", **kwargs: Any) -> Any:
@@ -52,11 +56,19 @@ class TokenFrame(pa.DataFrameModel):
     api_key_id: Series[str] = _opt("Id of the API key (never the key).")
     user_id: Series[str] = _opt("Person or principal that caused it.", "", "user.id")
     prompt_id: Series[str] = _opt("Prompt template name@version, or a salted fingerprint.", "", "gen_ai.prompt.name")
+    session_id: Series[str] = _opt("Conversation or session the call belongs to.", "", "gen_ai.conversation.id")
+    agent_name: Series[str] = _opt("Agent that made the call, such as a coding agent.", "", "gen_ai.agent.name")
+    tool_name: Series[str] = _opt("Tool or client the call was made with.", "", "gen_ai.tool.name")
+    repository: Series[str] = _opt("Repository that was worked on.", "", "vcs.repository.name")
+    branch: Series[str] = _opt("Branch that was worked on.", "", "vcs.ref.head.name")
     tags: Series[Tags] = _opt("Labels of whatever carries them.", "", "Tags")
     request_id: Series[str] = _opt("Id of the single call, at request grain.", "", "gen_ai.response.id")
     temperature: Series[Real] = _opt("Sampling temperature, at request grain.", "", "gen_ai.request.temperature")
     max_output_tokens: Series[Count] = _opt(
         "Output limit asked for, at request grain.", "tokens", "gen_ai.request.max_tokens"
+    )
+    outcome: Series[str] = _opt(
+        "How the calls ended, where the source tells: ok, error or retry.", "", "error.type", isin=OUTCOMES
     )
     slice_input_tokens: Series[Count] = _opt(
         "Input tokens of the whole slice, cached included: decides the context tier. Repeated on each row; never summed.",
@@ -67,6 +79,13 @@ class TokenFrame(pa.DataFrameModel):
     )
     source: Series[str] = _text("How we know.", "", "", isin=SOURCES)
     quantity_basis: Series[str] = _text("Metered by the provider, estimated or imputed.", "", "", isin=QUANTITY_BASES)
+    money_basis: Series[str] = _opt(
+        "Which money the row's cost is: cash (invoiced as such), included (covered by an allowance, at the vendor's rate) or "
+        "list (what list prices would come to). Null for usage that is billed as it is used.",
+        "",
+        "",
+        isin=MONEY_BASES,
+    )
     billed_cost: Series[Cost] = _opt("Cost the source itself states for this row.", "billing_currency", "BilledCost")
     billing_currency: Series[str] = _opt("Currency of billed_cost.", "ISO 4217", "BillingCurrency")
 
@@ -94,6 +113,7 @@ class TokenFrame(pa.DataFrameModel):
 SLICE_KEY = [
     "charge_period_start", "charge_period_end", "provider", "billing_account_id", "sub_account_id", "region",
     "resource_id", "model", "operation", "service_tier", "context_tier", "inference_geo", "api_key_id", "user_id",
-    "prompt_id", "request_id", "source", "quantity_basis",
+    "prompt_id", "session_id", "agent_name", "tool_name", "repository", "branch", "request_id", "outcome", "source",
+    "quantity_basis", "money_basis",
 ]  # fmt: skip
 ROW_KEY = [*SLICE_KEY, "meter"]

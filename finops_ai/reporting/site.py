@@ -383,9 +383,10 @@ def write_tables(frame: Any, folder: Path) -> list[tuple[str, Path]]:
     """The month's tables to download, as CSV, Excel, Parquet and FOCUS: (what it is, file)."""
     from finops_ai.tables import showback
     from finops_ai.tables.focus import to_focus, write_focus
+    from finops_ai.tables.grouping import dimensions_of
 
     folder.mkdir(parents=True, exist_ok=True)
-    dimensions = _dimension_columns(frame)
+    dimensions = dimensions_of(frame)
     files = []
     table = showback(frame, by=[*dimensions, "provider", "model"])
     for suffix, write in (("csv", _csv), ("xlsx", _excel), ("parquet", lambda t, p: t.to_parquet(p, index=False))):
@@ -419,15 +420,6 @@ def _csv(table: Any, path: Path) -> None:
 
 def _excel(table: Any, path: Path) -> None:
     table.to_excel(path)
-
-
-def _dimension_columns(frame: Any) -> list[str]:
-    columns = list(frame.columns)
-    return (
-        columns[columns.index("model_version") + 1 : columns.index("rule")]
-        if "rule" in columns and "model_version" in columns
-        else []
-    )
 
 
 def manifest_of(ws: Workspace, report: Report, frame: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from finops_ai.errors import FrameError
 from finops_ai.frames import to_pandas
+from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.periods import Window
 from finops_ai.tables.explain import STEPS, explain, step_in_words
@@ -37,7 +38,7 @@ def anomalies(
     sensitivity: float = 4.0,
     least: float = 20.0,
     most: int = 25,
-    timezone: str = "UTC",
+    timezone: str | None = None,
 ) -> Table:
     """Find days that cost much more or less than their own recent past.
 
@@ -52,7 +53,7 @@ def anomalies(
         sensitivity: robust standard deviations.
         least: smallest excess of a day, in currency.
         most: how many anomalies to show and explain, largest first.
-        timezone: whose days.
+        timezone: whose days; by default those the rows were made for.
 
     Returns:
         One row per anomaly, largest excess first: group, `since`, `until` (last day), `days`, `actual`, `expected`,
@@ -72,6 +73,7 @@ def anomalies(
     """
     if "effective_cost" not in priced.columns:
         raise FrameError("fa.anomalies takes priced rows; call fa.price first.")
+    timezone = zone_of(priced, timezone=timezone)
     by = list(by) if by is not None else (dimensions_of(priced)[:1] or ["model"])
     found = grouped(priced, [*by, "day"], {"cost": "sum(effective_cost)"}, timezone=timezone, needs=("effective_cost",))
     if not found:

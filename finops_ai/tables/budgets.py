@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from finops_ai.errors import CheckFailed, DataError, ProviderUnavailable, RuleError, hint
 from finops_ai.frames import to_pandas
+from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.periods import Window, instant, next_month, parse_month, zone
 from finops_ai.tables.grouping import TIMES, currency_of, grouped
@@ -32,7 +33,7 @@ def budgets(
     *,
     month: str | None = None,
     as_of: object = None,
-    timezone: str = "UTC",
+    timezone: str | None = None,
 ) -> Table:
     """Compare spend with budgets.
 
@@ -43,7 +44,7 @@ def budgets(
             and a column per dimension.
         month: only budgets whose period touches this month.
         as_of: how far the data reaches (instant or day); by default the end of the last row.
-        timezone: reporting zone.
+        timezone: reporting zone; by default the one the rows were made for.
 
     Returns:
         One row per budget: `budget`, `spent`, `used` (share), `expected` (even pace up to `as_of`), `pacing` (spent over
@@ -66,6 +67,7 @@ def budgets(
     """
     entries = _entries(plan, [str(c) for c in priced.columns])
     currency = currency_of(priced)
+    timezone = zone_of(priced, timezone=timezone)
     tz = zone(timezone)
     end = priced["charge_period_end"].max() if len(priced) else None
     now = instant(as_of, timezone) if as_of is not None else (end.to_pydatetime() if end is not None else None)

@@ -15,7 +15,7 @@ import pyarrow as pa
 from finops_ai.engine.pricing import Book, default_book
 from finops_ai.errors import CheckFailed, DataError
 from finops_ai.frames import to_pandas
-from finops_ai.frames.origin import provenance_of
+from finops_ai.frames.origin import provenance_of, zone_of
 from finops_ai.meters import meters
 from finops_ai.money import COST, minor_units, round_to_total
 from finops_ai.periods import Window
@@ -107,7 +107,7 @@ def chargeback(
     policy: Policy | Mapping[str, Any],
     *,
     month: str,
-    timezone: str = "UTC",
+    timezone: str | None = None,
     book: Book | None = None,
     history: pd.DataFrame | None = None,
 ) -> Chargeback:
@@ -117,7 +117,7 @@ def chargeback(
         allocated: what `fa.allocate` returns; rows outside the month are left out, or serve as the baseline.
         policy: the `[chargeback]` section, as a dict or `Policy`.
         month: `YYYY-MM` of the reporting zone.
-        timezone: the reporting zone.
+        timezone: the reporting zone; by default the one the rows were made for.
         book: price book for the incentives' repricing; the bundled one by default.
         history: allocated rows of earlier months, the baseline of the kinds "model" and "prompt"; by default those in
             `allocated`.
@@ -139,7 +139,7 @@ def chargeback(
     """
     policy = Policy.load(policy)
     policy.check_dimension([str(c) for c in allocated.columns])
-    window = Window.month(month, timezone)
+    window = Window.month(month, zone_of(allocated, timezone=timezone))
     rows = _within(allocated, window)
     currency = currency_of(rows) or currency_of(allocated)
     if rows.empty or not currency:

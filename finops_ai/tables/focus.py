@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from finops_ai.errors import DataError, SettingsError, hint
-from finops_ai.frames import TokenFrame, schema_of, to_arrow, to_pandas
+from finops_ai.frames import to_arrow, to_pandas
 from finops_ai.frames.focus import (
     CARRIED,
     DRAFT_KEYS,
@@ -28,16 +28,12 @@ from finops_ai.frames.focus import (
 )
 from finops_ai.meters import meters
 from finops_ai.periods import next_month
+from finops_ai.tables.grouping import dimensions_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 COSTS = ("list_cost", "contracted_cost", "effective_cost")
-#: columns of a priced or allocated frame that are no business dimension
-PRICED = {
-    *COSTS, "list_unit_price", "price_id", "price_status", "price_note", "pricing_currency", "model_developer",
-    "model_family", "model_version", "rule", "share", "payable_cost",
-}  # fmt: skip
 SKU_KEY = ["provider", "model", "meter", "service_tier", "context_tier", "inference_geo"]
 IDENTITY = ["model_developer", "model_family", "model_version"]
 METHOD = "finops-ai-mapping-rules"
@@ -84,7 +80,7 @@ def to_focus(frame: pd.DataFrame, version: str = "1.2", *, draft_keys: bool = Fa
     table = to_arrow(frame)
     named = {name: _column(table, name) for name in table.column_names}
     out = _charges(named, table.num_rows) | _skus(named, table.num_rows, draft_keys)
-    dimensions = [name for name in table.column_names if name not in schema_of(TokenFrame).names and name not in PRICED]
+    dimensions = dimensions_of(frame)
     out |= _allocation(named, dimensions, table.num_rows)
     wanted = columns(version)
     whole = {n: _as(out.get(n, pa.nulls(table.num_rows)), KINDS[kind]) for n, kind in wanted.items()}

@@ -12,6 +12,7 @@ from finops_ai.engine.dialects import DUCKDB
 from finops_ai.engine.duck import Scan, connect
 from finops_ai.engine.fields import TAG, columns
 from finops_ai.errors import DataError, FrameError, hint
+from finops_ai.frames.origin import named_dimensions, zone_of
 from finops_ai.meters import meters
 from finops_ai.periods import Window, utc_offsets
 
@@ -21,7 +22,10 @@ DEFAULT_RULE, UNALLOCATED = "default", "unallocated"
 
 
 def dimensions_of(frame: pd.DataFrame) -> list[str]:
-    """The business dimensions of an allocated frame: its columns that no token or priced frame has."""
+    """The business dimensions of an allocated frame: those it says it has, else its columns that no priced frame has."""
+    told = named_dimensions(frame)
+    if told is not None:
+        return told
     known = {*columns(), *TIMES, "rule", "share", "tags"}
     return [c for c in frame.columns if c not in known]
 
@@ -32,7 +36,7 @@ def grouped(
     measures: Mapping[str, str],
     *,
     window: Window | None = None,
-    timezone: str = "UTC",
+    timezone: str | None = None,
     needs: Sequence[str] = (),
     where: str = "",
 ) -> list[dict]:
@@ -43,13 +47,14 @@ def grouped(
         by: columns, dimensions, `tags.<key>`, `month`, `week` or `day`.
         measures: name -> SQL aggregate over the frame's columns, tags and times.
         window: only rows that start in it.
-        timezone: reporting zone of the times.
+        timezone: reporting zone of the times; by default the one the frame was made for.
         needs: columns the measures and `where` use.
         where: SQL predicate over those columns.
 
     Raises:
         FrameError: a key the frame doesn't have.
     """
+    timezone = zone_of(frame, timezone=timezone)
     known = [*frame.columns, *TIMES]
     for key in by:
         if key not in known and not key.startswith(TAG):

@@ -13,6 +13,7 @@ import pyarrow as pa
 from finops_ai.engine.fields import PAYABLE
 from finops_ai.errors import FrameError
 from finops_ai.frames import to_pandas
+from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.money import round_to_total
 from finops_ai.tables.grouping import grouped
@@ -38,13 +39,13 @@ _CELL = ("model", "meter", "service_tier")
 _SMALL = Fraction(1, 200)
 
 
-def reconcile(priced: pd.DataFrame, bills: pd.DataFrame, *, timezone: str = "UTC") -> Table:
+def reconcile(priced: pd.DataFrame, bills: pd.DataFrame, *, timezone: str | None = None) -> Table:
     """Compare what usage should cost with what was billed.
 
     Args:
         priced: what `fa.price` returns.
         bills: bill frame of the same period.
-        timezone: whose months.
+        timezone: whose months; by default those the rows were made for.
 
     Returns:
         One row per provider, billing account, currency and month: `computed` (effective cost; where contracts with
@@ -69,6 +70,7 @@ def reconcile(priced: pd.DataFrame, bills: pd.DataFrame, *, timezone: str = "UTC
             raise FrameError(
                 f"fa.reconcile: {name} has no column {column!r}; it takes fa.price's rows and a bill frame."
             )
+    timezone = zone_of(priced, timezone=timezone)
     computed = _computed(priced, timezone)
     billed = _billed(bills, timezone)
     rows = [

@@ -23,6 +23,7 @@ from finops_ai.engine.rules import Rules
 from finops_ai.engine.selecting import matching
 from finops_ai.errors import DataError, FrameError, hint
 from finops_ai.frames import to_pandas
+from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.tables.grouping import UNALLOCATED, currency_of, grouped
 from finops_ai.tables.result import Facts, Table
@@ -53,7 +54,7 @@ def check_rules(
     *,
     suggestions: int = 10,
     telemetry: pd.DataFrame | None = None,
-    timezone: str = "UTC",
+    timezone: str | None = None,
 ) -> Table:
     """Test rules against real rows.
 
@@ -74,6 +75,7 @@ def check_rules(
     matched, decided, costs = [0] * n, [0] * n, [Decimal(0)] * n
     overlaps: dict[tuple[int, int], tuple[int, Decimal]] = {}
     thieves: dict[int, dict[int, int]] = {}
+    timezone = zone_of(priced, timezone=timezone)
     for bits, texts, rows, cost in _match_sets(priced, rules, timezone):
         taken: dict[str, int] = {}
         beaten: set[tuple[int, int]] = set()

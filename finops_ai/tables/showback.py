@@ -14,6 +14,7 @@ from finops_ai.engine.allocating import SHARE_TYPE
 from finops_ai.engine.fields import TAG, columns
 from finops_ai.errors import FrameError
 from finops_ai.frames import to_pandas
+from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.money import QUANTITY
 from finops_ai.periods import Window, parse_month, previous_month
@@ -84,7 +85,7 @@ def showback(
     by: Sequence[str] = (),
     month: str | None = None,
     *,
-    timezone: str = "UTC",
+    timezone: str | None = None,
     window: Window | None = None,
     captured: float | None = None,
     provenance: Mapping[str, Any] | None = None,
@@ -97,7 +98,7 @@ def showback(
         month: only this month, `YYYY-MM` of the reporting zone, with `previous_cost` and `change` against the one
             before (null where the frame has no rows of that month). A group that only existed then is a row of cost 0,
             so that the changes add up to the change of the whole.
-        timezone: reporting zone.
+        timezone: reporting zone; by default the one the rows were made for.
         window: only this window, instead of a month.
         captured: share of the bill that the usage explains (`fa.reconcile` says), stated as coverage.
         provenance: versions and hashes to state with the table.
@@ -125,6 +126,7 @@ def showback(
     """
     if "effective_cost" not in allocated.columns:
         raise FrameError("fa.showback takes priced rows; call fa.price, and fa.allocate for dimensions, first.")
+    timezone = zone_of(allocated, timezone=timezone)
     by = list(dict.fromkeys(by))
     if "pricing_currency" in by or "provider" in by:
         several = len(allocated["pricing_currency"].dropna().unique()) > 1

@@ -16,6 +16,7 @@ from finops_ai.engine.pricing import Book
 from finops_ai.engine.rules import Rules
 from finops_ai.errors import CheckFailed
 from finops_ai.frames import schema_of, to_pandas
+from finops_ai.frames.origin import zone_of
 from finops_ai.frames.tokens import TokenFrame
 from finops_ai.periods import parse_month
 from finops_ai.tables.chargeback import Chargeback, chargeback
@@ -44,7 +45,7 @@ def recompute(
     closed_policy: Policy | Mapping[str, Any],
     policy: Policy | Mapping[str, Any],
     month: str,
-    timezone: str = "UTC",
+    timezone: str | None = None,
     closed_telemetry: pd.DataFrame | None = None,
     telemetry: pd.DataFrame | None = None,
     closed_history: pd.DataFrame | None = None,
@@ -66,6 +67,8 @@ def recompute(
     Returns:
         (cause, chargeback, allocated rows) per step; the last is the month as it would be closed now.
     """
+
+    timezone = zone_of(closed_rows, timezone=timezone)
 
     def charged(rows: pd.DataFrame, by: Policy | Mapping[str, Any], past: pd.DataFrame | None) -> Chargeback:
         return chargeback(rows, by, month=month, timezone=timezone, book=book, history=past)

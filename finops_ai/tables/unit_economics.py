@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from finops_ai.errors import FrameError, SettingsError, hint
 from finops_ai.frames import to_pandas
+from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.money import exact
 from finops_ai.periods import parse_month
@@ -19,7 +20,7 @@ from finops_ai.tables.result import Facts, Table, safe_ratio
 
 
 def unit_economics(
-    allocated: pd.DataFrame, business_metrics: pd.DataFrame, *, per: str = "month", timezone: str = "UTC"
+    allocated: pd.DataFrame, business_metrics: pd.DataFrame, *, per: str = "month", timezone: str | None = None
 ) -> Table:
     """Cost per ticket, customer, document or unit of revenue.
 
@@ -28,7 +29,7 @@ def unit_economics(
         business_metrics: one row per period and outcome count: `day` or `month`, `metric` (what is counted), `value`
             (how many, 0 or more) and a column per dimension it is counted for.
         per: "month", "week" or "day": the period of the result.
-        timezone: reporting zone.
+        timezone: reporting zone; by default the one the rows were made for.
 
     Returns:
         One row per period, dimensions and metric: `cost`, `value`, `cost_per_outcome` (null where nothing was counted),
@@ -49,6 +50,7 @@ def unit_economics(
         document-extraction  documents processed  99,053           0.02317
         ...
     """
+    timezone = zone_of(allocated, timezone=timezone)
     if per not in TIMES:
         raise FrameError(f"per must be one of {', '.join(TIMES)}, not {per!r}.")
     time = next((c for c in ("day", "month") if c in business_metrics.columns), None)

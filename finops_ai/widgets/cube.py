@@ -12,6 +12,7 @@ import pyarrow as pa
 from finops_ai.engine.dialects import DUCKDB
 from finops_ai.engine.duck import Scan, connect
 from finops_ai.errors import DataError, FrameError, hint
+from finops_ai.frames.origin import zone_of
 from finops_ai.periods import Window, utc_offsets
 from finops_ai.tables.grouping import dimensions_of, meter_list
 
@@ -85,18 +86,19 @@ class Cube:
     _local_day: str = field(repr=False)
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, *, timezone: str = "UTC", dimensions: Sequence[str] = ()) -> Cube:
+    def of(cls, frame: pd.DataFrame, *, timezone: str | None = None, dimensions: Sequence[str] = ()) -> Cube:
         """Add up a frame.
 
         Args:
             frame: what `fa.price` or `fa.allocate` returns.
-            timezone: reporting zone: decides the day of a call.
+            timezone: reporting zone: decides the day of a call; by default the one the frame was made for.
             dimensions: columns to offer; default: the business dimensions, then provider, model, prompt and so on.
 
         Raises:
             FrameError: the frame isn't priced or has no such column.
             DataError: its costs are in several currencies.
         """
+        timezone = zone_of(frame, timezone=timezone)
         if "effective_cost" not in frame.columns:
             raise FrameError("The explorer takes priced rows; call fa.price, and fa.allocate for teams, first.")
         for name in dimensions:

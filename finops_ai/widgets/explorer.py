@@ -80,7 +80,7 @@ class Explorer(ui.VBox):
         self,
         frame: pd.DataFrame,
         *,
-        timezone: str = "UTC",
+        timezone: str | None = None,
         dimensions: Sequence[str] = (),
         by: str = "",
         source: str = "frame",
@@ -235,14 +235,14 @@ class Explorer(ui.VBox):
 
 
 def explore(
-    frame: pd.DataFrame, *, rules: Any = None, timezone: str = "UTC", dimensions: Sequence[str] = (), by: str = ""
+    frame: pd.DataFrame, *, rules: Any = None, timezone: str | None = None, dimensions: Sequence[str] = (), by: str = ""
 ) -> Explorer:
     """Explore cost and usage: group, filter, drill by click or keyboard, compare periods, see the rows, take the code.
 
     Args:
         frame: token, priced or allocated frame; what isn't priced yet is priced with the bundled list prices.
         rules: mapping rules to allocate with, as `fa.allocate` takes them; none leaves the frame as it is.
-        timezone: reporting zone: decides the day of a call.
+        timezone: reporting zone: decides the day of a call; by default the one the frame was made for.
         dimensions: columns to offer; default: business dimensions, then provider, model, prompt, tier, project, key, user.
         by: dimension to start with.
 
@@ -267,7 +267,7 @@ def explore(
         frame, source = price(frame), f"fa.price({source})"
     if rules is not None:
         frame = allocate(frame, rules, timezone=timezone)
-        zoned = "" if timezone == "UTC" else f", timezone={timezone!r}"
+        zoned = "" if timezone in (None, "UTC") else f", timezone={timezone!r}"
         source = f"fa.allocate({source}, {_name_of(rules, 'rules')}{zoned})"
     return Explorer(frame, timezone=timezone, dimensions=dimensions, by=by, source=source)
 

@@ -28,7 +28,7 @@ CAP = 20_000
 def static_explorer(
     frame: pd.DataFrame,
     *,
-    timezone: str = "UTC",
+    timezone: str | None = None,
     month: str = "",
     dimensions: Sequence[str] = (),
     source: str = "frame",
@@ -38,7 +38,7 @@ def static_explorer(
 
     Args:
         frame: priced or allocated frame of everything that can be looked at, such as the last thirteen months.
-        timezone: reporting zone: decides the day of a call.
+        timezone: reporting zone: decides the day of a call; by default the one the frame was made for.
         month: `YYYY-MM` to open with; the last ninety days otherwise.
         dimensions: columns to offer; default: the business dimensions, provider, model, prompt, tier and project.
         source: Python that gives the frame, for the code that the page offers.
@@ -69,7 +69,7 @@ def static_explorer(
         "first": str(cube.first),
         "last": str(cube.last),
         "month": month,
-        "timezone": timezone,
+        "timezone": cube.timezone,
         "source": source,
         "currency": cube.currency or "cost",
         "unstated": UNSTATED,
