@@ -22,7 +22,6 @@ import pyarrow as pa
 import finops_ai as fa
 from finops_ai.frames import BillFrame, TokenFrame, conform
 from finops_ai.frames.types import COST_TYPE, QUANTITY_TYPE
-from finops_ai.meters import meters
 from finops_ai.prices.currency import Rates
 from finops_ai.tables.causes import CAUSES
 
@@ -181,7 +180,7 @@ class Plant:
             self.pick(),
             D(str(round(self.rng.choice([self.rng.uniform(0.6, 0.9), self.rng.uniform(1.1, 1.7)]), 3))),
         )
-        meter = self.rng.choice(sorted({m for m in self.bills[self.lines(key)]["meter"]}))
+        meter = self.rng.choice(sorted(set(self.bills[self.lines(key)]["meter"])))
         self._bill(self.lines(key, meter=meter), "price", billed_cost=lambda v: v * factor)
 
     def missing_usage(self) -> None:
@@ -216,7 +215,7 @@ class Plant:
     def timezone(self) -> None:
         """The provider's lines are cut at another hour: hourly usage again by days of that zone, daily ones a day earlier."""
         hourly = (self.priced["charge_period_end"] - self.priced["charge_period_start"]).max() < pd.Timedelta(hours=24)
-        provider = self.rng.choice(sorted({p for p in self.bills["provider"]} - {p for p, *_ in self.used} - {"oci"}))
+        provider = self.rng.choice(sorted(set(self.bills["provider"]) - {p for p, *_ in self.used} - {"oci"}))
         mine = (self.bills["provider"] == provider) & (self.bills["charge_category"] == "Usage")
         self.used |= {(provider, "", m) for m in set(self.bills[mine.to_numpy(bool)]["model"].dropna())}
         old = self.bills[mine.to_numpy(bool)]
@@ -458,7 +457,7 @@ def main(seeds: int = 20) -> int:
     for name, frames in companies().items():
         print(f"{name} company, {seeds} seeds")
         wrong, _, _ = run(frames, [], 0)
-        print(f"  {'nothing planted':18} {'ok' if not wrong else wrong}")
+        print(f"  {'nothing planted':18} {wrong if wrong else 'ok'}")
         worst = D(0)
         for cause in ALL:
             good = 0

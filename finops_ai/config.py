@@ -24,6 +24,8 @@ POLICY_SECTIONS = (
     "contracts",
     "currency",
     "plan",
+    "reconcile",
+    "incidents",
 )
 
 

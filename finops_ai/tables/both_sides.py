@@ -100,13 +100,14 @@ def _lines(bills: pd.DataFrame, timezone: str) -> list[dict[str, Any]]:
         {
             "cost": "sum(billed_cost)", "quantity": "sum(consumed_quantity)", "unknown": "count(*) FILTER (WHERE consumed_quantity IS NULL)",
             "lines": "count(*)", "listed": "CASE WHEN count(list_cost) = count(*) THEN sum(list_cost) END",
+            "agreed": "CASE WHEN count(contracted_cost) = count(*) THEN sum(contracted_cost) END",
             "covered": f"coalesce(sum(consumed_quantity) FILTER (WHERE {paid}), 0)",
             "long": "bool_or(charge_period_end - charge_period_start > INTERVAL 25 HOURS)",
             "places": "max(CASE WHEN billed_cost = round(billed_cost, 2) THEN 2 WHEN billed_cost = round(billed_cost, 4) THEN 4 "
                       "WHEN billed_cost = round(billed_cost, 6) THEN 6 WHEN billed_cost = round(billed_cost, 8) THEN 8 ELSE 18 END)",
         },
         timezone=timezone,
-        needs=("billed_cost", "consumed_quantity", "list_cost", "commitment_discount_id", "charge_period_end"),
+        needs=("billed_cost", "consumed_quantity", "list_cost", "contracted_cost", "commitment_discount_id", "charge_period_end"),
     )  # fmt: skip
     return [_cased(row) | {"currency": row["billing_currency"] or ""} for row in table.to_pylist()]
 
@@ -180,9 +181,10 @@ def _account(usage: list[dict], lines: list[dict], repeated: Mapping[tuple, tupl
         known = row["quantity"] is not None and not row["unknown"] and bill.quantity is not None
         bill.quantity = bill.quantity + row["quantity"] if known else None  # type: ignore[operator]
         first = bill.lines == row["lines"]
-        bill.listed = (
-            row["listed"] if first else None if None in (bill.listed, row["listed"]) else bill.listed + row["listed"]
-        )
+        bill.listed, bill.agreed = (
+            new if first else None if None in (had, new) else had + new
+            for had, new in ((bill.listed, row["listed"]), (bill.agreed, row["agreed"]))
+        )  # fmt: skip
     for place, (extra, quantity, cost) in repeated.items():
         found = account.billed.get(key(dict(zip(_REPEATED, place, strict=True))))
         if found is not None:

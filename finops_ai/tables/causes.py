@@ -84,7 +84,9 @@ class Billed:
 
     quantity: Decimal | None = _ZERO
     cost: Decimal = _ZERO
+    #: cost at list and at agreed prices, where every line states it
     listed: Decimal | None = None
+    agreed: Decimal | None = None
     lines: int = 0
     repeated: int = 0
     repeated_quantity: Decimal = _ZERO
@@ -260,15 +262,12 @@ class Account:
         for key, bill in self.billed.items():
             left = self.left.get(key, _ZERO)
             fits = abs(left - bill.repeated_quantity) < abs(left)
-            if bill.repeated and fits:
-                if bill.repeated_quantity and key in self.left:
-                    unit = self._unit_of(key)
-                    self._take(key, "duplicate_billing", bill.repeated_quantity)
-                    more = (
-                        bill.repeated_cost - bill.repeated_quantity * unit
-                    )  # where the line's price is another one, too
-                    self._give(key, "duplicate_billing", more)
-                    paid[key] = paid.get(key, _ZERO) - more
+            if bill.repeated and fits and bill.repeated_quantity and key in self.left:
+                unit = self._unit_of(key)
+                self._take(key, "duplicate_billing", bill.repeated_quantity)
+                more = bill.repeated_cost - bill.repeated_quantity * unit  # where the line's price is another one, too
+                self._give(key, "duplicate_billing", more)
+                paid[key] = paid.get(key, _ZERO) - more
         if any(quantity < 0 for quantity in self.left.values()):
             for key, repeated in self.repeats().items():
                 left = self.left.get(key, _ZERO)
@@ -299,7 +298,8 @@ class Account:
             for key in short:
                 over = [
                     k for k in group if k in self.left and self.left[k] > 0 and _same(self.left[k], -self.left[key])
-                ]
+                    and (attribute != "model" or (key not in self.billed and k not in self.usage))  # another name for it all
+                ]  # fmt: skip
                 if not over:
                     continue
                 other, quantity = min(over, key=str), -self.left[key]
@@ -323,24 +323,28 @@ class Account:
         if not mine:
             return
         before = sum((abs(q) * self._unit_of(k) for k, q in mine.items()), _ZERO)
-        best: tuple[Decimal, int, dict[Key, Decimal]] | None = None
+        best: tuple[Decimal, Mapping[Key, Decimal]] | None = None
         for hours in sorted((h for h in range(-24, 25) if h), key=abs):
             moved = self.shifted(hours)
-            change = {k: moved.get(k, _ZERO) - (self.usage[k].quantity if k in self.usage else _ZERO) for k in mine}
-            miss = sum((abs(q - change[k]) * self._unit_of(k) for k, q in mine.items()), _ZERO)
+            miss = sum((abs(q - self._moved(k, moved)) * self._unit_of(k) for k, q in mine.items()), _ZERO)
             if best is None or miss < best[0]:
-                best = (miss, hours, change)
+                best = (miss, moved)
         if best is None or best[0] > before / 2:
             return
-        _, _, change = best
-        first, last = min(k.day for k in mine if k.day), max(k.day for k in mine if k.day)
-        for key, quantity in mine.items():
-            at_the_edge = key.day in (first, last)  # what lies beyond the data that was read
-            exact = _same(quantity, change[key], loose=True)
-            if at_the_edge or exact:
+        days = [k.day for k in pending if k.day is not None]
+        first, last = min(days), max(days)
+        for key, quantity in pending.items():
+            change = self._moved(key, best[1])
+            if _same(quantity, change, loose=True) or (
+                key in mine and key.day in (first, last)
+            ):  # the edge: data that wasn't read
                 self._take(key, "timezone", quantity)
-            elif change[key]:
-                self._take(key, "timezone", change[key])
+            elif key in mine and change:
+                self._take(key, "timezone", change)
+
+    def _moved(self, key: Key, moved: Mapping[Key, Decimal]) -> Decimal:
+        """What a cell's quantity changes by when days begin at another hour."""
+        return moved.get(key, _ZERO) - (self.usage[key].quantity if key in self.usage else _ZERO)
 
     def _late(self) -> None:
         """Quantities that differ on the last days only, where the days before tie."""
@@ -413,10 +417,10 @@ class Account:
                     if abs(amount - exact) <= self._slack(bill.lines):
                         self._give(key, "rounding", amount - exact)
                         amount = exact
-                known = bill.listed is not None and abs(bill.listed - use.cost) <= max(
-                    self._slack(bill.lines), abs(use.cost) * _SAME
-                )
-                discount = amount < 0 and (everywhere or (known and bill.listed != bill.cost))
+                near = max(self._slack(bill.lines), abs(use.cost) * _SAME)
+                listed = bill.listed is not None and abs(bill.listed - use.cost) <= near
+                agreed = bill.agreed is not None and abs(bill.agreed - bill.cost) <= near
+                discount = amount < 0 and (everywhere or (listed and agreed))
                 self._give(key, "discounts" if discount else "price", amount)
         if everywhere and not all(b.listed for b in self.billed.values()):
             self.doubts.add("Every line is lower by the same share: discounts and price can't be told apart.")
