@@ -34,6 +34,7 @@ COMMANDS = {
     "what-if": ("finops_ai.cli.tables:what_if", "Reprice real traffic: other models, caching, batch, provisioned."),
     "commitments": ("finops_ai.cli.commitments:commitments", "What volume tiers, capacity and credits came to."),
     "anomalies": ("finops_ai.cli.why:anomalies", "Days out of the ordinary, with their likely cause."),
+    "incidents": ("finops_ai.cli.why:incidents", "Events: since when, going on or over, money, who drives it."),
     "budgets": ("finops_ai.cli.tables:budgets", "Spent, pacing, projected overrun and its date; alerts."),
     "forecast": ("finops_ai.cli.forecasting:forecast", "Daily cost ahead with intervals, or any series file."),
     "plan": ("finops_ai.cli.forecasting:plan", "Months to year end: P10, P50, P90 against budget, chance of overrun."),

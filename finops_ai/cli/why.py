@@ -184,3 +184,54 @@ def anomalies(
     mine = table[[until >= first for until in table["until"]]]
     say(mine, form, output)
     return int(check and len(mine) > 0)
+
+
+@click.command()
+@by_option
+@month_option
+@click.option("--months", type=click.IntRange(1, 60), default=3, show_default=True, help="How much past to judge by.")
+@click.option("--hourly", is_flag=True, help="Judge hours instead of days, where the source has them.")
+@click.option("--check", is_flag=True, help="Exit with 1 if an incident is new or goes on.")
+@config_option
+@format_options
+def incidents(
+    by: tuple[str, ...],
+    month: str | None,
+    months: int,
+    hourly: bool,
+    check: bool,
+    config: str,
+    form: str,
+    output: str | None,
+) -> int:
+    """Events that touch the month: what began when, whether it goes on, its money, and what drives it.
+
+    \b
+    finops-ai incidents --month 2026-10
+    finops-ai incidents --by team --by user_id --hourly
+
+    \b
+    [incidents]
+    acknowledged = ["543d2b268b"]     # ids of those that somebody knows of
+    """
+    import finops_ai as fa
+    from finops_ai.errors import SettingsError
+    from finops_ai.periods import Window, zone
+
+    ws, month = workspace(config, month)
+    section = ws.settings.policies.get("incidents", {})
+    known = section.get("acknowledged", [])
+    if set(section) - {"acknowledged"} or not isinstance(known, list):
+        raise SettingsError(f"{config}, [incidents] takes acknowledged = [ids], got {section!r}.")
+    wanted = [c.strip() for text in by for c in text.split(",") if c.strip()] or None
+    table = fa.incidents(
+        ws.history(month, months),
+        wanted,
+        grain="hour" if hourly else "day",
+        acknowledged=map(str, known),
+        timezone=ws.timezone,
+    )
+    first = Window.month(month, ws.timezone).start.astimezone(zone(ws.timezone)).date()
+    mine = table[[(end.date() if hasattr(end, "hour") else end) >= first for end in table["end"]]]
+    say(mine, form, output)
+    return int(check and any(state in ("new", "ongoing") for state in mine["state"]))

@@ -168,8 +168,12 @@ class Story:
         asked = [str(named[name]) for name in self.by if named.get(name)]
         if asked:
             return " / ".join(asked)
-        known = [d for d in work.dimensions if d not in (None, "unallocated")]
-        known += [d for d in (work.key, work.account, work.prompt, *work.dimensions, work.operation) if d]
+        known = [d for d in work.dimensions[:1] if d not in (None, "unallocated")]
+        known += [
+            d
+            for d in (work.key, work.account, work.prompt, *work.dimensions[1:], *work.dimensions[:1], work.operation)
+            if d
+        ]
         return str(known[0]) if known else "unnamed use"
 
     def _days(self, driver: Driver) -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ from finops_ai.tables.explain import explain
 from finops_ai.tables.grouping import currency_of, dimensions_of, grouped
 from finops_ai.tables.result import Facts, Table
 from finops_ai.tables.unusual import DAILY, HOURLY, unusual
-from finops_ai.tables.workloads import check_priced
+from finops_ai.tables.workloads import check_priced, family_of
 
 #: measure -> (what it is made of: top over bottom, share it must be off by, what a rise and a fall are called)
 WATCHED: dict[str, tuple[str, str | None, float, tuple[str, str]]] = {
@@ -71,7 +71,7 @@ def incidents(
     *,
     grain: str = "day",
     sensitivity: float = 4.0,
-    least: float = 5.0,
+    least: float = 20.0,
     most: int = 25,
     acknowledged: Iterable[str] = (),
     as_of: dt.date | None = None,
@@ -193,7 +193,18 @@ def _cells(priced: pd.DataFrame, columns: Sequence[str], grain: str, timezone: s
     }  # fmt: skip
     needs = ("effective_cost", "quantity", "meter", *(["outcome"] if told else []))
     time = "hour" if grain == "hour" else "day"
-    return [row | {"at": row[time]} for row in grouped(priced, [*columns, time], sums, timezone=timezone, needs=needs)]
+    found = grouped(priced, [*columns, time], sums, timezone=timezone, needs=needs)
+    versions = {"prompt_id"} & set(columns)  # a new version of a prompt is the same work
+    return [row | {"at": row[time]} | {c: family_of(row[c]) for c in versions} for row in found]
+
+
+def _rows_of(priced: pd.DataFrame, group: dict[str, Any]) -> pd.DataFrame:
+    """The rows of a watched group, all versions of its prompt."""
+    if "prompt_id" not in group:
+        return of_group(priced, group)
+    return priced[
+        (priced["prompt_id"].map(family_of, na_action="ignore") == group["prompt_id"]).to_numpy(bool, na_value=False)
+    ]
 
 
 class _Base:
@@ -243,7 +254,9 @@ class _Base:
         name, rows = group
         series = {n: v[rows].sum(axis=0) for n, v in self.sums.items()}
         for measure, (top, bottom, floor, _) in WATCHED.items():
-            if measure == "price" and set(name) != {"model"}:
+            if (measure == "price") != (
+                set(name) == {"model"}
+            ):  # what a model costs is watched by its price alone: work moves
                 continue
             values = series[top]
             if bottom is not None:
@@ -288,7 +301,10 @@ def merged(findings: Sequence[Finding]) -> list[list[Finding]]:
     order = sorted(findings, key=lambda f: (-abs(f.excess), f.start, str(f.group), f.measure))
     events: list[list[Finding]] = []
     for finding in order:
-        home = next((e for e in events if any(_one(finding, f) for f in e)), None)
+        home = next(
+            (e for e in events if _one(finding, e[0]) or any(f.group == finding.group and _one(finding, f) for f in e)),
+            None,
+        )
         if home is None:
             events.append([finding])
         else:
@@ -316,7 +332,7 @@ def teller(event: Sequence[Finding]) -> Finding:
 def _driver(priced: pd.DataFrame, row: dict[str, Any], timezone: str) -> str:
     finding = row["finding"]
     since, until = (v.date() if isinstance(v, dt.datetime) else v for v in (row["start"], row["end"]))
-    then, now = before_and_then(of_group(priced, finding.group), since, until, timezone)
+    then, now = before_and_then(_rows_of(priced, finding.group), since, until, timezone)
     if then.empty or now.empty:
         return "New spend." if then.empty else "Spend stopped."
     days, past = (until - since).days + 1, max(1, min(14, then["charge_period_start"].dt.floor("D").nunique()))

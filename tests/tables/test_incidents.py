@@ -1,0 +1,140 @@
+"""Unusual stretches and incidents: planted events in one series and in the sample, one event one incident."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib.util
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import finops_ai as fa
+from finops_ai.errors import FrameError
+from finops_ai.tables.unusual import HOURLY, unusual
+
+#: the rows of the bridge's tests
+_spec = importlib.util.spec_from_file_location("explained", Path(__file__).with_name("test_explain.py"))
+_explained = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_explained)
+days, frame, use = _explained.days, _explained.frame, _explained.use
+D = Decimal
+
+
+def stretches(values, **kwargs):
+    return [(r.start, r.end) for r in unusual(np.array(values, float), **kwargs)]
+
+
+def weeks(n, noise=0.08, seed=1):
+    """Office weeks: half on weekends, with an ordinary wobble."""
+    rng = np.random.default_rng(seed)
+    return np.array([100.0 if d % 7 < 5 else 50.0 for d in range(7 * n)]) * np.exp(rng.normal(0, noise, 7 * n))
+
+
+def test_planted_stretches_are_found_and_ordinary_weeks_are_not():
+    base = weeks(10)
+    assert stretches(base) == []
+    for kind, (start, end, factor) in {"spike": (50, 50, 2.5), "runaway": (45, 49, 1.8), "drop": (30, 32, 0.1)}.items():
+        values = base.copy()
+        values[start : end + 1] *= factor
+        assert stretches(values) == [(start, end)], kind
+    shifted = base.copy()
+    shifted[40:] *= 2
+    assert stretches(shifted) == [(40, 53)]  # after two weeks it is the new level
+    assert stretches(base * np.exp(np.arange(70) * 0.008)) == []  # steady growth is no event
+
+
+def test_a_week_of_past_is_enough_and_expectations_stay_within_it():
+    assert stretches([10] * 7 + [30]) == [(7, 7)]
+    assert stretches([10] * 5 + [30]) == []
+    pilot = [0] * 32 + [15] * 26 + [100] * 60  # a pilot, then the rollout
+    for run in unusual(np.array(pilot, float)):
+        assert run.expected.max() <= 15
+
+
+def test_hours_are_judged_by_hours():
+    day = [10.0] * 8 + [40.0] * 10 + [10.0] * 6
+    values = np.array(day * 10)
+    assert stretches(values, grain=HOURLY) == []
+    values[24 * 8 + 2 : 24 * 8 + 5] = 45  # usual at noon, not at night
+    assert stretches(values, grain=HOURLY) == [(24 * 8 + 2, 24 * 8 + 4)]
+
+
+def test_one_event_is_one_incident_with_its_driver():
+    calm = [
+        *days(1, 30, 9, calls=20_000, user="ann"),
+        *days(1, 30, 9, calls=20_000, user="bob"),
+        *days(1, 30, 9, team="b", key="k2", calls=30_000),
+    ]
+    storm = days(28, 30, 9, calls=60_000, user="bob")  # bob at four times his usual calls for three days
+    table = fa.incidents(frame(calm, storm))
+    assert len(table) == 1
+    row = table.iloc[0]
+    assert (row["state"], row["start"], row["end"], row["column"], row["group"]) == (
+        "ongoing",
+        dt.date(2026, 9, 28),
+        dt.date(2026, 9, 30),
+        "user_id",
+        "bob",
+    )
+    assert row["excess"] == D("324")  # 3 days x 60,000 calls x 0.0018
+    assert row["findings"] > 1
+    assert "a made 300% more calls" in row["driver"]
+    again = fa.incidents(frame(calm, storm), acknowledged=[row["incident"]])
+    assert again["state"].tolist() == ["acknowledged"]
+    calm += [
+        *days(1, 12, 10, calls=20_000, user="ann"),
+        *days(1, 12, 10, calls=20_000, user="bob"),
+        *days(1, 12, 10, team="b", key="k2", calls=30_000),
+    ]
+    over = fa.incidents(frame(calm, storm))
+    assert ("resolved", dt.date(2026, 9, 28)) in set(zip(over["state"], over["start"], strict=True))
+
+
+def test_token_jump_cache_collapse_and_error_storm_are_named():
+    cached = {"input": 300, "cache_read": 700, "output": 200}
+    jump = frame(days(1, 25, 9, calls=30_000), days(26, 30, 9, calls=30_000, call={"input": 2500, "output": 200}))
+    assert "longer prompts" in fa.incidents(jump, by=["team"])["driver"].iloc[0]
+    collapse = frame(days(1, 25, 9, calls=90_000, call=cached), days(26, 30, 9, calls=90_000))
+    assert "less read from a cache" in fa.incidents(collapse, by=["team"])["driver"].iloc[0]
+
+    def outcome(first, last, failed):
+        rows = days(first, last, 9, calls=1000)
+        return [r | {"outcome": "ok"} for r in rows] + [
+            r | {"outcome": "error", "quantity": D(failed), "effective_cost": D(0)}
+            for r in rows
+            if r["meter"] == "requests"
+        ]
+
+    rows = [*outcome(1, 25, 10), *outcome(26, 30, 600)]
+    told = frame(rows).assign(outcome=[r["outcome"] for r in rows])
+    found = fa.incidents(told, by=["team"])
+    assert found["what"].tolist() == ["error_share"]
+    assert found["start"].tolist() == [dt.date(2026, 9, 26)]
+
+
+def test_the_samples_spike_is_the_largest_incident_and_anomaly():
+    cost = fa.allocate(fa.price(fa.sample(months=2)), fa.sample.rules())
+    first = fa.incidents(cost).iloc[0]
+    assert (str(first["start"]), str(first["end"]), first["state"]) == ("2026-10-25", "2026-10-31", "ongoing")
+    assert first["driver"].startswith(
+        "support moved from claude-haiku-4-5 to claude-sonnet-5 on 25 October with prompt support-answer v5"
+    )
+    by_prompt = fa.anomalies(cost, by=["prompt_id"], most=3)
+    assert all(abs(e) < sum(cost["effective_cost"].dropna()) for e in by_prompt["expected"])
+    assert len(fa.anomalies(cost.head(0))) == len(fa.incidents(cost.head(0))) == 0
+    with pytest.raises(FrameError, match="priced rows"):
+        fa.incidents(pd.DataFrame(frame(use())).drop(columns="effective_cost"))
+
+
+def test_a_planted_spike_is_an_anomaly_with_its_cause():
+    first, rows = dt.datetime(2026, 7, 6, tzinfo=dt.UTC), []  # a Monday
+    for d in range(70):
+        calls = (40_000 if d % 7 < 5 else 20_000) * (3 if 60 <= d <= 62 else 1) + (d * 7919 % 11) * 300
+        rows += [r | {"charge_period_start": first + dt.timedelta(days=d)} for r in use(calls)]
+    table = fa.anomalies(frame(rows), ["team"])
+    assert [(str(r.since), str(r.until)) for r in table.itertuples()] == [("2026-09-04", "2026-09-06")]
+    assert table["times"].iloc[0] == pytest.approx(3, rel=0.1)
+    assert table["cause"].iloc[0] == "more calls"
