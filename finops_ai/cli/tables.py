@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -40,11 +41,19 @@ def workspace(config: str, month: str | None) -> tuple[Any, str]:
     return ws, (complete or found)[-1]
 
 
+def cube_of(ws: Any, month: str, by: Sequence[str] = ()) -> Any:
+    """The month's cube, which must hold something; `by` as in `Workspace.cube`."""
+    return _some(ws.cube(month, by), ws, month)
+
+
 def rows_of(ws: Any, month: str) -> Any:
-    """The month's allocated rows, of which there must be some."""
+    """The month's allocated rows one by one, of which there must be some."""
+    return _some(ws.allocated(month), ws, month)
+
+
+def _some(frame: Any, ws: Any, month: str) -> Any:
     from finops_ai.errors import DataError
 
-    frame = ws.allocated(month)
     if not len(frame):
         raise DataError(
             f"The lake holds no usage of {month}. It has {', '.join(ws.months()) or 'none'}; load more with `finops-ai collect`."
@@ -83,8 +92,9 @@ def showback(by: tuple[str, ...], month: str | None, config: str, form: str, out
     import finops_ai as fa
 
     ws, month = workspace(config, month)
-    rows_of(ws, month)
-    table = fa.showback(ws.history(month, 2), by=columns_of(by, ws), month=month, timezone=ws.timezone)
+    wanted = columns_of(by, ws)
+    cube_of(ws, month, wanted)
+    table = fa.showback(ws.history(month, 2, wanted), by=wanted, month=month, timezone=ws.timezone)
     say(table, form, output)
 
 
@@ -101,7 +111,7 @@ def reconcile(month: str | None, config: str, form: str, output: str | None) -> 
     import finops_ai as fa
 
     ws, month = workspace(config, month)
-    say(fa.reconcile(ws.priced(month), ws.bills(month), timezone=ws.timezone), form, output)
+    say(fa.reconcile(ws.cube(month), ws.bills(month), timezone=ws.timezone), form, output)
 
 
 @click.command()
@@ -123,7 +133,8 @@ def explain(
 
     ws, month = workspace(config, month)
     against = against or f"{previous_month(parse_month(month)):%Y-%m}"
-    say(fa.explain(rows_of(ws, against), rows_of(ws, month), by=columns_of(by, ws)), form, output)
+    wanted = columns_of(by, ws)
+    say(fa.explain(cube_of(ws, against, wanted), cube_of(ws, month, wanted), by=wanted), form, output)
 
 
 @click.command("what-if")
@@ -160,7 +171,8 @@ def what_if(scenario: str, by: tuple[str, ...], month: str | None, config: str, 
             raise RuleError(f"{scenario} can't be read as TOML: {error}.") from None
     else:
         raise RuleError(f"No [scenario.{scenario}] in {config}, and no such file. {hint(scenario, known)}")
-    say(fa.what_if(rows_of(ws, month), document, by=columns_of(by, ws), book=ws.book), form, output)
+    wanted = columns_of(by, ws)
+    say(fa.what_if(cube_of(ws, month, wanted), document, by=wanted, book=ws.book), form, output)
 
 
 @click.command()
@@ -183,7 +195,8 @@ def anomalies(
 
     ws, month = workspace(config, month)
     window = Window.month(month, ws.timezone)
-    table = fa.anomalies(ws.history(month, months), columns_of(by, ws), timezone=ws.timezone)
+    wanted = columns_of(by, ws)
+    table = fa.anomalies(ws.history(month, months, wanted), wanted, timezone=ws.timezone)
     first = window.start.astimezone(zone(ws.timezone)).date()
     mine = table[[until >= first for until in table["until"]]]
     say(mine, form, output)
