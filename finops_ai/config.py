@@ -59,7 +59,8 @@ class EngineSettings(BaseModel):
         "duckdb", description="duckdb (in this process), spark or bigquery."
     )
     remote: str = Field(
-        "", description="Spark: sc://host:15002 of a cluster, or databricks for Databricks Connect; empty = a local session."
+        "",
+        description="Spark: sc://host:15002 of a cluster, or databricks for Databricks Connect; empty = a local session.",
     )
     options: dict[str, str] = Field(
         default_factory=dict, description="Options of the Spark session, or of DuckDB, such as memory_limit."

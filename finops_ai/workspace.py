@@ -465,7 +465,9 @@ class Workspace:
         if not frames:
             return self.cube(month, by)
         whole = made_with(pd.concat(frames, ignore_index=True), frames[-1])
-        return made_with(whole, whole, grain="day", left_out=sorted({name for frame in frames for name in left_out_of(frame)}))
+        return made_with(
+            whole, whole, grain="day", left_out=sorted({name for frame in frames for name in left_out_of(frame)})
+        )
 
     def months(self) -> list[str]:
         """Months of the reporting time zone that hold usage, `YYYY-MM`, oldest first."""
@@ -542,7 +544,7 @@ class Workspace:
     def _told(self, frame: pd.DataFrame, digest: str = "") -> pd.DataFrame:
         """The frame, which now says its versions, its dimensions and the reporting zone."""
         versions = {"prices": self.book.version, "rules": self.rules.version, "inputs": digest} if digest else {}
-        mapped = {"dimensions": list(self.rules.dimensions)} if "rule" in frame.columns else {}
+        mapped = self.rules.nature() if "rule" in frame.columns else {}
         return made_with(frame, frame, timezone=self.timezone, **mapped, **versions)
 
 

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 
 from finops_ai.engine.dialects import DUCKDB, Dialect
 from finops_ai.engine.duck import Scan, connect, offsets_of, register
-from finops_ai.engine.fields import PAYABLE, PRICED, TAG, columns
+from finops_ai.engine.fields import PAYABLE, PRICED, PUBLISHED, TAG, columns
 from finops_ai.engine.plan import COSTS, part_of_day
 from finops_ai.engine.rules import Rules
 from finops_ai.frames import TokenFrame, schema_of, to_arrow, to_pandas
@@ -46,7 +46,7 @@ FINEST = (
 #: figures of a row: a rule that tests one has to see the rows themselves
 FIGURES = frozenset({
     "quantity", "billed_cost", "charge_period_start", "charge_period_end", "slice_input_tokens", "slice_requests",
-    *COSTS, PAYABLE,
+    *COSTS, PAYABLE, PUBLISHED,
 })  # fmt: skip
 _SINGLE = 1
 _SEVERAL = 2
@@ -198,7 +198,9 @@ def token_frame(
     with connect() as con:
         register(con, "cells", cells)
         table = _assembled(con, cells, grain, keep, since or dt.datetime(1970, 1, 1, tzinfo=UTC))
-    return made_with(to_pandas(table), pd.DataFrame(), timezone=grain.timezone, left_out=list(grain.left_out), grain="day")
+    return made_with(
+        to_pandas(table), pd.DataFrame(), timezone=grain.timezone, left_out=list(grain.left_out), grain="day"
+    )
 
 
 def _assembled(
@@ -220,9 +222,7 @@ def _assembled(
         "billed_cost": "CASE WHEN NOT c._no_billed_cost THEN CAST(c.billed_cost AS DECIMAL(38,18)) END",
     }
     if grain.tags:
-        entries = ", ".join(
-            f"{{'k': {DUCKDB.literal(key)}, 'v': c._tag_{i}}}" for i, key in enumerate(grain.tags)
-        )
+        entries = ", ".join(f"{{'k': {DUCKDB.literal(key)}, 'v': c._tag_{i}}}" for i, key in enumerate(grain.tags))
         some = ", ".join(f"c._tag_{i}" for i in range(len(grain.tags)))
         made["tags"] = (
             f"CASE WHEN coalesce({some}) IS NOT NULL THEN map_from_entries(list_filter([{entries}], lambda x: x.v IS NOT NULL)) END"
@@ -240,7 +240,13 @@ def _assembled(
         for f in schema
     ]
     order = [n for n in (*grain.keys, *keep) if n in had and not pa.types.is_decimal(schema.field(n).type)]
-    order = ["charge_period_start", *(DUCKDB.ident(n) for n in order), "charge_period_end", "slice_input_tokens", "slice_requests"]
+    order = [
+        "charge_period_start",
+        *(DUCKDB.ident(n) for n in order),
+        "charge_period_end",
+        "slice_input_tokens",
+        "slice_requests",
+    ]
     table = con.sql(
         f"SELECT {', '.join(picked)} FROM cells c JOIN local_days l ON c._local = l.day LEFT JOIN units u ON c.meter = u.meter "
         f"ORDER BY {', '.join(order)}, quantity, CAST(tags AS VARCHAR)"
@@ -273,8 +279,8 @@ def cubed(
     """
     timezone = zone_of(frame, timezone=timezone)
     grain = Grain.of(*(TAG + key for key in tags), timezone=timezone, cuts=cuts, parts=parts)
-    extra = [c for c in (*PRICED, PAYABLE, *dimensions, "rule", "share") if c in frame.columns]
-    sums = [c for c in (*COSTS, PAYABLE) if c in extra]
+    extra = [c for c in (*PRICED, PAYABLE, PUBLISHED, *dimensions, "rule", "share") if c in frame.columns]
+    sums = [c for c in (*COSTS, PAYABLE, PUBLISHED) if c in extra]
     table = to_arrow(frame)
     offsets = offsets_of(frame["charge_period_start"], timezone) if len(frame) else []
     with connect() as con:

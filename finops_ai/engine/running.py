@@ -42,7 +42,13 @@ def on_duckdb(source: Source, fields: Iterable[str]) -> Iterator[Relation]:
 
 
 def token_cells(
-    rows: Relation, grain: Grain, window: Window, *, book: Any = None, wanted: int | None = None, keep: Sequence[str] = ()
+    rows: Relation,
+    grain: Grain,
+    window: Window,
+    *,
+    book: Any = None,
+    wanted: int | None = None,
+    keep: Sequence[str] = (),
 ) -> pd.DataFrame:
     """The cells of the rows that start in a window, as a token frame.
 
@@ -67,9 +73,7 @@ def token_cells(
 def compile_cells(rows: Relation, grain: Grain, window: Window) -> str:
     """The statement that makes the cells of a window."""
     offsets = [] if grain.timezone == "UTC" else utc_offsets(window, grain.timezone)
-    return cells_sql(
-        rows.dialect, grain, read=rows.read, table=rows.table, offsets=offsets, where=within(rows, window)
-    )
+    return cells_sql(rows.dialect, grain, read=rows.read, table=rows.table, offsets=offsets, where=within(rows, window))
 
 
 def within(rows: Relation, window: Window) -> str:

@@ -10,9 +10,9 @@ import pandas as pd
 ORIGIN = "finops_ai"
 
 
-#: what a frame knows about itself that is no version of an input: its business dimensions, the zone of its days and the
-#: columns its cells don't tell apart, and whether they are of whole days
-NATURE = ("dimensions", "timezone", "left_out", "grain")
+#: what a frame knows about itself that is no version of an input: its business dimensions, which of their values are
+#: nobody, the zone of its days, the columns its cells don't tell apart, and whether they are of whole days
+NATURE = ("dimensions", "timezone", "nobody", "left_out", "grain")
 
 
 def made_with(frame: pd.DataFrame, source: pd.DataFrame, **told: Any) -> pd.DataFrame:
@@ -22,7 +22,8 @@ def made_with(frame: pd.DataFrame, source: pd.DataFrame, **told: Any) -> pd.Data
         frame: the frame that is told, in its `attrs`.
         source: the frame it was made of.
         told: `prices`, `rules`, `inputs` (versions), `dimensions` (list of its dimension columns), `timezone` (the
-            reporting zone its days were made for), `left_out` (columns a cube leaves out), `grain` ("day" for a cube); what is empty is left as the source has it.
+            reporting zone its days were made for), `nobody` (dimension -> values that are nobody), `left_out`
+            (columns a cube leaves out), `grain` ("day" for a cube); what is empty is left as the source has it.
 
     >>> made_with(pd.DataFrame(), pd.DataFrame(), prices="a1").attrs
     {'finops_ai': {'prices': 'a1'}}

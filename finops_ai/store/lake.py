@@ -170,9 +170,7 @@ class Lake:
         columns = [found[f.name].cast(f.type) if f.name in have else pa.nulls(found.num_rows, f.type) for f in schema]
         return pa.table(columns, schema=schema)
 
-    def files(
-        self, table: str, window: Window | None = None, connections: Sequence[str] | None = None
-    ) -> list[str]:
+    def files(self, table: str, window: Window | None = None, connections: Sequence[str] | None = None) -> list[str]:
         """Addresses of the Parquet files of the current version, for engines that read files themselves.
 
         Args:
