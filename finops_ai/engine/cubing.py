@@ -59,7 +59,8 @@ class Grain:
     Attributes:
         keys: columns of the token frame, besides days and context tiers.
         tags: keys of `tags` that are kept.
-        cuts: input tokens from which on a call is in the next context tier, of any price known.
+        cuts: input tokens from which on a call is in the next context tier, of any price known; None = counts are
+            told apart as they are.
         parts: minutes of the UTC day at which prices change.
         timezone: reporting zone, whose days are told apart.
         left_out: columns that are not told apart, though rows have them.
@@ -67,17 +68,19 @@ class Grain:
 
     keys: tuple[str, ...]
     tags: tuple[str, ...] = ()
-    cuts: tuple[int, ...] = ()
+    cuts: tuple[int, ...] | None = None
     parts: tuple[int, ...] = ()
     timezone: str = "UTC"
     left_out: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, *fields: str, timezone: str = "UTC", cuts: Sequence[int] = (), parts: Sequence[int] = ()) -> Grain:
+    def of(
+        cls, *fields: str, timezone: str = "UTC", cuts: Sequence[int] | None = None, parts: Sequence[int] = ()
+    ) -> Grain:
         """The grain of everything tables need, and of these columns and `tags.<key>` fields besides."""
         keys = [c for c in schema_of(TokenFrame).names if c not in _NO_KEYS or (c in OF_ONE_REQUEST and c in fields)]
         tags = sorted({f[len(TAG) :] for f in fields if f.startswith(TAG)})
-        return cls(tuple(keys), tuple(tags), tuple(sorted(set(cuts))), tuple(parts), timezone)
+        return cls(tuple(keys), tuple(tags), None if cuts is None else tuple(sorted(set(cuts))), tuple(parts), timezone)
 
     def without(self, names: Sequence[str]) -> Grain:
         """This grain with some columns left out."""
@@ -131,7 +134,9 @@ def cells_sql(
         "_local": f"CAST({d.local_time(start, offsets)} AS DATE)",
         "_part": part_of_day(grain.parts, start) if grain.parts else "0",
         "_long": f"CASE WHEN CAST({end} AS DATE) > CAST({start} AS DATE) THEN {end} END",
-        "slice_input_tokens": tier_of(read("slice_input_tokens"), grain.cuts),
+        "slice_input_tokens": read("slice_input_tokens")
+        if grain.cuts is None
+        else tier_of(read("slice_input_tokens"), grain.cuts),
         "slice_requests": f"CASE WHEN {read('slice_requests')} = 1 THEN {_SINGLE} WHEN {read('slice_requests')} IS NOT NULL THEN {_SEVERAL} END",
     }
     found |= {name: read(name) for name in grain.keys}
@@ -262,7 +267,7 @@ def cubed(
     frame: pd.DataFrame,
     *,
     timezone: str | None = None,
-    cuts: Sequence[int] = (),
+    cuts: Sequence[int] | None = None,
     parts: Sequence[int] = (),
     tags: Sequence[str] = (),
     dimensions: Sequence[str] = (),
@@ -289,4 +294,5 @@ def cubed(
         cells = con.sql(
             cells_sql(DUCKDB, grain, read=scan.column, table=scan.name, offsets=offsets, keys=keys, sums=sums)
         ).to_arrow_table()
-    return made_with(token_frame(cells, grain, keep=extra), frame, timezone=timezone, grain="day")
+    made = token_frame(cells, grain, keep=extra)
+    return made_with(made[[c for c in frame.columns if c in made.columns]], frame, timezone=timezone, grain="day")

@@ -390,9 +390,8 @@ class PriceBook:
         """
         cards = [card for found in self.own.cards.values() for card in found]
         cards += [card for contract in self.contracts for card in contract.cards]
-        for provider in self.base.providers() if self.base else ():
-            for model in self.base.models(provider):
-                cards += self.base.cards(provider, model)
+        if base := self.base:
+            cards += [c for p in base.providers() for m in base.models(p) for c in base.cards(p, m)]
         return tuple(sorted({tokens + (not inclusive) for tokens, inclusive in {c.over for c in cards if c.over}}))
 
     def by_time_of_day(self, provider: str, model: str) -> bool:

@@ -216,10 +216,15 @@ class Lake:
             row["path"] = unquote(row["path"])
             if connections is not None and row["connection"] not in connections:
                 continue
-            if window is not None and row["first"] is not None and row["latest"] is not None:
-                # the log cuts instants to milliseconds
-                if row["first"] >= window.end or row["latest"] + dt.timedelta(milliseconds=1) <= window.start:
-                    continue
+            first, latest = row["first"], row["latest"]
+            # the log cuts instants to milliseconds
+            if (
+                window
+                and first
+                and latest
+                and (first >= window.end or latest + dt.timedelta(milliseconds=1) <= window.start)
+            ):
+                continue
             out.append(row)
         return sorted(out, key=lambda row: row["path"])
 
