@@ -67,13 +67,19 @@ def test_a_cube_has_the_columns_of_the_rows_and_their_sums_by_day(company):
     assert cube["request_id"].isna().all()
     # prices of gpt-4.1: 2 and 8 dollars per million; ann made calls 0, 3, 6, ...: even ones are input, odd ones output
     ann = [i for i in range(600) if i % 3 == 0]
-    assert cost(cube, "search") == cost(rows, "search") == sum(Decimal((1000 + i) * (2 if i % 2 == 0 else 8)) / 10**6 for i in ann)
+    assert (
+        cost(cube, "search")
+        == cost(rows, "search")
+        == sum(Decimal((1000 + i) * (2 if i % 2 == 0 else 8)) / 10**6 for i in ann)
+    )
     for by in (["day"], ["session_id"], ["user_id", "meter"]):
         one, two = (fa.showback(f, by=by).sort_values(by, ignore_index=True) for f in (cube, rows))
         assert one[[*by, "cost", "tokens"]].equals(two[[*by, "cost", "tokens"]])
 
 
-def test_a_cube_is_kept_in_the_lake_with_what_it_was_made_of_and_made_again_when_that_changes(company, tokens_of, monkeypatch):
+def test_a_cube_is_kept_in_the_lake_with_what_it_was_made_of_and_made_again_when_that_changes(
+    company, tokens_of, monkeypatch
+):
     ws = company()
     first = ws.cube("2026-10")
     (path,) = (ws.settings.root / "finops-lake" / "cubes" / "2026-10").glob("*.parquet")
@@ -122,7 +128,12 @@ def test_tags_are_kept_where_rules_or_settings_name_them_or_somebody_asks(compan
 
 def test_what_a_bounded_cube_leaves_out_is_named_refused_and_given_on_demand(company, tokens_of):
     many = calls(tokens_of, 744)
-    many = fa.frames.concat([many.assign(session_id=[f"{n}-{i}" for i in range(744)], request_id=[f"{n}-{i}" for i in range(744)]) for n in range(4)])
+    many = fa.frames.concat(
+        [
+            many.assign(session_id=[f"{n}-{i}" for i in range(744)], request_id=[f"{n}-{i}" for i in range(744)])
+            for n in range(4)
+        ]
+    )
     ws = company(more="[engine]\ncells = 1000", frame=many)
     cube = ws.cube("2026-10")
     assert left_out_of(cube) == ["session_id"]
@@ -139,7 +150,7 @@ def test_what_a_bounded_cube_leaves_out_is_named_refused_and_given_on_demand(com
 
 def test_hours_are_not_asked_of_days(company):
     ws = company()
-    with pytest.raises(DataError, match="ws.allocated"):
+    with pytest.raises(DataError, match=r"ws\.allocated"):
         fa.forecast(ws.history("2026-10"), 24, freq="h")
 
 

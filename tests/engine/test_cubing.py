@@ -22,7 +22,12 @@ from finops_ai.prices import PriceBook
 EXAMPLES = int(os.environ.get("FINOPS_AI_EXAMPLES", "1"))
 START = dt.datetime(2026, 10, 24, 20, tzinfo=dt.UTC)
 #: a context tier above 200,000 tokens, prices by the hour, a price that is unknown, one that is the same for all
-MODELS = [("vertex", "gemini-2.5-pro"), ("deepseek", "deepseek-chat"), ("openai", "nobody-knows"), ("openai", "gpt-4.1")]
+MODELS = [
+    ("vertex", "gemini-2.5-pro"),
+    ("deepseek", "deepseek-chat"),
+    ("openai", "nobody-knows"),
+    ("openai", "gpt-4.1"),
+]
 row = st.fixed_dictionaries({
     "minutes": st.integers(0, 4 * 24 * 60), "lasts": st.sampled_from([1, 60, 26 * 60]), "who": st.sampled_from(MODELS),
     "meter": st.sampled_from(["input", "output", "cache_read", "requests"]), "quantity": st.integers(0, 10**12),
@@ -64,8 +69,16 @@ def sums(frame, by, zone, values=("quantity", "list_cost", "contracted_cost", "e
     return dict(out)
 
 
-@settings(max_examples=15 * EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.reuse, Phase.generate])
-@given(st.lists(row, min_size=1, max_size=25), st.sampled_from(["UTC", "Europe/Berlin", "Asia/Kolkata", "America/Los_Angeles"]))
+@settings(
+    max_examples=15 * EXAMPLES,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
+@given(
+    st.lists(row, min_size=1, max_size=25),
+    st.sampled_from(["UTC", "Europe/Berlin", "Asia/Kolkata", "America/Los_Angeles"]),
+)
 def test_priced_cells_are_the_sums_of_priced_rows(tokens_of, rows, zone):
     book = PriceBook.default()
     frame = frame_of(rows, tokens_of)
@@ -88,7 +101,10 @@ def test_cells_of_allocated_rows_keep_costs_and_owners(tokens_of, book):
         "rules": [{"name": "ann", "when": {"user_id": "ann"}, "set": {"team": "a"}}, {"name": "bob", "when": {"user_id": "bob"}, "set": {"team": "b"}}],
         "shared": [{"name": "rest", "when": {"team": "unallocated"}, "dimension": "team", "method": "proportional"}],
     }  # fmt: skip
-    rows = [{"quantity": q, "user_id": u, "model": m} for q, u, m in [(3, "ann", "big"), (7, "bob", "small"), (5, None, "big"), (1, None, "small")]]
+    rows = [
+        {"quantity": q, "user_id": u, "model": m}
+        for q, u, m in [(3, "ann", "big"), (7, "bob", "small"), (5, None, "big"), (1, None, "small")]
+    ]
     allocated = fa.allocate(fa.price(tokens_of(rows * 3), book), rules)
     cells = cubed(allocated, dimensions=["team"])
     assert len(cells) < len(allocated)
@@ -105,7 +121,9 @@ def test_splitting_cells_gives_what_splitting_rows_gives_to_a_millionth_of_a_mil
         "rules": [{"name": n, "when": {"user_id": n}, "set": {"team": n}} for n in ("ann", "bob", "cy")],
         "shared": [{"name": "rest", "when": {"team": "unallocated"}, "dimension": "team", "method": "proportional"}],
     }  # fmt: skip
-    rows = [{"quantity": 1 + 13 * i % 17, "user_id": ["ann", "bob", "cy", None][i % 4], "model": "big"} for i in range(40)]
+    rows = [
+        {"quantity": 1 + 13 * i % 17, "user_id": ["ann", "bob", "cy", None][i % 4], "model": "big"} for i in range(40)
+    ]
     priced = fa.price(tokens_of(rows), book)
     rows_of, cells = fa.allocate(priced, rules), fa.allocate(fa.price(cubed(tokens_of(rows)), book), rules)
     assert len(cells) < len(rows_of)
