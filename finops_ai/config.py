@@ -17,6 +17,7 @@ FILE_NAME = "finops.toml"
 MAPPING_SECTIONS = ("dimensions", "rules", "lookups", "shared")
 POLICY_SECTIONS = (
     "chargeback",
+    "close",
     "journal",
     "budgets",
     "business",
