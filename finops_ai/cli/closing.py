@@ -11,10 +11,14 @@ from finops_ai.cli.tables import say, workspace
 
 @click.command()
 @click.argument("month", metavar="YYYY-MM")
-@click.option("--dry-run", is_flag=True, help="Show what would be sealed and whether the conditions hold; seal nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show what would be sealed and whether the conditions hold; seal nothing."
+)
 @click.option("--approved-by", default="", metavar="NAME", help="Who approves it; kept in the close.")
 @click.option("--reason", default="", metavar="TEXT", help="Why; kept in the close.")
-@click.option("--out-of-order", default="", metavar="REASON", help="Why it is closed although an earlier month is open.")
+@click.option(
+    "--out-of-order", default="", metavar="REASON", help="Why it is closed although an earlier month is open."
+)
 @config_option
 def close(month: str, dry_run: bool, approved_by: str, reason: str, out_of_order: str, config: str) -> int:
     """Freeze a month: inputs, prices, rules and results, hashed, sealed and chained. Its figures never change again.

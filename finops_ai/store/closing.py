@@ -305,7 +305,9 @@ class Ledger:
         with self.alone(checked=False):
             entries = self._chain.rebuilt()
             kept, last = head or self._chain.kept_head(), entries[-1].seal if entries else FIRST
-            if kept is None or (kept != last and not (head is None and kept in [FIRST, *(e.seal for e in entries[:-1])])):
+            if kept is None or (
+                kept != last and not (head is None and kept in [FIRST, *(e.seal for e in entries[:-1])])
+            ):
                 known = f"{kept[:12]}..." if kept else "not known"
                 raise CheckFailed(
                     f"The folders make a whole chain that ends in {last}, but the last seal is {known}. Nothing is changed. "
@@ -413,7 +415,9 @@ class Ledger:
                 raise _full(error, "sealed") from None
             raise
         try:
-            _remove(self.folder / place)  # an empty folder of that name: nothing that was sealed, or it were in the chain
+            _remove(
+                self.folder / place
+            )  # an empty folder of that name: nothing that was sealed, or it were in the chain
             staged.rename(self.folder / place)
             settle_folder(self.folder)
             self._chain.keep_head(seal)
