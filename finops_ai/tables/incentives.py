@@ -20,7 +20,7 @@ Why good habits never raise a charge: with the same work done cheaper, cost fall
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -396,10 +396,11 @@ def _templates(rows: pd.DataFrame, dimension: str) -> dict[tuple, dict[tuple, di
     return out
 
 
-def _added(cells: Sequence[dict] | object) -> dict:
+def _added(cells: Iterable[dict]) -> dict:
     """Cells of a template added up."""
     names = ("inputs", "outputs", "calls", "input_cost", "output_cost")
-    return {name: sum((c[name] for c in cells), ZERO) for name in names}  # type: ignore[attr-defined]
+    mine = list(cells)
+    return {name: sum((c[name] for c in mine), ZERO) for name in names}
 
 
 def _meters_of(cells: Mapping[tuple, dict]) -> list[tuple[str, str, dict]]:
