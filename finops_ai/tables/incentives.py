@@ -20,7 +20,7 @@ Why good habits never raise a charge: with the same work done cheaper, cost fall
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
