@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow as pa
 
+from finops_ai.engine.fields import PUBLISHED, TAG
 from finops_ai.frames import to_pandas
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.money import published
 from finops_ai.tables.bridge import DIGITS, EFFECTS, Atom, atoms
+from finops_ai.tables.grouping import grouped
 from finops_ai.tables.result import Facts, Table
 from finops_ai.tables.workloads import Workload, check_priced, daily, dimensions_in, money_of, paired, sides
 
@@ -126,11 +128,28 @@ def explain(
     facts = Facts(
         "What changed the cost", currency, conserves="effects add up to after minus before, exactly", money=names,
         notes=_doubts(tables, whole) + in_words(rows, by, currency, columns),
+        adds=[("change", ("after", "-before")), ("change", tuple(columns.values()))],
+        cents={} if rates else _cents(rows, by, before, after),
     )  # fmt: skip
     out = Explanation(Table.of(to_pandas(pa.table(arrays)), facts, before, after))
     out.facts = Table.of(pd.DataFrame(out), facts, before, after).facts
     out._story = Story(whole, tables, dimensions, by, currency, (before, after), timezone)
     return out
+
+
+def _cents(
+    rows: Sequence[Mapping[str, Any]], by: Sequence[str], before: pd.DataFrame, after: pd.DataFrame
+) -> dict[str, list[Decimal | None]]:
+    """What both sides were published as, row by row, where their rows say it."""
+    out: dict[str, list[Decimal | None]] = {}
+    for name, frame in (("before", before), ("after", after)):
+        if PUBLISHED not in frame.columns or any(c not in frame.columns for c in by if not c.startswith(TAG)):
+            continue
+        found = grouped(frame, by, {"cents": f"sum({PUBLISHED})"}, needs=(PUBLISHED,))
+        sums = {tuple(None if g[k] is None else str(g[k]) for k in by): g["cents"] for g in found}
+        keys = [tuple(None if r[k] is None else str(r[k]) for k in by) for r in rows]
+        out[name] = [sums.get(key) or _ZERO for key in keys]
+    return out if len(out) == 2 else {}
 
 
 def _found(

@@ -292,6 +292,8 @@ class _Base:
                 found.parts = dict(
                     zip(map(int, rows), (self.sums["cost"][rows][:, span].sum(axis=1) - usual).tolist(), strict=True)
                 )
+                if measure == "price" and found.times:  # what the same tokens cost more, not what more tokens cost
+                    found.expected = float(found.actual) / found.times
                 if measure == "error_share" or abs(found.excess) >= least:
                     yield found
 

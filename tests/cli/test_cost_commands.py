@@ -85,6 +85,8 @@ def load(tokens_of, quantity):
         (["what-if", "batch"], 0, ["1.50"]),  # half price
         (["what-if", "btch"], 2, ["Did you mean 'batch'"]),
         (["anomalies"], 0, ["empty"]),
+        (["incidents"], 0, ["empty"]),
+        (["reconcile", "--check"], 0, ["No bill is there yet"]),
         (["budgets"], 0, ["over", "search budget"]),
         (["budgets", "--check"], 1, ["over"]),
         (["rules", "check"], 0, ["never matches", "old key", "key_new"]),
@@ -108,10 +110,11 @@ def test_every_command_answers(run, args, code, words):
     assert "Traceback" not in err
 
 
-def test_formats_are_exact(run):
-    _, out, _ = run("showback", "--month", "2026-10", "--format", "csv")
+@pytest.mark.parametrize(("more", "cost"), [((), "3.00"), (("--exact",), "3.000000000000000000")])
+def test_files_are_what_is_published_and_all_digits_on_request(run, more, cost):
+    _, out, _ = run("showback", "--month", "2026-10", "--format", "csv", *more)
     rows = list(csv.DictReader(io.StringIO(out)))
-    assert {r["team"]: r["cost"] for r in rows}["search"] == "3.000000000000000000"
+    assert {r["team"]: r["cost"] for r in rows}["search"] == cost
     _, out, _ = run("chargeback", "--month", "2026-10", "--format", "json")
     assert {r["receiver"]: r["charge"] for r in json.loads(out)} == {"search": "3.3"}
 
