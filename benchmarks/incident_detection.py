@@ -26,7 +26,11 @@ def three_lines(values: np.ndarray, grain: Grain) -> list[Run]:
     """Off by more than half of the median of the same weekday (or hour) in the last four seasons; neighbours are one."""
     runs: list[Run] = []
     for i in range(grain.least_past, len(values)):
-        same = values[max(0, i - 4 * grain.season) : i][::-1][grain.season - 1 :: grain.season] if i >= grain.season else values[:i]
+        same = (
+            values[max(0, i - 4 * grain.season) : i][::-1][grain.season - 1 :: grain.season]
+            if i >= grain.season
+            else values[:i]
+        )
         expected = float(np.median(same))
         if abs(values[i] - expected) > 0.5 * expected:
             if runs and i - runs[-1].end <= grain.gap:
@@ -102,7 +106,10 @@ def score(name: str, series: list[np.ndarray], grain: Grain, seeds: int) -> None
                     pieces += len(touching)
             text.append(f"{kind} {found / total:.2f}")
             hits, events = hits + found, events + total
-        print(f"  {label:12} recall {hits / events:.3f} ({', '.join(text)}); false per series and month {quiet:.2f}; per found event {pieces / max(hits, 1):.2f}", flush=True)
+        print(
+            f"  {label:12} recall {hits / events:.3f} ({', '.join(text)}); false per series and month {quiet:.2f}; per found event {pieces / max(hits, 1):.2f}",
+            flush=True,
+        )
 
 
 def main() -> None:

@@ -309,8 +309,8 @@ def _gates(
         shares["unexplained"] = _worst_unexplained(table)
         shares["captured"] = _share(table.facts.coverage.get("captured"))
     if {"priced", "attributed"} & set(gates.shares):
-        table = showback(allocated, by=[made.dimension], month=month, timezone=ws.timezone)
-        shares |= {name: _share(table.facts.coverage.get(name)) for name in ("priced", "attributed")}
+        shown = showback(allocated, by=[made.dimension], month=month, timezone=ws.timezone)
+        shares |= {name: _share(shown.facts.coverage.get(name)) for name in ("priced", "attributed")}
     for name, required in gates.shares.items():
         share, where = shares[name]
         at_most = name == "unexplained"
