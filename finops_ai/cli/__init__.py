@@ -47,6 +47,7 @@ COMMANDS = {
     "explore": ("finops_ai.cli.watching:explore", "Open the explorer notebook in JupyterLab."),
     "prices": ("finops_ai.cli.prices:prices", "Look prices up and see why; compare books; find what is unpriced."),
     "export": ("finops_ai.cli.export:export", "Write the month's rows as FOCUS, and check the file."),
+    "sql": ("finops_ai.cli.sql:sql", "Print the statement that the engine is asked for."),
     "new-plugin": ("finops_ai.cli.plugins:new_plugin", "Start a connector plugin that passes the conformance kit."),
     "check-cases": ("finops_ai.cli.cases:check_cases", "Check the price book against known bills in a JSON file."),
 }
