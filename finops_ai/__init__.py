@@ -32,6 +32,7 @@ _PUBLIC = {
     "what_if": "finops_ai.tables",
     "commitments": "finops_ai.tables.commitments",
     "anomalies": "finops_ai.tables",
+    "incidents": "finops_ai.tables.incidents",
     "budgets": "finops_ai.tables",
     "unit_economics": "finops_ai.tables",
     "unit_costs": "finops_ai.tables.unit_costs",
