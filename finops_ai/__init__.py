@@ -32,7 +32,7 @@ _PUBLIC = {
     "what_if": "finops_ai.tables",
     "commitments": "finops_ai.tables.commitments",
     "anomalies": "finops_ai.tables",
-    "budgets": "finops_ai.tables",
+    "budgets": "finops_ai.forecasting",
     "unit_economics": "finops_ai.tables",
     "unit_costs": "finops_ai.tables.unit_costs",
     "forecast": "finops_ai.forecasting",

@@ -1,5 +1,6 @@
 """Forecasts whose error is published: per-series choice of models, calibrated intervals, drivers, scenarios, plan."""
 
+from finops_ai.forecasting.budgets import budgets
 from finops_ai.forecasting.changes import (
     CacheAdoption,
     Change,
@@ -44,6 +45,7 @@ __all__ = [
     "Volume",
     "backtest",
     "budget_outlook",
+    "budgets",
     "columns_touched",
     "commitment_advice",
     "compare_scenarios",

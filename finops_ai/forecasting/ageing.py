@@ -71,7 +71,7 @@ def _rest(change: Change, done: float) -> Change:
 
 def _undone(change: Change) -> Change | None:
     found = {n: getattr(change, n) for n in FACTORS if isinstance(getattr(change, n, None), int | float)}
-    if not found or hasattr(change, "share") or any(v == 0 for v in found.values()):
+    if change.until is None or not found or hasattr(change, "share") or any(v == 0 for v in found.values()):
         return None
     return replace(change, start=change.until, until=None, ramp_days=0, **{n: 1 / v for n, v in found.items()})
 

@@ -206,7 +206,7 @@ def _new_price(outlook: Outlook, part: Mapping[str, str], switch: ModelSwitch, b
         total = weight.sum(0)
         mean = outlook.price[known].mean(0)
         return np.where(total > 0, (outlook.price[known] * weight).sum(0) / np.where(total > 0, total, 1), mean)
-    at = dt.datetime.combine(switch.start, dt.time(), UTC)
+    at = _instant(switch.start)
     found = (
         book.lookup(part["provider"], switch.to_model, part["meter"], at, service_tier=part["service_tier"])
         if book
@@ -278,7 +278,7 @@ class CacheAdoption(Change):
             return np.minimum(outlook.price[reads].mean(0), price)
         if book is None:
             return None
-        at = dt.datetime.combine(self.start, dt.time(), UTC)
+        at = _instant(self.start)
         read, fresh = (
             book.lookup(part["provider"], part["model"], meter, at, service_tier=part["service_tier"]).unit_price
             for meter in (CACHE_READ, "input")
@@ -389,6 +389,10 @@ def parse_change(table: Mapping[str, Any], place: str) -> Change:
         return KINDS[kind](**table)
     except TypeError as error:
         raise RuleError(f"{place}: {kind}: {str(error).split('__init__() ')[-1]}.") from None
+
+
+def _instant(start: dt.date | tuple[dt.date, dt.date]) -> dt.datetime:
+    return dt.datetime.combine(start[0] if isinstance(start, tuple) else start, dt.time(), UTC)
 
 
 def _is_number(value: Any) -> bool:

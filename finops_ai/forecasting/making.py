@@ -73,7 +73,7 @@ class Plan:
         if missing:
             raise SettingsError(f"A plan by {missing[0]!r} needs that column in the rows.")
         grouped = self.leaves.groupby(list(by), sort=True)
-        keys = [k if isinstance(k, tuple) else (k,) for k in grouped.groups]
+        keys = [k if isinstance(k, tuple) else (k,) for k in grouped.indices]
         return [tuple(map(str, k)) for k in keys], grouped.ngroup().to_numpy()
 
     def chosen(self, scope: Mapping[str, Any]) -> np.ndarray:
@@ -119,15 +119,8 @@ class Plan:
     def daily(self, group: np.ndarray, count: int) -> np.ndarray:
         """`(groups, days)`: the middle path of each group, whose months are the plan's."""
         p = self.projection
-        days = p.leaf_days
-        if p.factor is not None or p.added is not None:
-            month = p.month_of
-            if p.factor is not None:
-                days = days * p.factor[:, month]
-            if p.added is not None:
-                days = days + p.added[:, month] / p.days.days_in_month.to_numpy() * _partial(p.days)
         out = np.zeros((count, len(p.days)))
-        np.add.at(out, group[group >= 0], days[group >= 0])
+        np.add.at(out, group[group >= 0], p.leaf_days[group >= 0])
         return out
 
     def daily_bounds(
@@ -141,7 +134,7 @@ class Plan:
         np.add.at(history, group[group >= 0], np.nan_to_num(self.history.leaf_amounts[group >= 0]))
         low, high = ({level: np.empty_like(middle) for level in levels} for _ in range(2))
         random = np.random.default_rng(17)
-        weekday = self.history.days.dayofweek.to_numpy()
+        weekday = self.history.days.day_of_week.to_numpy()
         for g in range(count):
             noise = random.choice(_day_noise(history[g], weekday), DRAWS)
             for m in range(len(p.months)):
@@ -201,13 +194,6 @@ class Months:
                 z = np.random.default_rng(13).standard_normal(DRAWS)
                 paths = paths + usual * np.maximum(1 + LOST_SPREAD * z, 0.0)
         return spent, middle, paths
-
-
-def _partial(days: pd.DatetimeIndex) -> np.ndarray:
-    """What each day counts of its month's amount: more where only a part of the month lies ahead."""
-    months = pd.Series(days.to_period("M"))
-    ahead = months.map(months.value_counts()).to_numpy(dtype=float)
-    return days.days_in_month.to_numpy() / ahead
 
 
 def _day_noise(y: np.ndarray, weekday: np.ndarray, most: int = 182) -> np.ndarray:
@@ -288,7 +274,7 @@ def _changed(
     keys = [tuple(map(str, k)) for k in plan.leaves[columns].itertuples(index=False, name=None)]
     inside = priced
     outlook = build_outlook(inside, columns, keys, projection.days, base_days, None, timezone)
-    before = _leaf_costs(outlook, keys, projection)
+    before = _leaf_costs(outlook, keys)
     notes: list[str] = []
     others: list[Outlook] = []
     if book is not None:
@@ -306,22 +292,28 @@ def _changed(
         plan, keys = _grown(plan, rows.loc[fresh], columns, keys)
         projection = plan.projection
         before = np.vstack([before, np.zeros((len(fresh), before.shape[1]))])
-    after = _leaf_costs(outlook, keys, projection)
+    after = _leaf_costs(outlook, keys)
     factor = np.divide(after, before, out=np.ones_like(after), where=before != 0)
     added = np.where(before == 0, after, 0.0)
     nodes = None
     if others:
-        costs = np.array([_leaf_costs(one, keys, projection) for one in others])
-        mean = costs.mean(0)
+        costs = [_leaf_costs(one, keys) for one in others]
+        mean = np.mean(costs, axis=0)
         # the middle of an uncertain change is the mean over its range
         factor = np.divide(mean, before, out=np.ones_like(after), where=before != 0)
         added = np.where(before == 0, mean, 0.0)
-        nodes = np.divide(costs, mean, out=np.ones_like(costs), where=mean != 0)
+        of_month = projection.by_month(mean)
+        nodes = np.array(
+            [
+                np.divide(projection.by_month(c), of_month, out=np.ones_like(of_month), where=of_month != 0)
+                for c in costs
+            ]
+        )
     return replace(plan, projection=replace(projection, factor=factor, added=added, nodes=nodes)), notes
 
 
-def _leaf_costs(outlook: Outlook, keys: Sequence[tuple[str, ...]], projection: Projection) -> np.ndarray:
-    return projection.by_month(outlook.by_series([" / ".join(k) if k else "total" for k in keys]))
+def _leaf_costs(outlook: Outlook, keys: Sequence[tuple[str, ...]]) -> np.ndarray:
+    return outlook.by_series([" / ".join(k) if k else "total" for k in keys])
 
 
 def _grown(
@@ -402,22 +394,21 @@ def _overridden(plan: Plan, row: Mapping[str, Any]) -> Plan:
     mask = plan.chosen(dict(row.get("for") or {}))
     if not mask.any():
         raise SettingsError(f"{place}: nothing in use has {dict(row.get('for') or {})}; give it as a planned line.")
-    columns = [p.months.index(m) for m in months]
-    factor = np.ones((len(plan.leaves), len(p.months))) if p.factor is None else p.factor.copy()
-    added = np.zeros_like(factor) if p.added is None else p.added.copy()
-    middle = p.middle()
+    at = np.isin(p.month_of, [p.months.index(m) for m in months])
     if "factor" in row:
-        times = np.full(len(columns), _number(row, "factor", place))
+        times = _number(row, "factor", place)
     else:
         amount = _number(row, "amount", place)
         group = np.where(mask, 0, -1)
         spent = sum(float(plan.actual(group, 1).get(m, [Decimal(0)])[0]) for m in months)
-        ahead = float(middle[np.ix_(mask, columns)].sum())
+        ahead = float(p.leaf_days[np.ix_(mask, at)].sum())
         if ahead <= 0:
             raise SettingsError(f"{place}: nothing is expected there; give it as a planned line.")
-        times = np.full(len(columns), max(amount - spent, 0.0) / ahead)
-    factor[np.ix_(mask, columns)] *= times
-    added[np.ix_(mask, columns)] *= times
+        times = max(amount - spent, 0.0) / ahead
+    factor = np.ones_like(p.leaf_days) if p.factor is None else p.factor.copy()
+    added = np.zeros_like(p.leaf_days) if p.added is None else p.added.copy()
+    factor[np.ix_(mask, at)] *= times
+    added[np.ix_(mask, at)] *= times
     return replace(plan, projection=replace(p, factor=factor, added=added))
 
 
@@ -437,17 +428,18 @@ def _with_line(plan: Plan, row: Mapping[str, Any]) -> Plan:
         fresh = pd.DataFrame([{c: scope.get(c, NONE) for c in columns}], index=[name])
         plan, _ = _grown(plan, fresh, columns, [])
         grown = plan.projection
-        factor = None if p.factor is None else np.vstack([p.factor, np.ones((1, len(p.months)))])
-        added = None if p.added is None else np.vstack([p.added, np.zeros((1, len(p.months)))])
+        factor = None if p.factor is None else np.vstack([p.factor, np.ones((1, len(p.days)))])
+        added = None if p.added is None else np.vstack([p.added, np.zeros((1, len(p.days)))])
         p = replace(grown, factor=factor, added=added)
         mask = np.zeros(len(p.shares), bool)
         mask[-1] = True
     weight = p.middle()[mask].sum(1)
     weight = weight / weight.sum() if weight.sum() > 0 else np.full(int(mask.sum()), 1 / mask.sum())
-    added = np.zeros((len(p.shares), len(p.months))) if p.added is None else p.added.copy()
+    added = np.zeros((len(p.shares), len(p.days))) if p.added is None else p.added.copy()
     for month in asked:
         if month in p.months:
-            added[mask, p.months.index(month)] += weight * amount
+            at = p.month_of == p.months.index(month)
+            added[np.ix_(mask, at)] += (weight * amount / at.sum())[:, None]
     return Plan(replace(p, added=added), plan.assumptions, plan.notes)
 
 

@@ -196,7 +196,7 @@ def _period_rows(
     months: Sequence[str],
     places: int,
 ) -> list[dict[str, object]]:
-    figures = []
+    figures: list[Any] = []
     for i in range(len(keys)):
         source, place = (sums[0], 0) if i == 0 else (sums[1], i - 1)
         spent, middle, paths = source.over(months, place)
@@ -365,7 +365,9 @@ def outlook_table(made: Plan | None, wanted: Sequence[BudgetLine], currency: str
     places = minor_units(currency)
     facts = Facts("Budgets ahead", currency, money=["amount", "actual", "p10", "p50", "p90", "over_budget"])
     rows: list[dict[str, object]] = []
-    for line in wanted if made is not None else ():
+    for line in wanted:
+        if made is None:
+            break
         unknown_scope(made, dict(line.scope))
         mask = made.chosen(dict(line.scope))
         if not mask.any():

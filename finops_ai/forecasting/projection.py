@@ -58,8 +58,8 @@ class Projection:
         grown: `(cells,)`, log a week of the growth that the middle path goes on with.
         slope_spread: `(cells,)`, how unsure growth is beyond the leads that were tried (sd, log a block).
         outcomes: `(months)` sums of a cell's two outcomes, where it has two.
-        factor: `(leaves, months)`, what scenarios, dated prices and overrides make of each leaf's cost; 1 without.
-        added: `(leaves, months)`, amounts put in by hand, and what has no cost without a scenario.
+        factor: `(leaves, days)`, what scenarios, dated prices and overrides make of each leaf's cost; None without.
+        added: `(leaves, days)`, amounts put in by hand, and what has no cost without a scenario.
         nodes: `(nodes, leaves, months)`, where a scenario is uncertain: what each of its outcomes is to its middle.
         notes: what the figures rest on, one sentence each.
     """
@@ -126,21 +126,25 @@ class Projection:
         return self.spending.leaves["cell"].to_numpy(dtype=int)
 
     @cached_property
-    def leaf_use(self) -> np.ndarray:
-        """`(leaves, months)`: the middle of use, before factors."""
-        return self.by_month(self.use)[self.leaf_cells] * self.shares[:, None]
+    def use_days(self) -> np.ndarray:
+        """`(leaves, days)`: the middle of use."""
+        use = self.use[self.leaf_cells] * self.shares[:, None]
+        return use if self.factor is None else use * self.factor
+
+    @cached_property
+    def sure_days(self) -> np.ndarray:
+        """`(leaves, days)`: what is known on dates or put in by hand."""
+        sure = self.fixed if self.factor is None else self.fixed * self.factor
+        return sure if self.added is None else sure + self.added
 
     @cached_property
     def leaf_days(self) -> np.ndarray:
-        """`(leaves, days)`: the middle path with all that is known, before factors."""
-        return self.use[self.leaf_cells] * self.shares[:, None] + self.fixed
+        """`(leaves, days)`: the middle path. Sums over any leaves and days agree with each other."""
+        return self.use_days + self.sure_days
 
     def middle(self) -> np.ndarray:
-        """`(leaves, months)`: the middle of cost. Sums over any leaves and months agree with each other."""
-        cost = self.leaf_use + self.by_month(self.fixed)
-        if self.factor is not None:
-            cost = cost * self.factor
-        return cost if self.added is None else cost + self.added
+        """`(leaves, months)`: the middle path by month."""
+        return self.by_month(self.leaf_days)
 
     def paths(self, group: np.ndarray, count: int) -> np.ndarray:
         """Simulated cost of groups of leaves by month, `(groups, months, draws)`; only what lies ahead.
@@ -152,12 +156,10 @@ class Projection:
         months = len(self.months)
         out = np.zeros((count, months, DRAWS))
         cells = self.leaf_cells
-        factor = np.ones((len(cells), months)) if self.factor is None else self.factor
-        sure = self.by_month(self.fixed) * factor + (0.0 if self.added is None else self.added)
-        use = self.leaf_use * factor
+        sure, use = self.by_month(self.sure_days), self.by_month(self.use_days)
         for one in self.recurring:
             if one.spread:
-                self._vary(one, out, group, factor)
+                self._vary(one, out, group)
         for leaf in np.flatnonzero((group >= 0) & (sure != 0).any(1)):
             out[group[leaf]] += self._outcome(sure, np.array([leaf]))
         order = np.argsort(cells, kind="stable")
@@ -181,14 +183,16 @@ class Projection:
             return cost[leaves].sum(0)[:, None]
         return spread_of((cost[leaves] * self.nodes[:, leaves]).sum(1), DRAWS).T
 
-    def _vary(self, one: Recurring, out: np.ndarray, group: np.ndarray, factor: np.ndarray) -> None:
-        ahead = self.by_month(one.ahead(self.days)[None])[0]
-        z = np.random.default_rng(_seed(("lump", str(one.cell), str(one.anchor)))).standard_normal((len(ahead), DRAWS))
+    def _vary(self, one: Recurring, out: np.ndarray, group: np.ndarray) -> None:
+        """Add what a lump that isn't always the same may differ by."""
+        ahead = one.ahead(self.days)
+        name = ("lump", str(one.cell), str(one.anchor))
+        z = np.random.default_rng(_seed(name)).standard_normal((len(self.months), DRAWS))
         for leaf, share in self._whose(one):
             if group[leaf] >= 0:
-                out[group[leaf]] += (share * ahead * one.spread * factor[leaf])[:, None] * np.maximum(
-                    z, -1 / one.spread
-                )
+                days = ahead if self.factor is None else ahead * self.factor[leaf]
+                size = share * one.spread * self.by_month(days[None])[0]
+                out[group[leaf]] += size[:, None] * np.maximum(z, -1 / one.spread)
 
     @cached_property
     def _shared(self) -> tuple[np.ndarray, np.ndarray]:
@@ -308,13 +312,15 @@ def project(
     if size < LEAST:
         raise DataError(f"A plan needs at least {LEAST} days of history, there are {size}.")
     days = pd.date_range(history.end, last, freq="D")
-    weekday = history.days.dayofweek.to_numpy()
+    weekday = history.days.day_of_week.to_numpy()
     recurring, whole = fees(history.fees, history.days)
     use = history.amounts.copy()
-    for (cell, leaf, _, y), explained in zip(history.fees, whole, strict=True):
-        if explained:
+    leaf_use = history.leaf_amounts.copy()
+    for (cell, leaf, _, y), known in zip(history.fees, whole, strict=True):
+        if known:
             use[cell] -= y
-            history.leaf_amounts[leaf] -= y
+            leaf_use[leaf] -= y
+    history = replace(history, leaf_amounts=leaf_use)
     use[np.abs(use) < 1e-9 * np.nanmax(np.abs(history.amounts), initial=0.0)] = 0.0
     credit = np.zeros(len(use))
     for i in range(len(use)):
@@ -379,7 +385,7 @@ def project(
             path[i] = life.chance * old
             if 0 < life.chance < 1:
                 kept.append((i, old, np.zeros(horizon)))
-    ahead = days.dayofweek.to_numpy()
+    ahead = days.day_of_week.to_numpy()
     shape = factors[:, ahead] * np.where(days.isin(list(free)), at_rest, 1.0)
     months = np.asarray((days.year - days[0].year) * 12 + days.month - days[0].month)
     for i, one, other in kept:

@@ -29,7 +29,7 @@ def recent_shares(history: Spending, recurring: Sequence[Recurring]) -> tuple[np
             amounts[cells == one.cell] = np.where(one.ahead(history.days)[None] > 0, 0.0, amounts[cells == one.cell])
     shares = np.zeros(len(cells))
     spread = np.full(len(history.cells), PRIOR_CHANGE)
-    weekday = history.days.dayofweek.to_numpy()
+    weekday = history.days.day_of_week.to_numpy()
     order = np.argsort(cells, kind="stable")
     names, first = np.unique(cells[order], return_index=True)
     for cell, leaves in zip(names, np.split(order, first[1:]), strict=True):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -179,7 +180,7 @@ def _codes(rows: pd.DataFrame, columns: Sequence[str]) -> tuple[np.ndarray, list
     if not columns:
         return np.zeros(len(rows), dtype=np.int64), [()]
     groups = rows.groupby(list(columns), sort=True, observed=True)
-    names = list(groups.indices) if len(columns) > 1 else [(k,) for k in groups.indices]
+    names: list[Any] = list(groups.indices) if len(columns) > 1 else [(k,) for k in groups.indices]
     return groups.ngroup().to_numpy(), names
 
 

@@ -196,7 +196,7 @@ def forecast_sums(weeks: np.ndarray, extra: tuple[list[str], np.ndarray, np.ndar
         >>> flat.level.round(6).tolist(), round(float(flat.base[0]), 4) < 0.001
         ([[5.0, 5.0, 5.0, 5.0, 5.0, 5.0]], True)
     """
-    count, size = weeks.shape
+    size = weeks.shape[1]
     leads = LEADS if size < 2 * YEAR else LONG_LEADS
     names, made = candidates(weeks, leads)
     actual = came(weeks, leads)

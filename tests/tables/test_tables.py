@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 import finops_ai as fa
 from finops_ai.errors import CheckFailed, DataError, FrameError, ProviderUnavailable, RuleError
+from finops_ai.forecasting.budgets import alerts, require_within, send_alerts
 from finops_ai.frames import BillFrame, conform
-from finops_ai.tables.budgets import alerts, require_within, send_alerts
 from finops_ai.tables.explain import STEPS
 from finops_ai.tables.reconcile import CAUSES
 from finops_ai.tables.rule_check import check_rules, why
