@@ -170,7 +170,7 @@ def lumps(cell: int, y: np.ndarray, days: pd.DatetimeIndex) -> tuple[list[Recurr
         >>> days = pd.date_range("2026-01-01", "2026-06-30")
         >>> y = np.where(days.day == 5, 900.0, 10.0)
         >>> (one,), calm = lumps(0, y, days)
-        >>> one.anchor, one.amount, calm.max()
+        >>> one.anchor, one.amount, float(calm.max())
         (5, 890.0, 10.0)
     """
     if len(y) < 45:
@@ -180,10 +180,9 @@ def lumps(cell: int, y: np.ndarray, days: pd.DatetimeIndex) -> tuple[list[Recurr
     noise = 1.4826 * np.nanmedian(np.abs(excess - np.nanmedian(excess)))
     least = max(STANDS_OUT * noise, OF_LEVEL * np.nanmean(usual), 1e-9)
     big = np.nan_to_num(excess) > least
-    if big.mean() > 0.15:
+    if not 2 <= big.sum() <= 0.15 * len(y):
         return [], y
-    months = days.to_period("M")
-    ordinal = np.array([m.ordinal for m in months])
+    ordinal = np.asarray((days.year - 1970) * 12 + days.month - 1)
     out: list[Recurring] = []
     calm = y.copy()
     for period in PERIODS:

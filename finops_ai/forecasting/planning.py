@@ -227,7 +227,7 @@ def _period_rows(
             size = sum(weight, Decimal(0))
             for i, w in zip(parts, weight, strict=True):
                 columns[part][i] = columns["p50"][i] + (gap * w / size if size else gap / len(parts))
-    published = {n: [round_to_total([v], places)[0] for v in values] for n, values in columns.items()}
+    published = {n: [_rounded(v, places) for v in values] for n, values in columns.items()}
     if parts:
         for n in ("actual", "p50", "p10_part", "p90_part"):
             rounded = _apportioned([columns[n][i] for i in parts], published[n][0], places)
@@ -251,6 +251,10 @@ def _period_rows(
 
 def _decimal(value: float) -> Decimal:
     return Decimal(repr(round(float(value), 9)))
+
+
+def _rounded(value: Decimal, places: int) -> Decimal:
+    return round(value, places)
 
 
 def _apportioned(parts: Sequence[Decimal], total: Decimal, places: int) -> list[Decimal]:
@@ -289,18 +293,16 @@ def _with_budget(
     amounts = budget_of(budget, by, currency)
     places = minor_units(currency)
     found: list[Decimal | None] = []
+    by_series: dict[tuple[str, str], Decimal | None] = {}
     for row in table.to_dict("records"):
-        key = tuple(row[c] for c in by)
+        key, name = tuple(row[c] for c in by), str(row["unique_id"])
         if _is_month(row["month"]):
-            found.append(amounts(row["month"], key))
+            by_series[name, row["month"]] = amounts(row["month"], key)
+            found.append(by_series[name, row["month"]])
         else:
-            same = [
-                i
-                for i, name in enumerate(table["unique_id"])
-                if name == row["unique_id"] and table["month"][i] in covers[row["month"]]
-            ]
-            known = [amount for i in same if (amount := found[i]) is not None]
-            found.append(sum(known, Decimal(0)) if known and len(known) == len(same) else None)
+            own = [by_series.get((name, month)) for month in covers[row["month"]]]
+            known = [amount for amount in own if amount is not None]
+            found.append(sum(known, Decimal(0)) if known and len(known) == len(own) else None)
     table["budget"] = pd.Series([None if b is None else round_to_total([b], places)[0] for b in found], dtype=object)
     table["over_budget"] = pd.Series(
         [None if b is None else p - b for p, b in zip(table["p50"], table["budget"], strict=True)], dtype=object
