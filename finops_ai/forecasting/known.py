@@ -6,7 +6,7 @@ they were always the same.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,8 @@ ANCHORS = (*range(1, 29), -1, -2, -3)
 PERIODS = (1, 3, 6, 12)
 #: days of the same amount that make capacity
 STEADY = 7
+#: days whose mix splits capacity that cells share
+MIX = 28
 #: past lumps that decide the coming one
 REMEMBERED = 6
 
@@ -79,12 +81,15 @@ def _on(days: pd.DatetimeIndex, anchor: int) -> np.ndarray:
     return (day == anchor) if anchor > 0 else (days.days_in_month.to_numpy() - day + 1 == -anchor)
 
 
-def fees(apart: list[tuple[int, int, str, np.ndarray]], days: pd.DatetimeIndex) -> tuple[list[Recurring], np.ndarray]:
+def fees(
+    apart: list[tuple[int, int, str, np.ndarray]], days: pd.DatetimeIndex, sources: list[tuple] | None = None
+) -> tuple[list[Recurring], np.ndarray]:
     """Fees and capacity among series that aren't billed by token.
 
     Args:
         apart: cell, leaf, name and amounts by day of each.
         days: of the history.
+        sources: what each is bought as (provider, model, meter): capacity that cells share is steady as a whole.
 
     Returns:
         What recurs, and a mask of the series that are wholly explained by it.
@@ -95,6 +100,17 @@ def fees(apart: list[tuple[int, int, str, np.ndarray]], days: pd.DatetimeIndex) 
         if one is not None:
             whole[i] = True
             found.append(one)
+    for source in sorted(set(sources or [])):
+        own = [i for i, name in enumerate(sources or []) if name == source and not whole[i]]
+        total = np.sum([apart[i][3] for i in own], axis=0) if len(own) > 1 else np.zeros(1)
+        one = _steady(0, 0, source[-1], total, days)
+        if one is None:
+            continue
+        recent = total[-MIX:].sum()
+        for i in own:
+            share = float(apart[i][3][-MIX:].sum() / recent)
+            whole[i] = True
+            found.append(replace(one, cell=apart[i][0], leaf=apart[i][1], amount=one.amount * share))
     return found, whole
 
 

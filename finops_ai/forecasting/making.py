@@ -40,12 +40,14 @@ class Plan:
         projection: the months ahead.
         currency: of all amounts.
         notes: what it rests on and what to doubt.
-        assumptions: one row per driver, change, fee and line: `kind, what, amount, since`.
+        assumptions: one row per change, fee and line: `kind, what, amount`.
+        outlook: the days ahead taken apart, where dated prices or a scenario are in it.
     """
 
     projection: Projection
     assumptions: list[dict[str, object]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    outlook: Outlook | None = None
 
     @property
     def history(self) -> Spending:
@@ -272,13 +274,13 @@ def _changed(
     columns = [c for c in plan.leaves.columns if c != "cell"]
     base_days = projection.leaf_days
     keys = [tuple(map(str, k)) for k in plan.leaves[columns].itertuples(index=False, name=None)]
-    inside = priced
-    outlook = build_outlook(inside, columns, keys, projection.days, base_days, None, timezone)
+    keep = ["prompt_id"] if "prompt_id" in priced.columns else []
+    outlook = build_outlook(priced, columns, keys, projection.days, base_days, None, timezone, keep)
     before = _leaf_costs(outlook, keys)
     notes: list[str] = []
     others: list[Outlook] = []
     if book is not None:
-        outlook = build_outlook(inside, columns, keys, projection.days, base_days, book, timezone)
+        outlook = build_outlook(priced, columns, keys, projection.days, base_days, book, timezone, keep)
     if scenario is not None:
         prices = book or list_prices()
         plain = outlook
@@ -309,7 +311,8 @@ def _changed(
                 for c in costs
             ]
         )
-    return replace(plan, projection=replace(projection, factor=factor, added=added, nodes=nodes)), notes
+    changed = replace(projection, factor=factor, added=added, nodes=nodes)
+    return replace(plan, projection=changed, outlook=outlook), notes
 
 
 def _leaf_costs(outlook: Outlook, keys: Sequence[tuple[str, ...]]) -> np.ndarray:
@@ -348,7 +351,7 @@ def _grown(
         noise=np.vstack([p.noise, np.ones((new_cells, p.noise.shape[1]))]),
     )  # fmt: skip
     added = [tuple(str(rows.loc[name][c]) for c in columns) for name in rows.index]
-    return Plan(wide), [*keys, *added]
+    return replace(plan, projection=wide), [*keys, *added]
 
 
 def _named(row: Mapping[str, Any]) -> str:
@@ -440,7 +443,7 @@ def _with_line(plan: Plan, row: Mapping[str, Any]) -> Plan:
         if month in p.months:
             at = p.month_of == p.months.index(month)
             added[np.ix_(mask, at)] += (weight * amount / at.sum())[:, None]
-    return Plan(replace(p, added=added), plan.assumptions, plan.notes)
+    return replace(plan, projection=replace(p, added=added))
 
 
 def _list(names: Sequence[str], most: int = 4) -> str:
@@ -481,6 +484,12 @@ def doubts(plan: Plan) -> list[str]:
         name = " / ".join(history.cells[i]) or "The cost"
         weight = p.use[i].sum()
         if life.phase is Phase.JUMPED:
+            if life.chance == 1.0:
+                since = f"{history.days[life.since]:%Y-%m-%d}"
+                notes.append(
+                    f"{name} jumped on {since} with a change that is known: the new level, {life.now:,.2f} a day, stays."
+                )
+                continue
             one, other = p.outcomes[i]
             notes.append(
                 f"{name} jumped on {history.days[life.since]:%Y-%m-%d} to {life.now:,.2f} a day: {life.chance:.0%} that it stays, "

@@ -202,8 +202,8 @@ def _period_rows(
         spent, middle, paths = source.over(months, place)
         whole = float(spent) + paths
         p50 = spent + _decimal(middle)
-        low, high = (float(np.quantile(whole, q)) for q in (LOW, HIGH))
-        sure = bool(np.ptp(paths) <= 1e-9 * max(abs(middle), 1e-9))
+        sure = not paths.any() or bool(np.ptp(paths) <= 1e-9 * max(abs(middle), 1e-9))
+        low, high = (0.0, 0.0) if sure else map(float, np.quantile(whole, [LOW, HIGH]))
         figures.append(
             (
                 spent,

@@ -313,7 +313,9 @@ def project(
         raise DataError(f"A plan needs at least {LEAST} days of history, there are {size}.")
     days = pd.date_range(history.end, last, freq="D")
     weekday = history.days.day_of_week.to_numpy()
-    recurring, whole = fees(history.fees, history.days)
+    told = [c for c in ("provider", "model") if c in history.leaves.columns]
+    sources = [(*history.leaves[told].iloc[leaf], name) for _, leaf, name, _ in history.fees]
+    recurring, whole = fees(history.fees, history.days, sources)
     use = history.amounts.copy()
     leaf_use = history.leaf_amounts.copy()
     for (cell, leaf, _, y), known in zip(history.fees, whole, strict=True):
