@@ -6,6 +6,7 @@ states more than the count it splits, a sum that doesn't add up and a token coun
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from finops_ai.errors import UsageError, hint
+from finops_ai.errors import UsageError
 from finops_ai.meters.formats import Format, Paths, elements, find, format_named, unknown_token_fields
 from finops_ai.meters.logs import last_records
 from finops_ai.meters.registry import meters, token_meters
@@ -99,7 +100,7 @@ def normalise(usage: Any, format: str, context: Mapping[str, Any] | None = None)
 
     Raises:
         UsageError: a part is larger than its total (flag "negative_remainder"), a count isn't a whole number of 0 or
-            more ("bad_count"), or the format or service tier is unknown.
+            more ("bad_count"), or the format is unknown.
 
     >>> normalise({"prompt_tokens": 10, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 4}},
     ...           "openai.chat").meters
@@ -187,19 +188,14 @@ def normalise_columns(columns: Mapping[str, Sequence[int | None] | pa.Array], fo
 def service_tier(word: str | None) -> str:
     """A provider's word for a service tier in this package's words; null is standard.
 
-    Raises:
-        UsageError: a word no provider is known to use.
+    A word no provider is known to use stays as it is, in lower case: such a tier has no list price, so what it served
+    is kept, counted and unpriced, never taken for another tier.
 
-    >>> service_tier("default"), service_tier("ON_DEMAND_FLEX")
-    ('standard', 'flex')
+    >>> service_tier("default"), service_tier("ON_DEMAND_FLEX"), service_tier("Ultra-Fast")
+    ('standard', 'flex', 'ultra_fast')
     """
-    try:
-        return TIER_WORDS[(word or "").strip().lower().replace("-", "_")]
-    except KeyError:
-        known = [name for name in TIER_WORDS if name]
-        raise UsageError(
-            f"No provider calls a service tier {word!r}. {hint(str(word).lower(), known)}", "unknown_tier"
-        ) from None
+    said = re.sub(r"[\s-]+", "_", (word or "").strip().lower())
+    return TIER_WORDS.get(said, said)
 
 
 def _split(spec: Format, column: Callable[[str], Column]) -> tuple[dict[str, Counts], list[Odd]]:

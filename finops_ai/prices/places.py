@@ -25,6 +25,7 @@ AZURE_ZONES = {
         "germanywestcentral", "italynorth", "northeurope", "polandcentral", "spaincentral", "swedencentral",
         "swedensouth", "westeurope",
     }),
+    "us-gov": frozenset({"usgovarizona", "usgovtexas", "usgovvirginia"}),
     "apac": frozenset({
         "australiacentral", "australiaeast", "australiasoutheast", "centralindia", "eastasia", "indonesiacentral",
         "japaneast", "japanwest", "koreacentral", "koreasouth", "malaysiawest", "newzealandnorth", "southeastasia",
@@ -73,8 +74,8 @@ def places_of(
         if place == "global":
             return ("global",)
         if place and place not in ("regional", "in-region"):
-            return _words(place, "geo", area)
-        return _words(area, "in-region")
+            return _words(place, "geo", area, "us-gov" if area.startswith("us-gov") else "")
+        return _words(area, "us-gov" if area.startswith("us-gov") else "", "in-region")
     if provider == "google":
         place = geo or area
         if place in ("", "global"):

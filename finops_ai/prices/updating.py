@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from finops_ai.errors import PriceError
 from finops_ai.prices.base import PUBLISHED, Base
+from finops_ai.prices.maps.history import Kept
 
 if TYPE_CHECKING:
     from finops_ai.prices.book import PriceBook
@@ -29,14 +30,28 @@ def default_file() -> Path:
 def installed() -> Base:
     """The base in use: the refreshed file if there is one, else the installed genai-prices package."""
     kept = default_file()
-    if kept.is_file():
-        return read_base(kept)
+    return read_base(kept) if kept.is_file() else packaged()
+
+
+def packaged() -> Base:
+    """The base of the installed genai-prices package."""
     from importlib.metadata import version
 
     from genai_prices.data import providers
 
     installed = version("genai-prices")
     return Base(providers, installed, PUBLISHED.get(installed) or datetime.now(UTC).date())
+
+
+def maps_folder() -> Path:
+    """Where what other price maps said is kept after an update, beside the list prices."""
+    return default_file().parent / "price-maps"
+
+
+def kept_maps() -> Kept:
+    """What the price maps said: as kept by the last update, else as bundled."""
+    folder = maps_folder()
+    return Kept(folder if (folder / "sources.toml").is_file() else None)
 
 
 def read_base(path: str | Path, published: date | None = None) -> Base:
