@@ -181,9 +181,12 @@ class PriceBook:
         named = take_apart(provider, model)
         lists = providers()[provider].lists if provider in providers() else ()
         found = []
-        for seller in (*([channel] if channel else []), provider, *lists):
+        for seller in dict.fromkeys((*([channel] if channel else []), provider, *lists)):
             names = self.names(seller)
-            for spelling in named.spellings:
+            spellings = named.spellings
+            if seller == "vertex":  # its own models are listed without their maker
+                spellings = (*spellings, spellings[-1].rpartition("/")[2])
+            for spelling in spellings:
                 if known := names.resolve(spelling, at):
                     found.append(Found(seller, known, named.spellings, named.place, named.region))
                     break
@@ -205,8 +208,9 @@ class PriceBook:
             base = self.base.cards(provider, model) if self.base and free else []
             said = self.maps.models(provider).get(model) if self.maps and free else None
             moves = [at for owner, models, at in self.own.moves if owner == provider and like_any(model, models)]
-            maps = joined(cards_of(said, base, self.maps.read, moves)) if said and self.maps else []
-            cards = [*base, *maps, *self.own.cards.get(key, ())]
+            own = self.own.cards.get(key, [])
+            maps = joined(cards_of(said, base, self.maps.read, moves, own)) if said and self.maps else []
+            cards = [*base, *maps, *own]
             for doubt in self.own.doubts:
                 cards = [part for card in cards for part in doubt.applied(card)]
             self._cards[key] = cards

@@ -87,7 +87,8 @@ def channel_of(provider: str, model: str, api_base: str | None = None) -> str:
     if api_base and "generativelanguage" in api_base:
         return ""
     name = model.strip().lower()
-    named = _VERTEX.match(name) or name.startswith("vertex_ai/") or (api_base and "aiplatform" in api_base)
+    maker = name.partition("/")[0] if "/" in name else ""
+    named = _VERTEX.match(name) or (maker and maker not in ("models", "google", "gemini", "anthropic")) or (api_base and "aiplatform" in api_base)
     return "vertex" if named else _CHANNELS.get(provider.lower(), "")
 
 

@@ -65,17 +65,24 @@ def read(table: Mapping[str, Any], version: str, day: date, canonical: Canonical
         version, day: of the package it is from.
         canonical: what a provider's model name is called in the book.
     """
-    prices: dict[Key, Decimal] = {}
+    entries: dict[tuple[str, str, str], tuple[tuple[bool, str], dict[tuple[str, str, str], Decimal]]] = {}
     left: Counter[str] = Counter()
-    for name, entry in sorted(table.items(), key=lambda item: (item[1].get("litellm_provider") or "", item[0])):
+    for name, entry in table.items():
         where = seller(name, entry)
-        if where is None:
-            left["entry without a seller or per-use price"] += 1
+        model = canonical(*where[:2]) if where else ""
+        if where is None or not model:
+            left["entry without a seller or per-use price, or with a name that moved"] += 1
             continue
-        provider, model, place = where
-        for (meter, tier, over), price in figures(entry, left).items():
-            key = Key(provider, canonical(provider, model), meter, tier, over, place)
-            prices.setdefault(key, price)
+        # several entries of one model: the one under its own name counts, not one of a snapshot
+        rank = where[1] != model, name
+        slot = where[0], model, where[2]
+        if slot not in entries or rank < entries[slot][0]:
+            entries[slot] = rank, figures(entry, left)
+    prices = {
+        Key(provider, model, meter, tier, over, place): price
+        for (provider, model, place), (_, found) in entries.items()
+        for (meter, tier, over), price in found.items()
+    }
     prices = _clouds(without_free(prices))
     return Snapshot("litellm", version, day, without_repeats(prices), {}, dict(left))
 

@@ -15,7 +15,7 @@ from finops_ai.prices.maps.litellm import Canonical
 from finops_ai.prices.maps.litellm import read as read_litellm
 from finops_ai.prices.maps.observed import Snapshot
 from finops_ai.prices.maps.others import read_models_dev
-from finops_ai.prices.names import _SNAPSHOT, take_apart
+from finops_ai.prices.names import take_apart
 
 if TYPE_CHECKING:
     from finops_ai.prices.book import PriceBook
@@ -64,7 +64,7 @@ def canonical_in(book: PriceBook) -> Canonical:
                 return ""
             if meanings:
                 return meanings[0][2]
-            if _SNAPSHOT.search(spelling) and (model := names.resolve(spelling, None)):
+            if model := names.resolve(spelling, None):
                 return model
         return spellings[-1] if provider in ("vertex", "google") else name
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
-from finops_ai.prices.cards import BASE, MAPS, MILLION, Card, plain, rate, read_over
+from finops_ai.prices.cards import MAPS, MILLION, Card, plain, rate, read_over
 from finops_ai.prices.maps.history import Change
 from finops_ai.prices.maps.observed import TITLES, Key
 
@@ -47,7 +47,9 @@ def agreement(price: Decimal, said: Said, without: str = "") -> Agreement:
     return Agreement(same, tuple((name, value) for name, value in now.items() if name not in same))
 
 
-def cards_of(said: Mapping[Key, Said], base: Sequence[Card], read: Mapping[str, tuple[str, date]], moves: Iterable[datetime] = ()) -> list[Card]:
+def cards_of(
+    said: Mapping[Key, Said], base: Sequence[Card], read: Mapping[str, tuple[str, date]], moves: Iterable[datetime] = (), facts: Sequence[Card] = (),
+) -> list[Card]:  # fmt: skip
     """The cards of one model that the maps add to the base, or correct in it.
 
     Args:
@@ -55,6 +57,7 @@ def cards_of(said: Mapping[Key, Said], base: Sequence[Card], read: Mapping[str, 
         base: its cards in the base.
         read: version and day of each map.
         moves: instants at which the model's prices are known to have moved.
+        facts: its cards in this package's own files; what they price without an end isn't added.
     """
     found: list[Card] = []
     periods = sorted({card.start for card in base if card.start and card.service_tier == "standard"})
@@ -62,20 +65,25 @@ def cards_of(said: Mapping[Key, Said], base: Sequence[Card], read: Mapping[str, 
     began = {name: min((_first(s[name]) for s in said.values() if name in s), default=date.min) for name in _ORDER}
     for key, sources in said.items():
         own = [card for card in base if _about(card, key)]
+        if any(card.end is None and _about(card, key) for card in facts):
+            continue  # this package's own files know it
         if own:
             found += _correction(key, sources, own)
         elif not _repeats_output(key, said) and not _made_up(key, said):
-            found += _added(key, sources, periods, known, read, began)
+            replaced = key.over and any(
+                _gone(said[other]) for other in said if other._replace(over=key.over) == key and other.over not in ("", key.over)
+            )
+            found += _added(key, sources, periods, [*known, *_moved(key, said)], read, began, bool(replaced))
     return found
 
 
 def _added(
     key: Key, said: Said, starts: Sequence[datetime], known: Sequence[datetime], read: Mapping[str, tuple[str, date]],
-    began: Mapping[str, date],
+    began: Mapping[str, date], replaced: bool,
 ) -> list[Card]:  # fmt: skip
     primary = _primary(said)
-    changes = [change for change in said[primary]]
-    if all(price is None for _, price in changes):
+    changes = _real(said[primary], known if key.tier != "standard" or key.place else None)
+    if all(price is None for _, price in changes) or (key.place and changes[-1][1] is None):
         return []
     dated = _dated(changes, said.get("modelsdev", ()) if primary != "modelsdev" else (), known)
     now = last(changes)
@@ -87,8 +95,8 @@ def _added(
         end = dated[number + 1][0] if number + 1 < len(dated) else None
         if start and end and start >= end:
             continue
-        how = agreement(price, said, primary).text() if price == now else "no longer there"
-        if number == 0 and key.over and _first(changes) > began[primary]:  # a threshold that came later than the model
+        how = agreement(price, said, primary).text() if now is not None and _same(price, now) else "no longer there"
+        if number == 0 and replaced and _first(changes) > began[primary]:  # a threshold that took another's place
             start = datetime.combine(_first(changes), time(), UTC)
         elif number == 0 and start is None and (key.tier != "standard" or key.place) and starts:
             first = changes[0][0]
@@ -141,6 +149,40 @@ def _primary(said: Said) -> str:
     return first
 
 
+def _gone(said: Said) -> bool:
+    return any(changes and changes[-1][1] is None for changes in said.values())
+
+
+def _moved(key: Key, said: Mapping[Key, Said]) -> list[datetime]:
+    """When the model's standard price of the same meter changed in a map, for a price in a tier or place of its own."""
+    general = key._replace(tier="standard", place="", over="")
+    if general == key:
+        return []
+    changes = _real(said.get(general, {}).get("litellm", ()), None)
+    return [datetime.combine(day, time(), UTC) for day, price in changes[1:] if day and price is not None]
+
+
+def _real(changes: Sequence[Change], moves: Sequence[datetime] | None) -> list[Change]:
+    """The changes without corrections: a figure that is nearly the same, or that moved while nothing else did.
+
+    Args:
+        changes: what a map said.
+        moves: instants at which the standard price moved, for a tier or place whose price moves with it; None = unknown.
+    """
+    kept: list[Change] = []
+    for day, price in changes:
+        before = kept[-1] if kept else None
+        if before and price is not None and before[1]:
+            near = abs(price / before[1] - 1) < Decimal("0.03")
+            after = before[0] or date.min
+            alone = moves is not None and not any(after < at.date() <= (day or date.max) for at in moves)
+            if near or alone:
+                kept[-1] = before[0], price
+                continue
+        kept.append((day, price))
+    return kept
+
+
 def _first(changes: Sequence[Change]) -> date:
     return changes[0][0] or date.min
 
@@ -163,7 +205,7 @@ def _dated(
 
 
 def _about(card: Card, key: Key) -> bool:
-    if card.layer != BASE or key.meter not in card.prices or card.service_tier != key.tier:
+    if key.meter not in card.prices or card.service_tier != key.tier:
         return False
     over = read_over(key.over or None)
     return (card.geography or "") == key.place and (card.over[0] if card.over else None) == (over[0] if over else None)
@@ -178,7 +220,9 @@ def _repeats_output(key: Key, said: Mapping[Key, Said]) -> bool:
 
 
 def _made_up(key: Key, said: Mapping[Key, Said]) -> bool:
-    """Whether only models.dev has a meter in a tier whose list LiteLLM has without it: a multiple, not a row of a list."""
+    """Whether only another map has a meter in a tier, or a place, whose list LiteLLM has without it: no row of a list."""
+    if key.place and "litellm" not in said[key]:  # there it only repeats the price of every place
+        return any("litellm" in sources for sources in said.values())
     if key.tier == "standard" or set(said[key]) != {"modelsdev"}:
         return False
     return any("litellm" in said[other] for other in said if (other.tier, other.over) == (key.tier, key.over))
