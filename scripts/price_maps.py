@@ -32,10 +32,7 @@ from finops_ai.prices.updating import packaged
 TARGET = Path(__file__).resolve().parents[1] / "finops_ai/prices/data/maps"
 MAP = "litellm/model_prices_and_context_window_backup.json"
 #: versions of litellm, oldest first; about one a week since its wheels carry days, and what came before in larger steps
-LITELLM = (
-    "1.67.0 1.70.0 1.72.0 1.75.0 1.77.1 1.79.0 1.80.0 1.83.10 1.90.0 1.92.0 1.93.0 1.94.0 1.95.0 1.96.0 1.97.0 1.98.0 1.99.0 "
-    "1.101.0 1.102.0 1.103.0 1.104.0 1.105.0 1.106.2 1.108.0 1.110.2"
-).split()
+LITELLM = ["1.67.0", "1.70.0", "1.72.0", "1.75.0", "1.77.1", "1.79.0", "1.80.0", "1.83.10", "1.90.0", "1.92.0", "1.93.0", "1.94.0", "1.95.0", "1.96.0", "1.97.0", "1.98.0", "1.99.0", "1.101.0", "1.102.0", "1.103.0", "1.104.0", "1.105.0", "1.106.2", "1.108.0", "1.110.2"]
 #: days of release of versions whose wheels carry none (its release notes; 1.83.10: conda-forge)
 DAYS = {
     "1.67.0": date(2025, 4, 19), "1.70.0": date(2025, 5, 17), "1.72.0": date(2025, 5, 31), "1.75.0": date(2025, 8, 3),
@@ -49,7 +46,18 @@ def wheel(package: str, version: str, cache: Path) -> Path:
     """One version's wheel, fetched if it isn't there."""
     folder = cache / f"{package}-{version}"
     if not list(folder.glob("*.whl")):
-        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:", "-d", str(folder)]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "-q",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "-d",
+            str(folder),
+        ]
         subprocess.run([*command, f"{package}=={version}"], check=True)
     return next(folder.glob("*.whl"))
 

@@ -368,7 +368,11 @@ class PriceBook:
     def _timed_cards(self, provider: str, model: str) -> Iterable[Card]:
         channel, provider = channel_of(provider, model), provider_name(provider)
         own = (card for card in self._own_rates() if card.provider == provider)
-        listed = (card for found in self.sellers(provider, model, None, channel) for card in self.cards(found.sold_by, found.model))
+        listed = (
+            card
+            for found in self.sellers(provider, model, None, channel)
+            for card in self.cards(found.sold_by, found.model)
+        )
         for card in (*listed, *own):
             if card.hours is not None or card.weekdays is not None:
                 yield card
@@ -519,7 +523,12 @@ class PriceBook:
     @cached_property
     def version(self) -> str:
         """Hash of everything a price depends on: equal books have equal versions."""
-        parts = (self.base.version if self.base else "", self.maps.version if self.maps else "", self.own.digest, repr(stable(self.contracts)))
+        parts = (
+            self.base.version if self.base else "",
+            self.maps.version if self.maps else "",
+            self.own.digest,
+            repr(stable(self.contracts)),
+        )
         return blake2b("|".join(parts).encode(), digest_size=8).hexdigest()
 
 

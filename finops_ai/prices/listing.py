@@ -7,7 +7,7 @@ no price. Siblings prove a factor if it holds for nine in ten of the seller's mo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -23,7 +23,7 @@ from finops_ai.prices.price import Price, chain, pick, picked_for_place, priced
 if TYPE_CHECKING:
     from finops_ai.prices.book import Found, PriceBook
 
-Picked = Mapping[tuple[int, bool] | None, Card]
+Picked = dict[tuple[int, bool] | None, Card]
 _LIKE = 9, 10  # siblings prove a factor that holds for so many of so many
 _AT_LEAST = 3
 
@@ -193,9 +193,7 @@ def _newest(cards: Sequence[Card], meter: str, tier: str) -> Decimal | None:
     return max(fit, key=lambda c: (c.start is not None, c.start)).prices[meter] if fit else None
 
 
-def _place(
-    cards: Sequence[Card], name: str, asked: Asked, picked: Picked, rules: Sequence[Rule]
-) -> list[Rule]:
+def _place(cards: Sequence[Card], name: str, asked: Asked, picked: Picked, rules: Sequence[Rule]) -> list[Rule]:
     """What the place adds to a price that is for every place."""
     if picked_for_place(picked) or not meter_named(name).is_token:
         return []
@@ -210,7 +208,9 @@ def _place(
     return near[:1]
 
 
-def _with_context(cards: Sequence[Card], name: str, asked: Asked, picked: Picked) -> dict[tuple[int, bool], tuple[Decimal, str]]:
+def _with_context(
+    cards: Sequence[Card], name: str, asked: Asked, picked: Picked
+) -> dict[tuple[int, bool], tuple[Decimal, str]]:
     """Prices above context thresholds that other rows of the model have and these don't, at the same multiple."""
     base = picked[None].prices[name]
     have = {over[0] for over in picked if over is not None}

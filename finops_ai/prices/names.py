@@ -88,7 +88,11 @@ def channel_of(provider: str, model: str, api_base: str | None = None) -> str:
         return ""
     name = model.strip().lower()
     maker = name.partition("/")[0] if "/" in name else ""
-    named = _VERTEX.match(name) or (maker and maker not in ("models", "google", "gemini", "anthropic")) or (api_base and "aiplatform" in api_base)
+    named = (
+        _VERTEX.match(name)
+        or (maker and maker not in ("models", "google", "gemini", "anthropic"))
+        or (api_base and "aiplatform" in api_base)
+    )
     return "vertex" if named else _CHANNELS.get(provider.lower(), "")
 
 

@@ -26,7 +26,20 @@ _CARD_KEYS = frozenset({
 })  # fmt: skip
 _MODEL_KEYS = frozenset({"id", "names", "stems", "cards", "replaces", "source", "checked", "note"})
 _RULE_KEYS = frozenset(
-    {"factor", "why", "tier", "geography", "models", "not_models", "meters", "from", "to", "source", "checked", "status"}
+    {
+        "factor",
+        "why",
+        "tier",
+        "geography",
+        "models",
+        "not_models",
+        "meters",
+        "from",
+        "to",
+        "source",
+        "checked",
+        "status",
+    }
 )
 _DOUBT_KEYS = frozenset({"model", "meters", "from", "to", "status", "unsure_from", "why", "source", "checked"})
 _MOVE_KEYS = frozenset({"on", "models", "why", "source", "checked"})

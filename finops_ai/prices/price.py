@@ -27,8 +27,8 @@ NO_PRICE = {
     "input_image": "input", "input_video": "input",
     "cache_read_image": "cache_read", "cache_read_video": "cache_read",
 }  # fmt: skip
-#: meters that cost nothing unless a price says otherwise
-NEVER_BILLED = frozenset({"requests"})
+#: meters that cost nothing unless a price says otherwise: counts of calls, and what another seller bills
+NEVER_BILLED = frozenset({"requests", "own_key_cost"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,9 +72,9 @@ def text_of(history: History, provider: str) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(_COLUMNS)
-    for (*key, _number, day), prices in sorted(rows.items()):
+    for (*head, _number, day), prices in sorted(rows.items()):
         said = (f"{m}={_GONE if p is None else plain(p)}" for m, p in sorted(prices.items()))
-        writer.writerow([*key, day, " ".join(said)])
+        writer.writerow([*head, day, " ".join(said)])
     return out.getvalue()
 
 

@@ -99,7 +99,9 @@ def _clouds(prices: dict[Key, Decimal]) -> dict[Key, Decimal]:
             continue
         plain = prices.get(key._replace(place=""))
         if key.provider == "aws":
-            geo = next((p for place in ("us", "eu", "apac") if (p := prices.get(key._replace(place=place))) is not None), None)
+            geo = next(
+                (p for place in ("us", "eu", "apac") if (p := prices.get(key._replace(place=place))) is not None), None
+            )
             if geo is not None and geo != price and plain in (price, None):
                 out[key._replace(place="")] = geo
         elif key.provider == "azure" and plain is not None and plain != price:
@@ -157,7 +159,9 @@ def figures(entry: Mapping[str, Any], left: Counter[str]) -> dict[tuple[str, str
         if meter is None:
             left[field] += 1
             continue
-        if value == 0 and (meter != "input" and meter != "output" or mode in ("embedding", "rerank", "audio_transcription")):
+        if value == 0 and (
+            (meter != "input" and meter != "output") or mode in ("embedding", "rerank", "audio_transcription")
+        ):
             continue
         found[meter, tier, f">{over}000" if over else ""] = Decimal(value) * MILLION
     for step in entry.get("tiered_pricing") or ():

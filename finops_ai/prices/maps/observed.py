@@ -9,7 +9,12 @@ from decimal import Decimal
 from typing import NamedTuple
 
 #: price map -> what it is called in a price's source
-TITLES = {"litellm": "LiteLLM price map", "modelsdev": "models.dev", "portkey": "Portkey models", "genai": "genai-prices"}
+TITLES = {
+    "litellm": "LiteLLM price map",
+    "modelsdev": "models.dev",
+    "portkey": "Portkey models",
+    "genai": "genai-prices",
+}
 
 
 class Key(NamedTuple):
@@ -52,11 +57,7 @@ def without_free(prices: dict[Key, Decimal]) -> dict[Key, Decimal]:
 
 def without_repeats(prices: dict[Key, Decimal]) -> dict[Key, Decimal]:
     """The prices without rows of a place that only repeat the row for every place."""
-    return {
-        key: price
-        for key, price in prices.items()
-        if not key.place or prices.get(key._replace(place="")) != price
-    }
+    return {key: price for key, price in prices.items() if not key.place or prices.get(key._replace(place="")) != price}
 
 
 def models_of(keys: Iterable[Key]) -> set[tuple[str, str]]:

@@ -45,7 +45,9 @@ def history(table: Mapping[str, Any], canonical: Canonical) -> Iterator[tuple[Ke
             continue
         taken: set[tuple[str, str]] = set()
         # a name that is the book's own comes before its snapshots: only one history counts for a model
-        for name in sorted(models, key=lambda name: (canonical(*_sold(MODELS_DEV[word], name)[:2]) != name.lower(), name)):
+        for name in sorted(
+            models, key=lambda name: (canonical(*_sold(MODELS_DEV[word], name)[:2]) != name.lower(), name)
+        ):
             provider, model, place = _sold(MODELS_DEV[word], name)
             model, modes = canonical(provider, model), models[name]
             if not model or (model, place) in taken:

@@ -97,7 +97,9 @@ def load(path: str | Path) -> Any:
 def kind_of(table: Any) -> str:
     """Which map a JSON value is: litellm, modelsdev, model-prices, genai; "" if none."""
     if isinstance(table, list):
-        return "genai" if table and all(isinstance(row, dict) and "models" in row and "id" in row for row in table) else ""
+        return (
+            "genai" if table and all(isinstance(row, dict) and "models" in row and "id" in row for row in table) else ""
+        )
     if not isinstance(table, dict):
         return ""
     if isinstance(table.get("providers"), list):

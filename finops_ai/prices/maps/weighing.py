@@ -42,7 +42,9 @@ def last(changes: Sequence[Change]) -> Decimal | None:
 
 def agreement(price: Decimal, said: Said, without: str = "") -> Agreement:
     """How the maps stand to a price per million units."""
-    now = {name: value for name in _ORDER if name in said and name != without and (value := last(said[name])) is not None}
+    now = {
+        name: value for name in _ORDER if name in said and name != without and (value := last(said[name])) is not None
+    }
     same = tuple(name for name, value in now.items() if _same(value, price))
     return Agreement(same, tuple((name, value) for name, value in now.items() if name not in same))
 
@@ -71,7 +73,9 @@ def cards_of(
             found += _correction(key, sources, own)
         elif not _repeats_output(key, said) and not _made_up(key, said):
             replaced = key.over and any(
-                _gone(said[other]) for other in said if other._replace(over=key.over) == key and other.over not in ("", key.over)
+                _gone(said[other])
+                for other in said
+                if other._replace(over=key.over) == key and other.over not in ("", key.over)
             )
             found += _added(key, sources, periods, [*known, *_moved(key, said)], read, began, bool(replaced))
     return found
@@ -83,8 +87,8 @@ def _added(
 ) -> list[Card]:  # fmt: skip
     primary = _primary(said)
     changes = _real(said[primary], known if key.tier != "standard" or key.place else None)
-    if all(price is None for _, price in changes) or (key.place and changes[-1][1] is None):
-        return []
+    if all(price is None for _, price in changes) or ((key.place or key.tier != "standard") and changes[-1][1] is None):
+        return []  # a row of a tier or place that went while its model stayed was a mistake of the map
     dated = _dated(changes, said.get("modelsdev", ()) if primary != "modelsdev" else (), known)
     now = last(changes)
     version, _ = read.get(primary, ("", None))
@@ -103,7 +107,9 @@ def _added(
             start = max((at for at in starts if first is None or at.date() <= first), default=None)
             if start and end and start >= end:
                 continue
-        cards.append(_card(key, price, start, end, f"{TITLES[primary]} {version}; {how}".replace(" ;", ";"), changes[number][0]))
+        cards.append(
+            _card(key, price, start, end, f"{TITLES[primary]} {version}; {how}".replace(" ;", ";"), changes[number][0])
+        )
     return cards
 
 
@@ -117,12 +123,13 @@ def _correction(key: Key, said: Said, own: Sequence[Card]) -> list[Card]:
     how = agreement(price, said)
     if how.confirmed:
         return []
-    for name, other in how.disputed:
+    for _, other in how.disputed:
         allies = [ally for ally, value in how.disputed if _same(value, other)]
         if any(_same(card.prices[key.meter] * MILLION, other) for card in own):
             continue  # a price of the past
         if len(allies) > 1:
-            day = max((said[ally][-1][0] for ally in allies if said[ally][-1][0]), default=None)
+            days = [at for ally in allies if (at := said[ally][-1][0]) is not None]
+            day = max(days, default=None)
             start = datetime.combine(day, time(), UTC) if day else newest.start
             if newest.start and (start is None or start < newest.start):
                 start = newest.start
@@ -131,7 +138,9 @@ def _correction(key: Key, said: Said, own: Sequence[Card]) -> list[Card]:
     return []
 
 
-def _card(key: Key, price: Decimal, start: datetime | None, end: datetime | None, source: str, seen: date | None) -> Card:
+def _card(
+    key: Key, price: Decimal, start: datetime | None, end: datetime | None, source: str, seen: date | None
+) -> Card:
     return Card(
         provider=key.provider, model=key.model, prices={key.meter: rate(price / MILLION)}, service_tier=key.tier,
         over=read_over(key.over or None), geography=key.place or None, start=start, end=end, layer=MAPS, source=source,
@@ -198,7 +207,13 @@ def _dated(
         if number and day:
             told = [d for d, p in better if d and p == price and (before is None or d > before) and d <= day]
             moved = [s for s in starts if (before is None or s.date() > before) and s.date() <= day]
-            at = datetime.combine(told[-1], time(), UTC) if told else moved[-1] if moved else datetime.combine(day, time(), UTC)
+            at = (
+                datetime.combine(told[-1], time(), UTC)
+                if told
+                else moved[-1]
+                if moved
+                else datetime.combine(day, time(), UTC)
+            )
         found.append((at, price))
         before = day or before
     return found
