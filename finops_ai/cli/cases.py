@@ -54,7 +54,7 @@ def check_cases(ctx: click.Context, file: str, contracts: str | None, form: str)
                     "invariants_not_run": left,
                 },
                 indent=1,
-            )  # fmt: skip
+            )
         )
     else:
         width = max((len(r.id) for r in [*results, *stated]), default=0)

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finops_ai.errors import PriceError
+from finops_ai.meters import meter as meter_named
+from finops_ai.prices.additions import additions
 from finops_ai.prices.base import Base
 from finops_ai.prices.cards import CONTRACT, Card, over_text, rate, read_instant
 from finops_ai.prices.commitments import Pool, pools_of
-from finops_ai.prices.contracts import Contract, check_below_list, read_contracts
+from finops_ai.prices.contracts import Contract, check_below_list, contracts_of, read_price_file
 from finops_ai.prices.listing import Asked, list_price
 from finops_ai.prices.maps.history import Kept
 from finops_ai.prices.maps.weighing import cards_of, joined
@@ -76,12 +78,24 @@ class PriceBook:
 
     @classmethod
     def load(cls, path: str | Path) -> PriceBook:
-        """The bundled book with the contracts of a TOML file laid over it.
+        """The bundled book with the own list prices and the contracts of a TOML file laid over it.
 
         Raises:
             PriceError: the file is missing or a row is unusable; the message names file and row.
         """
-        return cls.default().under(read_contracts(path), Path(path).name)
+        table, place = read_price_file(path), Path(path).name
+        book = cls.default()
+        if rows := table.get("list_prices"):
+            book = book.with_list(additions(rows, place))
+        return book.under(contracts_of(table.get("contracts", ()), place), place)
+
+    def with_list(self, own: OwnData) -> PriceBook:
+        """This book with further list prices over it: models it lacks, figures it has wrong (see `additions`)."""
+        both = OwnData()
+        both.add(self.own)
+        both.cards = {key: list(cards) for key, cards in both.cards.items()}
+        both.add(own)
+        return PriceBook(self.base, both, self.contracts, self.maps)
 
     def under(self, contracts: Sequence[Contract], place: str) -> PriceBook:
         """This book with contracts laid over it that are checked against it; `place` names their file in messages.
@@ -185,7 +199,8 @@ class PriceBook:
             names = self.names(seller)
             spellings = named.spellings
             if seller == "vertex":  # its own models are listed without their maker
-                spellings = (*spellings, spellings[-1].rpartition("/")[2])
+                bare = spellings[-1].rpartition("/")[2]
+                spellings = (*spellings, bare, bare.partition("@")[0])
             for spelling in spellings:
                 if known := names.resolve(spelling, at):
                     found.append(Found(seller, known, named.spellings, named.place, named.region))
@@ -311,10 +326,33 @@ class PriceBook:
             for name in (meter, *SAME_RATE.get(meter, ())):
                 if picked := pick(cards, name, tier, places, listed):
                     return priced(picked, name, [], [], at, False, *_of(found), listed)
+            if found is None and tier != "standard" and meter_named(meter).is_token:
+                if (
+                    price := self._at_own_rate(provider, named.spellings[-1], cards, meter, tier, at, places)
+                ) is not None:
+                    return price
             share = contract.discounted(spellings, meter)
             if share is not None and listed.unit_price is not None:
                 return listed.discounted(share, contract.name)
         return listed
+
+    def contracted(self, provider: str, model: str, at: datetime | None = None) -> bool:
+        """Whether a contract has rates of a model, which the lists may not know."""
+        provider = provider_name(provider)
+        spellings = take_apart(provider, model).spellings
+        cards = (c for terms in self.contracts if terms.provider == provider for c in terms.cards)
+        return any((at is None or c.holds(at)) and any(same_name(c.model, s) for s in spellings) for c in cards)
+
+    def _at_own_rate(
+        self, provider: str, model: str, cards: list[Card], meter: str, tier: str, at: datetime, places: tuple[str, ...]
+    ) -> Price | None:
+        """A tier's price of a model only a contract knows: its standard rate times the provider's published factor."""
+        rules = [r for r in self.own.rules if r.provider == provider and r.tier == tier and r.applies(model, at)]
+        rule = next((r for r in rules if not (r.places or r.meters or r.no_list)), None)
+        for name in (meter, *SAME_RATE.get(meter, ())) if rule else ():
+            if picked := pick(cards, name, "standard", places):
+                return replace(priced(picked, name, [rule], [], at, True, None, None), status="assumed")  # type: ignore[list-item]
+        return None
 
     # -- all keys of a data set at once
 

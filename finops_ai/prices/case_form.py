@@ -221,9 +221,6 @@ def _id(case: Any) -> str:
     return str(case.get("id", "without id")) if isinstance(case, dict) else repr(case)[:40]
 
 
-__all__ = ["CaseFileError", "CaseResult", "check_form", "contract_cards", "read_cases", "run_cases"]
-
-
 def contract_cards(case: Mapping[str, Any]) -> list[Card]:
     """The contract rows of a case as price cards."""
     cards = []

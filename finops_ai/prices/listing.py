@@ -58,8 +58,7 @@ def list_price(book: PriceBook, sellers: Sequence[Found], asked: Asked) -> Price
         first = first or price
     if (picked := _any_model(book, asked)) is not None:
         found_name, sold_by = (sellers[0].model, sellers[0].sold_by) if sellers else (None, None)
-        price = priced(picked, asked.meter, [], [], asked.at, asked.tier not in SERVICE_TIERS, found_name, sold_by)
-        return price
+        return priced(picked, asked.meter, [], [], asked.at, asked.tier not in SERVICE_TIERS, found_name, sold_by)
     return first or Price(None, why=("no price row: unknown model",))
 
 
@@ -106,7 +105,7 @@ def _of_model(book: PriceBook, found: Found, asked: Asked) -> Price:
         standard = pick(cards, name, "standard", asked.places)
         if standard is None:
             continue
-        step = next((r for r in tier_rules if name in r.meters), None)
+        step = next((r for r in tier_rules if name in r.meters), None) if tiered else None
         step = step or (_tier_factor(book, found, cards, name, asked) if tiered else rule)
         if step is None:
             why = f"no {asked.tier} price for {name}, and nothing proves one"

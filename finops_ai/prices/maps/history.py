@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from functools import cache
+from functools import cache, cached_property
+from hashlib import blake2b
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -112,31 +113,56 @@ class Kept:
     def __init__(self, folder: str | Path | None = None) -> None:
         self.folder = folder_of(folder)
         self._parts: dict[str, dict[str, dict[Key, dict[str, list[Change]]]]] = {}
+        self._memory: History | None = None
+
+    @classmethod
+    def of(cls, history: History) -> Kept:
+        """A history that is in memory only."""
+        kept = cls()
+        kept._parts = {}
+        for key, sources in history.changes.items():
+            kept._parts.setdefault(key.provider, {}).setdefault(key.model, {})[key] = sources
+        kept._memory = history
+        return kept
 
     @property
     def read(self) -> dict[str, tuple[str, date]]:
         """Version and day of each map that was read last."""
-        return _sources(str(self.folder))
+        return self._memory.read if self._memory else _sources(str(self.folder))
 
     @property
     def version(self) -> str:
         """What it was read from, as text."""
-        return ", ".join(f"{source} {version} of {day}" for source, (version, day) in sorted(self.read.items()))
+        read = ", ".join(f"{source} {version} of {day}" for source, (version, day) in sorted(self.read.items()))
+        return f"{read}, {self.mark}"
+
+    @cached_property
+    def mark(self) -> str:
+        """Hash of what it says."""
+        texts = [self._text(provider) for provider in self.providers()]
+        return blake2b("".join(texts).encode(), digest_size=6).hexdigest()
+
+    def _text(self, provider: str) -> str:
+        if self._memory:
+            return text_of(self._memory, provider)
+        return str(self.folder.joinpath(f"{provider}.csv").read_text("utf-8"))
 
     def providers(self) -> list[str]:
         """Sellers that the maps have prices of."""
+        if self._memory:
+            return sorted(self._parts)
         return sorted(file.name[:-4] for file in self.folder.iterdir() if file.name.endswith(".csv"))
 
     def models(self, provider: str) -> dict[str, dict[Key, dict[str, list[Change]]]]:
         """Model -> its keys with what each map said."""
-        if provider not in self._parts:
+        if provider not in self._parts and self._memory is None:
             file = self.folder.joinpath(f"{provider}.csv")
             found: dict[str, dict[Key, dict[str, list[Change]]]] = {}
             if "/" not in provider and file.is_file():
                 for key, sources in read_text(file.read_text("utf-8"), provider, f"{provider}.csv").items():
                     found.setdefault(key.model, {})[key] = sources
             self._parts[provider] = found
-        return self._parts[provider]
+        return self._parts.get(provider, {})
 
     def as_known(self, day: date) -> Kept:
         """What was known on a day: changes seen later are left out."""
@@ -145,7 +171,9 @@ class Kept:
     def whole(self) -> History:
         """All of it, to be added to."""
         changes = {k: s for p in self.providers() for found in self.models(p).values() for k, s in found.items()}
-        return History(changes, dict(self.read))
+        # a history of its own: what is added to it stays out of this one
+        apart = {key: {source: list(said) for source, said in sources.items()} for key, sources in changes.items()}
+        return History(apart, dict(self.read))
 
 
 class Known(Kept):
@@ -153,6 +181,7 @@ class Known(Kept):
 
     def __init__(self, kept: Kept, day: date) -> None:
         super().__init__(kept.folder)
+        self._memory, self._whole = kept._memory, kept
         self.day = day
 
     @property
@@ -164,7 +193,7 @@ class Known(Kept):
         """Model -> its keys with what each map said until that day."""
         if provider not in self._parts:
             found: dict[str, dict[Key, dict[str, list[Change]]]] = {}
-            for model, keys in super().models(provider).items():
+            for model, keys in self._whole.models(provider).items():
                 for key, sources in keys.items():
                     kept = {s: [c for c in said if c[0] is None or c[0] <= self.day] for s, said in sources.items()}
                     if kept := {s: said for s, said in kept.items() if said}:

@@ -16,7 +16,12 @@ MODELS_DEV = {
     "alibaba": "alibaba", "amazon-bedrock": "aws", "anthropic": "anthropic", "azure": "azure", "cohere": "cohere",
     "deepseek": "deepseek", "google": "google", "google-vertex": "vertex", "groq": "groq", "minimax": "minimax",
     "mistral": "mistral", "moonshotai": "moonshot", "openai": "openai", "perplexity": "perplexity", "xai": "xai",
-    "zai": "zai", "cerebras": "cerebras", "fireworks-ai": "fireworks", "togetherai": "together", "deepinfra": "deepinfra",
+    "zai": "zai", "cerebras": "cerebras", "openrouter": "openrouter", "databricks": "databricks", "novita-ai": "novita",
+    "vercel": "vercel_ai_gateway", "nebius": "nebius", "wandb": "wandb", "baseten": "baseten", "aihubmix": "aihubmix",
+    "cloudflare-workers-ai": "cloudflare", "empiriolabs": "empiriolabs", "azure-cognitive-services": "azure",
+    "google-vertex-anthropic": "vertex", "sambanova": "sambanova", "scaleway": "scaleway", "ovhcloud": "ovhcloud",
+    "upstage": "upstage", "v0": "v0", "morph": "morph", "friendli": "friendliai", "chutes": "chutes",
+    "voyage": "voyage", "digitalocean": "digitalocean", "fireworks-ai": "fireworks", "togetherai": "together", "deepinfra": "deepinfra",
 }  # fmt: skip
 #: Portkey's file -> ours
 PORTKEY = {
@@ -82,6 +87,44 @@ def read_models_dev(table: Mapping[str, Any], version: str, day: date, canonical
     return Snapshot("modelsdev", version, day, without_free(prices), {}, {})
 
 
+#: fields of the `rates` ledger -> meter
+_LEDGER = {
+    "input_mtok": "input",
+    "output_mtok": "output",
+    "cache_read_mtok": "cache_read",
+    "cache_write_mtok": "cache_write",
+}
+
+
+def read_ledger(table: Mapping[str, Any], version: str, canonical: Canonical) -> Snapshot:
+    """What models.dev said on the day of a `rates` ledger, which merges it with other maps and names who differs.
+
+    Taken are the prices of models that no other map was merged into, those of input and output where nothing differs,
+    and what models.dev said where something does.
+    """
+    prices: dict[Key, Decimal] = {}
+    for entry in table["models"]:
+        sources = set(entry.get("sources") or ())
+        if entry["provider"] not in MODELS_DEV or "models_dev" not in sources:
+            continue
+        provider, model, place = _sold(MODELS_DEV[entry["provider"]], entry["id"])
+        if not (model := canonical(provider, model)):
+            continue
+        alone = not sources & {"litellm", "genai_prices", "openrouter"}
+        differ = {row["field"]: row for row in entry.get("price_discrepancies") or ()}
+        for field, meter in _LEDGER.items():
+            said = (entry.get("price") or {}).get(field)
+            if row := differ.get(field):
+                pairs = ((row["chosen_source"], row["chosen_value"]), (row["other_source"], row["other_value"]))
+                said = next((value for source, value in pairs if source == "models_dev"), None)
+            elif not alone and field not in ("input_mtok", "output_mtok"):
+                said = None
+            if said is not None:
+                prices.setdefault(Key(provider, model, meter, "standard", "", place), Decimal(str(said)))
+    day = date.fromisoformat(table["snapshot_date"])
+    return Snapshot("modelsdev", version, day, without_free(prices), {}, {})
+
+
 def read_portkey(tables: Mapping[str, Mapping[str, Any]], version: str, day: date, canonical: Canonical) -> Snapshot:
     """Portkey's pricing files by name (openai, vertex-ai, ...); prices are in cents per unit."""
     prices: dict[Key, Decimal] = {}
@@ -121,9 +164,10 @@ def _rates(rates: Mapping[str, Any], key: Key) -> Iterator[tuple[Key, Decimal]]:
         if rates.get(name) is not None:
             yield key._replace(meter=meter), Decimal(str(rates[name]))
     for step in rates.get("tiers") or ():
+        above = step.get("above") or (step.get("tier") or {}).get("size")
         for name, meter in _RATES.items():
-            if step.get(name) is not None:
-                yield key._replace(meter=meter, over=f">{step['above']}"), Decimal(str(step[name]))
+            if above and step.get(name) is not None:
+                yield key._replace(meter=meter, over=f">{above}"), Decimal(str(step[name]))
 
 
 def _sold(provider: str, name: str) -> tuple[str, str, str]:

@@ -17,7 +17,7 @@ from finops_ai.prices.cards import MAPS, MILLION, Card, plain, rate, read_over
 from finops_ai.prices.maps.history import Change
 from finops_ai.prices.maps.observed import TITLES, Key
 
-_ORDER = ("litellm", "modelsdev", "portkey")
+_ORDER = ("litellm", "modelsdev", "portkey", "azure", "metergraph")
 Said = Mapping[str, Sequence[Change]]
 
 
@@ -151,10 +151,12 @@ def _card(
 def _primary(said: Said) -> str:
     """The map a price is taken from: the first that has it, unless two others agree on another price."""
     names = [name for name in _ORDER if name in said]
-    now = {name: last(said[name]) for name in names}
+    now = {name: value for name in names if (value := last(said[name])) is not None}
     first = names[0]
-    if len(names) == 3 and now[names[1]] is not None and now[names[1]] == now[names[2]] != now[first]:
-        return names[1]
+    for name in names[1:] if first in now else ():
+        allies = [other for other in now if name in now and _same(now[other], now[name])]
+        if first not in allies and len(allies) > 1 and not any(_same(now[o], now[first]) for o in now if o != first):
+            return name
     return first
 
 
