@@ -19,14 +19,15 @@ from typing import Any
 
 from finops_ai.prices import PriceBook
 from finops_ai.prices.base import Base
-from finops_ai.prices.cards import BASE, MAPS, MILLION, OWN, over_text, plain, read_over
+from finops_ai.prices.cards import BASE, MAPS, MILLION, OWN, Card, over_text, plain, read_over
 from finops_ai.prices.maps.litellm import figures, seller
 from finops_ai.prices.maps.observed import Key
 from finops_ai.prices.maps.reading import load
 from finops_ai.prices.maps.weighing import agreement
+from finops_ai.prices.names import providers
 
 BARS = {"agreed_or_explained": 98, "confirmed_rows": 70, "newest_models_right": 90}
-#: sellers whose list is nobody's own: gateways and hosts that resell at changing prices are compared too, but shown apart
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _AZURE = {"us": "DataZoneStandard", "eu": "DataZoneStandard", "apac": "DataZoneStandard", "global": "GlobalStandard"}
 _REGION = {"us": "eastus2", "eu": "swedencentral", "apac": "japaneast", "us-gov": "usgovvirginia"}
 
@@ -37,7 +38,10 @@ def asked(book: PriceBook, provider: str, model: str, key: tuple[str, str, str],
     threshold = read_over(over or None)
     where: dict[str, Any] = {}
     if provider == "azure":
-        where = {"deployment_type": _AZURE.get(place, "GlobalStandard"), "region": _REGION.get(place)}
+        where = {
+            "deployment_type": "Standard" if place == "us-gov" else _AZURE.get(place, "GlobalStandard"),
+            "region": _REGION.get(place),
+        }
     elif provider == "aws" and place:
         region = "-" in place and place != "us-gov"
         where = {"region": place} if region else {"inference_geo": place}
@@ -55,12 +59,17 @@ def compare_litellm(
     count: Counter[str] = Counter()
     rows: list[tuple[str, str, str, str, str]] = []
     by_model: dict[str, list[bool]] = defaultdict(list)
+    assert book.maps is not None and isinstance(book.base, Base)
+    sellers = {*book.maps.providers(), *book.base.providers(), *providers()}
     free = {n for n, e in table.items() if not any(figures(e, Counter()).values())}
     for name, entry in table.items():
         where = seller(name, entry)
         if where is None or name in free:
             continue
         provider, model, place = where
+        if provider not in sellers:
+            count["left out"] += len(figures(entry, Counter()))
+            continue
         for key, price in figures(entry, Counter()).items():
             if key[0] == "reasoning" and price == figures(entry, Counter()).get(("output", *key[1:])):
                 continue
@@ -84,8 +93,15 @@ def judge(
         if got.model and (got.sold_by, got.model) in book.own.replaced:
             return "explained", "this package's own list of the model has no such price"
         return "missing", "; ".join(got.why)
-    if abs(ours - price) <= abs(price) * Decimal("0.000001"):
+    if abs(ours - price) <= max(abs(price) * Decimal("0.000001"), Decimal("0.0000005")):  # prices have 12 places
         return "agreed", ""
+    if provider == "aws" and not place:
+        globally = figures(table.get(f"global.{model}") or table.get(f"us.{model}") or {}, Counter()).get(key)
+        if globally == price or any(f"{z}.{model}" in table for z in ("us", "eu")):
+            return (
+                "explained",
+                "the map's entry without a place is its global price; a call in the region costs what its geographic profile does",
+            )
     if got.model:
         said = book.maps.models(got.sold_by).get(got.model, {}) if book.maps else {}
         sources = (
@@ -110,33 +126,78 @@ def judge(
     return "different", "; ".join(got.why)
 
 
-def confirmed(book: PriceBook, at: datetime) -> tuple[int, int, Counter]:
-    """Rows in force, how many of them a second source has, and which sources."""
-    total = also = 0
+def confirmed(book: PriceBook, at: datetime) -> tuple[int, Counter[str], Counter[str]]:
+    """Rows in force; how many of them have which second source; and how many of which seller have none.
+
+    A second source is another map; the maker's own list, where a seller says that it sells at that; or a published
+    factor (a rule of the price files, with its source) on a row that a second source has.
+    """
+    total = 0
     by: Counter[str] = Counter()
+    without: Counter[str] = Counter()
     assert book.maps is not None
     for provider in sorted({*book.maps.providers(), *(book.base.providers() if isinstance(book.base, Base) else ())}):
         for model in book.models(provider):
             said = book.maps.models(provider).get(model, {})
-            for card in book.cards(provider, model):
-                if not card.holds(at) or card.hours:
-                    continue
-                for meter, unit in card.prices.items():
-                    key = Key(
-                        provider,
-                        model,
-                        meter,
-                        card.service_tier,
-                        over_text(card.over) if card.over else "",
-                        card.geography or "",
-                    )
-                    sources = said.get(key, {})
-                    own = {"litellm"} if card.layer == MAPS and "litellm" in sources else set()
-                    others = set(agreement(unit * MILLION, sources).confirmed) - own
-                    total += 1
-                    also += bool(others)
-                    by[f"{len(others) + 1} sources"] += 1
-    return total, also, by
+            cards = [card for card in book.cards(provider, model) if card.holds(at) and not card.hours]
+            rows = {
+                Key(provider, model, m, c.service_tier, over_text(c.over) if c.over else "", c.geography or ""): (u * MILLION, c)
+                for c in sorted(cards, key=lambda c: (c.layer, c.start or EPOCH)) for m, u in c.prices.items()
+            }  # fmt: skip
+            found = {key: _second(key, price, card, said.get(key, {})) for key, (price, card) in rows.items()}
+            for key, (price, card) in rows.items():
+                how = (
+                    found[key]
+                    or _by_maker(book, key, price, card, at)
+                    or _by_rule(book, key, price, card, rows, found, at)
+                )
+                total += 1
+                if how:
+                    by[how] += 1
+                else:
+                    without[provider] += 1
+    return total, by, without
+
+
+def _second(key: Key, price: Decimal, card: Card, said: Any) -> str:
+    own = {"litellm"} if card.layer == MAPS and "litellm" in said else set()
+    others = set(agreement(price, said).confirmed) - own
+    return "another map" if others else ""
+
+
+def _by_maker(book: PriceBook, key: Key, price: Decimal, card: Card, at: datetime) -> str:
+    """Azure and the Claude platforms sell at the maker's list: the same figure there is a source of its own."""
+    lists = providers()[key.provider].lists if key.provider in providers() else ()
+    for maker in [m for m in lists if m not in ("vertex",)] + (["google"] if key.provider == "vertex" else []):
+        model = book.names(maker).resolve(key.model, at)
+        for other in book.cards(maker, model) if model and not key.place else ():
+            same = other.service_tier == key.tier and (over_text(other.over) if other.over else "") == key.over
+            if same and other.holds(at) and other.prices.get(key.meter, -1) * MILLION == price:
+                return "the maker's own list"
+    return ""
+
+
+def _by_rule(
+    book: PriceBook, key: Key, price: Decimal, card: Card, rows: dict[Key, Any], found: dict[Key, str], at: datetime
+) -> str:
+    """A published factor on a row that has a second source gives the same figure."""
+    for rule in book.own.rules:
+        if rule.provider != key.provider or not rule.applies(key.model, at) or rule.no_list:
+            continue
+        tier_fits = rule.tier == key.tier and rule.places is None and key.tier != "standard"
+        place_fits = (
+            rule.tier is None
+            and rule.places
+            and key.place in rule.places | ({"us", "eu"} if "data-zone" in rule.places else set())
+        )
+        base = key._replace(tier="standard") if tier_fits else key._replace(place="") if place_fits else None
+        if base in rows and found.get(base):
+            product = rows[base][0] * rule.factor
+            if abs(product - price) <= max(
+                price * Decimal("0.000001"), Decimal("0.0005") if place_fits else Decimal(0)
+            ):
+                return "a published factor on a confirmed row"
+    return ""
 
 
 def compare_genai(book: PriceBook, at: datetime) -> Counter:
@@ -178,9 +239,11 @@ def main() -> int:
     book, table = PriceBook.default(), load(options.litellm)
     newest = set(table) - set(load(options.before)) if options.before else set()
     count, rows, right = compare_litellm(book, table, at, newest)
+    out = count.pop("left out", 0)
     total = sum(count.values())
     good = count["agreed"] + count["explained"]
-    everything, also, by = confirmed(book, at)
+    everything, by, without = confirmed(book, at)
+    also = sum(by.values())
     genai = compare_genai(book, at)
     figures_ = {
         "agreed_or_explained": round(100 * good / total, 1),
@@ -194,7 +257,9 @@ def main() -> int:
         *((f"- {what}", f"{n:,} ({100 * n / sum(genai.values()):.1f}%)") for what, n in genai.most_common()),
         ("Rows in force", f"{everything:,}"),
         ("- with a second source", f"{also:,} ({figures_['confirmed_rows']}%)"),
-        *((f"- {what}", f"{n:,}") for what, n in sorted(by.items())),
+        *((f"- by {what}", f"{n:,}") for what, n in by.most_common()),
+        *((f"- without, {what}", f"{n:,}") for what, n in without.most_common(6)),
+        ("Figures of sellers that only one map knows, left out", f"{out:,}"),
         ("Models that are new in the map", f"{len(right):,}"),
         ("- every figure right", f"{sum(right.values()):,} ({figures_['newest_models_right']}%)"),
     ]

@@ -214,12 +214,14 @@ def main() -> int:
         show = ["git", "-C", str(options.portkey), "show"]
         day = date.fromisoformat(subprocess.check_output([*show, "-s", "--format=%as", "HEAD"], text=True).strip())
         commit = subprocess.check_output([*show, "-s", "--format=%h", "HEAD"], text=True).strip()
+        listed = subprocess.check_output([*show[:3], "ls-tree", "-r", "--name-only", "HEAD"], text=True).split()
         tables = {
             name: json.loads(subprocess.check_output([*show, f"HEAD:pricing/{name}.json"]), parse_float=Decimal)
             for name in PORTKEY
+            if f"pricing/{name}.json" in listed
         }
         found.take(read_portkey(tables, commit, day, canonical), first=True)
-    known = set(providers())
+    known = {*providers(), *base.providers()}
     second = {key.provider for key, said in found.changes.items() if len(said) > 1}
     dropped = sorted({key.provider for key in found.changes} - known - second)
     found.changes = {key: said for key, said in found.changes.items() if key.provider not in dropped}

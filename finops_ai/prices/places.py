@@ -66,7 +66,7 @@ def places_of(
         word = (deployment_type or geo).lower()
         places = AZURE_SKUS.get(word, (("data-zone",) if word in AZURE_ZONES else (), None))[0]
         if "regional" in places:
-            return _words(area, word, *places)
+            return _words(area, "us-gov" if area in AZURE_ZONES["us-gov"] else "", word, *places)
         zone = geo or next((zone for zone, regions in AZURE_ZONES.items() if area in regions), "")
         return _words(word, zone if "data-zone" in places else "", *places, area)
     if provider == "aws":

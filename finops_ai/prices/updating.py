@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from hashlib import blake2b
@@ -24,6 +24,8 @@ from finops_ai.prices.maps.history import History, Kept, write
 from finops_ai.prices.maps.observed import TITLES
 from finops_ai.prices.maps.others import history as dated_history
 from finops_ai.prices.maps.reading import canonical_in, day_of, kind_of, load, read_map, version_of
+
+from finops_ai.prices.names import providers as provider_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -205,7 +207,12 @@ def prepare(paths: Sequence[str | Path], *, dated: date | None = None, allow_old
                 update.maps.read["modelsdev"] = version_of(path), day
             else:
                 snapshot = read_map(kind, table, version_of(path), day, canonical)
-                update.maps.take(snapshot)
+                sellers = {key.provider for key in update.maps.changes} | set(provider_names())
+                told = {key.provider for key in snapshot.prices} - sellers
+                prices = {key: price for key, price in snapshot.prices.items() if key.provider not in told}
+                update.maps.take(replace(snapshot, prices=prices))
+                if told:
+                    update.notes.append(f"{path}: {len(told)} sellers that only this map knows are left out.")
                 update.notes += [
                     f"{path}: {n} times {what}: no meter for it" for what, n in list(snapshot.left_out.items())[:5]
                 ]

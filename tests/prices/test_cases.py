@@ -39,9 +39,7 @@ def test_at_least_eighty_own_cases_each_with_a_source():
     assert len({case["id"] for case in own}) == len(own)
 
 
-@pytest.mark.parametrize(
-    ("shared", "copied"), [("pricing_cases", "known_bills"), ("pricing_cases_2", "known_bills_2")]
-)
+@pytest.mark.parametrize(("shared", "copied"), [("pricing_cases", "known_bills"), ("pricing_cases_2", "known_bills_2")])
 def test_the_copied_file_is_the_shared_one(shared, copied):
     path = SHARED / f"{shared}.json"
     if not path.exists():

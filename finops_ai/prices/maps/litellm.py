@@ -65,7 +65,7 @@ def read(table: Mapping[str, Any], version: str, day: date, canonical: Canonical
         version, day: of the package it is from.
         canonical: what a provider's model name is called in the book.
     """
-    entries: dict[tuple[str, str, str], tuple[tuple[bool, str], dict[tuple[str, str, str], Decimal]]] = {}
+    entries: dict[tuple[str, str, str], list[tuple[bool, str, dict[tuple[str, str, str], Decimal]]]] = {}
     left: Counter[str] = Counter()
     for name, entry in table.items():
         where = seller(name, entry)
@@ -73,18 +73,24 @@ def read(table: Mapping[str, Any], version: str, day: date, canonical: Canonical
         if where is None or not model:
             left["entry without a seller or per-use price, or with a name that moved"] += 1
             continue
-        # several entries of one model: the one under its own name counts, not one of a snapshot
-        rank = where[1] != model, name
-        slot = where[0], model, where[2]
-        if slot not in entries or rank < entries[slot][0]:
-            entries[slot] = rank, figures(entry, left)
+        entries.setdefault((where[0], model, where[2]), []).append((where[1] != model, name, figures(entry, left)))
     prices = {
         Key(provider, model, meter, tier, over, place): price
-        for (provider, model, place), (_, found) in entries.items()
-        for (meter, tier, over), price in found.items()
+        for (provider, model, place), several in entries.items()
+        for (meter, tier, over), price in _one(several).items()
     }
     prices = _clouds(without_free(prices))
     return Snapshot("litellm", version, day, without_repeats(prices), {}, dict(left))
+
+
+def _one(several: list[tuple[bool, str, dict[tuple[str, str, str], Decimal]]]) -> dict[tuple[str, str, str], Decimal]:
+    """Several entries of one model as one: that under the model's own name, with what entries at the same rates add."""
+    (_, _, first), *others = sorted(several, key=lambda entry: entry[:2])
+    for _, _, other in others:
+        rates = [(meter, "standard", "") for meter in ("input", "output") if (meter, "standard", "") in first]
+        if rates and all(other.get(key) == first[key] for key in rates):
+            first = other | first
+    return first
 
 
 def _clouds(prices: dict[Key, Decimal]) -> dict[Key, Decimal]:

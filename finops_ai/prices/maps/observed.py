@@ -13,6 +13,8 @@ TITLES = {
     "litellm": "LiteLLM price map",
     "modelsdev": "models.dev",
     "portkey": "Portkey models",
+    "azure": "Azure retail prices",
+    "metergraph": "Metergraph",
     "genai": "genai-prices",
 }
 
@@ -56,7 +58,7 @@ def without_free(prices: dict[Key, Decimal]) -> dict[Key, Decimal]:
 
 
 def without_repeats(prices: dict[Key, Decimal]) -> dict[Key, Decimal]:
-    """The prices without rows of a place that only repeat the row for every place."""
+    """The prices without rows of a place that only repeat the row for every place; government clouds cost more as a rule."""
     return {key: price for key, price in prices.items() if not key.place or prices.get(key._replace(place="")) != price}
 
 

@@ -30,7 +30,8 @@ PORTKEY = {
     "mistral-ai": "mistral", "deepseek": "deepseek", "groq": "groq", "together-ai": "together",
     "fireworks-ai": "fireworks", "perplexity-ai": "perplexity", "cohere": "cohere", "dashscope": "alibaba",
     "zhipu": "zai", "z-ai": "zai", "oracle": "oci", "deepinfra": "deepinfra", "moonshot": "moonshot",
-    "minimax": "minimax", "cerebras": "cerebras",
+    "minimax": "minimax", "cerebras": "cerebras", "openrouter": "openrouter", "voyage": "voyage", "novita-ai": "novita",
+    "nebius": "nebius", "workers-ai": "cloudflare",
 }  # fmt: skip
 _RATES = {"input": "input", "output": "output", "cache_read": "cache_read", "cache_write": "cache_write",
           "input_audio": "input_audio", "output_audio": "output_audio"}  # fmt: skip
