@@ -117,6 +117,7 @@ class AzureOpenAI(Connector):
 
     def bills(self, window: Window) -> pd.DataFrame:
         """Bill frame of the charges that start in the window."""
+        self.left_out = []
         frame = self._charges(window)
         self.notes[:] = dict.fromkeys(self.notes)
         return frame
@@ -128,7 +129,7 @@ class AzureOpenAI(Connector):
             base, container, folder = blobs.split_url(self.settings.export_url)
             with self._client(base, blobs.SCOPE, BLOB_HELP, {"x-ms-version": blobs.VERSION}) as client:
                 parts = exports.newest_runs(blobs.export_files(client, container, folder), window)
-                return exports.frame(parts, window, self._identity({}), self.settings.cost_type, self.notes)
+                return self._from_exports(parts, window, self._identity({}))
         if window.start == window.end:
             return query.frame([], window, self._identity({}), self.notes)
         with self._arm(COST_HELP) as client:
@@ -137,7 +138,16 @@ class AzureOpenAI(Connector):
                 for scope in self._scopes()
                 for answer in query.fetch(client, scope, window, self.settings, self.notes)
             ]
-        return query.frame(answers, window, self._identity({}), self.notes)
+        return self._from_answers(answers, window, self._identity({}))
+
+    def _from_answers(self, answers: list[tuple[str, Any]], window: Window, identity: Identity) -> pd.DataFrame:
+        frame = query.frame(answers, window, identity, self.notes)
+        self.left_out = query.left_out(answers, frame)
+        return frame
+
+    def _from_exports(self, parts: list[exports.Part], window: Window, identity: Identity) -> pd.DataFrame:
+        frame, self.left_out = exports.frame(parts, window, identity, self.settings.cost_type, self.notes)
+        return frame
 
     def doctor(self) -> list[Finding]:
         """Settings, sign-in and role; asks once for the list of accounts."""
@@ -313,13 +323,13 @@ class AzureOpenAI(Connector):
         saved = self._read_saved()
         identity = self._identity(dict(_names(saved.resources)))
         if not saved.exports:
-            return query.frame(saved.costs, window, identity, self.notes)
+            return self._from_answers(saved.costs, window, identity)
         if saved.costs:
             self.notes.append(
                 "Cost exports and query answers were given; bills are from the exports, so nothing counts twice."
             )
         parts = exports.newest_runs(saved.exports, window)
-        return exports.frame(parts, window, identity, self.settings.cost_type, self.notes)
+        return self._from_exports(parts, window, identity)
 
 
 def _names(documents: Iterable[Any]) -> Iterator[tuple[str, str]]:

@@ -90,7 +90,9 @@ class Bedrock(Connector):
         if not (self._files("cur") if not self.live else self.settings.export_s3_uri):
             self._note("bedrock: no cost report, so no bill. Set `export_s3_uri` to a Data Export (CUR 2.0).")
             return empty(BillFrame)
-        table = cur.bills_table(self._read_report(window), "billing_export")
+        report = self._read_report(window)
+        self.left_out = list(report.left_out)
+        table = cur.bills_table(report, "billing_export")
         return conform(table, BillFrame, source="bedrock cost report")
 
     def _note(self, text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -16,7 +16,7 @@ from finops_ai.errors import FinopsError, SettingsError
 from finops_ai.frames import BillFrame, TokenFrame, conform, empty, schema_of
 from finops_ai.frames.focus import CARRIED, SPELLINGS, read_meter, read_unit
 from finops_ai.meters import meters
-from finops_ai.providers import Connector, ConnectorSettings, Finding
+from finops_ai.providers import Connector, ConnectorSettings, Finding, left_out_of
 from finops_ai.providers.cells import QUANTITY, Cells, cast, scalar
 from finops_ai.providers.files import find_files
 from finops_ai_focus.reading import NUMBER, details_of, read_file, tags_of
@@ -70,6 +70,7 @@ class Focus(Connector):
         super().__init__(**settings)
         if not self.settings.files:
             raise SettingsError(f"[providers.{self.name}]: `files` is missing: name the FOCUS files to read.")
+        self._unwanted: list[tuple[str, str, int, Decimal | None]] = []
 
     def usage(self, window: Window) -> pd.DataFrame:
         """Token frame: one row per usage row of an AI service that starts in the window; a row is one meter.
@@ -82,7 +83,9 @@ class Focus(Connector):
 
     def bills(self, window: Window) -> pd.DataFrame:
         """Bill frame: one row per charge of an AI service that starts in the window."""
+        self._unwanted.clear()
         tables = [self._charges(path, window) for path in find_files(self.settings.files)]
+        self.left_out = left_out_of(self._unwanted)
         table = pa.concat_tables(tables, promote_options="default")
         source = ", ".join(self.settings.files)
         return conform(table, BillFrame, source=source) if table.num_rows else empty(BillFrame)
@@ -108,6 +111,7 @@ class Focus(Connector):
         columns = {name: values.filter(wanted) for name, values in columns.items()}
         skus = _skus_of(columns, self.settings.provider)
         if ai_only:
+            self._unwanted += _others(columns, skus)
             mine = pa.array([sku.is_ai for sku in skus], pa.bool_())
             columns = {name: values.filter(mine) for name, values in columns.items()}
             skus = [sku for sku in skus if sku.is_ai]
@@ -115,6 +119,7 @@ class Focus(Connector):
 
     def _tokens(self, path: Path, window: Window) -> pa.Table:
         columns, skus = self._rows(path, window, ai_only=True)
+        self._unwanted.clear()
         rows = len(skus)
         is_usage = pc.and_(
             pc.equal(_get(columns, "ChargeCategory", rows), "Usage"), _get(columns, "ChargeClass", rows).is_null()
@@ -193,6 +198,18 @@ class Focus(Connector):
                 "source": pa.repeat("billing_export", rows),
             }
         )
+
+
+def _others(columns: Mapping[str, pa.Array], skus: list[_Sku]) -> Iterator[tuple[str, str, int, Decimal | None]]:
+    """Reason, currency, rows and amount of the rows that aren't an AI service's."""
+    rows = len(skus)
+    names = ("ServiceName", "ChargeCategory", "BillingCurrency", "BilledCost")
+    values = zip(*(_get(columns, name, rows).to_pylist() for name in names), strict=True)
+    for sku, (service, category, currency, cost) in zip(skus, values, strict=True):
+        if not sku.is_ai:
+            usual = category in (None, "Usage", "Purchase")
+            reason = f"{'' if usual else f'{category} of '}another service: {service or 'not named'}"
+            yield reason, currency or "", 1, cost
 
 
 class _Sku:
