@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -98,6 +98,25 @@ def left_out_of(found: Iterable[tuple[str, str, int, Decimal | None]]) -> list[L
     return out + [LeftOut("smaller kinds of rows", rows, amount, unit) for unit, (rows, amount) in sorted(rest.items())]
 
 
+@dataclass(frozen=True)
+class LineItem:
+    """What the text of a charge says, as the connector of who billed it reads it.
+
+    Attributes:
+        meter: meter of the registry, "unmapped" where the text names none.
+        model: model it names, or None.
+        service_tier: tier it names.
+        operation: what was done, or None where the text doesn't say.
+        block: units of the meter in one pricing unit, or None where the text doesn't say.
+    """
+
+    meter: str
+    model: str | None = None
+    service_tier: str = "standard"
+    operation: str | None = None
+    block: Decimal | None = None
+
+
 class Connector:
     """Reads one provider. Subclass it, set `name` and `title`, and write `usage` (and `bills`, if it has any).
 
@@ -138,6 +157,16 @@ class Connector:
     def bills(self, window: Window) -> pd.DataFrame:
         """Bill frame of the window; empty where the provider gives none."""
         return empty(BillFrame)
+
+    @classmethod
+    def line_item(cls, row: Mapping[str, str | None]) -> LineItem | None:
+        """What a charge of this provider in somebody else's file says; None where its texts aren't this connector's.
+
+        Args:
+            row: texts of a FOCUS row by column: SkuMeter, ChargeDescription, PricingUnit, SkuId, x_SkuMeterName,
+                x_SkuMeterCategory, x_SkuMeterSubcategory, x_PricingUnitDescription, ServiceName; null where the file has none.
+        """
+        return None
 
     def doctor(self) -> list[Finding]:
         """What is missing to read this provider, and how to get it. Makes at most one cheap call."""

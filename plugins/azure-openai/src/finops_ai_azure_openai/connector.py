@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import urlsplit
@@ -12,9 +13,21 @@ from pydantic import Field, field_validator
 from finops_ai.errors import CredentialsError, ProviderError, SettingsError
 from finops_ai.frames import concat
 from finops_ai.periods import UTC, Window, iso
-from finops_ai.providers import Connector, ConnectorSettings, Finding, HttpClient, HttpRefused
+from finops_ai.providers import Connector, ConnectorSettings, Finding, HttpClient, HttpRefused, LineItem
 from finops_ai.providers.files import find_files
-from finops_ai_azure_openai import arm, billed, blobs, deployments, exports, gateway, metrics, provisioned, query, usage
+from finops_ai_azure_openai import (
+    arm,
+    billed,
+    blobs,
+    deployments,
+    exports,
+    gateway,
+    line_items,
+    metrics,
+    provisioned,
+    query,
+    usage,
+)
 from finops_ai_azure_openai.deployments import Deployment
 from finops_ai_azure_openai.saved import Saved, sort_files
 from finops_ai_azure_openai.usage import Identity
@@ -121,6 +134,24 @@ class AzureOpenAI(Connector):
         frame = self._charges(window)
         self.notes[:] = dict.fromkeys(self.notes)
         return frame
+
+    @classmethod
+    def line_item(cls, row: Mapping[str, str | None]) -> LineItem | None:
+        """Azure's meter names, by the same table as its own exports; None for services that are no AI accounts'."""
+        if not re.search(
+            rf"{line_items.charges_pattern()}|cognitive services|azure ai|\bgpt\b|tokens?\b",
+            " ".join(filter(None, row.values())),
+            re.I,
+        ):
+            return None
+        text = row.get("x_SkuMeterName") or row.get("SkuMeter") or row.get("ChargeDescription") or ""
+        unit = row.get("x_PricingUnitDescription") or row.get("PricingUnit") or ""
+        item = line_items.line_item(text, unit, row.get("x_SkuMeterSubcategory") or "")
+        operation = usage.operation_of(item.model) if item.model else None
+        if item.meter == "provisioned_hours":
+            operation = "provisioned"
+        block = line_items.block_size(unit or text)
+        return LineItem(item.meter, item.model, item.service_tier, operation, block)
 
     def _charges(self, window: Window) -> pd.DataFrame:
         if not self.live:

@@ -11,15 +11,15 @@ from pydantic import Field, field_validator
 
 from finops_ai.errors import CredentialsError, ProviderError
 from finops_ai.periods import Window
-from finops_ai.providers import Connector, ConnectorSettings, Finding, left_out_of
+from finops_ai.providers import Connector, ConnectorSettings, Finding, LineItem, left_out_of
 from finops_ai.providers.files import find_files, read_json_any
 from finops_ai_oci import reports, usage_api
 from finops_ai_oci.charges import Charge, bill_frame, settle_currency, usage_frame
 from finops_ai_oci.client import POLICY, Client, load_config
-from finops_ai_oci.skus import rules
+from finops_ai_oci.skus import read_sku, rules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     import pandas as pd
@@ -105,6 +105,14 @@ class Oci(Connector):
         self.left_out = left_out_of((why, c.currency, 1, c.cost) for why, c in unwanted)
         self.notes[:] = dict.fromkeys(self.notes)
         return frame
+
+    @classmethod
+    def line_item(cls, row: Mapping[str, str | None]) -> LineItem | None:
+        """OCI's SKU names, by the same table as its own reports."""
+        sku = read_sku(row.get("ChargeDescription") or row.get("SkuMeter") or "", row.get("PricingUnit") or "")
+        if sku.meter == "unmapped":
+            return None
+        return LineItem(sku.meter, sku.model, sku.service_tier, sku.operation, sku.block)
 
     def doctor(self) -> list[Finding]:
         """Credentials and policy; asks once for yesterday's usage."""

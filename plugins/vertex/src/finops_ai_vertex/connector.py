@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from finops_ai.errors import DataError, FinopsError, SettingsError, hint
 from finops_ai.frames import BillFrame, conform, empty
 from finops_ai.periods import Window
-from finops_ai.providers import Connector, Finding, HttpClient, LeftOut, left_out_of
+from finops_ai.providers import Connector, Finding, HttpClient, LeftOut, LineItem, left_out_of
 from finops_ai.providers.files import find_files, read_json_any
 from finops_ai_vertex import columns, export, monitoring, request_log
 from finops_ai_vertex.bigquery import GRANT, BigQuery, credentials_of, no_credentials
 from finops_ai_vertex.settings import VertexSettings
+from finops_ai_vertex.skus import classify, model_id
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -235,6 +236,14 @@ class Vertex(Connector):
         )
 
     # ---- doctor
+
+    @classmethod
+    def line_item(cls, row: Mapping[str, str | None]) -> LineItem | None:
+        """Google's SKU descriptions, by the same table as its own export."""
+        sku = classify(row.get("SkuMeter") or row.get("ChargeDescription") or "")
+        if sku.meter == "unmapped" or not sku.model_name:
+            return None
+        return LineItem(sku.meter, model_id(sku.model_name, {}) or sku.model_name, sku.service_tier, sku.operation)
 
     def doctor(self) -> list[Finding]:
         """Whether the configured source can be read, and which permission or setting is missing if not."""
