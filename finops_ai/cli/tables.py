@@ -1,7 +1,8 @@
-"""`finops-ai showback`, `reconcile`, `explain`, `what-if`, `anomalies`, `budgets`: one table each."""
+"""`finops-ai showback`, `what-if`, `budgets`: one table each, and what such commands share."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -40,11 +41,19 @@ def workspace(config: str, month: str | None) -> tuple[Any, str]:
     return ws, (complete or found)[-1]
 
 
+def cube_of(ws: Any, month: str, by: Sequence[str] = ()) -> Any:
+    """The month's cube, which must hold something; `by` as in `Workspace.cube`."""
+    return _some(ws.cube(month, by), ws, month)
+
+
 def rows_of(ws: Any, month: str) -> Any:
-    """The month's allocated rows, of which there must be some."""
+    """The month's allocated rows one by one, of which there must be some."""
+    return _some(ws.allocated(month), ws, month)
+
+
+def _some(frame: Any, ws: Any, month: str) -> Any:
     from finops_ai.errors import DataError
 
-    frame = ws.allocated(month)
     if not len(frame):
         raise DataError(
             f"The lake holds no usage of {month}. It has {', '.join(ws.months()) or 'none'}; load more with `finops-ai collect`."
@@ -80,47 +89,10 @@ def showback(by: tuple[str, ...], month: str | None, config: str, form: str, out
     import finops_ai as fa
 
     ws, month = workspace(config, month)
-    rows_of(ws, month)
-    table = fa.showback(ws.history(month, 2), by=columns_of(by, ws), month=month, timezone=ws.timezone)
+    wanted = columns_of(by, ws)
+    cube_of(ws, month, wanted)
+    table = fa.showback(ws.history(month, 2, wanted), by=wanted, month=month, timezone=ws.timezone)
     say(table, form, output)
-
-
-@click.command()
-@month_option
-@config_option
-@format_options
-def reconcile(month: str | None, config: str, form: str, output: str | None) -> None:
-    """Computed cost against the bill, the difference by named cause.
-
-    \b
-    finops-ai reconcile --month 2026-10
-    """
-    import finops_ai as fa
-
-    ws, month = workspace(config, month)
-    say(fa.reconcile(ws.priced(month), ws.bills(month), timezone=ws.timezone), form, output)
-
-
-@click.command()
-@by_option
-@month_option
-@click.option("--against", metavar="YYYY-MM", help="Month to compare with. Default: the one before.")
-@config_option
-@format_options
-def explain(
-    by: tuple[str, ...], month: str | None, against: str | None, config: str, form: str, output: str | None
-) -> None:
-    """Why the cost changed: volume, prompt and answer length, model mix, tier, cache, price; adds up exactly.
-
-    \b
-    finops-ai explain --by team --month 2026-10
-    """
-    import finops_ai as fa
-    from finops_ai.periods import parse_month, previous_month
-
-    ws, month = workspace(config, month)
-    against = against or f"{previous_month(parse_month(month)):%Y-%m}"
-    say(fa.explain(rows_of(ws, against), rows_of(ws, month), by=columns_of(by, ws)), form, output)
 
 
 @click.command("what-if")
@@ -157,34 +129,8 @@ def what_if(scenario: str, by: tuple[str, ...], month: str | None, config: str, 
             raise RuleError(f"{scenario} can't be read as TOML: {error}.") from None
     else:
         raise RuleError(f"No [scenario.{scenario}] in {config}, and no such file. {hint(scenario, known)}")
-    say(fa.what_if(rows_of(ws, month), document, by=columns_of(by, ws), book=ws.book), form, output)
-
-
-@click.command()
-@by_option
-@month_option
-@click.option("--months", type=click.IntRange(2, 60), default=4, show_default=True, help="How much past to judge by.")
-@config_option
-@format_options
-@click.option("--check", is_flag=True, help="Exit with 1 if the month has an anomaly.")
-def anomalies(
-    by: tuple[str, ...], month: str | None, months: int, config: str, form: str, output: str | None, check: bool
-) -> int:
-    """Days out of the ordinary that touch the month, with their likely cause.
-
-    \b
-    finops-ai anomalies --month 2026-10
-    """
-    import finops_ai as fa
-    from finops_ai.periods import Window, zone
-
-    ws, month = workspace(config, month)
-    window = Window.month(month, ws.timezone)
-    table = fa.anomalies(ws.history(month, months), columns_of(by, ws), timezone=ws.timezone)
-    first = window.start.astimezone(zone(ws.timezone)).date()
-    mine = table[[until >= first for until in table["until"]]]
-    say(mine, form, output)
-    return int(check and len(mine) > 0)
+    wanted = columns_of(by, ws)
+    say(fa.what_if(cube_of(ws, month, wanted), document, by=wanted, book=ws.book), form, output)
 
 
 @click.command()

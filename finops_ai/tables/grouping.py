@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 import pandas as pd
+import pyarrow as pa
 
 from finops_ai.engine.dialects import DUCKDB
 from finops_ai.engine.duck import Scan, connect
 from finops_ai.engine.fields import TAG, columns
 from finops_ai.errors import DataError, FrameError, hint
 from finops_ai.figures import meter_list as meter_list
-from finops_ai.frames.origin import ORIGIN, named_dimensions, zone_of
+from finops_ai.frames.origin import ORIGIN, left_out_of, named_dimensions, zone_of
 from finops_ai.meters import meters
 from finops_ai.periods import Window, utc_offsets
 
@@ -60,7 +61,22 @@ def grouped(
     needs: Sequence[str] = (),
     where: str = "",
 ) -> list[dict]:
-    """One dict per group: keys and measures.
+    """One dict per group: keys and measures (see `grouped_table`)."""
+    found = grouped_table(frame, by, measures, window=window, timezone=timezone, needs=needs, where=where)
+    return found.to_pylist()
+
+
+def grouped_table(
+    frame: pd.DataFrame,
+    by: Sequence[str],
+    measures: Mapping[str, str],
+    *,
+    window: Window | None = None,
+    timezone: str | None = None,
+    needs: Sequence[str] = (),
+    where: str = "",
+) -> pa.Table:
+    """One row per group, as Arrow: keys and measures, ordered by the keys.
 
     Args:
         frame: priced or allocated rows.
@@ -81,6 +97,11 @@ def grouped(
             raise FrameError(
                 f"Can't group by {key!r}. {hint(key, [str(c) for c in known])} Tags are written tags.<key>."
             )
+    if folded := [k for k in by if k in left_out_of(frame)]:
+        raise FrameError(
+            f"{folded[0]!r} is not told apart here: the month has more cells than [engine] cells allows. Ask for it by name, "
+            f"such as ws.cube(month, by={folded!r}), or raise the setting."
+        )
     made = [k for k in by if k in TIMES and k not in frame.columns]
     if "charge_period_start" not in frame.columns and (made or window is not None):
         raise FrameError(
@@ -113,7 +134,7 @@ def grouped(
             f"WITH s AS (SELECT {', '.join(picked)} FROM {scan.name}) SELECT {', '.join(filter(None, [keys, aggregates]))} FROM s"
             f"{' WHERE ' + where if where else ''}{' GROUP BY ' + keys if keys else ''}{' ORDER BY ' + keys if keys else ''}"
         )
-        return con.sql(sql).to_arrow_table().to_pylist()
+        return con.sql(sql).to_arrow_table()
 
 
 def _span(frame: pd.DataFrame) -> tuple[dt.datetime, dt.datetime]:
