@@ -61,7 +61,16 @@ def __getattr__(name: str) -> Any:
         from finops_ai.errors import hint
 
         raise AttributeError(f"finops_ai has no {name!r}. {hint(name, _PUBLIC)}") from None
-    value = getattr(importlib.import_module(module), name)
+    try:
+        value = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        from finops_ai.extras import missing_extra
+
+        raise missing_extra(error) or error from None
+    from finops_ai.arguments import LOOKED_AT, careful
+
+    if name in LOOKED_AT:
+        value = careful(name, value)
     globals()[name] = value
     return value
 

@@ -8,7 +8,8 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from finops_ai.errors import FinopsError, ProviderNotFound, SettingsError, hint
 from finops_ai.frames import BillFrame, check_frame
 from finops_ai.frames.origin import left_out_of, made_with
 from finops_ai.periods import UTC, Window, next_month, parse_month, zone
-from finops_ai.providers import Connector
+from finops_ai.providers import Connector, LeftOut
 from finops_ai.providers.collecting import connector
 from finops_ai.store import Lake
 from finops_ai.store.closing import Ledger, Sealed
@@ -37,7 +38,11 @@ log = logging.getLogger("finops_ai.workspace")
 
 @dataclass
 class Outcome:
-    """What collecting one connection's window came to; `error` is set when it failed and nothing of it was stored."""
+    """What collecting one connection's window came to; `error` is set when it failed and nothing of it was stored.
+
+    `kept` is the billed cost of the stored charges by currency; with the amounts of `left_out` in that currency it is
+    what the source holds for the window.
+    """
 
     connection: str
     window: Window
@@ -45,6 +50,8 @@ class Outcome:
     bills: int = 0
     changed: bool = False
     notes: list[str] = field(default_factory=list)
+    kept: dict[str, Decimal] = field(default_factory=dict)
+    left_out: list[LeftOut] = field(default_factory=list)
     fresh_until: dt.datetime | None = None
     error: FinopsError | None = None
 
@@ -193,11 +200,18 @@ class Workspace:
 
     def _collect_piece(self, name: str, connector: Connector, window: Window) -> Outcome:
         outcome = Outcome(name, window)
-        connector.notes = []
+        connector.notes, connector.left_out = [], []
         try:
             tokens = check_frame(connector.usage(window), source=f"{name} usage")
             bills = check_frame(connector.bills(window), BillFrame, source=f"{name} bills")
-            note = {"notes": connector.notes, "fresh_until": connector.fresh_until}
+            outcome.kept = {
+                str(unit): sum(part, Decimal(0)) for unit, part in bills.groupby("billing_currency")["billed_cost"]
+            }
+            outcome.left_out = list(connector.left_out)
+            note = {
+                "notes": connector.notes, "fresh_until": connector.fresh_until, "kept": outcome.kept,
+                "left_out": [asdict(item) for item in outcome.left_out],
+            }  # fmt: skip
             loads = [
                 self.lake.replace("tokens", name, window, tokens, note),
                 self.lake.replace("bills", name, window, bills, note),

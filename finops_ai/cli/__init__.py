@@ -102,6 +102,13 @@ def main(argv: list[str] | None = None) -> None:
             raise
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        from finops_ai.extras import missing_extra
+
+        if (said := missing_extra(error)) is None:
+            raise
+        click.echo(f"Error: {said}", err=True)
+        sys.exit(said.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(2)
