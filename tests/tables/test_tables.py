@@ -14,7 +14,7 @@ import pytest
 
 import finops_ai as fa
 from finops_ai.errors import CheckFailed, DataError, FrameError, ProviderUnavailable, RuleError
-from finops_ai.tables.budgets import alerts, require_within, send_alerts
+from finops_ai.forecasting.budgets import alerts, require_within, send_alerts
 from finops_ai.tables.rule_check import check_rules, why
 
 D = Decimal
