@@ -9,7 +9,7 @@ import click
 
 from finops_ai.cli.collecting import config_option
 from finops_ai.cli.output import format_options
-from finops_ai.cli.tables import by_option, columns_of, month_option, rows_of, say, workspace
+from finops_ai.cli.tables import by_option, columns_of, cube_of, month_option, say, workspace
 
 
 @click.command()
@@ -48,7 +48,8 @@ def explain(
 
     before, after, names = windows(config, month, against, last_week, (start, end), (other_start, other_end))
     ws = fa.open(config)
-    frames = [rows_of(ws, w) if isinstance(w, str) else ws.allocated(w) for w in (before, after)]
+    wanted = columns_of(by, ws)
+    frames = [cube_of(ws, w, wanted) if isinstance(w, str) else ws.cube(w, wanted) for w in (before, after)]
     for frame, name in zip(frames, names, strict=True):
         if not len(frame):
             raise DataError(
@@ -125,19 +126,38 @@ def _day(text: str | None) -> dt.date:
 
 
 @click.command()
+@by_option
 @month_option
+@click.option("--cause", metavar="CAUSE", help="Print what this cause is made of, cell by cell.")
+@click.option("--check", is_flag=True, help="Exit with 1 where a tolerance of [reconcile] fails.")
 @config_option
 @format_options
-def reconcile(month: str | None, config: str, form: str, output: str | None) -> None:
-    """Computed cost against the bill, the difference by named cause.
+def reconcile(
+    by: tuple[str, ...], month: str | None, cause: str | None, check: bool, config: str, form: str, output: str | None
+) -> int:
+    """Whether computed cost ties to the bill, the difference by named cause.
 
     \b
-    finops-ai reconcile --month 2026-10
+    finops-ai reconcile --month 2026-10 --check
+    finops-ai reconcile --by provider --by model
+    finops-ai reconcile --cause missing_usage
+
+    \b
+    [reconcile]
+    warn = { amount = "1", share = "0.001" }     # the larger of the two decides
+    fail = { amount = "5", share = "0.005" }
+    providers.oci = { fail = { share = "0.02" } }
     """
     import finops_ai as fa
 
     ws, month = workspace(config, month)
-    say(fa.reconcile(ws.priced(month), ws.bills(month), timezone=ws.timezone), form, output)
+    wanted = [c.strip() for text in by for c in text.split(",") if c.strip()]
+    more = {"by": wanted} if wanted else {}
+    table = fa.reconcile(
+        ws.priced(month), ws.bills(month), tolerance=ws.settings.policies.get("reconcile"), timezone=ws.timezone, **more
+    )
+    say(table.rows(cause) if cause else table, form, output)
+    return int(check and table.status == "fail")
 
 
 @click.command()
@@ -160,7 +180,8 @@ def anomalies(
 
     ws, month = workspace(config, month)
     window = Window.month(month, ws.timezone)
-    table = fa.anomalies(ws.history(month, months), columns_of(by, ws), timezone=ws.timezone)
+    wanted = columns_of(by, ws)
+    table = fa.anomalies(ws.history(month, months, wanted), wanted, timezone=ws.timezone)
     first = window.start.astimezone(zone(ws.timezone)).date()
     mine = table[[until >= first for until in table["until"]]]
     say(mine, form, output)

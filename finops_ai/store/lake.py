@@ -13,19 +13,20 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 import deltalake
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 import stamina
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
 from finops_ai.errors import StoreError
-from finops_ai.frames import BillFrame, TokenFrame, schema_of, to_arrow, to_pandas
+from finops_ai.frames import BillFrame, TokenFrame, schema_of, to_pandas
 from finops_ai.periods import UTC, Window, iso
+from finops_ai.store.writing import Batches, batches_of, fingerprint
 
 log = logging.getLogger("finops_ai.store")
 
@@ -80,16 +81,12 @@ class Lake:
         Raises:
             StoreError: a row lies outside the window, or the store refuses the write.
         """
-        starts = frame["charge_period_start"]
-        if len(frame) and (starts.min() < window.start or starts.max() >= window.end):
+        new = batches_of(frame, self._schema(table, bare=True), **{CONNECTION: connection})
+        if new.first and new.last and (new.first < window.start or new.last >= window.end):
             raise StoreError(
-                f"{connection}: rows from {starts.min()} to {starts.max()} lie outside {window}; a load may only hold its own window. "
+                f"{connection}: rows from {new.first} to {new.last} lie outside {window}; a load may only hold its own window. "
                 "This is a fault of the connector."
             )
-        new = to_arrow(frame, self._schema(table, bare=True)).append_column(
-            CONNECTION, pa.array([connection] * len(frame), pa.string())
-        )
-        new = _sorted(new)
         for attempt in stamina.retry_context(
             on=(CommitFailedError,), attempts=12, timeout=120, wait_initial=0.05, wait_max=3.0
         ):
@@ -98,11 +95,11 @@ class Lake:
         raise StoreError(f"{self.root}/{table}: the commit kept failing.")
 
     def _replace_once(
-        self, table: str, connection: str, window: Window, new: pa.Table, note: dict[str, Any] | None
+        self, table: str, connection: str, window: Window, new: Batches, note: dict[str, Any] | None
     ) -> Load:
-        old = self.read_arrow(table, window=window, connections=[connection], with_connection=True)
-        if old.num_rows == new.num_rows and _sorted(old.select(new.column_names)).equals(new):
-            return Load(table, connection, window, old.num_rows, new.num_rows, None)
+        before = self._count(table, connection, window)
+        if before == new.rows and (not before or self._same(table, connection, window, new)):
+            return Load(table, connection, window, before, new.rows, None)
         quoted = connection.replace("'", "''")
         predicate = f"{CONNECTION} = '{quoted}' AND charge_period_start >= '{_sql(window.start)}' AND charge_period_start < '{_sql(window.end)}'"
         properties = deltalake.CommitProperties(
@@ -112,7 +109,7 @@ class Lake:
                         "connection": connection,
                         "start": iso(window.start),
                         "end": iso(window.end),
-                        "rows": new.num_rows,
+                        "rows": new.rows,
                         **(note or {}),
                     },
                     default=str,
@@ -124,10 +121,10 @@ class Lake:
         try:
             existing = self._table(table)
             if existing is None:
-                deltalake.write_deltalake(place, new, mode="error", partition_by=[CONNECTION], **common)
+                deltalake.write_deltalake(place, new.reader(), mode="error", partition_by=[CONNECTION], **common)
             else:
                 deltalake.write_deltalake(
-                    place, new, mode="overwrite", predicate=predicate, schema_mode="merge", **common
+                    place, new.reader(), mode="overwrite", predicate=predicate, schema_mode="merge", **common
                 )
         except CommitFailedError:
             raise
@@ -136,7 +133,18 @@ class Lake:
                 raise CommitFailedError(str(error)) from error
             raise StoreError(f"{place}: the write was refused: {error}") from error
         version = deltalake.DeltaTable(place, storage_options=self.storage_options or None).version()
-        return Load(table, connection, window, old.num_rows, new.num_rows, version)
+        return Load(table, connection, window, before, new.rows, version)
+
+    def _count(self, table: str, connection: str, window: Window) -> int:
+        """Rows that a connection has in a window."""
+        source = self.source(table, window, [connection])
+        return source.num_rows if isinstance(source, pa.Table) else fingerprint(source, [], _starts_in(window))[0]
+
+    def _same(self, table: str, connection: str, window: Window, new: Batches) -> bool:
+        """Whether the rows of a window are what is there already, in whatever order."""
+        columns = self._schema(table, bare=True).names
+        there = fingerprint(self.source(table, window, [connection]), columns, _starts_in(window))
+        return there == fingerprint(new.reader(), columns)
 
     def read(self, table: str, window: Window | None = None, connections: Sequence[str] | None = None) -> pd.DataFrame:
         """The table's rows that start in the window, as a whole frame of its model."""
@@ -169,10 +177,63 @@ class Lake:
         columns = [found[f.name].cast(f.type) if f.name in have else pa.nulls(found.num_rows, f.type) for f in schema]
         return pa.table(columns, schema=schema)
 
-    def files(self, table: str) -> list[str]:
-        """Addresses of the Parquet files of the current version, for engines that read files themselves."""
+    def files(self, table: str, window: Window | None = None, connections: Sequence[str] | None = None) -> list[str]:
+        """Addresses of the Parquet files of the current version, for engines that read files themselves.
+
+        Args:
+            table: "tokens" or "bills".
+            window: only files that may hold rows that start in it, as their statistics say.
+            connections: only files of these.
+        """
+        return [f"{self._place(table)}/{file['path']}" for file in self._files(table, window, connections)]
+
+    def source(
+        self, table: str, window: Window | None = None, connections: Sequence[str] | None = None
+    ) -> list[str] | ds.Dataset | pa.Table:
+        """What DuckDB reads: the paths of a folder's files, a data set of an object store's, or an empty table.
+
+        Rows of a window's files that start outside it are in it too: the query says which it wants.
+        """
+        found = self._files(table, window, connections)
+        if not found:
+            return self._schema(table, bare=True).empty_table()
+        if "://" not in self.root:
+            return [f"{self._place(table)}/{file['path']}" for file in found]
+        paths, schema = [file["path"] for file in found], self._schema(table, bare=True)
+        return ds.dataset(paths, schema=schema, format="parquet", filesystem=self._filesystem(table))
+
+    def _files(
+        self, table: str, window: Window | None = None, connections: Sequence[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """The current files and what the log says of them: path, rows, first and last start, last end, connection."""
         existing = self._table(table)
-        return [] if existing is None else list(existing.file_uris())
+        if existing is None:
+            return []
+        found = pa.table(existing.get_add_actions(flatten=True))
+        names = {
+            "path": "path", "num_records": "rows", f"partition.{CONNECTION}": "connection",
+            "min.charge_period_start": "first", "max.charge_period_start": "latest", "max.charge_period_end": "last",
+        }  # fmt: skip
+        rows = [
+            {to: row.get(name) for name, to in names.items()}
+            for row in found.select([n for n in names if n in found.column_names]).to_pylist()
+        ]
+        out = []
+        for row in rows:
+            row["path"] = unquote(row["path"])
+            if connections is not None and row["connection"] not in connections:
+                continue
+            first, latest = row["first"], row["latest"]
+            # the log cuts instants to milliseconds
+            if (
+                window
+                and first
+                and latest
+                and (first >= window.end or latest + dt.timedelta(milliseconds=1) <= window.start)
+            ):
+                continue
+            out.append(row)
+        return sorted(out, key=lambda row: row["path"])
 
     def version(self, table: str) -> int | None:
         """The table's current version; None while it doesn't exist."""
@@ -199,10 +260,25 @@ class Lake:
 
     def freshness(self) -> pd.DataFrame:
         """One row per connection: first and last instant covered and the rows held."""
-        existing = self._table("tokens")
         columns = ["connection", "first", "last", "rows"]
-        if existing is None:
+        files = self._files("tokens")
+        if not files:
             return pd.DataFrame(columns=columns)
+        if any(row[name] is None for row in files for name in ("rows", "first", "last")):
+            return self._freshness_of_rows(columns)
+        rows = []
+        for name in sorted({row["connection"] for row in files}):
+            mine = [row for row in files if row["connection"] == name]
+            first, last = min(row["first"] for row in mine), max(row["last"] for row in mine)
+            rows.append((name, first, last, sum(row["rows"] for row in mine)))
+        kinds = [pa.string(), pa.timestamp("us", "UTC"), pa.timestamp("us", "UTC"), pa.int64()]
+        turned = zip(*rows, strict=True)
+        return to_pandas(pa.table({c: pa.array(v, k) for c, v, k in zip(columns, turned, kinds, strict=True)}))
+
+    def _freshness_of_rows(self, columns: list[str]) -> pd.DataFrame:
+        """The same from the rows, where files were written without statistics."""
+        existing = self._table("tokens")
+        assert existing is not None
         dataset = existing.to_pyarrow_dataset(filesystem=self._filesystem("tokens"))
         found = dataset.to_table(columns=[CONNECTION, "charge_period_start", "charge_period_end"])
         grouped = found.group_by(CONNECTION).aggregate(
@@ -237,7 +313,10 @@ class Lake:
             raise StoreError(f"{self._place(table)}: the lake can't be read: {error}") from error
 
     def _filesystem(self, table: str) -> pafs.FileSystem:
-        place = self._place(table)
+        return self.filesystem(self._place(table))
+
+    def filesystem(self, place: str) -> pafs.FileSystem:
+        """The file system of an address below the lake's root, whose paths begin there."""
         if "://" not in place:
             return pafs.SubTreeFileSystem(place, pafs.LocalFileSystem())
         options = self.storage_options
@@ -267,14 +346,9 @@ def _sql(moment: dt.datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _sorted(table: pa.Table) -> pa.Table:
-    """Rows in a fixed order (all plain columns), so that equal content is equal and files compress well."""
-    names = [f.name for f in table.schema if not pa.types.is_map(f.type)]
-    order = ["charge_period_start", *[n for n in names if n != "charge_period_start"]]
-    keys = table.select(order)
-    if "tags" in table.column_names:
-        text = pa.array([None if v is None else repr(sorted(v)) for v in table["tags"].to_pylist()], pa.string())
-        keys = keys.append_column("~tags", text)
-        order.append("~tags")
-    indices = pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in order])
-    return table.take(indices).combine_chunks()
+def _starts_in(window: Window) -> str:
+    """A window as a predicate of DuckDB, which has instants as microseconds here: zones need an extension."""
+    first, last = (
+        (m - dt.datetime(1970, 1, 1, tzinfo=UTC)) // dt.timedelta(microseconds=1) for m in (window.start, window.end)
+    )
+    return f"epoch_us(charge_period_start) >= {first} AND epoch_us(charge_period_start) < {last}"
