@@ -108,7 +108,9 @@ def budgets(
         daily: dict[dt.date, Decimal] = {}
         for g in days:
             if all(str(g[d]) == v for d, v in entry["for"].items()):
-                daily[g["day"]] = daily.get(g["day"], Decimal(0)) + (g["cost"] or Decimal(0))
+                cost = g["cost"] or Decimal(0)
+                cost = Decimal(repr(cost)) if isinstance(cost, float) else cost
+                daily[g["day"]] = daily.get(g["day"], Decimal(0)) + cost
         rows.append(_row(entry, daily, now, timezone, made))
     rows.sort(key=lambda r: (-(r["used"] or 0), r["name"]))
     table = to_pandas(pa.table({n: pa.array([r[n] for r in rows], k) for n, k in _COLUMNS.items()}))

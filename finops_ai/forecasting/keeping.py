@@ -189,6 +189,18 @@ def read_plan(path: str | Path) -> Table:
     return table
 
 
+def _in_decimals(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows whose amounts are exact, whatever they came as."""
+    out = rows.copy()
+    for name in ("quantity", "effective_cost"):
+        if pd.api.types.is_float_dtype(out[name]):
+            exact = [
+                None if pd.isna(v) else Decimal(repr(float(v))).quantize(Decimal(1).scaleb(-PLACES)) for v in out[name]
+            ]
+            out[name] = pd.array(exact, dtype=pd.ArrowDtype(COST_TYPE))
+    return out
+
+
 def compare_plans(
     saved: pd.DataFrame | str | Path,
     actual: pd.DataFrame,
@@ -233,6 +245,7 @@ def compare_plans(
         before.attrs.update(plan.attrs)
         # told apart by what the plan tells apart: a key or region it didn't plan by is no news
         after = actual.loc[ahead & (came_in == month), [c for c in actual.columns if c in before.columns]]
+        after = _in_decimals(after)
         after.attrs.update(actual.attrs)
         bridge = explain(before, after, by=list(by), timezone=zone)
         notes += [f"{month}: {text}" for text in bridge.facts.notes[:3]]

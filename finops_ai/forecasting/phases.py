@@ -141,8 +141,19 @@ def jump_of(y: np.ndarray) -> tuple[int, float] | None:
             continue  # it came there gradually: growth is no jump
         apart = np.sqrt(max(now, 1e-12) * max(middle, 1e-12))
         if (up and _longest(past > apart) < days) or (down and _longest(past < apart) < days):
-            found = days, float(now)
+            found = _sharpest(clean, days)
     return found
+
+
+def _sharpest(clean: np.ndarray, most: int) -> tuple[int, float]:
+    """Days since a jump, and its level: where the days before and since differ most clearly."""
+    best, chosen = -1.0, (most, float(clean[-most:].mean()))
+    for days in range(max(STAYS[0], most - WEEK), most + 1):
+        now, before = clean[-days:].mean(), clean[-days - 2 * WEEK : -days].mean()
+        clear = abs(np.log(max(now, 1e-12) / max(before, 1e-12))) * np.sqrt(days)
+        if clear > best:
+            best, chosen = clear, (days, float(now))
+    return chosen
 
 
 def _longest(flags: np.ndarray) -> int:

@@ -26,7 +26,7 @@ PRIOR_LEVEL, PRIOR_DRIFT, PRIOR_POWER, PRIOR_BLOCKS = (0.009**2, 0.09), (0.008**
 #: how much worse a line counts than a mean before it has shown itself (log of the error), and for how many blocks
 DOUBT, DOUBT_BLOCKS = 1.0, 5.0
 #: weights are chosen on the same past the errors are measured on: how much variance that hides, over blocks of it
-OPTIMISM = 2.5
+OPTIMISM = 2.0
 #: how unsure growth is beyond the leads that were tried, as share of it
 SLOPE_DOUBT = 0.25
 #: half-life of past evidence, in weeks
