@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from functools import cached_property
@@ -29,6 +30,7 @@ from finops_ai.store.keeping import Cubes, Kept
 
 if TYPE_CHECKING:
     from finops_ai.engine import Rules
+    from finops_ai.engine.running import Relation
     from finops_ai.prices import PriceBook
 
 log = logging.getLogger("finops_ai.workspace")
@@ -421,15 +423,53 @@ class Workspace:
         self, window: Window, by: Sequence[str] = (), connections: Sequence[str] | None = None, *, bounded: bool = True
     ) -> pd.DataFrame:
         """The cells of the window's token rows: the one step that reads all of them, on the engine of the settings."""
-        from finops_ai.engine.cubing import Grain, fields_of_rules
-        from finops_ai.engine.running import on_duckdb, token_cells
+        from finops_ai.engine.cubing import Grain
+        from finops_ai.engine.running import token_cells
 
-        fields = sorted({*fields_of_rules(self.rules), *by, *self._named_fields()})
+        fields = self._told_apart(by)
         grain = Grain.of(*fields, timezone=self.timezone)
-        names = self._own_connections() if connections is None else connections
-        with on_duckdb(self.lake.source("tokens", window, names), grain.fields) as rows:
+        with self._usage_rows(window, grain.fields, connections) as rows:
             wanted = self.settings.engine.cells if bounded else None
             return token_cells(rows, grain, window, book=self.book, wanted=wanted, keep=fields)
+
+    def _told_apart(self, by: Sequence[str]) -> list[str]:
+        from finops_ai.engine.cubing import fields_of_rules
+
+        return sorted({*fields_of_rules(self.rules), *by, *self._named_fields()})
+
+    def _usage_rows(
+        self, window: Window, fields: Sequence[str], connections: Sequence[str] | None = None
+    ) -> AbstractContextManager[Relation]:
+        """The window's usage rows on the engine of the settings."""
+        from finops_ai.engine.choosing import usage_rows
+
+        names = self._own_connections() if connections is None else connections
+        return usage_rows(
+            self.settings.engine,
+            fields,
+            source=lambda: self.lake.source("tokens", window, names),
+            files=lambda: self.lake.files("tokens", window, names),
+            place=f"{self.lake.root}/tokens",
+        )
+
+    def sql(self, month: str | Window, engine: str = "", by: Sequence[str] = ()) -> str:
+        """The statement that makes a month's cells: all that an engine is asked for.
+
+        Args:
+            month: `YYYY-MM` or a window.
+            engine: duckdb, spark or bigquery; that of the settings by default.
+            by: see `cube`.
+        """
+        from finops_ai.engine.cubing import Grain
+        from finops_ai.engine.remote import spelled_for
+        from finops_ai.engine.running import bounded, compile_cells
+
+        window, fields = self._window(month), self._told_apart(by)
+        grain = Grain.of(*fields, timezone=self.timezone)
+        with self._usage_rows(window, grain.fields) as rows:
+            found = bounded(rows, grain, window, book=self.book, wanted=self.settings.engine.cells, keep=fields)
+            files = self.lake.files("tokens", window, self._own_connections())
+            return compile_cells(spelled_for(engine or rows.dialect.name, rows, files), found, window)
 
     def _asks_more(self, by: Sequence[str]) -> bool:
         """Whether a cube leaves out some of these columns and tags by its nature."""
