@@ -20,8 +20,9 @@ $(VENV)/.report: $(PROJECTS)
 	@echo "Setting up $(VENV) for the report ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
-	@$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[report]'
-	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps $(addprefix -e ,$(PLUGINS))
+	@UV_COMPILE_BYTECODE=0 $(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[report]'
+	@UV_COMPILE_BYTECODE=0 $(BIN)/uv pip install -q --python $(BIN)/python --no-deps $(addprefix -e ,$(PLUGINS))
+	@$(BIN)/python -m pip uninstall -q -y uv
 	@touch $@
 
 .PHONY: help setup report test test-slow lint format docs readme bench constraints clean

@@ -36,7 +36,8 @@ def careful(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         given = bound.arguments
         for position, (key, value) in enumerate(list(given.items())):
             if key in FRAMES or position == 0:
-                given[key] = _frame(name, key, value)
+                optional = signature.parameters[key].default is None
+                given[key] = value if value is None and optional else _frame(name, key, value)
             elif key == "by" and isinstance(value, str):
                 given[key] = [part.strip() for part in value.split(",") if part.strip()]
             elif key == "month" and isinstance(value, dt.date):
@@ -74,8 +75,6 @@ def _frame(name: str, key: str, value: Any) -> Any:
 
     from finops_ai.errors import FrameError
 
-    if value is None:
-        return value
     if not isinstance(value, pd.DataFrame):
         if hasattr(value, "__arrow_c_stream__"):
             import pyarrow as pa

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from decimal import Decimal
 from typing import Any
 
 import pandas as pd
@@ -105,7 +106,36 @@ def coverage_html(data: Any, ws: Any, month: str) -> str:
         grid(["Coverage", "What it says", "Share"], shares, texts=2, caption="How much of reality the figures hold")
         + (f"<ul>{notes}</ul>" if notes else "")
         + grid(["Source", "From", "Up to", "Rows"], sources, caption="Usage that is stored, days included")
+        + _left_out(ws, month)
         + f'<p class="note">Days of {safe(ws.timezone)}. Price book {safe(ws.book.version)}. Data {safe(ws.digest())}.</p>'
+    )
+
+
+def _left_out(ws: Any, month: str) -> str:
+    """What the last loads of the month read and didn't keep, as a table; nothing where all of it was kept."""
+    loads = ws.lake.loads("bills")
+    if "left_out" not in loads:
+        return ""
+    window = Window.month(month, ws.timezone)
+    rows = []
+    for connection, own in loads.groupby("connection"):
+        touching = own[
+            [
+                pd.Timestamp(s) < window.end and pd.Timestamp(e) > window.start
+                for s, e in zip(own["start"], own["end"], strict=True)
+            ]
+        ]
+        if touching.empty:
+            continue
+        last = touching.sort_values("version").iloc[-1]
+        items = last["left_out"] if isinstance(last["left_out"], list) else []
+        for item in items:
+            amount = "not stated" if item["amount"] is None else f"{Decimal(item['amount']):,.2f} {item['unit']}"
+            rows.append((str(connection), str(item["reason"]), f"{item['rows']:,}", amount))
+    if not rows:
+        return ""
+    return grid(
+        ["Source", "Left out", "Rows", "Amount"], rows, texts=2, caption="What the last load read and did not keep"
     )
 
 

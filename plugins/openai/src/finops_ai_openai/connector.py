@@ -85,7 +85,10 @@ class OpenAI(Connector):
             common = {"account": self.settings.organization_id, "source": self._how, "names": names}
             endpoint = ENDPOINTS.get(path)
             tables.append(tokens_of(inside, endpoint, **common) if endpoint else unmapped_of(inside, path, **common))
-        return conform(pa.concat_tables(tables, promote_options="default") if tables else {}, source=self._source)
+        frame = conform(pa.concat_tables(tables, promote_options="default") if tables else {}, source=self._source)
+        if (frame["meter"] == "unmapped").any():
+            self.notes.append("OpenAI counts usage this version doesn't know; it is in rows of the meter 'unmapped'.")
+        return frame
 
     def bills(self, window: Window) -> pd.DataFrame:
         """Bill frame: one row per cost line of each UTC day that starts in the window."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from finops_ai.errors import DataError, UsageError
-from finops_ai.meters import TIER_WORDS, normalise_columns, service_tier, tokens_from_slices
+from finops_ai.meters import TIER_WORDS, format_named, normalise_columns, service_tier, tokens_from_slices
 from finops_ai_openai.api import Bucket
 from finops_ai_openai.endpoints import TOKEN_COUNTS, TOKEN_FORMAT, Endpoint
 
@@ -65,6 +65,8 @@ def tokens_of(
         meters: Mapping[str, Any]
         if not endpoint.counts:
             meters = normalise_columns({name: table[name] for name in TOKEN_COUNTS}, TOKEN_FORMAT)
+            if any(strange := [unknown_tokens(result, endpoint) for result in results]):
+                meters = {**meters, "unmapped": pa.array(strange, pa.int64())}
         else:
             meters = {meter: table[name] for meter, name in endpoint.counts.items()}
             if "storage" in meters:
@@ -77,6 +79,16 @@ def tokens_of(
         for bucket in buckets:  # alone, the broken bucket says where it is
             tokens_of([bucket], endpoint, account=account, source=source, names=names)
         raise
+
+
+def unknown_tokens(result: Mapping[str, Any], endpoint: Endpoint) -> int:
+    """Tokens of a result under names this package doesn't know: a new kind of token."""
+    known, spec = {field.name for field in endpoint.fields}, format_named(TOKEN_FORMAT)
+    return sum(
+        value
+        for name, value in result.items()
+        if "token" in name and type(value) is int and value > 0 and name not in known and not spec.known(name)
+    )
 
 
 def unmapped_of(

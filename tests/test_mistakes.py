@@ -1,0 +1,132 @@
+"""Usual mistakes at the public functions and on the command line: each gets a sentence with the fix, never a foreign exception."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import finops_ai as fa
+from finops_ai.cli import main
+from finops_ai.errors import FinopsError
+
+
+@pytest.fixture(scope="module")
+def frames():
+    tokens = fa.sample(months=1)
+    priced = fa.price(tokens)
+    return tokens, priced, fa.allocate(priced, fa.sample.rules(shared=False))
+
+
+#: what somebody does with (tokens, priced, cost), and words of the sentence they get
+MISTAKES = {
+    "unpriced": (lambda t, p, c: fa.showback(t, by=["model"]), "call fa.price"),
+    "not allocated": (lambda t, p, c: fa.showback(p, by=["team"]), "Can't group by 'team'"),
+    "by typo": (lambda t, p, c: fa.showback(c, by=["teams"]), "Did you mean 'team'"),
+    "month in words": (lambda t, p, c: fa.showback(c, by=["team"], month="October"), "YYYY-MM"),
+    "month without data": (lambda t, p, c: fa.showback(c, by=["team"], month="2020-01"), "nothing of 2020-01: the frame holds"),
+    "month of an empty frame": (lambda t, p, c: fa.showback(c.head(0), by=["team"], month="2026-10"), "no rows"),
+    "a dict": (lambda t, p, c: fa.price({"a": 1}), "must be a frame, got dict"),
+    "a list": (lambda t, p, c: fa.price([1, 2]), "must be a frame, got list"),
+    "a path": (lambda t, p, c: fa.price("tokens.parquet"), "read a file with fa.read"),
+    "None": (lambda t, p, c: fa.showback(None, by=["team"]), "must be a frame, got NoneType"),
+    "a series": (lambda t, p, c: fa.price(t["quantity"].to_frame()), "columns .* are missing"),
+    "columns of another log": (lambda t, p, c: fa.price(pd.DataFrame({"model": ["x"], "prompt_tokens": [1]})), "are missing"),
+    "a column dropped": (lambda t, p, c: fa.price(t.drop(columns="meter")), "meter"),
+    "floats": (lambda t, p, c: fa.price(t.assign(quantity=t["quantity"].astype(float))), "floats lose digits"),
+    "negative": (lambda t, p, c: fa.price(t.assign(quantity=-t["quantity"])), "in row 0: usage is 0 or more"),
+    "no time zone": (lambda t, p, c: fa.price(t.assign(charge_period_start=t["charge_period_start"].dt.tz_localize(None))), "tz_localize"),
+    "twice": (lambda t, p, c: fa.showback(pd.concat([c, c]), by=["team"]), "stand twice"),
+    "twice, renumbered": (lambda t, p, c: fa.showback(pd.concat([c, c], ignore_index=True), by=["team"]), "stand twice"),
+    "no policy": (lambda t, p, c: fa.chargeback(c, month="2026-10"), "missing a required argument: 'policy'"),
+    "no horizon": (lambda t, p, c: fa.forecast(c), "missing a required argument: 'horizon'"),
+    "unknown argument": (lambda t, p, c: fa.showback(c, byy=["team"]), "no argument 'byy'. Did you mean 'by'"),
+    "too many arguments": (lambda t, p, c: fa.price(t, None, 1, 2, 3, 4, 5, 6, 7), "too many"),
+    "scenario typo": (lambda t, p, c: fa.what_if(c, {"modle": "x"}), "no step 'modle'"),
+    "rules missing": (lambda t, p, c: fa.allocate(p, "nope.toml"), "nope.toml"),
+    "rule on unknown column": (lambda t, p, c: fa.allocate(p, {"rules": [{"name": "x", "when": {"modle": "g"}, "set": {"team": "a"}}], "dimensions": {"team": {"default": "u"}}}), "Did you mean 'model'"),
+    "unknown dimension": (lambda t, p, c: fa.allocate(p, {"rules": [{"name": "x", "when": {"model": "g"}, "set": {"squad": "a"}}], "dimensions": {"team": {"default": "u"}}}), "no declared dimension"),
+    "thirteen months and more": (lambda t, p, c: fa.sample(months=99), "1 to 13"),
+    "empty explorer": (lambda t, p, c: fa.explore(c.head(0)), "no rows"),
+    "pie": (lambda t, p, c: fa.showback(c, by=["team"]).plot(kind="pie"), "draws the chart that fits"),
+    "unknown provider": (lambda t, p, c: fa.collect("opnai", "2026-10-01", "2026-11-01"), "Did you mean 'openai'"),
+    "unknown format": (lambda t, p, c: fa.read("x.csv", format="cvs"), "Did you mean 'csv'"),
+    "no such file": (lambda t, p, c: fa.read("nowhere/*.json", format="openai"), "No file matches"),
+    "no mapping": (lambda t, p, c: fa.read(__file__, format="csv"), "mapping"),
+    "no such mapping": (lambda t, p, c: fa.read(__file__, format="csv", mapping="none.toml"), "none.toml"),
+    "unknown setting": (lambda t, p, c: fa.read(__file__, format="openai", organisation_id="x"), "organization_id"),
+    "an address of another kind": (lambda t, p, c: fa.read("ftp://host/file.csv", format="csv", mapping={"columns": {"charge_period_start": "a", "model": "b"}, "constants": {"provider": "x", "billing_account_id": "y"}, "usage": [{"meters": {"input": "c"}}]}), "can't be read"),
+    "end before start": (lambda t, p, c: fa.collect("openai", "2026-11-01", "2026-10-01"), "2026"),
+    "no such workspace": (lambda t, p, c: fa.open("no/such/finops.toml"), "finops-ai init|There is no"),
+    "price book missing": (lambda t, p, c: fa.PriceBook.load("no.toml"), "no.toml"),
+    "focus version": (lambda t, p, c: fa.to_focus(c, version="9.9"), "9.9"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_gets_a_sentence_with_the_fix(frames, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    act, said = MISTAKES[name]
+    with pytest.raises(FinopsError, match=said):
+        act(*frames)
+
+
+def test_a_frame_that_went_through_csv_says_so(frames, tmp_path):
+    frames[2].to_csv(tmp_path / "c.csv", index=False)
+    with pytest.raises(FinopsError, match=r"a CSV file keeps no types.*to_parquet"):
+        fa.showback(pd.read_csv(tmp_path / "c.csv"), by=["team"])
+
+
+def test_what_can_only_mean_one_thing_is_accepted(frames):
+    tokens, priced, cost = frames
+    want = fa.showback(cost, by=["team"], month="2026-10")
+    assert fa.showback(cost, by="team", month=dt.date(2026, 10, 1)).equals(want)
+    assert fa.showback(cost, by="team", month=pd.Timestamp("2026-10-15")).equals(want)
+    assert list(fa.showback(cost, by="team, model").columns[:2]) == ["team", "model"]
+    assert fa.price(pa.Table.from_pandas(tokens))["list_cost"].sum() == priced["list_cost"].sum()
+
+
+def test_months_put_together_are_not_taken_for_doubles(frames):
+    cost = frames[2]
+    early = cost[(cost["charge_period_start"] < "2026-10-16").to_numpy(bool)].reset_index(drop=True)
+    late = cost[(cost["charge_period_start"] >= "2026-10-16").to_numpy(bool)].reset_index(drop=True)
+    both = fa.showback(pd.concat([early, late]), by=["team"])
+    assert both["cost"].sum() == fa.showback(cost, by=["team"])["cost"].sum()
+
+
+#: command line, exit code, words of what is said
+COMMANDS = {
+    "unknown command": (["shwoback"], 2, "Did you mean 'showback'"),
+    "no workspace": (["showback", "--by", "team", "--month", "2026-10"], 2, "finops.toml"),
+    "month in words": (["report", "--sample", "--month", "October"], 2, "YYYY-MM"),
+    "two sources": (["report", "--sample", "--input", "x.csv"], 2, "either --sample or --input"),
+    "no such input": (["report", "--input", "x.csv"], 3, "No file matches"),
+    "mapping alone": (["report", "--mapping", "x.toml"], 2, "--input"),
+    "parameter without value": (["report", "--sample", "-p", "x"], 2, "NAME=VALUE"),
+    "init twice": (["init"], 2, "is there already"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_mistaken_command_says_what_to_do(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words, code, said = COMMANDS[name]
+    if name == "init twice":
+        (tmp_path / "finops.toml").write_text("")
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == code
+    assert said in capsys.readouterr().err
+
+
+def test_what_is_not_installed_is_named_with_its_extra(monkeypatch):
+    from finops_ai.extras import EXTRAS, missing_extra
+
+    assert set(EXTRAS.values()) <= {"notebook", "report", "forecast", "lab", "spark", "ecb", "bedrock"}
+    assert missing_extra(ModuleNotFoundError("x", name="requests_of_nobody")) is None
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
+    table = fa.showback(fa.price(fa.sample(months=1)), by=["provider"])
+    with pytest.raises(FinopsError, match=r"pip install 'finops-ai-core\[notebook\]'"):
+        table.plot()
