@@ -52,6 +52,7 @@ def facts_of(ws: Any, made: Any) -> dict[str, Any]:
         "lake": versions,
         "finops_ai": __version__,
         "timezone": ws.timezone,
+        "plugins": ws.plugins(),
     }
 
 

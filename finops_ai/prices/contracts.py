@@ -114,7 +114,7 @@ def read_contracts(path: str | Path) -> list[Contract]:
         table = tomllib.loads(file.read_text("utf-8"), parse_float=Decimal)
     except (OSError, UnicodeDecodeError) as error:
         raise PriceError(f"Price file {path} can't be read: {getattr(error, 'strerror', None) or error}.") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, ArithmeticError, RecursionError) as error:
         raise PriceError(f"Price file {path} is no TOML: {error}.") from None
     if "workspace" not in table:  # a finops.toml has other sections too
         only(table, frozenset({"contracts"}), file.name)

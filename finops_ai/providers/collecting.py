@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from finops_ai.errors import ProviderNotFound
 from finops_ai.periods import Window
+from finops_ai.providers.border import made, usage_of
 from finops_ai.providers.connector import Connector
-from finops_ai.providers.registry import registry
+from finops_ai.providers.registry import find_connector
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,10 +38,13 @@ def connector(name: str, **settings: Any) -> Connector:
 
     if name in READERS:
         return READERS[name](**settings)
-    found = registry()
-    if name not in found.connectors and name not in found.broken:
-        raise ProviderNotFound(name, [*found.connectors, *READERS])
-    return found.connector(name)(**settings)
+    try:
+        cls = find_connector(name)
+    except ProviderNotFound as error:
+        if error.__cause__ is None:
+            raise ProviderNotFound(name, [*error.known, *READERS]) from None
+        raise
+    return made(cls, settings, name)
 
 
 def read(
@@ -75,7 +79,7 @@ def read(
     """
     files = [str(p) for p in path] if isinstance(path, list | tuple) else [str(path)]
     window = Window.of(ALWAYS.start if start is None else start, ALWAYS.end if end is None else end)
-    return connector(format, files=files, **settings).usage(window)
+    return usage_of(connector(format, files=files, **settings), window)
 
 
 def collect(name: str, start: object, end: object, **settings: Any) -> pd.DataFrame:
@@ -105,4 +109,4 @@ def collect(name: str, start: object, end: object, **settings: Any) -> pd.DataFr
         >>> len(fa.collect("openai", "2026-10-01", "2026-10-08", files=[f"{exports}/openai"]))
         147
     """
-    return connector(name, **settings).usage(Window.of(start, end))
+    return usage_of(connector(name, **settings), Window.of(start, end))

@@ -60,12 +60,12 @@ def sample_workspace(folder: str | Path | None = None, *, say: Callable[[str], N
 
 def _stamp() -> str:
     """Changes with the generator and connectors, so that an upgrade never shows an old sample."""
-    from finops_ai.providers import registry
+    from finops_ai.providers.registry import installed
 
     parts = sorted(
         f"{p.name}:{hashlib.sha256(p.read_bytes()).hexdigest()}"
         for p in Path(__file__).parent.glob("*.*")
         if p.is_file()
     )
-    parts += [f"{name} {origin}" for name, origin in sorted(registry().origins.items())]
+    parts += [f"{name} {origin}" for name, origin in sorted(installed().items())]
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:8]
