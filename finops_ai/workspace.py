@@ -76,6 +76,10 @@ def open(config: str | Path = FILE_NAME) -> Workspace:
     return Workspace(load_settings(config))
 
 
+#: `fa.open` under a name that a star import can bring without replacing the builtin
+open_workspace = open
+
+
 class Workspace:
     """Settings plus store. Frames of a month are priced and allocated once and kept until anything they rest on changes."""
 
@@ -423,7 +427,7 @@ class Workspace:
     def _told(self, frame: pd.DataFrame, digest: str = "") -> pd.DataFrame:
         """The frame, which now says its versions, its dimensions and the reporting zone."""
         versions = {"prices": self.book.version, "rules": self.rules.version, "inputs": digest} if digest else {}
-        mapped = {"dimensions": list(self.rules.dimensions)} if "rule" in frame.columns else {}
+        mapped = self.rules.nature() if "rule" in frame.columns else {}
         return made_with(frame, frame, timezone=self.timezone, **mapped, **versions)
 
     def keep(self, frame: pd.DataFrame, path: Path) -> None:
@@ -484,4 +488,4 @@ def _code_stamp() -> str:
     return hashlib.sha256("".join(stamps).encode()).hexdigest()[:8]
 
 
-__all__ = ["Outcome", "Workspace", "month_pieces", "open"]
+__all__ = ["Outcome", "Workspace", "month_pieces", "open", "open_workspace"]
