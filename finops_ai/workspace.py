@@ -219,10 +219,7 @@ class Workspace:
             bills = bills_of(connector, window, name=name, chosen=limits)
             made_by = origin_of(type(connector))
             note = {"notes": connector.notes, "fresh_until": connector.fresh_until, "plugin": made_by}
-            loads = [
-                self.lake.replace("tokens", name, window, tokens, note),
-                self.lake.replace("bills", name, window, bills, note),
-            ]
+            loads = self.lake.replace_window(name, window, {"tokens": tokens, "bills": bills}, note).values()
         except FinopsError as error:
             outcome.error = error
         except Exception as error:  # the store's own fault costs the other connections nothing either

@@ -193,7 +193,8 @@ def parse_json(content: bytes, source: str) -> Any:
     try:
         return parsed(content, source)
     except DataError as error:
-        raise ProviderError(f"{error} Ask again; if it stays so, the provider's answer has changed.") from None
+        said = str(error).removeprefix(source).lstrip(",: ").removesuffix(" Nothing was stored.")
+        raise ProviderError(f"{source}: the answer is not whole JSON ({said}) Ask again; nothing was stored.") from None
 
 
 def retry_after(response: httpx.Response) -> float | None:

@@ -55,7 +55,8 @@ def parse_json(content: bytes, place: object) -> Any:
             f"{place}: {error} is no number that can be counted with (at most {most} digits). Nothing was stored."
         ) from None
     except json.JSONDecodeError as error:
-        where = f", line {error.lineno}, column {error.colno}" if b"\n" in content else f", column {error.colno}"
+        line = "" if ", line " in str(place) else f", line {error.lineno}"
+        where = f"{line}, column {error.colno}"
         raise DataError(
             f"{place}{where}: not whole JSON ({error.msg}). The file may be cut short: save the page again. Nothing was stored."
         ) from None
