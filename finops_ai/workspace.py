@@ -6,7 +6,6 @@ import datetime as dt
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from finops_ai.providers.collecting import connector
 from finops_ai.providers.registry import allowing, origin_of
 from finops_ai.store import Lake
 from finops_ai.store.closing import Ledger, Sealed
+from finops_ai.store.whole import read_whole, write_whole
 
 if TYPE_CHECKING:
     from finops_ai.engine import Rules
@@ -412,10 +412,8 @@ class Workspace:
         digest = self.digest()
         name = f"{kind}-{window.start:%Y%m%dT%H%M%S}-{window.end:%Y%m%dT%H%M%S}.parquet"
         path = self.cache_folder / digest / name
-        if path.is_file():
-            import pyarrow.parquet as pq
-
-            frame = to_pandas(pq.read_table(path))
+        if (found := read_whole(path)) is not None:
+            frame = to_pandas(found)
         else:
             frame = make(window)
             self.keep(frame, path)
@@ -429,19 +427,14 @@ class Workspace:
 
     def keep(self, frame: pd.DataFrame, path: Path) -> None:
         """Keep a derived frame below `cache_folder`; where that can't be written it is only made again."""
-        import pyarrow.parquet as pq
-
         from finops_ai.frames import to_arrow
 
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(to_arrow(frame), path)
             folders = sorted((f for f in self.cache_folder.iterdir() if f.is_dir()), key=lambda f: f.stat().st_mtime)
             for old in folders[:-KEPT_DIGESTS]:
                 if old != path.parent:
                     shutil.rmtree(old, ignore_errors=True)
-            partial = path.with_suffix(f".{os.getpid()}.partial")
-            pq.write_table(to_arrow(frame), partial, compression="zstd")
-            partial.replace(path)
         except OSError as error:
             log.info("Derived frames are not kept: %s", error)
 

@@ -33,6 +33,10 @@ _KEYS = frozenset({
     "name", "provider", "accounts", "models", "meters", "from", "to", "currency", "discount", "prices", "volume",
     "volume_of", "graduated", "credits", "capacity", "source", "checked", "above_list",
 })  # fmt: skip
+_LISTS: tuple[tuple[str, type, str], ...] = (
+    *((key, str, "names") for key in ("accounts", "models", "meters")),
+    *((key, Mapping, "tables") for key in ("prices", "volume", "credits", "capacity")),
+)
 _VOLUME_KEYS = frozenset({"over", "discount"})
 _CREDIT_KEYS = frozenset({"amount", "paid", "from", "to", "name"})
 _CAPACITY_KEYS = frozenset({
@@ -147,6 +151,9 @@ def contract(row: Mapping[str, Any], where: str = "contract") -> Contract:
         PriceError: unknown key, no provider, a discount outside 0 to 100%, overlapping rates.
     """
     only(row, _KEYS, where)
+    for key, kind, words in _LISTS:
+        if not isinstance(value := row.get(key, ()), list | tuple) or not all(isinstance(v, kind) for v in value):
+            raise PriceError(f"{where}: {key} is a list of {words}, not {value!r}.")
     if not row.get("provider"):
         raise PriceError(f"{where}: a contract needs its provider.")
     provider = provider_name(str(row["provider"]))
@@ -160,6 +167,8 @@ def contract(row: Mapping[str, Any], where: str = "contract") -> Contract:
         place = f"{where}, price {i + 1}"
         if not rates.get("model"):
             raise PriceError(f"{place}: own rates need their model.")
+        if not isinstance(rates.get("prices", {}), Mapping):
+            raise PriceError(f"{place}: prices is a table of meters, not {rates['prices']!r}.")
         named = take_apart(provider, str(rates["model"]))
         body = {"from": row.get("from"), "to": row.get("to")} | {k: v for k, v in rates.items() if k != "model"}
         body["prices"] = {name: v for key, v in rates.get("prices", {}).items() for name in expand_roll_up(key)}

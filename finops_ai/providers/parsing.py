@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,10 @@ def parse_json(content: bytes, place: object) -> Any:
     most = limits().digits
 
     def number(text: str) -> Decimal:
-        value = Decimal(text)
+        try:
+            value = Decimal(text)
+        except InvalidOperation:  # an exponent beyond what decimals know
+            raise _NumberTooLong(text[:40]) from None
         if (len(text) > most and (len(value.as_tuple().digits) > most)) or abs(value.adjusted()) > most:
             raise _NumberTooLong(text[:40])
         return value

@@ -31,6 +31,7 @@ import pyarrow.parquet as pq
 from finops_ai.errors import CheckFailed, ClosedPeriodError, DataError
 from finops_ai.frames import to_arrow, to_pandas
 from finops_ai.periods import parse_month
+from finops_ai.store.whole import private
 
 try:
     import fcntl
@@ -264,8 +265,9 @@ class Ledger:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Only one process at a time seals; the others wait, then see what it did. The lock ends with its process."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / LOCK).open("w") as handle:
+        with private():
+            self.folder.mkdir(parents=True, exist_ok=True)
+        with private(), (self.folder / LOCK).open("w") as handle:
             if fcntl is not None:
                 fcntl.flock(handle, fcntl.LOCK_EX)
             yield
@@ -309,7 +311,7 @@ class Ledger:
             }
             (beside / MANIFEST).write_text(_json(manifest), encoding="utf-8")
             for path in beside.iterdir():
-                path.chmod(0o444)
+                path.chmod(0o400)
             beside.rename(target)
         except BaseException:
             _remove(beside)

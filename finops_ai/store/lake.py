@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import deltalake
 import pandas as pd
@@ -27,6 +28,7 @@ from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from finops_ai.errors import StoreError
 from finops_ai.frames import BillFrame, TokenFrame, schema_of, to_arrow, to_pandas
 from finops_ai.periods import UTC, Window, iso
+from finops_ai.store.whole import private
 
 log = logging.getLogger("finops_ai.store")
 
@@ -102,6 +104,8 @@ class Lake:
         Raises:
             StoreError: a row lies outside the window, or the store refuses the write.
         """
+        from finops_ai.store.tools import after_load
+
         new = {}
         for table, frame in frames.items():
             self._place(table)
@@ -117,14 +121,16 @@ class Lake:
             for attempt in stamina.retry_context(
                 on=(CommitFailedError,), attempts=12, timeout=120, wait_initial=0.05, wait_max=3.0
             ):
-                with attempt:
-                    return self._replace_once(connection, window, new, note)
+                with attempt, private():
+                    loads = self._replace_once(connection, window, new, note)
+            if any(load.changed for load in loads.values()):
+                after_load(self, connection)
+            return loads
         except CommitFailedError as error:
             raise StoreError(
                 f"{self.root}: other loads kept getting in first ({str(error).splitlines()[0][:200]}). The old data is whole; "
                 "run the same command again."
             ) from error
-        raise AssertionError("the last attempt returns or raises")
 
     def _replace_once(
         self, connection: str, window: Window, new: Mapping[str, pa.Table], note: dict[str, Any] | None
@@ -222,7 +228,13 @@ class Lake:
     def files(self, table: str) -> list[str]:
         """Addresses of the Parquet files of the current version, for engines that read files themselves."""
         existing = self._table(table)
-        return [] if existing is None else list(existing.file_uris([(KIND, "=", table)]))
+        if existing is None:
+            return []
+        found = pa.table(existing.get_add_actions(flatten=True))
+        rows = found.select(["path", f"partition.{KIND}"]).to_pylist()
+        return sorted(
+            f"{self._place(table)}/{unquote(row['path'])}" for row in rows if row[f"partition.{KIND}"] == table
+        )
 
     def version(self, table: str) -> int | None:
         """The table's current version; None while it doesn't exist."""
@@ -289,7 +301,10 @@ class Lake:
             )
 
     def _filesystem(self, table: str) -> pafs.FileSystem:
-        place = self._place(table)
+        return self.filesystem(self._place(table))
+
+    def filesystem(self, place: str) -> pafs.FileSystem:
+        """The file system of an address below the lake's root, whose paths begin there."""
         if "://" not in place:
             return pafs.SubTreeFileSystem(place, pafs.LocalFileSystem())
         options = self.storage_options
