@@ -108,12 +108,19 @@ def fault_of(
     error: BaseException, connector: Connector, name: str, what: str, files: Iterable[str] = ()
 ) -> ConnectorFault:
     """The error of a connection for something its code didn't mean to raise."""
-    read = next((f" while reading {file}" for file in files), "")
+    file = next(iter(files), "")
     said = described(error, secrets_of(connector))
+    where, owner = _place(error, connector), origin_of(type(connector))
+    if file:
+        cause = (
+            f"Either that isn't as {connector.title} writes it, which a new export cures, or {owner} doesn't understand it yet: "
+            "update it, or show its author the output of the same command with -v."
+        )
+    else:
+        cause = f"This is a fault of {owner}: update it, or show its author the output of the same command with -v."
     return ConnectorFault(
-        f"{name}: {what} failed{read}: {said} (in {_place(error, connector)}). Nothing of this window was stored. "
-        f"This is a fault of {origin_of(type(connector))}, not of your data or settings as far as can be told: update it, or show its "
-        "author the output of the same command with -v.",
+        f"{name}: {what} failed{f' while reading {file}' if file else ''}: {said} (in {where}). Nothing of this window was "
+        f"stored. {cause}",
         name,
     )
 

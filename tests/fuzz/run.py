@@ -1,8 +1,9 @@
 """Fuzz readers and count: `python tests/fuzz/run.py [--inputs N] [--seconds S] [--seed K] [READER...]`.
 
 Every input is a changed file of the corpus. A reader may give rows or say in words what is wrong; anything else, and
-anything that takes longer than ten seconds, is a crash: its input is kept in `corpus/<reader>/crash-*`, where a quick test
-reads it on every run. `counts.json` adds up all runs.
+anything that takes more than ten seconds of computing, is a crash. A fault is what the reader didn't expect and the border
+turned into words. Inputs of both are kept in `corpus/<reader>/crash-*`, where a quick test reads them on every run.
+`counts.json` adds up the inputs of all runs.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ COUNTS = Path(__file__).parent / "counts.json"
 LIMITS = LimitsSettings(unpacked_bytes=2**26, depth=60)
 
 
+FAULT = "fault: "
+
+
 class TooSlow(BaseException):
     """An input that keeps its reader busy."""
 
@@ -49,7 +53,8 @@ def crash_of(reader: str, path: Path, *, checked: bool = True) -> str:
             warnings.simplefilter("ignore")
             TARGETS[reader](path)
     except ConnectorFault as error:
-        return _kind(error.__cause__ or error)
+        cause = error.__cause__ or error
+        return _kind(cause) if isinstance(cause, TooSlow) else FAULT + _kind(cause)
     except FinopsError:
         return ""
     except BaseException as error:
@@ -63,7 +68,7 @@ def _kind(error: BaseException) -> str:
     frames = [f for f in traceback.extract_tb(error.__traceback__) if "finops_ai" in f.filename] or [None]
     last = frames[-1]
     place = f"{Path(last.filename).name}:{last.name}" if last else "?"
-    return f"{type(error).__name__} in {place}: {' '.join(str(error).split())[:100]}"
+    return f"{type(error).__name__} in {place}: {' '.join(str(error).split())[:100].replace(': ', ' ')}"
 
 
 def run(reader: str, inputs: int, seconds: float, seed: random.Random) -> tuple[int, Counter[str]]:
@@ -77,15 +82,15 @@ def run(reader: str, inputs: int, seconds: float, seed: random.Random) -> tuple[
             name, content = seed.choice(contents)
             path = Path(folder) / name
             path.write_bytes(mutate(content, name, seed))
-            signal.setitimer(signal.ITIMER_REAL, 10)
+            signal.setitimer(signal.ITIMER_PROF, 10)
             try:
                 kind = crash_of(reader, path, checked=tried % 20 == 0)
             finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.setitimer(signal.ITIMER_PROF, 0)
             tried += 1
             if kind:
-                short = kind.partition(": ")[0]
-                if short not in {k.partition(": ")[0] for k in kinds}:
+                short = kind.rpartition(": ")[0]
+                if short not in {k.rpartition(": ")[0] for k in kinds}:
                     number = len(list((CORPUS / reader).glob("crash-*")))
                     (CORPUS / reader / f"crash-{number:02}-{name}").write_bytes(path.read_bytes())
                     print(f"  {reader}: {kind}", flush=True)
@@ -104,22 +109,24 @@ def main() -> int:
     logging.disable(logging.CRITICAL)
 
     def slow(*_: object) -> None:
-        raise TooSlow("more than ten seconds")
+        raise TooSlow("more than ten seconds of computing")
 
-    signal.signal(signal.SIGALRM, slow)
+    signal.signal(signal.SIGPROF, slow)
     crashed = 0
     for reader in options.readers or TARGETS:
         seed = random.Random(options.seed if options.seed is not None else time.time_ns())
         tried, kinds = run(reader, options.inputs, options.seconds, seed)
-        crashed += len({k.partition(": ")[0] for k in kinds})
+        shorts = {k.rpartition(": ")[0] for k in kinds}
+        crashes = {k for k in shorts if not k.startswith(FAULT)}
+        crashed += len(crashes)
         counts = json.loads(COUNTS.read_text()) if COUNTS.exists() else {}
         counts[reader] = counts.get(reader, 0) + tried
         with contextlib.suppress(OSError):
             COUNTS.write_text(json.dumps(counts, indent=1, sort_keys=True) + "\n")
-        print(
-            f"{reader:<14} {tried:>8,} inputs, {len({k.partition(': ')[0] for k in kinds})} kinds of crash; {counts[reader]:,} over all runs",
-            flush=True,
+        told = (
+            f"{len(crashes)} kinds of crash, {len(shorts - crashes)} of fault; {counts[reader]:,} inputs over all runs"
         )
+        print(f"{reader:<14} {tried:>8,} inputs, {told}", flush=True)
     return 1 if crashed else 0
 
 
