@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from finops_ai.errors import SettingsError, hint
 from finops_ai.periods import zone
 
+_Section = TypeVar("_Section", bound=BaseModel)
 FILE_NAME = "finops.toml"
 
 #: sections that the module of their name reads and checks; here only their presence is known
@@ -80,6 +81,33 @@ class PluginsSettings(BaseModel):
     )
 
 
+class EngineSettings(BaseModel):
+    """The `[engine]` section: where the rows of a month are added up."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Literal["duckdb", "spark", "bigquery"] = Field(
+        "duckdb", description="duckdb (in this process), spark or bigquery."
+    )
+    remote: str = Field(
+        "",
+        description="Spark: sc://host:15002 of a cluster, or databricks for Databricks Connect; empty = a local session.",
+    )
+    options: dict[str, str] = Field(
+        default_factory=dict, description="Options of the Spark session, or of DuckDB, such as memory_limit."
+    )
+    project: str = Field("", description="BigQuery: the project that runs and pays the queries.")
+    dataset: str = Field("", description="BigQuery: data set in which the lake is an external table.")
+    location: str = Field("", description="BigQuery: location of the data set, such as EU.")
+    endpoint: str = Field("", description="BigQuery: another address of its service, such as an emulator's.")
+    cells: int = Field(
+        200_000,
+        ge=1_000,
+        description="Rows of a month's cube at most; where there were more, its finest columns (sessions, branches, users, "
+        "prompts, ...) are left out and the figures say so.",
+    )
+
+
 class Settings(BaseModel):
     """A whole finops.toml. `root` is the folder that relative paths belong to."""
 
@@ -89,6 +117,7 @@ class Settings(BaseModel):
     workspace: WorkspaceSettings = WorkspaceSettings()
     limits: LimitsSettings = LimitsSettings()
     plugins: PluginsSettings = PluginsSettings()
+    engine: EngineSettings = EngineSettings()
     providers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     mapping: dict[str, Any] = Field(default_factory=dict)
     policies: dict[str, Any] = Field(default_factory=dict)
@@ -143,7 +172,7 @@ def read_toml(path: Path, **options: Any) -> dict[str, Any]:
 
 def parse_settings(document: dict[str, Any], *, root: Path = Path(), place: str = FILE_NAME) -> Settings:
     """Check an already parsed finops.toml; `place` names it in messages."""
-    known = ("workspace", "providers", "limits", "plugins", *MAPPING_SECTIONS, *POLICY_SECTIONS)
+    known = ("workspace", "engine", "providers", "limits", "plugins", *MAPPING_SECTIONS, *POLICY_SECTIONS)
     if unknown := sorted(set(document) - set(known)):
         raise SettingsError(f"{place}: no section called [{unknown[0]}]. {hint(unknown[0], known)}")
     for name, table in document.get("providers", {}).items():
@@ -151,16 +180,18 @@ def parse_settings(document: dict[str, Any], *, root: Path = Path(), place: str 
             raise SettingsError(f"{place}: [providers.{name}] must be a table of settings, got {table!r}.")
     return Settings(
         root=root,
-        workspace=_section(WorkspaceSettings, document, "workspace", place),
-        limits=_section(LimitsSettings, document, "limits", place),
-        plugins=_section(PluginsSettings, document, "plugins", place),
+        workspace=_section(WorkspaceSettings, "workspace", document, place),
+        engine=_section(EngineSettings, "engine", document, place),
+        limits=_section(LimitsSettings, "limits", document, place),
+        plugins=_section(PluginsSettings, "plugins", document, place),
         providers=document.get("providers", {}),
         mapping={key: document[key] for key in MAPPING_SECTIONS if key in document},
         policies={key: document[key] for key in POLICY_SECTIONS if key in document},
     )
 
 
-def _section(model: type[BaseModel], document: dict[str, Any], name: str, place: str) -> Any:
+def _section(model: type[_Section], name: str, document: dict[str, Any], place: str) -> _Section:
+    """A section with the settings of a model, each known and possible."""
     section, fields = document.get(name, {}), model.model_fields
     if not isinstance(section, dict):
         raise SettingsError(f"{place}: [{name}] must be a table of settings, got {section!r}.")
@@ -170,5 +201,5 @@ def _section(model: type[BaseModel], document: dict[str, Any], name: str, place:
         return model(**section)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"{place}, [{name}] {key} = {first.get('input')!r}: {first['msg']}.") from None
+        where = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(f"{place}, [{name}] {where} = {first.get('input')!r}: {first['msg']}.") from None
