@@ -89,3 +89,14 @@ def test_limits_and_settings_the_page_names_exist():
         assert f"`{name}`" in text or f"[limits] {name}`" in text
         assert name in LimitsSettings.model_fields
     assert "allow_plain_http" in ConnectorSettings.model_fields
+
+
+def test_the_bill_of_materials_holds_what_is_installed(tmp_path):
+    import json
+    import sys
+    from importlib.metadata import version
+
+    subprocess.run([sys.executable, str(ROOT / "scripts" / "sbom.py"), str(tmp_path / "sbom.json")], check=True)
+    parts = {c["name"]: c["version"] for c in json.loads((tmp_path / "sbom.json").read_text())["components"]}
+    assert parts["deltalake"] == version("deltalake")
+    assert parts["finops-ai-core"] == version("finops-ai-core")
