@@ -17,6 +17,7 @@ from finops_ai.meters import normalise_columns, tokens_from_slices
 from finops_ai.providers.cells import QUANTITY, Cells, first_true, scalar
 from finops_ai.providers.connector import Connector, ConnectorSettings
 from finops_ai.providers.files import find_files
+from finops_ai.providers.limits import check_packed_file
 from finops_ai.providers.mapping import DEFAULTS, FileMapping, Usage, load_mapping
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def load_table(path: Path, form: str = "", columns: list[str] | None = None) -> 
     """
     import duckdb
 
+    check_packed_file(path)
     if not path.stat().st_size:
         raise DataError(f"{path}: the file is empty. Export it again.")
     endings = path.name.lower().removesuffix(".gz").rsplit(".", 1)
