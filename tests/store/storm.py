@@ -123,6 +123,8 @@ def kills(root, size):
         counts["in the middle"] += bool(said) and said[-1] < 0
         now = judge(state(root), max([before, *said]), counts)
         least = max(least, now)
+        if counts["kills"] % 10 == 0:
+            print(dict(counts), file=sys.stderr, flush=True)
     counts["damaged"] = asked(lambda: len(verify(Lake(root)).damage))
     counts["loads"] = least
     return counts
