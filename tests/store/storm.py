@@ -18,6 +18,8 @@ from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 
+import pandas as pd
+
 from finops_ai.errors import FinopsError
 from finops_ai.frames import BillFrame, conform
 from finops_ai.periods import Window
@@ -43,6 +45,19 @@ def frames(number):
     tokens = conform(times | {k: [v] * ROWS for k, v in usage.items()} | {"request_id": ids}, source="storm")
     bills = conform(times | {k: [v] * ROWS for k, v in bill.items()}, BillFrame, source="storm")
     return {"tokens": tokens, "bills": bills}
+
+
+#: made once: a child's time goes into its load
+MADE = frames(1)
+
+
+def numbered(number):
+    """The frames with another number in every row."""
+    out = {}
+    for table, column in (("tokens", "quantity"), ("bills", "billed_cost")):
+        values = pd.array([Decimal(number)] * ROWS, dtype=MADE[table][column].dtype)
+        out[table] = MADE[table].assign(**{column: values})
+    return out
 
 
 def child(function):
@@ -101,7 +116,7 @@ def loading(root, first, connection="openai", count=10_000):
     def load(say):
         lake = Lake(root)
         for number in range(first, first + count):
-            new = frames(number)
+            new = numbered(number)
             say(-number)  # it begins
             lake.replace_window(connection, JANUARY, new)
             say(number)
@@ -138,7 +153,7 @@ def full(root, size):
         most = int(2 ** seed.uniform(4, 17))
 
         def starved(say, number=number, most=most):
-            lake, new = Lake(root), frames(number)
+            lake, new = Lake(root), numbered(number)
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
             lake.replace_window("openai", JANUARY, new)
@@ -165,8 +180,8 @@ def writers(root, seconds):
             lake, number = Lake(root), 0
             while time.monotonic() < until:
                 number += 1
-                lake.replace_window(name, JANUARY, frames(number))
-                lake.replace_window("shared", JANUARY, frames(number))
+                lake.replace_window(name, JANUARY, numbered(number))
+                lake.replace_window("shared", JANUARY, numbered(number))
                 say(number)
 
         return run
