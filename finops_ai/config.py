@@ -18,6 +18,7 @@ FILE_NAME = "finops.toml"
 MAPPING_SECTIONS = ("dimensions", "rules", "lookups", "shared")
 POLICY_SECTIONS = (
     "chargeback",
+    "close",
     "journal",
     "budgets",
     "business",
@@ -25,6 +26,8 @@ POLICY_SECTIONS = (
     "contracts",
     "currency",
     "plan",
+    "reconcile",
+    "incidents",
 )
 
 

@@ -42,11 +42,13 @@ COMMANDS = {
     "rules": ("finops_ai.cli.rules:rules", "Test the mapping rules; trace a charge back to its rows."),
     "close": ("finops_ai.cli.closing:close", "Freeze a month: its figures never change again."),
     "true-up": ("finops_ai.cli.closing:true_up", "Post what changed since a month was closed."),
+    "reopen": ("finops_ai.cli.closing:reopen", "Open the last closed month again, on record."),
     "audit": ("finops_ai.cli.closing:audit", "Prove that closed months are as they were."),
     "explore": ("finops_ai.cli.watching:explore", "Open the explorer notebook in JupyterLab."),
     "prices": ("finops_ai.cli.prices:prices", "Look prices up and see why; compare books; find what is unpriced."),
     "export": ("finops_ai.cli.export:export", "Write the month's rows as FOCUS, and check the file."),
     "lake": ("finops_ai.cli.lake:lake", "Look into the lake, verify every byte of it, compact it, write it elsewhere."),
+    "sql": ("finops_ai.cli.sql:sql", "Print the statement that the engine is asked for."),
     "new-plugin": ("finops_ai.cli.plugins:new_plugin", "Start a connector plugin that passes the conformance kit."),
     "check-cases": ("finops_ai.cli.cases:check_cases", "Check the price book against known bills in a JSON file."),
 }

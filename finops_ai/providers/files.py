@@ -15,7 +15,7 @@ from finops_ai.providers.parsing import parse_json
 
 
 def find_files(patterns: Iterable[str], *, base: Path | None = None) -> list[Path]:
-    """The files that globs or folders name, sorted, each once.
+    """The files that globs, folders or addresses (https, s3) name, sorted, each once.
 
     Raises:
         DataError: a pattern matches nothing.
@@ -24,6 +24,11 @@ def find_files(patterns: Iterable[str], *, base: Path | None = None) -> list[Pat
     for pattern in patterns:
         if "\0" in str(pattern):
             raise DataError(f"{pattern!r} can't be the name of a file.")
+        if "://" in pattern:
+            from finops_ai.providers.remote import fetched
+
+            found[fetched(pattern)] = None
+            continue
         full = str(Path(base or ".") / Path(pattern).expanduser())
         hits = [Path(p) for p in glob.glob(full, recursive=True)]
         hits = [

@@ -154,6 +154,25 @@ def check_packed_file(path: Path) -> None:
                 check_unpacked(total, size, path)
     if head == b"PAR1":
         check_parquet(path)
+    if head == b"PK\x03\x04":
+        check_archive(path)
+
+
+def check_archive(path: Path) -> None:
+    """Stop at a zip archive (a workbook is one, too) whose files come to more than the limits allow.
+
+    Raises:
+        DataError: above a limit. What is no whole archive is said where it is read.
+    """
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            inside = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return
+    # a file inside is never read further than the size it states here
+    check_unpacked(sum(i.file_size for i in inside), max(sum(i.compress_size for i in inside), 1), path)
 
 
 def _gzip_pieces(file: Any, path: Path) -> Iterator[int]:

@@ -19,16 +19,16 @@ from urllib.parse import unquote
 import deltalake
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 import stamina
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
 from finops_ai.errors import StoreError
-from finops_ai.frames import BillFrame, TokenFrame, schema_of, to_arrow, to_pandas
+from finops_ai.frames import BillFrame, TokenFrame, schema_of, to_pandas
 from finops_ai.periods import UTC, Window, iso
 from finops_ai.store.whole import private
+from finops_ai.store.writing import Batches, batches_of, fingerprint
 
 log = logging.getLogger("finops_ai.store")
 
@@ -109,14 +109,13 @@ class Lake:
         new = {}
         for table, frame in frames.items():
             self._place(table)
-            starts = frame["charge_period_start"]
-            if len(frame) and (starts.min() < window.start or starts.max() >= window.end):
+            rows = batches_of(frame, self._schema(table, bare=True), **{CONNECTION: connection, KIND: table})
+            if rows.first and rows.last and (rows.first < window.start or rows.last >= window.end):
                 raise StoreError(
-                    f"{connection}: rows from {starts.min()} to {starts.max()} lie outside {window}; a load may only hold its own window. "
+                    f"{connection}: rows from {rows.first} to {rows.last} lie outside {window}; a load may only hold its own window. "
                     "This is a fault of the connector."
                 )
-            bare = to_arrow(frame, self._schema(table, bare=True))
-            new[table] = _sorted(bare.append_column(CONNECTION, pa.array([connection] * len(frame), pa.string())))
+            new[table] = rows
         try:
             for attempt in stamina.retry_context(
                 on=(CommitFailedError,), attempts=12, timeout=120, wait_initial=0.05, wait_max=3.0
@@ -133,13 +132,13 @@ class Lake:
             ) from error
 
     def _replace_once(
-        self, connection: str, window: Window, new: Mapping[str, pa.Table], note: dict[str, Any] | None
+        self, connection: str, window: Window, new: Mapping[str, Batches], note: dict[str, Any] | None
     ) -> dict[str, Load]:
         loads, changed = {}, {}
         for table, rows in new.items():
-            old = self.read_arrow(table, window=window, connections=[connection], with_connection=True)
-            loads[table] = Load(table, connection, window, old.num_rows, rows.num_rows, None)
-            if old.num_rows != rows.num_rows or not _sorted(old.select(rows.column_names)).equals(rows):
+            before = self._count(table, connection, window)
+            loads[table] = Load(table, connection, window, before, rows.rows, None)
+            if before != rows.rows or (before and not self._same(table, connection, window, rows)):
                 changed[table] = rows
         if not changed:
             return loads
@@ -150,7 +149,7 @@ class Lake:
             f"AND charge_period_start < '{_sql(window.end)}'"
         )
         told = {"connection": connection, "start": iso(window.start), "end": iso(window.end), **(note or {})}
-        told["frames"] = {table: rows.num_rows for table, rows in changed.items()}
+        told["frames"] = {table: rows.rows for table, rows in changed.items()}
         properties = deltalake.CommitProperties(custom_metadata={"finops_ai.load": json.dumps(told, default=str)})
         place = self._place("tokens")
         common: dict[str, Any] = {"storage_options": self.storage_options or None, "commit_properties": properties}
@@ -172,22 +171,32 @@ class Lake:
         version = deltalake.DeltaTable(place, storage_options=self.storage_options or None).version()
         return {table: replace(load, version=version) if table in changed else load for table, load in loads.items()}
 
-    def _joined(self, tables: Mapping[str, pa.Table], *, whole: bool) -> pa.Table | pa.RecordBatchReader:
-        """Rows of one or both frames with their kind, as the table holds them; `whole` = with the columns of both."""
-        named = {t: rows.append_column(KIND, pa.repeat(t, rows.num_rows)) for t, rows in tables.items()}
-        if len(named) == 1 and not whole:
-            return next(iter(named.values()))
+    def _joined(self, tables: Mapping[str, Batches], *, whole: bool) -> pa.RecordBatchReader:
+        """Rows of one or both frames as the table holds them; `whole` = with the columns of both."""
+        if len(tables) == 1 and not whole:
+            return next(iter(tables.values())).reader()
         schemas = [self._schema(table, bare=False) for table in TABLES]
         schema = pa.unify_schemas([*schemas, pa.schema([pa.field(KIND, pa.string())])])
 
         def batches() -> Iterator[pa.RecordBatch]:
-            for rows in named.values():
-                for batch in rows.to_batches(max_chunksize=65_536):
+            for rows in tables.values():
+                for batch in rows.read():
                     have = set(batch.schema.names)
                     columns = [batch[f.name] if f.name in have else pa.nulls(len(batch), f.type) for f in schema]
                     yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
         return pa.RecordBatchReader.from_batches(schema, batches())
+
+    def _count(self, table: str, connection: str, window: Window) -> int:
+        """Rows that a connection has in a window."""
+        source = self.source(table, window, [connection])
+        return source.num_rows if isinstance(source, pa.Table) else fingerprint(source, [], _starts_in(window))[0]
+
+    def _same(self, table: str, connection: str, window: Window, new: Batches) -> bool:
+        """Whether the rows of a window are what is there already, in whatever order."""
+        columns = self._schema(table, bare=True).names
+        there = fingerprint(self.source(table, window, [connection]), columns, _starts_in(window))
+        return there == fingerprint(new.reader(), columns)
 
     def read(self, table: str, window: Window | None = None, connections: Sequence[str] | None = None) -> pd.DataFrame:
         """The table's rows that start in the window, as a whole frame of its model."""
@@ -403,14 +412,9 @@ def _sql(moment: dt.datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _sorted(table: pa.Table) -> pa.Table:
-    """Rows in a fixed order (all plain columns), so that equal content is equal and files compress well."""
-    names = [f.name for f in table.schema if not pa.types.is_map(f.type)]
-    order = ["charge_period_start", *[n for n in names if n != "charge_period_start"]]
-    keys = table.select(order)
-    if "tags" in table.column_names:
-        text = pa.array([None if v is None else repr(sorted(v)) for v in table["tags"].to_pylist()], pa.string())
-        keys = keys.append_column("~tags", text)
-        order.append("~tags")
-    indices = pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in order])
-    return table.take(indices).combine_chunks()
+def _starts_in(window: Window) -> str:
+    """A window as a predicate of DuckDB, which has instants as microseconds here: zones need an extension."""
+    first, last = (
+        (m - dt.datetime(1970, 1, 1, tzinfo=UTC)) // dt.timedelta(microseconds=1) for m in (window.start, window.end)
+    )
+    return f"epoch_us(charge_period_start) >= {first} AND epoch_us(charge_period_start) < {last}"

@@ -392,8 +392,8 @@ def test_every_manifest_names_whose_code_read_the_data(tmp_path):
     assert dict(zip(loads["connection"], loads["plugin"], strict=True)) == {
         n: ws.plugins()[n] for n in ("openai", "oci")
     }
-    from finops_ai.cli.closing import facts_of
     from finops_ai.reporting.site import Report, manifest_of
+    from finops_ai.tables.closing import facts_of
 
     manifest = manifest_of(ws, Report(tmp_path / "r", "2026-10"), ws.allocated("2026-10"))
     assert manifest["plugins"] == ws.plugins()
