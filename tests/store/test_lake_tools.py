@@ -26,7 +26,7 @@ from finops_ai.periods import Window
 from finops_ai.sample.settings import write_workspace
 from finops_ai.store import Lake, checking, tools
 from finops_ai.store.closing import Ledger
-from finops_ai.store.lake import CONNECTION, _sorted
+from finops_ai.store.lake import CONNECTION
 from finops_ai.store.whole import read_whole, write_whole
 
 JANUARY = Window.of("2026-01-01", "2026-02-01")
@@ -70,7 +70,12 @@ def loaded(folder, connections=("openai", "o'neil & sons"), days=range(1, 29)):
 
 
 def content(lake):
-    return {t: _sorted(lake.read_arrow(t, with_connection=True)) for t in ("tokens", "bills")}
+    """All rows of both tables in an order of their own."""
+    found = {t: lake.read_arrow(t, with_connection=True) for t in ("tokens", "bills")}
+    return {
+        t: rows.take(sorted(range(len(rows)), key=[*map(repr, rows.to_pylist())].__getitem__))
+        for t, rows in found.items()
+    }
 
 
 def test_usage_and_bill_are_one_commit(tmp_path):
