@@ -25,7 +25,7 @@ $(VENV)/.report: $(PROJECTS)
 	@$(BIN)/python -m pip uninstall -q -y uv
 	@touch $@
 
-.PHONY: help setup report test test-slow lint format docs readme bench constraints clean
+.PHONY: help setup report test test-slow lint audit format docs readme bench constraints clean
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 16
 
@@ -58,6 +58,10 @@ lint: setup  ## style, import direction, types
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+audit: setup  ## known weaknesses of the pinned versions, and a bill of materials
+	VENV=$(VENV) bash scripts/audit.sh
+	$(BIN)/python scripts/sbom.py $(VENV)/sbom.json
 
 format: setup  ## put the code in shape
 	$(BIN)/ruff check --fix .

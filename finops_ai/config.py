@@ -53,6 +53,37 @@ class WorkspaceSettings(BaseModel):
         return name
 
 
+class LimitsSettings(BaseModel):
+    """The `[limits]` section: how much may come in at once. What is larger is refused in words, not read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file_bytes: int = Field(20 * 2**30, ge=1, description="Largest file, as it is stored.")
+    unpacked_bytes: int = Field(8 * 2**30, ge=1, description="Most that one file or answer may unpack to.")
+    unpack_ratio: int = Field(
+        400, ge=1, description="How many times larger content may be unpacked than packed, above 256 MiB."
+    )
+    answer_bytes: int = Field(2**29, ge=1, description="Largest answer of a provider to one request, unpacked.")
+    answer_seconds: int = Field(900, ge=1, description="Longest time that one answer may take to arrive whole.")
+    line_bytes: int = Field(2**26, ge=1, description="Longest line or cell of a text file.")
+    rows: int = Field(2_000_000_000, ge=1, description="Most rows of one file.")
+    columns: int = Field(10_000, ge=1, description="Most columns of one file.")
+    depth: int = Field(100, ge=1, le=400, description="How deep JSON may be nested.")
+    digits: int = Field(40, ge=1, le=4000, description="Most digits of one number, and its largest exponent.")
+
+
+class PluginsSettings(BaseModel):
+    """The `[plugins]` section: whose code may run."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    allow: list[str] | None = Field(
+        None,
+        description="Distributions whose connectors may be loaded, such as finops-ai-openai or "
+        "finops-ai-openai==0.1.0; without it, those that a connection names.",
+    )
+
+
 class EngineSettings(BaseModel):
     """The `[engine]` section: where the rows of a month are added up."""
 
@@ -87,6 +118,8 @@ class Settings(BaseModel):
 
     root: Path = Path()
     workspace: WorkspaceSettings = WorkspaceSettings()
+    limits: LimitsSettings = LimitsSettings()
+    plugins: PluginsSettings = PluginsSettings()
     engine: EngineSettings = EngineSettings()
     providers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     mapping: dict[str, Any] = Field(default_factory=dict)
@@ -112,31 +145,48 @@ def load_settings(path: str | Path = FILE_NAME) -> Settings:
     path = Path(path)
     if path.is_dir():
         path = path / FILE_NAME
-    try:
-        document = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise SettingsError(
-            f"There is no {path}. Write one with `finops-ai init`, or name yours with --config FILE."
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not valid TOML: {error}.") from None
+    if not path.exists():
+        raise SettingsError(f"There is no {path}. Write one with `finops-ai init`, or name yours with --config FILE.")
+    document = read_toml(path)
     return parse_settings(document, root=path.parent, place=str(path))
+
+
+def read_toml(path: Path, **options: Any) -> dict[str, Any]:
+    """A TOML file as a dictionary.
+
+    Args:
+        path: the file.
+        **options: of `tomllib.loads`, such as `parse_float=Decimal`.
+
+    Raises:
+        SettingsError: it is missing, can't be read, is no TOML, or is nested too deep.
+    """
+    try:
+        return tomllib.loads(path.read_text("utf-8"), **options)
+    except FileNotFoundError:
+        raise SettingsError(f"There is no {path}. Check the path.") from None
+    except OSError as error:
+        raise SettingsError(f"{path} can't be read ({error.strerror or error}).") from None
+    except RecursionError:
+        raise SettingsError(f"{path} is nested too deep to be read.") from None
+    except (ValueError, ArithmeticError) as error:  # no TOML, no UTF-8, a number nobody can count with
+        raise SettingsError(f"{path} is not valid TOML: {error}.") from None
 
 
 def parse_settings(document: dict[str, Any], *, root: Path = Path(), place: str = FILE_NAME) -> Settings:
     """Check an already parsed finops.toml; `place` names it in messages."""
-    known = ("workspace", "engine", "providers", *MAPPING_SECTIONS, *POLICY_SECTIONS)
+    known = ("workspace", "engine", "providers", "limits", "plugins", *MAPPING_SECTIONS, *POLICY_SECTIONS)
     if unknown := sorted(set(document) - set(known)):
         raise SettingsError(f"{place}: no section called [{unknown[0]}]. {hint(unknown[0], known)}")
     for name, table in document.get("providers", {}).items():
         if not isinstance(table, dict):
             raise SettingsError(f"{place}: [providers.{name}] must be a table of settings, got {table!r}.")
-    workspace = _section(WorkspaceSettings, "workspace", document, place)
-    engine = _section(EngineSettings, "engine", document, place)
     return Settings(
         root=root,
-        workspace=workspace,
-        engine=engine,
+        workspace=_section(WorkspaceSettings, "workspace", document, place),
+        engine=_section(EngineSettings, "engine", document, place),
+        limits=_section(LimitsSettings, "limits", document, place),
+        plugins=_section(PluginsSettings, "plugins", document, place),
         providers=document.get("providers", {}),
         mapping={key: document[key] for key in MAPPING_SECTIONS if key in document},
         policies={key: document[key] for key in POLICY_SECTIONS if key in document},

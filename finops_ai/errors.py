@@ -13,8 +13,12 @@
     ├── ProviderError              3   a provider answered badly or not at all
     │   ├── ProviderNotFound       2   no connector of that name
     │   ├── CredentialsError       2   missing or refused credentials
+    │   ├── ConnectorFault         3   a connector, its SDK or a plugin failed in a way it didn't mean to
     │   └── ProviderUnavailable    3   still failing after retries: try again later
     └── PluginError                2   tell the plugin's author
+
+The command line has two more: 70 for an error that nobody raised on purpose (please report it; the log file it names holds
+the traceback), and 130 for Ctrl-C.
 
 Every message names what was wrong, with which value, where, and the next step. Secrets never appear in one.
 """
@@ -100,6 +104,17 @@ class CredentialsError(ProviderError):
 
 class ProviderUnavailable(ProviderError):
     """The provider kept failing after retries."""
+
+
+class ConnectorFault(ProviderError):
+    """A connector, its SDK or a plugin failed in a way it didn't mean to; `connection` is whose load it ended.
+
+    The original error is its `__cause__`.
+    """
+
+    def __init__(self, message: str, connection: str = "") -> None:
+        super().__init__(message)
+        self.connection = connection
 
 
 class PluginError(FinopsError):

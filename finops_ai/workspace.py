@@ -18,12 +18,13 @@ import pandas as pd
 
 from finops_ai import __version__
 from finops_ai.config import FILE_NAME, Settings, load_settings
-from finops_ai.errors import FinopsError, ProviderNotFound, SettingsError, hint
-from finops_ai.frames import BillFrame, check_frame
+from finops_ai.errors import ConnectorFault, FinopsError, ProviderNotFound, SettingsError, hint
 from finops_ai.frames.origin import left_out_of, made_with
 from finops_ai.periods import UTC, Window, next_month, parse_month, zone
 from finops_ai.providers import Connector, LeftOut
+from finops_ai.providers.border import bills_of, fault_of, usage_of, without_secrets
 from finops_ai.providers.collecting import connector
+from finops_ai.providers.registry import allowing, origin_of
 from finops_ai.store import Lake
 from finops_ai.store.closing import Ledger, Sealed
 from finops_ai.store.keeping import Cubes, Kept
@@ -130,8 +131,12 @@ class Workspace:
             return None
         return self.ledger.closed(month)
 
-    def connections(self) -> dict[str, Connector]:
-        """The configured connectors, by the name of their section. Making one opens nothing.
+    def connections(self, left_out: dict[str, FinopsError] | None = None) -> dict[str, Connector]:
+        """The configured connectors, by the name of their section. Making one opens nothing; no other plugin is imported.
+
+        Args:
+            left_out: filled with the connections whose plugin is missing, broken or not allowed, and why; by default the
+                first of them is an error.
 
         Raises:
             SettingsError: a section that names no installed connector, or has a wrong setting.
@@ -144,11 +149,17 @@ class Workspace:
                 continue
             kind = str(table.pop("connector", name))
             try:
-                found[name] = connector(kind, **self._with_base(table))
-            except ProviderNotFound as error:
-                raise SettingsError(
+                with allowing(self.settings.plugins.allow):
+                    found[name] = connector(kind, **self._with_base(table))
+            except (ProviderNotFound, ConnectorFault) as error:
+                said = SettingsError(
                     f'[providers.{name}]: {error} Install its plugin, or name one with connector = "...".'
-                ) from error
+                )
+                said.__cause__ = error
+                problem = said if isinstance(error, ProviderNotFound) else error
+                if left_out is None:
+                    raise problem from error
+                left_out[name] = problem
         return found
 
     def _with_base(self, table: dict[str, Any]) -> dict[str, Any]:
@@ -181,12 +192,16 @@ class Workspace:
         Returns:
             One outcome per connection and piece of the window.
         """
-        available = self.connections()
+        left_out: dict[str, FinopsError] = {}
+        available = self.connections(left_out)
         for name in connections:
-            if name not in available:
-                raise SettingsError(f"No [providers.{name}] in finops.toml. {hint(name, available)}")
-        chosen = {name: available[name] for name in connections} if connections else available
-        outcomes = []
+            if name not in available and name not in left_out:
+                raise SettingsError(f"No [providers.{name}] in finops.toml. {hint(name, [*available, *left_out])}")
+        chosen = {n: source for n, source in available.items() if not connections or n in connections}
+        outcomes = [Outcome(n, window, error=e) for n, e in left_out.items() if not connections or n in connections]
+        for outcome in outcomes:
+            if watch:
+                watch(outcome)
         for name, source in chosen.items():
             # files are read whole anyway; a live source gives a month at a time, so that a long load can be resumed
             for piece in month_pieces(window) if source.live else [window]:
@@ -202,28 +217,35 @@ class Workspace:
         outcome = Outcome(name, window)
         connector.notes, connector.left_out = [], []
         try:
-            tokens = check_frame(connector.usage(window), source=f"{name} usage")
-            bills = check_frame(connector.bills(window), BillFrame, source=f"{name} bills")
+            limits = self.settings.limits
+            tokens = usage_of(connector, window, name=name, chosen=limits)
+            bills = bills_of(connector, window, name=name, chosen=limits)
             outcome.kept = {
                 str(unit): sum(part, Decimal(0)) for unit, part in bills.groupby("billing_currency")["billed_cost"]
             }
             outcome.left_out = list(connector.left_out)
             note = {
                 "notes": connector.notes, "fresh_until": connector.fresh_until, "kept": outcome.kept,
-                "left_out": [asdict(item) for item in outcome.left_out],
+                "left_out": [asdict(item) for item in outcome.left_out], "plugin": origin_of(type(connector)),
             }  # fmt: skip
-            loads = [
-                self.lake.replace("tokens", name, window, tokens, note),
-                self.lake.replace("bills", name, window, bills, note),
-            ]
+            loads = self.lake.replace_window(name, window, {"tokens": tokens, "bills": bills}, note).values()
         except FinopsError as error:
             outcome.error = error
+        except Exception as error:  # the store's own fault costs the other connections nothing either
+            outcome.error = fault_of(error, connector, name, "storing")
+            outcome.error.__cause__ = error
         else:
             outcome.tokens, outcome.bills = len(tokens), len(bills)
             outcome.changed = any(load.changed for load in loads)
             outcome.fresh_until = connector.fresh_until
-        outcome.notes = list(connector.notes)
+        outcome.notes = [without_secrets(str(note)) for note in connector.notes]
         return outcome
+
+    def plugins(self) -> dict[str, str]:
+        """Whose code reads each connection: distribution and version, for manifests."""
+        left_out: dict[str, FinopsError] = {}
+        found = {name: origin_of(type(source)) for name, source in self.connections(left_out).items()}
+        return found | dict.fromkeys(left_out, "left out")
 
     def tokens(self, month: str | Window) -> pd.DataFrame:
         """Token frame of a month of the reporting time zone, or of any half-open window; telemetry is left out."""

@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from finops_ai.errors import FinopsError, hint
+from finops_ai.errors import hint
 
 #: command -> (module:function, one line of help), in the order people need them
 COMMANDS = {
@@ -48,6 +48,7 @@ COMMANDS = {
     "explore": ("finops_ai.cli.watching:explore", "Open the explorer notebook in JupyterLab."),
     "prices": ("finops_ai.cli.prices:prices", "Look prices up and see why; compare books; find what is unpriced."),
     "export": ("finops_ai.cli.export:export", "Write the month's rows as FOCUS, and check the file."),
+    "lake": ("finops_ai.cli.lake:lake", "Look into the lake, verify every byte of it, compact it, write it elsewhere."),
     "sql": ("finops_ai.cli.sql:sql", "Print the statement that the engine is asked for."),
     "new-plugin": ("finops_ai.cli.plugins:new_plugin", "Start a connector plugin that passes the conformance kit."),
     "check-cases": ("finops_ai.cli.cases:check_cases", "Check the price book against known bills in a JSON file."),
@@ -79,7 +80,8 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="First time: `finops-ai report --sample` needs no credentials. Exit codes: 0 ok, 1 a check failed, 2 usage or settings, 3 data missing.",
+    epilog="First time: `finops-ai report --sample` needs no credentials. Exit codes: 0 ok, 1 a check failed, 2 usage or settings, "
+    "3 data missing, 70 unexpected, 130 stopped.",
 )
 @click.version_option(None, "-V", "--version", package_name="finops-ai-core", prog_name="finops-ai")
 @click.option("-v", "--verbose", is_flag=True, help="Show what is being done, and the traceback of an error.")
@@ -92,30 +94,26 @@ def group(ctx: click.Context, verbose: bool) -> None:
         for vendor in ("azure", "google", "oci", "botocore"):
             logging.getLogger(vendor).setLevel(logging.ERROR)
     ctx.obj = {"verbose": verbose}
+    _asked["verbose"] = verbose
+
+
+#: whether -v was given, also once the command is over
+_asked = {"verbose": False}
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the command line; errors of this package become one screen of text and their exit code."""
+    """Run the command line. However it ends, the exit code says how, and one screen of text says what to do next."""
+    from finops_ai.cli import ending
+
+    _asked["verbose"] = False
     try:
         code = group.main(args=argv, prog_name="finops-ai", standalone_mode=False)
-    except FinopsError as error:
-        if "-v" in sys.argv or "--verbose" in sys.argv:
-            raise
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
-    except ModuleNotFoundError as error:
-        from finops_ai.extras import missing_extra
-
-        if (said := missing_extra(error)) is None:
-            raise
-        click.echo(f"Error: {said}", err=True)
-        sys.exit(said.exit_code)
+        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Stopped. What was finished before is kept; nothing is half-written.", err=True)
-        sys.exit(130)
     except BrokenPipeError:
-        sys.exit(0)
+        sys.exit(ending.reader_gone())
+    except BaseException as error:
+        sys.exit(ending.code_of(error, argv if argv is not None else sys.argv[1:], verbose=_asked["verbose"]))
     sys.exit(code if isinstance(code, int) else 0)

@@ -48,9 +48,9 @@ def show(frame: Any, form: str = "table", output: str | None = None) -> None:
         frame.to_parquet(output, index=False)  # decimals stay decimals
         return
     if form == "csv":
-        from finops_ai.tables.csv import defuse
+        from finops_ai.tables.csv import csv_text
 
-        text = defuse(frame).to_csv(index=False)
+        text = csv_text(frame)
     elif form == "json":
         text = (
             json.dumps(

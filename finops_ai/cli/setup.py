@@ -305,14 +305,18 @@ def _check_plugins(line: Any) -> None:
 def _check_workspace(line: Any, config: str) -> None:
     import finops_ai as fa
     from finops_ai.errors import FinopsError
+    from finops_ai.providers.border import asked
 
+    left_out: dict[str, FinopsError] = {}
     try:
         ws = fa.open(config)
         line(True, config, ws.name)
-        connections = ws.connections()
+        connections = ws.connections(left_out)
     except FinopsError as error:
         line(False, config, str(error))
         return
+    for name, reason in left_out.items():
+        line(False, f"[providers.{name}]", str(reason))
     for what, load in (("mapping rules", lambda: ws.rules), ("price book", lambda: ws.book)):
         try:
             load()
@@ -329,7 +333,7 @@ def _check_workspace(line: Any, config: str) -> None:
     for name, connector in connections.items():
         connector.settings.max_retries = 0  # somebody is waiting
         try:
-            findings = connector.doctor()
+            findings = asked(connector.doctor, connector, name, "doctor")
         except FinopsError as error:
             line(False, f"[providers.{name}]", str(error))
             continue

@@ -125,7 +125,7 @@ def what_if(scenario: str, by: tuple[str, ...], month: str | None, config: str, 
     elif Path(scenario).is_file():
         try:
             document = tomllib.loads(Path(scenario).read_text("utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise RuleError(f"{scenario} can't be read as TOML: {error}.") from None
     else:
         raise RuleError(f"No [scenario.{scenario}] in {config}, and no such file. {hint(scenario, known)}")

@@ -122,7 +122,7 @@ class Rules:
                 document = tomllib.loads(text)
             except OSError as error:
                 raise RuleError(f"There is no rules file {source} that can be read: {error.strerror}.") from None
-            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            except (ValueError, RecursionError) as error:
                 raise RuleError(f"{'The rules' if is_text else source} can't be read as TOML: {error}.") from None
             if not is_text:
                 root, place = root or Path(source).parent, str(source)

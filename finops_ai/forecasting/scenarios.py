@@ -117,7 +117,7 @@ def _read_toml(source: str | Path) -> dict[str, Any]:
         return tomllib.loads(str(source) if is_text else Path(source).read_text("utf-8"))
     except FileNotFoundError:
         raise RuleError(f"There is no scenario file {source}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise RuleError(f"{'The scenarios' if is_text else source} can't be read as TOML: {error}.") from None
 
 

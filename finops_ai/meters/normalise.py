@@ -320,8 +320,15 @@ def _modalities(spec: Format, parts: dict[str, Counts], take: Callable[[Paths], 
             parts[f"output_{kind}"] = split[f"output_{kind}"]
 
 
+#: a count beyond this is no count of tokens
+MOST = 2**63
+
+
 def _count(value: Any, path: str, spec: Format) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or value != int(value) or value < 0:
+    number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+    if (
+        not number or value != value or not 0 <= value < MOST or value != int(value)
+    ):  # also what isn't a number, and what has no end
         raise UsageError(f"{spec.name}: {path} must be a whole number of 0 or more, got {value!r}.", "bad_count")
     return int(value)
 

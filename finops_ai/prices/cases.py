@@ -45,8 +45,10 @@ def read_cases(path: str | Path) -> dict[str, Any]:
         raise CaseFileError(f"Case file {path} can't be read: {getattr(error, 'strerror', None) or error}.") from None
     try:
         table = json.loads(text, parse_float=Decimal, object_pairs_hook=once)
-    except json.JSONDecodeError as error:
+    except (ValueError, ArithmeticError) as error:  # also a number nobody can count with
         raise CaseFileError(f"Case file {path} is no JSON: {error}.") from None
+    except RecursionError:
+        raise CaseFileError(f"Case file {path} is nested too deep to be read.") from None
     check_form(table)
     return table
 

@@ -33,6 +33,10 @@ _KEYS = frozenset({
     "name", "provider", "accounts", "models", "meters", "from", "to", "currency", "discount", "prices", "volume",
     "volume_of", "graduated", "credits", "capacity", "source", "checked", "above_list",
 })  # fmt: skip
+_LISTS: tuple[tuple[str, type, str], ...] = (
+    *((key, str, "names") for key in ("accounts", "models", "meters")),
+    *((key, Mapping, "tables") for key in ("prices", "volume", "credits", "capacity")),
+)
 _VOLUME_KEYS = frozenset({"over", "discount"})
 _CREDIT_KEYS = frozenset({"amount", "paid", "from", "to", "name"})
 _CAPACITY_KEYS = frozenset({
@@ -123,7 +127,7 @@ def read_price_file(path: str | Path) -> dict[str, Any]:
         table = tomllib.loads(file.read_text("utf-8"), parse_float=Decimal)
     except (OSError, UnicodeDecodeError) as error:
         raise PriceError(f"Price file {path} can't be read: {getattr(error, 'strerror', None) or error}.") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, ArithmeticError, RecursionError) as error:
         raise PriceError(f"Price file {path} is no TOML: {error}.") from None
     if "workspace" not in table:  # a finops.toml has other sections too
         only(table, frozenset({"contracts", "list_prices"}), file.name)
@@ -156,6 +160,9 @@ def contract(row: Mapping[str, Any], where: str = "contract") -> Contract:
         PriceError: unknown key, no provider, a discount outside 0 to 100%, overlapping rates.
     """
     only(row, _KEYS, where)
+    for key, kind, words in _LISTS:
+        if not isinstance(value := row.get(key, ()), list | tuple) or not all(isinstance(v, kind) for v in value):
+            raise PriceError(f"{where}: {key} is a list of {words}, not {value!r}.")
     if not row.get("provider"):
         raise PriceError(f"{where}: a contract needs its provider.")
     provider = provider_name(str(row["provider"]))
@@ -169,6 +176,8 @@ def contract(row: Mapping[str, Any], where: str = "contract") -> Contract:
         place = f"{where}, price {i + 1}"
         if not rates.get("model"):
             raise PriceError(f"{place}: own rates need their model.")
+        if not isinstance(rates.get("prices", {}), Mapping):
+            raise PriceError(f"{place}: prices is a table of meters, not {rates['prices']!r}.")
         named = take_apart(provider, str(rates["model"]))
         body = {"from": row.get("from"), "to": row.get("to")} | {k: v for k, v in rates.items() if k != "model"}
         body["prices"] = {name: v for key, v in rates.get("prices", {}).items() for name in expand_roll_up(key)}

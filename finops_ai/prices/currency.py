@@ -74,7 +74,7 @@ class Rates:
                 for number, row in enumerate(rows, 2):
                     day, rate = _row(row, f"{path}, line {number}")
                     rates.setdefault(row["currency"].strip().upper(), {})[day] = rate
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise PriceError(f"Rate file {path} can't be read: {getattr(error, 'strerror', None) or error}.") from None
         return cls(base, rates, Path(path).name)
 

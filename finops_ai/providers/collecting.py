@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from finops_ai.errors import DataError, ProviderNotFound
 from finops_ai.periods import Window
+from finops_ai.providers.border import made, usage_of
 from finops_ai.providers.connector import Connector
-from finops_ai.providers.registry import registry
+from finops_ai.providers.registry import find_connector
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,10 +38,13 @@ def connector(name: str, **settings: Any) -> Connector:
     own = readers()
     if name in own:
         return own[name](**settings)
-    found = registry()
-    if name not in found.connectors and name not in found.broken:
-        raise ProviderNotFound(name, [*found.connectors, *own])
-    return found.connector(name)(**settings)
+    try:
+        cls = find_connector(name)
+    except ProviderNotFound as error:
+        if error.__cause__ is None:
+            raise ProviderNotFound(name, [*error.known, *own]) from None
+        raise
+    return made(cls, settings, name)
 
 
 def readers() -> dict[str, type[Connector]]:
@@ -86,7 +90,7 @@ def read(
     if format == "auto":
         format = _found_out(files, settings)
     window = Window.of(ALWAYS.start if start is None else start, ALWAYS.end if end is None else end)
-    return connector(format, files=files, **settings).usage(window)
+    return usage_of(connector(format, files=files, **settings), window)
 
 
 def _found_out(files: list[str], settings: dict[str, Any]) -> str:
@@ -131,4 +135,4 @@ def collect(name: str, start: object, end: object, **settings: Any) -> pd.DataFr
         >>> len(fa.collect("openai", "2026-10-01", "2026-10-08", files=[f"{exports}/openai"]))
         147
     """
-    return connector(name, **settings).usage(Window.of(start, end))
+    return usage_of(connector(name, **settings), Window.of(start, end))

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from finops_ai.errors import CredentialsError, PluginError, SettingsError, hint
 from finops_ai.frames import BillFrame, empty
+from finops_ai.providers.plain_http import require_https
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +33,9 @@ class ConnectorSettings(BaseModel):
     endpoint_url: str | None = Field(None, description="Base address, for private endpoints and proxies.")
     timeout: float = Field(60.0, gt=0, le=3600, description="Seconds to wait for one answer.")
     max_retries: int = Field(5, ge=0, le=20, description="Retries of 429, 5xx and dropped connections.")
+    allow_plain_http: bool = Field(
+        False, description="Send credentials over http:// to another machine; only in a network that is yours alone."
+    )
     files: list[str] = Field(
         default_factory=list, description="Saved exports to read instead of the live source (globs)."
     )
@@ -186,7 +190,7 @@ def read_settings(model: type[ConnectorSettings], values: dict[str, Any], *, pla
     if unknown := sorted(set(values) - set(known)):
         raise SettingsError(f"{place}: no setting called {unknown[0]!r}. {hint(unknown[0], known)}")
     try:
-        return model(**values)
+        settings = model(**values)
     except ValidationError as error:
         lines = []
         for problem in error.errors():
@@ -195,6 +199,10 @@ def read_settings(model: type[ConnectorSettings], values: dict[str, Any], *, pla
             got = "" if "Secret" in annotation or problem["type"] == "missing" else f", got {problem.get('input')!r}"
             lines.append(f"  {name}: {problem['msg']}{got} ({known.get(name) or ''})")
         raise SettingsError(f"{place}:\n" + "\n".join(lines)) from None
+    for name, value in settings:
+        if isinstance(value, str) and "://" in value:
+            require_https(value, f"{place} {name}", allowed=settings.allow_plain_http)
+    return settings
 
 
 def secret(value: SecretStr | None, *, variable: str, what: str, how: str) -> str:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import csv
 import glob
-import gzip
 import io
-import json
-import zlib
 from collections.abc import Iterable, Iterator
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from finops_ai.errors import DataError
+from finops_ai.providers.limits import check_file, limits, reading, require, unpack
+from finops_ai.providers.parsing import parse_json
 
 
 def find_files(patterns: Iterable[str], *, base: Path | None = None) -> list[Path]:
@@ -24,6 +22,8 @@ def find_files(patterns: Iterable[str], *, base: Path | None = None) -> list[Pat
     """
     found: dict[Path, None] = {}
     for pattern in patterns:
+        if "\0" in str(pattern):
+            raise DataError(f"{pattern!r} can't be the name of a file.")
         if "://" in pattern:
             from finops_ai.providers.remote import fetched
 
@@ -46,20 +46,16 @@ def find_files(patterns: Iterable[str], *, base: Path | None = None) -> list[Pat
 
 
 def read_bytes(path: Path) -> bytes:
-    """A file's content, unzipped where it is gzip.
+    """A file's content, unzipped where it is gzip, within the limits in force.
 
     Raises:
-        DataError: unreadable, or the gzip stream is cut short.
+        DataError: unreadable, too large, or the gzip stream is damaged or cut short.
     """
+    check_file(path)
     try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+        return unpack(path.read_bytes(), path)
     except OSError as error:
         raise DataError(f"{path}: can't be read ({error.strerror or error}).") from None
-    except (EOFError, zlib.error) as error:
-        raise DataError(
-            f"{path}: the gzip file is damaged or cut short ({error}). Download it again; nothing was stored."
-        ) from None
 
 
 def read_json(path: Path) -> Any:
@@ -68,15 +64,7 @@ def read_json(path: Path) -> Any:
     Raises:
         DataError: not whole JSON; names line and column.
     """
-    try:
-        return json.loads(read_bytes(path), parse_float=Decimal)
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{path}, line {error.lineno}, column {error.colno}: not whole JSON ({error.msg}). "
-            "The file may be cut short: save the page again. Nothing was stored."
-        ) from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}).") from None
+    return parse_json(read_bytes(path), path)
 
 
 def read_json_lines(path: Path) -> Iterator[tuple[int, Any]]:
@@ -88,25 +76,25 @@ def read_json_lines(path: Path) -> Iterator[tuple[int, Any]]:
     for number, line in enumerate(io.BytesIO(read_bytes(path)), 1):
         if not line.strip():
             continue
-        try:
-            yield number, json.loads(line, parse_float=Decimal)
-        except ValueError as error:
-            raise DataError(f"{path}, line {number}: not whole JSON ({error}). Nothing was stored.") from None
+        place = f"{path}, line {number}"
+        require(len(line), "line_bytes", place, "its length in bytes")
+        reading(place)
+        yield number, parse_json(line.rstrip(b"\r\n"), place)
 
 
 def read_json_any(path: Path) -> Iterator[tuple[int, Any]]:
     """The documents of a JSON file, a JSON array or JSON Lines, with their number (line, or position from 1)."""
-    content = read_bytes(path).lstrip()
+    content = read_bytes(path).removeprefix(b"\xef\xbb\xbf").lstrip()
     first_line = content.split(b"\n", 1)[0].strip()
     try:
-        json.loads(first_line)
+        parse_json(first_line, path)
         lines = content.count(b"\n") > 0 and not first_line.startswith(b"[")
-    except ValueError:
+    except DataError:
         lines = False
     if lines:
         yield from read_json_lines(path)
         return
-    document = read_json(path)
+    document = parse_json(content, path)
     yield from enumerate(document if isinstance(document, list) else [document], 1)
 
 
@@ -116,17 +104,35 @@ def read_csv(path: Path, required: Iterable[str] = ()) -> Iterator[tuple[int, di
     Raises:
         DataError: a required column is missing, or a row has more fields than the header.
     """
+    content = read_bytes(path)
     try:
-        text = read_bytes(path).decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8.") from None
+    for line, row in csv_rows(text, path, required):
+        reading(f"{path}, line {line}")
+        yield line, row
+
+
+def csv_rows(text: str, place: object, required: Iterable[str] = ()) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number and row of a CSV text (see `read_csv`); `place` names it in messages."""
+    csv.field_size_limit(min(limits().line_bytes, 2**31 - 1))
     reader = csv.DictReader(io.StringIO(text, newline=""))
-    have = reader.fieldnames or []
-    if missing := [name for name in required if name not in have]:
-        raise DataError(
-            f"{path}: the column {missing[0]!r} is missing; the file has {list(have)}. Export it again with that column."
-        )
-    for row in reader:
-        if None in row:
-            raise DataError(f"{path}, line {reader.line_num}: more fields than the header has ({len(have)}).")
-        yield reader.line_num, row
+    try:
+        have = list(reader.fieldnames or [])
+        require(len(have), "columns", place, "its number of columns")
+        if missing := [name for name in required if name not in have]:
+            raise DataError(
+                f"{place}: the column {missing[0]!r} is missing; the file has {have[:40]}. Export it again with that column."
+            )
+        for row in reader:
+            if None in row:
+                raise DataError(f"{place}, line {reader.line_num}: more fields than the header has ({len(have)}).")
+            if short := [name for name, value in row.items() if value is None]:
+                raise DataError(
+                    f"{place}, line {reader.line_num}: fewer fields than the header has ({len(have)}; {short[0]!r} is "
+                    "missing). The file may be cut short: export it again."
+                )
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise DataError(f"{place}, line {reader.line_num}: not CSV ({error}). Nothing was stored.") from None

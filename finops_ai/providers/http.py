@@ -12,12 +12,16 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping
-from decimal import Decimal
+from io import BytesIO
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
-from finops_ai.errors import CredentialsError, ProviderError, ProviderUnavailable
+from finops_ai.errors import CredentialsError, DataError, ProviderError, ProviderUnavailable
+from finops_ai.providers.limits import limits, reading, require
+from finops_ai.providers.parsing import parse_json as parsed
+from finops_ai.providers.plain_http import require_https
 
 log = logging.getLogger("finops_ai.providers")
 
@@ -62,6 +66,8 @@ class HttpClient:
             max_retries,
             sleep,
         )
+        require_https(base_url, provider)
+        self._base = urlsplit(base_url)
         self._client = httpx.Client(
             base_url=base_url.rstrip("/") + "/",
             headers=dict(headers or {}),
@@ -106,11 +112,13 @@ class HttpClient:
             **kwargs: of `httpx.Client.request`.
         """
         attempt = 0
+        reading(f"{self.provider} {method} /{path.lstrip('/').split('?')[0]}")
+        self._require_own_host(path)
         while True:
             problem, wait = "", None
             try:
-                response = self._client.request(method, path.lstrip("/") if "://" not in path else path, **kwargs)
-            except httpx.TimeoutException:
+                response = self._whole(method, path.lstrip("/") if "://" not in path else path, **kwargs)
+            except (httpx.TimeoutException, _TooSlow):
                 problem = "no answer in time"
             except (httpx.TransportError, httpx.DecodingError) as error:
                 problem = f"connection failed ({type(error).__name__})"
@@ -139,6 +147,34 @@ class HttpClient:
             )
             self._sleep(pause)
 
+    def _require_own_host(self, path: str) -> None:
+        """A link that leads elsewhere, such as a lying provider's next page, gets no request and no credentials."""
+        if "://" not in path:
+            return
+        link = urlsplit(path)
+        if (link.scheme, link.netloc) != (self._base.scheme, self._base.netloc):
+            raise ProviderError(
+                f"{self.provider}: the answer leads to {link.scheme}://{link.hostname}, which is not {self._base.hostname}; "
+                "credentials are not sent there. Nothing of this window was stored."
+            )
+
+    def _whole(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
+        """The whole answer, as long as it is neither larger nor slower than the limits allow."""
+        place, most = f"{self.provider} {method} /{path.lstrip('/').split('?')[0]}", limits()
+        late = time.monotonic() + most.answer_seconds
+        with self._client.stream(method, path, **kwargs) as response:
+            body = BytesIO()
+            for piece in response.iter_bytes(1 << 16):
+                body.write(piece)
+                require(body.tell(), "answer_bytes", place, "the size of the answer in bytes")
+                if time.monotonic() > late:
+                    raise _TooSlow
+            packing = ("content-encoding", "content-length", "transfer-encoding")
+            headers = [(k, v) for k, v in response.headers.multi_items() if k.lower() not in packing]
+            return httpx.Response(
+                response.status_code, headers=headers, content=body.getvalue(), request=response.request
+            )
+
     def _said(self, response: httpx.Response) -> str:
         """The provider's reason, without any credential it may repeat."""
         said = message_of(response)
@@ -156,6 +192,10 @@ class HttpClient:
         return HttpRefused(text, status, said)
 
 
+class _TooSlow(Exception):
+    """The answer keeps coming, but not within the time an answer may take."""
+
+
 class HttpRefused(ProviderError):
     """A 4xx that asking again can't cure; `status` and `said` tell which and why."""
 
@@ -171,16 +211,18 @@ def parse_json(content: bytes, source: str) -> Any:
         ProviderError: not JSON; names the source and the place.
     """
     try:
-        return json.loads(content, parse_float=Decimal)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise ProviderError(
-            f"{source}: the answer is not whole JSON ({error}). Ask again; nothing was stored."
-        ) from None
+        return parsed(content, source)
+    except DataError as error:
+        said = str(error).removeprefix(source).lstrip(",: ").removesuffix(" Nothing was stored.")
+        raise ProviderError(f"{source}: the answer is not whole JSON ({said}) Ask again; nothing was stored.") from None
 
 
 def json_check(content: bytes) -> None:
     """Raises ValueError where a body is no whole JSON."""
-    json.loads(content)
+    try:
+        json.loads(content)
+    except RecursionError:
+        return  # whole or not, it is refused where it is parsed
 
 
 def check_content(content: bytes, *, size: int | None = None, md5: str | None = None) -> None:
@@ -254,7 +296,7 @@ def message_of(response: httpx.Response) -> str:
     """The provider's own reason in an error body, at most 300 characters."""
     try:
         body = response.json()
-    except (ValueError, UnicodeDecodeError):
+    except (ValueError, UnicodeDecodeError, RecursionError):
         return " ".join(response.text.split())[:300]
     error = body.get("error", body) if isinstance(body, dict) else body
     if isinstance(error, dict):

@@ -195,7 +195,7 @@ def load_mapping(mapping: str | Path | Mapping[str, Any]) -> FileMapping:
             mapping = tomllib.loads(Path(mapping).expanduser().read_text("utf-8"))
         except OSError as error:
             raise SettingsError(f"{place}: can't be read ({error.strerror}). Give --mapping a TOML file.") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise SettingsError(f"{place}: not TOML ({error}).") from None
     try:
         return FileMapping.model_validate(mapping)

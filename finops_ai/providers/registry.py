@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -15,6 +19,12 @@ from finops_ai.providers import hookspecs
 from finops_ai.providers.connector import Connector, ConnectorSettings
 
 log = logging.getLogger("finops_ai.providers")
+
+#: this project's own plugins: their names are theirs, whatever else is installed
+OFFICIAL = frozenset(
+    f"finops-ai-{name}"
+    for name in ("anthropic", "azure-openai", "bedrock", "focus", "litellm", "oci", "openai", "otel", "vertex")
+)
 
 
 @dataclass
@@ -43,33 +53,130 @@ class Registry:
 
 @cache
 def registry() -> Registry:
-    """The installed plugins, loaded once."""
+    """Every installed plugin, loaded once: for lists of what there is. To use one connector, ask `find_connector`."""
     return load_registry()
 
 
-def load_registry(*, strict: bool = False) -> Registry:
-    """Load every installed plugin of the entry-point group `finops_ai`.
+def find_connector(name: str) -> type[Connector]:
+    """The connector of that name; no other plugin is imported.
+
+    A plugin's entry point bears its connector's name. Only for a name that no entry point bears are plugins loaded that may
+    offer it besides their own, and only those that the allow list admits.
+
+    Raises:
+        ProviderNotFound: none is installed; carries the reason if its plugin is broken or not allowed.
+    """
+    points = _points()
+    if any(point.name == name for point in points):
+        found = load_registry(names=(name,))
+        if name in found.connectors or name in found.broken:
+            return found.connector(name)
+    found = registry()
+    if name not in found.connectors and name not in found.broken:
+        raise ProviderNotFound(name, {*found.connectors, *(point.name for point in points)})
+    return found.connector(name)
+
+
+#: the distributions whose code may run, each "name" or "name==version"; None = those a connection names
+_allowed: ContextVar[tuple[str, ...] | None] = ContextVar("allowed", default=None)
+
+
+@contextmanager
+def allowing(distributions: Sequence[str] | None) -> Iterator[None]:
+    """Load plugins of these distributions only; None changes nothing."""
+    if distributions is None:
+        yield
+        return
+    token = _allowed.set(tuple(distributions))
+    registry.cache_clear()
+    try:
+        yield
+    finally:
+        _allowed.reset(token)
+        registry.cache_clear()
+
+
+def load_registry(*, strict: bool = False, names: Collection[str] | None = None) -> Registry:
+    """Load plugins of the entry-point group `finops_ai`.
 
     Args:
         strict: raise what a plugin raises instead of leaving it out; for plugin authors.
+        names: only the entry points of these names; by default all.
     """
     found = Registry()
-    for point in sorted(entry_points(group=hookspecs.ENTRY_POINT_GROUP)):
+    for point in _points():
+        if names is not None and point.name not in names:
+            continue
         try:
+            _require_allowed(point)
             offered = _offered(point)
             if taken := sorted(offered.keys() & found.connectors.keys()):
                 owner = found.origins[taken[0]]
                 raise PluginError(f"the name {taken[0]!r} is already taken by {owner}; choose another")
-        except Exception as error:  # whatever a stranger's code raises
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a stranger's code raises, sys.exit() and crashes of native code too
             if strict:
                 raise
-            found.broken[point.name] = error
+            found.broken[point.name] = error if isinstance(error, Exception) else PluginError(describe(error))
             log.warning("Provider plugin %r is left out: %s", point.name, describe(error))
         else:
             found.connectors |= offered
-            origin = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
-            found.origins |= dict.fromkeys(offered, origin)
+            found.origins |= dict.fromkeys(offered, _origin(point))
+            _origins.update(dict.fromkeys(offered.values(), _origin(point)))
     return found
+
+
+#: connector class -> the distribution it came from
+_origins: dict[type[Connector], str] = {}
+
+
+def origin_of(cls: type[Connector]) -> str:
+    """Whose code a connector is: distribution and version, else its module."""
+    if found := _origins.get(cls):
+        return found
+    module = cls.__module__
+    if module.startswith("finops_ai."):
+        from finops_ai import __version__
+
+        return f"finops-ai-core {__version__}"
+    return f"the module {module}"
+
+
+def installed() -> dict[str, str]:
+    """Entry points of connector plugins and the distributions they come from; nothing is imported."""
+    return {point.name: _origin(point) for point in reversed(_points())}
+
+
+def _points() -> list[EntryPoint]:
+    """The entry points, those of this project's own distributions first, so that a stranger can't take their names."""
+    points = entry_points(group=hookspecs.ENTRY_POINT_GROUP)
+    return sorted(points, key=lambda p: (not (p.dist and p.dist.name in OFFICIAL), p.name, p.value))
+
+
+def _origin(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+
+
+def _require_allowed(point: EntryPoint) -> None:
+    allowed = _allowed.get()
+    if allowed is None:
+        return
+    dist = point.dist
+    name, version = (dist.name, dist.version) if dist else ("", "")
+    wanted = {_spelt(entry.partition("==")[0]): entry.partition("==")[2] for entry in allowed}
+    if _spelt(name) not in wanted:
+        raise PluginError(
+            f"{name or point.value} is not in the allow list ([plugins] allow in finops.toml); its code was not run"
+        )
+    if wanted[_spelt(name)] not in ("", version):
+        raise PluginError(
+            f"{name} {version} is installed, but the allow list admits {wanted[_spelt(name)]} ([plugins] allow); its code was not run"
+        )
+
+
+def _spelt(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower().strip()
 
 
 def _offered(point: EntryPoint) -> dict[str, type[Connector]]:

@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from finops_ai.errors import DataError, hint
 from finops_ai.providers.files import read_bytes
+from finops_ai.providers.limits import check_packed_file
 
 #: how much of a file is looked at to find out how it is written
 SAMPLE = 1 << 17
@@ -55,6 +56,7 @@ def load_table(path: Path, form: str = "", columns: Sequence[str] | None = None)
     Raises:
         DataError: the file is empty or damaged, or a column is missing; names the nearest one it has.
     """
+    check_packed_file(path)
     if not path.stat().st_size:
         raise DataError(f"{path}: the file is empty. Export it again.")
     with _plain(path) as plain:
@@ -77,6 +79,7 @@ def members(path: Path) -> Iterator[list[tuple[Path, str]]]:
     if not _is_archive(path):
         yield [(path, str(path))]
         return
+    check_packed_file(path)
     with tempfile.TemporaryDirectory() as folder:
         try:
             with zipfile.ZipFile(path) as archive:

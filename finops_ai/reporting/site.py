@@ -436,6 +436,7 @@ def manifest_of(ws: Workspace, report: Report, frame: Any) -> dict[str, Any]:
         "lake_versions": loads,
         "price_book": ws.book.version,
         "packages": {name: _version(name) for name in PACKAGES},
+        "plugins": ws.plugins(),
         "python": platform.python_version(),
         "pages": [
             {

@@ -100,12 +100,12 @@ def copy_to(folder: str | Path, *, say: Callable[[str], None] = lambda text: Non
 
 def _stamp() -> str:
     """Changes with the generator and connectors, so that an upgrade never shows an old sample."""
-    from finops_ai.providers import registry
+    from finops_ai.providers.registry import installed
 
     parts = sorted(
         f"{p.name}:{hashlib.sha256(p.read_bytes()).hexdigest()}"
         for p in Path(__file__).parent.glob("*.*")
         if p.is_file()
     )
-    parts += [f"{name} {origin}" for name, origin in sorted(registry().origins.items())]
+    parts += [f"{name} {origin}" for name, origin in sorted(installed().items())]
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:8]

@@ -47,6 +47,7 @@ from finops_ai.store.chain import (
     sha256,
     told,
 )
+from finops_ai.store.whole import private
 
 try:
     import fcntl
@@ -331,11 +332,12 @@ class Ledger:
             yield
             return
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            handle = (self.folder / LOCK).open("w")
+            with private():
+                self.folder.mkdir(parents=True, exist_ok=True)
+                handle = (self.folder / LOCK).open("w")
         except OSError as error:
             raise _full(error, "changed") from None
-        with handle:
+        with handle, private():
             if fcntl is not None:
                 fcntl.flock(handle, fcntl.LOCK_EX)
             self._held = True
@@ -404,7 +406,7 @@ class Ledger:
             }
             _write(staged / MANIFEST, _json(manifest))
             for path in staged.iterdir():
-                path.chmod(0o444)
+                path.chmod(0o400)
             settle_folder(staged)
             seal = sha256(staged / MANIFEST)
             entry = Entry(len(entries) + 1, place, seal, str(manifest["previous"]))

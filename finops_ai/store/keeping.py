@@ -5,11 +5,13 @@ What is kept can be deleted at any time: it is made again. What can't be read, s
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
 import shutil
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ import pyarrow.parquet as pq
 
 from finops_ai.frames import to_arrow, to_pandas
 from finops_ai.store.lake import Lake
+from finops_ai.store.whole import private, read_whole, write_whole
 
 log = logging.getLogger("finops_ai.store")
 
@@ -35,26 +38,18 @@ class Kept:
         self.folder = folder
 
     def read(self, path: Path) -> pd.DataFrame | None:
-        """A frame that is kept; None if it isn't, or can't be read."""
-        if not path.is_file():
-            return None
-        try:
-            return to_pandas(pq.read_table(path))
-        except (OSError, pa.ArrowException) as error:
-            log.warning("%s can't be read and is made again: %s", path, error)
-            return None
+        """A frame that is kept; None if it isn't, or a byte of it has changed."""
+        found = read_whole(path)
+        return None if found is None else to_pandas(found)
 
     def write(self, frame: pd.DataFrame, path: Path) -> None:
         """Keep a frame; where that can't be written it is only made again."""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(to_arrow(frame), path)
             folders = sorted((f for f in self.folder.iterdir() if f.is_dir()), key=lambda f: f.stat().st_mtime)
             for old in folders[:-KEPT]:
                 if old != path.parent:
                     shutil.rmtree(old, ignore_errors=True)
-            partial = path.with_suffix(f".{os.getpid()}.partial")
-            pq.write_table(to_arrow(frame), partial, compression="zstd")
-            partial.replace(path)
         except OSError as error:
             log.info("Derived frames are not kept: %s", error)
 
@@ -68,14 +63,19 @@ class Cubes:
 
     def _filesystem(self) -> pafs.FileSystem:
         if self.local:
-            Path(self.lake.root, "cubes").mkdir(parents=True, exist_ok=True)
+            with private():
+                Path(self.lake.root, "cubes").mkdir(parents=True, exist_ok=True)
         return self.lake.filesystem(f"{self.lake.root}/cubes")
 
     def read(self, month: str, digest: str) -> tuple[pd.DataFrame, dict[str, Any]] | None:
         """A month's cube and what it was made of; None unless there is one of this digest that can be read."""
         try:
-            with self._filesystem().open_input_file(f"{month}/{digest}.parquet") as file:
-                table = pq.read_table(file)
+            files, place = self._filesystem(), f"{month}/{digest}.parquet"
+            with files.open_input_stream(place) as file, files.open_input_stream(f"{place}.sha256") as seal:
+                content, wanted = file.read(), seal.read()
+            if hashlib.sha256(content).hexdigest().encode() != wanted:
+                raise ValueError("its bytes have changed since it was written")
+            table = pq.read_table(pa.BufferReader(content))
             return to_pandas(table), json.loads((table.schema.metadata or {})[_MADE])
         except FileNotFoundError:
             return None
@@ -87,18 +87,29 @@ class Cubes:
         """Keep a month's cube, and drop its oldest; where that can't be written it is only made again."""
         try:
             files = self._filesystem()
-            files.create_dir(month, recursive=True)
+            with private():
+                files.create_dir(month, recursive=True)
             known = files.get_file_info(pafs.FileSelector(month, allow_not_found=True))
             told = [f for f in known if f.base_name.endswith(".parquet") and f.base_name != f"{digest}.parquet"]
             for old in sorted(told, key=lambda f: f.mtime_ns or 0)[: -(KEPT - 1)]:
                 files.delete_file(old.path)
+                if f"{old.base_name}.sha256" in {f.base_name for f in known}:
+                    files.delete_file(f"{old.path}.sha256")
             table = to_arrow(frame).replace_schema_metadata({_MADE: json.dumps(made_of, default=str)})
             target = f"{month}/{digest}.parquet"
-            # an object store shows a file once it is whole; a folder needs it moved into place
-            partial = f"{target}.{os.getpid()}.partial" if self.local else target
-            with files.open_output_stream(partial) as stream:
-                pq.write_table(table, stream, compression="zstd")
-            if self.local:
-                files.move(partial, target)
+            content = BytesIO()
+            pq.write_table(table, content, compression="zstd")
+            seal = hashlib.sha256(content.getvalue()).hexdigest().encode()
+            with private():
+                self._put(files, target, content.getvalue())
+                self._put(files, f"{target}.sha256", seal)
         except OSError as error:
             log.info("The cube of %s is not kept: %s", month, error)
+
+    def _put(self, files: pafs.FileSystem, target: str, content: bytes) -> None:
+        """An object store shows a file once it is whole; a folder needs it moved into place."""
+        partial = f"{target}.{os.getpid()}.partial" if self.local else target
+        with files.open_output_stream(partial) as stream:
+            stream.write(content)
+        if self.local:
+            files.move(partial, target)

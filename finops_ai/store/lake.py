@@ -1,7 +1,7 @@
-"""The lake: Delta tables of token and bill frames, a local folder by default.
+"""The lake: token and bill frames in one Delta table, a local folder by default.
 
-Every load replaces `[connection, window]` in one commit, so a rerun changes nothing, a killed load leaves the old data
-readable, and a restatement takes the place of what it restates. Writers of different connections never wait for each
+Every load replaces `[connection, window]` in one commit, usage and bill together, so a rerun changes nothing, a killed load
+leaves the old data readable, nobody ever sees usage without its bill, and a restatement takes the place of what it restates. Writers of different connections never wait for each
 other; writers of the same window are retried.
 """
 
@@ -10,8 +10,9 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -26,12 +27,15 @@ from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from finops_ai.errors import StoreError
 from finops_ai.frames import BillFrame, TokenFrame, schema_of, to_pandas
 from finops_ai.periods import UTC, Window, iso
+from finops_ai.store.whole import private
 from finops_ai.store.writing import Batches, batches_of, fingerprint
 
 log = logging.getLogger("finops_ai.store")
 
 TABLES = {"tokens": TokenFrame, "bills": BillFrame}
-CONNECTION = "connection"
+#: columns that say which frame a row belongs to and who loaded it; the table is partitioned by both
+KIND, CONNECTION = "kind", "connection"
+FOLDER = "frames"
 
 
 @dataclass(frozen=True)
@@ -81,59 +85,107 @@ class Lake:
         Raises:
             StoreError: a row lies outside the window, or the store refuses the write.
         """
-        new = batches_of(frame, self._schema(table, bare=True), **{CONNECTION: connection})
-        if new.first and new.last and (new.first < window.start or new.last >= window.end):
+        return self.replace_window(connection, window, {table: frame}, note)[table]
+
+    def replace_window(
+        self, connection: str, window: Window, frames: Mapping[str, pd.DataFrame], note: dict[str, Any] | None = None
+    ) -> dict[str, Load]:
+        """Replace a connection's window in several tables by one commit: all of it is seen, or nothing.
+
+        Args:
+            connection: name of the connection.
+            window: half-open; every row's charge_period_start must lie in it.
+            frames: "tokens" and "bills", or one of them.
+            note: kept with the commit.
+
+        Returns:
+            What it did to each table.
+
+        Raises:
+            StoreError: a row lies outside the window, or the store refuses the write.
+        """
+        from finops_ai.store.tools import after_load
+
+        new = {}
+        for table, frame in frames.items():
+            self._place(table)
+            rows = batches_of(frame, self._schema(table, bare=True), **{CONNECTION: connection, KIND: table})
+            if rows.first and rows.last and (rows.first < window.start or rows.last >= window.end):
+                raise StoreError(
+                    f"{connection}: rows from {rows.first} to {rows.last} lie outside {window}; a load may only hold its own window. "
+                    "This is a fault of the connector."
+                )
+            new[table] = rows
+        try:
+            for attempt in stamina.retry_context(
+                on=(CommitFailedError,), attempts=12, timeout=120, wait_initial=0.05, wait_max=3.0
+            ):
+                with attempt, private():
+                    loads = self._replace_once(connection, window, new, note)
+            if any(load.changed for load in loads.values()):
+                after_load(self, connection)
+            return loads
+        except CommitFailedError as error:
             raise StoreError(
-                f"{connection}: rows from {new.first} to {new.last} lie outside {window}; a load may only hold its own window. "
-                "This is a fault of the connector."
-            )
-        for attempt in stamina.retry_context(
-            on=(CommitFailedError,), attempts=12, timeout=120, wait_initial=0.05, wait_max=3.0
-        ):
-            with attempt:
-                return self._replace_once(table, connection, window, new, note)
-        raise StoreError(f"{self.root}/{table}: the commit kept failing.")
+                f"{self.root}: other loads kept getting in first ({str(error).splitlines()[0][:200]}). The old data is whole; "
+                "run the same command again."
+            ) from error
 
     def _replace_once(
-        self, table: str, connection: str, window: Window, new: Batches, note: dict[str, Any] | None
-    ) -> Load:
-        before = self._count(table, connection, window)
-        if before == new.rows and (not before or self._same(table, connection, window, new)):
-            return Load(table, connection, window, before, new.rows, None)
+        self, connection: str, window: Window, new: Mapping[str, Batches], note: dict[str, Any] | None
+    ) -> dict[str, Load]:
+        loads, changed = {}, {}
+        for table, rows in new.items():
+            before = self._count(table, connection, window)
+            loads[table] = Load(table, connection, window, before, rows.rows, None)
+            if before != rows.rows or (before and not self._same(table, connection, window, rows)):
+                changed[table] = rows
+        if not changed:
+            return loads
         quoted = connection.replace("'", "''")
-        predicate = f"{CONNECTION} = '{quoted}' AND charge_period_start >= '{_sql(window.start)}' AND charge_period_start < '{_sql(window.end)}'"
-        properties = deltalake.CommitProperties(
-            custom_metadata={
-                "finops_ai.load": json.dumps(
-                    {
-                        "connection": connection,
-                        "start": iso(window.start),
-                        "end": iso(window.end),
-                        "rows": new.rows,
-                        **(note or {}),
-                    },
-                    default=str,
-                )
-            }
+        kinds = " OR ".join(f"{KIND} = '{table}'" for table in changed)
+        predicate = (
+            f"({kinds}) AND {CONNECTION} = '{quoted}' AND charge_period_start >= '{_sql(window.start)}' "
+            f"AND charge_period_start < '{_sql(window.end)}'"
         )
-        place = self._place(table)
+        told = {"connection": connection, "start": iso(window.start), "end": iso(window.end), **(note or {})}
+        told["frames"] = {table: rows.rows for table, rows in changed.items()}
+        properties = deltalake.CommitProperties(custom_metadata={"finops_ai.load": json.dumps(told, default=str)})
+        place = self._place("tokens")
         common: dict[str, Any] = {"storage_options": self.storage_options or None, "commit_properties": properties}
         try:
-            existing = self._table(table)
+            existing = self._table("tokens")
+            data = self._joined(changed, whole=existing is None)
             if existing is None:
-                deltalake.write_deltalake(place, new.reader(), mode="error", partition_by=[CONNECTION], **common)
+                deltalake.write_deltalake(place, data, mode="error", partition_by=[KIND, CONNECTION], **common)
             else:
                 deltalake.write_deltalake(
-                    place, new.reader(), mode="overwrite", predicate=predicate, schema_mode="merge", **common
+                    place, data, mode="overwrite", predicate=predicate, schema_mode="merge", **common
                 )
-        except CommitFailedError:
+        except (CommitFailedError, StoreError):
             raise
         except Exception as error:
             if "already exists" in str(error) or "Concurrent" in str(error) or "version 0" in str(error):
                 raise CommitFailedError(str(error)) from error
-            raise StoreError(f"{place}: the write was refused: {error}") from error
+            raise StoreError(f"{place}: the write was refused: {_said(error)}") from error
         version = deltalake.DeltaTable(place, storage_options=self.storage_options or None).version()
-        return Load(table, connection, window, before, new.rows, version)
+        return {table: replace(load, version=version) if table in changed else load for table, load in loads.items()}
+
+    def _joined(self, tables: Mapping[str, Batches], *, whole: bool) -> pa.RecordBatchReader:
+        """Rows of one or both frames as the table holds them; `whole` = with the columns of both."""
+        if len(tables) == 1 and not whole:
+            return next(iter(tables.values())).reader()
+        schemas = [self._schema(table, bare=False) for table in TABLES]
+        schema = pa.unify_schemas([*schemas, pa.schema([pa.field(KIND, pa.string())])])
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            for rows in tables.values():
+                for batch in rows.read():
+                    have = set(batch.schema.names)
+                    columns = [batch[f.name] if f.name in have else pa.nulls(len(batch), f.type) for f in schema]
+                    yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+        return pa.RecordBatchReader.from_batches(schema, batches())
 
     def _count(self, table: str, connection: str, window: Window) -> int:
         """Rows that a connection has in a window."""
@@ -165,15 +217,20 @@ class Lake:
             return schema.empty_table()
         # a file system of our own: with the default one the interpreter may abort at exit (delta-rs issue 2184)
         dataset = existing.to_pyarrow_dataset(filesystem=self._filesystem(table))
-        condition = None
+        condition = ds.field(KIND) == table
         if window is not None:
             start, end = (pa.scalar(moment, pa.timestamp("us", tz="UTC")) for moment in (window.start, window.end))
-            condition = (ds.field("charge_period_start") >= start) & (ds.field("charge_period_start") < end)
+            condition &= (ds.field("charge_period_start") >= start) & (ds.field("charge_period_start") < end)
         if connections is not None:
-            chosen = ds.field(CONNECTION).isin(list(connections))
-            condition = chosen if condition is None else condition & chosen
+            condition &= ds.field(CONNECTION).isin(list(connections))
         have = set(dataset.schema.names)
-        found = dataset.to_table(columns=[name for name in schema.names if name in have], filter=condition)
+        try:
+            found = dataset.to_table(columns=[name for name in schema.names if name in have], filter=condition)
+        except (OSError, pa.ArrowException) as error:
+            raise StoreError(
+                f"{self._place(table)}: a file of the lake is missing or damaged ({_said(error)}). `finops-ai lake verify` names it "
+                "and says how to load its window again."
+            ) from error
         columns = [found[f.name].cast(f.type) if f.name in have else pa.nulls(found.num_rows, f.type) for f in schema]
         return pa.table(columns, schema=schema)
 
@@ -211,7 +268,7 @@ class Lake:
             return []
         found = pa.table(existing.get_add_actions(flatten=True))
         names = {
-            "path": "path", "num_records": "rows", f"partition.{CONNECTION}": "connection",
+            "path": "path", "num_records": "rows", f"partition.{CONNECTION}": "connection", f"partition.{KIND}": "kind",
             "min.charge_period_start": "first", "max.charge_period_start": "latest", "max.charge_period_end": "last",
         }  # fmt: skip
         rows = [
@@ -221,6 +278,8 @@ class Lake:
         out = []
         for row in rows:
             row["path"] = unquote(row["path"])
+            if row["kind"] != table:
+                continue
             if connections is not None and row["connection"] not in connections:
                 continue
             first, latest = row["first"], row["latest"]
@@ -246,12 +305,14 @@ class Lake:
         rows = []
         for entry in existing.history(limit) if existing is not None else []:
             text = entry.get("finops_ai.load") or (entry.get("commitInfo") or {}).get("finops_ai.load")
-            if text:
+            told = json.loads(text) if text else {}
+            if table in told.get("frames", ()):
                 rows.append(
                     {
                         "loaded_at": pd.Timestamp(entry["timestamp"], unit="ms", tz="UTC"),
                         "version": entry.get("version"),
-                        **json.loads(text),
+                        "rows": told.pop("frames")[table],
+                        **told,
                     }
                 )
         return pd.DataFrame(
@@ -280,7 +341,8 @@ class Lake:
         existing = self._table("tokens")
         assert existing is not None
         dataset = existing.to_pyarrow_dataset(filesystem=self._filesystem("tokens"))
-        found = dataset.to_table(columns=[CONNECTION, "charge_period_start", "charge_period_end"])
+        wanted = [CONNECTION, "charge_period_start", "charge_period_end"]
+        found = dataset.to_table(columns=wanted, filter=ds.field(KIND) == "tokens")
         grouped = found.group_by(CONNECTION).aggregate(
             [("charge_period_start", "min"), ("charge_period_end", "max"), (CONNECTION, "count")]
         )
@@ -289,28 +351,27 @@ class Lake:
         )
         return to_pandas(grouped.rename_columns(columns)).sort_values("connection", ignore_index=True)
 
-    def tidy(self) -> dict[str, int]:
-        """Compact small files and delete files no version of the last week needs; returns files removed per table."""
-        removed = {}
-        for table in TABLES:
-            existing = self._table(table)
-            if existing is not None:
-                existing.optimize.compact()
-                removed[table] = len(existing.vacuum(retention_hours=168, dry_run=False))
-        return removed
-
     def _place(self, table: str) -> str:
         if table not in TABLES:
             raise StoreError(f"No table called {table!r} in the lake; it has {sorted(TABLES)}.")
-        return f"{self.root}/{table}"
+        return f"{self.root}/{FOLDER}"
 
-    def _table(self, table: str) -> deltalake.DeltaTable | None:
+    def _table(self, table: str, version: int | None = None) -> deltalake.DeltaTable | None:
         try:
-            return deltalake.DeltaTable(self._place(table), storage_options=self.storage_options or None)
+            place = self._place(table)
+            return deltalake.DeltaTable(place, version=version, storage_options=self.storage_options or None)
         except TableNotFoundError:
+            self._require_no_older()
             return None
         except Exception as error:
-            raise StoreError(f"{self._place(table)}: the lake can't be read: {error}") from error
+            raise StoreError(f"{self._place(table)}: the lake can't be read: {_said(error)}") from error
+
+    def _require_no_older(self) -> None:
+        """Lakes were once a table per frame: they are brought over by a command, not passed over in silence."""
+        if "://" not in self.root and any(Path(self.root, table, "_delta_log").is_dir() for table in TABLES):
+            raise StoreError(
+                f"{self.root} was made by an older version. `finops-ai lake upgrade` brings its rows over."
+            )
 
     def _filesystem(self, table: str) -> pafs.FileSystem:
         return self.filesystem(self._place(table))
@@ -340,6 +401,11 @@ class Lake:
     def _schema(table: str, *, bare: bool) -> pa.Schema:
         schema = schema_of(TABLES[table])
         return schema if bare else schema.append(pa.field(CONNECTION, pa.string()))
+
+
+def _said(error: BaseException) -> str:
+    """An error of a library in one line."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def _sql(moment: dt.datetime) -> str:

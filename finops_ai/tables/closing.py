@@ -263,6 +263,7 @@ def facts_of(ws: Workspace, made: Chargeback) -> dict[str, Any]:
         "lake": versions,
         "finops_ai": __version__,
         "timezone": ws.timezone,
+        "plugins": ws.plugins(),
         "grain": "cells",
     }
 

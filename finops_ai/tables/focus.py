@@ -28,6 +28,7 @@ from finops_ai.frames.focus import (
 )
 from finops_ai.meters import meters
 from finops_ai.periods import next_month
+from finops_ai.tables.csv import csv_of, plain_cell, put
 from finops_ai.tables.grouping import dimensions_of
 
 if TYPE_CHECKING:
@@ -95,8 +96,8 @@ def to_focus(frame: pd.DataFrame, version: str = "1.2", *, draft_keys: bool = Fa
 def write_focus(focus: pd.DataFrame, path: str | Path) -> Path:
     """Write FOCUS rows as CSV or Parquet, by the file's ending.
 
-    In CSV, times are `YYYY-MM-DDTHH:MM:SSZ`, numbers plain with a decimal point, null is empty. Text is written as it
-    is: FOCUS is read by machines, and a changed id would match nothing.
+    In CSV, times are `YYYY-MM-DDTHH:MM:SSZ`, numbers plain with a decimal point, null is empty. Text that a spreadsheet would
+    run as a formula gets an apostrophe, which `fa.from_focus` takes off again; Parquet holds all text as it is.
     """
     import pyarrow.parquet as pq
 
@@ -107,14 +108,8 @@ def write_focus(focus: pd.DataFrame, path: str | Path) -> Path:
         return path
     if path.suffix != ".csv":
         raise SettingsError(f"FOCUS is written as .csv or .parquet, not as {path.name!r}.")
-    import csv
-
-    cells = [[_cell(value) for value in column.to_pylist()] for column in table.columns]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(table.column_names)
-        writer.writerows(zip(*cells, strict=True))
-    return path
+    columns = (column.to_pylist() for column in table.columns)
+    return put(csv_of(table.column_names, columns, _cell), path)
 
 
 def from_focus(path: str | Path, **settings: Any) -> pd.DataFrame:
@@ -366,7 +361,7 @@ def _cell(value: Any) -> str:
         text = f"{value:f}"
         text = text.rstrip("0") if "." in text else f"{text}."
         return f"{text}0" if text.endswith(".") else text
-    return str(value)
+    return plain_cell(value)
 
 
 __all__ = ["from_focus", "to_focus", "write_focus"]

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from finops_ai.errors import DataError, hint
 from finops_ai.frames import to_pandas
@@ -197,8 +196,9 @@ def charge_month(ws: Workspace, month: str) -> Chargeback:
     folder = ws.cache_folder / ws.digest()
     kept = {n: folder / f"charges-{month}-{stamp[:12]}-{n}.parquet" for n in (*RESULTS, "whole")}
     if kept["whole"].is_file():
-        currency = str(pq.read_table(kept["whole"])["currency"][0])
-        return _restored(lambda name: to_pandas(pq.read_table(kept[name])), month, currency, policy)
+        found = {name: table for name, path in kept.items() if (table := ws.kept.read(path)) is not None}
+        if len(found) == len(kept):
+            return _restored(lambda name: found[name], month, str(found["whole"]["currency"].iloc[0]), policy)
     rows = ws.cube(month)
     if not len(rows):
         have = ", ".join(ws.months()) or "none"

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
-import gzip
 import io
 import json
 import re
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -27,6 +25,7 @@ import pyarrow.parquet
 from finops_ai.errors import DataError
 from finops_ai.periods import Window
 from finops_ai.providers import LeftOut, left_out_of
+from finops_ai.providers.limits import unpack
 from finops_ai_azure_openai.charges import (
     CATEGORIES,
     bill_frame,
@@ -163,18 +162,13 @@ def read_table(part: Part) -> pa.Table:
     Raises:
         DataError: cut short, damaged, or not the number of rows its manifest states.
     """
-    name, content = part.blob.name, part.blob.read()
+    name = part.blob.name
+    content = unpack(part.blob.read(), name)
     try:
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
         if content[:4] == b"PAR1":
             table = pyarrow.parquet.read_table(pa.BufferReader(content))
         else:
             table = _csv(content)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(
-            f"{name}: the gzip file is damaged or cut short ({error}). Download it again; nothing was stored."
-        ) from None
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{name}: not a whole export file ({str(error)[:200]}). Download it again; nothing was stored."

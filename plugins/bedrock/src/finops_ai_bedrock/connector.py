@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import gzip
 import json
 import tempfile
 import time
@@ -17,6 +16,7 @@ from finops_ai.frames import BillFrame, conform, empty
 from finops_ai.periods import Window
 from finops_ai.providers import Connector, Finding, LineItem
 from finops_ai.providers.files import find_files, read_json_any
+from finops_ai.providers.limits import unpack
 from finops_ai_bedrock import cloudwatch, cur, exports
 from finops_ai_bedrock.aws import Aws
 from finops_ai_bedrock.logs import Calls, log_keys
@@ -284,11 +284,7 @@ def _place(uri: str) -> dict[str, str]:
 
 
 def _lines(content: bytes, place: str) -> Iterator[tuple[str, Any]]:
-    try:
-        text = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-    except (EOFError, OSError) as error:
-        raise DataError(f"{place}: the gzip file is cut short ({error}). Nothing was stored; run it again.") from None
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(unpack(content, place).splitlines(), 1):
         if line.strip():
             try:
                 yield f"{place}, line {number}", json.loads(line)

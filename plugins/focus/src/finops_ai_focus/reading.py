@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from finops_ai.errors import DataError, hint
+from finops_ai.formulas import original
 from finops_ai.frames.focus import ALIASES, kind_of
 from finops_ai.providers.cells import INSTANT, Cells, first_true
 from finops_ai.providers.tables import load_table
@@ -33,7 +34,7 @@ def read_file(path: Path) -> dict[str, pa.Array]:
         DataError: the file is damaged, lacks a column nothing can be read without, or holds a value that is no number
             or time; names file, row, column and value.
     """
-    table = load_table(path)
+    table = _as_written(load_table(path), path)
     names = [name.strip("\ufeff ") for name in table.column_names]
     renamed = [ALIASES.get(name, name) if ALIASES.get(name) not in names else name for name in names]
     table = table.rename_columns(renamed)
@@ -44,6 +45,18 @@ def read_file(path: Path) -> dict[str, pa.Array]:
         )
     cells = Cells(path)
     return {name: _typed(name, table[name], cells) for name in dict.fromkeys(renamed)}
+
+
+def _as_written(table: pa.Table, path: Path) -> pa.Table:
+    """The table, from CSV without the apostrophes that keep text from being a formula there."""
+    if ".parquet" in path.name.lower():
+        return table
+    columns = []
+    for column in table.columns:
+        if pa.types.is_string(column.type) and pc.any(pc.match_substring(column, "'")).as_py():
+            column = pa.chunked_array([pa.array([v and original(v) for v in column.to_pylist()], pa.string())])
+        columns.append(column)
+    return pa.table(columns, names=table.column_names)
 
 
 def _typed(name: str, column: pa.ChunkedArray, cells: Cells) -> pa.Array:

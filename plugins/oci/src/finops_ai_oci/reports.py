@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import re
@@ -16,6 +15,7 @@ from finops_ai.errors import DataError, ProviderError
 from finops_ai.money import QUANTITY
 from finops_ai.periods import Window, instant
 from finops_ai.providers.http import check_content
+from finops_ai.providers.limits import unpack
 from finops_ai_oci.charges import HOUR, Charge, money, number, price
 from finops_ai_oci.client import REPORT_POLICY, Client, needed
 
@@ -142,13 +142,9 @@ def text(report: Report) -> str:
     Raises:
         DataError: the gzip is cut short, or it isn't UTF-8.
     """
-    content = report.read()
+    content = unpack(report.read(), report.name)
     try:
-        return (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8-sig")
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(
-            f"{report.name}: the gzip file is damaged or cut short ({error}). Download it again; nothing was stored."
-        ) from None
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{report.name}: not UTF-8 text ({error.reason} at byte {error.start}).") from None
 
@@ -160,10 +156,13 @@ def kind_of(report: Report) -> str | None:
         DataError: neither a cost report nor a FOCUS report.
     """
     content = report.read()
-    if content[:2] == b"\x1f\x8b":
-        content = zlib.decompressobj(wbits=31).decompress(content, 50_000)
-    line = content[:50_000].decode("utf-8-sig", "replace")
-    header = {column.strip() for column in next(csv.reader(io.StringIO(line)), [])}
+    try:
+        if content[:2] == b"\x1f\x8b":
+            content = zlib.decompressobj(wbits=31).decompress(content, 50_000)
+        line = content[:50_000].decode("utf-8-sig", "replace")
+        header = {column.strip() for column in next(csv.reader(io.StringIO(line, newline="")), [])}
+    except (zlib.error, csv.Error) as error:
+        raise DataError(f"{report.name}: damaged or no CSV ({error}). Download it again; nothing was stored.") from None
     if not header:
         return None
     if any(column.startswith("lineItem/") for column in header):

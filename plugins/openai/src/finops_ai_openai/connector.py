@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import pyarrow as pa
 from pydantic import Field, SecretStr, field_validator
 
-from finops_ai.errors import CredentialsError, FinopsError, ProviderError, hint
+from finops_ai.errors import CredentialsError, DataError, FinopsError, ProviderError, hint
 from finops_ai.frames import BillFrame, conform, empty
 from finops_ai.periods import Window
 from finops_ai.providers import Connector, ConnectorSettings, Finding, HttpClient, HttpRefused, secret
@@ -214,7 +214,10 @@ class OpenAI(Connector):
 
 
 def _at(seconds: int) -> dt.datetime:
-    return dt.datetime.fromtimestamp(seconds, dt.UTC)
+    try:
+        return dt.datetime.fromtimestamp(seconds, dt.UTC)
+    except (OverflowError, ValueError, OSError):
+        raise DataError(f"openai: {seconds} is no instant in seconds since 1970. Nothing was stored.") from None
 
 
 def _params(window: Window, seconds: int) -> dict[str, int]:

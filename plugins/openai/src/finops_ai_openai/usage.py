@@ -123,7 +123,7 @@ def unmapped_of(
 def _columns(results: list[dict[str, Any]], buckets: list[Bucket], endpoint: Endpoint) -> dict[str, pa.Array]:
     try:
         rows = pa.array(results, type=endpoint.fields)
-    except (pa.ArrowException, TypeError, ValueError):
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
         rows = None
     fields = endpoint.fields
     if rows is None:
@@ -149,7 +149,7 @@ def _check(result: Any, bucket: Bucket, fields: pa.StructType) -> None:
     for field in fields:
         try:
             pa.array([result.get(field.name)], type=field.type)
-        except (pa.ArrowException, TypeError, ValueError):
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):
             value = result[field.name]
             raise DataError(
                 f"{bucket.place}: {field.name} is {value!r:.60}, which is no {field.type}. Nothing was stored."

@@ -1,0 +1,95 @@
+"""JSON from outside as values: fractions and whole numbers exact, nothing nested too deep, no number made to overflow."""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import numpy as np
+
+from finops_ai.errors import DataError
+from finops_ai.providers.limits import limits, require
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.S)
+_LONE = re.compile("[\ud800-\udfff]")
+
+
+def parse_json(content: bytes, place: object) -> Any:
+    """A JSON document (UTF-8, with or without byte order mark), fractions as exact Decimals.
+
+    Args:
+        content: the bytes.
+        place: file and line, or the request, for messages.
+
+    Raises:
+        DataError: no whole JSON, nested deeper than `depth`, or a number with more than `digits` digits.
+
+    >>> parse_json(b'{"cost": 0.1}', "page 1")
+    {'cost': Decimal('0.1')}
+    """
+    content = content.removeprefix(b"\xef\xbb\xbf")
+    if content.count(b"[") + content.count(b"{") > limits().depth:
+        require(_depth(content), "depth", place, "how deep it is nested")
+    most = limits().digits
+
+    def number(text: str) -> Decimal:
+        try:
+            value = Decimal(text)
+        except InvalidOperation:  # an exponent beyond what decimals know
+            raise _NumberTooLong(text[:40]) from None
+        if (len(text) > most and (len(value.as_tuple().digits) > most)) or abs(value.adjusted()) > most:
+            raise _NumberTooLong(text[:40])
+        return value
+
+    def whole(text: str) -> int:
+        if len(text) > most:
+            raise _NumberTooLong(text[:40])
+        return int(text)
+
+    def constant(text: str) -> Any:
+        raise _NumberTooLong(text)
+
+    try:
+        document = json.loads(content, parse_float=number, parse_int=whole, parse_constant=constant)
+    except _NumberTooLong as error:
+        raise DataError(
+            f"{place}: {error} is no number that can be counted with (at most {most} digits). Nothing was stored."
+        ) from None
+    except json.JSONDecodeError as error:
+        line = "" if ", line " in str(place) else f", line {error.lineno}"
+        where = f"{line}, column {error.colno}"
+        raise DataError(
+            f"{place}{where}: not whole JSON ({error.msg}). The file may be cut short: save the page again. Nothing was stored."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{place}: not UTF-8 text ({error.reason} at byte {error.start}). Nothing was stored."
+        ) from None
+    except RecursionError:
+        raise DataError(f"{place}: it is nested too deep to be read. Nothing was stored.") from None
+    return _whole_text(document) if b"\\ud" in content or b"\\uD" in content else document
+
+
+class _NumberTooLong(Exception):
+    """A number nobody means: not a number, infinite, or longer than any count or price."""
+
+
+def _depth(content: bytes) -> int:
+    """How deep brackets are nested, those inside strings left out."""
+    signs = np.frombuffer(_STRING.sub(b"", content), np.uint8)
+    opened = (signs == ord("[")) | (signs == ord("{"))
+    closed = (signs == ord("]")) | (signs == ord("}"))
+    return int(np.cumsum(opened.astype(np.int8) - closed.astype(np.int8), dtype=np.int64).max(initial=0))
+
+
+def _whole_text(value: Any) -> Any:
+    """Halves of characters, which no text file can hold, become the replacement character."""
+    if isinstance(value, str):
+        return _LONE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_whole_text(v) for v in value]
+    if isinstance(value, dict):
+        return {_whole_text(k): _whole_text(v) for k, v in value.items()}
+    return value
