@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from finops_ai.meters import meters
 
-Column = pa.ChunkedArray
+Column: TypeAlias = pa.ChunkedArray
 
 
 def surely_keeps(frame: pd.DataFrame, model: Any) -> bool:
@@ -27,7 +27,7 @@ def surely_keeps(frame: pd.DataFrame, model: Any) -> bool:
     whole = {check.error or check.name for check in schema.checks}
     if not whole <= set(_WHOLE):
         return False
-    read = cache(lambda name: _arrow(frame[name]))
+    read = cache(lambda name: _arrow(pd.Series(frame[name])))
     return all(_column(frame[name], column, read) for name, column in schema.columns.items()) and all(
         _WHOLE[name](read) for name in whole
     )

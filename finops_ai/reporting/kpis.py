@@ -26,5 +26,5 @@ def workspace_kpis(ws: Workspace, month: str) -> Table:
     except DataError:
         errors = None
     return kpis(
-        ws.allocated(month), month=month, bills=ws.bills(month), budgets=workspace_budgets(ws, month), past_error=errors
+        ws.cube(month), month=month, bills=ws.bills(month), budgets=workspace_budgets(ws, month), past_error=errors
     )

@@ -145,7 +145,7 @@ def posting(ws: Workspace, month: str) -> Posting:
         RuleError: the policy can't be used, or there is no dimension to charge.
     """
     sealed, incoming = ws.closed(month), ws.ledger.true_ups(posted_in=month)
-    if sealed is None and incoming and not len(ws.allocated(month)):
+    if sealed is None and incoming and not len(ws.cube(month)):
         charged = _nothing_charged(month, incoming[0].facts["currency"], policy_of(ws))
         own = pd.DataFrame(journal_table([], charged.currency, month))
     else:
