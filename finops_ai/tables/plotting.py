@@ -68,8 +68,10 @@ def draw(table: Table, value: str | None = None, by: str | None = None, ax: Any 
             from finops_ai.errors import FrameError, hint
 
             raise FrameError(f"The table has no column {name!r} to draw. {hint(name, [str(c) for c in frame.columns])}")
+    # made before the look is changed for a while: a notebook's backend starts here, and turns on settings of its own
+    figure = plt.figure(figsize=(9, 3.6), layout="constrained", facecolor="white") if ax is None else None
     with sns.axes_style("white"), mpl.rc_context({**THEME, "figure.facecolor": "white", "axes.facecolor": "white"}):
-        axes = ax if ax is not None else plt.subplots(figsize=(9, 3.6), layout="constrained")[1]
+        axes = ax if figure is None else figure.add_subplot()
         if frame.empty:
             axes.text(0.5, 0.5, "no rows", ha="center", va="center", transform=axes.transAxes)
             axes.set_axis_off()
