@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import html
 import re
 from decimal import Decimal
 from typing import Any
+
+from finops_ai.html import escaped
 
 
 def is_unknown(value: Any) -> bool:
@@ -62,15 +63,7 @@ def percent(part: Any, whole: Any = 1, places: int = 1) -> str:
 
 def safe(value: Any) -> str:
     """Text from outside (team, tag and model names) for HTML; control and bidirectional marks are made visible."""
-    text = "".join(_visible(ch) for ch in str(value))
-    return html.escape(text, quote=True).replace("$", "&#36;")
-
-
-def _visible(ch: str) -> str:
-    hidden = ch in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f" or (
-        ord(ch) < 32 and ch not in "\t\n"
-    )
-    return f"\\u{ord(ch):04x}" if hidden else ch
+    return escaped(value)
 
 
 def named(column: str) -> str:

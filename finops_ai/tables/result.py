@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import itertools
 import shutil
 from dataclasses import MISSING, dataclass, field, fields, replace
@@ -13,6 +12,7 @@ from typing import Any, Self
 import pandas as pd
 
 from finops_ai.frames.origin import provenance_of
+from finops_ai.html import render
 from finops_ai.money import minor_units, round_to_total
 from finops_ai.tables.plotting import TablePlot
 from finops_ai.tables.reading import cell_text, columns_that_fit, grain_of, is_number, share_text, units_of
@@ -171,20 +171,16 @@ class Table(pd.DataFrame):
         shown, facts = self._readable(), self.facts
         numeric = [is_number(shown.iloc[:, i]) for i in range(shown.shape[1])]
         side = ["right" if n else "left" for n in numeric]
-        head = "".join(
-            f'<th scope="col" style="text-align:{s}">{_safe(c)}</th>' for c, s in zip(shown, side, strict=True)
-        )
-        body = "".join(
-            "<tr>" + "".join(f'<td style="text-align:{s}">{_safe(cell_text(v))}</td>' for v, s in zip(row, side, strict=True)) + "</tr>"
-            for row in shown.astype(object).itertuples(index=False, name=None)
-        )  # fmt: skip
-        caption = _safe(" ".join(filter(None, [facts.title, facts.period])))
         rest = [f"{len(self) - len(shown):,} more rows"] if len(self) > len(shown) else []
-        foot = "<br>".join(map(_safe, [*rest, *self._foot()]))
-        return (
-            f'<figure style="margin:0"><div style="overflow-x:auto"><table><caption style="text-align:left;font-weight:bold">{caption}</caption>'
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-            f"<figcaption><small>{foot}</small></figcaption></figure>"
+        return str(
+            render(
+                "table.html.j2",
+                caption=" ".join(filter(None, [facts.title, facts.period])),
+                head=[str(c) for c in shown.columns],
+                rows=[[cell_text(v) for v in row] for row in shown.astype(object).itertuples(index=False, name=None)],
+                sides=side,
+                foot=[*rest, *self._foot()],
+            )
         )
 
     def to_excel(self, path: str | Path, *, sheet_name: str = "Table") -> Path:  # type: ignore[override,misc]
@@ -241,10 +237,6 @@ def _common(all_facts: list[Facts]) -> Facts:
         notes=notes,
         provenance=dict(same("provenance", {})),
     )
-
-
-def _safe(value: Any) -> str:
-    return html.escape(str(value))
 
 
 def safe_ratio(top: Decimal | None, bottom: Decimal | None, places: int = 12) -> Decimal | None:

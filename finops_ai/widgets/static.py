@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from finops_ai.html import Html, data, render
 from finops_ai.money import round_to_total
 from finops_ai.tables.palette import GREY, NOBODY, PALETTE, PROVIDERS
 from finops_ai.widgets.cube import MEASURES, UNSTATED, Cube, label_of
@@ -81,9 +81,7 @@ def static_explorer(
         "codes": {d: table[d].to_pylist() for d in offered},
         "sums": {m: _numbers(table[m], m) for m in MEASURES},
     }
-    text = json.dumps(document, separators=(",", ":"), ensure_ascii=True)
-    for sign in "<>&":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    text = data(document)
     name = "fx" + hashlib.sha256(text.encode()).hexdigest()[:8]
     return (
         f'<div id="{name}" class="fx fx-static"><script type="application/json">{text}</script></div>'
@@ -108,13 +106,4 @@ def asset(name: str) -> str:
 
 def explorer_page(frame: pd.DataFrame, *, title: str = "Explorer", **options: Any) -> str:
     """A whole HTML page with nothing but the explorer on it (options as `static_explorer` takes them)."""
-    import html
-
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta name="color-scheme" content="light dark"><title>{html.escape(title)}</title>'
-        "<style>:root{--ink:#1c2126;--soft:#56616c;--line:#d8dee4;--paper:#fff;--tint:#f3f5f7;--accent:#0b5cad}"
-        "@media(prefers-color-scheme:dark){:root{--ink:#e6eaee;--soft:#a4afba;--line:#3a434c;--paper:#14181c;--tint:#1d2329;--accent:#7db9f2}}"
-        "body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,sans-serif}main{max-width:1120px;margin:0 auto;padding:8px 16px 40px}h1{font-size:1.4rem}</style>"
-        f"</head><body><main><h1>{html.escape(title)}</h1>{static_explorer(frame, **options)}</main></body></html>\n"
-    )
+    return str(render("explorer.html.j2", title=title, explorer=Html(static_explorer(frame, **options))))

@@ -1,0 +1,136 @@
+"""HTML of this package is made by templates that escape by themselves: what comes from outside stays text.
+
+A template lies in `finops_ai/templates/` and gets values; whatever it prints is escaped, unless it is `Html` already, such
+as what another template made. Data for a script goes through the filter `data`, an address through the filter `href`.
+
+>>> HELLO = template_of("<p title='{{ team }}'>{{ team }}</p>")
+>>> render(HELLO, team="<b>R&D</b> $1")
+Html("<p title='&lt;b&gt;R&amp;D&lt;/b&gt; &#36;1'>&lt;b&gt;R&amp;D&lt;/b&gt; &#36;1</p>")
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+import jinja2
+from markupsafe import Markup
+
+TEMPLATES = Path(__file__).parent / "templates"
+#: control characters, and marks that turn the reading direction around: they would hide or reorder what people read
+HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+#: addresses that may stand in a link: inside the report, or a page of the web
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
+_ALLOWED = ("http:", "https:", "mailto:")
+
+
+def visible(text: str) -> str:
+    r"""Text whose control and direction marks are shown as their code.
+
+    >>> visible("a\u202eb\x00")
+    'a\\u202eb\\u0000'
+    """
+    return HIDDEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def escaped(value: Any) -> str:
+    """Text from outside as HTML, for element content and quoted attributes; never mathematics, nothing hidden.
+
+    >>> escaped("<i>'$x$'</i>")
+    '&lt;i&gt;&#x27;&#36;x&#36;&#x27;&lt;/i&gt;'
+    """
+    return html.escape(visible(str(value)), quote=True).replace("$", "&#36;")
+
+
+class Html(Markup):
+    """Text that is HTML already. What is put into it by `%`, `.format`, `.join` or `+` is escaped.
+
+    >>> Html("<b>{}</b>").format("<$>")
+    Html('<b>&lt;&#36;&gt;</b>')
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def escape(cls, s: Any, /) -> Self:
+        """The value as HTML; what is HTML already stays as it is."""
+        return cls(s.__html__()) if hasattr(s, "__html__") else cls(escaped(s))
+
+
+def data(value: Any) -> Html:
+    r"""A value as JSON for a script or a quoted attribute: it can't end either; exact decimals are text.
+
+    >>> data({"team": "</script>&"})
+    Html('{"team":"\\u003c/script\\u003e\\u0026"}')
+    """
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=True, default=str)
+    for sign in "<>&'":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Html(text)
+
+
+def href(address: Any) -> Html:
+    """An address for a link: relative, http, https or mailto; any other scheme, such as javascript, leads nowhere.
+
+    >>> href("team-a.html"), href(" javascript:alert(1)")
+    (Html('team-a.html'), Html('#'))
+    """
+    text = str(address)
+    # browsers drop blanks and control characters before they look at the scheme
+    bare = re.sub(r"[\x00-\x20\x7f-\xa0]", "", text)
+    scheme = _SCHEME.match(bare)
+    return Html(escaped(text)) if scheme is None or scheme[0].lower() in _ALLOWED else Html("#")
+
+
+def _finalize(value: Any) -> Any:
+    return Html.escape(value)
+
+
+def _join(values: Iterable[Any], by: Any = "") -> Html:
+    return Html.escape(by).join(values)
+
+
+@cache
+def environment() -> jinja2.Environment:
+    """The one environment of all templates: escaping is on everywhere, a missing value is an error."""
+    env = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.filters |= {"data": data, "href": href, "join": _join, "escape": Html.escape, "e": Html.escape}
+    del env.filters["safe"]  # a template can't switch escaping off
+    return env
+
+
+@cache
+def template_of(source: str) -> jinja2.Template:
+    """A template from its text, for pieces too small for a file."""
+    return environment().from_string(source)
+
+
+def render(template: str | jinja2.Template, **values: Any) -> Html:
+    """Fill a template.
+
+    Args:
+        template: name of a file in `finops_ai/templates/`, or what `template_of` gave.
+        **values: what it prints; text is escaped, `Html` is not.
+
+    Returns:
+        HTML.
+    """
+    found = environment().get_template(template) if isinstance(template, str) else template
+    return Html(visible(found.render(**values)))  # marks that came in through a template's own operators, too
+
+
+__all__ = ["Html", "data", "environment", "escaped", "href", "render", "template_of", "visible"]
