@@ -9,14 +9,16 @@ from typing import Any
 
 from IPython.display import HTML, display
 
-from finops_ai.errors import DataError
 from finops_ai.money import published
-from finops_ai.periods import MONTHS, Window, parse_month, previous_month
+from finops_ai.periods import Window
 from finops_ai.reporting import charts
 from finops_ai.reporting.coverage import coverage as coverage
 from finops_ai.reporting.coverage import stamp as stamp
 from finops_ai.reporting.grid import grid, label, read, table_html
 from finops_ai.reporting.grid import heading as heading
+from finops_ai.reporting.months import month_before as month_before
+from finops_ai.reporting.months import month_text as month_text
+from finops_ai.reporting.months import month_with_data as month_with_data
 from finops_ai.reporting.text import amount, count, is_unknown, named, percent, safe
 
 
@@ -34,28 +36,6 @@ def first_dimension(ws: Any) -> str:
     """The first dimension of the workspace's rules; without rules the model."""
     names = list(ws.rules.dimensions)
     return names[0] if names else "model"
-
-
-def last_month(ws: Any) -> str:
-    """The last month that holds usage.
-
-    Raises:
-        DataError: the lake is empty.
-    """
-    months = ws.months()
-    if not months:
-        raise DataError(f"The lake of {ws.name} is empty. `finops-ai collect --month YYYY-MM` loads a month.")
-    return months[-1]
-
-
-def month_text(month: str) -> str:
-    """A month as people read it.
-
-    >>> month_text("2026-10")
-    'October 2026'
-    """
-    year, number = month.split("-")
-    return f"{MONTHS[int(number) - 1]} {year}"
 
 
 def showback_sentence(table: Any, by: str, month: str) -> None:
@@ -129,15 +109,6 @@ def cards(data: Any) -> None:
     """Show the key figures of a showback table of one row."""
     if len(data):
         display(HTML(key_figures(data.iloc[0], data.facts.currency)))
-
-
-def month_before(month: str) -> str:
-    """The month before a month, `YYYY-MM`.
-
-    >>> month_before("2026-01")
-    '2025-12'
-    """
-    return f"{previous_month(parse_month(month)):%Y-%m}"
 
 
 def last_days(frame: Any, days: int, month: str, timezone: str) -> tuple[Any, Any]:
@@ -234,11 +205,9 @@ def lines_alt(data: Any, by: str, value: str) -> str:
     return f"Lines of {named(value)} by {named(by)}; at the end: {ends}." if ends else "No figures in this period."
 
 
-def ranks(history: Any, by: str) -> dict[str, int]:
-    """Rank of each name by cost in the whole history, so that charts give it one colour on every page."""
-    from finops_ai.tables import showback
-
-    return {label(name): place for place, name in enumerate(showback(history, by=[by])[by])}
+def names_of(history: Any, by: str) -> list[str]:
+    """Every name of a column in the whole history, so that charts give each one colour on every page."""
+    return sorted({label(name) for name in history[by].unique()})
 
 
 #: what is told of each prompt, by what the page asks

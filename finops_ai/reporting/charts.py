@@ -13,7 +13,7 @@ import io
 import re
 import textwrap
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -133,11 +133,6 @@ def pivot(data: Any, time: str, by: str, value: str, top: int) -> tuple[list[str
     return times, list(rows), rows
 
 
-def palette(names: Sequence[str], ranks: Mapping[str, int] | None) -> dict[str, str]:
-    """Colours of names shown together; the one that weighs more in the whole history keeps its own."""
-    return colours(sorted(names, key=lambda n: ranks.get(n, len(ranks))) if ranks else names, ranks)
-
-
 @themed
 def stacked_days(
     daily: Any,
@@ -148,7 +143,7 @@ def stacked_days(
     title: str = "",
     top: int = 6,
     time: str = "day",
-    ranks: Mapping[str, int] | None = None,
+    among: Iterable[str] = (),
 ) -> Chart:
     """Stacked columns per day (or month), the largest groups told apart and named at the right, the rest as "other".
 
@@ -160,13 +155,13 @@ def stacked_days(
         title: what the chart says.
         top: groups told apart.
         time: column of the columns' places: `day`, `week` or `month` (text `YYYY-MM` works).
-        ranks: rank of each name in the whole history, so that it has one colour everywhere.
+        among: every name of the whole history, so that each has one colour everywhere.
     """
     figure, axes = _axes(3.4, title)
     times, names, rows = pivot(daily, time, by, value, top)
     if times:
         places = _times(axes, times) if len(times[0]) == 10 else _months(axes, times)
-        shades, ends = palette(names, ranks), []
+        shades, ends = colours(names, among), []
         above, below = np.zeros(len(times)), np.zeros(len(times))
         for name in names:
             bottom = np.where(rows[name] < 0, below, above)
@@ -240,7 +235,7 @@ def lines(
     unit: str = "",
     title: str = "",
     top: int = 7,
-    ranks: Mapping[str, int] | None = None,
+    among: Iterable[str] = (),
 ) -> Chart:
     """One line per group over time, each named at its end; a gap where the value is unknown.
 
@@ -252,7 +247,7 @@ def lines(
         unit: of the axis.
         title: what the chart says.
         top: lines drawn, in the order of the data.
-        ranks: rank of each name in the whole history, so that it has one colour everywhere.
+        among: every name of the whole history, so that each has one colour everywhere.
     """
     series: dict[str, dict[str, float]] = {}
     for moment, name, amount in zip(data[time], data[by], data[value], strict=True):
@@ -260,7 +255,7 @@ def lines(
     times = sorted({str(moment)[:10] for moment in data[time]})
     figure, axes = _axes(3.4, title)
     chosen = [name for name, values in series.items() if any(v == v for v in values.values())][:top]
-    shades = palette(chosen, ranks)
+    shades = colours(chosen, among)
     if times:
         places = _months(axes, times) if len(times[0]) < 10 else _times(axes, times)
         ends: list[tuple[float, str]] = []

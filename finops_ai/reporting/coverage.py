@@ -11,6 +11,7 @@ from IPython.display import HTML, display
 from finops_ai.errors import FinopsError
 from finops_ai.periods import Window, zone
 from finops_ai.reporting.grid import grid
+from finops_ai.reporting.navigation import COVERAGE
 from finops_ai.reporting.text import named, percent, safe
 
 MEANING = {
@@ -74,12 +75,21 @@ def stamp_html(data: Any, ws: Any, month: str) -> str:
         parts.append(f"{len(whole)} {'source reaches' if len(whole) == 1 else 'sources reach'} {_day(end, tz)}")
     parts += [f"<strong>{safe(text)}</strong>" for text in late]
     parts.append(f"days of {safe(ws.timezone)}")
-    return f'<p class="stamp">{" · ".join(parts)}</p>'
+    return f'<p class="stamp">{" · ".join(parts)}{COVERAGE}</p>'
 
 
 def stamp(data: Any, ws: Any, month: str) -> None:
     """Show coverage and freshness in one line, below the answer."""
     display(HTML(stamp_html(data, ws, month)))
+
+
+def words(data: Any, ws: Any, month: str) -> str:
+    """What the figures cover in one sentence of HTML: the share that has a price, and what the bill says."""
+    shares = coverage_of(data, ws, month)
+    priced, explained = shares.get("priced"), shares["captured"]
+    text = "No token was counted" if priced is None else f"<strong>{percent(priced)}</strong> of tokens have a price"
+    known = explained is not None
+    return text + (f"; usage explains {percent(explained)} of the bill." if known else "; no bill was loaded to compare with.")
 
 
 def coverage(data: Any, ws: Any, month: str) -> None:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from finops_ai.reporting import answers, charts, coverage
 from finops_ai.reporting.answers import month_text, named
-from finops_ai.reporting.pages import SEARCH, Link, monthly, page, plural, search_entries
+from finops_ai.reporting.navigation import Link
+from finops_ai.reporting.pages import SEARCH, monthly, page, plural, search_entries
 from finops_ai.reporting.text import safe
 from finops_ai.tables import showback
 
 if TYPE_CHECKING:
-    from finops_ai.reporting.site import Report
+    from finops_ai.reporting.planning import Report
     from finops_ai.workspace import Workspace
 
 OWNERS = ["cost", "previous_cost", "change", "tokens", "cost_per_1m_tokens"]
@@ -48,7 +49,7 @@ def index_page(
         parts.append(answers.key_figures(whole.iloc[0], currency))
         daily = showback(frame, by=["day", by], timezone=ws.timezone)
         figure = charts.stacked_days(
-            daily, by, currency=currency, title=f"Cost per day by {named(by)}", ranks=answers.ranks(history, by)
+            daily, by, currency=currency, title=f"Cost per day by {named(by)}", among=answers.names_of(history, by)
         )
         parts.append(charts.boxed(figure, answers.daily_alt(daily, by)))
         own = {link.title: link.file for link in links if link.group == plural(by)}

@@ -1,15 +1,16 @@
-"""Pages that need no notebook: one per team (or whatever the first dimension is), and the explorer."""
+"""Pages that need no notebook: one per team (or whatever the first dimension is), the explorer, what figures cover."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finops_ai.errors import DataError
+from finops_ai.html import Html, data, render
 from finops_ai.reporting import answers, charts, coverage
+from finops_ai.reporting.navigation import Link
 from finops_ai.reporting.notebooks import PAGE_CSS
 from finops_ai.reporting.text import amount, is_unknown, percent, safe, slug
 from finops_ai.tables import showback
@@ -29,56 +30,9 @@ BREAKDOWNS = [
 ]
 
 
-@dataclass
-class Link:
-    """A page of the report, for navigation: its file, title, one line about it, and whether it is a group's."""
-
-    file: str
-    title: str
-    about: str = ""
-    group: str = ""
-
-
-def page(title: str, body: str, *, nav: str = "", head: str = "") -> str:
+def page(title: str, body: str) -> str:
     """A whole page of the report; it asks nothing of any network."""
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark"><title>{safe(title)}</title>
-<style>{PAGE_CSS.read_text("utf-8")}</style>{head}</head>
-<body><a class="skip" href="#main">To the page</a>
-<nav aria-label="Report"><!--nav-->{nav}<!--/nav--></nav>
-<main id="main">
-{body}
-</main></body></html>
-"""
-
-
-def navigation(brand: str, links: Sequence[Link], current: str) -> str:
-    """The bar on top of every page; groups are folded into one menu each."""
-
-    def anchor(link: Link) -> str:
-        here = ' aria-current="page"' if link.file == current else ""
-        return (
-            f'<a href="{safe(link.file)}"{here}>{safe(link.title if link.group else link.title.partition(":")[0])}</a>'
-        )
-
-    parts = [f'<span class="brand">{safe(brand)}</span>']
-    parts += [anchor(link) for link in links if not link.group]
-    for group in dict.fromkeys(link.group for link in links if link.group):
-        inside = "".join(anchor(link) for link in links if link.group == group)
-        parts.append(f"<details><summary>{safe(group)}</summary><div>{inside}</div></details>")
-    return "".join(parts)
-
-
-def set_navigation(path: Path, bar: str) -> None:
-    """Put the bar into a page that is already written."""
-    text = path.read_text("utf-8")
-    before, _, rest = text.partition("<!--nav-->")
-    _, mark, after = rest.partition("<!--/nav-->")
-    if mark:
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(f"{before}<!--nav-->{bar}<!--/nav-->{after}", encoding="utf-8")
-        partial.replace(path)
+    return str(render("report/page.html.j2", title=title, body=Html(body), style=Html(PAGE_CSS.read_text("utf-8"))))
 
 
 def group_pages(ws: Workspace, month: str, dimension: str, folder: Path) -> list[Link]:
@@ -93,11 +47,11 @@ def group_pages(ws: Workspace, month: str, dimension: str, folder: Path) -> list
     inner = next((c for c in columns if parts[c][c].nunique(dropna=False) > 1), "model")
     daily = showback(history, by=["day", dimension, inner], month=month, timezone=ws.timezone)
     trends = {c: showback(history, by=["month", dimension, c], timezone=ws.timezone) for c in columns}
-    ranks = answers.ranks(history, inner)
+    every_name = answers.names_of(history, inner)
     foot = coverage.stamp_html(every, ws, month)
     links = []
     for name in names:
-        link = Link(f"{slug(dimension)}-{slug(name)}.html", name, group=plural(dimension))
+        link = Link(f"{slug(dimension)}-{slug(name)}.html", name, group=plural(dimension), question="who")
         own = {c: _own(table, dimension, name) for c, table in parts.items()}
         lines = {c: trend_lines(_own(table, dimension, name), c) for c, table in trends.items()}
         row = every[every[dimension] == name].iloc[0]
@@ -106,9 +60,8 @@ def group_pages(ws: Workspace, month: str, dimension: str, folder: Path) -> list
             f'<p class="answer">{_group_words(row, name, own, inner, month, every.facts.currency)}</p>',
             foot,
             answers.key_figures(row, every.facts.currency),
-            *_evidence(row, own, lines, _own(daily, dimension, name), inner, ranks),
-            f'<p class="note">{percent(row["priced"])} of these tokens have a price. '
-            '<a href="index.html">The overview</a> tells what the figures rest on.</p>',
+            *_evidence(row, own, lines, _own(daily, dimension, name), inner, every_name),
+            *([] if is_unknown(row["priced"]) else [f'<p class="note">{percent(row["priced"])} of these tokens have a price.</p>']),
         ]
         (folder / link.file).write_text(page(f"{name}, {answers.month_text(month)}", "\n".join(body)), encoding="utf-8")
         links.append(link)
@@ -143,13 +96,13 @@ def _group_words(row: Any, name: str, own: dict[str, Any], inner: str, month: st
 
 
 def _evidence(
-    row: Any, tables: dict[str, Any], trends: dict[str, Any], daily: Any, inner: str, ranks: dict[str, int]
+    row: Any, tables: dict[str, Any], trends: dict[str, Any], daily: Any, inner: str, among: Sequence[str]
 ) -> list[str]:
     parts = []
     currency = daily.facts.currency
     if len(daily):
         heading = f"Cost per day by {answers.named(inner)}"
-        figure = charts.stacked_days(daily, inner, currency=currency, title=heading, ranks=ranks)
+        figure = charts.stacked_days(daily, inner, currency=currency, title=heading, among=among)
         parts.append(charts.boxed(figure, answers.daily_alt(daily, inner)))
     for column, heading in BREAKDOWNS:
         if len(tables.get(column, ())) > 1:
@@ -180,6 +133,16 @@ def explorer_of(ws: Workspace, month: str, months: int = 13) -> str:
     return (
         f'<h1>Explorer</h1><p class="answer">{words}</p>{coverage.stamp_html(table, ws, month)}'
         '<p class="note">Choose what to see; everything is in this page, which needs no network.</p>' + fragment
+    )
+
+
+def coverage_page(ws: Workspace, month: str) -> str:
+    """The body of the page that says what all figures of the report cover, once for all of them."""
+    by = answers.first_dimension(ws)
+    table = showback(ws.allocated(month), by=[by], month=month, timezone=ws.timezone)
+    return (
+        f"<h1>What the figures cover, {safe(answers.month_text(month))}</h1>"
+        f'<p class="answer">{coverage.words(table, ws, month)}</p>{coverage.coverage_html(table, ws, month)}'
     )
 
 

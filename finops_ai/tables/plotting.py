@@ -167,7 +167,7 @@ def _over_time(axes: Any, frame: pd.DataFrame, facts: Facts, value: str | None, 
         if adds_up:
             wide["other"] = wide[order[GROUPS:]].sum(axis=1)
         order = [*order[:GROUPS], *(["other"] if adds_up else [])]
-    palette, places = colours(order), range(len(wide))
+    palette, places = colours(order, groups), range(len(wide))
     bottom = pd.Series(0.0, index=wide.index)
     for name in order:
         if adds_up:
@@ -233,7 +233,8 @@ def _fan(axes: Any, frame: pd.DataFrame, facts: Facts, value: str | None, by: st
     from finops_ai.tables.palette import INK, colours
 
     ids = list(dict.fromkeys(frame["unique_id"]))[: GROUPS + 1] if "unique_id" in frame else [None]
-    palette = {str(ids[0]): INK} | colours([str(name) for name in ids[1:]])
+    every = [str(name) for name in frame["unique_id"].unique()] if "unique_id" in frame else []
+    palette = {str(ids[0]): INK} | colours([str(name) for name in ids[1:]], every[1:])
     for i, name in enumerate(ids):
         own = frame if name is None else frame[(frame["unique_id"] == name).to_numpy(bool)]
         when, colour = pd.to_datetime(own["ds"]), palette[str(name)]
