@@ -396,7 +396,7 @@ class Workspace:
     def _told(self, frame: pd.DataFrame, digest: str = "") -> pd.DataFrame:
         """The frame, which now says its versions, its dimensions and the reporting zone."""
         versions = {"prices": self.book.version, "rules": self.rules.version, "inputs": digest} if digest else {}
-        mapped = {"dimensions": list(self.rules.dimensions)} if "rule" in frame.columns else {}
+        mapped = self.rules.nature() if "rule" in frame.columns else {}
         return made_with(frame, frame, timezone=self.timezone, **mapped, **versions)
 
     def keep(self, frame: pd.DataFrame, path: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from finops_ai.engine.cents import with_cents
 from finops_ai.engine.duck import ROW, Scan, connect, offsets_of
 from finops_ai.engine.fields import PAYABLE, columns
 from finops_ai.engine.plan import COSTS, Plan
@@ -74,7 +75,8 @@ def allocate(
 
         mapped = split_shared(mapped, rules, telemetry, timezone=timezone)
         check_conserved(priced, mapped, "allocate")
-    return made_with(mapped, priced, rules=rules.version, dimensions=list(rules.dimensions), timezone=timezone)
+    mapped = with_cents(mapped, rules.dimensions, timezone)
+    return made_with(mapped, priced, rules=rules.version, timezone=timezone, **rules.nature())
 
 
 def _divided(allocated: pd.DataFrame, rules: Rules) -> np.ndarray:

@@ -27,6 +27,8 @@ PRICED = {
 }
 #: what is invoiced for a row, contracted cost less what a credit or commitment pays for: added where contracts are settled
 PAYABLE = "payable_cost"
+#: the row's effective cost in whole minor units, decided once per month (`finops_ai.engine.cents`): added by `allocate`
+PUBLISHED = "published_cost"
 
 
 @cache
@@ -35,7 +37,7 @@ def columns() -> dict[str, pa.DataType]:
     return (
         {f.name: f.type for f in schema_of(TokenFrame) if f.name != "tags"}
         | PRICED
-        | {PAYABLE: PRICED["contracted_cost"]}
+        | {PAYABLE: PRICED["contracted_cost"], PUBLISHED: PRICED["effective_cost"]}
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from finops_ai.engine.conditions import Condition, fields_of, parse_condition
 from finops_ai.engine.fields import TAG, columns, kind_of_column
 from finops_ai.engine.lookups import Lookup, load_lookup
-from finops_ai.engine.shared import Shared, parse_shared
+from finops_ai.engine.shared import IDLE, Shared, giver, parse_shared
 from finops_ai.errors import RuleError, hint
 
 SECTIONS = ("dimensions", "rules", "lookups", "shared")
@@ -86,6 +86,19 @@ class Rules:
     def dimensions(self) -> tuple[str, ...]:
         """Dimensions in declared order."""
         return tuple(self.defaults)
+
+    def nature(self) -> dict[str, Any]:
+        """What frames mapped by these rules say of themselves: their dimensions, and which values of each are nobody.
+
+        >>> Rules.load({"dimensions": {"team": {"default": "unallocated"}}}).nature()
+        {'dimensions': ['team'], 'nobody': {'team': ['unallocated', 'idle']}}
+        """
+        nobody = {}
+        for name, default in self.defaults.items():
+            set_to = {r.set[name].text for r in self.rules if name in r.set and not r.set[name].fields} | {default}
+            shared = sorted(v for v in set_to if giver(self.shared, name, v))
+            nobody[name] = list(dict.fromkeys([UNALLOCATED, IDLE, *shared]))
+        return {"dimensions": list(self.dimensions), "nobody": nobody}
 
     @classmethod
     def load(cls, source: Rules | Mapping[str, Any] | str | Path, *, root: str | Path | None = None) -> Rules:

@@ -10,8 +10,9 @@ import pandas as pd
 ORIGIN = "finops_ai"
 
 
-#: what a frame knows about itself that is no version of an input: its business dimensions and the zone of its days
-NATURE = ("dimensions", "timezone")
+#: what a frame knows about itself that is no version of an input: its business dimensions, which of their values are
+#: nobody, and the zone of its days
+NATURE = ("dimensions", "timezone", "nobody")
 
 
 def made_with(frame: pd.DataFrame, source: pd.DataFrame, **told: Any) -> pd.DataFrame:
@@ -21,7 +22,7 @@ def made_with(frame: pd.DataFrame, source: pd.DataFrame, **told: Any) -> pd.Data
         frame: the frame that is told, in its `attrs`.
         source: the frame it was made of.
         told: `prices`, `rules`, `inputs` (versions), `dimensions` (list of its dimension columns), `timezone` (the
-            reporting zone its days were made for); what is empty is left as the source has it.
+            reporting zone its days were made for), `nobody` (dimension -> values that are nobody); what is empty is left as the source has it.
 
     >>> made_with(pd.DataFrame(), pd.DataFrame(), prices="a1").attrs
     {'finops_ai': {'prices': 'a1'}}

@@ -265,7 +265,7 @@ def ranking(post: Posting, ws: Any, linked: int = 0) -> None:
     links = {name: statement_file(name) for name in post.receivers[:linked]}
     shown = [
         c
-        for c in ("cost", "markup", "incentive", "charge", "true_up", "due")
+        for c in ("cost", "margin", "incentive", "charge", "true_up", "due")
         if c in ("cost", "charge") or any(post.overview[c])
     ]
     if not any(post.overview["true_up"]):

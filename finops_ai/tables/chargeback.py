@@ -12,10 +12,13 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from finops_ai.engine.cents import with_cents
+from finops_ai.engine.fields import PUBLISHED
 from finops_ai.engine.pricing import Book, default_book
 from finops_ai.errors import CheckFailed, DataError
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import provenance_of, zone_of
+from finops_ai.frames.types import COST_TYPE
 from finops_ai.meters import meters
 from finops_ai.money import COST, minor_units, round_to_total
 from finops_ai.periods import Window
@@ -32,7 +35,7 @@ _UNITS = {m.roll_up or "other": m.unit for m in meters().values()}
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a statement, with its exact amount."""
+    """One line of a statement, with its exact amount; `cents` where its published amount is decided: the cost itself."""
 
     receiver: str
     kind: str
@@ -41,6 +44,7 @@ class Line:
     quantity: Decimal | None = None
     unit: str = ""
     rate: Decimal | None = None
+    cents: Decimal | None = None
 
 
 @dataclass
@@ -51,8 +55,8 @@ class Chargeback:
         month: `YYYY-MM`.
         currency: of all amounts.
         lines: table of statement lines: receiver, kind, text, quantity, unit, rate, amount (published), exact.
-        summary: table per receiver: cost, charge, margin, incentive.
-        costs: exact cost per (provider, billing account, receiver).
+        summary: table per receiver: cost, margin, incentive, charge; the first three add up to the charge.
+        costs: published cost per (provider, billing account, receiver), the same cents as everywhere.
         not_charged: receivers whose cost stays with the centre.
     """
 
@@ -146,7 +150,7 @@ def chargeback(
         raise DataError(f"There are no priced rows in {month} to charge. Collect the month first, or choose another.")
     places = minor_units(currency)
     dim = policy.dimension
-    usage = _usage(rows, dim)
+    usage = _usage(rows, dim, currency)
     costs = _by_receiver(usage)
     charged = [name for name in costs if name not in policy.not_charged]
     averages = _averages(usage)
@@ -155,7 +159,7 @@ def chargeback(
         mine.setdefault(u["receiver"], []).append(u)
     lines: list[Line] = []
     for name in charged:
-        lines += _tariff_lines(name, mine[name], policy.tariff_of(name, month), averages)
+        lines += _tariff_lines(name, _merged(mine[name]), policy.tariff_of(name, month), averages)
     scores: dict[str, Score] = {}
     if any(policy.incentives.rates.values()):
         before = _before(allocated if history is None else history, window, policy.incentives.baseline_months)
@@ -170,7 +174,7 @@ def chargeback(
         dim,
         _lines_table(lines, published, currency, month),
         _summary_table(lines, published, costs, charged, currency, month),
-        _accounts(rows, dim),
+        _accounts(usage),
         tuple(n for n in costs if n in policy.not_charged),
     )
     out.provenance = provenance_of(rows)
@@ -191,39 +195,59 @@ def _before(frame: pd.DataFrame, window: Window, months: int) -> pd.DataFrame:
     return frame[((start >= since) & (start < window.start)).to_numpy()]
 
 
-def _usage(rows: pd.DataFrame, dim: str) -> list[dict]:
-    """Cost and quantity per receiver, model and meter class."""
-    found = grouped(
-        rows,
-        [dim, "model", "meter"],
-        {"quantity": "sum(quantity)", "cost": "sum(effective_cost)"},
-        needs=("quantity", "effective_cost"),
-    )
+def _usage(rows: pd.DataFrame, dim: str, currency: str) -> list[dict]:
+    """Cost, its cents and quantity per receiver, account, model and meter class."""
+    cents = PUBLISHED in rows.columns and _in_minor_units(rows[PUBLISHED], currency)
+    measures = {"quantity": "sum(quantity)", "cost": "sum(effective_cost)"}
+    measures |= {"cents": f"sum({PUBLISHED})"} if cents else {}
+    keys = ["provider", "billing_account_id", dim, "model", "meter"]
+    found = grouped(rows, keys, measures, needs=("quantity", "effective_cost", *([PUBLISHED] if cents else [])))
+    if not cents:
+        _decide(found, dim, currency)
     out: dict[tuple, dict] = {}
     for g in found:
         kind = meters()[g["meter"]].roll_up or "other"
         unit = meters()[g["meter"]].unit
-        key = (g[dim], g["model"], kind, unit)
-        kept = out.setdefault(
-            key,
-            {
-                "receiver": g[dim],
-                "model": g["model"],
-                "class": kind,
-                "unit": unit,
-                "quantity": Decimal(0),
-                "cost": Decimal(0),
-            },
-        )
-        kept["quantity"] += g["quantity"] or Decimal(0)
-        kept["cost"] += g["cost"] or Decimal(0)
+        key = (g["provider"], g["billing_account_id"], g[dim], g["model"], kind, unit)
+        if key not in out:
+            names = ("provider", "account", "receiver", "model", "class", "unit")
+            out[key] = dict(zip(names, key, strict=True)) | dict.fromkeys(("quantity", "cost", "cents"), Decimal(0))
+        for name in ("quantity", "cost", "cents"):
+            out[key][name] += g[name] or Decimal(0)
+    return list(out.values())
+
+
+def _in_minor_units(amounts: pd.Series, currency: str) -> bool:
+    """Whether cents can be posted: those of a month below one unit of currency have more places."""
+    places = minor_units(currency)
+    return all(v == round(v, places) for v in amounts.dropna().unique())
+
+
+def _decide(found: list[dict], dim: str, currency: str) -> None:
+    """Cents for rows that have none yet, such as those of a frame with too many of them."""
+    frame = pd.DataFrame(found)
+    frame["effective_cost"] = pd.array(pa.array(list(frame["cost"]), COST_TYPE), dtype=pd.ArrowDtype(COST_TYPE))
+    frame = frame.assign(pricing_currency=currency, charge_period_start=pd.Timestamp("2000-01-01", tz="UTC"))
+    for g, value in zip(found, with_cents(frame, [dim], "UTC", finest=False)[PUBLISHED], strict=True):
+        g["cents"] = None if value is pd.NA else value
+
+
+def _merged(usage: list[dict]) -> list[dict]:
+    """One receiver's usage per model and meter class, whatever account it is on."""
+    out: dict[tuple, dict] = {}
+    for u in usage:
+        key = (u["model"], u["class"], u["unit"])
+        kept = out.setdefault(key, u | dict.fromkeys(("quantity", "cost", "cents"), Decimal(0)))
+        for name in ("quantity", "cost", "cents"):
+            kept[name] += u[name]
     return list(out.values())
 
 
 def _by_receiver(usage: list[dict]) -> dict[str, Decimal]:
+    """Published cost per receiver."""
     out: dict[str, Decimal] = {}
     for u in usage:
-        out[u["receiver"]] = out.get(u["receiver"], Decimal(0)) + u["cost"]
+        out[u["receiver"]] = out.get(u["receiver"], Decimal(0)) + u["cents"]
     return out
 
 
@@ -266,7 +290,8 @@ def _tariff_lines(name: str, usage: list[dict], tariff: Tariff, averages: Mappin
             scale = MILLION if u["unit"] in ("tokens", "characters") else 1
             rate = _decimal(exact / Fraction(u["quantity"]) * scale) if u["quantity"] else None
             text = f"{u['model']}, {u['class'].replace('_', ' ')}{' at the company average' if blended else ''}"
-            lines.append(Line(name, "usage", text, exact, u["quantity"], u["unit"], rate))
+            cents = None if blended else u["cents"]
+            lines.append(Line(name, "usage", text, exact, u["quantity"], u["unit"], rate, cents))
     subtotal = sum((x.exact for x in lines), Fraction(0))
     if tariff.markup and subtotal:
         lines.append(Line(name, "markup", f"Stated margin of {tariff.markup:.2%}", subtotal * Fraction(tariff.markup)))
@@ -283,10 +308,10 @@ def _card_lines(name: str, usage: list[dict], tariff: Tariff) -> list[Line]:
     lines: list[Line] = []
     by_class: dict[tuple[str, str], list[Decimal]] = {}
     for u in usage:
-        kept = by_class.setdefault((u["class"], u["unit"]), [Decimal(0), Decimal(0)])
-        kept[0] += u["quantity"]
-        kept[1] += u["cost"]
-    for (kind, unit), (quantity, cost) in sorted(by_class.items()):
+        kept = by_class.setdefault((u["class"], u["unit"]), [Decimal(0), Decimal(0), Decimal(0)])
+        for i, column in enumerate(("quantity", "cost", "cents")):
+            kept[i] += u[column]
+    for (kind, unit), (quantity, cost, cents) in sorted(by_class.items()):
         if kind not in tariff.card:
             if cost:
                 lines.append(
@@ -297,6 +322,7 @@ def _card_lines(name: str, usage: list[dict], tariff: Tariff) -> list[Line]:
                         Fraction(cost),
                         quantity,
                         unit,
+                        cents=cents,
                     )
                 )
             continue
@@ -346,10 +372,10 @@ def _incentive_lines(scores: Mapping[str, Score], policy: Policy, currency: str)
 
 
 def _published(lines: list[Line], places: int) -> list[Decimal]:
-    """Amounts to publish: tariff lines and incentive lines each round to their own exact total."""
-    out: list[Decimal] = [Decimal(0)] * len(lines)
+    """Amounts to publish: the cost itself in its cents, tariffs and incentives each rounded to their own exact total."""
+    out = [x.cents or Decimal(0) for x in lines]
     for kinds in (KINDS[:4], KINDS[4:]):
-        chosen = [i for i, x in enumerate(lines) if x.kind in kinds]
+        chosen = [i for i, x in enumerate(lines) if x.kind in kinds and x.cents is None]
         for i, amount in zip(chosen, round_fractions([lines[i].exact for i in chosen], places), strict=True):
             out[i] = amount
     return out
@@ -404,35 +430,31 @@ def _summary_table(
     for name, amounts in sums.items():
         charge = sum(amounts.values(), Decimal(0))
         incentive = amounts["incentive"] + amounts["funding"]
-        rows.append(
-            {
-                "receiver": name,
-                "cost": costs[name],
-                "charge": charge,
-                "incentive": incentive,
-                "markup": amounts["markup"],
-            }
-        )
+        margin = charge - incentive - costs[name]
+        rows.append({"receiver": name, "cost": costs[name], "margin": margin, "incentive": incentive, "charge": charge})
     rows.sort(key=lambda r: (-r["charge"], r["receiver"]))
     kind = pa.decimal128(*COST)
-    table = pa.table(
-        {
-            n: pa.array([r[n] for r in rows], pa.string() if n == "receiver" else kind)
-            for n in ("receiver", "cost", "charge", "incentive", "markup")
-        }
-    )
-    conserves = "charges add up to the lines; incentives add up to 0"
-    return Table.of(
-        to_pandas(table),
-        Facts("Chargeback", currency, month, conserves, money=["cost", "charge", "incentive", "markup"]),
+    names = ("receiver", "cost", "margin", "incentive", "charge")
+    table = pa.table({n: pa.array([r[n] for r in rows], pa.string() if n == "receiver" else kind) for n in names})
+    return Table.of(to_pandas(table), summary_facts(currency, month))
+
+
+def summary_facts(currency: str, month: str) -> Facts:
+    """What holds for a table of charges per receiver."""
+    money = ["cost", "margin", "incentive", "charge"]
+    conserves = "cost, margin and incentive add up to the charge; incentives add up to 0"
+    return Facts(
+        "Chargeback", currency, month, conserves, money=money, adds=[("charge", ("cost", "margin", "incentive"))]
     )
 
 
-def _accounts(rows: pd.DataFrame, dim: str) -> dict[tuple[str, str, str], Decimal]:
-    found = grouped(
-        rows, ["provider", "billing_account_id", dim], {"cost": "sum(effective_cost)"}, needs=("effective_cost",)
-    )
-    return {(g["provider"], g["billing_account_id"], g[dim]): g["cost"] or Decimal(0) for g in found}
+def _accounts(usage: list[dict]) -> dict[tuple[str, str, str], Decimal]:
+    """Published cost per provider, billing account and receiver."""
+    out: dict[tuple[str, str, str], Decimal] = {}
+    for u in usage:
+        key = (u["provider"], u["account"], u["receiver"])
+        out[key] = out.get(key, Decimal(0)) + u["cents"]
+    return out
 
 
 def _check(
@@ -449,10 +471,13 @@ def _check(
         raise CheckFailed(f"Incentives of {out.month} add up to {moved}, not 0.")
     if sum(out.costs.values(), Decimal(0)) != sum(costs.values(), Decimal(0)):
         raise CheckFailed(f"Cost per account and cost per {out.dimension} differ in {out.month}.")
-    exact = sum((x.exact for x in lines), Fraction(0))
-    total = sum(published, Decimal(0))
-    if abs(Fraction(total) - exact) * 2 > Fraction(1, 10**places):
-        raise CheckFailed(f"Published charges of {out.month} add up to {total}, not to {float(exact)}.")
+    exact = sum((x.exact for x in lines if x.cents is None), Fraction(0))
+    total = sum((a for x, a in zip(lines, published, strict=True) if x.cents is None), Decimal(0))
+    if abs(Fraction(total) - exact) > Fraction(1, 10**places):
+        raise CheckFailed(f"Published tariffs of {out.month} add up to {total}, not to {float(exact)}.")
+    for row in out.summary.to_dict("records"):
+        if row["cost"] + row["margin"] + row["incentive"] != row["charge"]:
+            raise CheckFailed(f"The charge of {row['receiver']!r} in {out.month} isn't its cost, margin and incentive.")
     missing = set(charged) - {x.receiver for x in lines}
     if any(costs[name] for name in missing):
         raise CheckFailed(f"No line for {sorted(missing)} in {out.month}.")

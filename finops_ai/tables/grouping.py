@@ -12,13 +12,27 @@ from finops_ai.engine.dialects import DUCKDB
 from finops_ai.engine.duck import Scan, connect
 from finops_ai.engine.fields import TAG, columns
 from finops_ai.errors import DataError, FrameError, hint
-from finops_ai.frames.origin import named_dimensions, zone_of
+from finops_ai.frames.origin import ORIGIN, named_dimensions, zone_of
+from finops_ai.measures import meter_list as meter_list
 from finops_ai.meters import meters
 from finops_ai.periods import Window, utc_offsets
 
 #: keys made from the start of the slice, in the reporting zone
 TIMES = {"month": "strftime({x}, '%Y-%m')", "week": "CAST(date_trunc('week', {x}) AS DATE)", "day": "CAST({x} AS DATE)"}
 DEFAULT_RULE, UNALLOCATED = "default", "unallocated"
+#: what bills the time, not the call: it belongs to the counted requests of its account, where there are any
+_BY_TIME = ("unit-hours", "GPU-hours", "hours", "model-months", "GiB-hours", "token-hours")
+COUNTED_BY = ("slice_requests", "provider", "billing_account_id", "model", "meter")
+#: whether a row belongs to requests that its source counts: its slice says so, or, where slices say nothing, its account
+#: and model have requests
+COUNTED = (
+    "CASE WHEN slice_requests > 0 THEN TRUE "
+    "WHEN meter IN ({}) THEN bool_or(slice_requests > 0 OR meter = 'requests') OVER (PARTITION BY provider, billing_account_id) "
+    "WHEN slice_requests IS NULL THEN bool_or(meter = 'requests') OVER (PARTITION BY provider, billing_account_id, model) "
+    "ELSE FALSE END"
+).format(", ".join(f"'{m.name}'" for m in meters().values() if m.unit in _BY_TIME))
+#: values of a dimension that are nobody, in words, whatever the dimension
+NOBODY = {UNALLOCATED: "Unmapped", "idle": "Idle capacity", "shared": "Shared, not divided"}
 
 
 def dimensions_of(frame: pd.DataFrame) -> list[str]:
@@ -28,6 +42,12 @@ def dimensions_of(frame: pd.DataFrame) -> list[str]:
         return told
     known = {*columns(), *TIMES, "rule", "share", "tags"}
     return [c for c in frame.columns if c not in known]
+
+
+def nobody_of(frame: pd.DataFrame, dimension: str) -> list[str]:
+    """Values of a dimension that are nobody: what no rule maps, idle capacity, shared cost that isn't divided."""
+    told = frame.attrs.get(ORIGIN, {}).get("nobody", {}).get(dimension)
+    return list(NOBODY) if told is None else list(told)
 
 
 def grouped(
@@ -66,6 +86,8 @@ def grouped(
         raise FrameError(
             f"charge_period_start is missing, so there is no way to tell {', '.join(made) or 'the window'}."
         )
+    if any("counted" in sql for sql in (*measures.values(), where)):
+        needs = [*needs, *COUNTED_BY]
     with connect() as con:
         scan = Scan(con, frame, ["charge_period_start", *needs, *(k for k in by if k not in made)])
         start = scan.column("charge_period_start")
@@ -80,6 +102,8 @@ def grouped(
                 picked.append(f"{text} AS {DUCKDB.ident(name)}")
             elif name != "charge_period_start":
                 picked.append(f"{scan.column(name)} AS {DUCKDB.ident(name)}")
+        if {*COUNTED_BY} <= {*needs}:
+            picked.append(f"{COUNTED} AS counted")
         if window is not None:
             limits = f"_start >= {DUCKDB.literal(window.start)} AND _start < {DUCKDB.literal(window.end)}"
             where = f"({where}) AND {limits}" if where else limits
@@ -114,16 +138,6 @@ def currency_of(frame: pd.DataFrame, column: str = "pricing_currency") -> str:
             f"Group by {column!r} too, or take the rows of one currency."
         )
     return found[0] if found else ""
-
-
-def meter_list(**wanted: object) -> str:
-    """Meters with some properties, as an SQL list: `meter_list(roll_up="output")`.
-
-    >>> meter_list(roll_up="cache_write_5m")
-    "('cache_write_5m')"
-    """
-    names = [m.name for m in meters().values() if all(getattr(m, k) == v for k, v in wanted.items())]
-    return f"({', '.join(DUCKDB.literal(n) for n in names)})"
 
 
 def zero(value: Decimal | None) -> Decimal:

@@ -81,24 +81,21 @@ def journal(charged: Chargeback, accounts: Mapping[str, Any] | None = None) -> T
         CheckFailed: debits and credits differ.
     """
     own = load_accounts(accounts)
-    places = minor_units(charged.currency)
     by_account: dict[tuple[str, str], Decimal] = {}
     central = Decimal(0)
     for (provider, account, receiver), cost in sorted(charged.costs.items()):
         by_account[provider, account] = by_account.get((provider, account), Decimal(0)) + cost
         central += cost if receiver in charged.not_charged else Decimal(0)
-    credits_ = dict(zip(by_account, round_to_total(list(by_account.values()), places), strict=True))
     rows: list[dict[str, Any]] = []
     for receiver, charge in zip(charged.summary["receiver"], charged.summary["charge"], strict=True):
         text = f"AI usage {charged.month}, {receiver}"
         rows.append(_row(own["accounts"].get(receiver, own["expense"]), receiver, Decimal(charge), text))
-    left = round_to_total([central], places)[0]
     names = ", ".join(charged.not_charged)
-    rows.append(_row(own["central"], "", left, f"AI usage {charged.month}, not charged ({names})"))
-    for (provider, account), cost in credits_.items():
+    rows.append(_row(own["central"], "", central, f"AI usage {charged.month}, not charged ({names})"))
+    for (provider, account), cost in by_account.items():
         rows.append(_row(own["clearing"], "", -cost, f"AI usage {charged.month}, {provider}", provider, account))
     margin = sum((r["debit"] - r["credit"] for r in rows), Decimal(0))
-    rows.append(_row(own["margin"], "", -margin, f"Margin and rounding {charged.month}"))
+    rows.append(_row(own["margin"], "", -margin, f"Margin {charged.month}"))
     rows = [r for r in rows if r["debit"] or r["credit"]]
     first = parse_month(charged.month)
     last = first.replace(day=calendar.monthrange(first.year, first.month)[1])

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from finops_ai.errors import DataError, hint
 from finops_ai.frames import to_pandas
 from finops_ai.money import COST
-from finops_ai.tables.chargeback import Chargeback, chargeback
+from finops_ai.tables.chargeback import Chargeback, chargeback, summary_facts
 from finops_ai.tables.journal import write_files
 from finops_ai.tables.policy import Policy, policy_or_default
 from finops_ai.tables.result import Facts, Table
@@ -71,8 +71,8 @@ class Posting:
 
     @cached_property
     def overview(self) -> Table:
-        """One row per receiver, largest first: `cost`, `incentive`, `markup`, `charge`, `true_up`, `due` (charge plus true-up)."""
-        money = ["cost", "incentive", "markup", "charge", "true_up", "due"]
+        """One row per receiver, largest first: `cost`, `margin`, `incentive`, `charge`, `true_up`, `due` (charge plus true-up)."""
+        money = ["cost", "margin", "incentive", "charge", "true_up", "due"]
         rows = {r["receiver"]: r | {"true_up": Decimal(0)} for r in _records(self.charged.summary)}
         for r in _records(self.true_ups):
             own = rows.setdefault(r["receiver"], {"receiver": r["receiver"]} | dict.fromkeys(money, Decimal(0)))
@@ -82,12 +82,14 @@ class Posting:
         ranked = sorted(rows.values(), key=lambda r: (-r["due"], r["receiver"]))
         columns = {"receiver": pa.array([r["receiver"] for r in ranked], pa.string())}
         columns |= {name: pa.array([r[name] for r in ranked], _MONEY) for name in money}
-        facts = Facts("Chargeback", self.currency, self.month, "charge and true-up add up to what is due", money=money)
+        adds = [("charge", ("cost", "margin", "incentive")), ("due", ("charge", "true_up"))]
+        conserves = "cost, margin and incentive add up to the charge, charge and true-up to what is due"
+        facts = Facts("Chargeback", self.currency, self.month, conserves, money=money, adds=adds)
         return Table.of(to_pandas(pa.table(columns)), facts)
 
     def due(self, receiver: str) -> dict[str, Decimal]:
         """One receiver's row of the overview; all 0 where nothing is posted to it."""
-        own: dict[str, Decimal] = dict.fromkeys(("cost", "incentive", "markup", "charge"), Decimal(0))
+        own: dict[str, Decimal] = dict.fromkeys(("cost", "margin", "incentive", "charge"), Decimal(0))
         for r in _records(self.charged.summary[(self.charged.summary["receiver"] == receiver).to_numpy()]):
             own |= {name: r[name] for name in own}
         own["true_up"] = sum((r["difference"] for r in _records(_of(self.true_ups, receiver))), Decimal(0))
@@ -209,18 +211,25 @@ def _restored(read: Callable[[str], pd.DataFrame], month: str, currency: str, po
     rows = _records(read("costs"))
     costs = {(r["provider"], r["billing_account_id"], r["receiver"]): r["cost"] for r in rows}
     lines = Facts("Chargeback lines", currency, month, "incentives and funding add up to 0", money=["amount", "exact"])
-    totals = Facts(
-        "Chargeback", currency, month, "charges add up to the lines", money=["cost", "charge", "incentive", "markup"]
-    )
     spared = tuple(dict.fromkeys(r["receiver"] for r in rows if r["receiver"] in rules.not_charged))
     return Chargeback(
         month,
         currency,
         rules.dimension,
         Table.of(read("lines"), lines),
-        Table.of(read("charges"), totals),
+        Table.of(_with_margin(read("charges")), summary_facts(currency, month)),
         costs,
         spared,
+    )
+
+
+def _with_margin(charges: pd.DataFrame) -> pd.DataFrame:
+    """Charges per receiver; months closed before margins were told apart get them as what is left of the charge."""
+    if "margin" in charges.columns:
+        return charges
+    margin = [c - i - k for c, i, k in zip(charges["charge"], charges["incentive"], charges["cost"], strict=True)]
+    return charges.drop(columns="markup", errors="ignore").assign(
+        margin=pd.array(pa.array(margin, _MONEY), dtype=pd.ArrowDtype(_MONEY))
     )
 
 

@@ -13,8 +13,8 @@ import pandas as pd
 
 from finops_ai.frames.origin import provenance_of
 from finops_ai.html import render
-from finops_ai.money import minor_units, round_to_total
 from finops_ai.tables.plotting import TablePlot
+from finops_ai.tables.publishing import publish
 from finops_ai.tables.reading import cell_text, columns_that_fit, grain_of, is_number, share_text, units_of
 
 
@@ -32,6 +32,11 @@ class Facts:
         money: columns that hold amounts in `currency`.
         provenance: versions and hashes of what it was made from.
         rows: how many rows the whole table has; a part of it then knows that it is one.
+        adds: which columns are sums of others, as (whole, parts), a part with a leading minus taken away. Published
+            parts add up to the published whole.
+        beside: amounts that are published as another column plus their rounded difference from it, so that what is equal
+            looks equal.
+        cents: published amounts that were decided elsewhere (see `finops_ai.engine.cents`), by column and row.
     """
 
     title: str = ""
@@ -43,6 +48,9 @@ class Facts:
     money: list[str] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
     rows: int | None = None
+    adds: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    beside: dict[str, str] = field(default_factory=dict)
+    cents: dict[str, Any] = field(default_factory=dict)
 
     def copy(self) -> Facts:
         """Facts that can be changed without changing these."""
@@ -80,7 +88,9 @@ class Table(pd.DataFrame):
     def of(cls, frame: pd.DataFrame, facts: Facts, *sources: pd.DataFrame) -> Table:
         """Make a table of a frame and its facts; `sources` are the frames it was made of, whose versions it states."""
         table = cls(frame)
-        table.facts = replace(facts, rows=len(table), provenance=provenance_of(*sources) | facts.provenance)
+        cents = {name: pd.Series(list(v), index=table.index, dtype=object) for name, v in facts.cents.items()}
+        told = provenance_of(*sources) | facts.provenance
+        table.facts = replace(facts, rows=len(table), provenance=told, cents=cents)
         return table
 
     @property
@@ -104,24 +114,11 @@ class Table(pd.DataFrame):
         return out
 
     def published(self) -> pd.DataFrame:
-        """The rows as published: amounts rounded once to the currency's minor unit, adding up to the rounded total.
+        """The rows as published: amounts in the currency's minor unit, adding up down and across (see `publishing`).
 
         Tables whose total is below one unit of currency keep six places, so that small amounts stay visible.
         """
-        facts, out = self.facts, pd.DataFrame(self)
-        several = next((c for c in ("pricing_currency", "currency", "billing_currency") if c in out.columns), None)
-        currencies = pd.Series(out[several] if several else facts.currency, index=out.index, dtype=object).fillna("")
-        for name in facts.money:
-            if list(out.columns).count(name) != 1:
-                continue
-            values = pd.Series([None] * len(out), index=out.index, dtype=object)
-            for currency in dict.fromkeys(currencies):  # amounts of one currency add up; currencies are never mixed
-                known = (out[name].notna() & (currencies == currency)).to_numpy(bool)
-                amounts = [Decimal(v) for v in out.loc[known, name]]
-                small = any(amounts) and abs(sum(amounts, Decimal(0))) < 1
-                values[known] = round_to_total(amounts, 6 if small else minor_units(currency or "USD"))
-            out[name] = values
-        return out
+        return publish(pd.DataFrame(self), self.facts)
 
     def explain(self) -> str:
         """The table in words: what it shows and one row is, units, what adds up, what it covers, rests on and leaves open."""
@@ -233,6 +230,8 @@ def _common(all_facts: list[Facts]) -> Facts:
         same("title", ""),
         currency,
         same("period", ""),
+        adds=list(same("adds", [])),
+        beside=dict(same("beside", {})),
         money=money,
         notes=notes,
         provenance=dict(same("provenance", {})),

@@ -11,73 +11,33 @@ import pandas as pd
 import pyarrow as pa
 
 from finops_ai.engine.allocating import SHARE_TYPE
-from finops_ai.engine.fields import TAG, columns
+from finops_ai.engine.fields import PUBLISHED, TAG, columns
 from finops_ai.errors import FrameError
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
+from finops_ai.measures import aggregates, catalogue, values
+from finops_ai.measures.computing import CENTS, fields
 from finops_ai.money import QUANTITY
 from finops_ai.periods import Window, parse_month, previous_month
-from finops_ai.tables.grouping import TIMES, UNALLOCATED, currency_of, dimensions_of, grouped, meter_list, zero
-from finops_ai.tables.result import Facts, Table, safe_ratio
+from finops_ai.tables.grouping import TIMES, currency_of, dimensions_of, grouped, nobody_of, zero
+from finops_ai.tables.result import Facts, Table
 
-MILLION = Decimal(1_000_000)
-_IN, _OUT, _TOKENS = (
-    meter_list(is_token=True, direction="input"),
-    meter_list(is_token=True, direction="output"),
-    meter_list(is_token=True),
-)
-_WRITES = meter_list(cache_action="write")
-_TOKEN_SUMS = {
-    "fresh_input_tokens": meter_list(roll_up="fresh_input"),
-    "cache_read_tokens": meter_list(roll_up="cache_read"),
-    "cache_write_tokens": _WRITES,
-    "output_tokens": _OUT,
-    "tokens": _TOKENS,
-}
-_MEASURES = {
-    "cost": "sum(effective_cost)",
-    "list_cost": "sum(list_cost)",
-    "both_cost": "sum(effective_cost) FILTER (WHERE list_cost IS NOT NULL)",
-    "both_list_cost": "sum(list_cost) FILTER (WHERE effective_cost IS NOT NULL)",
-    "requests": "sum(quantity) FILTER (WHERE meter = 'requests')",
-    **{name: f"sum(quantity) FILTER (WHERE meter IN {which})" for name, which in _TOKEN_SUMS.items()},
-    "token_cost": f"sum(effective_cost) FILTER (WHERE meter IN {_TOKENS})",
-    "input_cost": f"sum(effective_cost) FILTER (WHERE meter IN {_IN})",
-    "output_cost": f"sum(effective_cost) FILTER (WHERE meter IN {_OUT})",
-    "read_cost": f"sum(effective_cost) FILTER (WHERE meter IN {_TOKEN_SUMS['cache_read_tokens']})",
-    "batch_tokens": f"sum(quantity) FILTER (WHERE meter IN {_TOKENS} AND service_tier = 'batch')",
-    "costed_tokens": f"sum(quantity) FILTER (WHERE meter IN {_TOKENS} AND effective_cost IS NOT NULL)",
-    "costed_input": f"sum(quantity) FILTER (WHERE meter IN {_IN} AND effective_cost IS NOT NULL)",
-    "costed_output": f"sum(quantity) FILTER (WHERE meter IN {_OUT} AND effective_cost IS NOT NULL)",
-    "priced_tokens": f"sum(quantity) FILTER (WHERE meter IN {_TOKENS} AND price_status <> 'unpriced')",
-    "metered_tokens": f"sum(quantity) FILTER (WHERE meter IN {_TOKENS} AND quantity_basis = 'metered')",
+#: measures of the table, in order; a month adds the one before
+MEASURES = (
+    "cost", "list_cost", "requests", "fresh_input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens",
+    "tokens", "priced_tokens", "token_cost", "counted_cost", "cost_per_request", "cost_per_1m_tokens",
+    "token_cost_per_1m_tokens", "input_cost_per_1m", "output_cost_per_1m", "cache_hit_rate", "cache_hit_cost_share",
+    "output_input_ratio", "batch_share", "effective_vs_list", "priced",
+)  # fmt: skip
+_COMPARED = ("previous_cost", "change")
+#: what the notes and the coverage need besides
+_ALSO = ("listed_tokens", "metered_tokens")
+_DOUBTS = {
     "unpriced_rows": "count(*) FILTER (WHERE price_status = 'unpriced')",
     "unsure_tier": "sum(effective_cost) FILTER (WHERE contains(price_note, 'context_tier_unknown'))",
     "unconfirmed": "sum(effective_cost) FILTER (WHERE contains(price_note, 'needs_confirmation'))",
 }
-_NEEDS = (
-    "effective_cost",
-    "list_cost",
-    "quantity",
-    "meter",
-    "service_tier",
-    "price_status",
-    "price_note",
-    "quantity_basis",
-)
-_DECIMALS = {name: pa.decimal128(38, QUANTITY[1]) for name in (*_TOKEN_SUMS, "requests")}
-_COSTS = (
-    "cost",
-    "list_cost",
-    "cost_per_request",
-    "cost_per_1m_tokens",
-    "input_cost_per_1m",
-    "output_cost_per_1m",
-    "previous_cost",
-    "change",
-)
-_RATIOS = ("cache_hit_rate", "cache_hit_cost_share", "output_input_ratio", "batch_share", "effective_vs_list", "priced")
 
 
 def showback(
@@ -104,12 +64,14 @@ def showback(
         provenance: versions and hashes to state with the table.
 
     Returns:
-        A table, one row per group: `cost` (effective) and `list_cost` in the pricing currency, `requests`, tokens by
-        class and in all (null where nothing counts them: some sources state no requests, some models bill no tokens),
-        `cost_per_request`, `cost_per_1m_tokens` (cost of all token meters over all tokens of known cost, cached ones
-        included) and per direction, `cache_hit_rate` (cache reads / input tokens), `cache_hit_cost_share` (their part of the input's
-        cost), `output_input_ratio`, `batch_share` (of tokens), `effective_vs_list`, `priced` (share of tokens with a
-        known price). Costs are exact; a group without any known price has cost null.
+        A table, one row per group, of the measures that `fa.measures()` defines: `cost` (effective) and `list_cost` in
+        the pricing currency, `requests`, tokens by class and in all (null where nothing counts them), `token_cost` (billed
+        by the token) and `counted_cost` (of the sources that count requests), `cost_per_request` (counted cost over
+        requests), `cost_per_1m_tokens` (all cost, capacity and fees included, over the tokens of known cost),
+        `token_cost_per_1m_tokens` and per direction, `cache_hit_rate`, `cache_hit_cost_share`, `output_input_ratio`,
+        `batch_share`, `effective_vs_list`, `priced` (share of tokens with a known price). Costs are exact; a group without
+        any known price has cost null. Published amounts are the cents of `fa.allocate`'s rows, so that they are the same
+        in every table of the month.
 
     Raises:
         FrameError: rows that aren't priced, or a column in `by` that they don't have.
@@ -137,46 +99,46 @@ def showback(
         currency = currency_of(allocated)
     window = Window.month(month, timezone) if month else window
     dims = [d for d in by if d in dimensions_of(allocated)] or dimensions_of(allocated)
-    attributed = " AND ".join(f"coalesce(\"{d}\" <> '{UNALLOCATED}', FALSE)" for d in dims)
-    measures = dict(_MEASURES)
+    cents = PUBLISHED if PUBLISHED in allocated.columns else ""
+    wanted = [*MEASURES, *_ALSO]
+    measures = aggregates(wanted, cents=cents) | _DOUBTS
     if dims:
-        measures["attributed_cost"] = f"sum(effective_cost) FILTER (WHERE {attributed})"
-    groups = grouped(allocated, by, measures, window=window, timezone=timezone, needs=(*_NEEDS, *dims))
-    rows = [_row(g, by) for g in groups]
+        measures["attributed_cost"] = f"sum(effective_cost) FILTER (WHERE {_owned(allocated, dims)})"
+    needs = (*fields(wanted), "price_status", "price_note", *dims, *filter(None, [cents]))
+    groups = grouped(allocated, by, measures, window=window, timezone=timezone, needs=needs)
+    rows = [{k: g[k] for k in by} | values(g, MEASURES) | {"_cents": _cents(g)} for g in groups]
     if month:
-        _compare(rows, allocated, by, month, timezone)
+        _compare(rows, allocated, by, month, timezone, cents)
     rows.sort(key=lambda r: (-zero(r["cost"]), [str(r[k]) for k in by]))
     facts = _facts(groups, by, currency, month or (window.in_words(timezone) if window else ""), captured)
     facts.provenance = dict(provenance or {})
+    if cents:
+        names = list(rows[0]["_cents"]) if rows else []
+        facts.cents = {name: [r["_cents"].get(name) for r in rows] for name in names}
     return Table.of(_frame(rows, by, bool(month)), facts, allocated)
 
 
-def _row(g: Mapping[str, Any], by: Sequence[str]) -> dict[str, Any]:
-    inputs = zero(g["fresh_input_tokens"]) + zero(g["cache_read_tokens"]) + zero(g["cache_write_tokens"])
-    row: dict[str, Any] = {k: g[k] for k in by}
-    row |= {"cost": g["cost"], "list_cost": g["list_cost"]}
-    row |= {name: None if g["tokens"] is None else zero(g[name]) for name in _TOKEN_SUMS} | {"requests": g["requests"]}
-    row["cost_per_request"] = safe_ratio(g["cost"], g["requests"])
-    for name, cost, tokens in (
-        ("cost_per_1m_tokens", g["token_cost"], g["costed_tokens"]),
-        ("input_cost_per_1m", g["input_cost"], g["costed_input"]),
-        ("output_cost_per_1m", g["output_cost"], g["costed_output"]),
-    ):
-        row[name] = safe_ratio(None if cost is None else cost * MILLION, tokens)
-    row["cache_hit_rate"] = _share(g["cache_read_tokens"], inputs)
-    row["cache_hit_cost_share"] = _share(g["read_cost"], g["input_cost"])
-    row["output_input_ratio"] = _share(g["output_tokens"], inputs)
-    row["batch_share"] = _share(g["batch_tokens"], g["tokens"])
-    row["effective_vs_list"] = _share(g["both_cost"], g["both_list_cost"])
-    row["priced"] = _share(g["priced_tokens"], g["tokens"])
-    return row
+def _owned(allocated: pd.DataFrame, dims: Sequence[str]) -> str:
+    """SQL for rows that belong to somebody in each of some dimensions."""
+    tests = []
+    for name in dims:
+        nobody = ", ".join("'{}'".format(v.replace("'", "''")) for v in nobody_of(allocated, name))
+        tests.append(f'coalesce("{name}" NOT IN ({nobody}), FALSE)')
+    return " AND ".join(tests)
+
+
+def _cents(g: Mapping[str, Any]) -> dict[str, Decimal | None]:
+    """The published amounts of a group, by measure."""
+    return {name.removeprefix(CENTS): value for name, value in g.items() if name.startswith(CENTS)}
 
 
 def _share(part: Decimal | None, whole: Decimal | None) -> float | None:
     return float(zero(part) / whole) if whole else None
 
 
-def _compare(rows: list[dict], allocated: pd.DataFrame, by: Sequence[str], month: str, timezone: str) -> None:
+def _compare(
+    rows: list[dict], allocated: pd.DataFrame, by: Sequence[str], month: str, timezone: str, cents: str
+) -> None:
     """Add the month before, per group; groups that only existed then appear with no cost now.
 
     Weeks and days have no counterpart in the month before, so theirs is unknown.
@@ -185,39 +147,38 @@ def _compare(rows: list[dict], allocated: pd.DataFrame, by: Sequence[str], month
     keys = [k for k in by if k not in TIMES]
     start = allocated["charge_period_start"]
     present = bool(((start >= before.start) & (start < before.end)).any()) and not {"week", "day"} & set(by)
-    measures = {"cost": "sum(effective_cost)"}
-    found = (
-        grouped(allocated, keys, measures, window=before, timezone=timezone, needs=("effective_cost",))
-        if present
-        else []
-    )
-    had = {tuple(g[k] for k in keys): g["cost"] for g in found}
+    measures = aggregates(["cost"], cents=cents)
+    needs = ("effective_cost", *filter(None, [cents]))
+    found = grouped(allocated, keys, measures, window=before, timezone=timezone, needs=needs) if present else []
+    had = {tuple(g[k] for k in keys): g for g in found}
     if not set(by) & set(TIMES):
-        nothing = dict.fromkeys(_MEASURES) | dict.fromkeys(("cost", "list_cost", "tokens", "requests"), Decimal(0))
-        gone = had.keys() - {tuple(row[k] for k in keys) for row in rows}
-        rows += [_row(nothing | dict(zip(keys, key, strict=True)), by) for key in gone]
+        sums = dict.fromkeys(aggregates([*MEASURES, *_ALSO], cents=cents))
+        nothing = sums | dict.fromkeys(("cost", "list_cost", "tokens", "requests", CENTS + "cost"), Decimal(0))
+        for key in had.keys() - {tuple(row[k] for k in keys) for row in rows}:
+            rows.append(dict(zip(keys, key, strict=True)) | values(nothing, MEASURES) | {"_cents": _cents(nothing)})
     for row in rows:
-        row["previous_cost"] = had.get(tuple(row[k] for k in keys), Decimal(0) if present else None)
+        earlier = had.get(
+            tuple(row[k] for k in keys), {"cost": Decimal(0), CENTS + "cost": Decimal(0)} if present else {}
+        )
+        row["previous_cost"] = earlier.get("cost")
         known = row["previous_cost"] is not None and row["cost"] is not None
         row["change"] = row["cost"] - row["previous_cost"] if known else None
+        if cents:
+            row["_cents"]["previous_cost"] = earlier.get(CENTS + "cost")
 
 
 def _frame(rows: list[dict], by: Sequence[str], compared: bool) -> pd.DataFrame:
-    costs = _COSTS if compared else _COSTS[:-2]
-    order = ["cost", "list_cost", "requests", *_TOKEN_SUMS, *costs[2:6], *_RATIOS, *costs[6:]]
     arrays = {}
-    for name in (*by, *order):
-        values = [row[name] for row in rows]
-        if name in _COSTS:
-            arrays[name] = pa.array(values, COST_TYPE)
-        elif name in _DECIMALS:
-            arrays[name] = pa.array(values, _DECIMALS[name])
-        elif name in _RATIOS:
-            arrays[name] = pa.array(values, pa.float64())
-        else:
-            is_day = any(isinstance(v, dt.date) and not isinstance(v, dt.datetime) for v in values)
-            kind = pa.date32() if is_day else (columns() | {"share": SHARE_TYPE}).get(name, pa.string())
-            arrays[name] = pa.array(values, pa.string() if name.startswith(TAG) else kind)
+    for name in (*by, *MEASURES, *(_COMPARED if compared else ())):
+        found = [row[name] for row in rows]
+        if name in catalogue() and name not in by:
+            kind = catalogue()[name].kind
+            kinds = {"money": COST_TYPE, "rate": COST_TYPE, "count": pa.decimal128(38, QUANTITY[1])}
+            arrays[name] = pa.array(found, kinds.get(kind, pa.float64()))
+            continue
+        is_day = any(isinstance(v, dt.date) and not isinstance(v, dt.datetime) for v in found)
+        kind = pa.date32() if is_day else (columns() | {"share": SHARE_TYPE}).get(name, pa.string())
+        arrays[name] = pa.array(found, pa.string() if name.startswith(TAG) else kind)
     return to_pandas(pa.table(arrays))
 
 
@@ -228,7 +189,7 @@ def _facts(
         return sum((zero(g.get(name)) for g in groups), Decimal(0))
 
     tokens, cost = total("tokens"), total("cost")
-    coverage = {"priced": _share(total("priced_tokens"), tokens)}
+    coverage = {"priced": _share(total("listed_tokens"), tokens)}
     coverage["attributed"] = (
         _share(total("attributed_cost"), cost) if groups and "attributed_cost" in groups[0] else None
     )
@@ -245,4 +206,15 @@ def _facts(
         notes.append(f"{unconfirmed:,.2f} {currency} rests on prices that need confirmation.")
     title = f"Cost by {', '.join(k.removeprefix(TAG).replace('_', ' ') for k in by)}" if by else "Cost"
     conserves = "effective cost, list cost and tokens of the rows it is made of, exactly"
-    return Facts(title, currency, period, conserves, coverage, notes, ["cost", "list_cost", "previous_cost", "change"])
+    money = ["cost", "list_cost", "token_cost", "counted_cost", *_COMPARED]
+    return Facts(
+        title,
+        currency,
+        period,
+        conserves,
+        coverage,
+        notes,
+        money,
+        adds=[("change", ("cost", "-previous_cost"))],
+        beside={"list_cost": "cost"},
+    )

@@ -33,9 +33,11 @@ def rows(frame_of):
 def test_every_named_figure(rows):
     row = fa.showback(rows(), ["team"], "2026-10").astype(object).iloc[0]
     assert (row["cost"], row["requests"], row["tokens"]) == (D("15.56"), 3, 1_200_000)
-    # 15.56 / 3; without the search's 0.01, 15.55 over 1.2 million tokens; 7.55 over 1 million in, 8 over 0.2 million out
+    # 15.56 / 3; all 15.56, or without the search's 0.01 15.55, over 1.2 million tokens; 7.55 over 1 million in, 8 over 0.2 out
     assert row["cost_per_request"] == D("5.186666666667")
-    assert row["cost_per_1m_tokens"] == D("12.958333333333")
+    assert row["cost_per_1m_tokens"] == D("12.966666666667")
+    assert row["token_cost_per_1m_tokens"] == D("12.958333333333")
+    assert (row["token_cost"], row["counted_cost"], row["priced_tokens"]) == (D("15.55"), D("15.56"), 1_200_000)
     assert (row["input_cost_per_1m"], row["output_cost_per_1m"]) == (D("7.55"), D(40))
     assert row["cache_hit_rate"] == 0.3  # 300,000 of 1,000,000 input tokens
     assert row["cache_hit_cost_share"] == pytest.approx(0.3 / 7.55)
@@ -47,7 +49,8 @@ def test_unknown_prices_are_no_part_of_a_rate(rows):
     table = fa.showback(rows(unknown), ["team"])
     row = table.astype(object).iloc[0]
     # the rates are those of the 1.2 million tokens whose cost is known; coverage says that these are 1.2 of 6.2 million
-    assert (row["cost_per_1m_tokens"], row["input_cost_per_1m"]) == (D("12.958333333333"), D("7.55"))
+    assert (row["token_cost_per_1m_tokens"], row["input_cost_per_1m"]) == (D("12.958333333333"), D("7.55"))
+    assert (row["cost_per_1m_tokens"], row["priced_tokens"]) == (D("12.966666666667"), 1_200_000)
     assert row["priced"] == table.facts.coverage["priced"] == pytest.approx(1.2 / 6.2)
     assert "1 rows have no known price" in table.facts.notes[0]
 

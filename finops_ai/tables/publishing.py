@@ -1,0 +1,183 @@
+"""How a table's amounts are published: rounded once, adding up down to their total and across to their whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from finops_ai.money import minor_units, round_to_total
+
+if TYPE_CHECKING:
+    from finops_ai.tables.result import Facts
+
+#: columns that say the currency of a row, where a table has several
+CURRENCIES = ("pricing_currency", "currency", "billing_currency")
+
+
+def publish(frame: pd.DataFrame, facts: Facts) -> pd.DataFrame:
+    """A table's rows with its amounts in minor units of their currency.
+
+    Amounts whose cents are decided already (`facts.cents`) keep them, in every part of the table, too. Others are rounded
+    by largest remainder to their rounded total. A column that is the sum of others (`facts.adds`) is the sum of their
+    published amounts; where the whole has its amount already, the parts are fitted to it: they are rounded so that rows
+    add up to the whole and columns to their rounded totals. Currencies are never mixed.
+
+    Args:
+        frame: the rows, whole or a part.
+        facts: the table's facts.
+
+    Returns:
+        A frame of the same shape; amounts are Decimals, unknown ones None.
+    """
+    out = frame.copy(deep=False)
+    several = next((c for c in CURRENCIES if c in out.columns), None)
+    currencies = pd.Series(out[several] if several else facts.currency, index=out.index, dtype=object).fillna("")
+    money = [name for name in facts.money if list(out.columns).count(name) == 1]
+    wholes = {whole for whole, _ in facts.adds if whole in money}
+    fitted = {
+        p.lstrip("-") for whole, parts in facts.adds for p in parts if whole in money and _is_split(whole, parts, facts)
+    }
+    done: set[str] = set()
+    for name in money:
+        if name in facts.cents and (known := _kept(frame, name, facts.cents[name])) is not None:
+            out[name] = known
+            done.add(name)
+        elif name not in wholes and name not in fitted and name not in facts.beside:
+            out[name] = _rounded(out, name, currencies)
+            done.add(name)
+    for name, other in facts.beside.items():
+        if name in money and other in done:
+            out[name] = _beside(frame, out, name, other, currencies)
+            done.add(name)
+    for whole, parts in facts.adds:
+        here = [p for p in parts if p.lstrip("-") in money]
+        if whole not in money or len(here) < len(parts):
+            continue
+        if whole not in done and all(p.lstrip("-") in done for p in here):
+            sums = [_added([out[p.lstrip("-")].iloc[i] for p in here], here) for i in range(len(out))]
+            out[whole] = pd.Series(sums, index=out.index, dtype=object)
+            done.add(whole)
+        elif whole in done:
+            _fit(out, whole, [p for p in here if p not in done], currencies)
+            done |= set(here)
+    for name in money:
+        if name not in done:
+            out[name] = _rounded(out, name, currencies)
+    return out
+
+
+def _is_split(whole: str, parts: Sequence[str], facts: Facts) -> bool:
+    """Whether a whole comes first and its parts are fitted to it: it was the whole of an entry before."""
+    earlier = [w for w, p in facts.adds[: facts.adds.index((whole, tuple(parts)))]]
+    return whole in earlier or whole in facts.cents
+
+
+def _kept(frame: pd.DataFrame, name: str, cents: pd.Series) -> pd.Series | None:
+    """The cents decided for these rows; None where the rows are no longer those of the table."""
+    if not frame.index.is_unique or not frame.index.isin(cents.index).all():
+        return None
+    found = cents.reindex(frame.index)
+    for value, exact in zip(found, frame[name], strict=True):
+        unknown = exact is None or exact is pd.NA or exact != exact
+        if unknown != (value is None) or (not unknown and abs(Decimal(exact) - value) > _FAR):
+            return None
+    return _plain(found)
+
+
+#: cents of many small rows may be this far from their exact sum; more means another row
+_FAR = Decimal(5)
+
+
+def _plain(column: pd.Series) -> pd.Series:
+    """Amounts without idle zeros behind the minor unit."""
+    return pd.Series([None if v is None else _short(v) for v in column], index=column.index, dtype=object)
+
+
+def _short(value: Decimal) -> Decimal:
+    places = next((n for n in (2, 3, 6) if value == round(value, n)), 6)
+    return value.quantize(Decimal(1).scaleb(-places))
+
+
+def _rounded(out: pd.DataFrame, name: str, currencies: pd.Series) -> pd.Series:
+    values = pd.Series([None] * len(out), index=out.index, dtype=object)
+    for currency in dict.fromkeys(currencies):  # amounts of one currency add up; currencies are never mixed
+        known = (out[name].notna() & (currencies == currency)).to_numpy(bool)
+        amounts = [Decimal(v) for v in out.loc[known, name]]
+        values[known] = round_to_total(amounts, _places(amounts, currency))
+    return values
+
+
+def _beside(frame: pd.DataFrame, out: pd.DataFrame, name: str, other: str, currencies: pd.Series) -> pd.Series:
+    """An amount as another's published amount plus their difference, rounded; where the other is unknown, for itself."""
+    both = (frame[name].notna() & frame[other].notna()).to_numpy(bool)
+    apart = pd.DataFrame({name: frame[name].astype(object)}, index=frame.index)
+    pairs = zip(frame[name], frame[other], both, strict=True)
+    apart[name] = pd.Series([Decimal(a) - Decimal(b) if k else a for a, b, k in pairs], index=frame.index, dtype=object)
+    rounded = _rounded(apart, name, currencies)
+    rounded[both] = [a + b for a, b in zip(rounded[both], out.loc[both, other], strict=True)]
+    return rounded
+
+
+def _places(amounts: Sequence[Decimal], currency: str) -> int:
+    small = any(amounts) and abs(sum(amounts, Decimal(0))) < 1
+    return 6 if small else minor_units(currency or "USD")
+
+
+def _added(values: Sequence[Any], parts: Sequence[str]) -> Decimal | None:
+    if any(v is None or v != v for v in values):
+        return None
+    return sum((-v if p.startswith("-") else v for v, p in zip(values, parts, strict=True)), Decimal(0))
+
+
+def _fit(out: pd.DataFrame, whole: str, parts: Sequence[str], currencies: pd.Series) -> None:
+    """Round parts so that each row adds up to its published whole and each column to its rounded total, as near as can be."""
+    fitted = {p: pd.Series([None] * len(out), index=out.index, dtype=object) for p in parts}
+    for currency in dict.fromkeys(currencies):
+        rows = [i for i in range(len(out)) if currencies.iloc[i] == currency and _known(out[whole].iloc[i])]
+        exact = [[Decimal(out[p].iloc[i]) if _known(out[p].iloc[i]) else Decimal(0) for p in parts] for i in rows]
+        wholes = [Decimal(out[whole].iloc[i]) for i in rows]
+        places = max([minor_units(currency or "USD"), *(-int(w.as_tuple().exponent) for w in wholes if w)])
+        for i, amounts in zip(rows, fit(exact, wholes, places), strict=True):
+            for p, value in zip(parts, amounts, strict=True):
+                fitted[p].iloc[i] = value
+    for p in parts:
+        out[p] = fitted[p]
+
+
+def fit(rows: Sequence[Sequence[Decimal]], wholes: Sequence[Decimal], places: int) -> list[list[Decimal]]:
+    """Round a matrix so that each row adds up to its whole; what columns gained or lost so far decides who gets a cent.
+
+    Args:
+        rows: exact amounts, one list per row, of the same parts.
+        wholes: the published amount each row must add up to.
+        places: decimal places.
+
+    Returns:
+        Rounded amounts; each within a unit of its exact amount where the whole is within one of the row's exact sum, and
+        columns close to their exact totals.
+
+    >>> fit([[Decimal("0.334"), Decimal("0.333")], [Decimal("0.334"), Decimal("0.333")]], [Decimal("0.67"), Decimal("0.66")], 2)
+    [[Decimal('0.34'), Decimal('0.33')], [Decimal('0.33'), Decimal('0.33')]]
+    """
+    unit = Decimal(1).scaleb(-places)
+    behind = [Decimal(0)] * (len(rows[0]) if rows else 0)
+    out: list[list[Decimal]] = []
+    for amounts, whole in zip(rows, wholes, strict=True):
+        floors = [(a / unit).to_integral_value(rounding="ROUND_FLOOR") * unit for a in amounts]
+        missing = int((whole - sum(floors, Decimal(0))) / unit)
+        alive = [i for i, a in enumerate(amounts) if a] or list(range(len(amounts)))
+        owed = sorted(alive, key=lambda i: (-(amounts[i] - floors[i] + behind[i]), -abs(amounts[i]), i))
+        step = 1 if missing > 0 else -1
+        order = owed if missing > 0 else owed[::-1]
+        for n in range(abs(missing)):
+            floors[order[n % len(order)]] += step * unit
+        behind = [b + a - f for b, a, f in zip(behind, amounts, floors, strict=True)]
+        out.append(floors)
+    return out
+
+
+def _known(value: Any) -> bool:
+    return value is not None and value is not pd.NA and value == value
