@@ -62,8 +62,8 @@ def number(value: Any) -> float:
     return float("nan") if is_unknown(value) else float(value)
 
 
-def _axes(height: float, title: str = "") -> tuple[Chart, Any]:
-    chart = Chart(figsize=(4.1 if _narrow.get() else 9.0, height), layout="constrained")
+def _axes(height: float, title: str = "", width: float = 9.0) -> tuple[Chart, Any]:
+    chart = Chart(figsize=(4.1 if _narrow.get() else width, height), layout="constrained")
     if title:
         chart.suptitle(_wrapped(title, 44), x=0.0, ha="left", fontsize=11 if _narrow.get() else 11.5, fontweight="bold")
     return chart, chart.subplots()
@@ -144,6 +144,7 @@ def stacked_days(
     top: int = 6,
     time: str = "day",
     among: Iterable[str] = (),
+    width: float = 9.0,
 ) -> Chart:
     """Stacked columns per day (or month), the largest groups told apart and named at the right, the rest as "other".
 
@@ -156,8 +157,9 @@ def stacked_days(
         top: groups told apart.
         time: column of the columns' places: `day`, `week` or `month` (text `YYYY-MM` works).
         among: every name of the whole history, so that each has one colour everywhere.
+        width: of the wide chart, in inches of 96 pixels.
     """
-    figure, axes = _axes(3.4, title)
+    figure, axes = _axes(3.4 * width / 9, title, width)
     times, names, rows = pivot(daily, time, by, value, top)
     if times:
         places = _times(axes, times) if len(times[0]) == 10 else _months(axes, times)

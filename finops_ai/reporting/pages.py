@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from finops_ai.errors import DataError
 from finops_ai.html import Html, data, render
-from finops_ai.reporting import answers, charts, coverage
+from finops_ai.reporting import answers, charts, coverage, owners
 from finops_ai.reporting.navigation import Link
 from finops_ai.reporting.notebooks import PAGE_CSS
 from finops_ai.reporting.text import amount, is_unknown, percent, safe, slug
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: groups that get a page of their own; the others are in the tables and the explorer
 MOST = 60
-DETAIL = ["cost", "previous_cost", "change", "requests", "tokens", "cost_per_1m_tokens", "cache_hit_rate"]
+DETAIL = ["cost", "previous_cost", "change", "requests", "tokens", "token_cost_per_1m_tokens", "cost_per_1m_tokens", "cache_hit_rate"]
 BREAKDOWNS = [
     ("product", "By product"),
     ("model", "By model"),
@@ -39,8 +39,9 @@ def group_pages(ws: Workspace, month: str, dimension: str, folder: Path) -> list
     """Write a page for each of the most expensive names of a dimension; returns their links, the largest first."""
     history = ws.history(month, 13)
     every = showback(history, by=[dimension], month=month, timezone=ws.timezone)
-    every["cost"], every["previous_cost"] = (every.published()[c] for c in ("cost", "previous_cost"))
-    names = [str(n) for n in every[dimension] if not is_unknown(n)][:MOST]
+    published = every.published()
+    nobody = owners.apart(history, dimension)
+    names = [str(n) for n in every[dimension] if answers.label(n) not in nobody][:MOST]
     history = history[history[dimension].isin(names)]
     columns = [c for c, _ in BREAKDOWNS if c in history.columns and c != dimension]
     parts = {c: showback(history, by=[dimension, c], month=month, timezone=ws.timezone) for c in columns}
@@ -54,7 +55,7 @@ def group_pages(ws: Workspace, month: str, dimension: str, folder: Path) -> list
         link = Link(f"{slug(dimension)}-{slug(name)}.html", name, group=plural(dimension), question="who")
         own = {c: _own(table, dimension, name) for c, table in parts.items()}
         lines = {c: trend_lines(_own(table, dimension, name), c) for c, table in trends.items()}
-        row = every[every[dimension] == name].iloc[0]
+        row = published[(every[dimension] == name).to_numpy(bool)].iloc[0]
         body = [
             f"<h1>{safe(name)}, {safe(answers.month_text(month))}</h1>",
             f'<p class="answer">{_group_words(row, name, own, inner, month, every.facts.currency)}</p>',
@@ -143,6 +144,50 @@ def coverage_page(ws: Workspace, month: str) -> str:
     return (
         f"<h1>What the figures cover, {safe(answers.month_text(month))}</h1>"
         f'<p class="answer">{coverage.words(table, ws, month)}</p>{coverage.coverage_html(table, ws, month)}'
+    )
+
+
+def save_page(ws: Workspace, month: str) -> str:
+    """The body of the page of savings: every action that the month's rows support, with its evidence and owner."""
+    from finops_ai.reporting import decisions, savings
+
+    frame = ws.allocated(month)
+    by, whole = answers.first_dimension(ws), answers.first_row(showback(ws.history(month, 2), month=month, timezone=ws.timezone))
+    drivers = decisions.change(ws, month, by, whole)[1] if whole else []
+    found, currency = savings.savings(frame, drivers), whole["pricing_currency"] if whole and "pricing_currency" in whole else ""
+    currency = currency or showback(frame, timezone=ws.timezone).facts.currency
+    total = sum((a.saving for a in found), Decimal(0))
+    said = (
+        f"The month’s rows show <strong>{amount(total, currency)}</strong> that {len(found)} action{'s' if len(found) != 1 else ''} would have saved at most."
+        if found
+        else "The month’s rows show no idle capacity and no work that moved to a dearer model."
+    )
+    rows = [[a.what, a.evidence, a.owner or "–", decisions.money(a.saving)] for a in found]
+    table = answers.grid(["Action", "Evidence", "Owner", "Saves at most"], rows, texts=3, caption=f"Amounts in {currency} a month") if rows else ""
+    return (
+        f"<h1>What could be saved, {safe(answers.month_text(month))}</h1><p class=\"answer\">{said}</p>{table}"
+        '<p class="note">How much of a prompt repeats, and whether a smaller model would do, isn’t in usage data: nothing is claimed of either. '
+        "<code>finops-ai what-if</code> reprices the month under any assumption.</p>"
+    )
+
+
+def glossary_page() -> str:
+    """The body of the glossary, made of the registries of meters and measures: what each word and figure means."""
+    from finops_ai.measures import catalogue
+    from finops_ai.meters import meters
+
+    token = (
+        "A model reads and writes text in pieces called tokens: about four letters, or three quarters of a word, in English. "
+        "Providers bill by them. What a token costs depends on the model, on whether it is read or written, on whether it was "
+        "read from a cache, and on how fast the answer must come."
+    )
+    figures = [[m.label, m.about, m.formula, m.leaves_out or "–", m.unknown_when, m.source] for m in catalogue().values()]
+    kinds = [[m.name, m.description, m.unit] for m in meters().values()]
+    return (
+        f'<h1>Glossary</h1><h2>What is a token?</h2><p class="answer">{token}</p><h2>Every figure of this report</h2>'
+        + answers.grid(["Figure", "What it says", "How it is made", "Leaves out", "Unknown when", "Source"], figures, texts=6, caption="The catalogue of measures")
+        + "<h2>Every class of usage that is billed</h2>"
+        + answers.grid(["Meter", "What it counts", "Unit"], kinds, texts=3, caption="Meters never overlap, so they can be added up")
     )
 
 

@@ -139,21 +139,27 @@ def state_notes(post: Posting, pages: Sequence[Page]) -> list[str]:
 
 def own_pages(ws: Workspace, report: Report, frame: Any) -> list[Link]:
     """Write the pages that need no notebook, such as the explorer and a page per team; their links."""
-    from finops_ai.reporting.pages import coverage_page, explorer_of, group_pages, page
+    from finops_ai.reporting.pages import coverage_page, explorer_of, glossary_page, group_pages, page, save_page
 
-    links = []
+    links: list[Link] = []
+
+    def write(link: Link, body: str) -> None:
+        (report.folder / link.file).write_text(page(f"{link.title}, {report.month}", body), encoding="utf-8")
+        links.append(link)
+
     try:
         body = explorer_of(ws, report.month)
     except FinopsError as error:
         report.notes.append(f"There is no explorer: {error}")
     else:
-        (report.folder / "explorer.html").write_text(page(f"Explorer, {report.month}", body), encoding="utf-8")
         about = "Every figure by every name: choose, drill, compare, export."
-        links.append(Link("explorer.html", "Explorer", about, question="explore"))
-    text = page(f"What the figures cover, {report.month}", coverage_page(ws, report.month))
-    (report.folder / COVERAGE_FILE).write_text(text, encoding="utf-8")
+        write(Link("explorer.html", "Explorer", about, question="explore"), body)
     about = "How much of reality the figures hold, how fresh each source is, what to doubt."
-    links.append(Link(COVERAGE_FILE, "What the figures cover", about, question="overview"))
+    write(Link(COVERAGE_FILE, "What the figures cover", about, question="overview"), coverage_page(ws, report.month))
+    about = "What each figure and each class of usage means, and what a token is."
+    write(Link("glossary.html", "Glossary", about, question="overview"), glossary_page())
+    about = "What would have made it cheaper, with the evidence and who would do it."
+    write(Link("save.html", "Save", about, question="save"), save_page(ws, report.month))
     dimension = next(iter(ws.rules.dimensions), None)
     if dimension is not None and dimension in frame.columns:
         links += group_pages(ws, report.month, dimension, report.folder)

@@ -26,7 +26,7 @@ PROVIDERS = {
 #: what is nobody's: one grey for the rest, one for each kind of cost without an owner
 NOBODY = {
     "other": GREY, "not stated": "#6B737B", "not captured": "#6B737B", "unallocated": "#5A626A", "idle": "#B4BBC2",
-    "Not mapped": "#5A626A", "Idle capacity": "#B4BBC2", "Shared, not divided": "#A79F94", "Not captured": "#6B737B",
+    "Unmapped": "#5A626A", "Idle capacity": "#B4BBC2", "shared": "#A79F94", "Shared, not divided": "#A79F94",
 }  # fmt: skip
 
 

@@ -170,7 +170,7 @@ def test_colours_are_stable_and_told_apart():
     assert len(set(colours(many).values())) == 24
     everybody = [f"team {i}" for i in range(500)]
     assert len(set(colours(everybody[:8], everybody).values())) == 8  # past 24 colours repeat, but not side by side
-    nobody = ["other", "Idle capacity", "Not mapped", "Shared, not divided"]
+    nobody = ["other", "Idle capacity", "Unmapped", "Shared, not divided"]
     assert len(set(colours(nobody).values())) == 4
 
 
