@@ -121,7 +121,9 @@ def key_figures(row: Any, currency: str) -> str:
         if not is_unknown(row.get(name)):
             top, bottom = (row[part] for part in ingredients(name))
             what = heading(ingredients(name)[1])[0].lower()
-            items += [(heading(name)[0], amount(row[name], currency), f"{amount(top, currency)} over {count(bottom)} {what}")]
+            items += [
+                (heading(name)[0], amount(row[name], currency), f"{amount(top, currency)} over {count(bottom)} {what}")
+            ]
     return figures(*items)
 
 

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from finops_ai.reporting.text import is_unknown, safe
-from finops_ai.tables.palette import GRID, INK, PALETTE, THEME, colours, short_amount
+from finops_ai.tables.palette import GRID, INK, NOBODY, PALETTE, THEME, colours, short_amount
 
 ACCENT, PAPER, UP, DOWN = PALETTE[0], "#fefefd", PALETTE[5], PALETTE[2]
 _narrow = contextvars.ContextVar("narrow", default=False)
@@ -125,11 +125,13 @@ def pivot(data: Any, time: str, by: str, value: str, top: int) -> tuple[list[str
             row = cells.setdefault(group, {})
             row[key] = row.get(key, 0.0) + float(amount)
     times = sorted({str(moment)[:10] for moment in data[time]})
-    order = sorted(cells, key=lambda g: (-sum(cells[g].values()), g))
-    kept = order if len(order) <= top + 1 else order[:top]
+    order = sorted(cells, key=lambda g: (g in NOBODY, -sum(cells[g].values()), g))
+    owned = [g for g in order if g not in NOBODY]
+    kept = owned if len(owned) <= top + 1 else owned[:top]
     rows = {g: np.array([cells[g].get(t, 0.0) for t in times]) for g in kept}
-    if len(kept) < len(order):
-        rows["other"] = np.sum([[cells[g].get(t, 0.0) for t in times] for g in order[top:]], axis=0)
+    if len(kept) < len(owned):
+        rows["other"] = np.sum([[cells[g].get(t, 0.0) for t in times] for g in owned[top:]], axis=0)
+    rows |= {g: np.array([cells[g].get(t, 0.0) for t in times]) for g in order if g in NOBODY}
     return times, list(rows), rows
 
 
@@ -159,7 +161,7 @@ def stacked_days(
         among: every name of the whole history, so that each has one colour everywhere.
         width: of the wide chart, in inches of 96 pixels.
     """
-    figure, axes = _axes(3.4 * width / 9, title, width)
+    figure, axes = _axes(3.4 if width == 9 else 2.35, title, width)
     times, names, rows = pivot(daily, time, by, value, top)
     if times:
         places = _times(axes, times) if len(times[0]) == 10 else _months(axes, times)

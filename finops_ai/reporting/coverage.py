@@ -89,7 +89,9 @@ def words(data: Any, ws: Any, month: str) -> str:
     priced, explained = shares.get("priced"), shares["captured"]
     text = "No token was counted" if priced is None else f"<strong>{percent(priced)}</strong> of tokens have a price"
     known = explained is not None
-    return text + (f"; usage explains {percent(explained)} of the bill." if known else "; no bill was loaded to compare with.")
+    return text + (
+        f"; usage explains {percent(explained)} of the bill." if known else "; no bill was loaded to compare with."
+    )
 
 
 def coverage(data: Any, ws: Any, month: str) -> None:

@@ -13,6 +13,7 @@ from finops_ai.money import published
 from finops_ai.periods import parse_month
 from finops_ai.reporting import owners
 from finops_ai.reporting.charts import sparkline
+from finops_ai.reporting.grid import label
 from finops_ai.reporting.months import month_before, month_text
 from finops_ai.reporting.text import amount, is_unknown, named, percent
 from finops_ai.tables import explain, reconcile
@@ -87,7 +88,9 @@ def spent(ws: Workspace, month: str, row: Mapping[str, Any], months: Sequence[An
     """
     before = row.get("previous_cost")
     if is_unknown(row["cost"]):
-        return Tile("Spent", UNKNOWN, [("", "no price is known for what was used")], "showback.html", brief="has no known price")
+        return Tile(
+            "Spent", UNKNOWN, [("", "no price is known for what was used")], "showback.html", brief="has no known price"
+        )
     change, first = row["cost"] - before if not is_unknown(before) else None, month_text(month_before(month)).split()[0]
     if change is None:
         lines = [("", f"there is no data of {first} to compare with")]
@@ -108,7 +111,11 @@ def _budget_lines(ws: Workspace, month: str) -> list[tuple[str, str]]:
         return [("bad", str(error))]
     if table is None or not len(table):
         return [("", "no budget is set for it")]
-    general = {str(row.get("name") or f"budget {i}") for i, row in enumerate(ws.settings.policies["budgets"], 1) if not row.get("for")}
+    general = {
+        str(row.get("name") or f"budget {i}")
+        for i, row in enumerate(ws.settings.policies["budgets"], 1)
+        if not row.get("for")
+    }
     rows = table.published().astype(object).to_dict("records")
     lines: list[tuple[str, str]] = []
     own = sorted((r for r in rows if r["name"] in general), key=lambda r: r["to"] - r["from"])
@@ -117,15 +124,30 @@ def _budget_lines(ws: Workspace, month: str) -> list[tuple[str, str]]:
         over = r["spent"] - r["budget"]
         short = r["from"] == parse_month(month) and (r["to"] - r["from"]).days <= 31
         if short or over > 0:
-            lines.append(("bad" if over > 0 else "good", f"{money(abs(over))} {'over' if over > 0 else 'under'} the budget of {money(r['budget'])}"))
+            lines.append(
+                (
+                    "bad" if over > 0 else "good",
+                    f"{money(abs(over))} {'over' if over > 0 else 'under'} the budget of {money(r['budget'])}",
+                )
+            )
         else:
             pace = r["spent"] - r["expected"]
             since, until = (f"{day:%b}" for day in (r["from"], parse_month(month)))
-            lines.append(("bad" if pace > 0 else "good", f"{since} to {until} {money(r['spent'])} of {money(r['budget'])}: {money(abs(pace))} {'above' if pace > 0 else 'below'} an even pace"))
+            lines.append(
+                (
+                    "bad" if pace > 0 else "good",
+                    f"{since} to {until} {money(r['spent'])} of {money(r['budget'])}: {money(abs(pace))} {'above' if pace > 0 else 'below'} an even pace",
+                )
+            )
     others = [r for r in rows if r not in own]
     if others:
         over_count = sum(r["status"] == "over" for r in others)
-        lines.append(("bad" if over_count else "good", f"{over_count} of {len(others)} {'other ' if own else ''}budgets are over"))
+        lines.append(
+            (
+                "bad" if over_count else "good",
+                f"{over_count} of {len(others)} {'other ' if own else ''}budgets are over",
+            )
+        )
     return lines
 
 
@@ -138,13 +160,25 @@ def invoices(ws: Workspace, month: str) -> Tile:
         return Tile("Invoices", UNKNOWN, [("", str(error))], href, brief="can't be compared with the invoices")
     shown, currency = table.published(), table.facts.currency
     if not currency:
-        return Tile("Invoices", UNKNOWN, [("", "amounts are in several currencies; the page compares each")], href, brief="is billed in several currencies")
+        return Tile(
+            "Invoices",
+            UNKNOWN,
+            [("", "amounts are in several currencies; the page compares each")],
+            href,
+            brief="is billed in several currencies",
+        )
     billed, computed, unexplained = (_sum(shown[c]) for c in ("billed", "computed", "unexplained"))
     rows = shown.to_dict("records")
     without = sorted({str(r["provider"]) for r in rows if not _known(r["billed"]) and _known(r["computed"])})
     with_bill = sorted({str(r["provider"]) for r in rows if _known(r["billed"])})
     if not with_bill:
-        return Tile("Invoices", "no invoice yet", [("", f"usage computes to {money(computed)} {currency}")], href, brief="has no invoice yet")
+        return Tile(
+            "Invoices",
+            "no invoice yet",
+            [("", f"usage computes to {money(computed)} {currency}")],
+            href,
+            brief="has no invoice yet",
+        )
     providers = f"{len(with_bill)} provider{'s' if len(with_bill) != 1 else ''}"
     lines = [("", f"{money(billed)} billed by {providers}, {money(unexplained)} unexplained")]
     status = [r["status"] for r in rows if "status" in shown.columns]
@@ -180,7 +214,12 @@ def year_end(ws: Workspace, month: str, by: str, history: Any, currency: str) ->
     if not is_unknown(budget) and budget:
         over, chance = middle - Decimal(budget), row.get("overrun_probability")
         told = "" if is_unknown(chance) else f"; {percent(chance, places=0)} chance of going over"
-        lines.append(("bad" if over > 0 else "good", f"{abs(over):,.0f} {'over' if over > 0 else 'under'} the budget of {Decimal(budget):,.0f}{told}"))
+        lines.append(
+            (
+                "bad" if over > 0 else "good",
+                f"{abs(over):,.0f} {'over' if over > 0 else 'under'} the budget of {Decimal(budget):,.0f}{told}",
+            )
+        )
         brief = f"the year is heading {percent(abs(over), Decimal(budget), places=0)} {'over' if over > 0 else 'under'} budget"
     drawing = _range(low, middle, high, None if is_unknown(budget) else Decimal(budget))
     return Tile(f"Year end {month[:4]}", f"{middle:,.0f} {currency}", lines, "forecast.html", drawing, brief=brief)
@@ -213,7 +252,10 @@ def charged(table: Any, by: str, words: Mapping[str, str]) -> Tile:
     whole = owned + sum((line.cost for line in lines), Decimal(0))
     if not whole:
         return Tile("Charged to somebody", UNKNOWN, [("", "nothing has a known cost")], "allocation_quality.html")
-    told = [("", f"{percent(line.cost, whole)} {line.words[:1].lower()}{line.words[1:]}: {money(line.cost)}") for line in lines]
+    told = [
+        ("", f"{percent(line.cost, whole)} {line.words[:1].lower()}{line.words[1:]}: {money(line.cost)}")
+        for line in lines
+    ]
     return Tile(
         "Charged to somebody", percent(owned, whole), told or [("good", f"every cent has a {named(by)}")],
         "allocation_quality.html", _shares([owned, *(line.cost for line in lines)], whole),
@@ -231,7 +273,9 @@ def _shares(parts: Sequence[Decimal], whole: Decimal) -> Html:
     return render("report/shares.html.j2", parts=starts)
 
 
-def change(ws: Workspace, month: str, by: str, row: Mapping[str, Any], top: int = 3) -> tuple[Change | None, list[dict[str, Any]]]:
+def change(
+    ws: Workspace, month: str, by: str, row: Mapping[str, Any], words: Mapping[str, str], top: int = 3
+) -> tuple[Change | None, list[dict[str, Any]]]:
     """What moved the cost from the month before to this one, and the drivers as rows; None for a first month."""
     before = row.get("previous_cost")
     if is_unknown(before) or is_unknown(row["cost"]):
@@ -245,9 +289,9 @@ def change(ws: Workspace, month: str, by: str, row: Mapping[str, Any], top: int 
         return None, []
     drivers = [] if found is None else pd_records(found)
     if parts is not None:
-        causes = [_of_group(r, by, list(parts.columns)) for r in pd_records(parts)[:top]]
+        causes = [_of_group(r, by, list(parts.columns), words) for r in pd_records(parts)[:top]]
     else:
-        causes = [_of_driver(r) for r in drivers[:top]]
+        causes = [_of_driver(r, words) for r in drivers[:top]]
     rest = row["cost"] - before - sum((c.amount for c in causes), Decimal(0))
     return Change(before, row["cost"], causes, rest), drivers
 
@@ -257,23 +301,37 @@ def pd_records(table: Any) -> list[dict[str, Any]]:
     return table.published().astype(object).to_dict("records")
 
 
-def _of_driver(row: Mapping[str, Any]) -> Cause:
+def _of_driver(row: Mapping[str, Any], words: Mapping[str, str]) -> Cause:
     """A driver in two lines: who and what, then model from and to, prompt, since when."""
     model = "" if is_unknown(row["model_to"]) else (
         str(row["model_to"]) if is_unknown(row["model_from"]) or row["model_from"] == row["model_to"] else f"{row['model_from']} → {row['model_to']}"
     )  # fmt: skip
     since = "" if is_unknown(row["since"]) else f"since {row['since'].day} {row['since']:%b}"
     prompt = "" if is_unknown(row["prompt"]) else str(row["prompt"])
-    return Cause(f"{row['who']}: {row['what']}", ", ".join(filter(None, [model, prompt, since])), row["amount"])
+    who = words.get(str(row["who"]), str(row["who"]))
+    return Cause(f"{who}: {row['what']}", ", ".join(filter(None, [model, prompt, since])), row["amount"])
 
 
-def _of_group(row: Mapping[str, Any], by: str, columns: Sequence[str]) -> Cause:
+#: what a step of the bridge means to a reader, when it adds and when it takes away
+STEPS = {
+    "volume": ("more calls", "fewer calls"),
+    "input_length": ("longer prompts", "shorter prompts"),
+    "output_length": ("longer answers", "shorter answers"),
+    "model": ("dearer models", "cheaper models"),
+    "tier": ("dearer tiers", "cheaper tiers"),
+    "cache": ("less read from cache", "more read from cache"),
+    "price": ("higher prices", "lower prices"),
+    "other": ("more of what isn’t tokens", "less of what isn’t tokens"),
+}
+
+
+def _of_group(row: Mapping[str, Any], by: str, columns: Sequence[str], words: Mapping[str, str]) -> Cause:
     """A group's change with the step that weighs most in it."""
     steps = [c for c in columns[columns.index("change") + 1 :] if isinstance(row[c], Decimal) and row[c]]
     main = max(steps, key=lambda c: abs(row[c]), default="")
-    detail = f"mostly {main.replace('_', ' ')}, {row[main]:+,f}" if main else ""
-    name = "not captured" if is_unknown(row[by]) else str(row[by])
-    return Cause(name, detail, row["change"])
+    detail = f"mostly {STEPS.get(main, (main.replace('_', ' '),) * 2)[row[main] < 0]}" if main else ""
+    name = label(row[by])
+    return Cause(words.get(name, name), detail, row["change"])
 
 
 def _sum(values: Any) -> Decimal:

@@ -68,7 +68,7 @@ def _take_along(old: Path, new: Path) -> None:
     made = {NAME, *(read_manifest(old) or {}).get("files", [])}
     for path in sorted(old.rglob("*")):
         name = path.relative_to(old)
-        ours = name.as_posix() in made or path.suffix == ".pdf" and name.with_suffix(".html").as_posix() in made
+        ours = name.as_posix() in made or (path.suffix == ".pdf" and name.with_suffix(".html").as_posix() in made)
         if path.is_file() and not ours and not (new / name).exists():
             (new / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, new / name)

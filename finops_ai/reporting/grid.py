@@ -108,7 +108,13 @@ def table_html(
     cells = {c: _column([*lines, total], c) for c in columns}
     out = []
     for i, parts in enumerate(names):
-        raw = parts[0] if i < len(first) else label(nobody[i - len(names) + len(nobody)][keys[0]]) if i >= len(names) - len(nobody) else None
+        raw = (
+            parts[0]
+            if i < len(first)
+            else label(nobody[i - len(names) + len(nobody)][keys[0]])
+            if i >= len(names) - len(nobody)
+            else None
+        )
         href = (links or {}).get(raw) if raw is not None and keys else None
         head = render(ANCHOR, href=href, text=parts[0]) if href else parts[0] if parts else "Total"
         drawn = Html(charts.sparkline(trends.get(raw, ()))) if trends and raw is not None else ""
@@ -175,7 +181,9 @@ def _column(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[str, list[str
     places = 2
     if kind == "rate":
         smallest = min((abs(v) for v in known if v), default=1)
-        places = 2 if smallest >= 1 else 4 if smallest >= Decimal("0.001") else 6 if smallest >= Decimal("0.00001") else 9
+        places = (
+            2 if smallest >= 1 else 4 if smallest >= Decimal("0.001") else 6 if smallest >= Decimal("0.00001") else 9
+        )
     return head, ["–" if is_unknown(v) else read(v, kind, places, signed=name in DIFFERENCES) for v in values]
 
 

@@ -84,10 +84,16 @@ def _first_screen(
     month, currency = report.month, table.facts.currency
     months = showback(history, by=["month"], timezone=ws.timezone)
     files = {link.file for link in links}
-    moved, drivers = decisions.change(ws, month, by, whole)
+    moved, drivers = decisions.change(ws, month, by, whole, words)
     found = savings.savings(frame, drivers)
     tiles = [
-        decisions.spent(ws, month, whole, list(months["cost"]), currency),
+        decisions.spent(
+            ws,
+            month,
+            whole,
+            [c for _, c in sorted(zip(months["month"], months["cost"], strict=True), key=lambda pair: pair[0])],
+            currency,
+        ),
         decisions.invoices(ws, month),
         decisions.year_end(ws, month, by, history, currency),
     ]
@@ -109,7 +115,10 @@ def _first_screen(
         bars=bridge_bars(moved, month) if moved else [],
         currency=currency,
         no_change="There is no month before to compare with.",
-        actions=[{"what": a.what, "evidence": a.evidence, "owner": a.owner, "amount": decisions.money(a.saving)} for a in found[:3]],
+        actions=[
+            {"what": a.what, "evidence": a.evidence, "owner": a.owner, "amount": decisions.money(a.saving)}
+            for a in found[:3]
+        ],
         actions_total=len(found),
         saving=decisions.money(sum((a.saving for a in found[:3]), Decimal(0))) if found else "",
         stamp=Html(coverage.stamp_html(table, ws, month)),
@@ -124,7 +133,7 @@ def _headline(month: str, tiles: Sequence[decisions.Tile], moved: decisions.Chan
     if moved and moved.causes and moved.causes[0].amount:
         first, way = moved.causes[0], "rise" if moved.after > moved.before else "fall"
         if (first.amount > 0) == (moved.after > moved.before) and moved.after != moved.before:
-            more.append(f"{first.what} is the largest part of the {way}")
+            more.append(f"the largest part of the {way} is {first.what}")
     more += said[2:]
     return text + (f" {'; '.join(more)[:1].upper()}{'; '.join(more)[1:]}." if more else "")
 
@@ -150,12 +159,39 @@ def bridge_bars(moved: decisions.Change, month: str) -> list[dict[str, str]]:
     def wide(one: Decimal, other: Decimal) -> str:
         return f"{max(100 * abs(one - other) / span, Decimal('0.6')):.2f}"
 
-    bars = [{"kind": "end", "what": names[0], "detail": "", "left": "0", "width": wide(moved.before, start), "amount": decisions.money(moved.before)}]
+    bars = [
+        {
+            "kind": "end",
+            "what": names[0],
+            "detail": "",
+            "left": "0",
+            "width": wide(moved.before, start),
+            "amount": decisions.money(moved.before),
+        }
+    ]
     for step, at in zip(steps, points, strict=False):
-        kind = "up" if step.amount > 0 else "down"
+        kind = "rise" if step.amount > 0 else "fall"
         left = place(min(at, at + step.amount))
-        bars.append({"kind": kind, "what": step.what, "detail": step.detail, "left": left, "width": wide(at, at + step.amount), "amount": f"{step.amount:+,f}"})
-    bars.append({"kind": "end", "what": names[1], "detail": "", "left": "0", "width": wide(moved.after, start), "amount": decisions.money(moved.after)})
+        bars.append(
+            {
+                "kind": kind,
+                "what": step.what,
+                "detail": step.detail,
+                "left": left,
+                "width": wide(at, at + step.amount),
+                "amount": f"{step.amount:+,f}",
+            }
+        )
+    bars.append(
+        {
+            "kind": "end",
+            "what": names[1],
+            "detail": "",
+            "left": "0",
+            "width": wide(moved.after, start),
+            "amount": decisions.money(moved.after),
+        }
+    )
     return bars
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finops_ai.errors import DataError
-from finops_ai.html import Html, data, render
+from finops_ai.html import Html, render
 from finops_ai.reporting import answers, charts, coverage, owners
 from finops_ai.reporting.navigation import Link
 from finops_ai.reporting.notebooks import PAGE_CSS
@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 
 #: groups that get a page of their own; the others are in the tables and the explorer
 MOST = 60
-DETAIL = ["cost", "previous_cost", "change", "requests", "tokens", "token_cost_per_1m_tokens", "cost_per_1m_tokens", "cache_hit_rate"]
+DETAIL = [
+    "cost",
+    "previous_cost",
+    "change",
+    "requests",
+    "tokens",
+    "token_cost_per_1m_tokens",
+    "cost_per_1m_tokens",
+    "cache_hit_rate",
+]
 BREAKDOWNS = [
     ("product", "By product"),
     ("model", "By model"),
@@ -62,7 +71,11 @@ def group_pages(ws: Workspace, month: str, dimension: str, folder: Path) -> list
             foot,
             answers.key_figures(row, every.facts.currency),
             *_evidence(row, own, lines, _own(daily, dimension, name), inner, every_name),
-            *([] if is_unknown(row["priced"]) else [f'<p class="note">{percent(row["priced"])} of these tokens have a price.</p>']),
+            *(
+                []
+                if is_unknown(row["priced"])
+                else [f'<p class="note">{percent(row["priced"])} of these tokens have a price.</p>']
+            ),
         ]
         (folder / link.file).write_text(page(f"{name}, {answers.month_text(month)}", "\n".join(body)), encoding="utf-8")
         links.append(link)
@@ -152,9 +165,15 @@ def save_page(ws: Workspace, month: str) -> str:
     from finops_ai.reporting import decisions, savings
 
     frame = ws.allocated(month)
-    by, whole = answers.first_dimension(ws), answers.first_row(showback(ws.history(month, 2), month=month, timezone=ws.timezone))
-    drivers = decisions.change(ws, month, by, whole)[1] if whole else []
-    found, currency = savings.savings(frame, drivers), whole["pricing_currency"] if whole and "pricing_currency" in whole else ""
+    by, whole = (
+        answers.first_dimension(ws),
+        answers.first_row(showback(ws.history(month, 2), month=month, timezone=ws.timezone)),
+    )
+    drivers = decisions.change(ws, month, by, whole, {})[1] if whole else []
+    found, currency = (
+        savings.savings(frame, drivers),
+        whole["pricing_currency"] if whole and "pricing_currency" in whole else "",
+    )
     currency = currency or showback(frame, timezone=ws.timezone).facts.currency
     total = sum((a.saving for a in found), Decimal(0))
     said = (
@@ -163,9 +182,15 @@ def save_page(ws: Workspace, month: str) -> str:
         else "The month’s rows show no idle capacity and no work that moved to a dearer model."
     )
     rows = [[a.what, a.evidence, a.owner or "–", decisions.money(a.saving)] for a in found]
-    table = answers.grid(["Action", "Evidence", "Owner", "Saves at most"], rows, texts=3, caption=f"Amounts in {currency} a month") if rows else ""
+    table = (
+        answers.grid(
+            ["Action", "Evidence", "Owner", "Saves at most"], rows, texts=3, caption=f"Amounts in {currency} a month"
+        )
+        if rows
+        else ""
+    )
     return (
-        f"<h1>What could be saved, {safe(answers.month_text(month))}</h1><p class=\"answer\">{said}</p>{table}"
+        f'<h1>What could be saved, {safe(answers.month_text(month))}</h1><p class="answer">{said}</p>{table}'
         '<p class="note">How much of a prompt repeats, and whether a smaller model would do, isn’t in usage data: nothing is claimed of either. '
         "<code>finops-ai what-if</code> reprices the month under any assumption.</p>"
     )
@@ -181,13 +206,22 @@ def glossary_page() -> str:
         "Providers bill by them. What a token costs depends on the model, on whether it is read or written, on whether it was "
         "read from a cache, and on how fast the answer must come."
     )
-    figures = [[m.label, m.about, m.formula, m.leaves_out or "–", m.unknown_when, m.source] for m in catalogue().values()]
+    figures = [
+        [m.label, m.about, m.formula, m.leaves_out or "–", m.unknown_when, m.source] for m in catalogue().values()
+    ]
     kinds = [[m.name, m.description, m.unit] for m in meters().values()]
     return (
         f'<h1>Glossary</h1><h2>What is a token?</h2><p class="answer">{token}</p><h2>Every figure of this report</h2>'
-        + answers.grid(["Figure", "What it says", "How it is made", "Leaves out", "Unknown when", "Source"], figures, texts=6, caption="The catalogue of measures")
+        + answers.grid(
+            ["Figure", "What it says", "How it is made", "Leaves out", "Unknown when", "Source"],
+            figures,
+            texts=6,
+            caption="The catalogue of measures",
+        )
         + "<h2>Every class of usage that is billed</h2>"
-        + answers.grid(["Meter", "What it counts", "Unit"], kinds, texts=3, caption="Meters never overlap, so they can be added up")
+        + answers.grid(
+            ["Meter", "What it counts", "Unit"], kinds, texts=3, caption="Meters never overlap, so they can be added up"
+        )
     )
 
 

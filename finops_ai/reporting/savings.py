@@ -58,7 +58,14 @@ def _idle_capacity(frame: Any) -> list[Action]:
             continue
         where = " ".join(str(g[k]) for k in keys if not is_unknown(g[k]))
         evidence = f"{percent(found['idle_share'])} of what was reserved served no call this month"
-        out.append(Action(f"Release or fill reserved capacity on {where}", found["idle_cost"], evidence, _user(frame, g["provider"])))
+        out.append(
+            Action(
+                f"Release or fill reserved capacity on {where}",
+                found["idle_cost"],
+                evidence,
+                _user(frame, g["provider"]),
+            )
+        )
     return out
 
 
@@ -67,10 +74,17 @@ def _user(frame: Any, provider: str) -> str:
     own = dimensions_of(frame)
     if not own:
         return ""
-    used = frame[((frame["provider"] == provider) & (frame["meter"] == "provisioned_hours") & (frame["operation"] != IDLE)).to_numpy(bool)]
+    used = frame[
+        (
+            (frame["provider"] == provider) & (frame["meter"] == "provisioned_hours") & (frame["operation"] != IDLE)
+        ).to_numpy(bool)
+    ]
     if used.empty:
         return ""
-    nobody, groups = set(nobody_of(frame, own[0])), grouped(used, own[:1], {"cost": "sum(effective_cost)"}, needs=("effective_cost",))
+    nobody, groups = (
+        set(nobody_of(frame, own[0])),
+        grouped(used, own[:1], {"cost": "sum(effective_cost)"}, needs=("effective_cost",)),
+    )
     named = [g for g in groups if not is_unknown(g[own[0]]) and g[own[0]] not in nobody and g["cost"]]
     return str(max(named, key=lambda g: (g["cost"], g[own[0]]))[own[0]]) if named else ""
 

@@ -177,9 +177,7 @@ def finish_site(
     """Add the first page, and the same navigation on every page."""
     from finops_ai.reporting.index import index_page
 
-    made = [
-        Link(p.file, p.title, p.about, p.group, p.question) for p in report.pages if not p.error and not p.left_out
-    ]
+    made = [Link(p.file, p.title, p.about, p.group, p.question) for p in report.pages if not p.error and not p.left_out]
     links = [Link("index.html", "Overview", question="overview"), *made, *own]
     report.index.write_text(index_page(ws, report, frame, manifest, downloads, links), encoding="utf-8")
     brand = f"{ws.name}, {report.month}"

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from finops_ai.reporting import charts
-from finops_ai.tables.palette import GREY, PALETTE, PROVIDERS, colours
+from finops_ai.tables.palette import GREY, PROVIDERS, colours
 
 
 def daily(names=("a", "b"), days=5, cost="10"):

@@ -249,7 +249,9 @@ def test_a_report_with_a_broken_page_is_kept_beside_a_whole_one(make_workspace, 
     assert (out / "2026-10" / "index.html").read_bytes() == good
 
 
-@pytest.mark.parametrize("words", [["--month", "2031-01"], ["-p", "month=2031-01"], ["--month", "2026-10", "-p", "month=2031-01"]])
+@pytest.mark.parametrize(
+    "words", [["--month", "2031-01"], ["-p", "month=2031-01"], ["--month", "2026-10", "-p", "month=2031-01"]]
+)
 def test_a_month_without_data_ends_with_3_and_the_months_there_are(make_workspace, tmp_path, capsys, words):
     make_workspace(["search"])
     good = tmp_path / "out" / "2026-10" / "index.html"

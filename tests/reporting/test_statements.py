@@ -16,9 +16,8 @@ from finops_ai.cli import main
 from finops_ai.errors import CheckFailed, DataError
 from finops_ai.periods import Window
 from finops_ai.reporting import charging, planning, site, statements
-from finops_ai.reporting.planning import plan_pages
+from finops_ai.reporting.planning import plan_pages, statement_file
 from finops_ai.reporting.site import make_report, state_notes
-from finops_ai.reporting.planning import statement_file
 from finops_ai.tables.posting import posting
 
 from .conftest import HOSTILE
