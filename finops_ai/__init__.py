@@ -35,6 +35,8 @@ _PUBLIC = {
     "budgets": "finops_ai.tables",
     "unit_economics": "finops_ai.tables",
     "unit_costs": "finops_ai.tables.unit_costs",
+    "measures": "finops_ai.tables.kpis",
+    "kpis": "finops_ai.tables.kpis",
     "forecast": "finops_ai.forecasting",
     "backtest": "finops_ai.forecasting",
     "plan": "finops_ai.forecasting",
@@ -42,6 +44,7 @@ _PUBLIC = {
     "from_focus": "finops_ai.tables.focus",
     "explore": "finops_ai.widgets",
     "open": "finops_ai.workspace",
+    "open_workspace": "finops_ai.workspace",
 }
 
 __all__ = ["__version__", *_PUBLIC]

@@ -74,6 +74,10 @@ def open(config: str | Path = FILE_NAME) -> Workspace:
     return Workspace(load_settings(config))
 
 
+#: `fa.open` under a name that a star import can bring without replacing the builtin
+open_workspace = open
+
+
 class Workspace:
     """Settings plus store. Frames of a month are priced and allocated once and kept until anything they rest on changes."""
 
@@ -457,4 +461,4 @@ def _code_stamp() -> str:
     return hashlib.sha256("".join(stamps).encode()).hexdigest()[:8]
 
 
-__all__ = ["Outcome", "Workspace", "month_pieces", "open"]
+__all__ = ["Outcome", "Workspace", "month_pieces", "open", "open_workspace"]

@@ -25,6 +25,7 @@ COMMANDS = {
         "Make the month's report: collect, price, allocate, charge, forecast, render.",
     ),
     "showback": ("finops_ai.cli.tables:showback", "Cost, tokens and unit costs by any dimension."),
+    "kpis": ("finops_ai.cli.kpis:kpis", "Every KPI of FinOps for AI with your figures, or what it takes to know it."),
     "chargeback": (
         "finops_ai.cli.chargeback:chargeback",
         "What each cost centre is charged: summary, statement, journal.",

@@ -12,10 +12,18 @@ from typing import Any
 import click
 
 FORMATS = ["table", "csv", "json", "parquet"]
+EXACT = "finops_ai.exact"
 
 
 def format_options(command: Any) -> Any:
-    """Add `--format` and `--output` to a command that shows one table."""
+    """Add `--format`, `--output` and `--exact` to a command that shows one table."""
+    command = click.option(
+        "--exact",
+        is_flag=True,
+        expose_value=False,
+        callback=lambda ctx, _, value: ctx.meta.update({EXACT: value}),
+        help="Amounts with all their digits, instead of the cents that reports and statements show.",
+    )(command)
     command = click.option(
         "-o", "--output", type=click.Path(dir_okay=False), help="Write to this file instead of the screen."
     )(command)
@@ -25,11 +33,19 @@ def format_options(command: Any) -> Any:
 
 
 def show(frame: Any, form: str = "table", output: str | None = None) -> None:
-    """Write a frame in the form asked for, to the screen or a file. CSV cells can't start a spreadsheet formula."""
+    """Write a frame in the form asked for, to the screen or a file. CSV cells can't start a spreadsheet formula.
+
+    Tables are written as published, in every form, unless the command was asked for exact amounts.
+    """
+    from finops_ai.tables.result import Table
+
+    context = click.get_current_context(silent=True)
+    if isinstance(frame, Table) and not (context and context.meta.get(EXACT)):
+        frame = frame.published()
     if form == "parquet":
         if not output:
             raise click.UsageError("--format parquet needs --output FILE.")
-        frame.to_parquet(output, index=False)
+        frame.to_parquet(output, index=False)  # decimals stay decimals
         return
     if form == "csv":
         from finops_ai.tables.csv import defuse

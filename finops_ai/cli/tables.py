@@ -60,10 +60,7 @@ def columns_of(by: tuple[str, ...], ws: Any) -> list[str]:
 
 def say(table: Any, form: str, output: str | None) -> None:
     """Show a table; beside a readable one, what it covers and what to doubt."""
-    shown = table.published() if form == "table" else table
-    if form in ("table", "json"):  # one kind of missing value
-        shown = shown.astype(object).where(shown.notna(), None)
-    show(shown, form, output)
+    show(table, form, output)
     if form == "table" and not output:
         click.echo(f"\n{table.explain()}", err=True)
 

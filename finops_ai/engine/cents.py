@@ -52,9 +52,9 @@ def with_cents(frame: pd.DataFrame, dimensions: Sequence[str], timezone: str, *,
     >>> rows = pd.DataFrame({
     ...     "charge_period_start": pd.to_datetime(["2026-10-01"] * 3, utc=True), "provider": "openai", "billing_account_id": "a",
     ...     "pricing_currency": "USD", "team": ["x", "y", "z"],
-    ...     "effective_cost": pd.array([Decimal(10) / 3] * 3, pd.ArrowDtype(COST_TYPE))})
+    ...     "effective_cost": pd.array([Decimal("3.3333")] * 3, pd.ArrowDtype(COST_TYPE))})
     >>> [f"{cost:.2f}" for cost in with_cents(rows, ["team"], "UTC")["published_cost"]]
-    ['3.33', '3.34', '3.33']
+    ['3.33', '3.33', '3.34']
     """
     frame = frame.drop(columns=PUBLISHED, errors="ignore")
     if len(frame) > MOST_ROWS or "effective_cost" not in frame.columns:

@@ -12,8 +12,8 @@ from finops_ai.engine.dialects import DUCKDB
 from finops_ai.engine.duck import Scan, connect
 from finops_ai.engine.fields import TAG, columns
 from finops_ai.errors import DataError, FrameError, hint
+from finops_ai.figures import meter_list as meter_list
 from finops_ai.frames.origin import ORIGIN, named_dimensions, zone_of
-from finops_ai.measures import meter_list as meter_list
 from finops_ai.meters import meters
 from finops_ai.periods import Window, utc_offsets
 

@@ -10,15 +10,17 @@ from typing import Any
 
 import pandas as pd
 
-#: pattern of a column's name -> what it is counted in; the first that matches counts
+from finops_ai.figures import catalogue
+
+#: what columns that aren't measures of the catalogue are counted in, by the pattern of their name; the first that matches
 UNITS = [
-    (r"cost_per_1m_tokens|(input|output)_cost_per_1m|.*_per_million", "in {currency} per million tokens"),
+    (r".*_per_million", "in {currency} per million tokens"),
     (r"cost_per_(?P<what>\w+)", "in {currency} per {what}"),
     (r"yhat|lo-\d+|hi-\d+", "in {currency} a point in time"),
-    (r"requests", "in calls"),
-    (r"\w+_share|cache_hit_\w+|share|priced|captured|used|pacing|effective_vs_list|overrun_probability|coverage_\d+", "as shares (1 is the whole)"),
-    (r"output_input_ratio|times|vs_cheapest|rel\w+|MASE", "as ratios"),
+    (r"\w+_share|share|used|pacing|overrun_probability|coverage_\d+", "as shares (1 is the whole)"),
+    (r"times|vs_cheapest|rel\w+|MASE", "as ratios"),
 ]  # fmt: skip
+_KINDS = {"share": "as shares (1 is the whole)", "ratio": "as ratios", "days": "in days"}
 
 
 def is_number(column: pd.Series) -> bool:
@@ -61,13 +63,18 @@ def units_of(columns: Iterable[str], money: Sequence[str], currency: str) -> str
     """What the columns are counted in, those of one unit together.
 
     >>> units_of(["team", "cost", "requests", "cache_hit_rate", "cost_per_request"], ["cost"], "EUR")
-    'cost in EUR; requests in calls; cache_hit_rate as shares (1 is the whole); cost_per_request in EUR per request'
+    'cost in EUR; requests in requests; cache_hit_rate as shares (1 is the whole); cost_per_request in EUR per request'
     """
     named = currency or ("the currency of its row" if money else "")
     groups: dict[str, list[str]] = {}
     for column in columns:
         if column in money:
             groups.setdefault(f"in {named}", []).append(column)
+            continue
+        one = catalogue().get(column)
+        if one is not None and one.kind != "money":
+            if named or "{currency}" not in one.unit:
+                groups.setdefault(_KINDS.get(one.kind, f"in {one.unit_of(named)}"), []).append(column)
             continue
         for pattern, unit in UNITS:
             if (found := re.fullmatch(pattern, column)) and (named or "{currency}" not in unit):

@@ -13,11 +13,11 @@ import pyarrow as pa
 from finops_ai.engine.allocating import SHARE_TYPE
 from finops_ai.engine.fields import PUBLISHED, TAG, columns
 from finops_ai.errors import FrameError
+from finops_ai.figures import aggregates, catalogue, values
+from finops_ai.figures.computing import CENTS, fields
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
-from finops_ai.measures import aggregates, catalogue, values
-from finops_ai.measures.computing import CENTS, fields
 from finops_ai.money import QUANTITY
 from finops_ai.periods import Window, parse_month, previous_month
 from finops_ai.tables.grouping import TIMES, currency_of, dimensions_of, grouped, nobody_of, zero

@@ -121,7 +121,7 @@ def meter_list(**wanted: object) -> str:
 @cache
 def catalogue() -> dict[str, Measure]:
     """All measures by id, in the order of their file."""
-    table = tomllib.loads(files("finops_ai.measures").joinpath("measures.toml").read_text("utf-8"))
+    table = tomllib.loads(files("finops_ai.figures").joinpath("measures.toml").read_text("utf-8"))
     rows: dict[str, dict[str, Any]] = {
         name: {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()} for name, row in table.items()
     }

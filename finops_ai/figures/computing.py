@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from finops_ai.measures.catalogue import Measure, catalogue, measure
+from finops_ai.figures.catalogue import Measure, catalogue, measure
 
 #: the exact cost is summed beside its published cents, under this prefix
 CENTS = "cents:"

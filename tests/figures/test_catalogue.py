@@ -1,0 +1,128 @@
+"""The catalogue says everything of every measure, and what it computes is what a person gets by hand."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+import finops_ai as fa
+from finops_ai.engine.fields import columns
+from finops_ai.errors import DataError
+from finops_ai.figures import aggregates, catalogue, ingredients, measure, values
+from finops_ai.figures.catalogue import KINDS
+from finops_ai.figures.computing import CENTS, fields, needed
+from finops_ai.tables.showback import MEASURES
+
+D = Decimal
+
+
+@pytest.mark.parametrize("one", catalogue().values(), ids=list(catalogue()))
+def test_every_measure_is_told_whole(one):
+    assert one.kind in KINDS
+    assert one.about.endswith(".")
+    assert all([one.label, one.unknown_when, one.source, one.formula, one.rounding])
+    made = [bool(one.sum), bool(one.distinct), bool(one.ratio), bool(one.minus), bool(one.given)]
+    assert sum(made) == 1, "one way of making it, no more"
+    assert all(name in catalogue() for name in (*one.ratio, *one.minus, *filter(None, [one.part_of])))
+    if one.kind in ("rate", "count", "days"):
+        assert one.unit
+    if one.sum:
+        assert one.sum in columns()
+        assert set(fields([one.id])) <= set(columns())
+
+
+def test_labels_are_told_apart():
+    labels = [m.label for m in catalogue().values()]
+    assert len(set(labels)) == len(labels)
+
+
+def test_the_published_table_of_measures_is_the_catalogue():
+    table = fa.measures()
+    assert list(table["id"]) == list(catalogue())
+    assert not table[["label", "formula", "about", "unknown_when", "rounding", "source"]].eq("").any().any()
+    assert set(MEASURES) <= set(catalogue())
+
+
+def test_unknown_measures_are_refused_by_name():
+    with pytest.raises(DataError, match="cost_per_request"):
+        measure("cost_per_requests")
+
+
+def test_a_ratio_needs_its_parts_and_nothing_else():
+    assert [m.id for m in needed(["cost_per_request"])] == ["counted_cost", "requests"]
+    assert ingredients("token_cost_per_1m_tokens") == ("token_cost", "priced_tokens")
+    assert set(aggregates(["cost"], cents="published_cost")) == {"cost", CENTS + "cost"}
+
+
+def test_a_part_is_0_where_its_whole_is_known_and_unknown_elsewhere():
+    known = {"tokens": D(10), "cache_read_tokens": None, "input_tokens": D(8)}
+    assert values(known, ["cache_read_tokens", "cache_hit_rate"]) == {"cache_read_tokens": 0, "cache_hit_rate": 0.0}
+    unknown = dict.fromkeys(known)
+    assert values(unknown, ["cache_read_tokens", "cache_hit_rate"]) == {
+        "cache_read_tokens": None,
+        "cache_hit_rate": None,
+    }
+
+
+def test_the_cost_of_a_request_leaves_out_sources_that_count_none(frame_of):
+    rows = frame_of(
+        [
+            {"provider": "openai", "meter": "requests", "quantity": D(10), "cost": D(0)},
+            {"provider": "openai", "quantity": D(1000), "cost": D(5)},
+            {"provider": "vertex", "quantity": D(1000), "cost": D(100), "model": "other"},
+        ]
+    )
+    row = fa.showback(rows).astype(object).iloc[0]
+    assert (row["cost"], row["counted_cost"], row["requests"]) == (105, 5, 10)
+    assert row["cost_per_request"] == D("0.5")  # 5 / 10, not 105 / 10
+
+
+def test_idle_capacity_belongs_to_the_requests_of_its_account_and_not_to_token_cost(frame_of):
+    rows = frame_of(
+        [
+            {"meter": "requests", "quantity": D(4), "cost": D(0)},
+            {"quantity": D(2_000_000), "cost": D(3)},
+            {"meter": "provisioned_hours", "quantity": D(24), "cost": D(7)},
+        ]
+    )
+    row = fa.showback(rows).astype(object).iloc[0]
+    assert (row["cost_per_1m_tokens"], row["token_cost_per_1m_tokens"]) == (D(5), D("1.5"))  # 10 / 2M, 3 / 2M
+    assert row["cost_per_request"] == D("2.5")  # 10 / 4
+
+
+def test_failed_calls_are_unknown_until_a_source_tells_how_calls_ended(frame_of):
+    plain = fa.kpis(frame_of([{"quantity": D(10), "cost": D(4)}])).set_index("id")
+    assert plain.loc["error_share", "value"] is None
+    assert plain.loc["error_share", "remark"].startswith("unknown: no source says how calls ended")
+    told = frame_of(
+        [{"quantity": D(10), "cost": D(4)}, {"quantity": D(10), "cost": D(1)}, {"quantity": D(1), "cost": D(5)}]
+    )
+    told["outcome"] = told["outcome"].astype(object)
+    told.loc[0, "outcome"], told.loc[1, "outcome"] = "ok", "error"
+    table = fa.kpis(told).set_index("id")
+    assert (table.loc["error_cost", "value"], table.loc["error_share", "value"]) == (
+        1,
+        0.2,
+    )  # 1 of 5; the other 5 tell nothing
+    assert table.loc["retry_cost", "value"] == 0
+
+
+def test_every_kpi_is_computed_or_says_what_it_takes():
+    cost = fa.allocate(fa.price(fa.sample(months=1)), fa.sample.rules())
+    table = fa.kpis(cost, month="2026-10", bills=fa.sample.bills())
+    assert {m.id for m in catalogue().values() if m.source == "FinOps KPI"} <= set(table["id"])
+    for row in table.to_dict("records"):
+        assert (row["value"] is not None) or row["remark"].startswith("unknown: ")
+    got = table.set_index("id")["value"]
+    assert got["captured"] == 1.0  # October's bills hold what October's usage explains
+    assert got["idle_share"] == pytest.approx(3878 / 11160)
+
+
+def test_a_kpi_can_be_done_again_from_the_two_figures_beside_it():
+    cost = fa.allocate(fa.price(fa.sample(months=1)), fa.sample.rules())
+    for row in fa.kpis(cost, month="2026-10").to_dict("records"):
+        if row["value"] is None or row["upper"] is None:
+            continue
+        one = catalogue()[row["id"]]
+        assert float(row["value"]) == pytest.approx(float(row["upper"]) * one.per / float(row["lower"]), rel=1e-4)

@@ -1,0 +1,73 @@
+"""Contracts that settle, across everything that shows figures: no column of money becomes a name, and everything adds up."""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Decimal
+
+import pandas as pd
+import pytest
+
+import finops_ai as fa
+from finops_ai.prices.contracts import contracts_of
+from finops_ai.tables.focus import to_focus
+from finops_ai.tables.grouping import dimensions_of
+from finops_ai.widgets import static_explorer
+
+D = Decimal
+CONTRACTS = {
+    "none": [],
+    "volume": [{"name": "vol", "provider": "openai", "volume": [{"over": 0, "discount": "0.1"}]}],
+    "credits": [{"name": "credit", "provider": "anthropic", "credits": [{"name": "c", "amount": "500", "from": "2026-10-01", "to": "2026-11-01"}]}],
+    "capacity": [{"name": "cap", "provider": "anthropic", "capacity": [{"name": "pt", "model": "claude-sonnet-5", "units": 2, "hourly": "4", "from": "2026-10-01", "to": "2026-11-01", "tokens_per_hour": 1_000_000}]}],
+}  # fmt: skip
+
+
+def book_of(kind):
+    rows = CONTRACTS[kind]
+    return fa.PriceBook.default().under(contracts_of(rows, "test"), "test") if rows else fa.PriceBook.default()
+
+
+@pytest.fixture(scope="module", params=list(CONTRACTS))
+def allocated(request):
+    tokens = fa.sample(months=1)
+    return fa.allocate(fa.price(tokens, book_of(request.param)), fa.sample.rules())
+
+
+def test_dimensions_are_the_ones_declared(allocated):
+    assert dimensions_of(allocated) == ["team", "product", "environment", "cost_centre"]
+
+
+def test_the_report_files_have_a_row_per_group_and_add_up(allocated):
+    by = [*dimensions_of(allocated), "provider", "model"]
+    table = fa.showback(allocated, by, "2026-10").published()
+    assert len(table) == len(allocated.groupby(by, dropna=False))
+    assert len(table) < 60
+    total = fa.showback(allocated, month="2026-10").published()["cost"].iloc[0]
+    assert sum(table["cost"]) == total
+
+
+def test_charges_and_journal_add_up(allocated):
+    charged = fa.chargeback(allocated, {"dimension": "team"}, month="2026-10")
+    shown = fa.showback(allocated, ["team"], "2026-10").published().set_index("team")["cost"]
+    assert {r["receiver"]: r["cost"] for r in charged.summary.to_dict("records")}.items() <= shown.to_dict().items()
+    entries = charged.journal()
+    assert sum(entries["debit"]) == sum(entries["credit"]) >= sum(charged.summary["charge"])
+
+
+def test_the_explorer_offers_names_only(allocated):
+    text = static_explorer(allocated, month="2026-10")
+    offered = json.loads(re.search(r'<script type="application/json">(.*?)</script>', text, re.S)[1])["dimensions"]
+    assert not [name for name in offered if "cost" in name and name != "cost_centre"]
+
+
+def test_the_forecast_plans_the_same_parts(allocated):
+    done = fa.forecast(allocated, 7, by=["team"])
+    assert "total" in set(done["unique_id"]) or len(set(done["unique_id"])) > 1
+
+
+def test_focus_has_no_money_among_the_names(allocated):
+    focus = to_focus(allocated)
+    assert {c for c in focus.columns if c.startswith("x_") and "Cost" in c} <= {"x_StatedCost", "x_CostCentre"}
+    assert isinstance(focus, pd.DataFrame)
