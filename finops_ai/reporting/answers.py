@@ -9,7 +9,7 @@ from typing import Any
 
 from IPython.display import HTML, display
 
-from finops_ai.measures import ingredients
+from finops_ai.figures import ingredients
 from finops_ai.money import published
 from finops_ai.periods import Window
 from finops_ai.reporting import charts

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from finops_ai.workspace import Workspace
 
 UNKNOWN = "–"
+NOTHING = Html()
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Tile:
     figure: str
     lines: list[tuple[str, str]] = field(default_factory=list)
     href: str = ""
-    drawing: Html = Html()
+    drawing: Html = NOTHING
     tone: str = ""
     brief: str = ""
 
@@ -211,7 +212,7 @@ def year_end(ws: Workspace, month: str, by: str, history: Any, currency: str) ->
     low, middle, high = (Decimal(row[c]) for c in ("p10", "p50", "p90"))
     lines, brief = [("", f"8 in 10: {low:,.0f} to {high:,.0f}")], ""
     budget = row.get("budget")
-    if not is_unknown(budget) and budget:
+    if budget is not None and not is_unknown(budget) and budget:
         over, chance = middle - Decimal(budget), row.get("overrun_probability")
         told = "" if is_unknown(chance) else f"; {percent(chance, places=0)} chance of going over"
         lines.append(
@@ -278,12 +279,13 @@ def change(
 ) -> tuple[Change | None, list[dict[str, Any]]]:
     """What moved the cost from the month before to this one, and the drivers as rows; None for a first month."""
     before = row.get("previous_cost")
-    if is_unknown(before) or is_unknown(row["cost"]):
+    if before is None or is_unknown(before) or is_unknown(row["cost"]):
         return None, []
     frames = ws.allocated(month_before(month)), ws.allocated(month)
     try:
         bridge = explain(*frames, by=[])
-        found = bridge.drivers(max(top, 8)) if hasattr(bridge, "drivers") else None
+        tell = getattr(bridge, "drivers", None)
+        found = tell(max(top, 8)) if tell else None
         parts = explain(*frames, by=[by]) if found is None else None
     except FinopsError:
         return None, []

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from finops_ai.figures import catalogue, ingredients
 from finops_ai.html import Html, render, template_of
-from finops_ai.measures import catalogue, ingredients
 from finops_ai.reporting import charts
 from finops_ai.reporting.text import is_unknown, named, percent, title
 

@@ -12,6 +12,7 @@ from finops_ai.html import Html, render
 from finops_ai.reporting import answers, charts, coverage, owners
 from finops_ai.reporting.navigation import Link
 from finops_ai.reporting.notebooks import PAGE_CSS
+from finops_ai.reporting.grid import read
 from finops_ai.reporting.text import amount, is_unknown, percent, safe, slug
 from finops_ai.tables import showback
 
@@ -140,7 +141,7 @@ def explorer_of(ws: Workspace, month: str, months: int = 13) -> str:
     if history.empty:
         raise DataError("There is nothing to explore.")
     source = f'fa.open("finops.toml").history({month!r})'
-    fragment = static_explorer(history, timezone=ws.timezone, month=month, source=source)
+    fragment = static_explorer(history, timezone=ws.timezone, month=month, source=source, addressed=True)
     by = answers.first_dimension(ws)
     table = showback(history, by=[by], month=month, timezone=ws.timezone)
     words = answers.showback_words(table, by, month)
@@ -196,9 +197,37 @@ def save_page(ws: Workspace, month: str) -> str:
     )
 
 
+def kpi_page(ws: Workspace, month: str) -> str:
+    """The body of the page of KPIs: each with the month's own figure and what it is made of, or why it is unknown."""
+    from finops_ai.figures import catalogue
+    from finops_ai.reporting.kpis import workspace_kpis
+
+    table = workspace_kpis(ws, month)
+    rows = table.astype(object).to_dict("records")
+    lines, unknown = [], 0
+    for r in rows:
+        one = catalogue()[r["id"]]
+        name = r["kpi"] + (f", {r['of']}" if r["of"] else "")
+        parts = [answers.heading(part) for part in one.ratio]
+        made = [
+            "" if is_unknown(value) else f"{read(value, kind, 2)} {what[:1].lower()}{what[1:]}"
+            for (what, kind), value in zip(parts, (r["upper"], r["lower"]), strict=False)
+        ]
+        unknown += is_unknown(r["value"])
+        figure = "–" if is_unknown(r["value"]) else read(r["value"], one.kind, 2 if one.kind == "money" or abs(r["value"]) >= 1 else 4)
+        unit = "" if one.kind in ("share", "ratio") else r["unit"]
+        lines.append([name, figure, unit, " / ".join(filter(None, made)) or r["formula"], r["about"], r["remark"]])
+    known = len(rows) - unknown
+    said = f"<strong>{known}</strong> of the {len(rows)} KPIs of FinOps for AI can be made of this month’s data; the others say what it would take."
+    grid = answers.grid(
+        ["KPI", "Figure", "Unit", "Made of", "What it says", "Remark"], lines, texts=6, caption=f"Amounts in {table.facts.currency}", name="KPIs"
+    )
+    return f'<h1>KPIs, {safe(answers.month_text(month))}</h1><p class="answer">{said}</p>{grid}'
+
+
 def glossary_page() -> str:
     """The body of the glossary, made of the registries of meters and measures: what each word and figure means."""
-    from finops_ai.measures import catalogue
+    from finops_ai.figures import catalogue
     from finops_ai.meters import meters
 
     token = (

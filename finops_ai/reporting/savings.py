@@ -12,8 +12,8 @@ from decimal import Decimal
 from typing import Any
 
 from finops_ai.engine.settling import IDLE
-from finops_ai.measures import aggregates, values
-from finops_ai.measures.computing import fields
+from finops_ai.figures import aggregates, values
+from finops_ai.figures.computing import fields
 from finops_ai.reporting.text import is_unknown, percent
 from finops_ai.tables.grouping import dimensions_of, grouped, nobody_of
 

@@ -139,7 +139,7 @@ def state_notes(post: Posting, pages: Sequence[Page]) -> list[str]:
 
 def own_pages(ws: Workspace, report: Report, frame: Any) -> list[Link]:
     """Write the pages that need no notebook, such as the explorer and a page per team; their links."""
-    from finops_ai.reporting.pages import coverage_page, explorer_of, glossary_page, group_pages, page, save_page
+    from finops_ai.reporting.pages import coverage_page, explorer_of, glossary_page, group_pages, kpi_page, page, save_page
 
     links: list[Link] = []
 
@@ -156,6 +156,8 @@ def own_pages(ws: Workspace, report: Report, frame: Any) -> list[Link]:
         write(Link("explorer.html", "Explorer", about, question="explore"), body)
     about = "How much of reality the figures hold, how fresh each source is, what to doubt."
     write(Link(COVERAGE_FILE, "What the figures cover", about, question="overview"), coverage_page(ws, report.month))
+    about = "Every KPI of FinOps for AI with the month's figure, or what it would take."
+    write(Link("kpis.html", "KPIs", about, question="overview"), kpi_page(ws, report.month))
     about = "What each figure and each class of usage means, and what a token is."
     write(Link("glossary.html", "Glossary", about, question="overview"), glossary_page())
     about = "What would have made it cheaper, with the evidence and who would do it."

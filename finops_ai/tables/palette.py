@@ -59,20 +59,27 @@ def colours(names: Sequence[str], among: Iterable[str] = ()) -> dict[str, str]:
     >>> colours(["search"], ["mobile", "search", "data"]) == {"search": colours(["data", "mobile", "search"])["search"]}
     True
     """
-    own: dict[str, str] = {}
+    own = own_colours([*among, *names])
+    out: dict[str, str] = {}
+    for name in names:
+        colour = own[name]
+        if colour in out.values() and name not in NOBODY and name not in PROVIDERS:
+            colour = next((c for c in WHEEL if c not in out.values()), colour)
+        out[name] = colour
+    return out
+
+
+def own_colours(names: Iterable[str]) -> dict[str, str]:
+    """Each name's own colour among all there are; past 24 names colours repeat."""
+    everyone = set(names)
+    own = {name: NOBODY.get(name) or PROVIDERS[name] for name in everyone & (NOBODY.keys() | PROVIDERS.keys())}
     free = set(WHEEL)
-    for name in sorted({*among, *names} - NOBODY.keys() - PROVIDERS.keys()):
+    for name in sorted(everyone - own.keys()):
         first = crc32(name.encode("utf-8", "replace"))
         order = (WHEEL[tone + (first + i) % len(PALETTE)] for tone in TONES for i in range(len(PALETTE)))
         own[name] = next((c for c in order if c in free), WHEEL[first % len(WHEEL)])
         free.discard(own[name])
-    out: dict[str, str] = {}
-    for name in names:
-        colour = NOBODY.get(name) or PROVIDERS.get(name) or own[name]
-        if colour in out.values() and name in own:
-            colour = next((c for c in WHEEL if c not in out.values()), colour)
-        out[name] = colour
-    return out
+    return own
 
 
 def short_amount(value: float, _: int = 0) -> str:

@@ -50,7 +50,8 @@ def test_bars_add_up_to_the_stated_total(cube, metric):
     data = board(cube, View("team", metric, first=OCTOBER[0], last=OCTOBER[1]))
     if data["kind"] == "stack":
         total = sum(v or 0 for g in data["groups"] for v in g["values"])
-        assert total == pytest.approx(data["total"], rel=1e-12)
+        # bars are exact, the total stands in the cents that tables publish
+        assert total == pytest.approx(data["total"], rel=1e-12, abs=0.005 if metric == "cost" else 0)
         assert sum(g["total"] or 0 for g in data["groups"]) == pytest.approx(data["total"], rel=1e-12)
     assert len(data["buckets"]) == 31
     assert data["before_text"] == "September 2026"
