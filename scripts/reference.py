@@ -22,7 +22,7 @@ PAGES = {
     "data": (
         "Data in and out",
         "Token frames from files, live sources and the sample company; FOCUS both ways; the workspace that keeps them.",
-        ["fa.sample", "fa.read", "fa.collect", "fa.open", "finops_ai.workspace:Workspace", "fa.to_focus", "fa.from_focus"],
+        ["fa.sample", "fa.read", "fa.collect", "fa.open", "fa.open_workspace", "finops_ai.workspace:Workspace", "fa.to_focus", "fa.from_focus"],
     ),
     "cost": (
         "Price and map",
@@ -34,7 +34,7 @@ PAGES = {
         "What caused the cost, what is charged, why it changed, what would be cheaper. Each returns a `Table`.",
         [
             "fa.showback", "fa.chargeback", "finops_ai.tables.chargeback:Chargeback", "fa.reconcile", "fa.commitments", "fa.explain", "fa.what_if",
-            "fa.anomalies", "fa.budgets", "fa.unit_economics", "fa.unit_costs", "finops_ai.tables:Table", "finops_ai.tables:Facts",
+            "fa.anomalies", "fa.budgets", "fa.unit_economics", "fa.unit_costs", "fa.kpis", "fa.measures", "finops_ai.tables:Table", "finops_ai.tables:Facts",
             "finops_ai.tables.plotting:TablePlot",
         ],
     ),
@@ -81,6 +81,7 @@ def main() -> int:
 
 def pages() -> dict[Path, str]:
     """Every generated page with its text."""
+    from finops_ai.figures.dictionary import describe_measures
     from finops_ai.frames.dictionary import describe_frames
 
     folder = DOCS / "reference"
@@ -94,9 +95,11 @@ def pages() -> dict[Path, str]:
         "- [Settings](settings.md): finops.toml, section by section, and every connector's settings.",
         "- [Notebooks](notebooks.md): their parameters.",
         "- [Columns and meters](../columns.md): the frames, column by column.",
+        "- [Measures and glossary](../measures.md): every published figure, its formula and what it leaves out.",
     ]
     out[folder / "README.md"] = "\n".join(["# Reference", "", MADE, "", *lines]) + "\n"
     out[DOCS / "columns.md"] = describe_frames()
+    out[DOCS / "measures.md"] = describe_measures()
     return out
 
 

@@ -1,4 +1,4 @@
-"""`finops-ai showback`, `reconcile`, `explain`, `what-if`, `anomalies`, `budgets`: one table each."""
+"""`finops-ai showback`, `what-if`, `budgets`: one table each, and what such commands share."""
 
 from __future__ import annotations
 
@@ -85,44 +85,6 @@ def showback(by: tuple[str, ...], month: str | None, config: str, form: str, out
     say(table, form, output)
 
 
-@click.command()
-@month_option
-@config_option
-@format_options
-def reconcile(month: str | None, config: str, form: str, output: str | None) -> None:
-    """Computed cost against the bill, the difference by named cause.
-
-    \b
-    finops-ai reconcile --month 2026-10
-    """
-    import finops_ai as fa
-
-    ws, month = workspace(config, month)
-    say(fa.reconcile(ws.priced(month), ws.bills(month), timezone=ws.timezone), form, output)
-
-
-@click.command()
-@by_option
-@month_option
-@click.option("--against", metavar="YYYY-MM", help="Month to compare with. Default: the one before.")
-@config_option
-@format_options
-def explain(
-    by: tuple[str, ...], month: str | None, against: str | None, config: str, form: str, output: str | None
-) -> None:
-    """Why the cost changed: volume, prompt and answer length, model mix, tier, cache, price; adds up exactly.
-
-    \b
-    finops-ai explain --by team --month 2026-10
-    """
-    import finops_ai as fa
-    from finops_ai.periods import parse_month, previous_month
-
-    ws, month = workspace(config, month)
-    against = against or f"{previous_month(parse_month(month)):%Y-%m}"
-    say(fa.explain(rows_of(ws, against), rows_of(ws, month), by=columns_of(by, ws)), form, output)
-
-
 @click.command("what-if")
 @click.argument("scenario")
 @by_option
@@ -158,33 +120,6 @@ def what_if(scenario: str, by: tuple[str, ...], month: str | None, config: str, 
     else:
         raise RuleError(f"No [scenario.{scenario}] in {config}, and no such file. {hint(scenario, known)}")
     say(fa.what_if(rows_of(ws, month), document, by=columns_of(by, ws), book=ws.book), form, output)
-
-
-@click.command()
-@by_option
-@month_option
-@click.option("--months", type=click.IntRange(2, 60), default=4, show_default=True, help="How much past to judge by.")
-@config_option
-@format_options
-@click.option("--check", is_flag=True, help="Exit with 1 if the month has an anomaly.")
-def anomalies(
-    by: tuple[str, ...], month: str | None, months: int, config: str, form: str, output: str | None, check: bool
-) -> int:
-    """Days out of the ordinary that touch the month, with their likely cause.
-
-    \b
-    finops-ai anomalies --month 2026-10
-    """
-    import finops_ai as fa
-    from finops_ai.periods import Window, zone
-
-    ws, month = workspace(config, month)
-    window = Window.month(month, ws.timezone)
-    table = fa.anomalies(ws.history(month, months), columns_of(by, ws), timezone=ws.timezone)
-    first = window.start.astimezone(zone(ws.timezone)).date()
-    mine = table[[until >= first for until in table["until"]]]
-    say(mine, form, output)
-    return int(check and len(mine) > 0)
 
 
 @click.command()

@@ -6,12 +6,13 @@ themselves: each row's cost goes down or up to a whole minor unit, and every pub
 
 Whether a row goes up is steered by what its neighbours did: the row looks at the error made so far for its account, for
 its value in each dimension, its model, prompt, day and so on, and takes the side that keeps those errors small. At the
-end each billing account is brought to its own amount (largest remainder, so that accounts add up to the rounded total).
+end each billing account is brought to its own amount (largest remainder, so that accounts add up to the rounded total), and
+so is each value of the first dimension, as far as accounts let units move between them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -31,6 +32,8 @@ MOST_ROWS = 400_000
 _ALSO = ("provider", "model", "prompt_id", "meter", "day", "sub_account_id", "service_tier", "user_id", "api_key_id")
 #: one account, and one value of the first dimension within it, weigh more than any other name
 _HEAVY = 4.0
+#: units moved between values of the first dimension, at most
+_MOST_SWAPS = 200
 #: leaves room for a digit when amounts are added
 _NARROW = pa.decimal128(37, 18)
 
@@ -54,7 +57,7 @@ def with_cents(frame: pd.DataFrame, dimensions: Sequence[str], timezone: str, *,
     ...     "pricing_currency": "USD", "team": ["x", "y", "z"],
     ...     "effective_cost": pd.array([Decimal("3.3333")] * 3, pd.ArrowDtype(COST_TYPE))})
     >>> [f"{cost:.2f}" for cost in with_cents(rows, ["team"], "UTC")["published_cost"]]
-    ['3.33', '3.33', '3.34']
+    ['3.34', '3.33', '3.33']
     """
     frame = frame.drop(columns=PUBLISHED, errors="ignore")
     if len(frame) > MOST_ROWS or "effective_cost" not in frame.columns:
@@ -96,6 +99,13 @@ def _rounded(costs: pa.Array, names: pd.DataFrame, dimensions: Sequence[str], di
     wanted = round_to_total(exact, digits)
     missing = [int((w - b) / unit) - int(n) for w, b, n in zip(wanted, base, went_up, strict=True)]
     _repair(up, fractions, families, account, missing)
+    told = [d for d in dimensions if d in names.columns]
+    if told:
+        owner = _codes(names, [told[0]])
+        target = round_to_total(_per(owner, costs), digits)
+        went_up = np.bincount(owner, weights=up).astype(int)
+        off = [int((w - b) / unit) - int(n) for w, b, n in zip(target, _per(owner, floors), went_up, strict=True)]
+        _swap(up, fractions, families, account, owner, off)
     steps = pc.multiply(pa.array(up).cast(pa.decimal128(19, 0)), pa.scalar(unit, pa.decimal128(12, digits)))
     return pc.add(floors, steps.cast(_NARROW)).cast(COST_TYPE)
 
@@ -123,6 +133,63 @@ def _families(names: pd.DataFrame, dimensions: Sequence[str]) -> list[tuple[np.n
                 seen.add(mark)
                 found.append((codes, weight))
     return found
+
+
+def _swap(
+    up: np.ndarray,
+    fractions: np.ndarray,
+    families: Sequence[tuple[np.ndarray, float]],
+    account: np.ndarray,
+    owner: np.ndarray,
+    off: list[int],
+) -> None:
+    """Give owners that lack a unit one from owners with one too many: within an account they share, or through others."""
+    errors = [np.bincount(c, weights=up - fractions, minlength=int(c.max(initial=0)) + 1) for c, _ in families]
+
+    def move(rows: np.ndarray, step: int) -> None:
+        pull = sum(w * e[c[rows]] for (c, w), e in zip(families, errors, strict=True))
+        row = rows[int(np.argmin(step * pull - 1e-9 * step * fractions[rows]))]
+        up[row] += step
+        for (c, _), e in zip(families, errors, strict=True):
+            e[c[row]] += step
+
+    for _ in range(min(sum(n for n in off if n > 0), _MOST_SWAPS)):
+        rises, falls = (up == 0) & (fractions > 0), up > 0
+        can_rise = set(zip(owner[rises].tolist(), account[rises].tolist(), strict=True))
+        can_fall: dict[int, list[int]] = {}
+        for o, a in set(zip(owner[falls].tolist(), account[falls].tolist(), strict=True)):
+            can_fall.setdefault(a, []).append(o)
+        path = _path(
+            [i for i, n in enumerate(off) if n > 0], {i for i, n in enumerate(off) if n < 0}, can_rise, can_fall
+        )
+        if not path:
+            return
+        for one, place, other in path:
+            move(np.flatnonzero(rises & (owner == one) & (account == place)), 1)
+            move(np.flatnonzero(falls & (owner == other) & (account == place)), -1)
+        off[path[0][0]] -= 1
+        off[path[-1][2]] += 1
+
+
+def _path(
+    short: Sequence[int], over: set[int], can_rise: set[tuple[int, int]], can_fall: Mapping[int, Sequence[int]]
+) -> list[tuple[int, int, int]]:
+    """The shortest way a unit can go, as (owner that rises, account, owner that falls)."""
+    ways: dict[int, list[tuple[int, int, int]]] = {i: [] for i in short}
+    waiting = list(short)
+    places: dict[int, list[int]] = {}
+    for o, a in sorted(can_rise):
+        places.setdefault(o, []).append(a)
+    while waiting:
+        one = waiting.pop(0)
+        for place in places.get(one, []):
+            for other in sorted(can_fall.get(place, [])):
+                if other not in ways:
+                    ways[other] = [*ways[one], (one, place, other)]
+                    if other in over:
+                        return ways[other]
+                    waiting.append(other)
+    return []
 
 
 def _codes(names: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:

@@ -119,9 +119,27 @@ def meter_list(**wanted: object) -> str:
 
 
 @cache
+def _file() -> dict[str, Any]:
+    return tomllib.loads(files("finops_ai.figures").joinpath("measures.toml").read_text("utf-8"))
+
+
+def glossary() -> dict[str, str]:
+    """Words of the field and every measure, each with what it is, in alphabetical order.
+
+    >>> glossary()["Token"][:42]
+    "A piece of text from a model's own list: i"
+    """
+    words = {name.replace("_", " ").capitalize(): text for name, text in _file()["terms"].items()}
+    for one in catalogue().values():
+        left = f" Left out: {one.leaves_out}." if one.leaves_out else ""
+        words.setdefault(one.label, f"{one.about}{left} Unknown where {one.unknown_when}. Made as {one.formula}.")
+    return dict(sorted(words.items(), key=lambda item: item[0].lower()))
+
+
+@cache
 def catalogue() -> dict[str, Measure]:
     """All measures by id, in the order of their file."""
-    table = tomllib.loads(files("finops_ai.figures").joinpath("measures.toml").read_text("utf-8"))
+    table = {name: row for name, row in _file().items() if name != "terms"}
     rows: dict[str, dict[str, Any]] = {
         name: {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()} for name, row in table.items()
     }

@@ -17,12 +17,12 @@ def settings_toml() -> str:
     return files("finops_ai.sample").joinpath("finops.toml").read_text("utf-8")
 
 
-def rules(*, shared: bool = False) -> dict[str, Any]:
+def rules(*, shared: bool = True) -> dict[str, Any]:
     """Its mapping rules, as `fa.allocate` takes them.
 
     Args:
-        shared: also divide the gateway key's cost by its telemetry (pass `telemetry=fa.sample.telemetry()` to
-            `fa.allocate`). Without, it stays in one piece, with the team "shared".
+        shared: with the entries that divide the gateway key's cost by its telemetry, as the workspace does; pass
+            `telemetry=fa.sample.telemetry()` to `fa.allocate`. Without telemetry the cost stays in one piece, as "shared".
 
     >>> list(rules()["dimensions"])
     ['team', 'product', 'environment', 'cost_centre']

@@ -16,7 +16,8 @@ from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.periods import Window
-from finops_ai.tables.explain import STEPS, explain, step_in_words
+from finops_ai.tables.bridge import EFFECTS
+from finops_ai.tables.explain import effect_in_words, explain
 from finops_ai.tables.grouping import currency_of, dimensions_of, grouped
 from finops_ai.tables.result import Facts, Table
 
@@ -163,13 +164,13 @@ def _cause(priced: pd.DataFrame, by: Sequence[str], row: dict[str, Any], timezon
         return "new spend" if then.empty else "spend stopped"
     bridge = explain(then, now).iloc[0]
     scale = Decimal(row["days"]) / 14
-    steps = {s: Decimal(bridge[s]) for s in STEPS}
+    steps = {s: Decimal(bridge[s]) for s in EFFECTS}
     steps["volume"] += Decimal(bridge["before"]) * (1 - scale)
     wanted = 1 if row["excess"] > 0 else -1
     top = [s for s, v in sorted(steps.items(), key=lambda x: -x[1] * wanted) if v * wanted > abs(row["excess"]) / 10][
         :3
     ]
-    return ", ".join(step_in_words(s, steps[s]) if steps[s] else s for s in top) or "many small changes"
+    return ", ".join(effect_in_words(s, steps[s]) if steps[s] else s for s in top) or "many small changes"
 
 
 def _table(rows: list[dict[str, Any]], by: Sequence[str], priced: pd.DataFrame) -> Table:

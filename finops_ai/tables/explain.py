@@ -1,226 +1,303 @@
-"""Why the cost changed: a bridge from one period to another whose steps add up to the difference exactly.
+"""Why the cost changed: a bridge between any two sets of priced rows whose effects add up to the difference exactly.
 
-Per group, the cost of its token meters is
-
-    requests x (tokens per request, by direction) x (share of each model) x (share of each tier within the model)
-             x (share of each meter within the tier: fresh, cached, ...) x (unit price)
-
-and the bridge replaces one factor after the other, in that order, by its value in the later period. Each step is the
-change of the product; the last one, price, ends at the later cost, so nothing is left over. The order matters: a factor's
-step is valued with the factors before it already changed and those after it not yet. A model, tier or meter that only
-one period has keeps the price of the period that has it, so new models show as mix, not as price.
+The effects are worked out per workload (`finops_ai.tables.workloads`) by the bridge (`finops_ai.tables.bridge`) and added
+up, so the effects of the parts of any grouping add up to those of the whole, to the last digit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
-from fractions import Fraction
-from typing import Any
+from decimal import Decimal, localcontext
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
 
-from finops_ai.errors import FrameError
+from finops_ai.engine.fields import PUBLISHED, TAG
 from finops_ai.frames import to_pandas
 from finops_ai.frames.types import COST_TYPE
-from finops_ai.meters import meters
-from finops_ai.money import published, round_to_total
-from finops_ai.tables.grouping import currency_of, grouped
+from finops_ai.money import published
+from finops_ai.tables.bridge import DIGITS, EFFECTS, Atom, atoms
+from finops_ai.tables.grouping import grouped
 from finops_ai.tables.result import Facts, Table
+from finops_ai.tables.workloads import Workload, check_priced, daily, dimensions_in, money_of, paired, sides
 
-#: the bridge's steps, in the order they are taken: what raises cost, and what lowers it
-STEPS = {
-    "volume": ("more calls", "fewer calls"),
-    "input_length": ("longer prompts", "shorter prompts"),
-    "output_length": ("longer answers", "shorter answers"),
-    "model": ("a dearer mix of models", "a cheaper mix of models"),
-    "tier": ("less batch and other cheaper tiers", "more batch and other cheaper tiers"),
-    "cache": ("less read from a cache", "more read from a cache"),
-    "price": ("higher unit prices", "lower unit prices"),
-    "other": (
-        "more of what isn't tokens, such as provisioned hours",
-        "less of what isn't tokens, such as provisioned hours",
-    ),
-}
-Cell = tuple[str, str, str, str]  # direction, model, tier, meter
+if TYPE_CHECKING:
+    from finops_ai.prices.currency import Rates
+    from finops_ai.tables.drivers import Story
+
+_ZERO = Decimal(0)
+#: columns a bridge can be grouped by straight from its cells: of the workload, of the cell, of the rows' own labels
+_CELL: dict[str, Callable[[Atom], Any]] = {
+    "provider": lambda a: a.cell.vendor[0], "model": lambda a: a.cell.vendor[1], "service_tier": lambda a: a.cell.tier,
+    "region": lambda a: a.cell.place[0], "inference_geo": lambda a: a.cell.place[1], "meter": lambda a: a.cell.meter,
+    "unit": lambda a: a.cell.kind.unit, "operation": lambda a: a.work.operation,
+}  # fmt: skip
+_LABELS = ("sub_account_id", "api_key_id", "prompt_id")
 
 
-def explain(before: pd.DataFrame, after: pd.DataFrame, by: Sequence[str] = ()) -> Table:
-    """Bridge the cost of one period to another's.
+class Explanation(Table):
+    """A bridge: one row per group, and who, which model and which prompt did it (`.drivers()`)."""
+
+    _metadata = [*Table._metadata, "_story"]
+    _story: Story | None = None
+
+    @property
+    def _constructor(self) -> type[Explanation]:
+        return Explanation
+
+    def drivers(self, top: int = 5) -> Table:
+        """What carries the change: who, from which model to which, with which prompt, since when, how much.
+
+        Args:
+            top: how many, largest first.
+
+        Returns:
+            One row per driver: `who` (the group, else the first dimension), `what` (switch, version, new, stopped, or an
+            effect), `model_from`, `model_to`, `prompt` (name@version), `key`, `user`, `since` (first day of it; null where it
+            came gradually or no day stands out), `amount`, `share` (of the whole change), `sentence` (of the change of that `who`). Amounts are parts of
+            the whole change and don't overlap.
+
+        Example:
+            >>> import finops_ai as fa
+            >>> cost = fa.allocate(fa.price(fa.sample(months=2)), fa.sample.rules())
+            >>> in_october = cost["charge_period_start"] >= "2026-10-01"
+            >>> print(fa.explain(cost[~in_october], cost[in_october]).drivers(1)["sentence"].iloc[0])
+            support moved from claude-haiku-4-5 to claude-sonnet-5 on 25 October with prompt support-answer v5: +1,229.00 of +1,544.47 USD.
+        """
+        if self._story is None:
+            return Table.of(pd.DataFrame(), Facts("What carries the change"))
+        with localcontext(prec=DIGITS):
+            return self._story.table(top)
+
+
+def explain(
+    before: pd.DataFrame,
+    after: pd.DataFrame,
+    by: Sequence[str] = (),
+    *,
+    currency: str | None = None,
+    rates: Rates | None = None,
+    timezone: str | None = None,
+) -> Explanation:
+    """Bridge the cost of one set of rows to another's: two months, two weeks, two teams, two regions.
 
     Args:
-        before, after: priced or allocated rows of the two periods.
-        by: groups to explain one by one; none explains the whole.
+        before, after: priced or allocated rows.
+        by: groups to explain one by one (any column, dimension or `tags.<key>`); none explains the whole.
+        currency: what to tell it in; by default the rows' own, which must then be one.
+        rates: exchange rates, where rows are priced in other currencies; their changes are the effect `currency`.
+        timezone: whose days `.drivers()` names; by default those the rows were made for.
 
     Returns:
-        One row per group, largest change first: `before`, `after`, `change` and one column per step in `STEPS`, which add
-        up to the change exactly (the step "model" is called `model_mix` where `by` has the model). Rows without a known price are left out and counted in the notes.
+        One row per group, largest change first: `before`, `after`, `change` and one column per effect in
+        `finops_ai.tables.bridge.EFFECTS`, which add up to the change exactly (an effect whose name is also in `by` gets the
+        ending `_mix`). Effects of the groups add up to those of the whole; exchanging the periods changes every sign and
+        nothing else. `.drivers()` names what carries the change. Rows without a known price are left out and counted in
+        the notes, and so are workloads whose calls a period doesn't count: they are compared by tokens.
 
     Raises:
         FrameError: rows that aren't priced, or a column in `by` that they don't have.
-        DataError: several currencies.
+        DataError: several currencies and no rates.
 
     Example:
         >>> import finops_ai as fa
         >>> cost = fa.allocate(fa.price(fa.sample(months=2)), fa.sample.rules())
         >>> in_october = cost["charge_period_start"] >= "2026-10-01"
-        >>> fa.explain(cost[~in_october], cost[in_october])[["before", "after", "change", "volume", "model", "cache"]]
+        >>> fa.explain(cost[~in_october], cost[in_october])[["before", "after", "change", "volume", "model"]]
         What changed the cost
-           before      after    change    volume    model   cache
-        26,478.40  28,393.34  1,914.94  1,305.81  -161.48  431.95
+           before      after    change  volume   model
+        26,478.40  28,393.34  1,914.94  846.82  193.40
         ...
     """
-    for frame in (before, after):
-        if "effective_cost" not in frame.columns:
-            raise FrameError("fa.explain takes priced rows; call fa.price first.")
-    currency = currency_of(before) or currency_of(after)
-    by = list(by)
-    old, new = _cells(before, by), _cells(after, by)
-    columns = {step: f"{step}_mix" if step in by else step for step in STEPS}
-    rows = []
-    for key in old.keys() | new.keys():
-        a, b = old.get(key, _Side()), new.get(key, _Side())
-        steps = _bridge(a, b)
-        change = b.total - a.total
-        row: dict[str, Any] = dict(zip(by, key, strict=True)) | {"before": a.total, "after": b.total, "change": change}
-        rounded = round_to_total(list(steps.values()), 18)  # type: ignore[arg-type]
-        rows.append(row | dict(zip(map(columns.__getitem__, steps), rounded, strict=True)))
-    rows.sort(key=lambda r: (-abs(r["change"]), [str(r[k]) for k in by]))
+    from finops_ai.tables.drivers import Story
+
+    check_priced("fa.explain", before, after)
+    by, dimensions = list(by), dimensions_in(before, after)
+    extra = [c for c in by if c not in dimensions and c not in _CELL and c not in _LABELS]
+    tables = [daily(frame, dimensions, extra, timezone) for frame in (before, after)]
+    currency = money_of(tables, currency, rates)
+    columns = {name: f"{name}_mix" if name in by else name for name in EFFECTS}
+    with localcontext(prec=DIGITS):
+        whole = _found(tables, dimensions, (), currency, rates)
+        parts = whole if not extra else _reconciled(_found(tables, dimensions, extra, currency, rates), whole)
+        rows = _rows(parts, by, dimensions, extra, columns)
     names = ["before", "after", "change", *columns.values()]
     arrays: dict[str, Any] = {k: pa.array([None if r[k] is None else str(r[k]) for r in rows], pa.string()) for k in by}
     arrays |= {k: pa.array([r[k] for r in rows], COST_TYPE) for k in names}
     facts = Facts(
-        "What changed the cost", currency, conserves="steps add up to after minus before, exactly", money=names
-    )
-    unpriced = sum(int((f["price_status"] == "unpriced").sum()) for f in (before, after) if "price_status" in f.columns)
+        "What changed the cost", currency, conserves="effects add up to after minus before, exactly", money=names,
+        notes=_doubts(tables, whole) + in_words(rows, by, currency, columns),
+        adds=[("change", ("after", "-before")), ("change", tuple(columns.values()))],
+        cents={} if rates else _cents(rows, by, before, after),
+    )  # fmt: skip
+    out = Explanation(Table.of(to_pandas(pa.table(arrays)), facts, before, after))
+    out.facts = Table.of(pd.DataFrame(out), facts, before, after).facts
+    out._story = Story(whole, tables, dimensions, by, currency, (before, after), timezone)
+    return out
+
+
+def _cents(
+    rows: Sequence[Mapping[str, Any]], by: Sequence[str], before: pd.DataFrame, after: pd.DataFrame
+) -> dict[str, list[Decimal | None]]:
+    """What both sides were published as, row by row, where their rows say it."""
+    out: dict[str, list[Decimal | None]] = {}
+    for name, frame in (("before", before), ("after", after)):
+        if PUBLISHED not in frame.columns or any(c not in frame.columns for c in by if not c.startswith(TAG)):
+            continue
+        found = grouped(frame, by, {"cents": f"sum({PUBLISHED})"}, needs=(PUBLISHED,))
+        sums = {tuple(None if g[k] is None else str(g[k]) for k in by): g["cents"] for g in found}
+        keys = [tuple(None if r[k] is None else str(r[k]) for k in by) for r in rows]
+        out[name] = [sums.get(key) or _ZERO for key in keys]
+    return out if len(out) == 2 else {}
+
+
+def _found(
+    tables: Sequence[pa.Table], dimensions: Sequence[str], extra: Sequence[str], currency: str, rates: Rates | None
+) -> list[Atom]:
+    return atoms(paired(*(sides(t, dimensions, extra, currency, rates) for t in tables)))
+
+
+def _reconciled(parts: list[Atom], whole: list[Atom]) -> list[Atom]:
+    """Parts of workloads by further columns, their effects brought to those of the whole, cell by cell.
+
+    What parts and whole see differently (a mix inside the workload) is spread over the parts by cost: it adds up to 0
+    over the effects of a cell, so the change of every part stays as it is.
+    """
+
+    def name(atom: Atom) -> tuple:
+        return (atom.work._replace(extra=(), account=None, key=None), atom.cell)
+
+    wanted: dict[tuple, dict[str, Decimal]] = {}
+    for atom in whole:
+        found = wanted.setdefault(name(atom), {})
+        for effect, value in atom.effects.items():
+            found[effect] = found.get(effect, _ZERO) + value
+    groups: dict[tuple, list[Atom]] = {}
+    for atom in parts:
+        groups.setdefault(name(atom), []).append(atom)
+    for key, group in groups.items():
+        gap = dict(wanted.get(key, {}))
+        for atom in group:
+            for effect, value in atom.effects.items():
+                gap[effect] = gap.get(effect, _ZERO) - value
+        weights = [abs(a.before) + abs(a.after) for a in group]
+        total = sum(weights, _ZERO)
+        for effect, value in gap.items():
+            if not value or effect == "who":
+                continue
+            left = value
+            for atom, weight in zip(group, weights, strict=True):
+                share = (
+                    left
+                    if atom is group[-1]
+                    else (value * weight / total).quantize(Decimal(1).scaleb(-18))
+                    if total
+                    else _ZERO
+                )
+                left -= share
+                atom.effects[effect] = atom.effects.get(effect, _ZERO) + share
+                atom.effects["who"] = atom.effects.get("who", _ZERO) - share
+    return parts
+
+
+def _rows(
+    parts: Sequence[Atom],
+    by: Sequence[str],
+    dimensions: Sequence[str],
+    extra: Sequence[str],
+    columns: Mapping[str, str],
+) -> list[dict[str, Any]]:
+    sums: dict[tuple, dict[str, Decimal]] = {}
+    labelled = any(name in _LABELS for name in by)
+    for atom in parts:
+        for part, label in _by_label(atom) if labelled else [(atom, (None, None, None))]:
+            key = tuple(_value(part, name, label, dimensions, extra) for name in by)
+            row = sums.setdefault(key, dict.fromkeys(("before", "after", "change", *columns.values()), _ZERO))
+            row["before"] += part.before
+            row["after"] += part.after
+            row["change"] += part.after - part.before
+            for effect, value in part.effects.items():
+                row[columns[effect]] += value
+    if not by and not sums:
+        sums[()] = dict.fromkeys(("before", "after", "change", *columns.values()), _ZERO)
+    rows: list[dict[str, Any]] = [dict(zip(by, key, strict=True)) | row for key, row in sums.items()]
+    return sorted(rows, key=lambda r: (-abs(r["change"]), [str(r[k]) for k in by]))
+
+
+def _value(atom: Atom, name: str, label: tuple, dimensions: Sequence[str], extra: Sequence[str]) -> Any:
+    work: Workload = atom.work
+    if name in dimensions:
+        return work.dimensions[list(dimensions).index(name)]
+    if name in _LABELS:
+        return label[_LABELS.index(name)]
+    return work.extra[list(extra).index(name)] if name in extra else _CELL[name](atom)
+
+
+def _by_label(atom: Atom) -> list[tuple[Atom, tuple]]:
+    """One cell by the accounts, keys and prompt versions of its rows.
+
+    What the whole cell says of its effects holds for its versions by their share; that work went from one to another is
+    `who`, and adds up to 0.
+    """
+    if len(atom.labels) == 1:
+        return [(atom, next(iter(atom.labels)))]
+    out, left = [], dict(atom.effects)
+    total = sum((v[2] + v[3] for v in atom.labels.values()), _ZERO)
+    for n, (label, (_, _, before, after)) in enumerate(sorted(atom.labels.items(), key=str), 1):
+        effects = {}
+        for effect, value in atom.effects.items():
+            share = (
+                left[effect]
+                if n == len(atom.labels)
+                else (value * (before + after) / total).quantize(Decimal(1).scaleb(-18))
+                if total
+                else _ZERO
+            )
+            left[effect] -= share
+            effects[effect] = share
+        effects["who"] = effects.get("who", _ZERO) + after - before - sum(effects.values(), _ZERO)
+        out.append((Atom(atom.work, atom.cell, before, after, effects), label))
+    return out
+
+
+def _doubts(tables: Sequence[pa.Table], whole: Sequence[Atom]) -> list[str]:
+    """What the bridge leaves out or can't tell."""
+    out = []
+    unpriced = sum(sum(t["unpriced"].to_pylist()) for t in tables)
     if unpriced:
-        facts.notes.append(f"{unpriced} rows have no known price and are not in the bridge.")
-    facts.notes += in_words(rows, by, currency, columns)
-    return Table.of(to_pandas(pa.table(arrays)), facts, before, after)
+        out.append(f"{unpriced} rows have no known price and are not in the bridge.")
+    uncounted = {a.work for a in whole if not a.counted}
+    if uncounted:
+        cost = sum((a.after - a.before for a in whole if not a.counted), _ZERO)
+        what = f"{len(uncounted)} workload{'s' * (len(uncounted) > 1)} ({cost:+,.2f} of the change)"
+        out.append(
+            f"The calls of {what} aren't counted in both periods: compared by tokens, so longer prompts and answers count as volume."
+        )
+    return out
 
 
-def step_in_words(name: str, value: Decimal) -> str:
-    """What a step of the bridge means, by its sign.
+def effect_in_words(name: str, value: Decimal) -> str:
+    """What an effect means, by its sign.
 
-    >>> step_in_words("volume", Decimal("-3")), step_in_words("cache", Decimal(2))
+    >>> effect_in_words("volume", Decimal("-3")), effect_in_words("cache", Decimal(2))
     ('fewer calls', 'less read from a cache')
     """
-    return STEPS[name][value < 0]
+    return EFFECTS[name][value < 0]
 
 
 def in_words(
     rows: Sequence[Mapping[str, Any]], by: Sequence[str], currency: str, columns: Mapping[str, str], top: int = 3
 ) -> list[str]:
-    """The largest changes as sentences, each with its largest steps."""
+    """The largest changes as sentences, each with its largest effects."""
     out = []
     for row in rows[:top]:
         if not row["change"]:
             continue
         who = " / ".join(str(row[k]) for k in by) or "The cost"
-        steps = sorted(((row[c], s) for s, c in columns.items() if row[c]), key=lambda x: -abs(x[0]))[:3]
-        parts = ", ".join(f"{value:+,.2f} by {step_in_words(name, value)}" for value, name in steps)
+        found = sorted(((row[c], s) for s, c in columns.items() if row[c]), key=lambda x: -abs(x[0]))[:3]
+        parts = ", ".join(f"{value:+,.2f} by {effect_in_words(name, value)}" for value, name in found)
         verb = "rose" if row["change"] > 0 else "fell"
         shown = published(row["after"], currency) - published(row["before"], currency)  # as tables show it
         out.append(f"{who} {verb} by {abs(shown or row['change']):,.2f} {currency}: {parts}.")
     return out
-
-
-class _Side:
-    """One period of one group."""
-
-    def __init__(self) -> None:
-        self.requests = Fraction(0)
-        self.tokens: dict[Cell, Fraction] = {}
-        self.costs: dict[Cell, Fraction] = {}
-        self.other = Fraction(0)
-        self.total = Decimal(0)
-
-    @property
-    def calls(self) -> Fraction:
-        """Requests, or tokens where the source doesn't count requests."""
-        return self.requests or sum(self.tokens.values(), Fraction(0))
-
-    def share(self, level: int) -> dict[tuple, Fraction]:
-        """Tokens at a depth of the cell (1 = direction, 2 = + model, ...) over those one level up (calls at the top)."""
-        sums, up = self.sums(level), self.sums(level - 1)
-        top = self.calls
-        return {
-            k: v / (up[k[:-1]] if level > 1 else top) for k, v in sums.items() if (up[k[:-1]] if level > 1 else top)
-        }
-
-    def sums(self, level: int) -> dict[tuple, Fraction]:
-        """Tokens added up to a depth of the cell."""
-        out: dict[tuple, Fraction] = {}
-        for cell, tokens in self.tokens.items():
-            out[cell[:level]] = out.get(cell[:level], Fraction(0)) + tokens
-        return out
-
-
-def _cells(frame: pd.DataFrame, by: Sequence[str]) -> dict[tuple, _Side]:
-    found = grouped(
-        frame,
-        [*by, *(c for c in ("model", "service_tier", "meter") if c not in by)],
-        {"quantity": "sum(quantity)", "cost": "sum(effective_cost)"},
-        needs=("quantity", "effective_cost"),
-        where="effective_cost IS NOT NULL",
-    )
-    out: dict[tuple, _Side] = {}
-    for g in found:
-        side = out.setdefault(tuple(g[k] for k in by), _Side())
-        meter, quantity, cost = meters()[g["meter"]], Fraction(g["quantity"] or 0), Fraction(g["cost"] or 0)
-        side.total += g["cost"] or Decimal(0)
-        if meter.is_token:
-            cell = (meter.direction, g["model"], g["service_tier"], meter.name)
-            side.tokens[cell] = side.tokens.get(cell, Fraction(0)) + quantity
-            side.costs[cell] = side.costs.get(cell, Fraction(0)) + cost
-        else:
-            side.requests += quantity if meter.name == "requests" else 0
-            side.other += cost
-    return out
-
-
-def _bridge(a: _Side, b: _Side) -> dict[str, Fraction]:
-    """The steps from one side to the other; their sum is the change of the total."""
-    steps = dict.fromkeys(STEPS, Fraction(0))
-    steps["other"] = b.other - a.other
-    start, end = sum(a.costs.values(), Fraction(0)), sum(b.costs.values(), Fraction(0))
-    if not a.calls or not b.calls or not a.tokens or not b.tokens:
-        steps["volume"] = end - start
-        return steps
-    price = {c: _unit(a, c) if a.tokens.get(c) else _unit(b, c) for c in a.tokens.keys() | b.tokens.keys()}
-    shares = {level: (a.share(level), b.share(level)) for level in (1, 2, 3, 4)}
-
-    def cost(later: int, only: Callable[[str], bool] = lambda direction: True, calls: Fraction = b.calls) -> Fraction:
-        """Cost with the factors up to a level as they are later (level 1 only for some directions)."""
-        total = Fraction(0)
-        for cell, unit in price.items():
-            tokens = calls
-            for level in (1, 2, 3, 4):
-                old, new = shares[level]
-                use_new = level < later or (level == later and (level > 1 or only(cell[0])))
-                key, parent = cell[:level], cell[: level - 1]
-                source, fallback = (new, old) if use_new else (old, new)
-                known = level == 1 or any(k[:-1] == parent for k in source)
-                tokens *= (source if known else fallback).get(key, Fraction(0))
-            total += tokens * unit
-        return total
-
-    path = [
-        ("volume", cost(0)),
-        ("input_length", cost(1, lambda d: d == "input")),
-        ("output_length", cost(1)),
-        ("model", cost(2)),
-        ("tier", cost(3)),
-        ("cache", cost(4)),
-        ("price", end),
-    ]
-    last = start
-    for name, value in path:
-        steps[name] = value - last
-        last = value
-    return steps
-
-
-def _unit(side: _Side, cell: Cell) -> Fraction:
-    return side.costs[cell] / side.tokens[cell] if side.tokens.get(cell) else Fraction(0)

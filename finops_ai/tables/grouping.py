@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 import pandas as pd
+import pyarrow as pa
 
 from finops_ai.engine.dialects import DUCKDB
 from finops_ai.engine.duck import Scan, connect
@@ -60,7 +61,22 @@ def grouped(
     needs: Sequence[str] = (),
     where: str = "",
 ) -> list[dict]:
-    """One dict per group: keys and measures.
+    """One dict per group: keys and measures (see `grouped_table`)."""
+    found = grouped_table(frame, by, measures, window=window, timezone=timezone, needs=needs, where=where)
+    return found.to_pylist()
+
+
+def grouped_table(
+    frame: pd.DataFrame,
+    by: Sequence[str],
+    measures: Mapping[str, str],
+    *,
+    window: Window | None = None,
+    timezone: str | None = None,
+    needs: Sequence[str] = (),
+    where: str = "",
+) -> pa.Table:
+    """One row per group, as Arrow: keys and measures, ordered by the keys.
 
     Args:
         frame: priced or allocated rows.
@@ -113,7 +129,7 @@ def grouped(
             f"WITH s AS (SELECT {', '.join(picked)} FROM {scan.name}) SELECT {', '.join(filter(None, [keys, aggregates]))} FROM s"
             f"{' WHERE ' + where if where else ''}{' GROUP BY ' + keys if keys else ''}{' ORDER BY ' + keys if keys else ''}"
         )
-        return con.sql(sql).to_arrow_table().to_pylist()
+        return con.sql(sql).to_arrow_table()
 
 
 def _span(frame: pd.DataFrame) -> tuple[dt.datetime, dt.datetime]:

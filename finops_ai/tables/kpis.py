@@ -28,6 +28,9 @@ def measures() -> Table:
         `formula` over frame columns or other measures, `about`, `leaves_out`, `unknown_when`, `rounding`, `source` (FOCUS
         column, FinOps Foundation KPI, OpenTelemetry attribute, own).
 
+    Raises:
+        DataError: never for a measure of the catalogue; `finops_ai.figures.measure` raises it for an unknown id.
+
     Example:
         >>> import finops_ai as fa
         >>> table = fa.measures().set_index("id")

@@ -63,7 +63,7 @@ def units_of(columns: Iterable[str], money: Sequence[str], currency: str) -> str
     """What the columns are counted in, those of one unit together.
 
     >>> units_of(["team", "cost", "requests", "cache_hit_rate", "cost_per_request"], ["cost"], "EUR")
-    'cost in EUR; requests in requests; cache_hit_rate as shares (1 is the whole); cost_per_request in EUR per request'
+    'cost in EUR; cache_hit_rate as shares (1 is the whole); cost_per_request in EUR per request'
     """
     named = currency or ("the currency of its row" if money else "")
     groups: dict[str, list[str]] = {}
@@ -73,7 +73,7 @@ def units_of(columns: Iterable[str], money: Sequence[str], currency: str) -> str
             continue
         one = catalogue().get(column)
         if one is not None and one.kind != "money":
-            if named or "{currency}" not in one.unit:
+            if one.unit != column and (named or "{currency}" not in one.unit):
                 groups.setdefault(_KINDS.get(one.kind, f"in {one.unit_of(named)}"), []).append(column)
             continue
         for pattern, unit in UNITS:

@@ -20,7 +20,7 @@ from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.money import QUANTITY
 from finops_ai.periods import Window, parse_month, previous_month
-from finops_ai.tables.grouping import TIMES, currency_of, dimensions_of, grouped, nobody_of, zero
+from finops_ai.tables.grouping import NOBODY, TIMES, currency_of, dimensions_of, grouped, nobody_of, zero
 from finops_ai.tables.result import Facts, Table
 
 #: measures of the table, in order; a month adds the one before
@@ -82,7 +82,7 @@ def showback(
         >>> fa.showback(cost, by=["team"])[["team", "cost", "tokens", "cost_per_1m_tokens"]].head(2)
         Cost by team
         team         cost         tokens  cost_per_1m_tokens
-        mobile   8,789.48  2,529,635,615              0.5959
+        mobile   8,789.48  2,529,635,615                3.47
         support  4,699.08  4,552,893,342                1.03
         ...
     """
@@ -110,7 +110,9 @@ def showback(
     if month:
         _compare(rows, allocated, by, month, timezone, cents)
     rows.sort(key=lambda r: (-zero(r["cost"]), [str(r[k]) for k in by]))
+    doubts = _nobodys(rows, by, allocated, currency)
     facts = _facts(groups, by, currency, month or (window.in_words(timezone) if window else ""), captured)
+    facts.notes = [*doubts, *facts.notes]
     facts.provenance = dict(provenance or {})
     if cents:
         names = list(rows[0]["_cents"]) if rows else []
@@ -125,6 +127,19 @@ def _owned(allocated: pd.DataFrame, dims: Sequence[str]) -> str:
         nobody = ", ".join("'{}'".format(v.replace("'", "''")) for v in nobody_of(allocated, name))
         tests.append(f'coalesce("{name}" NOT IN ({nobody}), FALSE)')
     return " AND ".join(tests)
+
+
+def _nobodys(rows: Sequence[Mapping[str, Any]], by: Sequence[str], allocated: pd.DataFrame, currency: str) -> list[str]:
+    """What of the cost is nobody's, in a sentence: idle capacity, shared cost that isn't divided, unmapped cost."""
+    name = next((d for d in by if d in dimensions_of(allocated)), None)
+    if name is None or not currency:
+        return []
+    told = []
+    for value in nobody_of(allocated, name):
+        mine = [r["_cents"].get("cost", r["cost"]) for r in rows if r[name] == value and r["cost"]]
+        if mine:
+            told.append(f"{sum(mine, Decimal(0)):,.2f} {currency} {NOBODY.get(value, f'{value}, not divided').lower()}")
+    return [f"Nobody's: {', '.join(told)}. These are no {name.replace('_', ' ')}s."] if told else []
 
 
 def _cents(g: Mapping[str, Any]) -> dict[str, Decimal | None]:

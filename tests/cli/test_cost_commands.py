@@ -108,10 +108,11 @@ def test_every_command_answers(run, args, code, words):
     assert "Traceback" not in err
 
 
-def test_formats_are_exact(run):
-    _, out, _ = run("showback", "--month", "2026-10", "--format", "csv")
+@pytest.mark.parametrize(("more", "cost"), [((), "3.00"), (("--exact",), "3.000000000000000000")])
+def test_files_are_what_is_published_and_all_digits_on_request(run, more, cost):
+    _, out, _ = run("showback", "--month", "2026-10", "--format", "csv", *more)
     rows = list(csv.DictReader(io.StringIO(out)))
-    assert {r["team"]: r["cost"] for r in rows}["search"] == "3.000000000000000000"
+    assert {r["team"]: r["cost"] for r in rows}["search"] == cost
     _, out, _ = run("chargeback", "--month", "2026-10", "--format", "json")
     assert {r["receiver"]: r["charge"] for r in json.loads(out)} == {"search": "3.3"}
 
@@ -231,3 +232,26 @@ def test_alerts_reach_the_configured_webhook(run, tmp_path, monkeypatch):
         assert "secret" not in out + err
     finally:
         server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        # October 5th: 20M + 10M x 0.15 = 4.50; the 4th and the week before hold nothing
+        (["--from", "2026-10-05", "--to", "2026-10-05", "--against-from", "2026-09-05", "--against-to", "2026-09-05"], 0,
+         ["2.70", "3.00", "0.30", "2026-09-05 to 2026-09-05"]),
+        (["--last-week"], 3, ["no usage of 2026-09-22 to 2026-09-28"]),
+        (["--from", "2026-10-01", "--to", "2026-10-31", "--drivers", "--top", "1"], 0, ["search", "volume", "more calls"]),
+        (["--from", "2026-10-01"], 2, ["give both --from and --to"]),
+        (["--last-week", "--month", "2026-10"], 2, ["one of the three"]),
+        (["--against-from", "2026-10-01"], 2, ["belong to --from"]),
+        (["--from", "5.10.2026", "--to", "2026-10-31"], 2, ["Write it as YYYY-MM-DD"]),
+        (["--from", "2026-10-31", "--to", "2026-10-01"], 2, ["ends before it starts"]),
+    ],
+    ids=lambda x: " ".join(x) if isinstance(x, list) else None,
+)  # fmt: skip
+def test_explain_takes_any_two_windows(run, args, code, words):
+    got, out, err = run("explain", *args)
+    assert got == code, out + err
+    for word in words:
+        assert word in out + err

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 import finops_ai as fa
 from finops_ai.engine.fields import columns
 from finops_ai.errors import DataError
-from finops_ai.figures import aggregates, catalogue, ingredients, measure, values
+from finops_ai.figures import aggregates, catalogue, glossary, ingredients, measure, values
 from finops_ai.figures.catalogue import KINDS
 from finops_ai.figures.computing import CENTS, fields, needed
+from finops_ai.figures.dictionary import describe_measures
 from finops_ai.tables.showback import MEASURES
 
 D = Decimal
@@ -30,6 +32,13 @@ def test_every_measure_is_told_whole(one):
     if one.sum:
         assert one.sum in columns()
         assert set(fields([one.id])) <= set(columns())
+
+
+def test_the_page_of_measures_is_current_and_says_what_a_token_is():
+    page = Path(__file__).parents[2] / "docs" / "measures.md"
+    assert page.read_text("utf-8") == describe_measures(), "run `make docs`"
+    assert glossary()["Token"].startswith("A piece of text")
+    assert len(glossary()) >= len(catalogue())
 
 
 def test_labels_are_told_apart():
