@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from finops_ai.errors import DataError
 from finops_ai.html import Html, render
 from finops_ai.reporting import answers, charts, coverage, owners
+from finops_ai.reporting.grid import read
 from finops_ai.reporting.navigation import Link
 from finops_ai.reporting.notebooks import PAGE_CSS
-from finops_ai.reporting.grid import read
 from finops_ai.reporting.text import amount, is_unknown, percent, safe, slug
 from finops_ai.tables import showback
 
@@ -214,13 +214,21 @@ def kpi_page(ws: Workspace, month: str) -> str:
             for (what, kind), value in zip(parts, (r["upper"], r["lower"]), strict=False)
         ]
         unknown += is_unknown(r["value"])
-        figure = "–" if is_unknown(r["value"]) else read(r["value"], one.kind, 2 if one.kind == "money" or abs(r["value"]) >= 1 else 4)
+        figure = (
+            "–"
+            if is_unknown(r["value"])
+            else read(r["value"], one.kind, 2 if one.kind == "money" or abs(r["value"]) >= 1 else 4)
+        )
         unit = "" if one.kind in ("share", "ratio") else r["unit"]
         lines.append([name, figure, unit, " / ".join(filter(None, made)) or r["formula"], r["about"], r["remark"]])
     known = len(rows) - unknown
     said = f"<strong>{known}</strong> of the {len(rows)} KPIs of FinOps for AI can be made of this month’s data; the others say what it would take."
     grid = answers.grid(
-        ["KPI", "Figure", "Unit", "Made of", "What it says", "Remark"], lines, texts=6, caption=f"Amounts in {table.facts.currency}", name="KPIs"
+        ["KPI", "Figure", "Unit", "Made of", "What it says", "Remark"],
+        lines,
+        texts=6,
+        caption=f"Amounts in {table.facts.currency}",
+        name="KPIs",
     )
     return f'<h1>KPIs, {safe(answers.month_text(month))}</h1><p class="answer">{said}</p>{grid}'
 

@@ -139,7 +139,15 @@ def state_notes(post: Posting, pages: Sequence[Page]) -> list[str]:
 
 def own_pages(ws: Workspace, report: Report, frame: Any) -> list[Link]:
     """Write the pages that need no notebook, such as the explorer and a page per team; their links."""
-    from finops_ai.reporting.pages import coverage_page, explorer_of, glossary_page, group_pages, kpi_page, page, save_page
+    from finops_ai.reporting.pages import (
+        coverage_page,
+        explorer_of,
+        glossary_page,
+        group_pages,
+        kpi_page,
+        page,
+        save_page,
+    )
 
     links: list[Link] = []
 
