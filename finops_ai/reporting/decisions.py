@@ -222,7 +222,7 @@ def year_end(ws: Workspace, month: str, by: str, history: Any, currency: str) ->
             )
         )
         brief = f"the year is heading {percent(abs(over), Decimal(budget), places=0)} {'over' if over > 0 else 'under'} budget"
-    drawing = _range(low, middle, high, None if is_unknown(budget) else Decimal(budget))
+    drawing = _range(low, middle, high, None if budget is None or is_unknown(budget) else Decimal(budget))
     return Tile(f"Year end {month[:4]}", f"{middle:,.0f} {currency}", lines, "forecast.html", drawing, brief=brief)
 
 
