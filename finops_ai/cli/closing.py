@@ -31,7 +31,7 @@ def inputs_of(ws: Any, month: str) -> dict[str, Any]:
     from finops_ai.tables.policy import Policy
     from finops_ai.tables.posting import policy_of
 
-    out = {"telemetry": ws.telemetry(month)}
+    out = {"telemetry": ws.telemetry_cells(month)}
     incentives = Policy.load(policy_of(ws)).incentives
     if any(incentives.rates.get(kind) for kind in ("model", "prompt")):
         history = ws.history(month, 1 + incentives.baseline_months)
@@ -52,6 +52,7 @@ def facts_of(ws: Any, made: Any) -> dict[str, Any]:
         "lake": versions,
         "finops_ai": __version__,
         "timezone": ws.timezone,
+        "grain": "cells",
     }
 
 
@@ -72,7 +73,7 @@ def close(month: str, config: str) -> None:
     ledger.require_open(month)
     state = ws.digest()
     made = charge_month(ws, month)
-    inputs = {"rows": ws.priced(month), "allocated": ws.allocated(month), "bills": ws.bills(month)}
+    inputs = {"rows": ws.priced_cells(month), "allocated": ws.cube(month), "bills": ws.bills(month)}
     tables = (
         inputs
         | inputs_of(ws, month)
@@ -120,7 +121,9 @@ def true_up(month: str, posted_in: str | None, dry_run: bool, config: str, form:
             day = next_month(day)
         posted_in = f"{day:%Y-%m}"
     accounts, closed_accounts = ws.settings.policies.get("journal"), state.document("accounts")
-    tokens, now = ws.tokens(month), inputs_of(ws, month)
+    # what was closed row by row, before there were cubes, is compared row by row
+    tokens = ws.token_cells(month) if first.facts.get("grain") == "cells" else ws.tokens(month)
+    now = inputs_of(ws, month)
     then = {
         name: state.table(name) for name in ("telemetry", "history") if f"{name}.parquet" in state.manifest["files"]
     }

@@ -156,7 +156,7 @@ def invoices(ws: Workspace, month: str) -> Tile:
     """Whether what was computed ties to what the providers billed, in those words."""
     href = "provider_coverage.html"
     try:
-        table = reconcile(ws.priced(month), ws.bills(month), timezone=ws.timezone)
+        table = reconcile(ws.cube(month), ws.bills(month), timezone=ws.timezone)
     except FinopsError as error:
         return Tile("Invoices", UNKNOWN, [("", str(error))], href, brief="can't be compared with the invoices")
     shown, currency = table.published(), table.facts.currency
@@ -281,7 +281,7 @@ def change(
     before = row.get("previous_cost")
     if before is None or is_unknown(before) or is_unknown(row["cost"]):
         return None, []
-    frames = ws.allocated(month_before(month)), ws.allocated(month)
+    frames = ws.cube(month_before(month)), ws.cube(month)
     try:
         bridge = explain(*frames, by=[])
         tell = getattr(bridge, "drivers", None)

@@ -28,7 +28,7 @@ def write_tables(frame: Any, folder: Path) -> list[Download]:
         write(table, path)
         files.append((about, path))
     focus = write_focus(to_focus(frame), folder / "focus-1.2.parquet")
-    files.append(("Every row in the FinOps Open Cost and Usage Specification (FOCUS) 1.2", focus))
+    files.append(("Every charge by day in the FinOps Open Cost and Usage Specification (FOCUS) 1.2", focus))
     return files
 
 

@@ -42,7 +42,7 @@ def month_with_data(ws: Workspace, month: str = "") -> str:
     if not month:
         return months[-1]
     parse_month(month)
-    if (month not in months and not ws.closed(month)) or ws.allocated(month).empty:
+    if (month not in months and not ws.closed(month)) or ws.cube(month).empty:
         raise DataError(
             f"There is no usage for {month}. Months with data: {', '.join(months)}. "
             f"Load it with `finops-ai collect --month {month}`."

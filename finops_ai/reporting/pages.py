@@ -154,7 +154,7 @@ def explorer_of(ws: Workspace, month: str, months: int = 13) -> str:
 def coverage_page(ws: Workspace, month: str) -> str:
     """The body of the page that says what all figures of the report cover, once for all of them."""
     by = answers.first_dimension(ws)
-    table = showback(ws.allocated(month), by=[by], month=month, timezone=ws.timezone)
+    table = showback(ws.cube(month), by=[by], month=month, timezone=ws.timezone)
     return (
         f"<h1>What the figures cover, {safe(answers.month_text(month))}</h1>"
         f'<p class="answer">{coverage.words(table, ws, month)}</p>{coverage.coverage_html(table, ws, month)}'
@@ -165,7 +165,7 @@ def save_page(ws: Workspace, month: str) -> str:
     """The body of the page of savings: every action that the month's rows support, with its evidence and owner."""
     from finops_ai.reporting import decisions, savings
 
-    frame = ws.allocated(month)
+    frame = ws.cube(month)
     by, whole = (
         answers.first_dimension(ws),
         answers.first_row(showback(ws.history(month, 2), month=month, timezone=ws.timezone)),

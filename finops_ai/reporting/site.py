@@ -89,11 +89,11 @@ def build(
     month, folder = report.month, report.folder
     with Renderer(folder, min(jobs, len(only) or jobs), watch) as renderer:
         for name in track(ws.months_before(month, 13), "Price and map months"):
-            ws.allocated(name)  # once, here; the notebooks find it kept
+            ws.cube(name)  # once, here; the notebooks find it kept
         post = _posting(ws, month)
         report.pages = plan_pages(ws, post, month, config, only, given)
         renderer.render(report.pages)
-        frame = ws.allocated(month)
+        frame = ws.cube(month)
         downloads = write_tables(frame, folder / "tables")
         if post:
             downloads += write_charges(post, folder / "tables")

@@ -180,14 +180,14 @@ def charge_month(ws: Workspace, month: str) -> Chargeback:
     if kept["whole"].is_file():
         currency = str(pq.read_table(kept["whole"])["currency"][0])
         return _restored(lambda name: to_pandas(pq.read_table(kept[name])), month, currency, policy)
-    rows = ws.allocated(month)
+    rows = ws.cube(month)
     if not len(rows):
         have = ", ".join(ws.months()) or "none"
         raise DataError(f"There is no usage of {month} to charge. Months with data: {have}.")
     history = ws.history(month, 1 + Policy.load(policy).incentives.baseline_months)
     made = chargeback(rows, policy, month=month, timezone=ws.timezone, book=ws.book, history=history)
     for name, table in (results_of(made) | {"whole": pd.DataFrame({"currency": [made.currency]})}).items():
-        ws.keep(pd.DataFrame(table), kept[name])
+        ws.kept.write(pd.DataFrame(table), kept[name])
     return made
 
 

@@ -17,7 +17,7 @@ LABELS = {
     "cost per request": "cost_per_request", "all-in cost per 1m tokens": "cost_per_1m_tokens",
     "token cost per 1m tokens": "token_cost_per_1m_tokens", "input cost per 1m": "input_cost_per_1m",
     "output cost per 1m": "output_cost_per_1m", "at list prices": "list_cost", "before": "before", "after": "after",
-    "computed": "computed", "billed": "billed", "difference": "difference", "incentive": "incentive", "margin": "margin",
+    "computed": "computed", "billed": "billed", "difference": "difference", "incentive": "incentive", "incentives": "incentive", "margin": "margin",
     "charge": "charge", "true-up": "true_up", "true up": "true_up", "due": "due", "debit": "debit", "credit": "credit",
     "input tokens with a known price": "priced_input_tokens", "output tokens with a known price": "priced_output_tokens",
     "input cost": "input_cost", "output cost": "output_cost",
