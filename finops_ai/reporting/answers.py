@@ -159,9 +159,10 @@ def bridge(data: Any, names: tuple[str, str], title: str) -> None:
         if not is_unknown(row[s]) and abs(row[s]) >= Decimal("0.005")
     ]
     currency = data.facts.currency
-    whole = f"{names[0]}: {row['before']:,.0f} {currency}, {names[1]}: {row['after']:,.0f} {currency}"
+    ends = (names[0], row["before"]), (names[1], row["after"])
+    whole = f"{names[0]}: {row['before']:,.2f} {currency}, {names[1]}: {row['after']:,.2f} {currency}"
     alt = f"{title}. {whole}. " + ", ".join(f"{name} {value:+,.2f}" for name, value in shown)
-    charts.show(charts.bridge(shown, currency=currency, title=f"{title}\n{whole}"), alt)
+    charts.show(charts.bridge(shown, ends=ends, currency=currency, title=title), alt)
     return display(HTML("".join(f"<p>{safe(text)}</p>" for text in data.facts.notes)))
 
 

@@ -412,28 +412,54 @@ def fan(
 
 
 @themed
-def bridge(steps: Sequence[tuple[str, Any]], *, currency: str = "USD", title: str = "") -> Chart:
-    """What moved a total, step by step: bars to the right (orange) raised it, to the left (green) lowered it.
+def bridge(
+    steps: Sequence[tuple[str, Any]],
+    *,
+    ends: tuple[tuple[str, Any], tuple[str, Any]] | None = None,
+    currency: str = "USD",
+    title: str = "",
+) -> Chart:
+    """What moved a total, step by step, from where it was to where it is: orange raised it, green lowered it.
 
-    The totals aren't drawn: beside them the steps would shrink to slivers, or their axis would have to start above 0.
+    The axis begins below the lowest point of the way, so that steps can be seen; both ends are drawn as cut for that.
 
     Args:
         steps: (name, signed amount), in order.
+        ends: (name, total) before and after; without them the way begins at 0.
         currency: unit.
-        title: what the chart says, with both totals.
+        title: what the chart says.
     """
-    figure, axes = _axes(0.3 * max(len(steps), 1) + 1.3, title)
-    places = np.arange(len(steps))[::-1]
+    rows = len(steps) + (2 if ends else 0)
+    figure, axes = _axes(0.3 * max(rows, 1) + 1.3, title)
     amounts = [number(value) for _, value in steps]
-    axes.barh(places, amounts, height=0.68, color=[UP if v > 0 else DOWN for v in amounts], lw=0)
-    axes.set_yticks(places, [_short(name) for name, _ in steps])
-    for place, value in zip(places, amounts, strict=True):
-        _beside(axes, value, place, _plain(value, "+"))
-    axes.axvline(0, color=INK, linewidth=0.8)
-    _amounts(axes.xaxis, currency)
-    axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(4 if _narrow.get() else 7))
+    points = [number(ends[0][1]) if ends else 0.0]
+    for value in amounts:
+        points.append(points[-1] + value)
+    low, high = min(points), max(points)
+    start = low - (high - low or 1.0) / 3 if ends else 0.0
+    names = [*([ends[0][0]] if ends else []), *(name for name, _ in steps), *([ends[1][0]] if ends else [])]
+    places = np.arange(rows)[::-1]
+    inner = places[1:-1] if ends else places
+    shades = [UP if v > 0 else DOWN for v in amounts]
+    axes.barh(inner, amounts, left=points[:-1], height=0.68, color=shades, lw=0)
+    for place, value, at in zip(inner, amounts, points, strict=False):
+        _beside(axes, max(at, at + value), place, _plain(value, "+"))
+    if ends:
+        for place, (_, value) in ((places[0], ends[0]), (places[-1], ends[1])):
+            axes.barh([place], [number(value) - start], left=start, height=0.68, color="#8B949E", lw=0)
+            cut = start + (high - start) * 0.03
+            for mark in (cut, cut * 1.0 + (high - start) * 0.012):
+                axes.plot([mark, mark + (high - start) * 0.008], [place - 0.4, place + 0.4], color=PAPER, linewidth=2.2)
+            _beside(axes, number(value), place, _plain(number(value)))
+        axes.set_xlim(left=start)
+        axes.set_xticks([])
+    else:
+        axes.axvline(0, color=INK, linewidth=0.8)
+        _amounts(axes.xaxis, currency)
+        axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(4 if _narrow.get() else 7))
+        axes.grid(axis="x")
+    axes.set_yticks(places, [_short(name) for name in names])
     axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x")
     axes.margins(x=0.24 if _narrow.get() else 0.12)
     return figure
 

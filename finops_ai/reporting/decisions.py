@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from finops_ai.errors import FinopsError
@@ -13,11 +14,12 @@ from finops_ai.money import published
 from finops_ai.periods import parse_month
 from finops_ai.reporting import owners
 from finops_ai.reporting.charts import sparkline
-from finops_ai.reporting.grid import label
 from finops_ai.reporting.months import month_before, month_text
 from finops_ai.reporting.text import amount, is_unknown, named, percent
 from finops_ai.tables import explain, reconcile
+from finops_ai.tables.bridge import EFFECTS
 from finops_ai.tables.budgets import workspace_budgets
+from finops_ai.tables.drivers import short
 
 if TYPE_CHECKING:
     from finops_ai.workspace import Workspace
@@ -281,21 +283,19 @@ def change(
     before = row.get("previous_cost")
     if before is None or is_unknown(before) or is_unknown(row["cost"]):
         return None, []
-    frames = ws.cube(month_before(month)), ws.cube(month)
-    try:
-        bridge = explain(*frames, by=[])
-        tell = getattr(bridge, "drivers", None)
-        found = tell(max(top, 8)) if tell else None
-        parts = explain(*frames, by=[by]) if found is None else None
-    except FinopsError:
-        return None, []
-    drivers = [] if found is None else pd_records(found)
-    if parts is not None:
-        causes = [_of_group(r, by, list(parts.columns), words) for r in pd_records(parts)[:top]]
-    else:
-        causes = [_of_driver(r, words) for r in drivers[:top]]
+    drivers = list(_drivers(ws, month))
+    causes = [_of_driver(r, words) for r in drivers[:top]]
     rest = row["cost"] - before - sum((c.amount for c in causes), Decimal(0))
     return Change(before, row["cost"], causes, rest), drivers
+
+
+@lru_cache(maxsize=4)
+def _drivers(ws: Workspace, month: str) -> tuple[dict[str, Any], ...]:
+    """The largest drivers of the change from the month before, found once for all pages."""
+    try:
+        return tuple(pd_records(explain(ws.cube(month_before(month)), ws.cube(month)).drivers(8)))
+    except FinopsError:
+        return ()
 
 
 def pd_records(table: Any) -> list[dict[str, Any]]:
@@ -303,37 +303,19 @@ def pd_records(table: Any) -> list[dict[str, Any]]:
     return table.published().astype(object).to_dict("records")
 
 
+#: kinds of drivers in a few words; the others are effects of the bridge
+KINDS = {"switch": "new model", "version": "new prompt", "new": "new work", "stopped": "work that ended"}
+
+
 def _of_driver(row: Mapping[str, Any], words: Mapping[str, str]) -> Cause:
     """A driver in two lines: who and what, then model from and to, prompt, since when."""
-    model = "" if is_unknown(row["model_to"]) else (
-        str(row["model_to"]) if is_unknown(row["model_from"]) or row["model_from"] == row["model_to"] else f"{row['model_from']} → {row['model_to']}"
-    )  # fmt: skip
+    kind = KINDS.get(row["what"]) or EFFECTS[row["what"]][row["amount"] < 0]
+    models = [short(str(row[c])) for c in ("model_from", "model_to") if not is_unknown(row[c])]
     since = "" if is_unknown(row["since"]) else f"since {row['since'].day} {row['since']:%b}"
     prompt = "" if is_unknown(row["prompt"]) else str(row["prompt"])
-    who = words.get(str(row["who"]), str(row["who"]))
-    return Cause(f"{who}: {row['what']}", ", ".join(filter(None, [model, prompt, since])), row["amount"])
-
-
-#: what a step of the bridge means to a reader, when it adds and when it takes away
-STEPS = {
-    "volume": ("more calls", "fewer calls"),
-    "input_length": ("longer prompts", "shorter prompts"),
-    "output_length": ("longer answers", "shorter answers"),
-    "model": ("dearer models", "cheaper models"),
-    "tier": ("dearer tiers", "cheaper tiers"),
-    "cache": ("less read from cache", "more read from cache"),
-    "price": ("higher prices", "lower prices"),
-    "other": ("more of what isn’t tokens", "less of what isn’t tokens"),
-}
-
-
-def _of_group(row: Mapping[str, Any], by: str, columns: Sequence[str], words: Mapping[str, str]) -> Cause:
-    """A group's change with the step that weighs most in it."""
-    steps = [c for c in columns[columns.index("change") + 1 :] if isinstance(row[c], Decimal) and row[c]]
-    main = max(steps, key=lambda c: abs(row[c]), default="")
-    detail = f"mostly {STEPS.get(main, (main.replace('_', ' '),) * 2)[row[main] < 0]}" if main else ""
-    name = label(row[by])
-    return Cause(words.get(name, name), detail, row["change"])
+    who = "everybody" if is_unknown(row["who"]) else words.get(str(row["who"]), str(row["who"]))
+    detail = [" → ".join(dict.fromkeys(models)), prompt, since]
+    return Cause(f"{who}: {kind}", ", ".join(filter(None, detail)), row["amount"])
 
 
 def _sum(values: Any) -> Decimal:

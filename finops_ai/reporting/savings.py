@@ -15,6 +15,7 @@ from finops_ai.engine.settling import IDLE
 from finops_ai.figures import aggregates, values
 from finops_ai.figures.computing import fields
 from finops_ai.reporting.text import is_unknown, percent
+from finops_ai.tables.drivers import short
 from finops_ai.tables.grouping import dimensions_of, grouped, nobody_of
 
 
@@ -93,10 +94,11 @@ def _dearer_models(drivers: Sequence[dict[str, Any]]) -> list[Action]:
     """Work that moved to another model and became dearer by it."""
     out = []
     for row in drivers:
-        if is_unknown(row["model_to"]) or is_unknown(row["model_from"]) or row["amount"] <= 0:
+        if row["what"] != "switch" or is_unknown(row["model_from"]) or row["amount"] <= 0:
             continue
         work = str(row["who"]) if is_unknown(row["prompt"]) else f"{row['who']}, {row['prompt']}"
         since = "" if is_unknown(row["since"]) else f" until {row['since']:%d %b}".replace(" 0", " ")
-        evidence = f"the same work ran on {row['model_from']}{since}"
-        out.append(Action(f"Put {work} back on {row['model_from']}", row["amount"], evidence, str(row["who"])))
+        earlier = short(str(row["model_from"]))
+        evidence = f"the same work ran on {earlier}{since}"
+        out.append(Action(f"Put {work} back on {earlier}", row["amount"], evidence, str(row["who"])))
     return out
