@@ -7,6 +7,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from finops_ai.errors import DataError
 from finops_ai.html import Html, render
 from finops_ai.reporting import answers, charts, coverage, owners
@@ -15,6 +17,7 @@ from finops_ai.reporting.navigation import Link
 from finops_ai.reporting.notebooks import PAGE_CSS
 from finops_ai.reporting.text import amount, is_unknown, percent, safe, slug
 from finops_ai.tables import showback
+from finops_ai.tables.grouping import grouped
 
 if TYPE_CHECKING:
     from finops_ai.workspace import Workspace
@@ -55,9 +58,9 @@ def group_pages(ws: Workspace, month: str, dimension: str, folder: Path) -> list
     history = history[history[dimension].isin(names)]
     columns = [c for c, _ in BREAKDOWNS if c in history.columns and c != dimension]
     parts = {c: showback(history, by=[dimension, c], month=month, timezone=ws.timezone) for c in columns}
-    inner = next((c for c in columns if parts[c][c].nunique(dropna=False) > 1), "model")
+    inner = next((c for c in columns if len(parts[c][c].unique()) > 1), "model")
     daily = showback(history, by=["day", dimension, inner], month=month, timezone=ws.timezone)
-    trends = {c: showback(history, by=["month", dimension, c], timezone=ws.timezone) for c in columns}
+    trends = {c: costs_by(history, ["month", dimension, c], ws.timezone) for c in columns}
     every_name = answers.names_of(history, inner)
     foot = coverage.stamp_html(every, ws, month)
     links = []
@@ -295,7 +298,13 @@ def search_entries(
 
 def monthly(frame: Any, by: str, timezone: str) -> dict[str, list[Decimal | None]]:
     """Cost per month of each name, oldest first, for the small lines in tables; null where it is unknown."""
-    return trend_lines(showback(frame, by=["month", by], timezone=timezone), by)
+    return trend_lines(costs_by(frame, ["month", by], timezone), by)
+
+
+def costs_by(frame: Any, keys: Sequence[str], timezone: str) -> Any:
+    """Exact cost by some keys, for small lines; only what they need."""
+    rows = grouped(frame, keys, {"cost": "sum(effective_cost)"}, timezone=timezone, needs=("effective_cost",))
+    return pd.DataFrame(rows, columns=[*keys, "cost"], dtype=object)
 
 
 def trend_lines(table: Any, by: str) -> dict[str, list[Decimal | None]]:
