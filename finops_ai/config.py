@@ -18,6 +18,7 @@ FILE_NAME = "finops.toml"
 MAPPING_SECTIONS = ("dimensions", "rules", "lookups", "shared")
 POLICY_SECTIONS = (
     "chargeback",
+    "close",
     "journal",
     "budgets",
     "business",

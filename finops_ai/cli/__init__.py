@@ -42,6 +42,7 @@ COMMANDS = {
     "rules": ("finops_ai.cli.rules:rules", "Test the mapping rules; trace a charge back to its rows."),
     "close": ("finops_ai.cli.closing:close", "Freeze a month: its figures never change again."),
     "true-up": ("finops_ai.cli.closing:true_up", "Post what changed since a month was closed."),
+    "reopen": ("finops_ai.cli.closing:reopen", "Open the last closed month again, on record."),
     "audit": ("finops_ai.cli.closing:audit", "Prove that closed months are as they were."),
     "explore": ("finops_ai.cli.watching:explore", "Open the explorer notebook in JupyterLab."),
     "prices": ("finops_ai.cli.prices:prices", "Look prices up and see why; compare books; find what is unpriced."),

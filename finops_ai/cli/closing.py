@@ -1,94 +1,53 @@
-"""`finops-ai close`, `true-up` and `audit`: months that never change, corrections that are posted, and the proof."""
+"""`finops-ai close`, `true-up`, `reopen` and `audit`: months that never change, corrections that are posted, and the proof."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import click
 
 from finops_ai.cli.collecting import config_option
-from finops_ai.cli.output import format_options
+from finops_ai.cli.output import format_options, show
 from finops_ai.cli.tables import say, workspace
-
-
-def documents_of(ws: Any) -> dict[str, Any]:
-    """Rules and policies in force, to be frozen with a month."""
-    from finops_ai.tables.posting import policy_of
-
-    accounts = ws.settings.policies.get("journal")
-    lookups = {name: lookup.plain() for name, lookup in ws.rules.lookups.items()}
-    return {
-        "rules": ws.settings.mapping | ({"lookups": lookups} if lookups else {}),
-        "policy": policy_of(ws),
-        "accounts": accounts,
-        "contracts": ws.settings.policies.get("contracts"),
-    }
-
-
-def inputs_of(ws: Any, month: str) -> dict[str, Any]:
-    """What the month's figures are made of besides its own rows: telemetry, and what incentives compare it with."""
-    from finops_ai.periods import Window
-    from finops_ai.tables.policy import Policy
-    from finops_ai.tables.posting import policy_of
-
-    out = {"telemetry": ws.telemetry_cells(month)}
-    incentives = Policy.load(policy_of(ws)).incentives
-    if any(incentives.rates.get(kind) for kind in ("model", "prompt")):
-        history = ws.history(month, 1 + incentives.baseline_months)
-        earlier = history["charge_period_start"] < Window.month(month, ws.timezone).start
-        out["history"] = history[earlier.to_numpy()]
-    return {name: frame for name, frame in out.items() if frame is not None}
-
-
-def facts_of(ws: Any, made: Any) -> dict[str, Any]:
-    """Versions of what the figures were made from."""
-    from finops_ai import __version__
-
-    versions = {t: ws.lake.version(t) for t in ("tokens", "bills")}
-    return {
-        "currency": made.currency,
-        "prices": ws.book.version,
-        "rules": ws.rules.version,
-        "lake": versions,
-        "finops_ai": __version__,
-        "timezone": ws.timezone,
-        "grain": "cells",
-    }
 
 
 @click.command()
 @click.argument("month", metavar="YYYY-MM")
+@click.option(
+    "--dry-run", is_flag=True, help="Show what would be sealed and whether the conditions hold; seal nothing."
+)
+@click.option("--approved-by", default="", metavar="NAME", help="Who approves it; kept in the close.")
+@click.option("--reason", default="", metavar="TEXT", help="Why; kept in the close.")
+@click.option(
+    "--out-of-order", default="", metavar="REASON", help="Why it is closed although an earlier month is open."
+)
 @config_option
-def close(month: str, config: str) -> None:
+def close(month: str, dry_run: bool, approved_by: str, reason: str, out_of_order: str, config: str) -> int:
     """Freeze a month: inputs, prices, rules and results, hashed, sealed and chained. Its figures never change again.
 
     \b
+    finops-ai close 2026-09 --dry-run
     finops-ai close 2026-09
+
+    Conditions that must hold before are the [close] section of finops.toml.
     """
-    from finops_ai.errors import DataError
-    from finops_ai.tables.posting import charge_month, results_of
+    from finops_ai.tables.closing import close_month, preview
 
     ws, month = workspace(config, month)
-    ledger = ws.ledger
-    ledger.require_open(month)
-    state = ws.digest()
-    made = charge_month(ws, month)
-    inputs = {"rows": ws.priced_cells(month), "allocated": ws.cube(month), "bills": ws.bills(month)}
-    tables = (
-        inputs
-        | inputs_of(ws, month)
-        | results_of(made)
-        | {"journal": made.journal(ws.settings.policies.get("journal"))}
-    )
-    facts = facts_of(ws, made)
-    if ws.digest() != state:
-        raise DataError(f"Usage or bills were loaded while {month} was being closed. Nothing is closed: run it again.")
-    sealed = ledger.close(month, tables, documents=documents_of(ws), facts=facts)
-    total = sum(made.summary["charge"])
+    if dry_run:
+        made = preview(ws, month, approved_by=approved_by, reason=reason)
+        say(made.charged.summary, "table", None)
+        show(made.contents(), "table", None)
+        for text, passed in zip(made.gates["text"], made.gates["passed"], strict=True):
+            click.echo(f"{'holds' if passed else 'FAILS'}: {text}")
+        click.echo("Nothing was closed (--dry-run).", err=True)
+        return int(not made.gates["passed"].all())
+    made, sealed = close_month(ws, month, approved_by=approved_by, reason=reason, out_of_order=out_of_order)
+    summary = made.charged.summary
     click.echo(
-        f"{month} is closed: {total:,.2f} {made.currency} charged to {len(made.summary)} receivers. Files: {sealed.folder}"
+        f"{month} is closed: {sum(summary['charge']):,.2f} {made.charged.currency} charged to {len(summary)} receivers. "
+        f"Files: {sealed.folder}"
     )
-    click.echo(f"Keep the seal elsewhere to prove later that nothing was rewritten: {ledger.head()}")
+    click.echo(f"Keep the seal elsewhere to prove later that nothing was rewritten: {sealed.seal}")
+    return 0
 
 
 @click.command("true-up")
@@ -105,84 +64,71 @@ def true_up(month: str, posted_in: str | None, dry_run: bool, config: str, form:
     \b
     finops-ai true-up 2026-09 --dry-run      what would be posted, by cause
     finops-ai true-up 2026-09 --in 2026-11   post it in November
+
+    What was posted in a month: finops-ai chargeback --month 2026-11 --journal
     """
-    from finops_ai.periods import next_month, parse_month
-    from finops_ai.tables.posting import policy_of, results_of
-    from finops_ai.tables.true_up import recompute, summary
-    from finops_ai.tables.true_up import true_up as entries_of
+    from finops_ai.tables.closing import true_up_month
+    from finops_ai.tables.true_up import summary
 
     ws, month = workspace(config, month)
-    ledger = ws.ledger
-    ledger.require_sound()
-    state, first = ledger.state(month), ledger.closed(month)
-    if posted_in is None:
-        day = next_month(parse_month(month))
-        while f"{day:%Y-%m}" in ledger.months():
-            day = next_month(day)
-        posted_in = f"{day:%Y-%m}"
-    accounts, closed_accounts = ws.settings.policies.get("journal"), state.document("accounts")
-    # what was closed row by row, before there were cubes, is compared row by row
-    tokens = ws.token_cells(month) if first.facts.get("grain") == "cells" else ws.tokens(month)
-    now = inputs_of(ws, month)
-    then = {
-        name: state.table(name) for name in ("telemetry", "history") if f"{name}.parquet" in state.manifest["files"]
-    }
-    steps = recompute(
-        state.table("rows"),
-        tokens,
-        closed_rules=state.document("rules"),
-        rules=ws.rules,
-        book=ws.book,
-        closed_policy=state.document("policy"),
-        policy=policy_of(ws),
-        month=month,
-        timezone=ws.timezone,
-        closed_telemetry=then.get("telemetry"),
-        telemetry=now.get("telemetry"),
-        closed_history=then.get("history"),
-        history=now.get("history"),
-        pricing=lambda rows: ws.reprice(month, rows),
-    )
-    made = steps[-1][1]
-    journals = [(cause, step.journal(closed_accounts)) for cause, step, _ in steps]
-    journals.append(("accounts", made.journal(accounts)))
-    table = entries_of(
-        state.table("journal"), journals, month=month, posted_in=posted_in, currency=first.facts["currency"]
-    )
+    table, sealed = true_up_month(ws, month, posted_in=posted_in, dry_run=dry_run)
     if not len(table):
         click.echo(f"Nothing has changed since {month} was closed; nothing is posted.", err=True)
         return
     say(table, form, output)
     if form == "table" and not output:
-        say(summary(table, made.currency, month), form, None)
-    if dry_run:
+        say(summary(table, table.facts.currency, month), form, None)
+    if sealed is None:
         click.echo("Nothing was posted (--dry-run).", err=True)
-        return
-    journal = {"true_up": table, "journal": made.journal(accounts)}
-    tables = {"rows": ws.reprice(month, tokens), "allocated": steps[-1][2]} | now | results_of(made) | journal
-    sealed = ledger.post(month, posted_in, tables, documents=documents_of(ws), facts=facts_of(ws, made))
-    click.echo(f"Posted in {posted_in}: {len(table)} entries. Files: {sealed.folder}", err=True)
+    else:
+        click.echo(f"Posted in {table.facts.period}: {len(table)} entries. Files: {sealed.folder}", err=True)
+
+
+@click.command()
+@click.argument("month", metavar="YYYY-MM")
+@click.option("--approved-by", required=True, metavar="NAME", help="Who decides it; kept in the chain.")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; kept in the chain.")
+@config_option
+def reopen(month: str, approved_by: str, reason: str, config: str) -> None:
+    """Open the last closed month again, on record: name and reason are sealed, and what was closed stays in the chain.
+
+    \b
+    finops-ai reopen 2026-10 --approved-by "A. Finance" --reason "closed before the last invoice"
+    """
+    import finops_ai as fa
+
+    ledger = fa.open(config).ledger
+    ledger.require_sound()
+    sealed = ledger.reopen(month, approved_by, reason)
+    click.echo(f"{month} is open again, on record: {sealed.folder}. Close it with `finops-ai close {month}`.")
 
 
 @click.command()
 @click.option("--head", metavar="SEAL", help="A seal you kept: it must still be in the chain.")
+@click.option("--repair", is_flag=True, help="Write the chain again from its folders, if these are whole.")
 @config_option
-def audit(head: str | None, config: str) -> int:
+def audit(head: str | None, repair: bool, config: str) -> int:
     """Prove that closed months are as they were: every file, seal and link; exit 1 names what was changed.
 
     \b
     finops-ai audit
     finops-ai audit --head 3f9c...            a seal you kept must still be in the chain
+    finops-ai audit --repair                  after a power failure cut the chain's last line
     """
     import finops_ai as fa
 
     ledger = fa.open(config).ledger
+    if repair:
+        click.echo(f"The chain is written again: {len(ledger.repair(head))} sealed states.")
     found = ledger.audit(head)
     for finding in found:
         click.echo(str(finding))
-    months, entries = ledger.months(), len(ledger.chain())
     if found:
-        click.echo(f"{len(found)} problems in {entries} sealed states.", err=True)
+        click.echo(f"{len(found)} problems in the closed months.", err=True)
         return 1
-    click.echo(f"Sound: {len(months)} closed months, {entries - len(months)} true-ups. Seal: {ledger.head()}")
+    kinds = [e.kind for e in ledger.chain()]
+    reopened = f", {kinds.count('reopen')} reopened" if "reopen" in kinds else ""
+    click.echo(
+        f"Sound: {len(ledger.months())} closed months, {kinds.count('true-up')} true-ups{reopened}. Seal: {ledger.head()}"
+    )
     return 0

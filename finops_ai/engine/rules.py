@@ -195,6 +195,7 @@ class _Loader:
             dimensions=self.defaults,
             kind_of=lambda name: None if name.split(".", 1)[0] in self.lookups else self.kind_of(name),
             known=[*columns(), *self.defaults],
+            mapped=[(r.when, {d: v.text for d, v in r.set.items() if not v.fields}) for r in rules],
         )
         digest = json.dumps(
             [document, [lookup.rows for lookup in self.lookups.values()]],

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from finops_ai.engine.conditions import All, Condition, Kinds, Not, Test, parse_condition
+from finops_ai.engine.regex import found_in
 from finops_ai.errors import RuleError, hint
 from finops_ai.money import exact
 
@@ -55,6 +55,7 @@ class Shared:
         tokens_per_hour: for capacity: weighted tokens that one unit serves in one hour.
         output_weight: for capacity: how many input tokens one output token counts for.
         text: `when` as written.
+        sources: values of `dimension` that the mapping rules give rows it takes, where the conditions of both tell.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Shared:
     tokens_per_hour: Decimal = Decimal(1)
     output_weight: Decimal = Decimal(1)
     text: str = ""
+    sources: frozenset[str] = frozenset()
 
 
 def parse_shared(
@@ -80,13 +82,22 @@ def parse_shared(
     dimensions: Collection[str],
     kind_of: Kinds,
     known: Collection[str],
+    mapped: Iterable[tuple[Condition, Mapping[str, str]]] = (),
 ) -> tuple[Shared, ...]:
     """Read `[[shared]]` entries in declared order: later ones distribute what earlier ones left, so order matters.
 
+    Args:
+        rows: the entries.
+        place: for messages.
+        dimensions: those declared.
+        kind_of, known: as for conditions.
+        mapped: condition of each mapping rule, and the constant values it sets per dimension.
+
     Raises:
-        RuleError: an unknown key, method, metric or dimension; shares that don't add up to 1; a receiver whose cost an
-            entry before it has already distributed (a circle).
+        RuleError: an unknown key, method, metric or dimension; shares that don't add up to 1; a receiver whose cost it or
+            an entry before it distributes (a circle), whatever column its condition names.
     """
+    mapped = list(mapped)
     if not isinstance(rows, list):
         raise RuleError(f"{place}: shared must be [[shared]] entries, not {type(rows).__name__}.")
     out: list[Shared] = []
@@ -147,6 +158,7 @@ def parse_shared(
                 _positive(row, "tokens_per_hour", at),
                 _positive(row, "output_weight", at),
                 json.dumps(row["when"], default=str, ensure_ascii=False),
+                frozenset(v[dimension] for test, v in mapped if dimension in v and meet(when, test)),
             )
         )
     _refuse_circles(out, place)
@@ -215,7 +227,7 @@ def _refuse_circles(entries: list[Shared], place: str) -> None:
     """A value whose cost was distributed must not receive again from a later entry: its cost would never settle."""
     for number, entry in enumerate(entries):
         for value in sorted({*entry.to, *(v for t in entry.tiers for v in t.shares)}):
-            if takes(entry.when, entry.dimension, value):
+            if takes(entry.when, entry.dimension, value) or value in entry.sources:
                 raise RuleError(f"{place}: shared {entry.name!r} gives to {value!r}, whose own cost it distributes.")
             if given := giver(entries[:number], entry.dimension, value):
                 raise RuleError(
@@ -226,7 +238,41 @@ def _refuse_circles(entries: list[Shared], place: str) -> None:
 
 def giver(entries: Iterable[Shared], dimension: str, value: str) -> str:
     """The first of some entries that distributes the cost of a dimension's value; "" if none does."""
-    return next((e.name for e in entries if e.dimension == dimension and takes(e.when, dimension, value)), "")
+    return next(
+        (
+            e.name
+            for e in entries
+            if e.dimension == dimension and (value in e.sources or takes(e.when, dimension, value))
+        ),
+        "",
+    )
+
+
+def meet(one: Condition, two: Condition) -> bool:
+    """Whether a value that one condition names, or names one of, meets the other: then rows of one are rows of the other.
+
+    >>> meet(Test("api_key_id", "equals", "k1"), Test("api_key_id", "prefix", "k"))
+    True
+    >>> meet(Test("api_key_id", "equals", "k1"), Test("model", "equals", "m"))
+    False
+    """
+    if one == two:
+        return not (isinstance(one, All) and not one.parts)
+    return any(
+        _holds(there, field, value) is True
+        for here, there in ((one, two), (two, one))
+        for field, value in _named(here)
+        if _holds(here, field, value) is True
+    )
+
+
+def _named(condition: Condition) -> list[tuple[str, str]]:
+    """Fields with the text values a condition names."""
+    if isinstance(condition, Test):
+        values = condition.value if condition.op == "in" else (condition.value,) if condition.op == "equals" else ()
+        return [(condition.field, v) for v in values if isinstance(v, str)]  # type: ignore[attr-defined]
+    parts = (condition.part,) if isinstance(condition, Not) else condition.parts
+    return [found for part in parts for found in _named(part)]
 
 
 def takes(when: Condition, dimension: str, value: str) -> bool:
@@ -258,7 +304,7 @@ def _met(test: Test, value: str) -> bool:
         case "prefix":
             return value.startswith(str(test.value))
         case "regex":
-            return re.search(str(test.value), value) is not None
+            return found_in(str(test.value), value)
         case "exists":
             return bool(test.value)
         case "at_least":

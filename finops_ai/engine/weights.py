@@ -142,13 +142,13 @@ def _tier_shares(entry: Shared, tier: Tier, weighed: Mapping[Receiver, Fraction]
 
 
 def _telemetry(con: duckdb.DuckDBPyConnection, entry: Shared, default: str) -> Weights:
-    """By what the telemetry saw in the same cell; where it saw nothing, by the whole month; else not at all."""
+    """By what the telemetry saw in the same cell; where it saw nothing that day, by the month, of the same `match`; else not."""
     columns = tuple(entry.receiver)
     values = [
         f"coalesce(r_{i}, {DUCKDB.literal(default)}) AS r_{i}" if column == entry.dimension else f"r_{i}"
         for i, column in enumerate(columns)
     ]
-    cells = [(f"_{entry.per}", *entry.match), ("_month",)]
+    cells = [(f"_{entry.per}", *entry.match), ("_month", *entry.match)]
     steps = []
     for cell in dict.fromkeys(cells):
         metric = "sum(quantity)" if "meter" in cell else _METRICS[entry.metric]

@@ -1,14 +1,16 @@
-"""Closed months: files that never change, each hashed, each close and true-up sealed and chained to the one before.
+"""Closed months: files that never change, each hashed, each close, true-up and reopening sealed and chained to the one before.
 
+    closed.head                    the last seal
     closed/
-      chain.jsonl                  one line per close or true-up: sequence, folder, seal, previous line's seal
+      chain.jsonl                  one line per state: sequence, folder, seal, previous line's seal
       2026-10/                     the month as closed
-        manifest.json              month, when, facts (versions of prices, rules, data), sha256 of every file
+        manifest.json              month, place in the chain, when, facts (versions of prices, rules, data), sha256 of every file
         rows.parquet, charges.parquet, journal.parquet, ...
       2026-10.true-up-1/           the first correction, posted in a later month, with the state it leads to
+      2026-11.reopen-1/            who opened November again, and why; 2026-11.close-2/ is the month as closed again
 
 A seal is the sha256 of the manifest's bytes. Whoever keeps the head of the chain (the last seal) elsewhere can prove that
-nothing before it was changed, added or taken out.
+nothing before it was changed, added or taken out. Every table and document is read through its hash.
 """
 
 from __future__ import annotations
@@ -16,8 +18,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-import os
-import re
+import logging
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,39 +27,42 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from finops_ai.errors import CheckFailed, ClosedPeriodError, DataError
+from finops_ai.errors import CheckFailed, ClosedPeriodError, DataError, StoreError
 from finops_ai.frames import to_arrow, to_pandas
 from finops_ai.periods import parse_month
+from finops_ai.store.chain import (
+    FIRST,
+    LOCK,
+    MANIFEST,
+    RESTORE,
+    STAGED,
+    Chain,
+    Entry,
+    Finding,
+    settle,
+    settle_folder,
+    sha256,
+    told,
+)
 
 try:
     import fcntl
 except ImportError:  # Windows: two closes at the same moment aren't held apart there
     fcntl = None  # type: ignore[assignment]
 
-CHAIN, MANIFEST, LOCK = "chain.jsonl", "manifest.json", ".lock"
-FIRST = "0" * 64
-_FOLDER = re.compile(r"(\d{4}-\d{2})(?:\.true-up-(\d+))?")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something an audit found wrong: where, and what."""
-
-    place: str
-    problem: str
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.problem}"
+log = logging.getLogger("finops_ai.store")
 
 
 @dataclass(frozen=True)
 class Sealed:
-    """One closed state: a month as closed, or as a true-up left it."""
+    """One closed state: a month as closed, or as a true-up left it. What is read from it is as it was sealed, or an error."""
 
     folder: Path
     manifest: Mapping[str, Any]
+    entry: Entry
 
     @property
     def month(self) -> str:
@@ -73,18 +77,41 @@ class Sealed:
     @property
     def seal(self) -> str:
         """The SHA-256 of its manifest."""
-        return _sha256(self.folder / MANIFEST)
+        return self.entry.seal
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """File name -> SHA-256."""
+        return self.manifest["files"]
+
+    def has(self, name: str) -> bool:
+        """Whether it has a table of that name."""
+        return f"{name}.parquet" in self.files
 
     def table(self, name: str) -> pd.DataFrame:
-        """One of its tables, exact."""
-        path = self.folder / f"{name}.parquet"
-        if not path.exists():
-            raise DataError(f"{self.folder} has no table {name!r}; it has {sorted(self.manifest['files'])}.")
-        return to_pandas(pq.read_table(path))
+        """One of its tables, exact.
+
+        Raises:
+            DataError: it has none of that name.
+            CheckFailed: the file isn't as it was sealed.
+        """
+        if not self.has(name):
+            raise DataError(f"{self.folder} has no table {name!r}; it has {sorted(self.files)}.")
+        return to_pandas(pq.read_table(pa.BufferReader(self._read(f"{name}.parquet"))))
 
     def document(self, name: str) -> Any:
-        """One of its JSON documents, such as the rules in force."""
-        return json.loads((self.folder / f"{name}.json").read_text("utf-8"))
+        """One of its JSON documents, such as the rules in force; None where it was sealed without one."""
+        return json.loads(self._read(f"{name}.json")) if f"{name}.json" in self.files else None
+
+    def _read(self, name: str) -> bytes:
+        """A file's bytes, if they are those that were sealed."""
+        try:
+            content = (self.folder / name).read_bytes()
+        except OSError:
+            content = b""
+        if hashlib.sha256(content).hexdigest() != self.files[name]:
+            raise CheckFailed(f"{self.folder / name} is not as it was sealed. {RESTORE}")
+        return content
 
 
 class Ledger:
@@ -95,7 +122,7 @@ class Ledger:
 
     Example:
         >>> import tempfile
-        >>> ledger = Ledger(tempfile.mkdtemp())
+        >>> ledger = Ledger(tempfile.mkdtemp() + "/closed")
         >>> sealed = ledger.close("2026-10", {"charges": pd.DataFrame({"team": ["a"]})}, facts={"prices": "v1"})
         >>> ledger.audit(), ledger.months()
         ([], ['2026-10'])
@@ -103,30 +130,26 @@ class Ledger:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        self._chain, self._held = Chain(self.folder), False
 
     def months(self) -> list[str]:
         """Months that are closed, oldest first."""
-        return sorted({entry["folder"] for entry in self.chain() if "." not in entry["folder"]})
+        last = {e.month: e.kind for e in self.chain() if e.kind != "true-up"}
+        return sorted(month for month, kind in last.items() if kind == "close")
 
-    def chain(self) -> list[dict[str, Any]]:
-        """The chain's entries, in order."""
-        path = self.folder / CHAIN
-        if not path.exists():
-            return []
-        try:
-            entries = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line]
-            if strange := [e for e in entries if not isinstance(e, dict) or not isinstance(e.get("folder"), str)]:
-                raise ValueError(f"{strange[0]!r} is no entry")
-            return entries
-        except ValueError as error:
-            raise DataError(
-                f"{path} is damaged: {error}. Restore it from your backup; `finops-ai audit` then checks it."
-            ) from None
+    def chain(self) -> list[Entry]:
+        """The chain's entries, in order, every link checked.
+
+        Raises:
+            DataError: its file can't be read.
+            CheckFailed: it was changed, cut or reordered.
+        """
+        return self._chain.entries()
 
     def head(self) -> str:
         """The last seal: keep it elsewhere to prove later that nothing was rewritten."""
         entries = self.chain()
-        return entries[-1]["seal"] if entries else FIRST
+        return entries[-1].seal if entries else FIRST
 
     def require_open(self, month: str) -> None:
         """Raise if the month is closed.
@@ -157,11 +180,14 @@ class Ledger:
 
         Raises:
             ClosedPeriodError: it is closed already; nothing is changed.
+            StoreError: it can't be written; nothing is closed.
         """
         parse_month(month)
-        with self._alone():
+        with self.alone():
             self.require_open(month)
-            return self._seal(month, month, tables, documents or {}, facts or {})
+            before = sum(e.month == month and e.kind == "close" for e in self.chain())
+            place = f"{month}.close-{before + 1}" if before else month
+            return self._seal(month, place, tables, documents or {}, facts or {})
 
     def post(
         self,
@@ -176,32 +202,64 @@ class Ledger:
 
         Raises:
             ClosedPeriodError: the month isn't closed, or the month to post in is.
+            StoreError: it can't be written; nothing is posted.
         """
         parse_month(month), parse_month(posted_in)
-        if month not in self.months():
-            raise ClosedPeriodError(
-                f"{month} is not closed, so there is nothing to true up; `finops-ai close {month}` closes it."
-            )
-        if posted_in <= month:
-            raise ClosedPeriodError(f"A true-up of {month} is posted in a later month, not in {posted_in}.")
-        facts = dict(facts or {}) | {"posted_in": posted_in}
-        with self._alone():
+        with self.alone():
+            if month not in self.months():
+                raise ClosedPeriodError(
+                    f"{month} is not closed, so there is nothing to true up; `finops-ai close {month}` closes it."
+                )
+            if posted_in <= month:
+                raise ClosedPeriodError(f"A true-up of {month} is posted in a later month, not in {posted_in}.")
             self.require_open(posted_in)
-            number = sum(e["folder"].startswith(f"{month}.") for e in self.chain()) + 1
-            return self._seal(month, f"{month}.true-up-{number}", tables, documents or {}, facts)
+            facts = dict(facts or {}) | {"posted_in": posted_in}
+            return self._seal(month, f"{month}.true-up-{self.next_true_up(month)}", tables, documents or {}, facts)
+
+    def next_true_up(self, month: str) -> int:
+        """The number that the month's next true-up has."""
+        return 1 + sum(e.month == month and e.kind == "true-up" for e in self.chain())
+
+    def reopen(self, month: str, by: str, reason: str) -> Sealed:
+        """Open the last closed month again, as a recorded act; what was closed stays in the chain.
+
+        Raises:
+            ClosedPeriodError: it isn't closed, a later month is, or it has been trued up; says what to do instead.
+        """
+        if not by.strip() or not reason.strip():
+            raise ClosedPeriodError(f"Reopening {month} needs a name and a reason: --approved-by NAME --reason TEXT.")
+        with self.alone():
+            closed = self.months()
+            if month not in closed:
+                raise ClosedPeriodError(f"{month} is not closed. Closed: {', '.join(closed) or 'none'}.")
+            if month != closed[-1]:
+                raise ClosedPeriodError(
+                    f"{month} can't be reopened: {closed[-1]} is closed after it and rests on it. "
+                    f"Post what changed with `finops-ai true-up {month}`, or reopen the later months first."
+                )
+            if posted := self.true_ups(month=month):
+                raise ClosedPeriodError(
+                    f"{month} can't be reopened: its correction stands in {posted[0].facts['posted_in']} and would count "
+                    f"twice. Post what changed with `finops-ai true-up {month}`."
+                )
+            number = 1 + sum(e.month == month and e.kind == "reopen" for e in self.chain())
+            facts = {"approved_by": by, "reason": reason, "reopens": self._last_close(month).seal}
+            return self._seal(month, f"{month}.reopen-{number}", {}, {}, facts)
 
     def state(self, month: str) -> Sealed:
         """A closed month's latest state: as closed, or as the last true-up left it."""
-        return self._sealed([e["folder"] for e in self._of(month)][-1])
+        return self._sealed([e for e in self._of(month) if e.kind != "reopen"][-1])
 
     def closed(self, month: str) -> Sealed:
-        """A month as it was closed."""
-        return self._sealed(self._of(month)[0]["folder"])
+        """A month as it was closed, the last time if it was reopened."""
+        return self._sealed(self._last_close(month))
 
     def true_ups(self, *, month: str | None = None, posted_in: str | None = None) -> list[Sealed]:
         """True-ups of a month, or those posted in one, in order."""
-        found = [self._sealed(e["folder"]) for e in self.chain() if "." in e["folder"]]
-        return [s for s in found if month in (None, s.month) and posted_in in (None, s.facts["posted_in"])]
+        entries = [e for e in self.chain() if e.kind == "true-up" and month in (None, e.month)]
+        if posted_in is not None:
+            entries = [e for e in entries if e.month < posted_in]
+        return [s for s in map(self._sealed, entries) if posted_in in (None, s.facts["posted_in"])]
 
     def audit(self, head: str | None = None) -> list[Finding]:
         """Check every file, seal and link.
@@ -212,76 +270,109 @@ class Ledger:
         Returns:
             What is wrong, naming the file; empty if nothing is.
         """
-        found: list[Finding] = []
         try:
-            entries = self.chain()
+            lines = self._chain.lines()
         except DataError as error:
-            return [Finding(CHAIN, str(error))]
-        previous, seen = FIRST, set()
-        for number, entry in enumerate(entries, 1):
-            place = str(entry.get("folder"))
-            if entry.get("sequence") != number or entry.get("previous") != previous or not _FOLDER.fullmatch(place):
-                found.append(
-                    Finding(f"{CHAIN} line {number}", "the chain is broken: an entry was changed, added or taken out")
-                )
-            previous = str(entry.get("seal"))
-            seen.add(place)
-            found += self._audit_folder(place, previous)
-        for path in sorted(self.folder.iterdir()) if self.folder.exists() else []:
-            if path.is_dir() and path.name not in seen and not path.name.startswith("."):
-                found.append(Finding(path.name, "the folder is not in the chain"))
-        if head is not None and head != FIRST and head not in {e.get("seal") for e in entries}:
-            found.append(Finding(CHAIN, f"the head you kept ({head[:12]}...) is not in the chain: it was rewritten"))
+            return [Finding(self._chain.path.name, str(error))]
+        found = self._chain.findings(lines)
+        for number, line in enumerate(lines, 1):
+            entry = Entry(number, line["folder"], str(line.get("seal")), str(line.get("previous")))
+            broken = any(f.place == f"{self._chain.path.name} line {number}" for f in found)
+            found += [] if broken else self._chain.state_findings(entry)
+        if head is not None and head != FIRST and head not in {line.get("seal") for line in lines}:
+            text = f"the head you kept ({head[:12]}...) is not in the chain: it was rewritten"
+            found.append(Finding(self._chain.path.name, text))
         return found
-
-    def _audit_folder(self, place: str, seal: str) -> list[Finding]:
-        folder, found = self.folder / place, []
-        path = folder / MANIFEST
-        if not path.is_file():
-            return [Finding(f"{place}/{MANIFEST}", "the file is missing")]
-        if _sha256(path) != seal:
-            return [Finding(f"{place}/{MANIFEST}", "the file was changed after it was sealed")]
-        listed = json.loads(path.read_text("utf-8"))["files"]
-        for name, digest in sorted(listed.items()):
-            if not (folder / name).is_file():
-                found.append(Finding(f"{place}/{name}", "the file is missing"))
-            elif _sha256(folder / name) != digest:
-                found.append(Finding(f"{place}/{name}", "the file was changed after the month was closed"))
-        extra = {p.name for p in folder.iterdir()} - set(listed) - {MANIFEST}
-        return found + [
-            Finding(f"{place}/{name}", "the file was added after the month was closed") for name in sorted(extra)
-        ]
 
     def require_sound(self) -> None:
         """Raise unless the audit finds nothing.
 
         Raises:
-            CheckFailed: lists every finding.
+            CheckFailed: lists every finding, and how to recover.
         """
         if found := self.audit():
-            raise CheckFailed("The closed months don't pass the audit:\n" + "\n".join(f"  {f}" for f in found))
+            raise CheckFailed(f"The closed months don't pass the audit:\n{told(found)}\n{RESTORE}")
+
+    def repair(self, head: str | None = None) -> list[Entry]:
+        """Write the chain again from its folders, such as after a power failure cut its last line.
+
+        Args:
+            head: the last seal, where the file that holds it is gone or wrong, too.
+
+        Raises:
+            CheckFailed: the folders don't make a whole chain that ends in the last seal; nothing is changed.
+        """
+        with self.alone(checked=False):
+            entries = self._chain.rebuilt()
+            kept, last = head or self._chain.kept_head(), entries[-1].seal if entries else FIRST
+            if kept is None or (
+                kept != last and not (head is None and kept in [FIRST, *(e.seal for e in entries[:-1])])
+            ):
+                known = f"{kept[:12]}..." if kept else "not known"
+                raise CheckFailed(
+                    f"The folders make a whole chain that ends in {last}, but the last seal is {known}. Nothing is changed. "
+                    "Restore the missing states from your backup, or name the last seal that you kept with --head SEAL."
+                )
+            try:
+                self._chain.write(entries)
+                self._chain.keep_head(last)
+            except OSError as error:
+                raise _full(error, "mended") from None
+            self._finish()
+        return entries
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Only one process at a time seals; the others wait, then see what it did. The lock ends with its process."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / LOCK).open("w") as handle:
+    def alone(self, *, checked: bool = True) -> Iterator[None]:
+        """Only one process at a time is in here; the others wait, then see what it did. The lock ends with its process.
+
+        Computing what to post belongs in here, too: it depends on what others have posted.
+        """
+        if self._held:
+            yield
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            handle = (self.folder / LOCK).open("w")
+        except OSError as error:
+            raise _full(error, "changed") from None
+        with handle:
             if fcntl is not None:
                 fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
+            self._held = True
+            try:
+                if checked:
+                    self._chain.entries()
+                    self._finish()
+                yield
+            finally:
+                self._held = False
 
-    def _of(self, month: str) -> list[dict[str, Any]]:
-        entries = [e for e in self.chain() if e["folder"].partition(".")[0] == month]
-        if not entries:
+    def _finish(self) -> None:
+        """Finish what was interrupted after it was sealed, and remove what was before."""
+        entries, staged = self._chain.entries(), self.folder / STAGED
+        if staged.exists():
+            if entries and self._chain.place_of(entries[-1]) == staged:
+                staged.rename(self.folder / entries[-1].folder)
+            else:
+                _remove(staged)
+        if entries and self._chain.kept_head() != entries[-1].seal:
+            self._chain.keep_head(entries[-1].seal)
+
+    def _of(self, month: str) -> list[Entry]:
+        entries = [e for e in self.chain() if e.month == month]
+        if not entries or month not in self.months():
             raise ClosedPeriodError(f"{month} is not closed. Closed: {', '.join(self.months()) or 'none'}.")
         return entries
 
-    def _sealed(self, place: str) -> Sealed:
-        folder = self.folder / place
-        try:
-            return Sealed(folder, json.loads((folder / MANIFEST).read_text("utf-8")))
-        except (OSError, json.JSONDecodeError) as error:
-            raise DataError(f"{folder} can't be read: {error}. Run `finops-ai audit`.") from None
+    def _last_close(self, month: str) -> Entry:
+        return [e for e in self._of(month) if e.kind == "close"][-1]
+
+    def _sealed(self, entry: Entry) -> Sealed:
+        """A state, all of whose files are as they were sealed."""
+        if found := self._chain.state_findings(entry):
+            raise CheckFailed(f"{entry.month} can't be used, what was sealed was changed:\n{told(found)}\n{RESTORE}")
+        folder = self._chain.place_of(entry)
+        return Sealed(folder, json.loads((folder / MANIFEST).read_text("utf-8")), entry)
 
     def _seal(
         self,
@@ -291,45 +382,61 @@ class Ledger:
         documents: Mapping[str, Any],
         facts: Mapping[str, Any],
     ) -> Sealed:
-        """Write beside, move into place, then chain: a kill at any moment leaves either nothing closed or all of it."""
-        target, beside = self.folder / place, self.folder / f".{place}.{os.getpid()}"
-        if target.exists():
-            _remove(target)  # moved into place but never chained: it was not closed
-        beside.mkdir()
+        """Write beside, chain, then move into place: a kill at any moment leaves either nothing sealed or all of it."""
+        entries, staged = self.chain(), self.folder / STAGED
         try:
+            _remove(staged)
+            staged.mkdir()
             for name, frame in tables.items():
-                pq.write_table(to_arrow(pd.DataFrame(frame)), beside / f"{name}.parquet", compression="zstd")
+                with (staged / f"{name}.parquet").open("wb") as handle:
+                    pq.write_table(to_arrow(pd.DataFrame(frame)), handle, compression="zstd")
+                    settle(handle)
             for name, document in documents.items():
-                (beside / f"{name}.json").write_text(_json(document), encoding="utf-8")
+                _write(staged / f"{name}.json", _json(document))
             manifest = {
                 "month": month,
+                "folder": place,
+                "sequence": len(entries) + 1,
+                "previous": entries[-1].seal if entries else FIRST,
                 "sealed_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
                 "facts": dict(facts),
-                "files": {p.name: _sha256(p) for p in sorted(beside.iterdir())},
+                "files": {p.name: sha256(p) for p in sorted(staged.iterdir())},
             }
-            (beside / MANIFEST).write_text(_json(manifest), encoding="utf-8")
-            for path in beside.iterdir():
+            _write(staged / MANIFEST, _json(manifest))
+            for path in staged.iterdir():
                 path.chmod(0o444)
-            beside.rename(target)
-        except BaseException:
-            _remove(beside)
+            settle_folder(staged)
+            seal = sha256(staged / MANIFEST)
+            entry = Entry(len(entries) + 1, place, seal, str(manifest["previous"]))
+            self._chain.write([*entries, entry])
+        except BaseException as error:
+            _remove(staged)
+            if isinstance(error, OSError):
+                raise _full(error, "sealed") from None
             raise
-        entries = self.chain()
-        entry = {
-            "sequence": len(entries) + 1,
-            "folder": place,
-            "seal": _sha256(target / MANIFEST),
-            "previous": entries[-1]["seal"] if entries else FIRST,
-        }
-        with (self.folder / CHAIN).open("a", encoding="utf-8") as handle:
-            handle.write(json.dumps(entry) + "\n")
-            handle.flush()
-            os.fsync(handle.fileno())
-        return self._sealed(place)
+        try:
+            _remove(
+                self.folder / place
+            )  # an empty folder of that name: nothing that was sealed, or it were in the chain
+            staged.rename(self.folder / place)
+            settle_folder(self.folder)
+            self._chain.keep_head(seal)
+        except OSError as error:  # sealed already: whoever comes next finishes it
+            log.warning("%s is sealed, but not everything could be put in place yet: %s", place, error)
+        return self._sealed(entry)
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _full(error: OSError, done: str) -> StoreError:
+    return StoreError(
+        f"The closed months can't be written: {error.strerror or error}. Nothing is {done}; what was there is whole. "
+        "Make room or give access, then run it again."
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8") as handle:
+        handle.write(text)
+        settle(handle)
 
 
 def _json(document: Any) -> str:

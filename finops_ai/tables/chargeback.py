@@ -23,28 +23,10 @@ from finops_ai.meters import meters
 from finops_ai.money import COST, minor_units, round_to_total
 from finops_ai.periods import Window
 from finops_ai.tables.grouping import currency_of, grouped
-from finops_ai.tables.incentives import WORDS, Score, adjust, measure
-from finops_ai.tables.policy import Policy, Step, Tariff
+from finops_ai.tables.incentives import WORDS, Score, adjust, bound, measure, plain_shares
+from finops_ai.tables.policy import Policy
 from finops_ai.tables.result import Facts, Table
-
-MILLION = 1_000_000
-#: kinds of statement lines, in printing order
-KINDS = ("usage", "fee", "markup", "minimum", "incentive", "funding")
-_UNITS = {m.roll_up or "other": m.unit for m in meters().values()}
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of a statement, with its exact amount; `cents` where its published amount is decided: the cost itself."""
-
-    receiver: str
-    kind: str
-    text: str
-    exact: Fraction
-    quantity: Decimal | None = None
-    unit: str = ""
-    rate: Decimal | None = None
-    cents: Decimal | None = None
+from finops_ai.tables.tariffs import KINDS, Line, averages_of, marginal, minimum_line, needs_plain, tariff_lines
 
 
 @dataclass
@@ -153,20 +135,35 @@ def chargeback(
     usage = _usage(rows, dim, currency)
     costs = _by_receiver(usage)
     charged = [name for name in costs if name not in policy.not_charged]
-    averages = _averages(usage)
+    averages, tariffs = averages_of(usage), {name: policy.tariff_of(name, month) for name in charged}
     mine: dict[str, list[dict]] = {}
     for u in usage:
         mine.setdefault(u["receiver"], []).append(u)
+    plain: dict[str, dict[str, Fraction]] = {}
+    if carded := [name for name, tariff in tariffs.items() if needs_plain(tariff)]:
+        for (name, kind), share in plain_shares(
+            rows[rows[dim].isin(carded).to_numpy()], dim, default_book(book)
+        ).items():
+            plain.setdefault(name, {})[kind] = share
     lines: list[Line] = []
     for name in charged:
-        lines += _tariff_lines(name, _merged(mine[name]), policy.tariff_of(name, month), averages)
-    scores: dict[str, Score] = {}
+        lines += tariff_lines(name, _merged(mine[name]), tariffs[name], averages, plain.get(name))
     if any(policy.incentives.rates.values()):
         before = _before(allocated if history is None else history, window, policy.incentives.baseline_months)
-        eligible = rows[rows[dim].isin(charged).to_numpy()]
-        full_prices, found = measure(eligible, dim, policy.incentives, default_book(book), before)
-        scores = adjust(full_prices, found, policy.incentives)
-        lines += _incentive_lines(scores, policy, currency)
+        taking_part = [name for name in charged if tariffs[name].method != "subscription"]
+        found = measure(
+            rows[rows[dim].isin(taking_part).to_numpy()],
+            dim,
+            policy.incentives,
+            default_book(book),
+            before,
+            lambda name, *of: marginal(tariffs[name], averages, *of),
+        )
+        charges = {name: sum((x.exact for x in lines if x.receiver == name), Fraction(0)) for name in taking_part}
+        exact = {name: sum((Fraction(u["cost"]) for u in mine[name]), Fraction(0)) for name in taking_part}
+        lines += _incentive_lines(adjust(charges, exact, found, policy.incentives), policy, currency)
+    for name in charged:
+        lines += minimum_line(name, tariffs[name], sum((x.exact for x in lines if x.receiver == name), Fraction(0)))
     published = _published(lines, places)
     out = Chargeback(
         month,
@@ -251,123 +248,32 @@ def _by_receiver(usage: list[dict]) -> dict[str, Decimal]:
     return out
 
 
-def _averages(usage: list[dict]) -> dict[tuple, Fraction]:
-    """The company's average price per model and meter class."""
-    sums: dict[tuple, list[Decimal]] = {}
-    for u in usage:
-        kept = sums.setdefault((u["model"], u["class"], u["unit"]), [Decimal(0), Decimal(0)])
-        kept[0] += u["cost"]
-        kept[1] += u["quantity"]
-    return {key: Fraction(cost) / Fraction(quantity) for key, (cost, quantity) in sums.items() if quantity}
-
-
-def _tariff_lines(name: str, usage: list[dict], tariff: Tariff, averages: Mapping[tuple, Fraction]) -> list[Line]:
-    """Usage, fee, markup and minimum of one receiver, exact."""
-    lines: list[Line] = []
-    if tariff.method == "rate_card":
-        lines += _card_lines(name, usage, tariff)
-    elif tariff.method == "subscription":
-        tokens = sum((u["quantity"] for u in usage if u["unit"] == "tokens"), Decimal(0))
-        lines.append(
-            Line(
-                name,
-                "fee",
-                f"Subscription {tariff.name}, {tariff.included_tokens:,} tokens included",
-                Fraction(tariff.fee),
-            )
-        )
-        over = max(tokens - tariff.included_tokens, Decimal(0))
-        if over:
-            amount = Fraction(over) * Fraction(tariff.overage) / MILLION
-            lines.append(Line(name, "usage", "Tokens beyond the subscription", amount, over, "tokens", tariff.overage))
-    else:
-        blended = tariff.method == "blended"
-        for u in sorted(usage, key=lambda u: (-u["cost"], u["model"], u["class"])):
-            key = (u["model"], u["class"], u["unit"])
-            exact = averages.get(key, Fraction(0)) * Fraction(u["quantity"]) if blended else Fraction(u["cost"])
-            if not exact:
-                continue
-            scale = MILLION if u["unit"] in ("tokens", "characters") else 1
-            rate = _decimal(exact / Fraction(u["quantity"]) * scale) if u["quantity"] else None
-            text = f"{u['model']}, {u['class'].replace('_', ' ')}{' at the company average' if blended else ''}"
-            cents = None if blended else u["cents"]
-            lines.append(Line(name, "usage", text, exact, u["quantity"], u["unit"], rate, cents))
-    subtotal = sum((x.exact for x in lines), Fraction(0))
-    if tariff.markup and subtotal:
-        lines.append(Line(name, "markup", f"Stated margin of {tariff.markup:.2%}", subtotal * Fraction(tariff.markup)))
-        subtotal *= 1 + Fraction(tariff.markup)
-    if tariff.minimum > subtotal:
-        lines.append(
-            Line(name, "minimum", f"Up to the month's minimum of {tariff.minimum}", Fraction(tariff.minimum) - subtotal)
-        )
-    return lines
-
-
-def _card_lines(name: str, usage: list[dict], tariff: Tariff) -> list[Line]:
-    """Classes on the card at its rates, tier by tier; classes that aren't on it at cost."""
-    lines: list[Line] = []
-    by_class: dict[tuple[str, str], list[Decimal]] = {}
-    for u in usage:
-        kept = by_class.setdefault((u["class"], u["unit"]), [Decimal(0), Decimal(0), Decimal(0)])
-        for i, column in enumerate(("quantity", "cost", "cents")):
-            kept[i] += u[column]
-    for (kind, unit), (quantity, cost, cents) in sorted(by_class.items()):
-        if kind not in tariff.card:
-            if cost:
-                lines.append(
-                    Line(
-                        name,
-                        "usage",
-                        f"{kind.replace('_', ' ')} at cost (not on the rate card)",
-                        Fraction(cost),
-                        quantity,
-                        unit,
-                        cents=cents,
-                    )
-                )
-            continue
-        scale = MILLION if unit in ("tokens", "characters") else 1
-        for part, step in _tiers(quantity, tariff.card[kind]):
-            exact = Fraction(part) * Fraction(step.rate) / scale
-            lines.append(
-                Line(name, "usage", f"{kind.replace('_', ' ')}, rate card {tariff.name}", exact, part, unit, step.rate)
-            )
-    return lines
-
-
-def _tiers(quantity: Decimal, steps: tuple[Step, ...]) -> list[tuple[Decimal, Step]]:
-    out, below = [], Decimal(0)
-    for step in steps:
-        top = quantity if step.up_to is None else min(quantity, step.up_to)
-        if top > below:
-            out.append((top - below, step))
-            below = top
-    return out
-
-
 def _incentive_lines(scores: Mapping[str, Score], policy: Policy, currency: str) -> list[Line]:
+    """What each kind earned and what everybody's rewards cost a receiver, in words and figures."""
     lines = []
+    pool = sum((one.score for one in scores.values()), Fraction(0))
     for name, one in scores.items():
-        raw = {
-            k: Fraction(policy.incentives.rates[k]) * v * (-1 if k == "idle" else 1) for k, v in one.measured.items()
-        }
+        raw = {k: v * (-1 if k == "idle" else 1) for k, v in one.earned.items()}
         total = sum(raw.values(), Fraction(0))
         for kind, value in raw.items():
             earned = value * one.score / total if total else Fraction(0)
             saving = f"{float(one.measured[kind]):,.2f} {currency}"
-            share = f"{policy.incentives.rates[kind]:.0%}"
+            rate = policy.incentives.rates[kind]
             what = WORDS[kind].format(saving=saving)
-            capped = f", held at {float(one.limit):,.2f} {currency} in all" if one.capped else ""
+            held = one.earned[kind] < Fraction(rate) * one.measured[kind]
+            capped = f", held at {float(bound(policy.incentives)):.0%} of what that work cost" if held else ""
+            capped += f", held at {float(one.limit):,.2f} {currency} in all" if one.capped else ""
             verb = "charged" if kind == "idle" else "returned"
-            lines.append(
-                Line(name, "incentive", f"{kind.capitalize()}: {what}; {share} of it is {verb}{capped}", -earned)
-            )
+            text = f"{kind.capitalize()}: {what}; {rate:.0%} of it is {verb}{capped}"
+            lines.append(Line(name, "incentive", text, -earned))
         if one.funding:
-            lines.append(
-                Line(
-                    name, "funding", "Part of everybody's rewards, in proportion to the work's full price", one.funding
-                )
+            part = float(one.funding / pool)
+            text = (
+                f"Part of everybody's rewards: {part:.1%} of {float(pool):,.2f} {currency}, in proportion to the charge"
             )
+            if pool < 0:
+                text = f"Part of what idle capacity is charged: {part:.1%} of {float(-pool):,.2f} {currency}, in proportion to the charge"
+            lines.append(Line(name, "funding", text, one.funding))
     return lines
 
 

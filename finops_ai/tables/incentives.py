@@ -1,32 +1,32 @@
-"""Efficiency incentives that move money between receivers and never make any.
+"""Efficiency incentives that move money between receivers, never make any, and can't be had for nothing.
 
 Each receiver has a score in currency: `rate x saving` for every rewarded kind, minus `rate x waste` of idle capacity,
-held within half the cap times its full price: what the same work would have cost without any saving. Its adjustment is
+held within half the cap times what its work really costs. Its adjustment is
 
-    adjustment_i = -score_i + (sum of scores) x full_price_i / (sum of full prices)
+    adjustment_i = -score_i + (sum of scores) x charge_i / (sum of charges)
 
-so adjustments add up to 0 by construction: the second term is everybody's part of funding the first.
+so adjustments add up to 0 by construction: the second term is everybody's part of funding the first, in proportion to
+what the tariff charges.
 
-Why efficiency never raises a charge, whatever the tariff: a saving leaves the full price as it was, so neither the limit
-of the score nor the part of the funding moves; it raises the receiver's own score, and its funding by no more than that.
-Cache and batch are each measured against the full price by themselves (cached tokens as plain input of the standard tier,
-batch as standard work without a cache), so that one habit never eats the other's reward.
+Why it can't be gamed: a reward for some tokens is at most `1 - cap`, divided among the kinds of reward in force, of what
+those tokens cost and of what they add to the charge. Tokens that are only sent to be rewarded therefore always cost more
+than they earn, and what funding gives back of others' waste is at most half the cap. A call that is cached and batched has
+one saving, cut into what the cache and what the tier did. Writing to a cache counts against reading from it. What is
+compared with earlier months counts for as much work as those months did in a month on average, at prices the comparison
+can't move, so that padding a baseline costs at least what it brings.
 
-Why splitting doesn't pay: savings and waste are sums over rows of quantity times a price difference taken from the price
-book (the same row repriced), so splitting a key or a request, which moves no token, changes nothing. A shorter prompt
-counts only as far as it is shorter both per call (splitting calls doesn't help) and per output token (padding answers
-doesn't help).
+Why good habits never raise a charge: with the same work done cheaper, cost falls by more than any reward can.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from finops_ai.engine.pricing import Book, reprice
 from finops_ai.meters import meters
@@ -47,6 +47,8 @@ _PLAIN = {
 }
 #: a prompt counts as shorter from a thousandth on
 _NOTICEABLE = Fraction(1, 1000)
+#: kinds of reward that share the bound of a token between them: those of one group reward the same saving
+GROUPS = (("cache", "batch"), ("model",), ("prompt",))
 WORDS = {
     "cache": "tokens read from a cache instead of sent again saved {saving}",
     "batch": "work sent through batch saved {saving} against the standard tier",
@@ -54,18 +56,22 @@ WORDS = {
     "prompt": "shorter prompts than the templates' own baseline saved {saving}",
     "idle": "provisioned capacity beyond the traffic it served cost {saving}",
 }
+#: receiver, model, meter, quantity, cost, cost as plain input -> the least such usage adds to the receiver's charge
+Marginal = Callable[[str, str, str, Fraction, Fraction, Fraction], Fraction]
+ZERO = Fraction(0)
 
 
 @dataclass
 class Score:
     """One receiver's measured savings and waste in currency, and what they earn."""
 
-    full_price: Fraction = Fraction(0)
+    cost: Fraction = ZERO
     measured: dict[str, Fraction] = field(default_factory=dict)
-    score: Fraction = Fraction(0)
-    limit: Fraction = Fraction(0)
+    earned: dict[str, Fraction] = field(default_factory=dict)
+    score: Fraction = ZERO
+    limit: Fraction = ZERO
     capped: bool = False
-    funding: Fraction = Fraction(0)
+    funding: Fraction = ZERO
 
     @property
     def adjustment(self) -> Fraction:
@@ -73,42 +79,78 @@ class Score:
         return self.funding - self.score
 
 
+@dataclass
+class Measured:
+    """Savings and waste per kind and receiver: as measured, and the reward (rate times saving, within its bounds)."""
+
+    saved: dict[str, dict[str, Fraction]] = field(default_factory=dict)
+    earned: dict[str, dict[str, Fraction]] = field(default_factory=dict)
+
+    def add(self, kind: str, receiver: str, saved: Fraction, earned: Fraction) -> None:
+        """Count a saving and what it earns."""
+        for counted, value in ((self.saved, saved), (self.earned, earned)):
+            mine = counted.setdefault(kind, {})
+            mine[receiver] = mine.get(receiver, ZERO) + value
+
+
+def bound(rules: Incentives) -> Fraction:
+    """The largest share of a token's cost that one group of rewards may give back for it.
+
+    >>> bound(Incentives({"cache": Decimal("0.1"), "prompt": Decimal("0.1")}, Decimal("0.1")))
+    Fraction(9, 20)
+    """
+    groups = sum(any(rules.rates.get(kind) for kind in group) for group in GROUPS)
+    return (1 - Fraction(rules.cap)) / max(groups, 1)
+
+
 def adjust(
-    full_prices: Mapping[str, Fraction], measured: Mapping[str, Mapping[str, Fraction]], rules: Incentives
+    charges: Mapping[str, Fraction],
+    costs: Mapping[str, Fraction],
+    found: Measured,
+    rules: Incentives,
 ) -> dict[str, Score]:
     """Adjustments per receiver; they add up to exactly 0.
 
     Args:
-        full_prices: receiver -> what its work would have cost without any saving; at 0 or below it takes no part.
-        measured: kind ("cache", "batch", "model", "prompt", "idle") -> receiver -> saving or waste, 0 or more.
+        charges: receiver that takes part -> what its tariff charges before incentives; at 0 or below it takes no part.
+        costs: receiver -> what its work really costs.
+        found: savings and waste, and what they earn.
         rules: rates and cap.
 
-    >>> scores = adjust({"a": Fraction(60), "b": Fraction(40)}, {"cache": {"b": Fraction(10)}},
-    ...                 Incentives({"cache": Decimal("0.2")}, Decimal("0.2")))
+    >>> found = Measured({"cache": {"b": Fraction(10)}}, {"cache": {"b": Fraction(2)}})
+    >>> shares = {"a": Fraction(60), "b": Fraction(40)}
+    >>> scores = adjust(shares, shares, found, Incentives({"cache": Decimal("0.2")}, Decimal("0.2")))
     >>> float(scores["a"].adjustment), float(scores["b"].adjustment)
     (1.2, -1.2)
     """
-    scores = {name: Score(full_price=max(price, Fraction(0))) for name, price in full_prices.items()}
-    for kind, rate in rules.rates.items():
-        for name, value in measured.get(kind, {}).items():
-            if name in scores and value > 0 and scores[name].full_price:
-                scores[name].measured[kind] = value
-                scores[name].score += Fraction(rate) * value * (-1 if kind == "idle" else 1)
+    base = {name: min(max(charge, ZERO), max(costs.get(name, ZERO), ZERO)) for name, charge in charges.items()}
+    scores = {name: Score(cost=amount) for name, amount in base.items() if amount}
+    for kind in rules.rates:
+        for name, earned in found.earned.get(kind, {}).items():
+            if name in scores and earned > 0:
+                one = scores[name]
+                one.measured[kind], one.earned[kind] = found.saved[kind][name], earned
+                one.score += earned * (-1 if kind == "idle" else 1)
     for one in scores.values():
-        one.limit = Fraction(rules.cap) / 2 * one.full_price
+        one.limit = Fraction(rules.cap) / 2 * one.cost
         bounded = max(min(one.score, one.limit), -one.limit)
         one.capped, one.score = bounded != one.score, bounded
-    whole = sum((one.full_price for one in scores.values()), Fraction(0))
-    pool = sum((one.score for one in scores.values()), Fraction(0))
-    for one in scores.values():
-        one.funding = pool * one.full_price / whole if whole else Fraction(0)
+    whole = sum((charges[name] for name in scores), ZERO)
+    pool = sum((one.score for one in scores.values()), ZERO)
+    for name, one in scores.items():
+        one.funding = pool * charges[name] / whole
     return scores
 
 
 def measure(
-    rows: pd.DataFrame, dimension: str, rules: Incentives, book: Book, baseline: pd.DataFrame | None = None
-) -> tuple[dict[str, Fraction], dict[str, dict[str, Fraction]]]:
-    """Full price per receiver, and savings and waste per kind and receiver.
+    rows: pd.DataFrame,
+    dimension: str,
+    rules: Incentives,
+    book: Book,
+    baseline: pd.DataFrame | None = None,
+    marginal: Marginal | None = None,
+) -> Measured:
+    """Savings and waste per kind and receiver, all in the rows' currency.
 
     Args:
         rows: the month's allocated rows.
@@ -116,34 +158,86 @@ def measure(
         rules: kinds without a rate are not measured.
         book: for repricing rows as they would have been.
         baseline: allocated rows of earlier months, for the kinds "model" and "prompt".
-
-    Returns:
-        `{receiver: what its work would have cost uncached, in the standard tier, and as in the baseline}` and
-        `{kind: {receiver: saving or waste}}`, all in the rows' currency.
+        marginal: what usage adds to a charge; by default what it costs.
     """
     wanted = {kind for kind, rate in rules.rates.items() if rate > 0}
-    cached, batched = rows["meter"].isin(list(_PLAIN)).to_numpy(), (rows["service_tier"] == "batch").to_numpy()
-    out: dict[str, dict[str, Fraction]] = {}
-    if "cache" in wanted:
-        standard = reprice(_standard(rows[cached]), book)
-        out["cache"] = _repriced(standard, dimension, _uncached(standard), book)
-    if "batch" in wanted:
-        uncached = reprice(_uncached(rows[batched]), book)
-        out["batch"] = _repriced(uncached, dimension, _standard(uncached), book)
+    felt = marginal or (lambda receiver, model, meter, quantity, cost, plain: cost)
+    out = Measured()
+    if wanted & {"cache", "batch"}:
+        _cache_and_batch(out, rows, dimension, rules, book, felt)
     if "idle" in wanted:
-        out["idle"] = _idle(rows, dimension, book)
+        rate = Fraction(rules.rates["idle"])
+        for name, waste in _idle(rows, dimension, book).items():
+            out.add("idle", name, waste, rate * waste)
     if baseline is not None and len(baseline):
         if "model" in wanted:
-            out["model"] = _cheaper_model(rows, dimension, baseline, book)
+            _cheaper_model(out, rows, dimension, rules, baseline, book, felt)
         if "prompt" in wanted:
-            out["prompt"] = _shorter_prompts(rows, dimension, baseline)
-    thrifty, bare = rows[cached | batched], _unsettled(rows, book)
-    full = [
-        {g[dimension]: Fraction(g["cost"] or 0) for g in grouped(bare, [dimension], _COST, needs=("effective_cost",))},
-        _repriced(thrifty, dimension, _standard(_uncached(thrifty)), book),
-        *(out.get(kind, {}) for kind in ("model", "prompt")),
-    ]
-    return {name: sum((part.get(name, Fraction(0)) for part in full), Fraction(0)) for name in full[0]}, out
+            _shorter_prompts(out, rows, dimension, rules, baseline, felt)
+    return out
+
+
+def _cache_and_batch(
+    out: Measured, rows: pd.DataFrame, dimension: str, rules: Incentives, book: Book, felt: Marginal
+) -> None:
+    """What caching saved in the tier it was done in, and what batch saved against the standard tier, uncached.
+
+    The two add up to the whole saving of each token. Of one model in one tier, what writing to the cache cost more than
+    plain input counts against what reading from it saved, at the same rate.
+    """
+    alpha, beta = (Fraction(rules.rates.get(kind, 0)) for kind in ("cache", "batch"))
+    share = bound(rules)
+    cells: dict[tuple, dict[str, Fraction]] = {}
+    for g in _thrifty(rows, dimension, book):
+        receiver, cost = g[dimension], Fraction(g["cost"])
+        saved, batched = Fraction(g["plain"]) - cost, Fraction(g["standard"]) - Fraction(g["plain"])
+        least = felt(receiver, g["model"], g["meter"], Fraction(g["quantity"]), cost, Fraction(g["plain"]))
+        raw = alpha * max(saved, ZERO) + beta * max(batched, ZERO)
+        part = min(Fraction(1), max(share * min(least, cost), ZERO) / raw) if raw else ZERO
+        key = (receiver, g["provider"], g["model"], g["service_tier"])
+        cell = cells.setdefault(key, dict.fromkeys(("saved", "earned", "reads", "batched", "batch_earned"), ZERO))
+        cell["saved"] += saved
+        cell["reads"] += max(saved, ZERO)
+        cell["earned"] += part * alpha * max(saved, ZERO)
+        cell["batched"] += max(batched, ZERO)
+        cell["batch_earned"] += part * beta * max(batched, ZERO)
+    for (receiver, *_), cell in cells.items():
+        if alpha and cell["saved"] > 0:
+            out.add("cache", receiver, cell["saved"], cell["earned"] * cell["saved"] / cell["reads"])
+        if beta and cell["batched"]:
+            out.add("batch", receiver, cell["batched"], cell["batch_earned"])
+
+
+def _thrifty(rows: pd.DataFrame, dimension: str, book: Book) -> list[dict]:
+    """Cached and batched work: its quantity, cost, cost uncached, and cost uncached in the standard tier."""
+    chosen = rows["meter"].isin(list(_PLAIN)).to_numpy() | (rows["service_tier"] == "batch").to_numpy(
+        bool, na_value=False
+    )
+    if not chosen.any():
+        return []
+    mine = _unsettled(rows[chosen], book)
+    plain = reprice(_uncached(mine), book)["effective_cost"]
+    standard = reprice(_standard(_uncached(mine)), book)["effective_cost"]
+    known = (mine["effective_cost"].notna() & plain.notna() & standard.notna()).to_numpy()
+    mine = mine.assign(_plain=plain, _standard=standard)[known]
+    sums = {
+        "quantity": "sum(quantity)",
+        "cost": "sum(effective_cost)",
+        "plain": "sum(_plain)",
+        "standard": "sum(_standard)",
+    }
+    keys = [dimension, "provider", "model", "service_tier", "meter"]
+    return grouped(mine, keys, sums, needs=("quantity", "effective_cost", "_plain", "_standard"))
+
+
+def plain_shares(rows: pd.DataFrame, dimension: str, book: Book) -> dict[tuple[str, str], Fraction]:
+    """What cached input costs relative to the same input uncached, per receiver and class of `cache_read`, `cache_write`."""
+    sums: dict[tuple[str, str], list[Fraction]] = {}
+    for g in _thrifty(rows[rows["meter"].isin(list(_PLAIN)).to_numpy()], dimension, book):
+        kept = sums.setdefault((g[dimension], meters()[g["meter"]].roll_up), [ZERO, ZERO])
+        kept[0] += Fraction(g["cost"])
+        kept[1] += Fraction(g["plain"])
+    return {key: cost / plain for key, (cost, plain) in sums.items() if plain > 0}
 
 
 def _unsettled(rows: pd.DataFrame, book: Book) -> pd.DataFrame:
@@ -175,24 +269,6 @@ def _standard(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(service_tier=tier.where((tier != "batch").to_numpy(), "standard").astype(tier.dtype))
 
 
-def _repriced(
-    rows: pd.DataFrame, dimension: str, instead: pd.DataFrame, book: Book, per: Sequence[str] = ()
-) -> dict[str, Fraction]:
-    """Per receiver: what the rows would have cost otherwise, minus what they cost; groups that lost count as 0."""
-    if instead.empty:
-        return {}
-    rows, other, per = _unsettled(rows.loc[instead.index], book), reprice(instead, book), [dimension, *per]
-    known = other["effective_cost"].notna().to_numpy() & rows["effective_cost"].notna().to_numpy()
-    was = grouped(rows[known], per, _COST, needs=("effective_cost",))
-    would = grouped(other[known], per, _COST, needs=("effective_cost",))
-    paid = {tuple(g[k] for k in per): Fraction(g["cost"] or 0) for g in was}
-    out: dict[str, Fraction] = {}
-    for g in would:
-        saving = Fraction(g["cost"] or 0) - paid.get(tuple(g[k] for k in per), Fraction(0))
-        out[g[dimension]] = out.get(g[dimension], Fraction(0)) + max(saving, Fraction(0))
-    return out
-
-
 def _idle(rows: pd.DataFrame, dimension: str, book: Book) -> dict[str, Fraction]:
     """Cost of provisioned hours beyond what the traffic they served would have cost as standard calls."""
     provisioned = rows[_provisioned(rows)]
@@ -204,75 +280,137 @@ def _idle(rows: pd.DataFrame, dimension: str, book: Book) -> dict[str, Fraction]
     served = reprice(calls.assign(service_tier="standard"), book) if len(calls) else calls
     worth = {g[dimension]: g["cost"] for g in grouped(served, [dimension], _COST, needs=("effective_cost",))}
     return {  # work that has no price as standard calls is of unknown worth: then the waste is unknown, too
-        g[dimension]: max(Fraction(g["cost"] or 0) - Fraction(worth.get(g[dimension], 0)), Fraction(0))
+        g[dimension]: max(Fraction(g["cost"] or 0) - Fraction(worth.get(g[dimension], 0)), ZERO)
         for g in paid
         if worth.get(g[dimension], 0) is not None
     }
 
 
-def _cheaper_model(rows: pd.DataFrame, dimension: str, baseline: pd.DataFrame, book: Book) -> dict[str, Fraction]:
-    """Prompts repriced on the model that did most of their work in the baseline."""
-    found = grouped(
-        baseline,
-        [dimension, "prompt_id", "provider", "model"],
-        {"tokens": f"sum(quantity) FILTER (WHERE meter IN {_TOKENS})"},
-        needs=("quantity", "meter"),
-        where="prompt_id IS NOT NULL",
-    )
+def _cheaper_model(
+    out: Measured,
+    rows: pd.DataFrame,
+    dimension: str,
+    rules: Incentives,
+    baseline: pd.DataFrame,
+    book: Book,
+    felt: Marginal,
+) -> None:
+    """Prompts repriced on the model that did most of their work in the baseline, as much of it as that model did a month."""
+    tokens = {"tokens": f"sum(quantity) FILTER (WHERE meter IN {_TOKENS})"}
+    keys, where = [dimension, "prompt_id", "provider", "model"], "prompt_id IS NOT NULL"
+    found: dict[tuple, Fraction] = {}
+    for g in grouped(baseline, keys, tokens, needs=("quantity", "meter"), where=where):
+        key = (g[dimension], template_of(g["prompt_id"]), g["provider"], g["model"])
+        found[key] = found.get(key, ZERO) + Fraction(g["tokens"] or 0)
     main: dict[tuple, tuple] = {}
-    for g in sorted(found, key=lambda g: (g["tokens"] or 0, str(g["model"]))):
-        main[g[dimension], g["prompt_id"]] = (g["provider"], g["model"])
-    mine = list(zip(rows[dimension], rows["prompt_id"], strict=True))
-    before = [main.get(key) for key in mine]
+    for key, volume in sorted(found.items(), key=lambda x: (x[1], str(x[0]))):
+        main[key[:2]] = (*key[2:], volume / rules.baseline_months)
+    names = [template_of(p) if isinstance(p, str) else None for p in rows["prompt_id"].astype(object)]
+    before = [main.get(key) for key in zip(rows[dimension], names, strict=True)]
     changed = [b is not None and b[1] != m for b, m in zip(before, rows["model"], strict=True)]
-    moved = rows[changed]
-    if moved.empty:
-        return {}
+    if not any(changed):
+        return
+    moved = _unsettled(rows[changed], book)
     chosen = [b for b, c in zip(before, changed, strict=True) if c and b]
-    providers = pd.Series([p for p, _ in chosen], index=moved.index).astype(rows["provider"].dtype)
-    models = pd.Series([m for _, m in chosen], index=moved.index).astype(rows["model"].dtype)
-    instead = moved.assign(provider=providers, model=models)
-    return _repriced(rows, dimension, instead, book, per=["prompt_id"])
+    providers = pd.Series([b[0] for b in chosen], index=moved.index).astype(rows["provider"].dtype)
+    models = pd.Series([b[1] for b in chosen], index=moved.index).astype(rows["model"].dtype)
+    other = reprice(moved.assign(provider=providers, model=models), book)["effective_cost"]
+    template = pa.array([n for n, c in zip(names, changed, strict=True) if c], pa.string())
+    known = (other.notna() & moved["effective_cost"].notna()).to_numpy()
+    moved = moved.assign(
+        _other=other, _template=pd.Series(pd.array(template, dtype=pd.ArrowDtype(pa.string())), index=moved.index)
+    )
+    now: dict[tuple, Fraction] = {}
+    for g in grouped(rows, [dimension, "prompt_id"], tokens, needs=("quantity", "meter"), where=where):
+        key = (g[dimension], template_of(g["prompt_id"]))
+        now[key] = now.get(key, ZERO) + Fraction(g["tokens"] or 0)
+    sums = {"quantity": "sum(quantity)", "cost": "sum(effective_cost)", "other": "sum(_other)"}
+    cells: dict[tuple, list[Fraction]] = {}
+    per = [dimension, "_template", "provider", "model", "meter"]
+    for g in grouped(moved[known], per, sums, needs=("quantity", "effective_cost", "_other")):
+        cost, instead = Fraction(g["cost"]), Fraction(g["other"])
+        least = felt(g[dimension], g["model"], g["meter"], Fraction(g["quantity"]), cost, instead)
+        cell = cells.setdefault(tuple(g[k] for k in per[:4]), [ZERO, ZERO])
+        cell[0] += instead - cost
+        cell[1] += max(min(least, cost), ZERO)
+    rate, share = Fraction(rules.rates["model"]), bound(rules)
+    for (receiver, prompt, *_), (saved, least) in cells.items():
+        volume, tokens_now = main[receiver, prompt][2], now[receiver, prompt]
+        rested = min(Fraction(1), volume / tokens_now) if tokens_now else ZERO
+        if saved > 0 and rested:
+            out.add("model", receiver, saved * rested, min(rate * saved * rested, share * least))
 
 
-def _shorter_prompts(rows: pd.DataFrame, dimension: str, baseline: pd.DataFrame) -> dict[str, Fraction]:
-    """Input cost saved per template: shorter both per call and per output token than its own baseline."""
-    measures = {
-        "inputs": f"sum(quantity) FILTER (WHERE meter IN {_IN})",
-        "outputs": f"sum(quantity) FILTER (WHERE meter IN {_OUT})",
-        "calls": "sum(quantity) FILTER (WHERE meter = 'requests')",
-        "cost": f"sum(effective_cost) FILTER (WHERE meter IN {_IN})",
-    }
-    needs, keys = ("quantity", "meter", "effective_cost"), [dimension, "prompt_id"]
-    then = {
-        (g[dimension], _template(g["prompt_id"])): g
-        for g in _by_template(grouped(baseline, keys, measures, needs=needs, where="prompt_id IS NOT NULL"), dimension)
-    }
-    out: dict[str, Fraction] = {}
-    for g in _by_template(grouped(rows, keys, measures, needs=needs, where="prompt_id IS NOT NULL"), dimension):
-        b = then.get((g[dimension], _template(g["prompt_id"])))
-        if not b or not all(x[k] for x in (b, g) for k in ("inputs", "outputs", "calls")) or not g["cost"]:
+def _shorter_prompts(
+    out: Measured, rows: pd.DataFrame, dimension: str, rules: Incentives, baseline: pd.DataFrame, felt: Marginal
+) -> None:
+    """Input saved per template: shorter both per call and per output token than its own baseline, for as many calls and
+    output tokens as the baseline had in a month.
+
+    Saved tokens count at the baseline's price of input, or today's where that is lower. Answers of models cheaper than the
+    baseline's count for less, and the rate is lowered where an output token would save more input than it costs itself.
+    """
+    months, share, rate = rules.baseline_months, bound(rules), Fraction(rules.rates["prompt"])
+    then = _templates(baseline, dimension)
+    for key, cells in _templates(rows, dimension).items():
+        b = _added(then.get(key, {}).values())
+        if not all(b[k] > 0 for k in ("inputs", "outputs", "calls", "input_cost", "output_cost")):
             continue
-        per_call = Fraction(b["inputs"]) / Fraction(b["calls"]) * Fraction(g["calls"])
-        per_output = Fraction(b["inputs"]) / Fraction(b["outputs"]) * Fraction(g["outputs"])
-        shorter = min(per_call, per_output) / Fraction(g["inputs"]) - 1
-        if shorter > _NOTICEABLE:
-            out[g[dimension]] = out.get(g[dimension], Fraction(0)) + Fraction(g["cost"]) * shorter
+        now = _added(cells.values())
+        if not all(now[k] > 0 for k in ("inputs", "outputs", "calls", "input_cost")):
+            continue
+        dear = b["output_cost"] / b["outputs"]
+        weighed = [(min(Fraction(1), c["output_cost"] / c["outputs"] / dear) if c["outputs"] else Fraction(1), c) for c in cells.values()]  # fmt: skip
+        outputs, inputs = (sum((w * c[k] for w, c in weighed), ZERO) for k in ("outputs", "inputs"))
+        per_output = b["inputs"] / b["outputs"] * outputs - inputs
+        per_call = (b["inputs"] / b["calls"] * now["calls"] - now["inputs"]) * inputs / now["inputs"]
+        shorter = min(per_call, per_output)
+        if shorter <= _NOTICEABLE * inputs:
+            continue
+        rested = min(Fraction(1), b["outputs"] / months / now["outputs"], b["calls"] / months / now["calls"])
+        price = min(b["input_cost"] / b["inputs"], now["input_cost"] / now["inputs"])
+        saved = shorter * rested * price
+        safe = share * dear / (b["inputs"] / b["outputs"] * price)
+        least = sum(
+            (felt(key[0], model, meter, c["quantity"], c["cost"], c["cost"]) for model, meter, c in _meters_of(cells)),
+            ZERO,
+        )
+        out.add("prompt", key[0], saved, min(min(rate, safe) * saved, share * max(least, ZERO)))
+
+
+def _templates(rows: pd.DataFrame, dimension: str) -> dict[tuple, dict[tuple, dict]]:
+    """Input, output and calls per receiver and template, and in it per provider, model and tier."""
+    sums = {"quantity": "sum(quantity)", "cost": "sum(effective_cost)"}
+    keys = [dimension, "prompt_id", "provider", "model", "service_tier", "meter"]
+    out: dict[tuple, dict[tuple, dict]] = {}
+    for g in grouped(rows, keys, sums, needs=("quantity", "effective_cost"), where="prompt_id IS NOT NULL"):
+        cells = out.setdefault((g[dimension], template_of(g["prompt_id"])), {})
+        cell = cells.setdefault((g["provider"], g["model"], g["service_tier"]), _added([]) | {"meters": []})
+        one, quantity, cost = meters()[g["meter"]], Fraction(g["quantity"] or 0), Fraction(g["cost"] or 0)
+        cell["meters"].append((g["model"], g["meter"], {"quantity": quantity, "cost": cost}))
+        if one.is_token and one.direction in ("input", "output"):
+            cell[f"{one.direction}s"] += quantity
+            cell[f"{one.direction}_cost"] += cost
+        elif g["meter"] == "requests":
+            cell["calls"] += quantity
     return out
 
 
-def _template(prompt_id: str) -> str:
-    """A prompt's name without its version."""
+def _added(cells: Iterable[dict]) -> dict:
+    """Cells of a template added up."""
+    names = ("inputs", "outputs", "calls", "input_cost", "output_cost")
+    mine = list(cells)
+    return {name: sum((c[name] for c in mine), ZERO) for name in names}
+
+
+def _meters_of(cells: Mapping[tuple, dict]) -> list[tuple[str, str, dict]]:
+    return [found for cell in cells.values() for found in cell["meters"]]
+
+
+def template_of(prompt_id: str) -> str:
+    """A prompt's name without its version.
+
+    >>> template_of("triage@3")
+    'triage'
+    """
     return prompt_id.partition("@")[0]
-
-
-def _by_template(groups: list[dict], dimension: str) -> list[dict]:
-    """Versions of one template added up."""
-    out: dict[tuple, dict] = {}
-    for g in groups:
-        kept = out.setdefault(
-            (g[dimension], _template(g["prompt_id"])), {dimension: g[dimension], "prompt_id": _template(g["prompt_id"])}
-        )
-        for name in ("inputs", "outputs", "calls", "cost"):
-            kept[name] = kept.get(name, Decimal(0)) + (g[name] or Decimal(0))
-    return list(out.values())

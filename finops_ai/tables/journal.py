@@ -99,14 +99,9 @@ def journal(charged: Chargeback, accounts: Mapping[str, Any] | None = None) -> T
     rows = [r for r in rows if r["debit"] or r["credit"]]
     first = parse_month(charged.month)
     last = first.replace(day=calendar.monthrange(first.year, first.month)[1])
-    for number, row in enumerate(rows, 1):
-        stamp = hashlib.sha256(f"{charged.month}|{number}|{row}".encode()).hexdigest()[:12]
-        row |= {
-            "entry": f"{charged.month}-{stamp}",
-            "date": last,
-            "period": charged.month,
-            "currency": charged.currency,
-        }
+    for row in rows:
+        row |= {"date": last, "period": charged.month, "currency": charged.currency}
+    number_entries(rows, charged.month)
     debit, credit = (sum((r[k] for r in rows), Decimal(0)) for k in ("debit", "credit"))
     if debit != credit:
         raise CheckFailed(f"The journal of {charged.month} doesn't balance: debits {debit}, credits {credit}.")
@@ -122,6 +117,23 @@ def _row(
         "account": account, "cost_centre": centre, "debit": max(amount, zero), "credit": max(-amount, zero), "text": text,
         "provider": provider, "billing_account_id": billing_account,
     }  # fmt: skip
+
+
+def number_entries(rows: list[dict[str, Any]], period: str, posting: str = "") -> None:
+    """Give each entry an id made of all it says and of the posting it belongs to, so that no id ever has two contents.
+
+    An entry keeps its id as long as it stays the same, whoever is charged beside it.
+
+    Args:
+        rows: entries without `entry`.
+        period: the month they are posted in.
+        posting: which correction they belong to; "" for the month's own.
+    """
+    seen: dict[str, int] = {}
+    for row in rows:
+        told = "|".join(f"{name}={row[name]}" for name in COLUMNS if name != "entry")
+        seen[told] = seen.get(told, 0) + 1
+        row["entry"] = f"{period}-{hashlib.sha256(f'{posting}|{told}|{seen[told]}'.encode()).hexdigest()[:16]}"
 
 
 def journal_table(rows: list[dict[str, Any]], currency: str, period: str) -> Table:

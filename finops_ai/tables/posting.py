@@ -19,7 +19,7 @@ from finops_ai.errors import DataError, hint
 from finops_ai.frames import to_pandas
 from finops_ai.money import COST
 from finops_ai.tables.chargeback import Chargeback, chargeback, summary_facts
-from finops_ai.tables.journal import write_files
+from finops_ai.tables.journal import journal_table, write_files
 from finops_ai.tables.policy import Policy, policy_or_default
 from finops_ai.tables.result import Facts, Table
 from finops_ai.tables.true_up import summary
@@ -135,6 +135,8 @@ class Posting:
 def posting(ws: Workspace, month: str) -> Posting:
     """What a workspace posts for a month: frozen figures where it is closed, today's where it is open.
 
+    A month without usage of its own has what true-ups posted in it.
+
     Args:
         ws: the workspace.
         month: `YYYY-MM` of the reporting zone.
@@ -143,10 +145,14 @@ def posting(ws: Workspace, month: str) -> Posting:
         DataError: the month holds nothing that can be charged, or a true-up is in another currency.
         RuleError: the policy can't be used, or there is no dimension to charge.
     """
-    charged, sealed = charge_month(ws, month), ws.closed(month)
-    accounts = sealed.document("accounts") if sealed else ws.settings.policies.get("journal")
-    own = sealed.table("journal") if sealed else charged.journal(accounts)
-    incoming = ws.ledger.true_ups(posted_in=month)
+    sealed, incoming = ws.closed(month), ws.ledger.true_ups(posted_in=month)
+    if sealed is None and incoming and not len(ws.allocated(month)):
+        charged = _nothing_charged(month, incoming[0].facts["currency"], policy_of(ws))
+        own = pd.DataFrame(journal_table([], charged.currency, month))
+    else:
+        charged = charge_month(ws, month)
+        accounts = ws.settings.policies.get("journal")
+        own = sealed.table("journal") if sealed else charged.journal(accounts)
     for one in incoming:
         if one.facts["currency"] != charged.currency:
             raise DataError(
@@ -167,6 +173,19 @@ def posting(ws: Workspace, month: str) -> Posting:
         sealed.manifest["sealed_at"] if sealed else "",
         sealed.seal if sealed else "",
     )
+
+
+def _nothing_charged(month: str, currency: str, policy: Mapping[str, Any]) -> Chargeback:
+    """The chargeback of a month that holds no usage."""
+    lines = dict.fromkeys(("receiver", "kind", "text", "unit"), pa.string())
+    lines |= {"quantity": pa.decimal128(38, 6)} | dict.fromkeys(("rate", "amount", "exact"), _MONEY)
+    charges = {"receiver": pa.string()} | dict.fromkeys(("cost", "margin", "incentive", "charge"), _MONEY)
+    costs = dict.fromkeys(("provider", "billing_account_id", "receiver"), pa.string()) | {"cost": _MONEY}
+    empty = {
+        name: to_pandas(pa.table({c: pa.array([], kind) for c, kind in kinds.items()}))
+        for name, kinds in zip(RESULTS, (lines, charges, costs), strict=True)
+    }
+    return _restored(empty.__getitem__, month, currency, policy)
 
 
 def charge_month(ws: Workspace, month: str) -> Chargeback:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import calendar
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -20,7 +19,7 @@ from finops_ai.frames.origin import zone_of
 from finops_ai.frames.tokens import TokenFrame
 from finops_ai.periods import parse_month
 from finops_ai.tables.chargeback import Chargeback, chargeback
-from finops_ai.tables.journal import journal_table
+from finops_ai.tables.journal import journal_table, number_entries
 from finops_ai.tables.policy import Policy
 from finops_ai.tables.result import Facts, Table
 
@@ -90,21 +89,23 @@ def recompute(
 
 
 def true_up(
-    closed_journal: pd.DataFrame,
+    closed_journal: pd.DataFrame | Mapping[tuple, Decimal],
     steps: Sequence[tuple[str, pd.DataFrame]],
     *,
     month: str,
     posted_in: str,
     currency: str,
+    number: int = 1,
 ) -> Table:
     """Signed entries that take a closed month's journal to today's.
 
     Args:
-        closed_journal: the journal as closed, or as the last true-up left it.
+        closed_journal: the journal as closed, or as the last true-up left it; or its balances (`posted_balances`).
         steps: (cause, journal) after each change, in order.
         month: the closed month.
         posted_in: the open month the entries belong to.
         currency: of all amounts.
+        number: the month's how many-th true-up it is: part of the entries' ids, so that none is given twice.
 
     Returns:
         A journal dated in `posted_in`, each entry with its cause in the text; debits equal credits for each cause, and
@@ -113,7 +114,7 @@ def true_up(
     Raises:
         CheckFailed: they don't.
     """
-    before = _balances(closed_journal)
+    before = dict(closed_journal) if isinstance(closed_journal, Mapping) else _balances(closed_journal)
     first = before
     first_day = parse_month(posted_in)
     last_day = first_day.replace(day=calendar.monthrange(first_day.year, first_day.month)[1])
@@ -129,11 +130,9 @@ def true_up(
                     "credit": max(-change, Decimal(0)),
                     "text": text,
                 }
-                stamp = hashlib.sha256(f"{month}|{posted_in}|{cause}|{key}|{change}".encode()).hexdigest()[:12]
-                rows.append(
-                    row | {"entry": f"{posted_in}-{stamp}", "date": last_day, "period": posted_in, "currency": currency}
-                )
+                rows.append(row | {"date": last_day, "period": posted_in, "currency": currency})
         before = after
+    number_entries(rows, posted_in, f"{month}.true-up-{number}")
     table = journal_table(rows, currency, posted_in)
     table.facts.title = f"True-up of {month}"
     moved = _balances(table)
@@ -143,6 +142,15 @@ def true_up(
     if sum(table["debit"], Decimal(0)) != sum(table["credit"], Decimal(0)):
         raise CheckFailed(f"The true-up of {month} doesn't balance.")
     return table
+
+
+def posted_balances(closed_journal: pd.DataFrame, posted: Iterable[pd.DataFrame]) -> dict[tuple, Decimal]:
+    """Debit minus credit per account, cost centre, provider and billing account: what was closed and all that was posted."""
+    out = _balances(closed_journal)
+    for entries in posted:
+        for key, amount in _balances(entries).items():
+            out[key] = out.get(key, Decimal(0)) + amount
+    return out
 
 
 def _balances(entries: pd.DataFrame) -> dict[tuple, Decimal]:

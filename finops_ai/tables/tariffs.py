@@ -1,0 +1,188 @@
+"""What a receiver's usage comes to under its tariff, line by line and exact, before incentives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+from finops_ai.meters import meters
+from finops_ai.tables.policy import Step, Tariff
+
+MILLION = 1_000_000
+#: kinds of statement lines, in printing order
+KINDS = ("usage", "fee", "markup", "minimum", "incentive", "funding")
+#: classes of input that a cache serves, and the class they would be without one
+CACHED, PLAIN = ("cache_read", "cache_write"), "fresh_input"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a statement, with its exact amount; `cents` where its published amount is decided: the cost itself."""
+
+    receiver: str
+    kind: str
+    text: str
+    exact: Fraction
+    quantity: Decimal | None = None
+    unit: str = ""
+    rate: Decimal | None = None
+    cents: Decimal | None = None
+
+
+def averages_of(usage: list[dict]) -> dict[tuple, Fraction]:
+    """The company's average price per model, meter class and unit."""
+    sums: dict[tuple, list[Decimal]] = {}
+    for u in usage:
+        kept = sums.setdefault((u["model"], u["class"], u["unit"]), [Decimal(0), Decimal(0)])
+        kept[0] += u["cost"]
+        kept[1] += u["quantity"]
+    return {key: Fraction(cost) / Fraction(quantity) for key, (cost, quantity) in sums.items() if quantity}
+
+
+def needs_plain(tariff: Tariff) -> bool:
+    """Whether the tariff charges cached input by what it costs relative to plain input: a card that names plain input only."""
+    return tariff.method == "rate_card" and PLAIN in tariff.card and any(kind not in tariff.card for kind in CACHED)
+
+
+def tariff_lines(
+    name: str,
+    usage: list[dict],
+    tariff: Tariff,
+    averages: Mapping[tuple, Fraction],
+    plain: Mapping[str, Fraction] | None = None,
+) -> list[Line]:
+    """Usage, fee and margin of one receiver.
+
+    Args:
+        name: the receiver.
+        usage: cost, its cents and quantity per model and meter class.
+        tariff: the receiver's.
+        averages: see `averages_of`.
+        plain: for `needs_plain`: cached class -> what a cached token costs relative to the same token uncached.
+    """
+    lines: list[Line] = []
+    if tariff.method == "rate_card":
+        lines += _card_lines(name, usage, tariff, plain or {})
+    elif tariff.method == "subscription":
+        lines += _subscription_lines(name, usage, tariff)
+    else:
+        blended = tariff.method == "blended"
+        for u in sorted(usage, key=lambda u: (-u["cost"], u["model"], u["class"])):
+            key = (u["model"], u["class"], u["unit"])
+            exact = averages.get(key, Fraction(0)) * Fraction(u["quantity"]) if blended else Fraction(u["cost"])
+            if not exact:
+                continue
+            rate = _rate(exact, u["quantity"], u["unit"])
+            text = f"{u['model']}, {u['class'].replace('_', ' ')}{' at the company average' if blended else ''}"
+            cents = None if blended else u["cents"]
+            lines.append(Line(name, "usage", text, exact, u["quantity"], u["unit"], rate, cents))
+    subtotal = sum((x.exact for x in lines), Fraction(0))
+    if tariff.markup and subtotal:
+        lines.append(Line(name, "markup", f"Stated margin of {tariff.markup:.2%}", subtotal * Fraction(tariff.markup)))
+    return lines
+
+
+def minimum_line(name: str, tariff: Tariff, subtotal: Fraction) -> list[Line]:
+    """What is missing to the month's minimum, incentives counted; a net credit stays a credit."""
+    if not tariff.minimum or not 0 <= subtotal < tariff.minimum:
+        return []
+    text = f"Up to the month's minimum of {tariff.minimum}"
+    return [Line(name, "minimum", text, Fraction(tariff.minimum) - subtotal)]
+
+
+def marginal(tariff: Tariff, averages: Mapping[tuple, Fraction], model: str, meter: str, quantity: Fraction, cost: Fraction, plain: Fraction) -> Fraction:  # fmt: skip
+    """The least that so much usage adds to a charge under the tariff: what a reward for it must stay below."""
+    one = meters()[meter]
+    kind = one.roll_up or "other"
+    if tariff.method == "pass_through":
+        return cost
+    if tariff.method == "blended":
+        return min(cost, averages.get((model, kind, one.unit), Fraction(0)) * quantity)
+    if tariff.method == "rate_card":
+        scaled = kind in CACHED and kind not in tariff.card and PLAIN in tariff.card
+        if not scaled and kind not in tariff.card:
+            return cost
+        rate = min(Fraction(s.rate) for s in tariff.card[PLAIN if scaled else kind])
+        scale = MILLION if one.unit in ("tokens", "characters") else 1
+        share = cost / plain if scaled and plain else Fraction(1)
+        return min(cost, rate * quantity / scale * share)
+    return Fraction(0)  # a subscription's fee doesn't follow the usage
+
+
+def _subscription_lines(name: str, usage: list[dict], tariff: Tariff) -> list[Line]:
+    """The fee, and tokens beyond it at the overage rate, at most at what they cost: a cheaper model never charges more."""
+    tokens = sum((u["quantity"] for u in usage if u["unit"] == "tokens"), Decimal(0))
+    cost = sum((u["cost"] for u in usage if u["unit"] == "tokens"), Decimal(0))
+    included = f"{tariff.included_tokens:,} tokens included"
+    unused = max(tariff.included_tokens - tokens, Decimal(0))
+    included += f", {unused:,} of them unused" if unused else ""
+    lines = [Line(name, "fee", f"Subscription {tariff.name}, {included}", Fraction(tariff.fee))]
+    over = max(tokens - tariff.included_tokens, Decimal(0))
+    if not over:
+        return lines
+    average, overage = max(Fraction(cost) / Fraction(tokens), Fraction(0)), Fraction(tariff.overage) / MILLION
+    if average < overage:
+        text = "Tokens beyond the subscription, at what they cost (below the overage rate)"
+        return [
+            *lines,
+            Line(
+                name,
+                "usage",
+                text,
+                Fraction(over) * average,
+                over,
+                "tokens",
+                _rate(Fraction(over) * average, over, "tokens"),
+            ),
+        ]
+    text = "Tokens beyond the subscription"
+    return [*lines, Line(name, "usage", text, Fraction(over) * overage, over, "tokens", tariff.overage)]
+
+
+def _card_lines(name: str, usage: list[dict], tariff: Tariff, plain: Mapping[str, Fraction]) -> list[Line]:
+    """Classes on the card at its rates, tier by tier; cached input that isn't, at the plain rate times what it costs relative
+    to plain input; other classes at cost."""
+    lines: list[Line] = []
+    by_class: dict[tuple[str, str], list[Decimal]] = {}
+    for u in usage:
+        kept = by_class.setdefault((u["class"], u["unit"]), [Decimal(0), Decimal(0), Decimal(0)])
+        for i, column in enumerate(("quantity", "cost", "cents")):
+            kept[i] += u[column]
+    for (kind, unit), (quantity, cost, cents) in sorted(by_class.items()):
+        words = kind.replace("_", " ")
+        if kind in plain and kind not in tariff.card:
+            share = plain[kind]
+            for part, step in _tiers(quantity, tariff.card[PLAIN]):
+                exact = Fraction(part) * Fraction(step.rate) / MILLION * share
+                text = f"{words}, at {float(share):.1%} of the plain rate as it costs, rate card {tariff.name}"
+                lines.append(Line(name, "usage", text, exact, part, unit, _rate(exact, part, unit)))
+        elif kind not in tariff.card:
+            if cost:
+                text = f"{words} at cost (not on the rate card)"
+                lines.append(Line(name, "usage", text, Fraction(cost), quantity, unit, cents=cents))
+        else:
+            scale = MILLION if unit in ("tokens", "characters") else 1
+            for part, step in _tiers(quantity, tariff.card[kind]):
+                exact = Fraction(part) * Fraction(step.rate) / scale
+                lines.append(Line(name, "usage", f"{words}, rate card {tariff.name}", exact, part, unit, step.rate))
+    return lines
+
+
+def _tiers(quantity: Decimal, steps: tuple[Step, ...]) -> list[tuple[Decimal, Step]]:
+    out, below = [], Decimal(0)
+    for step in steps:
+        top = quantity if step.up_to is None else min(quantity, step.up_to)
+        if top > below:
+            out.append((top - below, step))
+            below = top
+    return out
+
+
+def _rate(amount: Fraction, quantity: Decimal, unit: str) -> Decimal | None:
+    """What one unit, or a million tokens or characters, came to."""
+    if not quantity:
+        return None
+    value = amount / Fraction(quantity) * (MILLION if unit in ("tokens", "characters") else 1)
+    return (Decimal(value.numerator) / Decimal(value.denominator)).quantize(Decimal(1).scaleb(-12))
