@@ -113,11 +113,11 @@ def coverage_html(data: Any, ws: Any, month: str) -> str:
         for row in ws.lake.freshness().itertuples()
     ]
     notes = "".join(f"<li>{safe(text)}</li>" for text in data.facts.notes)
+    said = grid(["Coverage", "What it says", "Share"], shares, texts=2, caption="How much of reality the figures hold")
+    held = grid(["Source", "From", "Up to", "Rows"], sources, caption="Usage that is stored, days included")
     return (
-        grid(["Coverage", "What it says", "Share"], shares, texts=2, caption="How much of reality the figures hold")
-        + (f"<ul>{notes}</ul>" if notes else "")
-        + grid(["Source", "From", "Up to", "Rows"], sources, caption="Usage that is stored, days included")
-        + f'<p class="note">Days of {safe(ws.timezone)}. Price book {safe(ws.book.version)}. Data {safe(ws.digest())}.</p>'
+        f"{said}{f'<ul>{notes}</ul>' if notes else ''}{held}"
+        f'<p class="note">Days of {safe(ws.timezone)}. Price book {safe(ws.book.version)}. Data {safe(ws.digest())}.</p>'
     )
 
 

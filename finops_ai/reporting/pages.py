@@ -250,18 +250,13 @@ def glossary_page() -> str:
         [m.label, m.about, m.formula, m.leaves_out or "–", m.unknown_when, m.source] for m in catalogue().values()
     ]
     kinds = [[m.name, m.description, m.unit] for m in meters().values()]
+    heads = ["Figure", "What it says", "How it is made", "Leaves out", "Unknown when", "Source"]
+    every = answers.grid(heads, figures, texts=6, caption="The catalogue of measures")
+    meter = ["Meter", "What it counts", "Unit"]
+    billed = answers.grid(meter, kinds, texts=3, caption="Meters never overlap, so they can be added up")
     return (
-        f'<h1>Glossary</h1><h2>What is a token?</h2><p class="answer">{token}</p><h2>Every figure of this report</h2>'
-        + answers.grid(
-            ["Figure", "What it says", "How it is made", "Leaves out", "Unknown when", "Source"],
-            figures,
-            texts=6,
-            caption="The catalogue of measures",
-        )
-        + "<h2>Every class of usage that is billed</h2>"
-        + answers.grid(
-            ["Meter", "What it counts", "Unit"], kinds, texts=3, caption="Meters never overlap, so they can be added up"
-        )
+        f'<h1>Glossary</h1><h2>What is a token?</h2><p class="answer">{token}</p><h2>Every figure of this report</h2>{every}'
+        f"<h2>Every class of usage that is billed</h2>{billed}"
     )
 
 
