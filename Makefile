@@ -14,6 +14,16 @@ export UV_COMPILE_BYTECODE = 1
 # bytecode is what makes the second start quick
 unexport PYTHONDONTWRITEBYTECODE
 
+# what a report of the sample company needs: no developers' tools, no providers' SDKs (its connectors read files)
+$(VENV)/.report: $(PROJECTS)
+	@$(PYTHON) -c 'import sys; sys.exit("finops_ai needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@echo "Setting up $(VENV) for the report ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
+	@$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[report]'
+	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps $(addprefix -e ,$(PLUGINS))
+	@touch $@
+
 .PHONY: help setup report test test-slow lint format docs readme bench constraints clean
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 16
@@ -33,7 +43,7 @@ $(VENV)/.slow: $(VENV)/.ok
 
 setup: $(VENV)/.ok  ## make the virtual environment
 
-report: setup  ## the sample company's report for its last complete month
+report: $(if $(wildcard $(VENV)/.ok),setup,$(VENV)/.report)  ## the sample company's report for its last complete month
 	@$(BIN)/finops-ai report --sample $(if $(MONTH),--month $(MONTH))
 
 test: setup  ## the tests (under 5 minutes)

@@ -32,7 +32,8 @@ _PUBLIC = {
     "what_if": "finops_ai.tables",
     "commitments": "finops_ai.tables.commitments",
     "anomalies": "finops_ai.tables",
-    "budgets": "finops_ai.tables",
+    "incidents": "finops_ai.tables.incidents",
+    "budgets": "finops_ai.forecasting",
     "unit_economics": "finops_ai.tables",
     "unit_costs": "finops_ai.tables.unit_costs",
     "measures": "finops_ai.tables.kpis",
@@ -40,6 +41,9 @@ _PUBLIC = {
     "forecast": "finops_ai.forecasting",
     "backtest": "finops_ai.forecasting",
     "plan": "finops_ai.forecasting",
+    "save_plan": "finops_ai.forecasting",
+    "read_plan": "finops_ai.forecasting",
+    "compare_plans": "finops_ai.forecasting",
     "to_focus": "finops_ai.tables.focus",
     "from_focus": "finops_ai.tables.focus",
     "explore": "finops_ai.widgets",
@@ -57,7 +61,16 @@ def __getattr__(name: str) -> Any:
         from finops_ai.errors import hint
 
         raise AttributeError(f"finops_ai has no {name!r}. {hint(name, _PUBLIC)}") from None
-    value = getattr(importlib.import_module(module), name)
+    try:
+        value = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        from finops_ai.extras import missing_extra
+
+        raise missing_extra(error) or error from None
+    from finops_ai.arguments import LOOKED_AT, careful
+
+    if name in LOOKED_AT:
+        value = careful(name, value)
     globals()[name] = value
     return value
 

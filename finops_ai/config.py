@@ -26,6 +26,8 @@ POLICY_SECTIONS = (
     "contracts",
     "currency",
     "plan",
+    "reconcile",
+    "incidents",
 )
 
 

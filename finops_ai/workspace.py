@@ -7,7 +7,9 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +22,7 @@ from finops_ai.errors import FinopsError, ProviderNotFound, SettingsError, hint
 from finops_ai.frames import BillFrame, check_frame
 from finops_ai.frames.origin import left_out_of, made_with
 from finops_ai.periods import UTC, Window, next_month, parse_month, zone
-from finops_ai.providers import Connector
+from finops_ai.providers import Connector, LeftOut
 from finops_ai.providers.collecting import connector
 from finops_ai.store import Lake
 from finops_ai.store.closing import Ledger, Sealed
@@ -28,6 +30,7 @@ from finops_ai.store.keeping import Cubes, Kept
 
 if TYPE_CHECKING:
     from finops_ai.engine import Rules
+    from finops_ai.engine.running import Relation
     from finops_ai.prices import PriceBook
 
 log = logging.getLogger("finops_ai.workspace")
@@ -35,7 +38,11 @@ log = logging.getLogger("finops_ai.workspace")
 
 @dataclass
 class Outcome:
-    """What collecting one connection's window came to; `error` is set when it failed and nothing of it was stored."""
+    """What collecting one connection's window came to; `error` is set when it failed and nothing of it was stored.
+
+    `kept` is the billed cost of the stored charges by currency; with the amounts of `left_out` in that currency it is
+    what the source holds for the window.
+    """
 
     connection: str
     window: Window
@@ -43,6 +50,8 @@ class Outcome:
     bills: int = 0
     changed: bool = False
     notes: list[str] = field(default_factory=list)
+    kept: dict[str, Decimal] = field(default_factory=dict)
+    left_out: list[LeftOut] = field(default_factory=list)
     fresh_until: dt.datetime | None = None
     error: FinopsError | None = None
 
@@ -191,11 +200,18 @@ class Workspace:
 
     def _collect_piece(self, name: str, connector: Connector, window: Window) -> Outcome:
         outcome = Outcome(name, window)
-        connector.notes = []
+        connector.notes, connector.left_out = [], []
         try:
             tokens = check_frame(connector.usage(window), source=f"{name} usage")
             bills = check_frame(connector.bills(window), BillFrame, source=f"{name} bills")
-            note = {"notes": connector.notes, "fresh_until": connector.fresh_until}
+            outcome.kept = {
+                str(unit): sum(part, Decimal(0)) for unit, part in bills.groupby("billing_currency")["billed_cost"]
+            }
+            outcome.left_out = list(connector.left_out)
+            note = {
+                "notes": connector.notes, "fresh_until": connector.fresh_until, "kept": outcome.kept,
+                "left_out": [asdict(item) for item in outcome.left_out],
+            }  # fmt: skip
             loads = [
                 self.lake.replace("tokens", name, window, tokens, note),
                 self.lake.replace("bills", name, window, bills, note),
@@ -407,15 +423,53 @@ class Workspace:
         self, window: Window, by: Sequence[str] = (), connections: Sequence[str] | None = None, *, bounded: bool = True
     ) -> pd.DataFrame:
         """The cells of the window's token rows: the one step that reads all of them, on the engine of the settings."""
-        from finops_ai.engine.cubing import Grain, fields_of_rules
-        from finops_ai.engine.running import on_duckdb, token_cells
+        from finops_ai.engine.cubing import Grain
+        from finops_ai.engine.running import token_cells
 
-        fields = sorted({*fields_of_rules(self.rules), *by, *self._named_fields()})
+        fields = self._told_apart(by)
         grain = Grain.of(*fields, timezone=self.timezone)
-        names = self._own_connections() if connections is None else connections
-        with on_duckdb(self.lake.source("tokens", window, names), grain.fields) as rows:
+        with self._usage_rows(window, grain.fields, connections) as rows:
             wanted = self.settings.engine.cells if bounded else None
             return token_cells(rows, grain, window, book=self.book, wanted=wanted, keep=fields)
+
+    def _told_apart(self, by: Sequence[str]) -> list[str]:
+        from finops_ai.engine.cubing import fields_of_rules
+
+        return sorted({*fields_of_rules(self.rules), *by, *self._named_fields()})
+
+    def _usage_rows(
+        self, window: Window, fields: Sequence[str], connections: Sequence[str] | None = None
+    ) -> AbstractContextManager[Relation]:
+        """The window's usage rows on the engine of the settings."""
+        from finops_ai.engine.choosing import usage_rows
+
+        names = self._own_connections() if connections is None else connections
+        return usage_rows(
+            self.settings.engine,
+            fields,
+            source=lambda: self.lake.source("tokens", window, names),
+            files=lambda: self.lake.files("tokens", window, names),
+            place=f"{self.lake.root}/tokens",
+        )
+
+    def sql(self, month: str | Window, engine: str = "", by: Sequence[str] = ()) -> str:
+        """The statement that makes a month's cells: all that an engine is asked for.
+
+        Args:
+            month: `YYYY-MM` or a window.
+            engine: duckdb, spark or bigquery; that of the settings by default.
+            by: see `cube`.
+        """
+        from finops_ai.engine.cubing import Grain
+        from finops_ai.engine.remote import spelled_for
+        from finops_ai.engine.running import bounded, compile_cells
+
+        window, fields = self._window(month), self._told_apart(by)
+        grain = Grain.of(*fields, timezone=self.timezone)
+        with self._usage_rows(window, grain.fields) as rows:
+            found = bounded(rows, grain, window, book=self.book, wanted=self.settings.engine.cells, keep=fields)
+            files = self.lake.files("tokens", window, self._own_connections())
+            return compile_cells(spelled_for(engine or rows.dialect.name, rows, files), found, window)
 
     def _asks_more(self, by: Sequence[str]) -> bool:
         """Whether a cube leaves out some of these columns and tags by its nature."""

@@ -47,6 +47,7 @@ COMMANDS = {
     "explore": ("finops_ai.cli.watching:explore", "Open the explorer notebook in JupyterLab."),
     "prices": ("finops_ai.cli.prices:prices", "Look prices up and see why; compare books; find what is unpriced."),
     "export": ("finops_ai.cli.export:export", "Write the month's rows as FOCUS, and check the file."),
+    "sql": ("finops_ai.cli.sql:sql", "Print the statement that the engine is asked for."),
     "new-plugin": ("finops_ai.cli.plugins:new_plugin", "Start a connector plugin that passes the conformance kit."),
     "check-cases": ("finops_ai.cli.cases:check_cases", "Check the price book against known bills in a JSON file."),
 }
@@ -101,6 +102,13 @@ def main(argv: list[str] | None = None) -> None:
             raise
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        from finops_ai.extras import missing_extra
+
+        if (said := missing_extra(error)) is None:
+            raise
+        click.echo(f"Error: {said}", err=True)
+        sys.exit(said.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from decimal import Decimal
 from typing import Any
 
 import click
@@ -62,6 +63,22 @@ def window_of(ws: Any, start: str | None, end: str | None, month: str | None) ->
     return Window(first, instant(end, ws.timezone) if end else now)
 
 
+def balance_lines(outcome: Any) -> list[str]:
+    """What the source holds, what was kept and what was left out for which reason, by currency or unit."""
+    lines = []
+    for unit in sorted({*outcome.kept, *(item.unit for item in outcome.left_out)}):
+        items = [item for item in outcome.left_out if item.unit == unit]
+        if not items:
+            continue
+        kept = outcome.kept.get(unit)
+        left = sum((item.amount or 0 for item in items), Decimal(0))
+        if kept is not None or unit.isupper():
+            kept = kept or Decimal(0)
+            lines.append(f"{kept + left:,.2f} {unit} read = {kept:,.2f} kept + {left:,.2f} left out:")
+        lines += [f"  left out: {item}" for item in items]
+    return lines
+
+
 def run_collect(ws: Any, window: Any, providers: tuple[str, ...] = ()) -> int:
     """Collect and say how each connection went; 0 if all did, 3 if any failed."""
     if not ws.settings.providers:
@@ -81,8 +98,8 @@ def run_collect(ws: Any, window: Any, providers: tuple[str, ...] = ()) -> int:
         else:
             state = "loaded" if outcome.changed else "unchanged"
             click.echo(f"{label}  {state}: {outcome.tokens:,} usage rows, {outcome.bills:,} charges", err=True)
-        for note in outcome.notes:
-            click.echo(f"{'':<14} note: {note}", err=True)
+        for line in [*balance_lines(outcome), *(f"note: {note}" for note in outcome.notes)]:
+            click.echo(f"{'':<14} {line}", err=True)
 
     ws.collect(window, providers, watch=watch)
     sys.stderr.flush()

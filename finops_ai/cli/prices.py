@@ -114,27 +114,32 @@ def check(ctx: click.Context, contracts: str | None, tokens: str | None, form: s
 
 
 @prices.command("update")
-@click.argument("file", type=click.Path(dir_okay=False))
-@click.option(
-    "--to",
-    "target",
-    type=click.Path(dir_okay=False),
-    default=None,
-    help="Where to keep it; by default the user's data folder.",
-)
+@click.argument("files", nargs=-1, type=click.Path(dir_okay=False))
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
-def update(file: str, target: str | None, dry_run: bool) -> None:
-    """Refresh the list prices from a genai-prices data FILE (JSON), without network.
+@click.option(
+    "--dated", type=click.DateTime(["%Y-%m-%d"]), default=None, help="Day the files are from, if they don't say."
+)
+@click.option("--allow-older", is_flag=True, help="Take a map that is older than what the book has.")
+@format_options
+def update(files: tuple[str, ...], dry_run: bool, dated: Any, allow_older: bool, form: str, output: str | None) -> None:
+    """Bring the price book up to date from FILES, without network: shows what changes, then keeps it.
 
     \b
-    finops-ai prices update data.json
-    """
-    from finops_ai.prices.updating import refresh
-    from finops_ai.prices.views import diff_books
+    finops-ai prices update litellm-1.110.2-py3-none-any.whl data.json
+    finops-ai prices update model_prices_and_context_window.json --dated 2026-11-28 --dry-run
 
-    before, after, where = refresh(file, target, dry_run=dry_run)
-    changed = diff_books(before, after)
-    show(changed.head(200))
-    click.echo(
-        f"{len(changed)} prices differ. " + ("Nothing was written." if dry_run else f"Kept in {where}."), err=True
-    )
+    FILES are genai-prices' data, LiteLLM's map, models.dev's api.json or a model-prices snapshot, as JSON or as the
+    package's wheel; without any, the installed packages are looked at. A file older than the book, or without a day,
+    is refused. Prices that start after a file's day are announcements and aren't applied. Closed months stay.
+    """
+    from finops_ai.prices.updating import prepare
+
+    ready = prepare(files, dated=dated.date() if dated else None, allow_older=allow_older)
+    changed = ready.changed
+    if len(changed):
+        show(changed.head(200), form, output)
+    for note in ready.notes:
+        click.echo(note, err=True)
+    kept = [] if dry_run else ready.keep()
+    where = f"Kept in {', '.join(map(str, kept))}." if kept else "Nothing was written."
+    click.echo(f"{len(changed)} prices differ. {where}", err=True)

@@ -11,9 +11,6 @@ import click
 
 from finops_ai.cli.collecting import config_option
 
-#: suffix of --input -> reader
-FORMATS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
-
 
 @click.command()
 @click.option(
@@ -30,13 +27,14 @@ FORMATS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "
     "--input",
     "source",
     type=click.Path(),
-    help="A file of usage instead of a workspace: any request log, with --mapping.",
+    help="Usage instead of a workspace: a log of the SDKs' answers, a provider's export, or any table with --mapping; "
+    "a file, folder, glob, zip or address.",
 )
 @click.option("--mapping", type=click.Path(dir_okay=False), help="Which column of --input is what (TOML).")
 @click.option(
     "--input-format",
     default=None,
-    help="Format of --input: a connector's name, csv, parquet or jsonl. Default: by its suffix.",
+    help="Format of --input: a connector's name, responses, csv, xlsx, parquet or jsonl. Default: by its content.",
 )
 @click.option(
     "--rules",
@@ -75,8 +73,8 @@ def report(
     os.environ.setdefault("FINOPS_AI_PROGRESS", "log")
     if sum([sample, bool(source)]) > 1:
         raise click.UsageError("Give either --sample or --input, not both.")
-    if source and not Path(source).exists():
-        raise click.UsageError(f"There is no file {source}.")
+    if mapping and not source:
+        raise click.UsageError("--mapping says which column of a file is what: give the file with --input.")
     from finops_ai.periods import parse_month
     from finops_ai.reporting.planning import check_choices, check_month
     from finops_ai.reporting.site import make_report
@@ -123,54 +121,13 @@ def _workspace(
 
         ws = sample_workspace(say=lambda text: click.echo(text, err=True))
     elif source:
+        from finops_ai.cli.own_data import input_workspace
+
         ws = input_workspace(source, mapping, form, rules_file)
     else:
         ws = fa.open(config)
         return ws, config
     return ws, str(ws.settings.root / "finops.toml")
-
-
-def input_workspace(source: str, mapping: str | None, form: str | None, rules_file: str | None) -> Any:
-    """A workspace around one file, kept in a cache folder so that a rerun is quick."""
-    import hashlib
-
-    import finops_ai as fa
-    from finops_ai.periods import Window
-    from finops_ai.sample.workspace import cache_home
-
-    form = form or FORMATS.get(Path(source.removesuffix(".gz")).suffix.lower(), "jsonl")
-    if not mapping and form in FORMATS.values():
-        _start_mapping(source, form)
-    tokens = fa.read(source, format=form, **({"mapping": mapping} if mapping else {}))
-    digest = hashlib.sha256(str(Path(source).resolve()).encode()).hexdigest()[:12]
-    folder = cache_home() / f"input-{digest}"
-    folder.mkdir(parents=True, exist_ok=True)
-    name = "".join(ch for ch in Path(source).name if ch.isprintable() and ch not in '"\\')
-    text = f'[workspace]\nname = "{name}"\n'
-    if rules_file:
-        text += Path(rules_file).read_text("utf-8")
-    (folder / "finops.toml").write_text(text, encoding="utf-8")
-    ws = fa.open(folder)
-    if len(tokens):
-        ws.lake.replace("tokens", "input", Window.of("1970-01-01", "2200-01-01"), tokens)
-    return ws
-
-
-def _start_mapping(source: str, form: str) -> None:
-    """Write a first mapping file for a log that came without one, and say what to do with it."""
-    from finops_ai.errors import SettingsError
-    from finops_ai.providers.starting import first_mapping
-
-    target = Path(Path(source.removesuffix(".gz")).stem + ".toml")
-    again = f"finops-ai report --input {source} --mapping {target}"
-    if target.exists():
-        raise SettingsError(
-            f"{source} needs a mapping file that says which column is what. There is {target}: `{again}`."
-        )
-    target.write_text(first_mapping(source, form), encoding="utf-8")
-    raise SettingsError(
-        f"{source} needs a mapping file that says which column is what. Wrote a first one, {target}: check it, then `{again}`."
-    )
 
 
 def _last_month(ws: Any, complete: bool) -> str:

@@ -112,12 +112,14 @@ set = {{ team = "{{tags.team}}" }}
 @click.argument("folder", default=".", type=click.Path(file_okay=False))
 @click.option("--name", default=None, help="Company or team name printed on reports. Default: the folder's name.")
 @click.option("--force", is_flag=True, help="Overwrite a finops.toml that is there.")
-def init(folder: str, name: str | None, force: bool) -> int:
+@click.option("--sample", is_flag=True, help="The sample company's workspace, loaded, to try every command in.")
+def init(folder: str, name: str | None, force: bool, sample: bool) -> int:
     """Write a commented finops.toml into FOLDER, with a section for each provider whose credentials are found.
 
     \b
     finops-ai init                       here
     finops-ai init finance --name Acme   in a folder of its own
+    finops-ai init --sample              the sample company, thirteen months loaded
 
     Looks for environment variables and the vendors' own login files; reads no secret and stores none.
     """
@@ -129,6 +131,13 @@ def init(folder: str, name: str | None, force: bool) -> int:
     target = Path(folder) / "finops.toml"
     if target.exists() and not force:
         raise SettingsError(f"{target} is there already. Edit it, or overwrite it with --force.")
+    if sample:
+        from finops_ai.sample.workspace import copy_to
+
+        target = copy_to(folder, say=lambda text: click.echo(text, err=True))
+        where = "" if folder == "." else f"cd {folder}, then "
+        click.echo(f"Wrote {target} and loaded it. Next: {where}`finops-ai showback --by team,model --month 2026-10`.")
+        return 0
     connectors = registry().connectors
     found = {c: signs for c in connectors if (signs := credentials_of(c))}
     for connector, signs in sorted(found.items()):

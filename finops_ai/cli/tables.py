@@ -148,13 +148,13 @@ def what_if(scenario: str, by: tuple[str, ...], month: str | None, config: str, 
 def budgets(
     month: str | None, as_of: str | None, check: bool, webhook: str | None, config: str, form: str, output: str | None
 ) -> int:
-    """Budgets of finops.toml ([[budgets]]): spent, pacing, burn rate, projected overrun and its date.
+    """Budgets of finops.toml ([[budgets]]): spent, pacing, burn rate, where the plan ends, chance and date of an overrun.
 
     \b
     finops-ai budgets --month 2026-10
     """
     from finops_ai.errors import SettingsError
-    from finops_ai.tables.budgets import alerts, send_alerts, workspace_budgets
+    from finops_ai.forecasting.budgets import alerts, send_alerts, workspace_budgets
 
     ws, month = workspace(config, month)
     table = workspace_budgets(ws, month, as_of)

@@ -126,19 +126,38 @@ def _day(text: str | None) -> dt.date:
 
 
 @click.command()
+@by_option
 @month_option
+@click.option("--cause", metavar="CAUSE", help="Print what this cause is made of, cell by cell.")
+@click.option("--check", is_flag=True, help="Exit with 1 where a tolerance of [reconcile] fails.")
 @config_option
 @format_options
-def reconcile(month: str | None, config: str, form: str, output: str | None) -> None:
-    """Computed cost against the bill, the difference by named cause.
+def reconcile(
+    by: tuple[str, ...], month: str | None, cause: str | None, check: bool, config: str, form: str, output: str | None
+) -> int:
+    """Whether computed cost ties to the bill, the difference by named cause.
 
     \b
-    finops-ai reconcile --month 2026-10
+    finops-ai reconcile --month 2026-10 --check
+    finops-ai reconcile --by provider --by model
+    finops-ai reconcile --cause missing_usage
+
+    \b
+    [reconcile]
+    warn = { amount = "1", share = "0.001" }     # the larger of the two decides
+    fail = { amount = "5", share = "0.005" }
+    providers.oci = { fail = { share = "0.02" } }
     """
     import finops_ai as fa
 
     ws, month = workspace(config, month)
-    say(fa.reconcile(ws.cube(month), ws.bills(month), timezone=ws.timezone), form, output)
+    wanted = [c.strip() for text in by for c in text.split(",") if c.strip()]
+    more = {"by": wanted} if wanted else {}
+    table = fa.reconcile(
+        ws.priced(month), ws.bills(month), tolerance=ws.settings.policies.get("reconcile"), timezone=ws.timezone, **more
+    )
+    say(table.rows(cause) if cause else table, form, output)
+    return int(check and table.status == "fail")
 
 
 @click.command()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -76,7 +77,7 @@ class Scan:
         if isinstance(source, pd.DataFrame | pa.Table):
             table = _columns_of(source, wanted)
             if numbered:
-                table = table.append_column(ROW, pa.array(range(table.num_rows), pa.int64()))
+                table = table.append_column(ROW, pa.array(np.arange(table.num_rows, dtype=np.int64)))
             register(con, name, table)
             self.columns = {f.name: "TIMESTAMP" if pa.types.is_timestamp(f.type) else "" for f in table.schema}
         else:

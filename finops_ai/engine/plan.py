@@ -35,6 +35,8 @@ LABELS = (
     "model_version",
 )
 DEFAULT_RULE = "default"
+#: what `price_doubt` tells of a row beside its price: 0 nothing
+PAST_CHANGE, UNKNOWN_TIER = 1, 2
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,8 @@ class Plan:
         Args:
             prices: expanded unit prices (`finops_ai.engine.pricing.prices_for`).
             costs: which costs to compute.
-            labels: which descriptions to carry along.
+            labels: which descriptions to carry along: those of the prices, or `price_row` (a column of numbers in the
+                table), `price_level` (the context tier, 0 = base) and `price_doubt`, from which they can be looked up.
         """
         d, table = self.dialect, prices.table
         self.tables["prices"] = table
@@ -160,6 +163,12 @@ class Plan:
             unknown = f"x.over_tokens IS NOT NULL AND (u.slice_input_tokens IS NULL OR {several})"
             unsure = f"CASE WHEN {unknown} THEN 'context_tier_unknown' ELSE {unsure} END"
 
+        levels = " ".join(
+            f"WHEN u.slice_requests = 1 AND {larger[e]} THEN {n}" for n, e in reversed([*enumerate(larger, 1)])
+        )
+        unknown_tier = f"WHEN {unknown} THEN {UNKNOWN_TIER} " if larger else ""
+        past_change = f"WHEN u.charge_period_end > x.price_until THEN {PAST_CHANGE} " if prices.crossed else ""
+
         def either(name: str) -> str:
             whens = [f"WHEN u.slice_requests = 1 AND {larger[e]} THEN x.{name}_over{e}" for e in reversed(larger)]
             return f"CASE {' '.join(whens)} ELSE x.{name} END" if whens else f"x.{name}"
@@ -176,6 +185,8 @@ class Plan:
             "pricing_currency": "x.currency",
             "price_note": unsure,
             "list_unit_price": either("list_unit_price"),
+            "price_level": f"CASE {levels} ELSE 0 END" if levels else "0",
+            "price_doubt": f"CASE {unknown_tier}{past_change}ELSE 0 END" if unknown_tier or past_change else "0",
         }
         out += [f"{text.get(name, 'x.' + name)} AS {name}" for name in labels]
         self._step("p", f"SELECT u.*, {', '.join(out)} FROM {source} LEFT JOIN prices x ON {' AND '.join(on)}")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -37,6 +39,9 @@ SETTLED_BY = (
     "sub_account_id",
     "source",
 )
+
+#: what the query says of a row's price: the number of its price row, its context tier, what is in doubt
+_MARKS = ("price_row", "price_level", "price_doubt")
 
 #: with more change days than this, keys are looked up on the days they have instead of on all stretches
 _OFTEN = 100
@@ -137,8 +142,61 @@ def reprice(tokens: pd.DataFrame | pa.Table, book: Book | None = None) -> pd.Dat
     """
     frame, book = _checked(tokens), default_book(book)
     with connect() as con:
-        added = run(con, _plan(con, frame, book).rows(list(PRICED), order=ROW)).cast(pa.schema(list(PRICED.items())))
+        scan = Scan(con, frame, fields_needed(book), numbered=True)
+        prices = prices_for(con, scan, book)
+        prices = replace(
+            prices, table=prices.table.append_column("price_row", pa.array(range(prices.table.num_rows), pa.int32()))
+        )
+        read = list(dict.fromkeys([ROW, *NEEDED, *prices.fields]))
+        costs = ("list_cost", "contracted_cost") if _agreed(prices) else ("list_cost",)
+        plan = Plan().scan(read, read=scan.column).price(prices, costs=costs, labels=_MARKS)
+        found = run(con, plan.rows([ROW, *costs, *_MARKS]))
+    added = _described(found, prices).cast(pa.schema(list(PRICED.items())))
     return made_with(attach(frame, added), frame, prices=str(getattr(book, "version", "")))
+
+
+def _agreed(prices: Prices) -> bool:
+    """Whether any contracted price differs from the list."""
+    pairs = [
+        (name, name.replace("list", "contracted", 1)) for name in prices.table.column_names if name.startswith("list_")
+    ]
+    return any(not prices.table[one].equals(prices.table[other]) for one, other in pairs)
+
+
+def _described(found: pa.Table, prices: Prices) -> pa.Table:
+    """Rows in the order of the source, what describes a price looked up by its number, level and doubt.
+
+    So the query carries three small numbers per row and not seven texts, and needn't be sorted.
+    """
+    order = np.empty(found.num_rows, dtype=np.int64)
+    order[found[ROW].to_numpy()] = np.arange(found.num_rows)
+    row, level, doubt = (found[name].fill_null(-1).to_numpy()[order].astype(np.int64) for name in _MARKS)
+    table, tiers = prices.table, prices.tiers
+    row = np.where(row < 0, table.num_rows, row)  # no price at all: the line after the last
+    which = pa.array((row * (len(tiers) + 1) + level) * 3 + doubt)
+    at = pa.array(order)
+    listed = found["list_cost"].combine_chunks().take(at)
+    agreed = found["contracted_cost"].combine_chunks().take(at) if "contracted_cost" in found.column_names else listed
+    out = {"list_cost": listed, "contracted_cost": agreed, "effective_cost": agreed}
+    for name, values in _descriptions(table, tiers).items():
+        out[name] = values.take(which)
+    return pa.table({name: out[name] for name in PRICED})
+
+
+def _descriptions(table: pa.Table, tiers: Sequence[str]) -> dict[str, pa.Array]:
+    """What describes each price row at each level and doubt, and one line more for no price at all."""
+    out: dict[str, list[Any]] = {name: [] for name in PRICED if not name.endswith("_cost")}
+    for line in [*table.to_pylist(), {}]:
+        for level in ("", *(f"_over{e}" for e in tiers)):
+            for note in (line.get("price_note"), "needs_confirmation", "context_tier_unknown"):
+                said = {
+                    "list_unit_price": line.get(f"list_unit_price{level}"), "price_id": line.get(f"price_id{level}"),
+                    "price_status": line.get("price_status") or "unpriced", "price_note": note,
+                    "pricing_currency": line.get("currency"),
+                }  # fmt: skip
+                for name, values in out.items():
+                    values.append(said[name] if name in said else line.get(name))
+    return {name: pa.array(values, PRICED[name]) for name, values in out.items()}
 
 
 def _checked(tokens: pd.DataFrame | pa.Table) -> pd.DataFrame:

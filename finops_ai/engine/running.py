@@ -25,12 +25,14 @@ class Relation:
         table: the rows, as SQL.
         read: column name -> SQL; a typed null for a column the rows don't have.
         query: runs a statement and gives its rows; only totals are asked for.
+        have: columns the rows have.
     """
 
     dialect: Dialect
     table: str
     read: Callable[[str], str]
     query: Callable[[str], pa.Table]
+    have: Sequence[str] = ()
 
 
 @contextmanager
@@ -38,7 +40,7 @@ def on_duckdb(source: Source, fields: Iterable[str]) -> Iterator[Relation]:
     """Usage rows on the embedded engine: a frame, an Arrow table or data set, or Parquet."""
     with connect() as con:
         scan = Scan(con, source, fields)
-        yield Relation(DUCKDB, scan.name, scan.column, lambda sql: con.sql(sql).to_arrow_table())
+        yield Relation(DUCKDB, scan.name, scan.column, lambda sql: con.sql(sql).to_arrow_table(), list(scan.columns))
 
 
 def token_cells(
@@ -60,14 +62,27 @@ def token_cells(
         wanted: cells at most: the finest columns are left out until they fit. None = all columns are told apart.
         keep: columns never left out.
     """
+    grain = bounded(rows, grain, window, book=book, wanted=wanted, keep=keep)
+    return token_frame(rows.query(compile_cells(rows, grain, window)), grain, since=window.start)
+
+
+def bounded(
+    rows: Relation,
+    grain: Grain,
+    window: Window,
+    *,
+    book: Any = None,
+    wanted: int | None = None,
+    keep: Sequence[str] = (),
+) -> Grain:
+    """The grain with what a book's prices tell apart, and as few of its finest columns as it takes to fit."""
     where = within(rows, window)
     if book is not None:
         grain = priced_apart(rows, grain, where, book)
     if wanted is not None:
         sizes = rows.query(size_sql(rows.dialect, grain, read=rows.read, table=rows.table, where=where))
         grain = coarsened(grain, list(sizes.to_pylist()[0].values()), wanted, keep)
-    statement = compile_cells(rows, grain, window)
-    return token_frame(rows.query(statement), grain, since=window.start)
+    return grain
 
 
 def compile_cells(rows: Relation, grain: Grain, window: Window) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from statistics import NormalDist
 
+import numpy as np
 import pandas as pd
 
 from finops_ai.errors import DataError, SettingsError
@@ -98,18 +97,13 @@ def budget_of(budget: Budget, by: Sequence[str], currency: str | None = None) ->
     return find
 
 
-def overrun_probability(actual: float, forecast: float, spread: float, budget: float) -> float:
-    """Chance that actual plus a log-normal remainder (median `forecast`, log-sd `spread`) exceeds the budget.
+def overrun_probability(totals: np.ndarray, budget: Decimal) -> float:
+    """Share of simulated totals that exceed the budget.
 
-    >>> overrun_probability(50, 50, 0.2, 100)
+    >>> overrun_probability(np.array([90.0, 95.0, 105.0, 110.0]), Decimal(100))
     0.5
-    >>> overrun_probability(120, 10, 0.2, 100), overrun_probability(80, 0, 0, 100)
-    (1.0, 0.0)
     """
-    room = budget - actual
-    if forecast <= 0 or spread <= 0:
-        return float(actual + forecast > budget)
-    return 1.0 if room <= 0 else 1 - NormalDist().cdf(math.log(room / forecast) / spread)
+    return float((np.asarray(totals) > float(budget)).mean())
 
 
 def _row(row: Mapping[Hashable, object]) -> dict[str, object]:

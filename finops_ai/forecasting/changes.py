@@ -47,7 +47,8 @@ class Change:
     """Base of all changes.
 
     Attributes:
-        start: first day in force.
+        start: first day in force; two dates where it is uncertain (`["2027-03-01", "2027-05-31"]`). So may sizes be:
+            `factor = [0.6, 0.8]` is anywhere between, evenly.
         until: first day no longer in force; None = stays.
         ramp_days: days over which it comes in evenly; 0 = at once.
         where: column -> value or list of values; which parts it touches (dimensions, provider, model, prompt_id, meter).
@@ -55,14 +56,17 @@ class Change:
     """
 
     kind: ClassVar[str] = ""
-    start: dt.date
+    start: dt.date | tuple[dt.date, dt.date]
     until: dt.date | None = None
     ramp_days: int = 0
     where: Mapping[str, Any] = field(default_factory=dict)
     label: str = ""
 
     def __post_init__(self) -> None:
-        if self.until is not None and self.until <= self.start:
+        latest = self.start[1] if isinstance(self.start, tuple) else self.start
+        if isinstance(self.start, tuple) and self.start[0] > latest:
+            raise RuleError(f"{self.name}: start is {self.start[0]} to {latest}; the earlier date comes first.")
+        if self.until is not None and self.until <= latest:
             raise RuleError(f"{self.name}: until is {self.until}, must be later than its start, {self.start}.")
 
     @property
@@ -88,7 +92,7 @@ class Change:
 
     def _check(self, name: str, low: float, high: float = np.inf) -> None:
         value = getattr(self, name)
-        if value is not None and not low <= value <= high:
+        if value is not None and any(not low <= v <= high for v in (value if isinstance(value, tuple) else (value,))):
             limits = f"between {low:g} and {high:g}" if np.isfinite(high) else f"{low:g} or more"
             raise RuleError(f"{self.name}: {name} is {value}, must be {limits}.")
 
@@ -202,7 +206,7 @@ def _new_price(outlook: Outlook, part: Mapping[str, str], switch: ModelSwitch, b
         total = weight.sum(0)
         mean = outlook.price[known].mean(0)
         return np.where(total > 0, (outlook.price[known] * weight).sum(0) / np.where(total > 0, total, 1), mean)
-    at = dt.datetime.combine(switch.start, dt.time(), UTC)
+    at = _instant(switch.start)
     found = (
         book.lookup(part["provider"], switch.to_model, part["meter"], at, service_tier=part["service_tier"])
         if book
@@ -274,7 +278,7 @@ class CacheAdoption(Change):
             return np.minimum(outlook.price[reads].mean(0), price)
         if book is None:
             return None
-        at = dt.datetime.combine(self.start, dt.time(), UTC)
+        at = _instant(self.start)
         read, fresh = (
             book.lookup(part["provider"], part["model"], meter, at, service_tier=part["service_tier"]).unit_price
             for meter in (CACHE_READ, "input")
@@ -371,15 +375,36 @@ def parse_change(table: Mapping[str, Any], place: str) -> Change:
             raise RuleError(f"{place}: {kind} has no key {key!r}. {hint(key, known)}")
     for key in ("start", "until"):
         if key in table and table[key] is not None:
-            table[key] = _date(table[key], f"{place}: {key}")
+            table[key] = (
+                _dates(table[key], f"{place}: {key}") if key == "start" else _date(table[key], f"{place}: {key}")
+            )
     numbers = [k for k, f in known.items() if str(f.type).split(" ")[0] in ("float", "int") and k in table]
     for key in numbers:
-        if table[key] is not None and (isinstance(table[key], bool) or not isinstance(table[key], int | float)):
-            raise RuleError(f"{place}: {key} is {table[key]!r}, must be a number.")
+        value = table[key]
+        if isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_number, value)) and value[0] <= value[1]:
+            table[key] = (float(value[0]), float(value[1]))
+        elif value is not None and not _is_number(value):
+            raise RuleError(f"{place}: {key} is {value!r}, must be a number, or two for a range, the smaller first.")
     try:
         return KINDS[kind](**table)
     except TypeError as error:
         raise RuleError(f"{place}: {kind}: {str(error).split('__init__() ')[-1]}.") from None
+
+
+def _instant(start: dt.date | tuple[dt.date, dt.date]) -> dt.datetime:
+    return dt.datetime.combine(start[0] if isinstance(start, tuple) else start, dt.time(), UTC)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _dates(value: Any, what: str) -> dt.date | tuple[dt.date, dt.date]:
+    if isinstance(value, list | tuple):
+        if len(value) != 2:
+            raise RuleError(f"{what} is {value!r}, must be one date or two, the earlier first.")
+        return _date(value[0], what), _date(value[1], what)
+    return _date(value, what)
 
 
 def _date(value: Any, what: str) -> dt.date:

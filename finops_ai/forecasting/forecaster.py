@@ -14,12 +14,14 @@ from finops_ai.forecasting.history import cost_history, end_of_data, is_cost_fra
 from finops_ai.forecasting.holidays import put_back, read_days, take_out
 from finops_ai.forecasting.outlook import Outlook, build_outlook
 from finops_ai.forecasting.panel import Panel, offset, read_panel, season_of
-from finops_ai.forecasting.predicting import Prediction, predict, to_frame
+from finops_ai.forecasting.predicting import Prediction, checked, predict, to_frame
 from finops_ai.forecasting.reconciling import Key, levels_of, predict_adding_up
 from finops_ai.forecasting.scenarios import Scenario, ScenarioLike, columns_touched, load_scenarios
+from finops_ai.frames.origin import zone_of
 from finops_ai.tables.result import Facts, Table
 
 if TYPE_CHECKING:
+    from finops_ai.forecasting.making import Plan
     from finops_ai.prices import PriceBook
 
 
@@ -86,7 +88,7 @@ def forecast(
     models: Sequence[str] | None = None,
     until: str | pd.Timestamp | None = None,
     book: PriceBook | None = None,
-    timezone: str = "UTC",
+    timezone: str | None = None,
     holidays: Iterable[object] = (),
 ) -> Table:
     """Forecast series, or the cost of priced rows by any dimensions.
@@ -98,7 +100,8 @@ def forecast(
             `finops_ai.forecasting.changes`.
         level: interval levels in per cent.
         by: dimensions to split priced rows by, outermost first; the parts add up to the total.
-        freq: of a long frame, read from its spacing if not given; of priced rows `D` (the default) or `h`.
+        freq: of a long frame, read from its spacing if not given; of priced rows `D` (the default), `MS` or `h`. Days and
+            months of priced rows are those of the plan: the same month is the same figure as in `plan` and `budgets`.
         season: points of a season; 24 for hours, 7 for days, 12 for months if not given.
         models: names of the models to choose from; the default set if not given.
         until: use priced rows before this instant only; by default up to the last complete day.
@@ -124,6 +127,8 @@ def forecast(
         >>> fa.forecast(frame, horizon=3)[["yhat", "lo-80", "hi-80"]].to_numpy().tolist()
         [[140.0, 140.0, 140.0], [140.0, 140.0, 140.0], [100.0, 100.0, 100.0]]
     """
+    if is_cost_frame(history) and freq in (None, "D", "MS") and models is None and season is None:
+        return _from_plan(history, horizon, scenario, level, by, freq or "D", until, book, timezone, holidays)
     if is_cost_frame(history):
         change = None if scenario is None else one_scenario(scenario)
         done = forecast_cost(
@@ -136,7 +141,7 @@ def forecast(
             models=models,
             until=until,
             book=book,
-            timezone=timezone,
+            timezone=zone_of(history, timezone=timezone),
             holidays=holidays,
             keep=columns_touched([change] if change else []),
         )
@@ -152,6 +157,93 @@ def forecast(
     calm, share = take_out(panel, free)
     made = predict(calm, horizon, season_of(panel.freq.split("-")[0], season), level, models)
     return _table(to_frame(panel, put_back(panel, made, free, share)), level)
+
+
+def _from_plan(
+    priced: pd.DataFrame,
+    horizon: int,
+    scenario: ScenarioLike | None,
+    level: Sequence[float],
+    by: Sequence[str],
+    freq: str,
+    until: str | pd.Timestamp | None,
+    book: PriceBook | None,
+    timezone: str | None,
+    holidays: Iterable[object],
+) -> Table:
+    """Days or months of priced rows, read from the plan."""
+    from finops_ai.forecasting.making import make_plan
+    from finops_ai.forecasting.planning import said
+
+    checked(horizon, level)
+    timezone = zone_of(priced, timezone=timezone)
+    end = (end_of_data(priced, timezone) if until is None else pd.Timestamp(until).tz_localize(None)).normalize()
+    change = None if scenario is None else one_scenario(scenario)
+    if freq == "MS":
+        last = pd.Period(end, "M") + horizon - 1
+    else:
+        last = pd.Period(end + pd.Timedelta(days=horizon - 1), "M")
+    made = make_plan(
+        priced, until=str(last), keep=by, scenario=change, book=book, as_of=end, timezone=timezone, holidays=holidays
+    )
+    keys, groups = plan_levels(made, by)
+    names = [unique_id(key) for key in keys]
+    if freq == "MS":
+        frame = _months(made, names, groups, level)
+    else:
+        days = made.projection.days[:horizon]
+        point = np.concatenate([made.daily(g, n)[:, :horizon] for g, n in groups])
+        found = [made.daily_bounds(g, n, level) for g, n in groups]
+        frame = pd.DataFrame(
+            {
+                "unique_id": np.repeat(np.array(names, dtype=object), horizon),
+                "ds": np.tile(days, len(names)),
+                "yhat": point.ravel(),
+            }
+        ).astype({"unique_id": "str"})
+        for p in level:
+            for side, k in (("lo", 0), ("hi", 1)):
+                frame[f"{side}-{p:g}"] = np.concatenate([f[p][k][:, :horizon] for f in found]).ravel()
+    table = _table(frame, level, by, scenario, priced)
+    table.facts.notes += [*made.notes, *said(made.assumptions)]
+    if made.history.unpriced:
+        share: Any = made.history.unpriced["share"]
+        table.facts.coverage = {"priced": 1 - share}
+    return table
+
+
+def plan_levels(made: Plan, by: Sequence[str]) -> tuple[list[Key], list[tuple[np.ndarray, int]]]:
+    """Total, outer dimensions and series of a plan: all keys, and per level which group each leaf is in."""
+    keys: list[Key] = []
+    groups = []
+    for depth in range(len(by) + 1):
+        own, group = made.groups(list(by)[:depth])
+        keys += own
+        groups.append((group, len(own)))
+    return keys, groups
+
+
+def _months(
+    made: Plan, names: Sequence[str], groups: Sequence[tuple[np.ndarray, int]], level: Sequence[float]
+) -> pd.DataFrame:
+    rows: list[dict[str, object]] = []
+    place = 0
+    for group, count in groups:
+        sums = made.sums(group, count)
+        for g in range(count):
+            for month in made.projection.months:
+                spent, middle, paths = sums.over([month], g)
+                row: dict[str, object] = {
+                    "unique_id": names[place], "ds": pd.Period(month, "M").start_time, "yhat": float(spent) + middle
+                }  # fmt: skip
+                for p in level:
+                    tail = (1 - p / 100) / 2
+                    low, high = np.quantile(float(spent) + paths, [tail, 1 - tail])
+                    row[f"lo-{p:g}"] = min(float(low), float(spent) + middle)
+                    row[f"hi-{p:g}"] = max(float(high), float(spent) + middle)
+                rows.append(row)
+            place += 1
+    return pd.DataFrame(rows).astype({"unique_id": "str"})
 
 
 def _table(
@@ -190,7 +282,7 @@ def forecast_cost(
     models: Sequence[str] | None = None,
     until: str | pd.Timestamp | None = None,
     book: PriceBook | None = None,
-    timezone: str = "UTC",
+    timezone: str | None = None,
     holidays: Iterable[object] = (),
     keep: Sequence[str] = (),
 ) -> CostForecast:
@@ -198,19 +290,47 @@ def forecast_cost(
 
     `keep` names further columns that scenarios choose parts by (see `columns_touched`).
     """
+    timezone = zone_of(priced, timezone=timezone)
     end = end_of_data(priced, timezone) if until is None else pd.Timestamp(until).tz_localize(None)
     history = cost_history(priced, by, freq, until=end, timezone=timezone)
     panel, keys = levels_of(history, by, freq)
     free = read_days(holidays)
-    calm, share = take_out(panel, free)
-    prediction = predict_adding_up(calm, keys, by, horizon, season_of(freq, season), levels, models)
-    prediction = put_back(panel, prediction, free, share)
+    if freq == "D" and models is None and season is None:
+        prediction = _planned(priced, keys, by, horizon, levels, end, timezone, free)
+    else:
+        calm, share = take_out(panel, free)
+        prediction = predict_adding_up(calm, keys, by, horizon, season_of(freq, season), levels, models)
+        prediction = put_back(panel, prediction, free, share)
     days = pd.date_range(offset(panel.ends[0], freq, 1), periods=horizon, freq=freq)
     depth = len(list(by))
     leaves = [i for i, key in enumerate(keys) if len(key) == depth]
     outlook = build_outlook(priced, by, [keys[i] for i in leaves], days, prediction.point[leaves], book, timezone, keep)
     done = CostForecast(panel, keys, prediction, outlook)
     return done if book is None else _recosted(done, outlook)
+
+
+def _planned(
+    priced: pd.DataFrame,
+    keys: Sequence[Key],
+    by: Sequence[str],
+    horizon: int,
+    levels: Sequence[float],
+    end: pd.Timestamp,
+    timezone: str,
+    free: frozenset[pd.Timestamp],
+) -> Prediction:
+    """The plan's days as a prediction in the order of some keys."""
+    from finops_ai.forecasting.making import make_plan
+
+    checked(horizon, levels)
+    last = pd.Period(end + pd.Timedelta(days=horizon - 1), "M")
+    made = make_plan(priced, until=str(last), keep=by, as_of=end.normalize(), timezone=timezone, holidays=free)
+    known, groups = plan_levels(made, by)
+    order = [known.index(key) for key in keys]
+    point = np.concatenate([made.daily(g, n)[:, :horizon] for g, n in groups])[order]
+    found = [made.daily_bounds(g, n, levels) for g, n in groups]
+    bounds = {p: tuple(np.concatenate([f[p][k][:, :horizon] for f in found])[order] for k in (0, 1)) for p in levels}
+    return Prediction(point, bounds, [{} for _ in keys])  # type: ignore[arg-type]
 
 
 def under(base: CostForecast, scenario: Scenario, book: PriceBook | None = None) -> CostForecast:

@@ -69,12 +69,8 @@ def cost_history(
     for name in by:
         rows[name] = frame[name].astype(object).where(frame[name].notna(), NONE).astype(str).to_numpy()
     rows["y"] = frame[value].astype("float64").to_numpy()
-    if "cost" in value and "pricing_currency" in frame.columns:
-        currencies = sorted(frame.loc[frame[value].notna(), "pricing_currency"].dropna().unique())
-        if len(currencies) > 1:
-            raise DataError(
-                f"The rows are in several currencies ({', '.join(currencies)}): convert them or forecast one at a time."
-            )
+    if "cost" in value:
+        check_one_currency(frame, value)
     rows = rows[rows["y"].notna()]
     if until is not None:
         rows = rows[rows["ds"] < pd.Timestamp(until).tz_localize(None)]
@@ -103,6 +99,20 @@ def cost_history(
         for i, key in enumerate(keys)
     ]
     return pd.concat(parts, ignore_index=True)
+
+
+def check_one_currency(frame: pd.DataFrame, value: str = "effective_cost") -> None:
+    """Refuse rows in several currencies.
+
+    Raises:
+        DataError: names the currencies.
+    """
+    if "pricing_currency" in frame.columns:
+        currencies = sorted(frame.loc[frame[value].notna(), "pricing_currency"].dropna().unique())
+        if len(currencies) > 1:
+            raise DataError(
+                f"The rows are in several currencies ({', '.join(currencies)}): convert them or forecast one at a time."
+            )
 
 
 def unique_id(key: Sequence[str]) -> str:

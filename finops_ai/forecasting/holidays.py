@@ -73,3 +73,31 @@ def put_back(panel: Panel, prediction: Prediction, days: frozenset[pd.Timestamp]
         factor[row, ahead.normalize().isin(list(days))] = share
     bounds = {level: (low * factor, high * factor) for level, (low, high) in prediction.bounds.items()}
     return replace(prediction, point=prediction.point * factor, bounds=bounds)
+
+
+def without_holidays(
+    daily: np.ndarray, days: pd.DatetimeIndex, free: frozenset[pd.Timestamp]
+) -> tuple[np.ndarray, float]:
+    """Series without their past holidays (unknown instead), and the share of a usual day that those were.
+
+    Example:
+        >>> days = pd.date_range("2026-01-01", periods=28)
+        >>> y = np.full((1, 28), 10.0)
+        >>> y[0, 14] = 2.0
+        >>> calm, share = without_holidays(y, days, read_days(["2026-01-15"]))
+        >>> bool(np.isnan(calm[0, 14])), round(share, 2)
+        (True, 0.6)
+    """
+    hits = np.flatnonzero(days.isin(list(free)))
+    if not len(hits):
+        return daily, 1.0
+    out = daily.copy()
+    out[:, hits] = np.nan
+    found = usual = 0.0
+    for i in hits:
+        near = [j for j in (i - 14, i - 7, i + 7, i + 14) if 0 <= j < daily.shape[1]]
+        if near:
+            found += float(np.nansum(daily[:, i]))
+            usual += float(np.nansum(np.nan_to_num(np.median(np.nan_to_num(out[:, near]), axis=1))))
+    trust = len(hits) / (len(hits) + PRIOR_DAYS)
+    return out, 1.0 if usual <= 0 else 1 + trust * (float(np.clip(found / usual, 0, 3)) - 1)

@@ -16,11 +16,12 @@ import numpy as np
 import pandas as pd
 
 from finops_ai.errors import DataError, SettingsError
-from finops_ai.forecasting.boosting import Boosted
 from finops_ai.meters import meters
 
 #: requests a template must have before its own length counts half
 HALF_TRUST = 5.0
+#: trees, how much of each is added, rows a leaf needs
+TREES, RATE, LEAF = 250, 0.1, 20
 #: a text column with at most this many values becomes a yes/no column for each, else one column ordered by mean length
 FEW = 12
 
@@ -94,7 +95,7 @@ class OutputLengths:
     template: str | None = "prompt_id"
     spread: float = np.nan
     stretch: float = 1.0
-    _trees: Boosted = field(default_factory=lambda: Boosted(trees=200, depth=5, rate=0.1))
+    _trees: Any = None
     _order: dict[str, dict[str, float]] = field(default_factory=dict)
     _by_template: dict[str, float] = field(default_factory=dict)
     _by_pair: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -118,8 +119,10 @@ class OutputLengths:
             )
             self._order[kind] = _plain(frame["wy"] / frame["w"])
         x = self._matrix(log)
-        self._trees.fit(x, logs, mass / mass.mean())
-        expected = self._trees.predict(x)
+        self._trees = _trees()
+        with _one_thread():
+            self._trees.fit(x, logs, sample_weight=mass / mass.mean())
+        expected = self._expected(x)
         rest = logs - expected
         self._by_template, self._by_pair = {}, {}
         if self.template:
@@ -145,7 +148,7 @@ class OutputLengths:
             `output_tokens` (mean, so that sums are right), `median`, `p10, p90` of a single request, and `basis`: `template
             and model`, `template on other models`, or `features`.
         """
-        made = self._trees.predict(self._matrix(prompts)) + self._effects(prompts)
+        made = self._expected(self._matrix(prompts)) + self._effects(prompts)
         median = np.exp(made)
         width = np.exp(1.2816 * self.spread)
         out = pd.DataFrame(
@@ -177,6 +180,10 @@ class OutputLengths:
                 columns.append(np.array([order.get(value, np.nan) for value in values]))
         return np.stack(columns, axis=1) if columns else np.zeros((len(frame), 1))
 
+    def _expected(self, x: np.ndarray) -> np.ndarray:
+        with _one_thread():
+            return np.asarray(self._trees.predict(x))
+
     def _effects(self, frame: pd.DataFrame) -> np.ndarray:
         if not self.template:
             return np.zeros(len(frame))
@@ -185,6 +192,31 @@ class OutputLengths:
         return np.array(
             [self._by_template.get(n, 0.0) + self._by_pair.get((n, m), 0.0) for n, m in zip(names, models, strict=True)]
         )
+
+
+def _one_thread() -> Any:
+    """Trees this small lose more by waiting for each other's threads than they gain."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1)
+
+
+def _trees() -> Any:
+    """Gradient-boosted trees of scikit-learn, the same on every run."""
+    try:
+        from sklearn.ensemble import HistGradientBoostingRegressor
+    except ModuleNotFoundError:
+        raise SettingsError(
+            "Learning output lengths needs scikit-learn: pip install 'finops-ai-core[lengths]'."
+        ) from None
+    return HistGradientBoostingRegressor(
+        max_iter=TREES,
+        learning_rate=RATE,
+        max_leaf_nodes=31,
+        min_samples_leaf=LEAF,
+        early_stopping=False,
+        random_state=0,
+    )
 
 
 def _plain(values: pd.Series) -> dict[Any, float]:

@@ -2,46 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
-from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from finops_ai.errors import DataError, SettingsError
-from finops_ai.forecasting.budgeting import Budget, budget_lines, budget_of, overrun_probability
-from finops_ai.forecasting.forecaster import CostForecast, forecast_cost, list_prices, one_scenario, under
+from finops_ai.forecasting.budgeting import Budget, BudgetLine, budget_lines, budget_of, overrun_probability
+from finops_ai.forecasting.forecaster import one_scenario
 from finops_ai.forecasting.history import TOTAL, cost_history, end_of_data, local_middle, unique_id
-from finops_ai.forecasting.panel import season_of
-from finops_ai.forecasting.reconciling import levels_of, predict_adding_up
-from finops_ai.forecasting.scenarios import ScenarioLike, columns_touched
+from finops_ai.forecasting.making import Months, Plan, make_plan, unknown_scope
+from finops_ai.forecasting.scenarios import ScenarioLike
+from finops_ai.frames.origin import zone_of
 from finops_ai.money import minor_units, round_to_total
 from finops_ai.tables.result import Facts, Table
 
 if TYPE_CHECKING:
     from finops_ai.prices import PriceBook
 
-Z90 = NormalDist().inv_cdf(0.9)
-#: days of a planning month when past forecasts are checked, origins checked at most, days an origin needs behind it
-MONTH, CHECKED, SHORTEST = 30, 6, 28
-#: days of a usual month, and how much of a month may hang over before it counts as one more month ahead
-USUAL_MONTH, OVERHANG = 30.44, 0.15
-#: spread (sd of the log) of a month's forecast before anything is known, for the total and for parts; it counts as
-#: this many past forecasts
-PRIOR, PRIOR_WEIGHT = {True: 0.15, False: 0.30}, 2.0
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Log-sd of forecast sums, by months ahead: of the single month and of everything up to it."""
-
-    single: np.ndarray
-    summed: np.ndarray
-    checked: int
+LOW, HIGH = 0.1, 0.9
+#: days of history a past plan needs to be checked
+SHORTEST = 28
+#: what is said of the assumptions in a table's notes, at most
+MOST_SAID = 8
 
 
 def plan(
@@ -53,30 +38,41 @@ def plan(
     scenario: ScenarioLike | None = None,
     book: PriceBook | None = None,
     as_of: str | pd.Timestamp | None = None,
-    timezone: str = "UTC",
+    timezone: str | None = None,
     holidays: Iterable[object] = (),
+    lines: Sequence[Mapping[str, Any]] = (),
+    overrides: Sequence[Mapping[str, Any]] = (),
+    fiscal_start: int = 1,
+    quarters: bool = False,
 ) -> Table:
     """Plan the cost of each month to the end of the year.
 
     Args:
-        priced: priced or allocated rows, at least two weeks of them.
+        priced: priced or allocated rows, at least three days of them.
         budget: one amount a month, a mapping of month (`2026-11`) to amount, the `[[budgets]]` tables of finops.toml
             (`amount`, `month` or `from` and `to`, `for = {dimension = value}`), or a frame with `month`, `amount` and
             a column per dimension. A budget over several months counts evenly.
-        by: dimensions to split by.
-        until: last month, `2026-12`; December of the year of the first day ahead if not given.
+        by: dimensions (or provider, model, ...) to split by.
+        until: last month, `2026-12`; the end of the fiscal year of the first day ahead if not given.
         scenario: what will change; see `finops_ai.forecasting.changes`.
         book: price book, for scenarios and price changes already known.
         as_of: plan as if today were this day; what is later is ignored.
-        timezone: reporting zone, whose days and months are meant.
+        timezone: reporting zone, whose days and months are meant; by default the one the rows were made for.
         holidays: dates that don't follow their weekday; see `forecast`.
+        lines: amounts that are known, as exact lines: `name`, `amount`, `month` or `from` and `to` (excluded; spread
+            evenly), `for = {dimension = value}`.
+        overrides: an owner's own figure for a month and scope: `amount` or `factor`, `month` or `from` and `to`, `for`,
+            `owner`, `note`. The range keeps its relative width.
+        fiscal_start: first month of the fiscal year, 1 to 12.
+        quarters: add a row for each quarter of the fiscal year.
 
     Returns:
         One row per month and series, the total first, and rows `year` for the sum: `month, unique_id`, the columns of
         `by`, `actual` (so far), `p10, p50, p90` (actual plus forecast), `p10_part, p90_part`, `budget`,
-        `over_budget` (p50 minus budget) and `overrun_probability`. Amounts are decimals rounded once. `actual`,
-        `p50`, `p10_part` and `p90_part` of the parts add up to the total; `p10` and `p90` are each row's own range and
-        don't. A `*_part` is what a part adds to the total's P10 or P90: its P50 and its share of the total's spread.
+        `over_budget` (p50 minus budget) and `overrun_probability`. Amounts are decimals rounded once. `p50` is the
+        middle path: it adds up over months and parts. `p10` and `p90` are quantiles of each row's own simulated sums
+        and don't add up. A `*_part` is what a part adds to the total's P10 or P90. The same month is the same figure
+        whatever `by`, `until` or budget is asked for.
 
     Raises:
         DataError: too little history.
@@ -92,36 +88,183 @@ def plan(
         2026-10  28,393.34  30,000.00
         ...
     """
-    end = (end_of_data(priced, timezone) if as_of is None else pd.Timestamp(as_of).tz_localize(None)).normalize()
-    last = pd.Period(until or f"{end:%Y}-12", "M").end_time.normalize()
-    horizon = (last - end).days + 1
-    if horizon < 1:
-        raise SettingsError(
-            f"The plan to {last:%Y-%m} lies behind the last complete day {end - pd.Timedelta(days=1):%Y-%m-%d}; give a later `until`."
-        )
+    timezone = zone_of(priced, timezone=timezone)
     change = None if scenario is None else one_scenario(scenario)
-    keep = columns_touched([change] if change else [])
-    done = forecast_cost(priced, horizon, by=by, until=end, book=book, timezone=timezone, holidays=holidays, keep=keep)
-    if min(len(y) for y in done.panel.values) < 14:
-        raise DataError("A plan needs at least 14 days of history.")
-    if change is not None:
-        done = under(done, change, book or list_prices())
-    depth = len(list(by))
-    shown = [i for i, key in enumerate(done.keys) if len(key) in (0, depth)]
-    spreads = {is_total: measure_spread(priced, by, end, is_total, timezone) for is_total in ({True, depth == 0})}
-    currency = _currency(priced)
+    until = until or _year_end(priced, as_of, timezone, fiscal_start)
+    made = make_plan(
+        priced, until=until, keep=by, scenario=change, book=book, as_of=as_of, timezone=timezone, lines=lines,
+        overrides=overrides, holidays=holidays,
+    )  # fmt: skip
+    return plan_table(made, budget, by=by, fiscal_start=fiscal_start, quarters=quarters, sources=(priced,))
+
+
+def plan_table(
+    made: Plan,
+    budget: Budget = None,
+    *,
+    by: Sequence[str] = (),
+    fiscal_start: int = 1,
+    quarters: bool = False,
+    sources: Sequence[pd.DataFrame] = (),
+) -> Table:
+    """A plan that was made, month by month; see `plan`."""
+    by = list(by)
+    currency = made.history.currency
+    keys, group = made.groups(by)
+    keys = [(), *keys] if by else [()]
+    whole = made.sums(np.zeros(len(group), dtype=int), 1)
+    sums = [whole, made.sums(group, len(keys) - 1)] if by else [whole]
+    periods = _periods(made, fiscal_start, quarters)
     rows: list[dict[str, object]] = []
-    for month, actual, ahead, lead in _months(done, end, last):
-        rows += _month_rows(done, shown, by, month, actual, ahead, spreads, lead, currency)
+    for name, months in periods:
+        rows += _period_rows(sums, keys, by, name, months, minor_units(currency))
     table = pd.DataFrame(rows)
+    covers = {name: tuple(months) for name, months in periods if not _is_month(name)}
+    last = made.projection.months[-1]
     facts = Facts(
-        "Plan", currency, f"to {last:%Y-%m}", "actual, p50, p10_part and p90_part of the parts add up to the total"
+        "Plan",
+        currency,
+        f"to {last}",
+        "actual, p50, p10_part and p90_part of the parts add up to the total; p50 also over months",
     )
     facts.money = ["actual", "p10", "p50", "p90", "p10_part", "p90_part", "budget", "over_budget"]
-    facts.notes = ["P10, P50 and P90: one month in ten comes out below the first, one in ten above the last."]
-    table = _with_budget(table, budget, by, currency)
+    facts.notes = [
+        "P10, P50 and P90: one month in ten comes out below the first, one in ten above the last.",
+        *made.notes,
+        *said(made.assumptions),
+    ]
+    if made.history.unpriced:
+        share: Any = made.history.unpriced["share"]
+        facts.coverage = {"priced": 1 - share}
+    paths = table.pop("_paths")
+    table = _with_budget(table, budget, by, currency, covers)
+    table["overrun_probability"] = [
+        np.nan if b is None else overrun_probability(p, b) for p, b in zip(paths, table["budget"], strict=True)
+    ]
     facts.notes += _without_budget(table, by)
-    return Table.of(table, facts, priced)
+    return Table.of(table, facts, *sources)
+
+
+def said(assumptions: Sequence[Mapping[str, object]]) -> list[str]:
+    """Assumptions as sentences, the first ones."""
+    out = []
+    for row in assumptions[:MOST_SAID]:
+        amount: Any = row.get("amount")
+        figure = f": {amount:,.2f}" if isinstance(amount, int | float | Decimal) else f": {amount}" if amount else ""
+        out.append(f"Assumed, {row['kind']}: {row['what']}{figure}.")
+    if len(assumptions) > MOST_SAID:
+        out.append(f"{len(assumptions) - MOST_SAID} more assumptions.")
+    return out
+
+
+def _year_end(priced: pd.DataFrame, as_of: Any, timezone: str, fiscal_start: int) -> str:
+    end = end_of_data(priced, timezone) if as_of is None else pd.Timestamp(as_of).tz_localize(None)
+    first = _year_start(pd.Period(end, "M"), fiscal_start)
+    return str(first + 11)
+
+
+def _year_start(month: pd.Period, fiscal_start: int) -> pd.Period:
+    """First month of the fiscal year a month lies in.
+
+    >>> str(_year_start(pd.Period("2026-11", "M"), 4)), str(_year_start(pd.Period("2027-02", "M"), 4))
+    ('2026-04', '2026-04')
+    """
+    return month - (month.month - fiscal_start) % 12
+
+
+def _periods(made: Plan, fiscal_start: int, quarters: bool) -> list[tuple[str, list[str]]]:
+    """Rows of the plan: each month since the fiscal year began (or the data), its quarters if asked, the sum."""
+    end, last = pd.Period(made.history.end, "M"), pd.Period(made.projection.months[-1], "M")
+    first = max(_year_start(end, fiscal_start), pd.Period(made.first_month, "M"))
+    months = [str(m) for m in pd.period_range(first, last, freq="M")]
+    out = [(m, [m]) for m in months]
+    if quarters:
+        named: dict[str, list[str]] = {}
+        for m in months:
+            period = pd.Period(m, "M")
+            begins = _year_start(period, fiscal_start)
+            named.setdefault(f"{(begins + 11).year}-Q{(period - begins).n // 3 + 1}", []).append(m)
+        out += [(name, covered) for name, covered in named.items() if len(covered) == 3]
+    return [*out, ("year", months)]
+
+
+def _period_rows(
+    sums: Sequence[Months],
+    keys: Sequence[tuple[str, ...]],
+    by: Sequence[str],
+    name: str,
+    months: Sequence[str],
+    places: int,
+) -> list[dict[str, object]]:
+    figures: list[Any] = []
+    for i in range(len(keys)):
+        source, place = (sums[0], 0) if i == 0 else (sums[1], i - 1)
+        spent, middle, paths = source.over(months, place)
+        whole = float(spent) + paths
+        p50 = spent + _decimal(middle)
+        sure = not paths.any() or bool(np.ptp(paths) <= 1e-9 * max(abs(middle), 1e-9))
+        low, high = (0.0, 0.0) if sure else map(float, np.quantile(whole, [LOW, HIGH]))
+        figures.append(
+            (
+                spent,
+                p50,
+                p50 if sure else min(_decimal(low), p50),
+                p50 if sure else max(_decimal(high), p50),
+                whole if not sure else np.full(1, float(p50)),
+            )
+        )
+    parts = list(range(1, len(keys)))
+    columns: dict[str, list[Decimal]] = {
+        n: [f[k] for f in figures] for k, n in enumerate(("actual", "p50", "p10", "p90"))
+    }
+    for own, part in (("p10", "p10_part"), ("p90", "p90_part")):
+        columns[part] = list(columns[own])
+        if parts:
+            wide = [abs(columns[own][i] - columns["p50"][i]) for i in parts]
+            total = sum(wide, Decimal(0))
+            gap = columns[own][0] - columns["p50"][0]
+            weight = [w / total for w in wide] if total else [abs(columns["p50"][i]) for i in parts]
+            size = sum(weight, Decimal(0))
+            for i, w in zip(parts, weight, strict=True):
+                columns[part][i] = columns["p50"][i] + (gap * w / size if size else gap / len(parts))
+    published = {n: [_rounded(v, places) for v in values] for n, values in columns.items()}
+    if parts:
+        for n in ("actual", "p50", "p10_part", "p90_part"):
+            rounded = _apportioned([columns[n][i] for i in parts], published[n][0], places)
+            published[n] = [published[n][0], *rounded]
+        # what is known has no range, not even of a rounded cent
+        for i in parts:
+            if columns["p10"][i] == columns["p50"][i] == columns["p90"][i]:
+                for n in ("p10", "p90", *(("p10_part", "p90_part") if columns["p10"][0] == columns["p90"][0] else ())):
+                    published[n][i] = published["p50"][i]
+    return [
+        {
+            "month": name,
+            "unique_id": unique_id(key) if key else TOTAL,
+            **dict(zip(by, key or [TOTAL] * len(by), strict=True)),
+            **{n: published[n][i] for n in ("actual", "p10", "p50", "p90", "p10_part", "p90_part")},
+            "_paths": figures[i][4],
+        }
+        for i, key in enumerate(keys)
+    ]
+
+
+def _decimal(value: float) -> Decimal:
+    return Decimal(repr(round(float(value), 9)))
+
+
+def _rounded(value: Decimal, places: int) -> Decimal:
+    return round(value, places)
+
+
+def _apportioned(parts: Sequence[Decimal], total: Decimal, places: int) -> list[Decimal]:
+    """Parts rounded so that they add up to a total that is rounded already."""
+    rounded = round_to_total(list(parts), places)
+    gap = total - sum(rounded, Decimal(0))
+    if gap and rounded:
+        largest = max(range(len(rounded)), key=lambda i: abs(rounded[i]))
+        rounded[largest] += gap
+    return rounded
 
 
 def _without_budget(table: pd.DataFrame, by: Sequence[str]) -> list[str]:
@@ -140,126 +283,31 @@ def _without_budget(table: pd.DataFrame, by: Sequence[str]) -> list[str]:
     ]
 
 
-def _currency(priced: pd.DataFrame) -> str:
-    known: list = priced["pricing_currency"].dropna().tolist() if "pricing_currency" in priced.columns else []
-    return str(known[0]) if known else "USD"
+def _is_month(name: str) -> bool:
+    return name != "year" and "Q" not in name
 
 
-def months_ahead(end: pd.Timestamp, last: pd.Timestamp) -> int:
-    """Months from the first day ahead to a last day, 1 for the month under way.
-
-    >>> months_ahead(pd.Timestamp("2026-11-01"), pd.Timestamp("2026-12-31"))
-    2
-    >>> months_ahead(pd.Timestamp("2026-01-01"), pd.Timestamp("2026-12-31"))
-    12
-    """
-    return max(1, math.ceil(((last - end).days + 1) / USUAL_MONTH - OVERHANG))
-
-
-def _months(done: CostForecast, end: pd.Timestamp, last: pd.Timestamp) -> list[tuple[str, np.ndarray, np.ndarray, int]]:
-    """Per month of the planned year: its name, actual and forecast `(series)`, and months ahead; then the sum."""
-    days = done.outlook.days
-    history = max(len(y) for y in done.panel.values)
-    past = np.array([np.pad(y, (history - len(y), 0)) for y in done.panel.values])
-    past_days = pd.date_range(end=end - pd.Timedelta(days=1), periods=history)
-    first = pd.Timestamp(f"{end:%Y}-01-01")
-    months = pd.period_range(max(first, past_days[0]), last, freq="M")
-    out = []
-    for period in months:
-        known = (past_days >= period.start_time) & (past_days <= period.end_time)
-        ahead = (days >= period.start_time) & (days <= period.end_time)
-        lead = months_ahead(end, period.end_time.normalize()) if ahead.any() else 0
-        out.append((str(period), past[:, known].sum(1), done.prediction.point[:, ahead].sum(1), lead))
-    actual, ahead = np.sum([m[1] for m in out], axis=0), np.sum([m[2] for m in out], axis=0)
-    return [*out, ("year", actual, ahead, max(m[3] for m in out))]
-
-
-def _month_rows(
-    done: CostForecast,
-    shown: list[int],
-    by: Sequence[str],
-    month: str,
-    actual: np.ndarray,
-    ahead: np.ndarray,
-    spreads: Mapping[bool, Spread],
-    lead: int,
-    currency: str,
-) -> list[dict[str, object]]:
-    sigma = np.zeros(len(actual))
-    if lead:
-        for i in shown:
-            spread = spreads[not done.keys[i] or not by]
-            sigma[i] = (spread.summed if month == "year" else spread.single)[lead - 1]
-    p50 = actual + ahead
-    p10, p90 = actual + ahead * np.exp(-Z90 * sigma), actual + ahead * np.exp(Z90 * sigma)
-    parts = [i for i in shown if done.keys[i]]
-    top = shown[0]
-    p10_part, p90_part = p10.copy(), p90.copy()
-    if parts:
-        for own, whole in ((p10, p10_part), (p90, p90_part)):
-            wide = np.abs(own[parts] - p50[parts])
-            share = wide / wide.sum() if wide.sum() > 0 else np.full(len(parts), 1 / len(parts))
-            whole[parts] = p50[parts] + share * (own[top] - p50[parts].sum())
-    sure = ahead == 0
-    places = minor_units(currency)
-    columns = {"actual": actual, "p10": p10, "p50": p50, "p90": p90, "p10_part": p10_part, "p90_part": p90_part}
-    published = {}
-    for name, values in columns.items():
-        adds_up = name not in ("p10", "p90")
-        rounded = dict(zip(parts, _round(values[parts], places, adds_up), strict=True))
-        rounded[top] = (
-            sum(rounded.values(), Decimal(0)) if parts and adds_up else _round(values[[top]], places, False)[0]
-        )
-        published[name] = rounded
-    if parts:
-        published["p10"][top], published["p90"][top] = published["p10_part"][top], published["p90_part"][top]
-    for i in shown:
-        if sure[i]:  # what is known has no range, not even of a rounded cent
-            for name in columns:
-                published[name][i] = published["p50"][i]
-    return [
-        {
-            "month": month,
-            "unique_id": unique_id(done.keys[i]),
-            **dict(zip(by, done.keys[i] or [TOTAL] * len(by), strict=True)),
-            **{name: published[name][i] for name in columns},
-            "forecast": float(ahead[i]),
-            "spread": float(sigma[i]),
-        }
-        for i in shown
-    ]
-
-
-def _round(values: np.ndarray, places: int, adds_up: bool) -> list[Decimal]:
-    exact = [Decimal(repr(float(v))) for v in values]
-    return round_to_total(exact, places) if adds_up else [round_to_total([v], places)[0] for v in exact]
-
-
-def _with_budget(table: pd.DataFrame, budget: Budget, by: Sequence[str], currency: str) -> pd.DataFrame:
+def _with_budget(
+    table: pd.DataFrame, budget: Budget, by: Sequence[str], currency: str, covers: Mapping[str, Sequence[str]]
+) -> pd.DataFrame:
     amounts = budget_of(budget, by, currency)
     places = minor_units(currency)
     found: list[Decimal | None] = []
+    by_series: dict[tuple[str, str], Decimal | None] = {}
     for row in table.to_dict("records"):
-        key = tuple(row[c] for c in by)
-        if row["month"] != "year":
-            found.append(amounts(row["month"], key))
+        key, name = tuple(row[c] for c in by), str(row["unique_id"])
+        if _is_month(row["month"]):
+            by_series[name, row["month"]] = amounts(row["month"], key)
+            found.append(by_series[name, row["month"]])
         else:
-            same = [
-                i
-                for i, name in enumerate(table["unique_id"])
-                if name == row["unique_id"] and table["month"][i] != "year"
-            ]
-            known = [amount for i in same if (amount := found[i]) is not None]
-            found.append(sum(known, Decimal(0)) if known and len(known) == len(same) else None)
+            own = [by_series.get((name, month)) for month in covers[row["month"]]]
+            known = [amount for amount in own if amount is not None]
+            found.append(sum(known, Decimal(0)) if known and len(known) == len(own) else None)
     table["budget"] = pd.Series([None if b is None else round_to_total([b], places)[0] for b in found], dtype=object)
     table["over_budget"] = pd.Series(
         [None if b is None else p - b for p, b in zip(table["p50"], table["budget"], strict=True)], dtype=object
     )
-    table["overrun_probability"] = [
-        np.nan if b is None else overrun_probability(float(a), f, s, float(b))
-        for a, f, s, b in zip(table["actual"], table["forecast"], table["spread"], table["budget"], strict=True)
-    ]
-    return table.drop(columns=["forecast", "spread"])
+    return table
 
 
 def budget_outlook(
@@ -269,15 +317,17 @@ def budget_outlook(
     scenario: ScenarioLike | None = None,
     book: PriceBook | None = None,
     as_of: str | pd.Timestamp | None = None,
-    timezone: str = "UTC",
+    timezone: str | None = None,
     holidays: Iterable[object] = (),
+    lines: Sequence[Mapping[str, Any]] = (),
+    overrides: Sequence[Mapping[str, Any]] = (),
 ) -> Table:
     """What each budget still open will come to over its own period: a month, a quarter or a year, by any dimension.
 
     Args:
         priced: priced or allocated rows.
         budget: as in `plan`, but over named months.
-        scenario, book, as_of, timezone, holidays: as in `plan`.
+        scenario, book, as_of, timezone, holidays, lines, overrides: as in `plan`.
 
     Returns:
         One row per budget whose period isn't over: `budget` (its name), `until` (its last month), `amount`, `actual`
@@ -297,104 +347,72 @@ def budget_outlook(
         2026    2026-12  400,000.00  54,871.75
         ...
     """
-    end = (end_of_data(priced, timezone) if as_of is None else pd.Timestamp(as_of).tz_localize(None)).normalize()
-    currency = _currency(priced)
-    places = minor_units(currency)
-    lines = [line for line in budget_lines(budget, currency) if pd.Period(line.months[-1], "M").end_time >= end]
-    facts = Facts("Budgets ahead", currency, money=["amount", "actual", "p10", "p50", "p90", "over_budget"])
+    timezone = zone_of(priced, timezone=timezone)
     change = None if scenario is None else one_scenario(scenario)
+    end = (end_of_data(priced, timezone) if as_of is None else pd.Timestamp(as_of).tz_localize(None)).normalize()
+    currency = currency_of_plan(priced)
+    wanted = [line for line in budget_lines(budget, currency) if pd.Period(line.months[-1], "M").end_time >= end]
+    made = None
+    if wanted:
+        made = make_plan(
+            priced, until=max(line.months[-1] for line in wanted), scenario=change, book=book, as_of=as_of,
+            keep=[name for line in wanted for name in line.dimensions], timezone=timezone, holidays=holidays, lines=lines,
+            overrides=overrides,
+        )  # fmt: skip
+    return outlook_table(made, wanted, currency, priced)
+
+
+def outlook_table(made: Plan | None, wanted: Sequence[BudgetLine], currency: str, *sources: pd.DataFrame) -> Table:
+    """Budgets held against a plan that was made; see `budget_outlook`."""
+    places = minor_units(currency)
+    facts = Facts("Budgets ahead", currency, money=["amount", "actual", "p10", "p50", "p90", "over_budget"])
     rows: list[dict[str, object]] = []
-    for by in dict.fromkeys(line.dimensions for line in lines):
-        own = [line for line in lines if line.dimensions == by]
-        last = max(pd.Period(line.months[-1], "M") for line in own).end_time.normalize()
-        keep = columns_touched([change] if change else [])
-        horizon = (last - end).days + 1
-        done = forecast_cost(
-            priced, horizon, by=by, until=end, book=book, timezone=timezone, holidays=holidays, keep=keep
-        )
-        if change is not None:
-            done = under(done, change, book or list_prices())
-        spread = measure_spread(priced, by, end, not by, timezone)
-        began = end - pd.Timedelta(days=max(len(y) for y in done.panel.values))
-        place = {key: i for i, key in enumerate(done.keys)}
-        for line in own:
-            row = place.get(tuple(dict(line.scope)[name] for name in by))
-            if row is None:
-                facts.notes.append(f"{line.name}: nothing in use has {dict(sorted(line.scope))}; left out.")
-                continue
-            first, final = (pd.Period(line.months[i], "M") for i in (0, -1))
-            if first.start_time < began:
-                facts.notes.append(f"{line.name}: the data begins {began:%Y-%m-%d}, so what is spent is at least this.")
-            y, days = done.panel.values[row], done.outlook.days
-            past = pd.date_range(end=end - pd.Timedelta(days=1), periods=len(y))
-            inside = [(d >= first.start_time) & (d <= final.end_time) for d in (past, days)]
-            actual, ahead = float(y[inside[0]].sum()), float(done.prediction.point[row, inside[1]].sum())
-            lead = min(months_ahead(end, final.end_time.normalize()), len(spread.summed)) - 1
-            sigma = float((spread.single if first.start_time > end else spread.summed)[lead])
-            figures = {
-                "actual": actual,
-                "p10": actual + ahead * math.exp(-Z90 * sigma),
-                "p50": actual + ahead,
-                "p90": actual + ahead * math.exp(Z90 * sigma),
+    for line in wanted:
+        if made is None:
+            break
+        unknown_scope(made, dict(line.scope))
+        mask = made.chosen(dict(line.scope))
+        if not mask.any():
+            facts.notes.append(f"{line.name}: nothing in use has {dict(sorted(line.scope))}; left out.")
+            continue
+        began = made.history.days[0]
+        if pd.Period(line.months[0], "M").start_time < began:
+            facts.notes.append(f"{line.name}: the data begins {began:%Y-%m-%d}, so what is spent is at least this.")
+        spent, p50, low, high, paths = line_figures(made, line, mask)
+        rounded = {
+            n: round_to_total([v], places)[0] for n, v in (("actual", spent), ("p10", low), ("p50", p50), ("p90", high))
+        }
+        rows.append(
+            {
+                "budget": line.name,
+                "until": line.months[-1],
+                "amount": Decimal(line.amount),  # stated, not estimated
+                **rounded,
+                "over_budget": rounded["p50"] - Decimal(line.amount),
+                "overrun_probability": overrun_probability(paths, line.amount),
             }
-            rounded = {name: _round(np.array([value]), places, False)[0] for name, value in figures.items()}
-            rounded = {"amount": Decimal(line.amount)} | rounded  # stated, not estimated
-            rows.append(
-                {
-                    "budget": line.name,
-                    "until": str(final),
-                    **rounded,
-                    "over_budget": rounded["p50"] - rounded["amount"],
-                    "overrun_probability": overrun_probability(actual, ahead, sigma, float(line.amount)),
-                }
-            )
+        )
+    if made is not None:
+        facts.notes += [*made.notes, *said(made.assumptions)]
     columns = ["budget", "until", *facts.money, "overrun_probability"]
     rows.sort(key=lambda row: -float(row["overrun_probability"]))  # type: ignore[arg-type]
-    return Table.of(pd.DataFrame(rows, columns=columns), facts, priced)
+    return Table.of(pd.DataFrame(rows, columns=columns), facts, *sources)
 
 
-def measure_spread(
-    priced: pd.DataFrame, by: Sequence[str], end: pd.Timestamp, is_total: bool, timezone: str = "UTC", months: int = 24
-) -> Spread:
-    """How far sums of 30 days were from their forecast at up to six past origins, 30 days apart.
+def line_figures(
+    made: Plan, line: BudgetLine, mask: np.ndarray
+) -> tuple[Decimal, Decimal, Decimal, Decimal, np.ndarray]:
+    """Spent, P50, P10, P90 and simulated totals of the months of a budget."""
+    sums = made.sums(np.where(mask, 0, -1), 1)
+    (row,) = _period_rows([sums], [()], [], "", line.months, 9)
+    figures: list[Any] = [row[n] for n in ("actual", "p50", "p10", "p90")]
+    return figures[0], figures[1], figures[2], figures[3], np.asarray(row["_paths"])
 
-    The mean square of the log errors, with the prior counted as two forecasts; months further ahead than any that
-    could be checked widen with the square root of their distance. Parts are pooled, weighted by their cost.
-    """
-    history = cost_history(priced, by, "D", until=end, timezone=timezone)
-    panel, keys = levels_of(history, by, "D")
-    depth = 0 if is_total else len(list(by))
-    rows = [i for i, key in enumerate(keys) if len(key) == depth]
-    size = max(len(y) for y in panel.values)
-    squares, weights = np.zeros((2, months)), np.zeros((2, months))
-    checked = 0
-    for origin in range(1, CHECKED + 1):
-        back = origin * MONTH
-        if size - back < SHORTEST:
-            break
-        known = panel.cut(back)
-        made = predict_adding_up(known, keys, by, back, season_of("D"), (80,)).point
-        checked += 1
-        for i in rows:
-            actual = panel.values[i][-back:].reshape(-1, MONTH).sum(1)
-            expected = made[i].reshape(-1, MONTH).sum(1)
-            for kind, (a, e) in enumerate(((actual, expected), (actual.cumsum(), expected.cumsum()))):
-                usable = (a > 0) & (e > 0)
-                error = np.log(np.where(usable, a, 1) / np.where(usable, e, 1))
-                weight = np.where(usable, e, 0.0)
-                squares[kind, : len(a)] += weight * np.minimum(error**2, 4.0)
-                weights[kind, : len(a)] += weight
-    checks = np.array([max(checked - lead, 0) for lead in range(months)], dtype=float)
-    ahead = np.sqrt(np.arange(1, months + 1))
-    out = []
-    for kind in range(2):
-        prior = (PRIOR[is_total] ** 2) * (ahead**2 if kind == 0 else ahead)
-        mean = np.divide(squares[kind], weights[kind], out=prior.copy(), where=weights[kind] > 0)
-        variance = (checks * mean + PRIOR_WEIGHT * prior) / (checks + PRIOR_WEIGHT)
-        longest = max(int((checks > 0).sum()), 1)
-        variance[longest:] = variance[longest - 1] * np.arange(longest + 1, months + 1) / longest
-        out.append(np.maximum.accumulate(np.sqrt(variance)) if kind == 0 else np.sqrt(variance))
-    return Spread(out[0], out[1], checked)
+
+def currency_of_plan(priced: pd.DataFrame) -> str:
+    """The currency of priced rows, USD where they say none."""
+    known: list = priced["pricing_currency"].dropna().unique().tolist() if "pricing_currency" in priced.columns else []
+    return str(known[0]) if known else "USD"
 
 
 def past_error(
@@ -403,35 +421,34 @@ def past_error(
     *,
     by: Sequence[str] = (),
     book: PriceBook | None = None,
-    timezone: str = "UTC",
+    timezone: str | None = None,
 ) -> pd.DataFrame:
     """What the plan at the start of each of the last complete months said, and what came.
 
     Returns:
         `month, unique_id`, the columns of `by`, `p10, p50, p90, actual, error` (p50 over actual minus 1) and `inside`
         (whether the actual lay between P10 and P90), newest month first.
+
+    Raises:
+        DataError: no complete month has two weeks of history before it.
     """
+    timezone = zone_of(priced, timezone=timezone)
     end = end_of_data(priced, timezone)
-    newest = (end - pd.Timedelta(days=1)).to_period("M") if (end.day == 1) else end.to_period("M") - 1
-    first = local_middle(priced, timezone).min()
+    newest = pd.Period(end - pd.Timedelta(days=1), "M")
+    if end != (newest + 1).start_time:
+        newest -= 1
+    middle = local_middle(priced, timezone)
+    first = middle.min()
     tables = []
     for month in [newest - k for k in range(months)]:
         if (month.start_time - first).days < 14:
             break
-        table = plan(priced, by=by, until=str(month), as_of=month.start_time, book=book, timezone=timezone)
+        before = priced[(middle < month.start_time).to_numpy()]
+        table = plan(before, by=by, until=str(month), as_of=month.start_time, book=book, timezone=timezone)
         table = table[table["month"] == str(month)]
-        panel, keys = levels_of(
-            cost_history(priced, by, "D", until=month.end_time.normalize() + pd.Timedelta(days=1), timezone=timezone),
-            by,
-            "D",
-        )
-        came = {
-            unique_id(key): float(y[-month.days_in_month :].sum()) for key, y in zip(keys, panel.values, strict=True)
-        }
-        actual = [
-            round_to_total([Decimal(repr(came.get(name, 0.0)))], minor_units(_currency(priced)))[0]
-            for name in table["unique_id"]
-        ]
+        after = make_actual(priced, month, by, timezone)
+        places = minor_units(currency_of_plan(priced))
+        actual = [round_to_total([after.get(name, Decimal(0))], places)[0] for name in table["unique_id"]]
         tables.append(
             table[["month", "unique_id", *by, "p10", "p50", "p90"]].assign(
                 actual=pd.Series(actual, index=table.index, dtype=object)
@@ -445,13 +462,28 @@ def past_error(
     return out
 
 
+def make_actual(priced: pd.DataFrame, month: pd.Period, by: Sequence[str], timezone: str) -> dict[str, Decimal]:
+    """Exact cost of a month by series, the total among them."""
+    from finops_ai.forecasting.spending import spending
+
+    history = spending(priced, until=(month + 1).start_time, timezone=timezone, keep=by)
+    leaves = Plan.leaves_of(history)
+    out: dict[str, Decimal] = {}
+    for (leaf, when), amount in history.exact.items():
+        if when == str(month):
+            names = {TOTAL, unique_id(tuple(str(leaves[c].iloc[leaf]) for c in by)) if by else TOTAL}
+            for name in names:
+                out[name] = out.get(name, Decimal(0)) + amount
+    return out
+
+
 def commitment_advice(
     priced: pd.DataFrame,
     discount: float = 0.2,
     *,
     by: Sequence[str] = ("provider",),
     days: int = 90,
-    timezone: str = "UTC",
+    timezone: str | None = None,
 ) -> pd.DataFrame:
     """How large a daily commitment at a discount would have paid best.
 
@@ -465,6 +497,7 @@ def commitment_advice(
     """
     if not 0 < discount < 1:
         raise SettingsError(f"discount is {discount}: give a share between 0 and 1, such as 0.2")
+    timezone = zone_of(priced, timezone=timezone)
     history = cost_history(priced, by, "D", until=end_of_data(priced, timezone), timezone=timezone)
     rows = []
     for name, part in history.groupby("unique_id"):

@@ -26,6 +26,19 @@ class Prediction:
     weights: list[dict[str, float]]
 
 
+def checked(horizon: int, levels: Sequence[float]) -> None:
+    """Refuse a horizon or level that means nothing.
+
+    Raises:
+        SettingsError: names it.
+    """
+    if horizon < 1:
+        raise SettingsError(f"horizon is {horizon}: give the number of points to forecast, 1 or more")
+    bad = [level for level in levels if not 0 < level < 100]
+    if bad:
+        raise SettingsError(f"level {bad[0]} is no interval level: give per cent between 0 and 100, such as 80")
+
+
 def predict(
     panel: Panel,
     horizon: int,
@@ -42,11 +55,7 @@ def predict(
         levels: interval levels in per cent, each between 0 and 100.
         models: names of the models to choose from, or None for the default set.
     """
-    if horizon < 1:
-        raise SettingsError(f"horizon is {horizon}: give the number of points to forecast, 1 or more")
-    bad = [level for level in levels if not 0 < level < 100]
-    if bad:
-        raise SettingsError(f"level {bad[0]} is no interval level: give per cent between 0 and 100, such as 80")
+    checked(horizon, levels)
     pieces = [
         (where[at : at + CHUNK], matrix[at : at + CHUNK])
         for where, matrix in panel.blocks(season)

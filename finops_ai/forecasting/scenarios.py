@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from finops_ai.errors import RuleError, hint
+from finops_ai.forecasting.ageing import is_uncertain, resolved, to_come
 from finops_ai.forecasting.changes import CacheAdoption, Change, PriceChange, Volume, parse_change
 from finops_ai.forecasting.history import NONE
 from finops_ai.forecasting.outlook import Outlook
@@ -36,10 +37,29 @@ class Scenario:
     description: str = ""
 
     def apply(self, outlook: Outlook, book: PriceBook | None = None) -> Outlook:
-        """The outlook with all changes."""
-        for change in self.changes:
-            outlook = change.apply(outlook, book)
-        return outlook
+        """The outlook with all changes still to come, uncertain ones at the middle of their range."""
+        return self.applied(outlook, book)[0]
+
+    def applied(
+        self, outlook: Outlook, book: PriceBook | None = None, node: int | None = None
+    ) -> tuple[Outlook, list[str]]:
+        """The outlook with all changes still to come, and a sentence for each that isn't applied as it stands.
+
+        Args:
+            outlook: the days ahead.
+            book: prices of models not in use yet.
+            node: where uncertain dates and sizes are taken, see `finops_ai.forecasting.ageing`; their middle for None.
+        """
+        notes = []
+        for number, change in enumerate(self.changes):
+            outlook, note = _step(change, outlook, book, node, number)
+            notes += [note] if note else []
+        return outlook, notes
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether a date or size is given as a range."""
+        return any(is_uncertain(change) for change in self.changes)
 
     def labels(self) -> list[str]:
         """What each change is called, numbered where a name comes twice."""
@@ -47,6 +67,13 @@ class Scenario:
         return [
             f"{name} ({names[: i + 1].count(name)})" if names.count(name) > 1 else name for i, name in enumerate(names)
         ]
+
+
+def _step(
+    change: Change, outlook: Outlook, book: PriceBook | None, node: int | None = None, number: int = 0
+) -> tuple[Outlook, str]:
+    rest, note = to_come(resolved(change, node, number), outlook)
+    return (outlook if rest is None else rest.apply(outlook, book)), note
 
 
 ScenarioLike = Scenario | Mapping[str, Any] | Change | Sequence[Change] | str | Path
@@ -138,7 +165,7 @@ def contributions(
         state = outlook
         for i in chosen:
             try:
-                state = scenario.changes[i].apply(state, book)
+                state = _step(scenario.changes[i], state, book)[0]
             except RuleError:
                 continue  # it acts on what a change left out here would have made
         return state.by_series(series)

@@ -10,6 +10,7 @@ from pandera.typing import Series
 from finops_ai.frames.types import Cost, Count, Instant, Quantity, Real, Tags
 from finops_ai.meters import meters
 
+#: tiers with prices; a provider's new word for one is kept as it is, and unpriced until a price names it
 SERVICE_TIERS = ["standard", "batch", "flex", "priority", "fast", "provisioned"]
 SOURCES = ["api", "billing_export", "log", "gateway", "file", "contract"]
 QUANTITY_BASES = ["metered", "estimated", "imputed"]
@@ -50,7 +51,11 @@ class TokenFrame(pa.DataFrameModel):
     meter: Series[str] = _text("Billed class from the meter registry.", "", "SkuMeter", isin=list(meters()))
     quantity: Series[Quantity] = _text("How much of the meter, never negative.", "see `unit`", "ConsumedQuantity", ge=0)
     unit: Series[str] = _text("Unit of the quantity, as the meter registry says.", "", "ConsumedUnit")
-    service_tier: Series[str] = _text("Tier that served the call.", "", "", isin=SERVICE_TIERS)
+    service_tier: Series[str] = _text(
+        "Tier that served the call: standard, batch, flex, priority, fast, provisioned, or the provider's own word for "
+        "another one.",
+        str_length={"min_value": 1},
+    )
     context_tier: Series[str] = _opt("Context window class the provider states, such as '0-200k'.")
     inference_geo: Series[str] = _opt("Where inference ran, if the provider prices it: global, us, eu, regional, ...")
     api_key_id: Series[str] = _opt("Id of the API key (never the key).")

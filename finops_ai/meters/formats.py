@@ -39,6 +39,7 @@ class Format:
         ignored: patterns of counts that repeat others.
         unbilled: path -> words that say nobody was asked and nothing is billed.
         further: lists inside the object whose elements are usage of their own, next to what the object counts.
+        given: the object's keys are meters and its values their quantities.
         flat: keys contain dots, nothing is nested.
         records, inherits: where the object is a list of records: path of the usage in each, and its format.
     """
@@ -65,6 +66,7 @@ class Format:
     unbilled: Mapping[str, Paths] = field(default_factory=dict)
     further: Paths = ()
     flat: bool = False
+    given: bool = False
     records: str = ""
     inherits: str = ""
 

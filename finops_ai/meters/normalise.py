@@ -6,6 +6,7 @@ states more than the count it splits, a sum that doesn't add up and a token coun
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -65,7 +66,7 @@ class Normalised:
         calls: the single calls, where the object is a log of several.
     """
 
-    meters: Mapping[str, int]
+    meters: Mapping[str, int | Decimal]
     flags: frozenset[str] = frozenset()
     reported_cost: Decimal | None = None
     service_tier: str = "standard"
@@ -78,9 +79,9 @@ class Normalised:
     notes: tuple[str, ...] = ()
     calls: tuple[Normalised, ...] = field(default=(), repr=False)
 
-    def roll_up(self) -> dict[str, int]:
+    def roll_up(self) -> dict[str, int | Decimal]:
         """Sums of the coarse classes: fresh_input, cache_read, cache_write_5m|1h|other, output, reasoning, total, ..."""
-        coarse: dict[str, int] = {}
+        coarse: dict[str, int | Decimal] = {}
         for name, quantity in self.meters.items():
             if key := meters()[name].roll_up:
                 coarse[key] = coarse.get(key, 0) + quantity
@@ -99,7 +100,7 @@ def normalise(usage: Any, format: str, context: Mapping[str, Any] | None = None)
 
     Raises:
         UsageError: a part is larger than its total (flag "negative_remainder"), a count isn't a whole number of 0 or
-            more ("bad_count"), or the format or service tier is unknown.
+            more ("bad_count"), or the format is unknown.
 
     >>> normalise({"prompt_tokens": 10, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 4}},
     ...           "openai.chat").meters
@@ -114,8 +115,12 @@ def normalise(usage: Any, format: str, context: Mapping[str, Any] | None = None)
     words = ((find(usage, path, spec.flat), answers) for path, answers in spec.unbilled.items())
     billed = {} if any(str(word).lower() in answers for word, answers in words) else usage
 
+    if spec.given:
+        return _given(usage, context)
+    units = {path for paths in spec.also.values() for path in paths}
+
     def column(path: str) -> Column:
-        value = find(billed, path, spec.flat)
+        value = None if path in units else find(billed, path, spec.flat)
         stated = value is not None
         return np.array([_count(value, path, spec) if stated else 0], dtype=np.int64), np.array([stated])
 
@@ -124,8 +129,10 @@ def normalise(usage: Any, format: str, context: Mapping[str, Any] | None = None)
     unknown = tuple(unknown_token_fields(billed, spec))
     if unknown:
         flags.add("unknown_token_field")
-    found = {name: int(values[0]) for name, values in counted.items() if values[0]}
-    requests = _requests(found.pop("requests", None), spec, context)
+    found: dict[str, int | Decimal] = {name: int(values[0]) for name, values in counted.items() if values[0]}
+    found |= {name: q for name, paths in spec.also.items() if (q := _units(billed, name, paths, spec))}
+    asked = found.pop("requests", None)
+    requests = _requests(None if asked is None else int(asked), spec, context)
     if requests is not None:
         found["requests"] = requests
     facts = {key: _first(usage, paths, spec) for key, paths in spec.facts.items()}
@@ -138,7 +145,7 @@ def normalise(usage: Any, format: str, context: Mapping[str, Any] | None = None)
         inference_geo=_place(facts.get("inference_geo") or context.get("inference_geo")),
         region=context.get("region") or facts.get("region"),
         slice_input_tokens=sum(
-            v for k, v in found.items() if meters()[k].direction == "input" and meters()[k].is_token
+            int(v) for k, v in found.items() if meters()[k].direction == "input" and meters()[k].is_token
         ),
         slice_requests=requests,
         unknown_fields=unknown,
@@ -187,19 +194,14 @@ def normalise_columns(columns: Mapping[str, Sequence[int | None] | pa.Array], fo
 def service_tier(word: str | None) -> str:
     """A provider's word for a service tier in this package's words; null is standard.
 
-    Raises:
-        UsageError: a word no provider is known to use.
+    A word no provider is known to use stays as it is, in lower case: such a tier has no list price, so what it served
+    is kept, counted and unpriced, never taken for another tier.
 
-    >>> service_tier("default"), service_tier("ON_DEMAND_FLEX")
-    ('standard', 'flex')
+    >>> service_tier("default"), service_tier("ON_DEMAND_FLEX"), service_tier("Ultra-Fast")
+    ('standard', 'flex', 'ultra_fast')
     """
-    try:
-        return TIER_WORDS[(word or "").strip().lower().replace("-", "_")]
-    except KeyError:
-        known = [name for name in TIER_WORDS if name]
-        raise UsageError(
-            f"No provider calls a service tier {word!r}. {hint(str(word).lower(), known)}", "unknown_tier"
-        ) from None
+    said = re.sub(r"[\s-]+", "_", (word or "").strip().lower())
+    return TIER_WORDS.get(said, said)
 
 
 def _split(spec: Format, column: Callable[[str], Column]) -> tuple[dict[str, Counts], list[Odd]]:
@@ -356,6 +358,47 @@ def _reported(usage: Any, spec: Format) -> Decimal | None:
     return None if value is None else exact(value) / spec.reported_per
 
 
+def _units(usage: Any, name: str, paths: Paths, spec: Format) -> int | Decimal:
+    """A quantity outside the tokens; what isn't counted in tokens may have fractions: seconds, hours, money."""
+    stated = [value for path in paths if (value := find(usage, path, spec.flat)) is not None]
+    if meters()[name].unit == "tokens":
+        return max((_count(value, paths[0], spec) for value in stated), default=0)
+    return max((_quantity(value, paths[0], spec) for value in stated), default=0)
+
+
+def _quantity(value: Any, path: str, spec: Format) -> int | Decimal:
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        number = exact(value)
+    except (ValueError, TypeError, ArithmeticError):
+        number = Decimal(-1)
+    if not number.is_finite() or number < 0:
+        raise UsageError(f"{spec.name}: {path} must be a number of 0 or more, got {value!r}.", "bad_count")
+    return int(number) if number == int(number) else number
+
+
+def _given(usage: Mapping[str, Any], context: Mapping[str, Any]) -> Normalised:
+    """Meters as they are stated."""
+    spec = format_named("meters")
+    if unknown := [name for name in usage if name not in meters()]:
+        raise UsageError(f"meters: no meter called {unknown[0]!r}. {hint(unknown[0], meters())}", "unknown_meter")
+    counted = {
+        name: _count(value, name, spec) if meters()[name].is_token else _quantity(value, name, spec)
+        for name, value in usage.items()
+    }
+    inputs = sum(
+        int(q) for name, q in counted.items() if meters()[name].is_token and meters()[name].direction == "input"
+    )
+    asked = counted.get("requests") or context.get("requests")
+    requests = int(asked) if asked else None if context.get("aggregated") else 1
+    return Normalised(
+        meters={name: q for name, q in counted.items() if q}, service_tier=_served({}, context),
+        context_window=context.get("context_window"), inference_geo=_place(context.get("inference_geo")),
+        region=context.get("region"), slice_input_tokens=inputs, slice_requests=requests,
+    )  # fmt: skip
+
+
 def _served(facts: Mapping[str, Any], context: Mapping[str, Any]) -> str:
     """The tier that served the call: the first that is stated decides."""
     if facts.get("batch") or context.get("batch") or facts.get("service_tier") == "batch":
@@ -396,8 +439,8 @@ def _with_further(call: Normalised, more: list[Normalised]) -> Normalised:
     )
 
 
-def _added(calls: Iterable[Normalised]) -> dict[str, int]:
-    combined: dict[str, int] = {}
+def _added(calls: Iterable[Normalised]) -> dict[str, int | Decimal]:
+    combined: dict[str, int | Decimal] = {}
     for call in calls:
         for name, quantity in call.meters.items():
             combined[name] = combined.get(name, 0) + quantity

@@ -23,6 +23,7 @@ class Meter:
         cache_ttl: "5m", "30m", "1h", "12h" or "".
         roll_up: coarse class in published tables; "" = not part of one.
         description: what it counts.
+        tool: billed beside the model, so neither its service tier nor its place changes the price.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Meter:
     cache_action: str = ""
     cache_ttl: str = ""
     roll_up: str = ""
+    tool: bool = False
 
     @property
     def is_token(self) -> bool:

@@ -13,14 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from finops_ai.errors import PriceError
 from finops_ai.meters import meter as meter_named
+from finops_ai.prices.additions import additions
 from finops_ai.prices.base import Base
 from finops_ai.prices.cards import CONTRACT, Card, over_text, rate, read_instant
 from finops_ai.prices.commitments import Pool, pools_of
-from finops_ai.prices.contracts import Contract, check_below_list, read_contracts
-from finops_ai.prices.names import Named, Names, provider_name, providers, take_apart
-from finops_ai.prices.own import ANY_MODEL, OwnData, Rule, bundled, stable
+from finops_ai.prices.contracts import Contract, check_below_list, contracts_of, read_price_file
+from finops_ai.prices.listing import Asked, list_price
+from finops_ai.prices.maps.history import Kept
+from finops_ai.prices.maps.weighing import cards_of, joined
+from finops_ai.prices.names import Named, Names, channel_of, provider_name, providers, take_apart
+from finops_ai.prices.own import ANY_MODEL, OwnData, bundled, like_any, stable
 from finops_ai.prices.places import deployment_tier, places_of, same_place
-from finops_ai.prices.price import SAME_RATE, Price, chain, pick, picked_for_place, priced, same_name
+from finops_ai.prices.price import SAME_RATE, Price, pick, priced, same_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,14 +54,20 @@ class PriceBook:
     """
 
     def __init__(
-        self, base: Base | None = None, own: OwnData | None = None, contracts: Iterable[Contract] = ()
+        self,
+        base: Base | None = None,
+        own: OwnData | None = None,
+        contracts: Iterable[Contract] = (),
+        maps: Kept | None = None,
     ) -> None:
         self.base = base
+        self.maps = maps
         self.own = own or OwnData()
         self.contracts = list(contracts)
         self._names: dict[str, Names] = {}
         self._cards: dict[tuple[str, str], list[Card]] = {}
-        self._found: dict[tuple[str, str, datetime | None], Found | None] = {}
+        self._found: dict[tuple[str, str, datetime | None, str], list[Found]] = {}
+        self.proofs: dict[tuple, Decimal | None] = {}
 
     # -- where books come from
 
@@ -68,12 +78,24 @@ class PriceBook:
 
     @classmethod
     def load(cls, path: str | Path) -> PriceBook:
-        """The bundled book with the contracts of a TOML file laid over it.
+        """The bundled book with the own list prices and the contracts of a TOML file laid over it.
 
         Raises:
             PriceError: the file is missing or a row is unusable; the message names file and row.
         """
-        return cls.default().under(read_contracts(path), Path(path).name)
+        table, place = read_price_file(path), Path(path).name
+        book = cls.default()
+        if rows := table.get("list_prices"):
+            book = book.with_list(additions(rows, place))
+        return book.under(contracts_of(table.get("contracts", ()), place), place)
+
+    def with_list(self, own: OwnData) -> PriceBook:
+        """This book with further list prices over it: models it lacks, figures it has wrong (see `additions`)."""
+        both = OwnData()
+        both.add(self.own)
+        both.cards = {key: list(cards) for key, cards in both.cards.items()}
+        both.add(own)
+        return PriceBook(self.base, both, self.contracts, self.maps)
 
     def under(self, contracts: Sequence[Contract], place: str) -> PriceBook:
         """This book with contracts laid over it that are checked against it; `place` names their file in messages.
@@ -93,9 +115,13 @@ class PriceBook:
 
     def with_contracts(self, contracts: Iterable[Contract]) -> PriceBook:
         """This book with contracts laid over it; the list layers are shared. Where several fit, the last one decides."""
-        book = PriceBook(self.base, self.own, [*self.contracts, *contracts])
-        book._names, book._cards, book._found = self._names, self._cards, self._found
+        book = PriceBook(self.base, self.own, [*self.contracts, *contracts], self.maps)
+        book._share(self)
         return book
+
+    def _share(self, other: PriceBook) -> None:
+        """Take over what another book with the same list layers has already worked out."""
+        self._names, self._cards, self._found, self.proofs = other._names, other._cards, other._found, other.proofs
 
     def with_credit_left(self, left: Mapping[tuple[str, str], Decimal]) -> PriceBook:
         """This book with what is left of its credits, by contract and credit; the same prices, so the same version."""
@@ -104,8 +130,8 @@ class PriceBook:
             replace(t, credits=tuple(replace(c, left=left.get((t.name, c.name), c.left)) for c in t.credits))
             for t in self.contracts
         ]
-        book = PriceBook(self.base, self.own).with_contracts(contracts)
-        book._names, book._cards, book._found = self._names, self._cards, self._found
+        book = PriceBook(self.base, self.own, (), self.maps).with_contracts(contracts)
+        book._share(self)
         book.__dict__["version"] = version
         return book
 
@@ -119,7 +145,8 @@ class PriceBook:
         """
         at = read_instant(day)
         assert at is not None
-        return PriceBook(self.base.as_known(at.date()) if self.base else None, self.own.as_known(at))
+        base = self.base.as_known(at.date()) if self.base else None
+        return PriceBook(base, self.own.as_known(at), (), self.maps.as_known(at.date()) if self.maps else None)
 
     # -- names
 
@@ -132,16 +159,31 @@ class PriceBook:
                     if start is None and end is None:
                         names.whole.pop(name, None)
                     names.add(name, model, start, end)
+            for model in self.maps.models(provider) if self.maps else ():
+                if model not in names.whole:
+                    names.add(model, model)
             names.stems |= {stem: model for owner, stem, model in self.own.stems if owner == provider}
             self._names[provider] = names
         return self._names[provider]
 
     def find(self, provider: str, model: str, at: datetime | None = None) -> Found | None:
         """The model a name stands for at an instant, here or at a provider whose list applies; None = unknown."""
+        sellers = self.sellers(provider_name(provider), model, at, channel_of(provider, model))
+        return sellers[0] if sellers else None
+
+    def sellers(self, provider: str, model: str, at: datetime | None, channel: str = "") -> list[Found]:
+        """The model as each list that applies to a seller's bill knows it, its own list first; empty = unknown.
+
+        Args:
+            provider: canonical name of who bills.
+            model: name as billed.
+            at: instant, for names that moved.
+            channel: list of its own of one channel of the provider ("vertex").
+        """
         moved = at if at and self._moved.intersection(take_apart(provider, model).spellings) else None
-        key = (provider, model, moved)
+        key = (provider, model, moved, channel)
         if key not in self._found:
-            self._found[key] = self._find(provider, model, at)
+            self._found[key] = self._sellers(provider, model, at, channel)
         return self._found[key]
 
     @cached_property
@@ -149,19 +191,27 @@ class PriceBook:
         """Names that meant different models at different times."""
         return frozenset(name for _, name, _, start, end in self.own.names if start or end)
 
-    def _find(self, provider: str, model: str, at: datetime | None) -> Found | None:
+    def _sellers(self, provider: str, model: str, at: datetime | None, channel: str) -> list[Found]:
         named = take_apart(provider, model)
-        for seller in (provider, *(providers()[provider].lists if provider in providers() else ())):
+        lists = providers()[provider].lists if provider in providers() else ()
+        found = []
+        for seller in dict.fromkeys((*([channel] if channel else []), provider, *lists)):
             names = self.names(seller)
-            for spelling in named.spellings:
-                if found := names.resolve(spelling, at):
-                    return Found(seller, found, named.spellings, named.place, named.region)
-        return None
+            spellings = named.spellings
+            if seller == "vertex":  # its own models are listed without their maker
+                bare = spellings[-1].rpartition("/")[2]
+                spellings = (*spellings, bare, bare.partition("@")[0])
+            for spelling in spellings:
+                if known := names.resolve(spelling, at):
+                    found.append(Found(seller, known, named.spellings, named.place, named.region))
+                    break
+        return found
 
     def models(self, provider: str) -> list[str]:
         """Canonical names of a provider's models with a price of their own here."""
         own = (model for owner, model in self.own.cards if owner == provider)
-        return list(dict.fromkeys([*(self.base.models(provider) if self.base else ()), *own]))
+        maps = self.maps.models(provider) if self.maps else ()
+        return list(dict.fromkeys([*(self.base.models(provider) if self.base else ()), *maps, *own]))
 
     # -- cards
 
@@ -169,8 +219,13 @@ class PriceBook:
         """List cards of a canonical model."""
         key = (provider, model)
         if key not in self._cards:
-            base = self.base.cards(provider, model) if self.base and key not in self.own.replaced else []
-            cards = [*base, *self.own.cards.get(key, ())]
+            free = key not in self.own.replaced
+            base = self.base.cards(provider, model) if self.base and free else []
+            said = self.maps.models(provider).get(model) if self.maps and free else None
+            moves = [at for owner, models, at in self.own.moves if owner == provider and like_any(model, models)]
+            own = self.own.cards.get(key, [])
+            maps = joined(cards_of(said, base, self.maps.read, moves, own)) if said and self.maps else []
+            cards = [*base, *maps, *own]
             for doubt in self.own.doubts:
                 cards = [part for card in cards for part in doubt.applied(card)]
             self._cards[key] = cards
@@ -219,7 +274,7 @@ class PriceBook:
             "deployment_type": deployment_type,
         }
         tier = deployment_tier(deployment_type) or service_tier if provider_name(provider) == "azure" else service_tier
-        price = self.price(provider_name(provider), model, meter, when, tier, place, contract)
+        price = self.price(provider, model, meter, when, tier, place, contract)
         if input_tokens is not None:
             return price.above(input_tokens)
         return price.in_window(context_window) or price
@@ -241,77 +296,17 @@ class PriceBook:
         `place` holds inference_geo, region, api_base and deployment_type; `billed_as` is a further name a contract
         may use (a deployment's), `accounts` the billing and sub account.
         """
+        channel = channel_of(provider, model, place.get("api_base"))
         provider = provider_name(provider)
-        found = self.find(provider, model, at)
+        sellers = self.sellers(provider, model, at, channel)
+        found = sellers[0] if sellers else None
         named = found or take_apart(provider, model)
         place = {**place, "region": place.get("region") or named.region}
         places = places_of(provider, named=named.place, **place)  # type: ignore[arg-type]
-        listed = self._listed(provider, found, meter, at, tier, places)
+        listed = list_price(self, sellers, Asked(provider, meter, at, tier, places))
         if not (contract and self.contracts):
             return listed
         return self._contracted(provider, found, named, meter, at, tier, places, listed, billed_as, accounts)
-
-    def _listed(
-        self, provider: str, found: Found | None, meter: str, at: datetime, tier: str, places: tuple[str, ...]
-    ) -> Price:
-        is_token = meter_named(meter).is_token
-        anything = [] if is_token else self._fitting(provider, ANY_MODEL, at, places)
-        if found is None:
-            if picked := pick(anything, meter, "standard", places):
-                return priced(picked, meter, [], [], at, False, None, None)
-            return Price(None, why=("no price row: unknown model",))
-        cards = self._fitting(found.sold_by, found.model, at, places)
-        rules = [rule for rule in self.own.rules if rule.provider == provider and rule.applies(found.model, at)]
-        has_tier = any(card.service_tier == tier for card in cards)
-        factor = None if has_tier else next((r for r in rules if r.tier == tier and r.places is None), None)
-        if is_token and tier != "standard" and not has_tier and (factor is None or factor.no_list):
-            why = factor.why if factor else f"no price row for service tier {tier}"
-            return Price(None, why=(why,), model=found.model, sold_by=found.sold_by)
-        for name, assumed in chain(meter):
-            for wanted in dict.fromkeys((tier, "standard") if has_tier else ("standard",)):
-                picked = pick(cards, name, wanted, places)
-                if picked is None:
-                    continue
-                factors = [factor] if factor and is_token else []
-                notes = (
-                    [] if name == meter else [f"{meter} at the {name} rate{', no price of its own' if assumed else ''}"]
-                )
-                if wanted != tier and has_tier:
-                    notes.append(f"no {tier} price for {name}: the standard rate stays")
-                if (
-                    wanted == tier != "standard"
-                    and is_token
-                    and (ratio := self._place_ratio(cards, name, places, picked))
-                ):
-                    factors = [*factors, ratio]
-                elif is_token and not picked_for_place(picked):
-                    factors += [
-                        r for r in rules if r.tier is None and r.places and any(same_place(p, places) for p in r.places)
-                    ][:1]
-                return priced(picked, name, factors, notes, at, assumed, *_of(found))
-        if picked := pick(anything, meter, "standard", places):
-            return priced(picked, meter, [], [], at, False, *_of(found))
-        return Price(None, why=(f"no price row for {meter}",), model=found.model, sold_by=found.sold_by)
-
-    def _place_ratio(
-        self, cards: list[Card], meter: str, places: tuple[str, ...], picked: dict[tuple[int, bool] | None, Card]
-    ) -> Rule | None:
-        """What a place with a standard price of its own adds to a tier's price that is for every place."""
-        general = pick([card for card in cards if card.geography is None], meter, "standard", ())
-        placed = pick(cards, meter, "standard", places)
-        if picked_for_place(picked) or not general or not placed or not picked_for_place(placed):
-            return None
-        base, here = general[None].prices[meter], placed[None].prices[meter]
-        if not base or base == here:
-            return None
-        return Rule("", rate(here / base), f"{placed[None].geography}, as the standard price there", status="assumed")
-
-    def _fitting(self, provider: str, model: str, at: datetime, places: tuple[str, ...]) -> list[Card]:
-        return [
-            card
-            for card in self.cards(provider, model)
-            if card.holds(at) and (card.geography is None or same_place(card.geography, places))
-        ]
 
     def _contracted(
         self, provider: str, found: Found | None, named: Found | Named, meter: str, at: datetime, tier: str,
@@ -331,10 +326,33 @@ class PriceBook:
             for name in (meter, *SAME_RATE.get(meter, ())):
                 if picked := pick(cards, name, tier, places, listed):
                     return priced(picked, name, [], [], at, False, *_of(found), listed)
+            if found is None and tier != "standard" and meter_named(meter).is_token:
+                if (
+                    price := self._at_own_rate(provider, named.spellings[-1], cards, meter, tier, at, places)
+                ) is not None:
+                    return price
             share = contract.discounted(spellings, meter)
             if share is not None and listed.unit_price is not None:
                 return listed.discounted(share, contract.name)
         return listed
+
+    def contracted(self, provider: str, model: str, at: datetime | None = None) -> bool:
+        """Whether a contract has rates of a model, which the lists may not know."""
+        provider = provider_name(provider)
+        spellings = take_apart(provider, model).spellings
+        cards = (c for terms in self.contracts if terms.provider == provider for c in terms.cards)
+        return any((at is None or c.holds(at)) and any(same_name(c.model, s) for s in spellings) for c in cards)
+
+    def _at_own_rate(
+        self, provider: str, model: str, cards: list[Card], meter: str, tier: str, at: datetime, places: tuple[str, ...]
+    ) -> Price | None:
+        """A tier's price of a model only a contract knows: its standard rate times the provider's published factor."""
+        rules = [r for r in self.own.rules if r.provider == provider and r.tier == tier and r.applies(model, at)]
+        rule = next((r for r in rules if not (r.places or r.meters or r.no_list)), None)
+        for name in (meter, *SAME_RATE.get(meter, ())) if rule else ():
+            if picked := pick(cards, name, "standard", places):
+                return replace(priced(picked, name, [rule], [], at, True, None, None), status="assumed")  # type: ignore[list-item]
+        return None
 
     # -- all keys of a data set at once
 
@@ -361,7 +379,7 @@ class PriceBook:
         for provider, model in models:
             if self.by_time_of_day(provider, model):
                 return [first + timedelta(days=n) for n in range(1, (last - first).days + 1)]
-            days |= {at.date() for at in self.turns(provider_name(provider), model)}
+            days |= {at.date() for at in self.turns(provider, model)}
         return sorted(day for day in days if first < day <= last)
 
     def change_minutes(self, first: date, last: date, models: Iterable[tuple[str, str]]) -> list[int]:
@@ -373,7 +391,7 @@ class PriceBook:
         found: set[int] = set()
         for provider, model in models:
             found |= set(self.minutes_of_day(provider, model))
-            turns = self.turns(provider_name(provider), model)
+            turns = self.turns(provider, model)
             found |= {at.hour * 60 + at.minute for at in turns if first <= at.date() <= last}
         return sorted(found - {0})
 
@@ -399,24 +417,29 @@ class PriceBook:
         return any(True for _ in self._timed_cards(provider, model))
 
     def _timed_cards(self, provider: str, model: str) -> Iterable[Card]:
-        provider = provider_name(provider)
-        found = self.find(provider, model)
+        channel, provider = channel_of(provider, model), provider_name(provider)
         own = (card for card in self._own_rates() if card.provider == provider)
-        for card in (*(self.cards(found.sold_by, found.model) if found else ()), *own):
+        listed = (
+            card
+            for found in self.sellers(provider, model, None, channel)
+            for card in self.cards(found.sold_by, found.model)
+        )
+        for card in (*listed, *own):
             if card.hours is not None or card.weekdays is not None:
                 yield card
 
     def turns(self, provider: str, model: str) -> list[datetime]:
         """Every instant at which a price of a model may change."""
-        found = self.find(provider, model)
+        channel, provider = channel_of(provider, model), provider_name(provider)
+        sellers = self.sellers(provider, model, None, channel)
         instants: set[datetime | None] = set()
-        models = {found.model} if found else set()
+        models = {(found.sold_by, found.model) for found in sellers} | {(provider, ANY_MODEL)}
         for _, name, target, start, end in self.own.names:
             if (start or end) and name in take_apart(provider, model).spellings:
                 instants |= {start, end}
-                models.add(target)
-        for name in models:
-            for card in self.cards(found.sold_by if found else provider, name):
+                models |= {(found.sold_by, target) for found in sellers} or {(provider, target)}
+        for owner, name in models:
+            for card in self.cards(owner, name):
                 instants |= {card.start, card.end, card.unsure_from}
         for contract in self.contracts:
             if contract.provider == provider:
@@ -436,7 +459,7 @@ class PriceBook:
             "deployment_type": None,
         }
         tier = key.get("service_tier") or "standard"
-        listed = self.price(provider_name(key["provider"]), key["model"], key["meter"], at, tier, place, False)
+        listed = self.price(key["provider"], key["model"], key["meter"], at, tier, place, False)
         if not self.contracts:
             return listed, listed
         accounts = (key.get("billing_account_id"), key.get("sub_account_id"))
@@ -539,6 +562,7 @@ class PriceBook:
 
     def _all_cards(self, provider: str | None) -> Iterable[Card]:
         owners = {owner for owner, _ in self.own.cards} | set(self.base.providers() if self.base else ())
+        owners |= set(self.maps.providers()) if self.maps else set()
         for owner in sorted(owners if provider is None else {provider}):
             for model in self.models(owner):
                 yield from self.cards(owner, model)
@@ -550,7 +574,12 @@ class PriceBook:
     @cached_property
     def version(self) -> str:
         """Hash of everything a price depends on: equal books have equal versions."""
-        parts = (self.base.version if self.base else "", self.own.digest, repr(stable(self.contracts)))
+        parts = (
+            self.base.version if self.base else "",
+            self.maps.version if self.maps else "",
+            self.own.digest,
+            repr(stable(self.contracts)),
+        )
         return blake2b("|".join(parts).encode(), digest_size=8).hexdigest()
 
 
@@ -560,6 +589,6 @@ def _of(found: Found | None) -> tuple[str | None, str | None]:
 
 @cache
 def _default() -> PriceBook:
-    from finops_ai.prices.updating import installed
+    from finops_ai.prices.updating import installed, kept_maps
 
-    return PriceBook(installed(), bundled())
+    return PriceBook(installed(), bundled(), (), kept_maps())

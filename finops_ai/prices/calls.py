@@ -57,6 +57,7 @@ def price_call(
     Decimal('0.00561500')
     """
     context = context or {}
+    provider = context.get("channel") or provider
     total: Decimal | None = Decimal(0)
     flags: set[str] = set()
     prices: dict[str, Price] = {}

@@ -17,7 +17,7 @@ from finops_ai.meters import meters
 from finops_ai.money import UNIT_PRICE
 
 #: where a card is from; a later layer beats an earlier one
-BASE, OWN, CONTRACT = range(3)
+BASE, MAPS, OWN, USER, CONTRACT = range(5)
 MILLION = Decimal(1_000_000)
 _CONTEXT = re.compile(r"^(>=?)\s*(\d+)$")
 
@@ -39,7 +39,7 @@ class Card:
         unsure_from: instant from which the price needs confirmation (end of a promotion without a confirmed successor).
         known_since: when it became known.
         source, checked: where from, and when somebody compared it.
-        layer: BASE, OWN or CONTRACT.
+        layer: BASE, MAPS, OWN, USER or CONTRACT.
     """
 
     provider: str

@@ -104,10 +104,19 @@ class Contract:
 
 
 def read_contracts(path: str | Path) -> list[Contract]:
-    """Read a contract file (`[[contracts]]` in TOML).
+    """Read the contracts of a price file (`[[contracts]]` in TOML).
 
     Raises:
         PriceError: the file can't be read, or a row has an unknown key or an impossible value; names file and row.
+    """
+    return contracts_of(read_price_file(path).get("contracts", ()), Path(path).name)
+
+
+def read_price_file(path: str | Path) -> dict[str, Any]:
+    """The tables of a price file: `contracts` and `list_prices`.
+
+    Raises:
+        PriceError: the file can't be read, is no TOML, or has another table.
     """
     file = Path(path)
     try:
@@ -117,8 +126,8 @@ def read_contracts(path: str | Path) -> list[Contract]:
     except tomllib.TOMLDecodeError as error:
         raise PriceError(f"Price file {path} is no TOML: {error}.") from None
     if "workspace" not in table:  # a finops.toml has other sections too
-        only(table, frozenset({"contracts"}), file.name)
-    return contracts_of(table.get("contracts", ()), file.name)
+        only(table, frozenset({"contracts", "list_prices"}), file.name)
+    return table
 
 
 def contracts_of(rows: Any, place: str) -> list[Contract]:

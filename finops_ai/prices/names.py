@@ -70,6 +70,32 @@ def provider_name(word: str) -> str:
     return _spellings().get(word.lower(), word.lower())
 
 
+#: words for a provider, or in an address, that name a channel with a list of its own
+_CHANNELS = {"vertex": "vertex", "vertex-ai": "vertex", "vertex_ai": "vertex", "google-vertex": "vertex"}
+
+
+def channel_of(provider: str, model: str, api_base: str | None = None) -> str:
+    """The channel of a provider that has a price list of its own, by the words a source uses; "" if none.
+
+    >>> channel_of("vertex", "gemini-2.5-pro"), channel_of("google", "publishers/google/models/gemini-2.5-pro")
+    ('vertex', 'vertex')
+    >>> channel_of("google", "gemini-2.5-pro"), channel_of("google", "gemini-2.5-pro", "aiplatform.googleapis.com")
+    ('', 'vertex')
+    """
+    if provider_name(provider) != "google":
+        return ""
+    if api_base and "generativelanguage" in api_base:
+        return ""
+    name = model.strip().lower()
+    maker = name.partition("/")[0] if "/" in name else ""
+    named = (
+        _VERTEX.match(name)
+        or (maker and maker not in ("models", "google", "gemini", "anthropic"))
+        or (api_base and "aiplatform" in api_base)
+    )
+    return "vertex" if named else _CHANNELS.get(provider.lower(), "")
+
+
 @dataclass
 class Names:
     """All names of one provider's models: whole names (dated where an alias moved) and published name rules."""

@@ -26,9 +26,23 @@ _CARD_KEYS = frozenset({
 })  # fmt: skip
 _MODEL_KEYS = frozenset({"id", "names", "stems", "cards", "replaces", "source", "checked", "note"})
 _RULE_KEYS = frozenset(
-    {"factor", "why", "tier", "geography", "models", "not_models", "from", "to", "source", "checked", "status"}
+    {
+        "factor",
+        "why",
+        "tier",
+        "geography",
+        "models",
+        "not_models",
+        "meters",
+        "from",
+        "to",
+        "source",
+        "checked",
+        "status",
+    }
 )
 _DOUBT_KEYS = frozenset({"model", "meters", "from", "to", "status", "unsure_from", "why", "source", "checked"})
+_MOVE_KEYS = frozenset({"on", "models", "why", "source", "checked"})
 _ALIAS_KEYS = frozenset({"name", "model", "from", "to", "source", "checked"})
 
 
@@ -42,6 +56,7 @@ class Rule:
         places: places it applies to; None for a tier.
         models, not_models: canonical models it is for, or not for; None = all. A trailing * stands for any ending.
         no_list: the tier is sold without a list price; `why` says how.
+        meters: meters it is for, which have no row of their own in the tier; empty = all.
     """
 
     provider: str
@@ -55,6 +70,7 @@ class Rule:
     end: datetime | None = None
     status: str = "listed"
     no_list: bool = False
+    meters: frozenset[str] = frozenset()
 
     def applies(self, model: str, at: datetime) -> bool:
         """Whether the rule is for a model at an instant."""
@@ -103,6 +119,11 @@ class Doubt:
         return [*parts, doubtful]
 
 
+def like_any(model: str, names: tuple[str, ...]) -> bool:
+    """Whether a model is one of some names, a trailing star standing for any ending."""
+    return any(like(model, name) for name in names)
+
+
 def like(model: str, name: str) -> bool:
     """Whether a model is a name, or begins with one that ends in a star."""
     return model.startswith(name[:-1]) if name.endswith("*") else model == name
@@ -118,11 +139,13 @@ class OwnData:
     stems: list[tuple[str, str, str]] = field(default_factory=list)
     rules: list[Rule] = field(default_factory=list)
     doubts: list[Doubt] = field(default_factory=list)
+    #: (provider, models, instant): when prices are known to have moved, for changes that price maps show later
+    moves: list[tuple[str, tuple[str, ...], datetime]] = field(default_factory=list)
 
     @cached_property
     def digest(self) -> str:
         """Hash of every row; taken once, when all files are in."""
-        rows = (list(self.cards.values()), self.rules, self.doubts, sorted(map(str, self.names)))
+        rows = (list(self.cards.values()), self.rules, self.doubts, self.moves, sorted(map(str, self.names)))
         return blake2b(repr(stable(rows)).encode(), digest_size=8).hexdigest()
 
     def as_known(self, at: datetime) -> OwnData:
@@ -141,6 +164,7 @@ class OwnData:
         self.stems += other.stems
         self.rules += other.rules
         self.doubts += other.doubts
+        self.moves += other.moves
 
 
 def stable(value: Any) -> Any:
@@ -179,7 +203,7 @@ def read_own(table: Mapping[str, Any], where: str, layer: int = OWN) -> OwnData:
     data = OwnData()
     provider = provider_name(str(table.get("provider", "")))
     default = {key: table.get(key) for key in ("source", "checked")}
-    if unknown := sorted(set(table) - {"provider", "source", "checked", "model", "alias", "rule", "doubt"}):
+    if unknown := sorted(set(table) - {"provider", "source", "checked", "model", "alias", "rule", "doubt", "move"}):
         raise PriceError(f"{where}: unknown key {unknown[0]!r}.")
     for row in table.get("model", ()):
         only(row, _MODEL_KEYS, f"{where}, model {row.get('id')}")
@@ -206,6 +230,11 @@ def read_own(table: Mapping[str, Any], where: str, layer: int = OWN) -> OwnData:
             start=read_instant(row.get("from")), end=read_instant(row.get("to")), status=row.get("status", "disputed"),
             unsure_from=read_instant(row.get("unsure_from")), why=row["why"],
         ))  # fmt: skip
+    for row in table.get("move", ()):
+        only(row, _MOVE_KEYS, f"{where}, move {row.get('on')}")
+        moved = read_instant(row["on"])
+        assert moved is not None
+        data.moves.append((provider, tuple(row["models"]), moved))
     for row in table.get("rule", ()):
         data.rules.append(_rule(row, provider, f"{where}, rule {row.get('why')!r}"))
     return data
@@ -295,7 +324,7 @@ def _rule(row: Mapping[str, Any], provider: str, where: str) -> Rule:
         raise PriceError(f"{where}: `factor` is missing; only a service tier can be sold without a list price.")
     return Rule(
         provider=provider, factor=price_of(row.get("factor", 1), where), why=row["why"], tier=row.get("tier"),
-        no_list="factor" not in row,
+        no_list="factor" not in row, meters=frozenset(known_meter(m, where) for m in row.get("meters", ())),
         places=frozenset([places] if isinstance(places, str) else places) if places else None,
         models=tuple(row["models"]) if "models" in row else None, not_models=tuple(row.get("not_models", ())),
         start=read_instant(row.get("from")), end=read_instant(row.get("to")), status=row.get("status", "listed"),

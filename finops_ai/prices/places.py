@@ -25,6 +25,7 @@ AZURE_ZONES = {
         "germanywestcentral", "italynorth", "northeurope", "polandcentral", "spaincentral", "swedencentral",
         "swedensouth", "westeurope",
     }),
+    "us-gov": frozenset({"usgovarizona", "usgovtexas", "usgovvirginia"}),
     "apac": frozenset({
         "australiacentral", "australiaeast", "australiasoutheast", "centralindia", "eastasia", "indonesiacentral",
         "japaneast", "japanwest", "koreacentral", "koreasouth", "malaysiawest", "newzealandnorth", "southeastasia",
@@ -65,7 +66,7 @@ def places_of(
         word = (deployment_type or geo).lower()
         places = AZURE_SKUS.get(word, (("data-zone",) if word in AZURE_ZONES else (), None))[0]
         if "regional" in places:
-            return _words(area, word, *places)
+            return _words(area, "us-gov" if area in AZURE_ZONES["us-gov"] else "", word, *places)
         zone = geo or next((zone for zone, regions in AZURE_ZONES.items() if area in regions), "")
         return _words(word, zone if "data-zone" in places else "", *places, area)
     if provider == "aws":
@@ -73,8 +74,8 @@ def places_of(
         if place == "global":
             return ("global",)
         if place and place not in ("regional", "in-region"):
-            return _words(place, "geo", area)
-        return _words(area, "in-region")
+            return _words(place, "geo", area, "us-gov" if area.startswith("us-gov") else "")
+        return _words(area, "us-gov" if area.startswith("us-gov") else "", "in-region")
     if provider == "google":
         place = geo or area
         if place in ("", "global"):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
 
-from finops_ai.prices.cards import CONTRACT, Card, plain
+from finops_ai.prices.cards import CONTRACT, MAPS, Card, plain
 from finops_ai.prices.names import Names
 from finops_ai.prices.own import Rule
 from finops_ai.prices.places import same_place
@@ -18,18 +18,17 @@ SAME_RATE = {
     "reasoning": ("output",), "cache_write": ("cache_write_5m", "cache_write_30m"), "cache_write_5m": ("cache_write",),
     "cache_write_30m": ("cache_write",), "cache_write_12h": ("cache_write",), "cache_write_1h": (),
     "input_characters": ("characters",), "output_characters": ("characters",),
-    "input_audio": ("input",), "input_image": ("input",), "input_video": ("input",),
-    "cache_read_audio": ("cache_read",), "cache_read_image": ("cache_read",), "cache_read_video": ("cache_read",),
-    "output_audio": ("output",), "output_image": ("output",), "output_video": ("output",),
 }  # fmt: skip
-#: where a list names no cache price, the tokens cost what any input token costs
-NO_CACHE_PRICE = {
+
+#: where a list names no price of its own: tokens of a cache cost what any input token costs, images and videos what
+#: text does. Sound, and what a model generates beside text, is sold far from the text rate: no row, no price.
+NO_PRICE = {
     "cache_read": "input", "cache_write": "input", "cache_write_5m": "input", "cache_write_30m": "input",
-    "cache_write_12h": "input", "cache_write_1h": "cache_write",
-    "cache_read_audio": "input_audio", "cache_read_image": "input_image", "cache_read_video": "input_video",
+    "input_image": "input", "input_video": "input",
+    "cache_read_image": "cache_read", "cache_read_video": "cache_read",
 }  # fmt: skip
-#: meters that cost nothing unless a price says otherwise
-NEVER_BILLED = frozenset({"requests"})
+#: meters that cost nothing unless a price says otherwise: counts of calls, and what another seller bills
+NEVER_BILLED = frozenset({"requests", "own_key_cost"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +74,19 @@ class Price:
             status="contract",
             tiers=tuple((over, price * left, f"{row}{mark}") for over, price, row in self.tiers),
             why=(*self.why, f"less {plain(share * 100)}% ({by})"),
+        )
+
+    def times(self, rule: Rule) -> Price:
+        """This price times a factor, in every context tier."""
+        assert self.unit_price is not None
+        mark = f"*{plain(rule.factor)}"
+        return replace(
+            self,
+            unit_price=self.unit_price * rule.factor,
+            price_id=f"{self.price_id}{mark}",
+            status=rule.status if self.status == "listed" else self.status,
+            tiers=tuple((over, price * rule.factor, f"{row}{mark}") for over, price, row in self.tiers),
+            why=(*self.why, f"x {plain(rule.factor)} {rule.why}"),
         )
 
     def in_window(self, window: str | None) -> Price | None:
@@ -134,8 +146,8 @@ def same_name(known: str, name: str) -> bool:
 def chain(meter: str) -> tuple[tuple[str, bool], ...]:
     """Meters whose price holds for a meter, nearest first, and whether that is an assumption.
 
-    >>> chain("cache_write_1h")
-    (('cache_write_1h', False), ('cache_write', True), ('cache_write_5m', True), ('cache_write_30m', True), ('input', True))
+    >>> chain("cache_write")
+    (('cache_write', False), ('cache_write_5m', False), ('cache_write_30m', False), ('input', True))
     """
     found = {meter: False}
     todo = [meter]
@@ -143,7 +155,7 @@ def chain(meter: str) -> tuple[tuple[str, bool], ...]:
         todo += [other for other in SAME_RATE.get(name, ()) if other not in found]
         found |= {other: False for other in SAME_RATE.get(name, ()) if other not in found}
     for name in list(found):
-        if fallback := NO_CACHE_PRICE.get(name):
+        if fallback := NO_PRICE.get(name):
             found |= {other: True for other, _ in chain(fallback) if other not in found}
     return tuple(found.items())
 
@@ -159,13 +171,14 @@ def pick(
     def rank(card: Card) -> tuple:
         place = same_place(card.geography, places) if card.geography else 0
         start = card.start or datetime.min.replace(tzinfo=UTC)
-        return card.layer, place, card.weekdays is not None or card.hours is not None, start
+        timed = card.weekdays is not None or card.hours is not None
+        return max(card.layer, MAPS), place, timed, card.layer, start
 
     best = {card.over: card for card in sorted(fitting, key=rank)}
     base = best.get(None)
     if base is None:
         return best if below is not None else None
-    return {over: card for over, card in best.items() if card.layer >= base.layer and _together(card, base)}
+    return {over: card for over, card in best.items() if max(card.layer, MAPS) >= base.layer and _together(card, base)}
 
 
 def _together(card: Card, base: Card) -> bool:
@@ -176,13 +189,17 @@ def _together(card: Card, base: Card) -> bool:
 def priced(
     picked: dict[tuple[int, bool] | None, Card], meter: str, factors: Sequence[Rule], notes: Sequence[str],
     at: datetime, assumed: bool, model: str | None, sold_by: str | None, below: Price | None = None,
+    derived: Mapping[tuple[int, bool], tuple[Decimal, str]] | None = None,
 ) -> Price:  # fmt: skip
+    """A price of picked cards; `derived` are (price, row) of context tiers that no card has."""
     factor = Decimal(1)
     for rule in factors:
         factor *= rule.factor
     mark = "".join(f"*{plain(rule.factor)}" for rule in factors)
     above = sorted(((over, card) for over, card in picked.items() if over is not None), key=lambda item: item[0])
-    tiers = tuple((over, card.prices[meter] * factor, card.price_id(meter) + mark) for over, card in above)
+    steps = {over: (card.prices[meter] * factor, card.price_id(meter) + mark) for over, card in above}
+    steps |= {over: (price * factor, row + mark) for over, (price, row) in (derived or {}).items()}
+    tiers = tuple((over, *steps[over]) for over in sorted(steps, key=lambda over: over[0]))
     base = picked.get(None)
     if base is None:  # only context tiers here: under them the price below holds
         assert below is not None

@@ -18,7 +18,7 @@ from finops_ai.prices.book import PriceBook
 from finops_ai.prices.cards import MILLION, over_text, plain, read_instant
 from finops_ai.prices.contracts import check_below_list, contract_notes
 from finops_ai.prices.names import provider_name, providers
-from finops_ai.prices.own import bundled, check_overlaps
+from finops_ai.prices.own import check_overlaps
 
 KEY = ["provider", "model", "meter", "service_tier", "context_over", "geography", "currency", "effective_from"]
 
@@ -45,15 +45,16 @@ def prices_of(
     tier = modifiers.get("service_tier") or "standard"
     if tier not in SERVICE_TIERS:
         raise PriceError(f"No service tier called {tier!r}. {hint(tier, SERVICE_TIERS)}")
-    if book.find(provider_name(provider), model, at) is None:
+    if book.find(provider, model, at) is None and not book.contracted(provider, model, at):
         raise PriceError(f"No price of {model!r} at {provider} on {at:%Y-%m-%d}. {similar(book, provider, model)}")
     rows = []
     for name, kind in meters().items():
         price = book.lookup(provider, model, name, at, **{k: v for k, v in modifiers.items() if v is not None})
-        if price.unit_price is None or price.status == "assumed":
+        if price.unit_price is None:
             continue
-        own = any(note.endswith("rate") and note.startswith(f"{name} at") for note in price.why)
-        if own:  # the meter has no row of its own: it would only repeat another line
+        if any(
+            note.startswith(f"{name} at the ") for note in price.why
+        ):  # the meter has no row of its own: it would only repeat another line
             continue
         steps = [(price.over, price.unit_price, price.price_id)]
         if modifiers.get("input_tokens") is None:
@@ -92,9 +93,9 @@ def similar(book: PriceBook, provider: str, model: str) -> str:
 def load_any(path: str | Path) -> PriceBook:
     """A book from a contract file (TOML) or from list-price data (JSON)."""
     if Path(path).suffix == ".json":
-        from finops_ai.prices.updating import read_base
+        from finops_ai.prices.updating import prepare
 
-        return PriceBook(read_base(path), bundled())
+        return prepare([path], allow_older=True).after
     return PriceBook.load(path)
 
 

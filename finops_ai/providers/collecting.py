@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finops_ai.errors import ProviderNotFound
+from finops_ai.errors import DataError, ProviderNotFound
 from finops_ai.periods import Window
 from finops_ai.providers.connector import Connector
 from finops_ai.providers.registry import registry
@@ -21,8 +21,9 @@ def connector(name: str, **settings: Any) -> Connector:
     """Make the connector or reader of that name with these settings.
 
     Args:
-        name: an installed connector ("openai", "bedrock", ...) or a reader ("csv", "parquet", "jsonl").
-        **settings: the connector's own settings; readers need `files` and `mapping`.
+        name: an installed connector ("openai", "bedrock", ...) or a reader ("table", "csv", "xlsx", "parquet",
+            "jsonl", "responses").
+        **settings: the connector's own settings; readers need `files`, and all but "responses" a `mapping`.
 
     Raises:
         ProviderNotFound: nothing of that name is installed; suggests the nearest.
@@ -33,14 +34,21 @@ def connector(name: str, **settings: Any) -> Connector:
     ...
     finops_ai.errors.ProviderNotFound: No provider called 'opnai'. Did you mean 'openai'?
     """
-    from finops_ai.providers.mapped import READERS
-
-    if name in READERS:
-        return READERS[name](**settings)
+    own = readers()
+    if name in own:
+        return own[name](**settings)
     found = registry()
     if name not in found.connectors and name not in found.broken:
-        raise ProviderNotFound(name, [*found.connectors, *READERS])
+        raise ProviderNotFound(name, [*found.connectors, *own])
     return found.connector(name)(**settings)
+
+
+def readers() -> dict[str, type[Connector]]:
+    """The readers of files that belong to no provider, by name; they need no plugin."""
+    from finops_ai.providers.mapped import CsvFiles, ExcelFiles, JsonLinesFiles, MappedFiles, ParquetFiles
+    from finops_ai.providers.responses import ResponseFiles
+
+    return {cls.name: cls for cls in (MappedFiles, CsvFiles, ExcelFiles, ParquetFiles, JsonLinesFiles, ResponseFiles)}
 
 
 def read(
@@ -49,8 +57,9 @@ def read(
     """Token frame from saved files.
 
     Args:
-        path: a file, a folder, a glob, or a list of them.
-        format: a connector's name (its provider's own export format), or csv, parquet, jsonl with `mapping="file.toml"`.
+        path: a file, a folder, a glob, an https or s3 address, or a list of them; gzip and zip are unpacked.
+        format: a connector's name (its provider's own export format); "responses" for logs of the SDKs' answers; "table" (or
+            csv, xlsx, parquet, jsonl) with `mapping="file.toml"` for any other file; "auto" to find out by the content.
         start: first instant to keep, included; default everything.
         end: first instant to leave out; default everything.
         **settings: further settings of the connector or reader.
@@ -74,8 +83,25 @@ def read(
         A request log of your own: `fa.read("requests.parquet", format="parquet", mapping="requests.toml")`.
     """
     files = [str(p) for p in path] if isinstance(path, list | tuple) else [str(path)]
+    if format == "auto":
+        format = _found_out(files, settings)
     window = Window.of(ALWAYS.start if start is None else start, ALWAYS.end if end is None else end)
     return connector(format, files=files, **settings).usage(window)
+
+
+def _found_out(files: list[str], settings: dict[str, Any]) -> str:
+    from finops_ai.providers.files import find_files
+    from finops_ai.providers.recognising import recognise
+
+    paths = find_files(files)
+    if "mapping" in settings:
+        return "table"
+    if name := recognise(paths):
+        return name
+    raise DataError(
+        f"{paths[0]}: no known export or log of answers. Say which column is what with mapping=...: "
+        f"`finops-ai report --input {paths[0].name}` writes a first mapping file."
+    )
 
 
 def collect(name: str, start: object, end: object, **settings: Any) -> pd.DataFrame:

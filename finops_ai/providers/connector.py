@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -50,6 +52,71 @@ class Finding:
     fix: str = ""
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """What a read saw and didn't keep: so that what was kept and this together are what the source holds.
+
+    Attributes:
+        reason: why, in a few words: "another service: Amazon EC2", "tax that names no service".
+        rows: how many rows.
+        amount: how much, exactly: money where `unit` is a currency, else a quantity of that unit; None = not stated.
+        unit: ISO 4217 currency, or the unit of a quantity ("tokens").
+    """
+
+    reason: str
+    rows: int
+    amount: Decimal | None = None
+    unit: str = ""
+
+    def __str__(self) -> str:
+        much = "" if self.amount is None else f"{self.amount:,.2f} {self.unit}: "
+        return f"{much}{self.reason} ({self.rows:,} {'row' if self.rows == 1 else 'rows'})"
+
+
+#: kinds of left-out rows that are listed by name; the smaller ones are added up
+LISTED = 12
+
+
+def left_out_of(found: Iterable[tuple[str, str, int, Decimal | None]]) -> list[LeftOut]:
+    """Reasons with their unit, rows and amount as `LeftOut`, the largest amounts first; beyond twelve the rest as one.
+
+    >>> [str(item) for item in left_out_of([("another service: Amazon EC2", "USD", 2, Decimal("12.5"))])]
+    ['12.50 USD: another service: Amazon EC2 (2 rows)']
+    """
+    sums: dict[tuple[str, str], list[Any]] = {}
+    for reason, unit, rows, amount in found:
+        slot = sums.setdefault((reason, unit), [0, None])
+        slot[0] += rows
+        slot[1] = slot[1] if amount is None else (slot[1] or Decimal(0)) + amount
+    ranked = sorted(sums.items(), key=lambda item: (-abs(item[1][1] or 0), item[0]))
+    out = [LeftOut(reason, rows, amount, unit) for (reason, unit), (rows, amount) in ranked[:LISTED]]
+    rest: dict[str, list[Any]] = {}
+    for (_, unit), (rows, amount) in ranked[LISTED:]:
+        slot = rest.setdefault(unit, [0, Decimal(0)])
+        slot[0] += rows
+        slot[1] += amount or 0
+    return out + [LeftOut("smaller kinds of rows", rows, amount, unit) for unit, (rows, amount) in sorted(rest.items())]
+
+
+@dataclass(frozen=True)
+class LineItem:
+    """What the text of a charge says, as the connector of who billed it reads it.
+
+    Attributes:
+        meter: meter of the registry, "unmapped" where the text names none.
+        model: model it names, or None.
+        service_tier: tier it names.
+        operation: what was done, or None where the text doesn't say.
+        block: units of the meter in one pricing unit, or None where the text doesn't say.
+    """
+
+    meter: str
+    model: str | None = None
+    service_tier: str = "standard"
+    operation: str | None = None
+    block: Decimal | None = None
+
+
 class Connector:
     """Reads one provider. Subclass it, set `name` and `title`, and write `usage` (and `bills`, if it has any).
 
@@ -62,6 +129,8 @@ class Connector:
         Settings: pydantic model of its settings.
         restated_days: how far back the provider may still change usage; incremental loads re-read that much.
         notes: what a reader of the result must know (a grouping the API refused, say); filled while reading.
+        left_out: what the source holds for the window and the frames don't, with amounts and reasons; filled while
+            reading. The bill frame's cost and the left-out amounts of its currency add up to the source's total.
         fresh_until: instant up to which the source had data, if it tells; filled while reading.
     """
 
@@ -73,6 +142,7 @@ class Connector:
     def __init__(self, **settings: Any) -> None:
         self.settings = read_settings(self.Settings, settings, place=f"[providers.{self.name}]")
         self.notes: list[str] = []
+        self.left_out: list[LeftOut] = []
         self.fresh_until: dt.datetime | None = None
 
     @property
@@ -87,6 +157,16 @@ class Connector:
     def bills(self, window: Window) -> pd.DataFrame:
         """Bill frame of the window; empty where the provider gives none."""
         return empty(BillFrame)
+
+    @classmethod
+    def line_item(cls, row: Mapping[str, str | None]) -> LineItem | None:
+        """What a charge of this provider in somebody else's file says; None where its texts aren't this connector's.
+
+        Args:
+            row: texts of a FOCUS row by column: SkuMeter, ChargeDescription, PricingUnit, SkuId, x_SkuMeterName,
+                x_SkuMeterCategory, x_SkuMeterSubcategory, x_PricingUnitDescription, ServiceName; null where the file has none.
+        """
+        return None
 
     def doctor(self) -> list[Finding]:
         """What is missing to read this provider, and how to get it. Makes at most one cheap call."""

@@ -17,13 +17,18 @@ from finops_ai.errors import DataError
 
 
 def find_files(patterns: Iterable[str], *, base: Path | None = None) -> list[Path]:
-    """The files that globs or folders name, sorted, each once.
+    """The files that globs, folders or addresses (https, s3) name, sorted, each once.
 
     Raises:
         DataError: a pattern matches nothing.
     """
     found: dict[Path, None] = {}
     for pattern in patterns:
+        if "://" in pattern:
+            from finops_ai.providers.remote import fetched
+
+            found[fetched(pattern)] = None
+            continue
         full = str(Path(base or ".") / Path(pattern).expanduser())
         hits = [Path(p) for p in glob.glob(full, recursive=True)]
         hits = [

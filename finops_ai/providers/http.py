@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import email.utils
+import hashlib
 import json
 import logging
+import math
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -20,7 +23,10 @@ log = logging.getLogger("finops_ai.providers")
 
 #: answers worth asking again for: timeouts, rate limits, overload (529 is Anthropic's)
 RETRIED = {408, 409, 425, 429, 500, 502, 503, 504, 529}
+#: longest pause between tries where the answer doesn't say how long
 LONGEST_WAIT = 60.0
+#: longest pause an answer may ask for; beyond it the load stops and says when to run it again
+PATIENCE = 900.0
 
 
 class HttpClient:
@@ -86,10 +92,19 @@ class HttpClient:
             HttpRefused: another 4xx, with status and the provider's message.
             ProviderUnavailable: still failing after the retries.
         """
-        return parse_json(self.send(method, path, **kwargs).content, f"{self.provider} {method} {path}")
+        where = f"{self.provider} {method} {path.split('?')[0]}"
+        return parse_json(self.send(method, path, check=json_check, **kwargs).content, where)
 
-    def send(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
-        """Like `request`, but returns the raw answer."""
+    def send(
+        self, method: str, path: str, *, check: Callable[[bytes], object] | None = None, **kwargs: Any
+    ) -> httpx.Response:
+        """Like `request`, but returns the raw answer.
+
+        Args:
+            method, path: what to ask.
+            check: looks at the body and raises ValueError where it is cut or damaged: it is then asked for again.
+            **kwargs: of `httpx.Client.request`.
+        """
         attempt = 0
         while True:
             problem, wait = "", None
@@ -101,20 +116,24 @@ class HttpClient:
                 problem = f"connection failed ({type(error).__name__})"
             else:
                 if response.is_success:
-                    return response
-                if response.status_code not in RETRIED:
+                    try:
+                        if check:
+                            check(response.content)
+                        return response
+                    except ValueError as error:
+                        problem = f"the answer is not whole ({' '.join(str(error).split())[:200]})"
+                elif response.status_code not in RETRIED:
                     raise self._refused(method, path, response)
-                problem = f"HTTP {response.status_code} {self._said(response)}".strip()
-                wait = retry_after(response)
+                else:
+                    problem = f"HTTP {response.status_code} {self._said(response)}".strip()
+                    wait = retry_after(response)
             attempt += 1
             if attempt > self.max_retries:
                 raise ProviderUnavailable(
                     f"{self.provider}: {method} /{path.lstrip('/')} still fails after {attempt} {'try' if attempt == 1 else 'tries'}: {problem}. "
                     "Nothing of this window was stored; run the same command again later."
                 )
-            pause = min(
-                wait if wait is not None else 0.5 * 2 ** (attempt - 1) * (0.75 + random.random() / 2), LONGEST_WAIT
-            )
+            pause = pause_before(self.provider, f"{method} /{path.lstrip('/').split('?')[0]}", problem, wait, attempt)
             log.info(
                 "%s: %s; asking again in %.1f s (%d of %d)", self.provider, problem, pause, attempt, self.max_retries
             )
@@ -159,14 +178,65 @@ def parse_json(content: bytes, source: str) -> Any:
         ) from None
 
 
-def retry_after(response: httpx.Response) -> float | None:
-    """Seconds the answer asks to wait, from Retry-After (seconds or a date) or retry-after-ms."""
-    millis = response.headers.get("retry-after-ms")
-    if millis and millis.replace(".", "", 1).isdigit():
-        return float(millis) / 1000
-    text = response.headers.get("retry-after")
-    if not text:
-        return None
+def json_check(content: bytes) -> None:
+    """Raises ValueError where a body is no whole JSON."""
+    json.loads(content)
+
+
+def check_content(content: bytes, *, size: int | None = None, md5: str | None = None) -> None:
+    """See that a file came whole, by what a listing states of it.
+
+    Args:
+        content: the bytes that came.
+        size: bytes it should have.
+        md5: its MD5, as hexadecimal or base64 text.
+
+    Raises:
+        ValueError: it is shorter, or its content differs.
+
+    >>> check_content(b"abc", size=3, md5="kAFQmDzST7DWlj99KOF/cg==")
+    """
+    # longer than listed is no cut: the file was written again since it was listed
+    if size is not None and len(content) < size:
+        raise ValueError(f"{len(content)} of {size} bytes")
+    if md5:
+        found = hashlib.md5(content, usedforsecurity=False)
+        if md5.strip('"').lower() != found.hexdigest() and md5 != base64.b64encode(found.digest()).decode():
+            raise ValueError("the MD5 differs from the listing's")
+
+
+def pause_before(provider: str, what: str, problem: str, wait: float | None, attempt: int) -> float:
+    """Seconds to wait before the next try: as long as the answer asks for, else ever longer.
+
+    Raises:
+        ProviderUnavailable: the answer asks for longer than a load waits; says for how long.
+    """
+    if wait is None:
+        return min(0.5 * 2 ** (attempt - 1) * (0.75 + random.random() / 2), LONGEST_WAIT)
+    if wait > PATIENCE:
+        raise ProviderUnavailable(
+            f"{provider}: {what} asks to wait {wait:,.0f} s ({problem}). Nothing of this window was stored; run the same "
+            f"command again in {math.ceil(wait / 60):,} minutes."
+        )
+    return wait
+
+
+def retry_after(answer: Mapping[str, str] | httpx.Response) -> float | None:
+    """Seconds an answer (or its headers) asks to wait: the longest of the headers that end in retry-after (seconds or a date) or retry-after-ms.
+
+    >>> retry_after({"Retry-After": "2", "x-ms-ratelimit-microsoft.costmanagement-qpu-retry-after": "10"})
+    10.0
+    """
+    headers = answer.headers if isinstance(answer, httpx.Response) else answer
+    named = {str(name).lower(): str(value).strip() for name, value in headers.items()}
+    waits = [_seconds(text, named.get("date")) for name, text in named.items() if name.endswith("retry-after")]
+    for name, text in named.items():
+        if name.endswith("retry-after-ms") and text.replace(".", "", 1).isdigit():
+            waits.append(float(text) / 1000)
+    return max((wait for wait in waits if wait is not None), default=None)
+
+
+def _seconds(text: str, date: str | None) -> float | None:
     try:
         return max(float(text), 0.0)
     except ValueError:
@@ -174,8 +244,7 @@ def retry_after(response: httpx.Response) -> float | None:
     try:
         when = email.utils.parsedate_to_datetime(text)
         # the server's own clock, so that a skewed clock here doesn't matter
-        now_text = response.headers.get("date")
-        now = email.utils.parsedate_to_datetime(now_text) if now_text else dt.datetime.now(dt.UTC)
+        now = email.utils.parsedate_to_datetime(date) if date else dt.datetime.now(dt.UTC)
         return max((when - now).total_seconds(), 0.0)
     except (ValueError, TypeError):
         return None

@@ -1,7 +1,8 @@
-"""Any request log or usage table as a token frame: CSV, Parquet or JSON Lines, read through a mapping file."""
+"""Any request log or usage table as a token frame: CSV, Excel, Parquet or JSON, read through a mapping file."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,40 +12,37 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from finops_ai.errors import DataError, SettingsError, UsageError, hint
+from finops_ai.errors import SettingsError, UsageError
 from finops_ai.frames import TokenFrame, conform, schema_of
-from finops_ai.meters import normalise_columns, tokens_from_slices
+from finops_ai.meters import TIER_WORDS, meter, normalise_columns, tokens_from_slices
 from finops_ai.providers.cells import QUANTITY, Cells, first_true, scalar
 from finops_ai.providers.connector import Connector, ConnectorSettings
 from finops_ai.providers.files import find_files
 from finops_ai.providers.mapping import DEFAULTS, FileMapping, Usage, load_mapping
+from finops_ai.providers.numbers import Numbers, Unsure, numbers_of
+from finops_ai.providers.tables import load_table, members
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from finops_ai.periods import Window
 
-READER_FUNCTIONS = {"csv": "read_csv", "parquet": "read_parquet", "jsonl": "read_json"}
-READER_OPTIONS = {
-    "csv": ", all_varchar = true, header = true",
-    "parquet": "",
-    "jsonl": ", format = 'newline_delimited', sample_size = -1, convert_strings_to_integers = false",
-}
 SCHEMA = schema_of(TokenFrame)
 INSTANT = SCHEMA.field("charge_period_start").type
 
 
 class MappedSettings(ConnectorSettings):
-    """Settings of the readers `csv`, `parquet` and `jsonl`."""
+    """Settings of the readers `csv`, `xlsx`, `parquet` and `jsonl`."""
 
     mapping: Any = Field(description="TOML file that says which column is what.")
 
 
 class MappedFiles(Connector):
-    """Reads Parquet through a mapping file; `provider` in the frame is what the mapping says."""
+    """Reads tables through a mapping file, of whatever form each is; `provider` in the frame is what the mapping says."""
 
-    name: ClassVar[str] = "parquet"
-    title: ClassVar[str] = "Parquet with a mapping file"
+    name: ClassVar[str] = "table"
+    title: ClassVar[str] = "Any table with a mapping file"
+    form: ClassVar[str] = ""
     Settings: ClassVar[type[ConnectorSettings]] = MappedSettings
 
     def __init__(self, **settings: Any) -> None:
@@ -59,81 +57,50 @@ class MappedFiles(Connector):
         Raises:
             DataError: a missing column, or a value that can't be read or is negative; names file, row, column, value.
         """
-        columns = self.mapping.source_columns()
-        tables = [
-            tokens_of(load_table(path, self.name, columns), self.mapping, path, window)
-            for path in find_files(self.settings.files)
-        ]
-        return conform(pa.concat_tables(tables), source=", ".join(self.settings.files))
+        columns, tables, paths = self.mapping.source_columns(), [], find_files(self.settings.files)
+        alike = Counter(path.name for path in paths)
+        for path in paths:
+            with members(path) as inside:
+                for file, shown in inside:
+                    # rows without an id are told apart by file and row: files of one name by their folder, too
+                    name = path.name if alike[path.name] == 1 else f"{path.parent.name}/{path.name}"
+                    label = name if len(inside) == 1 else f"{name}/{Path(shown).name}"
+                    table = load_table(file, self.form, columns)
+                    tables.append(tokens_of(table, self.mapping, shown, window, label))
+        return conform(pa.concat_tables(tables, promote_options="default"), source=", ".join(self.settings.files))
+
+
+class ParquetFiles(MappedFiles):
+    """Parquet."""
+
+    name = form = "parquet"
+    title = "Parquet with a mapping file"
 
 
 class CsvFiles(MappedFiles):
     """CSV with a header line, optionally gzipped."""
 
-    name = "csv"
+    name = form = "csv"
     title = "CSV with a mapping file"
 
 
-class JsonLinesFiles(MappedFiles):
-    """JSON Lines, optionally gzipped; nested fields are reached as `usage.input_tokens`."""
+class ExcelFiles(MappedFiles):
+    """Excel workbooks (.xlsx): the first sheet that holds a table."""
 
-    name = "jsonl"
+    name = form = "xlsx"
+    title = "Excel with a mapping file"
+
+
+class JsonLinesFiles(MappedFiles):
+    """JSON Lines or a JSON list, optionally gzipped; nested fields are reached as `usage.input_tokens`."""
+
+    name = form = "jsonl"
     title = "JSON Lines with a mapping file"
 
 
-#: reader name -> its class; they need no plugin
-READERS: dict[str, type[MappedFiles]] = {cls.name: cls for cls in (CsvFiles, MappedFiles, JsonLinesFiles)}
-
-
-def load_table(path: Path, form: str = "", columns: list[str] | None = None) -> pa.Table:
-    """Columns of one file as an Arrow table, in file order; CSV values stay text.
-
-    Args:
-        path: the file.
-        form: csv, parquet or jsonl; by default what the file's ending says, else CSV.
-        columns: names; in JSON Lines a dot reaches into an object. By default all.
-
-    Raises:
-        DataError: the file is damaged, or a column is missing; names the nearest one it has.
-    """
-    import duckdb
-
-    if not path.stat().st_size:
-        raise DataError(f"{path}: the file is empty. Export it again.")
-    endings = path.name.lower().removesuffix(".gz").rsplit(".", 1)
-    form = form or (endings[-1] if endings[-1] in READER_FUNCTIONS else "csv")
-    reader = f"{READER_FUNCTIONS[form]}($1{READER_OPTIONS[form]})"
-    with duckdb.connect() as db:
-        try:
-            described = db.sql(f"SELECT * FROM {reader} LIMIT 0", params=[str(path)]).to_arrow_table().schema
-            chosen = []
-            for name in described.names if columns is None else columns:
-                steps = [name] if name in described.names else name.split(".")
-                if not _reaches(described, steps):
-                    raise DataError(
-                        f"{path}: the column {name!r} is missing. {hint(name, described.names)} "
-                        "Correct the mapping file, or export the file again with that column."
-                    )
-                chosen.append(".".join(map(_quoted, steps)) + f" AS {_quoted(name)}")
-            return db.sql(f"SELECT {', '.join(chosen)} FROM {reader}", params=[str(path)]).to_arrow_table()
-        except duckdb.Error as error:
-            raise DataError(f"{path}: not a whole {form} file ({str(error).splitlines()[0][:300]}).") from None
-
-
-def _reaches(schema: pa.Schema, steps: list[str]) -> bool:
-    kind: Any = pa.struct(list(schema))
-    for step in steps:
-        if not pa.types.is_struct(kind) or kind.get_field_index(step) < 0:
-            return False
-        kind = kind.field(step).type
-    return True
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def tokens_of(table: pa.Table, mapping: FileMapping, path: Path, window: Window) -> pa.Table:
+def tokens_of(
+    table: pa.Table, mapping: FileMapping, path: Path | str, window: Window, label: str | None = None
+) -> pa.Table:
     """Turn the rows of one file into a long table: one row per meter that counted something.
 
     A count that `inside` declares as part of another is taken off that other, so the meters are disjoint.
@@ -143,12 +110,13 @@ def tokens_of(table: pa.Table, mapping: FileMapping, path: Path, window: Window)
         mapping: what each column is.
         path: the file, for messages and row numbers.
         window: rows whose slice starts in `[window.start, window.end)` are kept.
+        label: what ids of rows without one begin with; by default the file's name.
 
     Raises:
         DataError: a value can't be read or is negative, or parts exceed their total.
     """
     rows = table.num_rows
-    place = Cells(path)
+    place = Cells(path, number_style(table, mapping, path))
     start = place.instants(table, mapping.columns["charge_period_start"], mapping.time)
     common: dict[str, Any] = {"charge_period_start": start}
     if "charge_period_end" in mapping.columns:
@@ -156,12 +124,14 @@ def tokens_of(table: pa.Table, mapping: FileMapping, path: Path, window: Window)
     else:
         common["charge_period_end"] = pc.add(start, pa.scalar(mapping.time.microseconds, pa.duration("us")))
     for name, column in mapping.columns.items():
-        if name not in common:
+        if name not in common and isinstance(column, str):
             values = _translated(table[column], mapping.values.get(name, {}))
+            if name == "service_tier":
+                values = _translated(values, TIER_WORDS, folded=True)
             common[name] = place.converted(values, SCHEMA.field(name).type, column)
     if mapping.one_row_is_one_slice and "request_id" not in common:
         numbers = pa.array(range(1, rows + 1)).cast(pa.string())
-        common["request_id"] = pc.binary_join_element_wise(path.name, numbers, ":")
+        common["request_id"] = pc.binary_join_element_wise(label or Path(path).name, numbers, ":")
     first, last = pa.scalar(window.start, INSTANT), pa.scalar(window.end, INSTANT)
     wanted = pc.and_(pc.greater_equal(start, first), pc.less(start, last))
 
@@ -176,11 +146,47 @@ def tokens_of(table: pa.Table, mapping: FileMapping, path: Path, window: Window)
     return pa.concat_tables(out, promote_options="default")
 
 
-def _translated(values: pa.ChunkedArray, words: Mapping[str, str]) -> pa.ChunkedArray:
+def number_style(table: pa.Table, mapping: FileMapping, path: Path | str) -> Numbers:
+    """How the file writes numbers: as the mapping says, else as all its counts and costs together tell.
+
+    Raises:
+        DataError: they can be read in two ways that differ a thousandfold; names row, column and value.
+    """
+    if mapping.numbers:
+        return Numbers(mapping.numbers.decimal, mapping.numbers.thousands)
+    counts: dict[str, Any] = {}
+    amounts: dict[str, Any] = {}
+    for usage in mapping.usage:
+        for name, column in usage.meters.items():
+            (counts if _is_whole(name) else amounts)[column] = None
+        counts |= dict.fromkeys(usage.fields.values())
+        if isinstance(usage.requests, str):
+            counts[usage.requests] = None
+    if isinstance(cost := mapping.columns.get("billed_cost"), str):
+        amounts[cost] = None
+
+    def texts(columns: Mapping[str, Any]) -> dict[str, list[str]]:
+        found = {name: table[name] for name in columns if pa.types.is_string(table[name].type)}
+        return {name: pc.unique(pc.drop_null(values)).to_pylist() for name, values in found.items()}
+
+    try:
+        return numbers_of(texts(counts), texts(amounts))
+    except Unsure as error:
+        row = pc.index(table[error.column], error.text).as_py() + 1
+        fix = 'Say it in the mapping file: [numbers] decimal = "," and thousands = "." (or the other way round).'
+        Cells(path).fail(row, error.column, error.text, error.why, fix)
+
+
+def _is_whole(name: str) -> bool:
+    return meter(name).is_token or meter(name).unit in ("tokens", "requests")
+
+
+def _translated(values: pa.ChunkedArray, words: Mapping[str, str], *, folded: bool = False) -> pa.ChunkedArray:
     if not words:
         return values
     text = values.cast(pa.string())
-    known = pc.index_in(text, pa.array(list(words)))
+    key = pc.replace_substring(pc.utf8_lower(pc.utf8_trim_whitespace(text)), "-", "_") if folded else text
+    known = pc.index_in(key, pa.array(list(words)))
     return pc.coalesce(pc.take(pa.array(list(words.values())), known), text)
 
 
@@ -202,14 +208,17 @@ def _tags(columns: Mapping[str, pa.ChunkedArray], constant: Mapping[str, str], r
 def _meters(table: pa.Table, usage: Usage, place: Cells) -> dict[str, pa.Array]:
     """Disjoint quantities by meter: decimal arrays, null where the row doesn't say."""
     if usage.format:
-        fields = {field: place.quantities(table, column).cast(pa.int64()) for field, column in usage.fields.items()}
+        fields = {
+            field: place.quantities(table, column, whole=True).cast(pa.int64())
+            for field, column in usage.fields.items()
+        }
         try:
             return normalise_columns(fields, usage.format)
         except UsageError as error:
             raise UsageError(
                 f"{place.path}: {error} Correct `format` and `fields` in the mapping file.", error.flag
             ) from None
-    counts = {name: place.quantities(table, column) for name, column in usage.meters.items()}
+    counts = {name: place.quantities(table, column, whole=_is_whole(name)) for name, column in usage.meters.items()}
     for whole in dict.fromkeys(usage.inside.values()):
         left = counts[whole]
         for part in [p for p, w in usage.inside.items() if w == whole]:
@@ -229,7 +238,7 @@ def _meters(table: pa.Table, usage: Usage, place: Cells) -> dict[str, pa.Array]:
 
 def _requests(table: pa.Table, usage: Usage, place: Cells) -> pa.Array:
     if isinstance(usage.requests, str):
-        return place.quantities(table, usage.requests).cast(pa.int64())
+        return place.quantities(table, usage.requests, whole=True).cast(pa.int64())
     return pa.repeat(pa.scalar(usage.requests, pa.int64()), table.num_rows)
 
 
@@ -258,4 +267,4 @@ def _whole(values: Any) -> pa.Array:
     return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
 
 
-__all__ = ["READERS", "CsvFiles", "JsonLinesFiles", "MappedFiles", "load_table", "tokens_of"]
+__all__ = ["CsvFiles", "ExcelFiles", "JsonLinesFiles", "MappedFiles", "ParquetFiles", "tokens_of"]

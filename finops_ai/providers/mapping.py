@@ -3,7 +3,7 @@
 Written in TOML; nothing is guessed:
 
     [columns]                       # token-frame column = column of the file ("usage.input" reaches into JSON)
-    charge_period_start = "ts"
+    charge_period_start = "ts"      # or ["date", "time"], where the file keeps them apart
     model = "model"
     [constants]                     # token-frame column = the same value in every row
     provider = "openai"
@@ -14,8 +14,13 @@ Written in TOML; nothing is guessed:
     team = "team_name"
     [time]
     zone = "UTC"                    # of times without one
-    unit = "iso"                    # iso, or s, ms, us, ns since 1970
+    unit = "iso"                    # iso for texts and timestamps, or s, ms, us, ns since 1970, or excel (days since 1900)
+    format = "%d.%m.%Y"             # of texts, as strptime writes it; left out, it is found out from the values
+    start = "2026-10-01T00:00:00Z"  # what numbers count from, where it isn't 1970
     lasts = "1s"                    # length of a slice whose end the file doesn't have: 1us, 1s, 1m, 1h, 1d
+    [numbers]                       # left out, it is found out from the values
+    decimal = ","
+    thousands = "."
     [[usage]]                       # one or more sets of counts per row
     requests = 1                    # calls in a row: a number or a column; leave out where unknown
     meters = { input = "prompt", cache_read = "cached", output = "completion" }
@@ -27,6 +32,7 @@ Instead of `meters` and `inside`, `format = "openai-chat"` (any format of `finop
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import tomllib
 from collections.abc import Mapping
@@ -35,9 +41,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from finops_ai.errors import SettingsError, hint
+from finops_ai.errors import FinopsError, SettingsError, hint
 from finops_ai.frames import TokenFrame, schema_of
 from finops_ai.meters import meters
+from finops_ai.periods import zone
 
 DEFAULTS = {"operation": "chat", "service_tier": "standard", "source": "file", "quantity_basis": "metered"}
 #: columns the reader fills from [[usage]] and [tags]
@@ -53,8 +60,32 @@ class Time(_Strict):
     """How the file writes instants."""
 
     zone: str = "UTC"
-    unit: Literal["iso", "s", "ms", "us", "ns"] = "iso"
+    unit: Literal["iso", "s", "ms", "us", "ns", "excel"] = "iso"
+    format: str = ""
+    start: dt.datetime | None = None
     lasts: str = "1s"
+
+    @field_validator("zone")
+    @classmethod
+    def _is_zone(cls, value: str) -> str:
+        try:
+            zone(value)
+        except FinopsError as error:
+            raise ValueError(str(error)) from None
+        return value
+
+    @field_validator("format")
+    @classmethod
+    def _is_format(cls, value: str) -> str:
+        if value and not re.search(r"%[dejmbBy]", value):
+            raise ValueError('write it as strptime does, such as "%d.%m.%Y %H:%M"')
+        return value
+
+    @model_validator(mode="after")
+    def _start_has_a_unit(self) -> Time:
+        if self.start and self.unit in ("iso", "excel"):
+            raise ValueError("`start` needs a `unit` to count in: s, ms, us or ns")
+        return self
 
     @field_validator("lasts")
     @classmethod
@@ -68,6 +99,19 @@ class Time(_Strict):
         """Length of a slice without an end of its own."""
         number, unit = re.fullmatch(r"(\d+)(\D+)", self.lasts).groups()  # type: ignore[union-attr]
         return int(number) * {"us": 1, "ms": 10**3, "s": 10**6, "m": 6 * 10**7, "h": 36 * 10**8, "d": 864 * 10**8}[unit]
+
+
+class NumberStyle(_Strict):
+    """How the file writes numbers."""
+
+    decimal: Literal[".", ","] = "."
+    thousands: Literal["", ".", ",", "'", "’", " ", "_"] = ""
+
+    @model_validator(mode="after")
+    def _differ(self) -> NumberStyle:
+        if self.decimal == self.thousands:
+            raise ValueError("`decimal` and `thousands` must be different signs")
+        return self
 
 
 class Usage(_Strict):
@@ -99,11 +143,12 @@ class Usage(_Strict):
 class FileMapping(_Strict):
     """A whole mapping file."""
 
-    columns: dict[str, str] = Field(default_factory=dict)
+    columns: dict[str, str | list[str]] = Field(default_factory=dict)
     constants: dict[str, str | int | float] = Field(default_factory=dict)
     values: dict[str, dict[str, str]] = Field(default_factory=dict)
     tags: dict[str, str] = Field(default_factory=dict)
     time: Time = Field(default_factory=Time)
+    numbers: NumberStyle | None = None
     usage: list[Usage] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -115,6 +160,9 @@ class FileMapping(_Strict):
             stated = name in self.columns or name in self.constants or all(name in u.constants for u in self.usage)
             if not stated:
                 raise ValueError(f"{name} must be in [columns] or [constants]")
+        for name, column in self.columns.items():
+            if isinstance(column, list) and not name.startswith("charge_period"):
+                raise ValueError(f"{name} takes one column; only times may be put together from several")
         if both := sorted(self.columns.keys() & self.constants.keys()):
             raise ValueError(f"{both[0]} is both in [columns] and in [constants]")
         return self
@@ -126,7 +174,8 @@ class FileMapping(_Strict):
 
     def source_columns(self) -> list[str]:
         """Every column of the file the mapping reads, each once."""
-        names = [*self.columns.values(), *self.tags.values()]
+        names = [n for c in self.columns.values() for n in ([c] if isinstance(c, str) else c)]
+        names += self.tags.values()
         for usage in self.usage:
             names += [*usage.meters.values(), *usage.fields.values()]
             names += [usage.requests] if isinstance(usage.requests, str) else []
@@ -158,6 +207,7 @@ def _problem(problem: Any) -> str:
     path = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         part = str(problem["loc"][0]) if len(problem["loc"]) > 1 else ""
-        model: type[BaseModel] = Time if part == "time" else Usage if part == "usage" else FileMapping
+        parts: dict[str, type[BaseModel]] = {"time": Time, "usage": Usage, "numbers": NumberStyle}
+        model = parts.get(part, FileMapping)
         return f"no key called {path!r}. {hint(str(problem['loc'][-1]), model.model_fields)}"
     return f"{path or 'file'}: {problem['msg'].removeprefix('Value error, ')}"

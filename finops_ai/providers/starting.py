@@ -4,155 +4,396 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from finops_ai.providers.mapped import load_table
+import pyarrow as pa
+import pyarrow.compute as pc
 
-#: token-frame column -> names that logs give it, letters and digits only
-COLUMNS = {
-    "charge_period_start": ("time", "timestamp", "ts", "createdat", "created", "starttime", "startedat", "start", "datetime", "date", "ds"),
-    "charge_period_end": ("endtime", "endedat", "end"),
-    "model": ("model", "modelname", "modelid", "deployment", "responsemodel", "engine"),
-    "provider": ("provider", "vendor", "system"),
-    "user_id": ("user", "userid", "username", "enduser", "email"),
-    "api_key_id": ("apikeyid", "keyid"),
-    "prompt_id": ("promptid", "promptname", "template", "prompttemplate", "templateid"),
-    "request_id": ("requestid", "callid", "traceid", "id"),
-    "service_tier": ("servicetier", "tier"),
-    "sub_account_id": ("project", "projectid", "workspace", "workspaceid"),
-}  # fmt: skip
-TAGS = (
-    "team",
-    "product",
-    "feature",
-    "environment",
-    "env",
-    "department",
-    "app",
-    "application",
-    "service",
-    "customer",
-    "costcenter",
+from finops_ai.errors import DataError
+from finops_ai.providers.clocks import day_formats
+from finops_ai.providers.mapping import load_mapping
+from finops_ai.providers.names import (
+    BESIDE,
+    CLOCK,
+    COLUMNS,
+    COUNTLIKE,
+    COUNTS,
+    DAY,
+    REASONING,
+    REQUESTS,
+    STEMS,
+    TAGS,
+    TOTALS,
+    bare_name,
+    find_name,
+    maker_of,
 )
-#: meter -> names of its count
-COUNTS = {
-    "input": ("inputtokens", "prompttokens", "tokensin", "intokens", "inputtokencount", "prompttokencount", "tokensprompt"),
-    "cache_read": ("cachereadtokens", "cachedtokens", "cachereadinputtokens", "cachedinputtokens", "cachedcontenttokencount", "tokenscached"),
-    "cache_write_5m": ("cachewritetokens", "cachecreationinputtokens", "cachecreationtokens"),
-    "output": ("outputtokens", "completiontokens", "tokensout", "outtokens", "outputtokencount", "candidatestokencount", "tokenscompletion"),
-}  # fmt: skip
-REQUESTS = ("requests", "calls", "numrequests", "nummodelrequests", "requestcount")
-#: beginning of a model's name -> who most likely bills it
-MAKERS = {
-    "gpt": "openai",
-    "o1": "openai",
-    "o3": "openai",
-    "o4": "openai",
-    "claude": "anthropic",
-    "gemini": "vertex",
-    "cohere": "oci",
-}
-#: counts named like this stand beside the input, not inside it
-BESIDE = ("cachereadinputtokens", "cachecreationinputtokens")
+from finops_ai.providers.numbers import Numbers, Unsure, numbers_of
+from finops_ai.providers.numbers import plain as plain_numbers
+from finops_ai.providers.tables import load_table, members
+
+#: rows looked at for what their values say
+LOOKED_AT = 100_000
+SHOWN = 5
 
 
-def first_mapping(path: str | Path, form: str = "") -> str:
-    """What a log's columns seem to be, as the text of a mapping file with remarks where a decision is needed.
+@dataclass
+class Guess:
+    """A first mapping file.
+
+    Attributes:
+        text: the file, TOML with remarks.
+        doubts: what its owner must decide, one sentence each; where there are none the guess is probably right.
+    """
+
+    text: str
+    doubts: list[str] = field(default_factory=list)
+
+
+def first_mapping(path: str | Path, form: str = "") -> Guess:
+    """What a log's columns seem to be, as a mapping file with remarks where a decision is needed.
 
     Args:
-        path: the log: CSV, Parquet or JSON Lines.
-        form: "csv", "parquet" or "jsonl"; by the file's name if not given.
+        path: the log: CSV, Excel, Parquet or JSON; of a zip archive its first file counts.
+        form: "csv", "xlsx", "parquet" or "jsonl"; by the file's content if not given.
 
     Returns:
-        TOML. What wasn't found stands as "?", which reading the log then names as a missing column.
+        The guess. What wasn't found stands as "?", which reading the log then names as a missing column.
 
     Raises:
         DataError: the file is missing or damaged.
     """
-    table = load_table(Path(path), form)
-    names = list(_paths(table.schema))
-    columns = {column: name for column, known in COLUMNS.items() if (name := _find(names, known))}
-    columns = {"charge_period_start": "?", "model": "?"} | columns
-    counts = {meter: name for meter, known in COUNTS.items() if (name := _find(names, known))} or {
-        "input": "?",
-        "output": "?",
-    }
-    inside = [m for m in counts if m.startswith("cache") and _bare(counts[m]) not in BESIDE]
-    taken = {*columns.values(), *counts.values()}
-    tags = [n for n in names if _bare(n) in TAGS and n not in taken]
-    free = [n for n in names if n not in {*taken, *tags}]
-    calls = _find(names, REQUESTS)
-    unit = _time_unit(table, columns["charge_period_start"])
-    lines = [f"# What the columns of {Path(path).name} seem to be. Check each line, then use it with --mapping."]
-    if free:
-        lines.append(f"# Not used: {', '.join(n if n.isprintable() else _text(n) for n in free)}")
-    lines += ["", "[columns]", *(f"{k} = {_text(v)}" for k, v in columns.items()), "", "[constants]"]
-    if "provider" not in columns:
-        who = _text(_maker(table, columns["model"]))
-        lines.append(
-            f"provider = {who}  # who bills these calls: openai, anthropic, azure-openai, bedrock, vertex, ..."
-        )
-    lines += ['billing_account_id = "my-account"  # the account the invoice goes to', ""]
-    if tags:
-        lines += ["[tags]", *(f"{_key(t)} = {_text(t)}" for t in tags), ""]
-    if unit:
-        lines += ["[time]", f'unit = "{unit}"', ""]
-    lines += [
-        "[[usage]]",
-        f"requests = {_text(calls) if calls else '1  # a row is one call; name a column if it counts several'}",
+    with members(Path(path)) as inside:
+        table = load_table(inside[0][0], form).slice(0, LOOKED_AT)
+    return _Guesser(_flat(table), Path(path).name).guess()
+
+
+def preview(path: str | Path, mapping: str | Path | Mapping[str, Any], rows: int = SHOWN) -> str:
+    """The first rows of a log as a mapping reads them, or the sentence that says why it can't, for people to check."""
+    from finops_ai.periods import Window
+    from finops_ai.providers.mapped import tokens_of
+
+    checked = load_mapping(mapping)
+    try:
+        with members(Path(path)) as inside:
+            file, shown = inside[0]
+            whole = load_table(file, "", checked.source_columns())
+            tokens = tokens_of(whole, checked, shown, Window.of("1970-01-01", "2200-01-01")).slice(0, rows * 6)
+    except DataError as error:
+        return f"Not readable yet: {error}"
+    lines: dict[str, dict[str, Any]] = {}
+    for row in tokens.to_pylist():
+        line = lines.setdefault(str(row.get("request_id") or row["charge_period_start"]), {})
+        line |= {"start (UTC)": f"{row['charge_period_start']:%Y-%m-%d %H:%M:%S}", "model": row["model"]}
+        line[row["meter"]] = f"{row['quantity'].normalize():,f}"
+        if row.get("billed_cost") is not None:
+            line["stated cost"] = f"{row['billed_cost'].normalize():f} {row.get('billing_currency') or ''}".strip()
+    body = list(lines.values())[:rows]
+    names = list(dict.fromkeys(name for line in body for name in line))
+    widths = {name: max(len(name), *(len(str(line.get(name, ""))) for line in body)) for name in names}
+    table = [
+        "  ".join(str(line.get(name, "")).rjust(widths[name]) for name in names)
+        for line in [dict(zip(names, names, strict=True)), *body]
     ]
-    lines.append("meters = { " + ", ".join(f"{m} = {_text(n)}" for m, n in counts.items()) + " }")
-    if inside and "input" in counts:
-        pairs = ", ".join(f'{m} = "input"' for m in inside)
-        lines.append(f"inside = {{ {pairs} }}  # delete this line if the input count leaves cached tokens out")
-    return "\n".join(lines) + "\n"
+    return "\n".join(table)
 
 
-def _paths(schema: Any, above: str = "") -> Iterable[str]:
-    """Columns, and the fields inside columns as `usage.input`."""
-    import pyarrow as pa
+class _Guesser:
+    """Looks at the names and values of one table."""
 
-    for field in schema:
-        if pa.types.is_struct(field.type):
-            yield from _paths(field.type, f"{above}{field.name}.")
+    def __init__(self, table: pa.Table, title: str) -> None:
+        self.table, self.title, self.names = table, title, table.column_names
+        self.doubts: list[str] = []
+
+    def guess(self) -> Guess:
+        columns: dict[str, Any] = {
+            column: name for column, known in COLUMNS.items() if (name := find_name(self.names, known))
+        }
+        columns = {"charge_period_start": "?", "model": "?"} | columns
+        columns["charge_period_start"] = self._time_column(columns["charge_period_start"])
+        counts = self._counts(columns)
+        if columns.get("charge_period_end") == columns["charge_period_start"]:
+            del columns["charge_period_end"]
+        self._cost(columns)
+        numbers = self._numbers(counts, columns)
+        used = {n for c in columns.values() for n in ([c] if isinstance(c, str) else c)} | set(counts.values())
+        tags = [n for n in self.names if bare_name(n) in TAGS and n not in used]
+        calls = find_name([n for n in self.names if n not in used], REQUESTS)
+        free = [n for n in self.names if n not in {*used, *tags, calls}]
+        for name in free:
+            said = bare_name(name)
+            if said not in (*TOTALS, *REASONING) and re.search(COUNTLIKE, said) and self._counted(name):
+                self.doubts.append(
+                    f"{name!r} looks like a count and isn't used: add it to `meters` if it is billed on its own."
+                )
+        constants = self._constants(columns)
+        lines = [
+            f"# What the columns of {_printable(self.title)} seem to be. Check each line, then use it with --mapping."
+        ]
+        if free:
+            lines.append(f"# Not used: {', '.join(map(_printable, free))}")
+        lines += [
+            "",
+            "[columns]",
+            *(f"{name} = {_value(c)}" for name, c in columns.items()),
+            "",
+            "[constants]",
+            *constants,
+            "",
+        ]
+        if tags:
+            lines += ["[tags]", *(f"{_key(t)} = {_text(t)}" for t in tags), ""]
+        lines += self._time(columns["charge_period_start"])
+        if numbers and numbers != Numbers():
+            lines += ["[numbers]", f"decimal = {_text(numbers.decimal)}", f"thousands = {_text(numbers.thousands)}", ""]
+        remark = "1  # a row is one call; name a column if it counts several"
+        lines += ["[[usage]]", f"requests = {_text(calls) if calls else remark}"]
+        lines.append("meters = { " + ", ".join(f"{m} = {_text(n)}" for m, n in counts.items()) + " }")
+        lines += self._inside(counts, columns["model"], numbers)
+        for missing in [c for c, n in columns.items() if n == "?"] + [m for m, n in counts.items() if n == "?"]:
+            self.doubts.insert(0, f'No column was recognised as {missing}: put its name in the place of the "?".')
+        return Guess("\n".join(lines) + "\n", self.doubts)
+
+    # -- times -----------------------------------------------------------------------------------------------------
+
+    def _time_column(self, found: str) -> Any:
+        """The column of times; two where day and clock stand apart."""
+        day, clock = find_name(self.names, DAY), find_name(self.names, CLOCK)
+        if day and clock and day != clock and all(":" in v for v in self._texts(clock)[:50]):
+            dated = [v for v in self._texts(day)[:50] if ":" not in v or re.search(r"00:00:00(\.0+)?$", v)]
+            if dated:
+                return [day, clock]
+        if found == "?":  # by what the values are, then
+            for name in self.names:
+                values, texts = self.table[name], self._texts(name)[:50]
+                if pa.types.is_timestamp(values.type) or (texts and (_is_iso(texts) or day_formats(texts))):
+                    return name
+        return found
+
+    def _time(self, column: Any) -> list[str]:
+        if column == "?" or not self.table.num_rows:
+            return []
+        lines = []
+        if isinstance(column, list):
+            texts = [" ".join(pair) for pair in zip(*(self._texts(c) for c in column), strict=False)]
+        elif pa.types.is_timestamp(self.table[column].type) or pa.types.is_date(self.table[column].type):
+            texts = []
         else:
-            yield f"{above}{field.name}"
+            texts = self._texts(column)
+            if unit := _unit(texts):
+                lines.append(f'unit = "{unit}"')
+                texts = []
+            elif texts and re.fullmatch(r"\d{1,8}(\.\d+)?", texts[0]):
+                self.doubts.append(
+                    f"The times of {column!r} are numbers such as {texts[0]}: say what they count from, and in what unit."
+                )
+                lines += [
+                    'unit = "s"  # or ms, us, ns',
+                    'start = "?"  # what they count from: 2026-10-01T00:00:00Z, say',
+                ]
+                lines[-1] = "# start = 2026-10-01T00:00:00Z  # what they count from: set it"
+                texts = []
+        if texts:
+            formats = day_formats(list(dict.fromkeys(texts))[:5000]) if not _is_iso(texts) else []
+            if len(formats) > 1:
+                self.doubts.append(
+                    f"{texts[0]!r} can be read as {formats[0]} and as {formats[1]}: correct `format` in [time] if the first is wrong."
+                )
+            if formats:
+                other = f"  # or {_text(formats[1])}: day and month can't be told apart" if len(formats) > 1 else ""
+                lines.append(f"format = {_text(formats[0])}{other}")
+            if not any(re.search(r"(Z|UTC|GMT|[+-]\d\d:?\d\d)$", t) for t in texts[:50]) and ":" in texts[0]:
+                lines.append('zone = "UTC"  # the times say none: name the zone they are in')
+        return ["[time]", *lines, ""] if lines else []
+
+    # -- counts and money ------------------------------------------------------------------------------------------
+
+    def _counts(self, columns: Mapping[str, Any]) -> dict[str, str]:
+        taken = {n for c in columns.values() for n in ([c] if isinstance(c, str) else c)}
+        free = [n for n in self.names if n not in taken and self._counted(n)]
+        found: dict[str, str] = {}
+        for meter, known in COUNTS.items():
+            if (name := find_name([n for n in free if n not in found.values()], known)) is not None:
+                found[meter] = name
+        for meter, stem in STEMS.items():
+            rest = [n for n in free if n not in found.values() and bare_name(n) not in (*TOTALS, *REASONING, *REQUESTS)]
+            if meter not in found and (name := next((n for n in rest if re.search(stem, bare_name(n))), None)):
+                found[meter] = name
+        found = {meter: found[meter] for meter in COUNTS if meter in found}
+        if not found:
+            return {"input": "?", "output": "?"}
+        return {"input": "?"} | found if "input" not in found and "output" in found and len(found) == 1 else found
+
+    def _counted(self, name: str) -> bool:
+        """Whether a column holds numbers."""
+        kind = self.table[name].type
+        if (
+            pa.types.is_integer(kind)
+            or pa.types.is_decimal(kind)
+            or pa.types.is_floating(kind)
+            or pa.types.is_null(kind)
+        ):
+            return True
+        return pa.types.is_string(kind) and all(re.search(r"\d", t) and len(t) < 30 for t in self._texts(name)[:20])
+
+    def _cost(self, columns: dict[str, Any]) -> None:
+        cost = columns.get("billed_cost")
+        if cost is None or not self._counted(cost):
+            columns.pop("billed_cost", None)
+            columns.pop("billing_currency", None)
+
+    def _numbers(self, counts: Mapping[str, str], columns: Mapping[str, Any]) -> Numbers | None:
+        whole = {n: self._texts(n) for n in counts.values() if n != "?" and pa.types.is_string(self.table[n].type)}
+        cost = columns.get("billed_cost")
+        money = {cost: self._texts(cost)} if cost and pa.types.is_string(self.table[cost].type) else {}
+        try:
+            return numbers_of(whole, money)
+        except Unsure as error:
+            if re.fullmatch(r"\d{1,3}[.,]\d{3}", error.text):  # most files that leave it open group thousands
+                by = error.text.strip("0123456789")
+                self.doubts.append(
+                    f"{error} (column {error.column!r}): it is read as thousands; exchange the signs in [numbers] if not."
+                )
+                return Numbers("," if by == "." else ".", by)
+            self.doubts.append(
+                f'{error} (column {error.column!r}). Set [numbers]: decimal = "," and thousands = ".", or the other way round.'
+            )
+            return None
+
+    def _constants(self, columns: Mapping[str, Any]) -> list[str]:
+        lines = []
+        if "provider" not in columns:
+            names = [maker_of(v) for v in self._texts(columns["model"])[:1000]] if columns["model"] != "?" else []
+            known = [name for name in names if name]
+            who = max(sorted(set(known)), key=known.count, default="openai")
+            if len(set(known)) > 1 or not known:
+                self.doubts.append(
+                    "Who bills the calls isn't stated, and the models are of several makers or unknown: check `provider`."
+                )
+            lines.append(
+                f"provider = {_text(who)}  # who bills these calls: openai, anthropic, azure-openai, bedrock, vertex, ..."
+            )
+        lines.append('billing_account_id = "my-account"  # the account the invoice goes to')
+        if "billed_cost" in columns and "billing_currency" not in columns:
+            cost = columns["billed_cost"]
+            said = bare_name(cost) + " ".join(self._texts(cost)[:5]).lower()
+            code = next(
+                (c for sign, c in (("eur", "EUR"), ("€", "EUR"), ("gbp", "GBP"), ("£", "GBP")) if sign in said), "USD"
+            )
+            lines.append(
+                f'billing_currency = "{code}"  # of {_printable(cost)}, which is kept and compared with list prices'
+            )
+        return lines
+
+    def _inside(self, counts: Mapping[str, str], model: str, numbers: Numbers | None) -> list[str]:
+        """Whether cached tokens are inside the input: the numbers of the file tell, else the names, else a remark."""
+        cached = [m for m in counts if m.startswith("cache") and counts[m] != "?"]
+        if not cached or counts.get("input", "?") == "?":
+            return []
+        verdict, sure = self._by_values(counts, cached, numbers)
+        if verdict is None:
+            texts = self._texts(model)[:100] if model != "?" else []
+            claude = bool(texts) and all("claude" in t.lower() for t in texts)
+            verdict = not (claude or all(bare_name(counts[m]) in BESIDE for m in cached))
+            sure = all(bare_name(counts[m]) in BESIDE for m in cached)
+        if not sure:
+            self.doubts.append(
+                f"Whether {counts['input']!r} includes the cached tokens isn't sure: "
+                + ("it is read as if it does; delete `inside` if not." if verdict else "it is read as if it doesn't.")
+            )
+        if not verdict:
+            return []
+        pairs = ", ".join(f'{m} = "input"' for m in cached)
+        return [f"inside = {{ {pairs} }}  # delete this line if the input count leaves cached tokens out"]
+
+    def _by_values(
+        self, counts: Mapping[str, str], cached: Sequence[str], numbers: Numbers | None
+    ) -> tuple[bool | None, bool]:
+        if numbers is None:
+            return None, False
+        try:
+            read = {m: self._exact(counts[m], numbers) for m in (*cached, "input", "output") if m in counts}
+            parts = read[cached[0]]
+            for meter in cached[1:]:
+                parts = pc.add(parts, read[meter])
+            if pc.any(pc.greater(parts, read["input"])).as_py():
+                return False, True
+            total = find_name(self.names, TOTALS)
+            if total and "output" in read:
+                both = pc.add(read["input"], read["output"])
+                stated = self._exact(total, numbers)
+                some = pc.greater(parts, pa.scalar(0).cast(parts.type))
+                if pc.any(some).as_py():
+                    if pc.all(pc.equal(stated.filter(some), both.filter(some))).as_py():
+                        return True, True
+                    if pc.all(pc.equal(stated.filter(some), pc.add(both, parts).filter(some))).as_py():
+                        return False, True
+        except (pa.ArrowException, KeyError):
+            return None, False
+        return None, False
+
+    def _exact(self, name: str, numbers: Numbers) -> Any:
+        values = self.table[name]
+        if pa.types.is_string(values.type):
+            values = plain_numbers(values, numbers)
+        return pc.fill_null(
+            values.cast(pa.string()).cast(pa.decimal128(30, 6)), pa.scalar(0).cast(pa.decimal128(30, 6))
+        )
+
+    def _texts(self, name: Any) -> list[str]:
+        if not isinstance(name, str) or name not in self.names:
+            return []
+        values = self.table[name]
+        if pa.types.is_timestamp(values.type):
+            values = pc.strftime(values, "%Y-%m-%d %H:%M:%S")
+        texts = pc.drop_null(values.cast(pa.string())).to_pylist()
+        return [t.strip() for t in texts if t.strip()]
 
 
-def _bare(name: str) -> str:
-    """The last part of a name, letters and digits only.
+def _flat(table: pa.Table) -> pa.Table:
+    """Fields inside objects as columns of their own, named as `usage.input_tokens`."""
+    columns: dict[str, Any] = {}
 
-    >>> _bare("usage.Prompt_Tokens")
-    'prompttokens'
-    """
-    return re.sub(r"[^a-z0-9]", "", name.rpartition(".")[2].lower())
+    def add(name: str, values: Any) -> None:
+        if pa.types.is_struct(values.type):
+            for inner in values.type:
+                add(f"{name}.{inner.name}", pc.struct_field(values, inner.name))
+        else:
+            columns[name] = values
 
-
-def _find(names: Sequence[str], known: Sequence[str]) -> str | None:
-    return next((name for word in known for name in names if _bare(name) == word), None)
-
-
-def _maker(table: Any, column: str) -> str:
-    values = table[column].to_pylist()[:1000] if column in table.column_names else []
-    names = [MAKERS[m] for v in values for m in MAKERS if str(v).lower().startswith(m)]
-    return max(sorted(set(names)), key=names.count, default="openai")
+    for name in table.column_names:
+        add(name, table[name])
+    return pa.table(columns)
 
 
-def _time_unit(table: Any, column: str) -> str:
-    """s, ms, us or ns where instants are numbers since 1970; "" where they are text or timestamps."""
-    if column not in table.column_names or not table.num_rows:
+def _unit(texts: Iterable[str]) -> str:
+    """s, ms, us or ns where instants are numbers since 1970, excel where they are days since 1900; "" for other texts."""
+    first = next(iter(texts), "")
+    if re.fullmatch(r"4[0-9]{4}(\.\d+)?", first):
+        return "excel"
+    if not re.fullmatch(r"\d{9,20}(\.\d+)?", first):
         return ""
-    value = str(table[column][0].as_py())
-    if not re.fullmatch(r"\d{9,20}(\.\d+)?", value):
-        return ""
-    digits = len(value.partition(".")[0])
+    digits = len(first.partition(".")[0])
     return "s" if digits < 12 else "ms" if digits < 15 else "us" if digits < 18 else "ns"
+
+
+def _is_iso(texts: Sequence[str]) -> bool:
+    return all(re.match(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d|$)", text) for text in texts)
 
 
 def _text(value: str) -> str:
     return json.dumps(value, ensure_ascii=False)
+
+
+def _value(column: Any) -> str:
+    return _text(column) if isinstance(column, str) else "[" + ", ".join(map(_text, column)) + "]"
+
+
+def _printable(name: str) -> str:
+    return name if name.isprintable() else _text(name)
 
 
 def _key(name: str) -> str:

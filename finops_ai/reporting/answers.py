@@ -325,7 +325,7 @@ def causes(data: Any) -> None:
     if not rows:
         return note("They agree to the cent.")
     lines = [
-        (name.replace("_", " ").capitalize(), CAUSES[name], f"{value:+,.2f}")
+        (name.replace("_", " ").capitalize(), CAUSES[name][0], f"{value:+,.2f}")
         for name, value in sorted(rows, key=lambda row: -abs(row[1]))
     ]
     caption = f"Amounts in {data.facts.currency or 'the currencies of the bills'}"

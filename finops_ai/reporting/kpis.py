@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from finops_ai.errors import DataError
 from finops_ai.forecasting import past_error
-from finops_ai.tables.budgets import workspace_budgets
+from finops_ai.forecasting.budgets import workspace_budgets
 from finops_ai.tables.kpis import kpis
 from finops_ai.tables.result import Table
 

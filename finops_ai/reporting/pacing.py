@@ -7,11 +7,11 @@ from typing import Any
 
 from IPython.display import HTML, display
 
+from finops_ai.forecasting.budgets import workspace_budgets
 from finops_ai.money import minor_units
 from finops_ai.reporting.answers import note
 from finops_ai.reporting.charging import plain_table
 from finops_ai.reporting.text import is_unknown, percent
-from finops_ai.tables.budgets import workspace_budgets
 
 STATES = {"ok": "on course", "watch": "heading over", "over": "over"}
 
@@ -42,13 +42,25 @@ def budgets(ws: Any, month: str) -> None:
             f"{r['spent']:,.{places}f}",
             "" if is_unknown(r["used"]) else percent(r["used"]),
             "" if is_unknown(r["pacing"]) else percent(r["pacing"]),
-            f"{r['projected']:,.{places}f}",
+            "–" if is_unknown(r["projected"]) else f"{r['projected']:,.{places}f}",
+            "–" if is_unknown(r["overrun_probability"]) else percent(r["overrun_probability"], places=0),
             _day(r["overrun_date"]),
             STATES[r["status"]],
         ]
         for r in rows
     ]
-    heads = ["Budget", "Period", "Amount", "Spent", "Used", "Of even pace", "Ends at", "Runs out", "State"]
+    heads = [
+        "Budget",
+        "Period",
+        "Amount",
+        "Spent",
+        "Used",
+        "Of even pace",
+        "Ends at",
+        "Chance of overrun",
+        "Runs out",
+        "State",
+    ]
     display(HTML(plain_table(heads, lines, texts=2, caption=f"Amounts in {table.facts.currency}, most used first")))
     states = {r["text"] for r in rows}
     note(" ".join(text for text in table.facts.notes if text not in states))

@@ -43,12 +43,7 @@ def sample_workspace(folder: str | Path | None = None, *, say: Callable[[str], N
         write_workspace(scratch)
         ws = open(scratch)
         window = Window.of(str(days()[0]), str(days()[-1] + np.timedelta64(1, "D")))
-        for outcome in ws.collect(
-            window,
-            watch=lambda o: say(f"  {o.connection}: {o.tokens:,} usage rows, {o.bills:,} charges"),
-        ):
-            if outcome.error:
-                raise DataError(f"The sample company can't be loaded: {outcome.connection}: {outcome.error}")
+        _fill(ws, window, say)
         (scratch / "complete").touch()
         shutil.rmtree(target, ignore_errors=True)
         try:
@@ -56,6 +51,51 @@ def sample_workspace(folder: str | Path | None = None, *, say: Callable[[str], N
         except OSError:  # another process was quicker
             shutil.rmtree(scratch, ignore_errors=True)
     return open(target)
+
+
+def _fill(ws: Workspace, window: Window, say: Callable[[str], None]) -> None:
+    """Collect the native files; where connectors aren't installed, what they would read, from the company itself."""
+    from finops_ai.providers import registry
+
+    wanted = {str(table.get("connector", name)) for name, table in ws.settings.providers.items()}
+    if missing := sorted(wanted - registry().connectors.keys()):
+        say(f"  {', '.join(missing)} not installed: the company's frames are loaded without their connectors.")
+        _fill_without_connectors(ws, window)
+        return
+    for outcome in ws.collect(
+        window, watch=lambda o: say(f"  {o.connection}: {o.tokens:,} usage rows, {o.bills:,} charges")
+    ):
+        if outcome.error:
+            raise DataError(f"The sample company can't be loaded: {outcome.connection}: {outcome.error}")
+
+
+def _fill_without_connectors(ws: Workspace, window: Window) -> None:
+    from finops_ai.sample.frames import bills, telemetry, tokens
+
+    usage, charges, seen = tokens(), bills(), telemetry()
+    for name, table in ws.settings.providers.items():
+        own = seen if table.get("telemetry") else usage[(usage["provider"] == name).to_numpy(bool)]
+        ws.lake.replace("tokens", name, window, own)
+        ws.lake.replace("bills", name, window, charges[(charges["provider"] == name).to_numpy(bool)])
+
+
+def copy_to(folder: str | Path, *, say: Callable[[str], None] = lambda text: None) -> Path:
+    """A workspace of the sample company in a folder of one's own, with its native files and its lake loaded.
+
+    Returns:
+        The path of its finops.toml.
+    """
+    source = Path(sample_workspace(say=say).settings.root)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for part in sorted(source.iterdir()):
+        if part.name in ("complete", "closed") or part.name.startswith("."):
+            continue
+        target = Path(folder) / part.name
+        if part.is_dir():
+            shutil.copytree(part, target, dirs_exist_ok=True)
+        else:
+            shutil.copy2(part, target)
+    return Path(folder) / "finops.toml"
 
 
 def _stamp() -> str:

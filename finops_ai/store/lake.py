@@ -18,15 +18,15 @@ from urllib.parse import unquote
 import deltalake
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 import stamina
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
 from finops_ai.errors import StoreError
-from finops_ai.frames import BillFrame, TokenFrame, schema_of, to_arrow, to_pandas
+from finops_ai.frames import BillFrame, TokenFrame, schema_of, to_pandas
 from finops_ai.periods import UTC, Window, iso
+from finops_ai.store.writing import Batches, batches_of, fingerprint
 
 log = logging.getLogger("finops_ai.store")
 
@@ -81,16 +81,12 @@ class Lake:
         Raises:
             StoreError: a row lies outside the window, or the store refuses the write.
         """
-        starts = frame["charge_period_start"]
-        if len(frame) and (starts.min() < window.start or starts.max() >= window.end):
+        new = batches_of(frame, self._schema(table, bare=True), **{CONNECTION: connection})
+        if new.first and new.last and (new.first < window.start or new.last >= window.end):
             raise StoreError(
-                f"{connection}: rows from {starts.min()} to {starts.max()} lie outside {window}; a load may only hold its own window. "
+                f"{connection}: rows from {new.first} to {new.last} lie outside {window}; a load may only hold its own window. "
                 "This is a fault of the connector."
             )
-        new = to_arrow(frame, self._schema(table, bare=True)).append_column(
-            CONNECTION, pa.array([connection] * len(frame), pa.string())
-        )
-        new = _sorted(new)
         for attempt in stamina.retry_context(
             on=(CommitFailedError,), attempts=12, timeout=120, wait_initial=0.05, wait_max=3.0
         ):
@@ -99,11 +95,11 @@ class Lake:
         raise StoreError(f"{self.root}/{table}: the commit kept failing.")
 
     def _replace_once(
-        self, table: str, connection: str, window: Window, new: pa.Table, note: dict[str, Any] | None
+        self, table: str, connection: str, window: Window, new: Batches, note: dict[str, Any] | None
     ) -> Load:
-        old = self.read_arrow(table, window=window, connections=[connection], with_connection=True)
-        if old.num_rows == new.num_rows and _sorted(old.select(new.column_names)).equals(new):
-            return Load(table, connection, window, old.num_rows, new.num_rows, None)
+        before = self._count(table, connection, window)
+        if before == new.rows and (not before or self._same(table, connection, window, new)):
+            return Load(table, connection, window, before, new.rows, None)
         quoted = connection.replace("'", "''")
         predicate = f"{CONNECTION} = '{quoted}' AND charge_period_start >= '{_sql(window.start)}' AND charge_period_start < '{_sql(window.end)}'"
         properties = deltalake.CommitProperties(
@@ -113,7 +109,7 @@ class Lake:
                         "connection": connection,
                         "start": iso(window.start),
                         "end": iso(window.end),
-                        "rows": new.num_rows,
+                        "rows": new.rows,
                         **(note or {}),
                     },
                     default=str,
@@ -125,10 +121,10 @@ class Lake:
         try:
             existing = self._table(table)
             if existing is None:
-                deltalake.write_deltalake(place, new, mode="error", partition_by=[CONNECTION], **common)
+                deltalake.write_deltalake(place, new.reader(), mode="error", partition_by=[CONNECTION], **common)
             else:
                 deltalake.write_deltalake(
-                    place, new, mode="overwrite", predicate=predicate, schema_mode="merge", **common
+                    place, new.reader(), mode="overwrite", predicate=predicate, schema_mode="merge", **common
                 )
         except CommitFailedError:
             raise
@@ -137,7 +133,18 @@ class Lake:
                 raise CommitFailedError(str(error)) from error
             raise StoreError(f"{place}: the write was refused: {error}") from error
         version = deltalake.DeltaTable(place, storage_options=self.storage_options or None).version()
-        return Load(table, connection, window, old.num_rows, new.num_rows, version)
+        return Load(table, connection, window, before, new.rows, version)
+
+    def _count(self, table: str, connection: str, window: Window) -> int:
+        """Rows that a connection has in a window."""
+        source = self.source(table, window, [connection])
+        return source.num_rows if isinstance(source, pa.Table) else fingerprint(source, [], _starts_in(window))[0]
+
+    def _same(self, table: str, connection: str, window: Window, new: Batches) -> bool:
+        """Whether the rows of a window are what is there already, in whatever order."""
+        columns = self._schema(table, bare=True).names
+        there = fingerprint(self.source(table, window, [connection]), columns, _starts_in(window))
+        return there == fingerprint(new.reader(), columns)
 
     def read(self, table: str, window: Window | None = None, connections: Sequence[str] | None = None) -> pd.DataFrame:
         """The table's rows that start in the window, as a whole frame of its model."""
@@ -339,14 +346,9 @@ def _sql(moment: dt.datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _sorted(table: pa.Table) -> pa.Table:
-    """Rows in a fixed order (all plain columns), so that equal content is equal and files compress well."""
-    names = [f.name for f in table.schema if not pa.types.is_map(f.type)]
-    order = ["charge_period_start", *[n for n in names if n != "charge_period_start"]]
-    keys = table.select(order)
-    if "tags" in table.column_names:
-        text = pa.array([None if v is None else repr(sorted(v)) for v in table["tags"].to_pylist()], pa.string())
-        keys = keys.append_column("~tags", text)
-        order.append("~tags")
-    indices = pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in order])
-    return table.take(indices).combine_chunks()
+def _starts_in(window: Window) -> str:
+    """A window as a predicate of DuckDB, which has instants as microseconds here: zones need an extension."""
+    first, last = (
+        (m - dt.datetime(1970, 1, 1, tzinfo=UTC)) // dt.timedelta(microseconds=1) for m in (window.start, window.end)
+    )
+    return f"epoch_us(charge_period_start) >= {first} AND epoch_us(charge_period_start) < {last}"

@@ -1,7 +1,6 @@
 """Result tables: each takes priced or allocated rows and returns a `Table` that states what it conserves and covers."""
 
 from finops_ai.tables.anomalies import anomalies
-from finops_ai.tables.budgets import budgets
 from finops_ai.tables.chargeback import chargeback
 from finops_ai.tables.explain import explain
 from finops_ai.tables.reconcile import reconcile
@@ -14,7 +13,6 @@ __all__ = [
     "Facts",
     "Table",
     "anomalies",
-    "budgets",
     "chargeback",
     "explain",
     "reconcile",

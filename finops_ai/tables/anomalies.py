@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from finops_ai.errors import FrameError
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
@@ -20,16 +19,11 @@ from finops_ai.tables.bridge import EFFECTS
 from finops_ai.tables.explain import effect_in_words, explain
 from finops_ai.tables.grouping import currency_of, dimensions_of, grouped
 from finops_ai.tables.result import Facts, Table
+from finops_ai.tables.unusual import unusual
+from finops_ai.tables.workloads import check_priced
 
-_HISTORY, _MINIMUM, _LASTING = 56, 28, 14
-#: days between two flagged ones of the same anomaly: a weekend may lie between
-_GAP = 3
-#: weekday medians of few weeks fit their own past too well: residuals are this much larger out of sample
-_FEW = 1.4
-#: a day within this share of its expectation, times the sensitivity, is never an anomaly
-_FLOOR = 0.1
-#: 1.4826 x median absolute deviation estimates a normal distribution's standard deviation
-_MAD = 1.4826
+#: days before a stretch that it is compared with
+BEFORE = 14
 
 
 def anomalies(
@@ -43,69 +37,49 @@ def anomalies(
 ) -> Table:
     """Find days that cost much more or less than their own recent past.
 
-    The expectation of a day is the median of the 56 days before it, scaled by its weekday's usual level; a day is out of
-    the ordinary if it is off by `sensitivity` robust standard deviations (at least a tenth of the expectation each) and by
-    at least `least` in currency. Days found are left out of the past of later days; neighbouring ones form one anomaly. A
-    change that lasts 14 days is then taken as the new level.
+    A day is judged by the same weekday of the last weeks and by the level of the last week (see
+    `finops_ai.tables.unusual`); a week of past is enough. Days found are left out of the past of later days; neighbouring
+    ones form one anomaly, and a change that lasts 14 days is then the new level. `fa.incidents` brings the series together.
 
     Args:
-        priced: priced or allocated rows, at least 29 days.
+        priced: priced or allocated rows.
         by: what to watch, one series per group; by default the first dimension, else the model.
-        sensitivity: robust standard deviations.
+        sensitivity: usual misses that a day must be off by.
         least: smallest excess of a day, in currency.
         most: how many anomalies to show and explain, largest first.
         timezone: whose days; by default those the rows were made for.
 
     Returns:
         One row per anomaly, largest excess first: group, `since`, `until` (last day), `days`, `actual`, `expected`,
-        `excess`, `times` (actual over expected), `cause` (the largest steps of the bridge from the 14 days before).
+        `excess`, `times` (actual over expected), `cause` (the largest effects of the bridge from the 14 days before).
 
     Raises:
+        FrameError: rows that aren't priced, or a column in `by` that they don't have.
         DataError: several currencies.
 
     Example:
         >>> import finops_ai as fa
         >>> cost = fa.allocate(fa.price(fa.sample(months=2)), fa.sample.rules())
-        >>> fa.anomalies(cost, by=["team"])[["team", "since", "until", "excess"]].head(1)
+        >>> fa.anomalies(cost, by=["team"])[["team", "since", "until"]].head(1)
         Anomalies
-        team     since       until         excess
-        support  2026-10-25  2026-10-31  1,411.35
+        team     since       until
+        support  2026-10-25  2026-10-31
         ...
     """
-    if "effective_cost" not in priced.columns:
-        raise FrameError("fa.anomalies takes priced rows; call fa.price first.")
+    check_priced("fa.anomalies", priced)
     timezone = zone_of(priced, timezone=timezone)
     by = list(by) if by is not None else (dimensions_of(priced)[:1] or ["model"])
     found = grouped(priced, [*by, "day"], {"cost": "sum(effective_cost)"}, timezone=timezone, needs=("effective_cost",))
-    if not found:
-        return _table([], by, priced)
-    days = [g["day"] for g in found]
-    first, count = min(days), (max(days) - min(days)).days + 1
-    series: dict[tuple, np.ndarray] = {}
-    exact: dict[tuple, dict[int, Decimal]] = {}
-    for g in found:
-        key, i = tuple(g[k] for k in by), (g["day"] - first).days
-        series.setdefault(key, np.zeros(count))[i] = float(g["cost"] or 0)
-        exact.setdefault(key, {})[i] = g["cost"] or Decimal(0)
     rows = []
+    first, series, exact = by_day(found, by, "cost")
     for key, values in series.items():
-        for start, end, expected in _runs(values, first.weekday(), sensitivity, least):
-            actual = sum((exact[key].get(i, Decimal(0)) for i in range(start, end + 1)), Decimal(0))
-            normal = Decimal(str(round(expected, 6)))
-            rows.append(
-                dict(zip(by, key, strict=True))
-                | {
-                    "since": first + dt.timedelta(days=start),
-                    "until": first + dt.timedelta(days=end),
-                    "days": end - start + 1,
-                }
-                | {
-                    "actual": actual,
-                    "expected": normal,
-                    "excess": actual - normal,
-                    "times": float(actual) / expected if expected > 0 else None,
-                }
-            )
+        for run in unusual(values, sensitivity=sensitivity, least=least):
+            actual = sum((exact[key].get(i, Decimal(0)) for i in range(run.start, run.end + 1)), Decimal(0))
+            normal = Decimal(str(round(float(run.expected.sum()), 6)))
+            rows.append(dict(zip(by, key, strict=True)) | {
+                "since": first + dt.timedelta(days=run.start), "until": first + dt.timedelta(days=run.end), "days": run.end - run.start + 1,
+                "actual": actual, "expected": normal, "excess": actual - normal, "times": float(actual / normal) if normal else None,
+            })  # fmt: skip
     rows.sort(key=lambda r: -abs(r["excess"]))
     for row in rows[:most]:
         row["cause"] = _cause(priced, by, row, timezone)
@@ -115,62 +89,57 @@ def anomalies(
     return table
 
 
-def _runs(values: np.ndarray, first_weekday: int, sensitivity: float, least: float) -> list[tuple[int, int, float]]:
-    """Anomalous stretches of one series: first and last index, and the expected sum."""
-    weekday = (np.arange(len(values)) + first_weekday) % 7
-    clean = values.astype(float).copy()
-    runs: list[list[tuple[int, float]]] = []
-    for i in range(_MINIMUM, len(values)):
-        since = max(0, i - _HISTORY)
-        past, days = clean[since:i], weekday[since:i]
-        level = float(np.median(past))
-        factors = np.array([np.median(past[days == d]) / level if level > 0 else 1.0 for d in range(7)])
-        expected = level * factors[weekday[i]]
-        residual = past - level * factors[days]
-        spread = max(_MAD * _FEW * float(np.median(np.abs(residual))), _FLOOR * expected)
-        off = values[i] - expected
-        if abs(off) <= max(sensitivity * spread, least):
-            continue
-        upward = off > 0
-        if runs and i - runs[-1][-1][0] <= _GAP and upward == (values[runs[-1][-1][0]] > runs[-1][-1][1]):
-            runs[-1].append((i, expected))
-        else:
-            runs.append([(i, expected)])
-        clean[i] = expected
-        start = runs[-1][0][0]
-        if i - start >= _LASTING:  # a new level, not an exception: from here on it is the past
-            clean[:start] *= float(np.median(values[start : i + 1])) / max(level, 1e-9)
-            clean[start : i + 1] = values[start : i + 1]
-    out = []
-    for run in runs:
-        start, end, known = run[0][0], run[-1][0], dict(run)
-        out.append((start, end, sum(known.get(i, values[i]) for i in range(start, end + 1))))
-    return out
+def by_day(
+    found: Sequence[dict[str, Any]], by: Sequence[str], measure: str
+) -> tuple[dt.date, dict[tuple, np.ndarray], dict[tuple, dict[int, Decimal]]]:
+    """Series without gaps from grouped rows: the first day, values for judging, exact amounts for telling."""
+    series: dict[tuple, np.ndarray] = {}
+    exact: dict[tuple, dict[int, Decimal]] = {}
+    if not found:
+        return dt.date(1970, 1, 1), series, exact
+    days = [g["day"] for g in found]
+    first = min(days)
+    count = (max(days) - first).days + 1
+    for g in found:
+        key, i = tuple(g[k] for k in by), (g["day"] - first).days
+        series.setdefault(key, np.zeros(count))[i] = float(g[measure] or 0)
+        exact.setdefault(key, {})[i] = g[measure] or Decimal(0)
+    return first, series, exact
+
+
+def before_and_then(
+    rows: pd.DataFrame, since: dt.date, until: dt.date, timezone: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of the days before a stretch, and those of the stretch."""
+    span = Window.of(since, until + dt.timedelta(days=1), timezone)
+    past = Window.of(since - dt.timedelta(days=BEFORE), since, timezone)
+    start = rows["charge_period_start"]
+    return tuple(rows[((start >= w.start) & (start < w.end)).to_numpy()] for w in (past, span))  # type: ignore[return-value]
+
+
+def of_group(priced: pd.DataFrame, group: dict[str, Any]) -> pd.DataFrame:
+    """The rows of a group, where its columns are the frame's own."""
+    mine = np.ones(len(priced), dtype=bool)
+    for name, value in group.items():
+        if name in priced.columns:
+            own = priced[name]
+            mine &= (own.isna() if value is None else own == value).to_numpy(bool, na_value=False)
+    return priced[mine]
 
 
 def _cause(priced: pd.DataFrame, by: Sequence[str], row: dict[str, Any], timezone: str) -> str:
-    """The largest steps from the days before (scaled to as many days) to the anomalous ones, in words."""
-    span = Window.of(row["since"], row["until"] + dt.timedelta(days=1), timezone)
-    past = Window.of(row["since"] - dt.timedelta(days=14), row["since"], timezone)
-    mine = np.ones(len(priced), dtype=bool)
-    for name in by:
-        if name in priced.columns:
-            mine &= (priced[name] == row[name]).to_numpy(bool, na_value=False)
-    rows = priced[mine]
-    start = rows["charge_period_start"]
-    then = rows[((start >= past.start) & (start < past.end)).to_numpy()]
-    now = rows[((start >= span.start) & (start < span.end)).to_numpy()]
+    """The largest effects from the days before (scaled to as many days) to the anomalous ones, in words."""
+    then, now = before_and_then(of_group(priced, {k: row[k] for k in by}), row["since"], row["until"], timezone)
     if then.empty or now.empty:
         return "new spend" if then.empty else "spend stopped"
     bridge = explain(then, now).iloc[0]
-    scale = Decimal(row["days"]) / 14
-    steps = {s: Decimal(bridge[s]) for s in EFFECTS}
-    steps["volume"] += Decimal(bridge["before"]) * (1 - scale)
+    effects = {e: Decimal(bridge[e]) for e in EFFECTS}
+    effects["volume"] += Decimal(bridge["before"]) * (1 - Decimal(row["days"]) / BEFORE)
     wanted = 1 if row["excess"] > 0 else -1
-    top = [s for s, v in sorted(steps.items(), key=lambda x: -x[1] * wanted) if v * wanted > abs(row["excess"]) / 10][
-        :3
-    ]
-    return ", ".join(effect_in_words(s, steps[s]) if steps[s] else s for s in top) or "many small changes"
+    top = sorted(
+        (e for e, v in effects.items() if v * wanted > abs(row["excess"]) / 10), key=lambda e: -effects[e] * wanted
+    )
+    return ", ".join(effect_in_words(e, effects[e]) for e in top[:3]) or "many small changes"
 
 
 def _table(rows: list[dict[str, Any]], by: Sequence[str], priced: pd.DataFrame) -> Table:

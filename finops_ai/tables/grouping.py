@@ -19,7 +19,12 @@ from finops_ai.meters import meters
 from finops_ai.periods import Window, utc_offsets
 
 #: keys made from the start of the slice, in the reporting zone
-TIMES = {"month": "strftime({x}, '%Y-%m')", "week": "CAST(date_trunc('week', {x}) AS DATE)", "day": "CAST({x} AS DATE)"}
+TIMES = {
+    "month": "strftime({x}, '%Y-%m')",
+    "week": "CAST(date_trunc('week', {x}) AS DATE)",
+    "day": "CAST({x} AS DATE)",
+    "hour": "date_trunc('hour', {x})",
+}
 DEFAULT_RULE, UNALLOCATED = "default", "unallocated"
 #: what bills the time, not the call: it belongs to the counted requests of its account, where there are any
 _BY_TIME = ("unit-hours", "GPU-hours", "hours", "model-months", "GiB-hours", "token-hours")

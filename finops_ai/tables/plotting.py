@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from pandas.plotting import PlotAccessor
 
+from finops_ai.errors import SettingsError
 from finops_ai.tables.reading import is_number, keys_of
 
 if TYPE_CHECKING:
@@ -46,16 +47,26 @@ class TablePlot(PlotAccessor):
             The Axes. Unknown amounts are drawn as nothing.
         """
         if pandas_own:
-            return super().__call__(*(a for a in (value, by) if a is not None), ax=ax, **pandas_own)
+            try:
+                return super().__call__(*(a for a in (value, by) if a is not None), ax=ax, **pandas_own)
+            except (ValueError, TypeError, KeyError) as error:
+                raise SettingsError(
+                    f"pandas' own plot refused these arguments: {error}. Without arguments, table.plot() draws the chart that fits."
+                ) from None
         return draw(self._parent, value, by, ax)  # type: ignore[attr-defined]
 
 
 def draw(table: Table, value: str | None = None, by: str | None = None, ax: Any = None) -> Any:
     """Draw a table into Axes, as `TablePlot` says."""
-    import matplotlib as mpl
-    import matplotlib.pyplot as plt
-    import seaborn as sns
-    from matplotlib.ticker import FuncFormatter
+    try:
+        import matplotlib as mpl
+        import matplotlib.pyplot as plt
+        import seaborn as sns
+        from matplotlib.ticker import FuncFormatter
+    except ModuleNotFoundError as error:
+        from finops_ai.extras import missing_extra
+
+        raise missing_extra(error) or error from None
 
     from finops_ai.tables.palette import THEME, short_amount
 

@@ -1,68 +1,143 @@
-"""Computed cost against the bill: one line per account and month, the difference split into named causes."""
+"""Whether computed cost ties to the bill: three sides by account and month, the difference split into named causes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from decimal import Decimal
-from fractions import Fraction
-from typing import Any
+from collections.abc import Mapping, Sequence
+from decimal import Decimal, localcontext
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
 
-from finops_ai.engine.fields import PAYABLE
-from finops_ai.errors import FrameError
+from finops_ai.errors import FrameError, hint
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import zone_of
-from finops_ai.frames.types import COST_TYPE
-from finops_ai.money import round_to_total
-from finops_ai.tables.grouping import grouped
+from finops_ai.frames.types import COST_TYPE, QUANTITY_TYPE
+from finops_ai.tables.both_sides import accounts_of
+from finops_ai.tables.causes import CAUSES, Account, Key, summed
 from finops_ai.tables.result import Facts, Table
+from finops_ai.tables.tolerance import Tolerance
 
-#: why the bill differs from the computed cost, and what to do about it
-CAUSES = {
-    "credits": "credits on the bill",
-    "tax": "tax on the bill",
-    "purchases": "commitments and other purchases on the bill",
-    "adjustments": "adjustments and corrections on the bill",
-    "not_captured": "billed usage that no usage row shows: collect it, or find the connector that misses it",
-    "not_billed": "usage that isn't on the bill (yet)",
-    "unpriced": "usage without a known price: add it to your price file",
-    "quantity": "the bill counts another quantity: usage reported late, or counted differently",
-    "price": "the bill charges another price: a contract or price change the price book lacks",
-    "rounding": "rounding of bill lines",
-    "unexplained": "line items that name no model, or meters that the usage doesn't have",
-}
-_CATEGORY = {"Credit": "credits", "Tax": "tax", "Purchase": "purchases", "Adjustment": "adjustments"}
-_KEY = ("provider", "billing_account_id", "currency", "month")
-_CELL = ("model", "meter", "service_tier")
-_SMALL = Fraction(1, 200)
+if TYPE_CHECKING:
+    from finops_ai.prices.currency import Rates
+
+__all__ = ["CAUSES", "Reconciliation", "reconcile"]
+
+_ZERO, _DIGITS = Decimal(0), 60
+_ACCOUNT = ("provider", "billing_account_id", "currency")
+_DEFAULT = (*_ACCOUNT, "month")
+#: column of the result -> part of a cell's key
+_CELL = {"sub_account_id": "sub_account", "month": "month", "day": "day", "model": "model", "meter": "meter",
+         "service_tier": "tier", "region": "region"}  # fmt: skip
 
 
-def reconcile(priced: pd.DataFrame, bills: pd.DataFrame, *, timezone: str | None = None) -> Table:
-    """Compare what usage should cost with what was billed.
+class Reconciliation(Table):
+    """Computed against billed cost; `.rows(cause)` gives what a cause is made of."""
+
+    _metadata = [*Table._metadata, "_accounts"]
+    _accounts: Mapping[tuple, Account] | None = None
+
+    @property
+    def _constructor(self) -> type[Reconciliation]:
+        return Reconciliation
+
+    @property
+    def status(self) -> str:
+        """The worst status of its rows: fail, warn or pass."""
+        found = set(self["status"]) if "status" in self.columns else set()
+        return next((s for s in ("fail", "warn") if s in found), "pass")
+
+    def rows(self, cause: str, **only: str) -> Table:
+        """What a cause is made of, cell by cell, largest first.
+
+        Args:
+            cause: a name of `finops_ai.tables.causes.CAUSES`.
+            only: values of provider, billing_account_id, currency, month or other columns of a cell to look at.
+
+        Returns:
+            One row per account, day, sub-account, model, meter, tier and region: `usage_quantity`, `billed_quantity`,
+            `computed`, `billed` and `amount`, the cause's part of the cell. Amounts add up to the cause.
+
+        Raises:
+            FrameError: no such cause or column.
+        """
+        if cause not in CAUSES:
+            raise FrameError(f"No cause called {cause!r}. {hint(cause, CAUSES)}")
+        names = [*_ACCOUNT, *_CELL]
+        if unknown := [name for name in only if name not in names]:
+            raise FrameError(f"Can't look at {unknown[0]!r}. {hint(unknown[0], names)}")
+        found: dict[tuple, list[Any]] = {}
+        for account, sides in (self._accounts or {}).items():
+            for entry in sides.entries:
+                place = dict(zip(_ACCOUNT, account, strict=True)) | {c: getattr(entry.key, k) for c, k in _CELL.items()}
+                if entry.cause == cause and all(str(place[n]) == str(v) for n, v in only.items()):
+                    use, bill = sides.usage.get(entry.key), sides.billed.get(entry.key)
+                    row = found.setdefault((*account, entry.key), [place, use, bill, _ZERO])
+                    row[3] += entry.amount
+        rows = sorted(found.values(), key=lambda r: (-abs(r[3]), str(r[0])))
+        arrays: dict[str, Any] = {
+            n: pa.array([None if r[0][n] is None else str(r[0][n]) for r in rows], pa.string()) for n in names
+        }
+        arrays |= {
+            "usage_quantity": pa.array([r[1] and _fit(r[1].quantity, 6) for r in rows], QUANTITY_TYPE),
+            "billed_quantity": pa.array([(r[2] and r[2].quantity is not None and _fit(r[2].quantity, 6)) or None for r in rows], QUANTITY_TYPE),
+            "computed": pa.array([r[1] and _fit(r[1].cost) for r in rows], COST_TYPE),
+            "billed": pa.array([r[2] and _fit(r[2].cost) for r in rows], COST_TYPE),
+            "amount": pa.array([_fit(r[3]) for r in rows], COST_TYPE),
+        }  # fmt: skip
+        what, todo, _ = CAUSES[cause]
+        facts = Facts(
+            f"{cause.replace('_', ' ').capitalize()}: {what}",
+            self.facts.currency,
+            money=["computed", "billed", "amount"],
+        )
+        facts.notes.append(f"What to do: {todo}.")
+        return Table.of(to_pandas(pa.table(arrays)), facts)
+
+
+def reconcile(
+    priced: pd.DataFrame,
+    bills: pd.DataFrame,
+    by: Sequence[str] = _DEFAULT,
+    *,
+    tolerance: Tolerance | Mapping[str, Any] | None = None,
+    rates: Rates | None = None,
+    timezone: str | None = None,
+) -> Reconciliation:
+    """Compare what usage should cost with what was billed, and name why they differ.
+
+    Compared at day, sub-account, model, meter, tier and region, as far as the bill tells them, and added up.
 
     Args:
         priced: what `fa.price` returns.
-        bills: bill frame of the same period.
-        timezone: whose months; by default those the rows were made for.
+        bills: bill frame of the same period; lines of a cost API beside those of an invoice are the third side.
+        by: columns of the result, of provider, billing_account_id, currency, month, day, sub_account_id, model, meter,
+            service_tier and region.
+        tolerance: what may stay open, as a `[reconcile]` section has it (see `finops_ai.tables.tolerance`).
+        rates: exchange rates, where an account is billed in another currency than it is priced in; without them the
+            bill's own mean rate is taken, which the notes say.
+        timezone: whose days and months; by default those the rows were made for.
 
     Returns:
-        One row per provider, billing account, currency and month: `computed` (effective cost; where contracts with
-        credits or capacity were settled, what is payable), `billed`, `difference` (billed minus computed), one column per cause in `CAUSES` (they add up to the difference exactly) and `captured` (share of billed
-        usage that usage rows explain).
+        One row per group: `computed` (effective cost; where contracts with credits or capacity were settled, what is
+        payable), `stated` (the provider's own cost, of a cost API or on the usage itself; null where none), `billed`,
+        `difference` (billed minus computed), one column per cause in `CAUSES` (they add up to the difference exactly),
+        `open` (what causes that are faults come to, all signs as amounts), `captured` (share of billed usage that usage rows
+        explain) and `status` (pass, warn or fail by the tolerance; warn where there is no bill). `.rows(cause)` gives the
+        cells of a cause; what can't be told apart is in the notes.
 
     Raises:
-        FrameError: rows that aren't priced.
+        FrameError: rows that aren't priced, or an unknown column in `by`.
+        SettingsError: a tolerance that can't be read.
 
     Example:
         >>> import finops_ai as fa
         >>> table = fa.reconcile(fa.price(fa.sample(months=1)), fa.sample.bills())
-        >>> table[table["month"] == "2026-10"][["provider", "computed", "billed", "unexplained"]].head(2)
+        >>> table[table["month"] == "2026-10"][["provider", "computed", "billed", "status"]].head(2)
         Computed cost against the bill
-        provider       computed     billed  unexplained
-        anthropic      7,215.64   7,215.64         0.00
-        azure-openai  12,580.62  12,580.62         0.00
+        provider       computed     billed  status
+        anthropic      7,215.64   7,215.64  pass
+        azure-openai  12,580.62  12,580.62  pass
         ...
     """
     for frame, column, name in ((priced, "effective_cost", "priced"), (bills, "billed_cost", "bills")):
@@ -70,134 +145,137 @@ def reconcile(priced: pd.DataFrame, bills: pd.DataFrame, *, timezone: str | None
             raise FrameError(
                 f"fa.reconcile: {name} has no column {column!r}; it takes fa.price's rows and a bill frame."
             )
+    known = [*_ACCOUNT, *_CELL]
+    for name in by:
+        if name not in known:
+            raise FrameError(f"Can't reconcile by {name!r}. {hint(name, known)}")
+    policy = tolerance if isinstance(tolerance, Tolerance) else Tolerance.load(tolerance)
     timezone = zone_of(priced, timezone=timezone)
-    computed = _computed(priced, timezone)
-    billed = _billed(bills, timezone)
-    rows = [
-        _row(key, computed.get(key, {}), billed.get(key, []))
-        for key in sorted(computed.keys() | billed.keys(), key=str)
-    ]
-    names = ["computed", "billed", "difference", *CAUSES]
-    arrays: dict[str, Any] = {k: pa.array([r[k] for r in rows], pa.string()) for k in _KEY}
-    arrays |= {k: pa.array([r[k] for r in rows], COST_TYPE) for k in names}
+    with localcontext(prec=_DIGITS):
+        accounts, stated, doubts = accounts_of(priced, bills, timezone, rates)
+        for account in accounts.values():
+            account.explain()
+        rows = _rows(accounts, stated, list(by), policy)
+    return _table(
+        rows, list(by), accounts, [*doubts, *sorted({d for a in accounts.values() for d in a.doubts})], priced
+    )
+
+
+def _rows(
+    accounts: Mapping[tuple, Account], stated: Mapping[tuple, Decimal], by: list[str], policy: Tolerance
+) -> list[dict[str, Any]]:
+    groups: dict[tuple, dict[str, Any]] = {}
+
+    def row(account: tuple, key: Key) -> dict[str, Any]:
+        place = dict(zip(_ACCOUNT, account, strict=True)) | {c: getattr(key, k) for c, k in _CELL.items()}
+        name = tuple(place[c] for c in by)
+        return groups.setdefault(name, dict(zip(by, name, strict=True)) | {
+            "computed": _ZERO, "stated": None, "billed": _ZERO, "entries": [], "usage": _ZERO, "lines": 0, "provider_": account[0],
+        })  # fmt: skip
+
+    for account, sides in accounts.items():
+        for key, use in sides.computed.items():
+            found = row(account, key)
+            found["computed"] += use.cost
+            if use.stated is not None:
+                found["stated"] = (found["stated"] or _ZERO) + use.stated
+        for key, bill in sides.billed.items():
+            found = row(account, key)
+            found["billed"] += bill.cost
+            found["usage"] += bill.cost
+            found["lines"] += bill.lines
+        for (month, model), bill in sides.loose.items():
+            found = row(account, Key(month, None, None, model, "unmapped", None, None))
+            found["billed"] += bill.cost
+            found["usage"] += bill.cost
+            found["lines"] += bill.lines
+        for entry in sides.entries:
+            found = row(account, entry.key)
+            found["entries"].append(entry)
+            if entry.line:
+                found["billed"] += entry.amount
+                found["lines"] += 1
+    for place, amount in stated.items():
+        if set(by) <= {*_ACCOUNT, "month"}:
+            name = tuple(dict(zip(_DEFAULT, place, strict=True))[c] for c in by)
+            if name in groups:
+                groups[name]["stated"] = amount
+    return [_finished(r, policy) for _, r in sorted(groups.items(), key=lambda item: str(item[0]))]
+
+
+def _finished(row: dict[str, Any], policy: Tolerance) -> dict[str, Any]:
+    computed, billed = _fit(row["computed"]), _fit(row["billed"])
+    sums = dict.fromkeys(CAUSES, _ZERO) | summed(row["entries"])
+    rest = billed - computed - sum(sums.values(), _ZERO)
+    if abs(rest) < Decimal("1e-9"):  # digits beyond the 18th of many cells
+        largest = max(sums, key=lambda c: abs(sums[c]))
+        sums[largest] += rest
+    else:
+        sums["unexplained"] += rest
+    missed = sum((e.amount for e in row["entries"] if e.cause == "missing_usage"), _ZERO)
+    apart: dict[str, Decimal] = {}
+    for entry in row["entries"]:
+        if CAUSES[entry.cause][2]:
+            apart[entry.cause] = apart.get(entry.cause, _ZERO) + abs(entry.amount)
+    open_amount = sum(apart.values(), _ZERO) + (abs(rest) if abs(rest) >= Decimal("1e-9") else _ZERO)
+    status = policy.status(row["provider_"], open_amount, billed) if row["lines"] else "warn" if computed else "pass"
+    return row | sums | {
+        "computed": computed, "billed": billed, "difference": billed - computed, "open": _fit(open_amount), "status": status,
+        "captured": float(1 - missed / row["usage"]) if row["usage"] > 0 else None, "missed": missed,
+    }  # fmt: skip
+
+
+def _table(
+    rows: list[dict[str, Any]],
+    by: list[str],
+    accounts: Mapping[tuple, Account],
+    doubts: list[str],
+    priced: pd.DataFrame,
+) -> Reconciliation:
+    names = ["computed", "stated", "billed", "difference", *CAUSES, "open"]
+    arrays: dict[str, Any] = {k: pa.array([None if r[k] is None else str(r[k]) for r in rows], pa.string()) for k in by}
+    arrays |= {k: pa.array([r[k] if r[k] is None else _fit(r[k]) for r in rows], COST_TYPE) for k in names}
     arrays["captured"] = pa.array([r["captured"] for r in rows], pa.float64())
-    currencies = sorted({r["currency"] for r in rows if r["currency"]})
+    arrays["status"] = pa.array([r["status"] for r in rows], pa.string())
+    currencies = sorted(
+        {
+            account[2]
+            for account, sides in accounts.items()
+            if account[2] and (sides.usage or sides.entries or sides.billed)
+        }
+    )
     facts = Facts("Computed cost against the bill", currencies[0] if len(currencies) == 1 else "", money=names)
     facts.conserves = "causes add up to billed minus computed, exactly"
-    usage = sum((r["usage"] for r in rows), Fraction(0))
-    missed = sum((r["missed"] for r in rows), Fraction(0))
+    usage, missed = (sum((r[n] for r in rows), _ZERO) for n in ("usage", "missed"))
     facts.coverage = {"captured": float(1 - missed / usage) if usage > 0 else None}
-    for cause, text in CAUSES.items():
-        total = sum((r[cause] for r in rows), Decimal(0))
-        if abs(total) >= Decimal("0.01"):
-            facts.notes.append(f"{cause.replace('_', ' ').capitalize()} {total:,.2f}: {text}.")
-    return Table.of(to_pandas(pa.table(arrays)), facts, priced)
-
-
-def _computed(priced: pd.DataFrame, timezone: str) -> dict[tuple, dict[tuple, dict]]:
-    cost = PAYABLE if PAYABLE in priced.columns else "effective_cost"
-    measures = {
-        "cost": f"sum({cost})",
-        "quantity": "sum(quantity)",
-        "unpriced": "count(*) FILTER (WHERE price_status = 'unpriced')",
-    }
-    keys = ["provider", "billing_account_id", "pricing_currency", "month", *_CELL]
-    out: dict[tuple, dict[tuple, dict]] = {}
-    for g in grouped(
-        priced,
-        keys,
-        measures,
-        timezone=timezone,
-        needs=(cost, "quantity", "price_status"),
-        where="price_status <> 'not_billed'",
-    ):
-        key = (g["provider"], g["billing_account_id"], g["pricing_currency"] or "", g["month"])
-        out.setdefault(key, {})[_cell(g)] = g
+    facts.notes.append(_first_sentence(rows, facts.currency))
+    for cause, (what, todo, _) in CAUSES.items():
+        total = sum((r[cause] for r in rows), _ZERO)
+        if any(abs(r[cause]) >= Decimal("0.005") for r in rows):
+            facts.notes.append(f"{cause.replace('_', ' ').capitalize()} {total:+,.2f}: {what}; {todo}.")
+    facts.notes += doubts
+    frame = to_pandas(pa.table(arrays))
+    out = Reconciliation(frame)
+    out.facts = Table.of(frame, facts, priced).facts
+    out._accounts = accounts
     return out
 
 
-def _billed(bills: pd.DataFrame, timezone: str) -> dict[tuple, list[dict]]:
-    measures = {"cost": "sum(billed_cost)", "quantity": "sum(consumed_quantity)", "lines": "count(*)"}
-    keys = ["provider", "billing_account_id", "billing_currency", "month", "charge_category", *_CELL]
-    out: dict[tuple, list[dict]] = {}
-    for g in grouped(bills, keys, measures, timezone=timezone, needs=("billed_cost", "consumed_quantity")):
-        out.setdefault((g["provider"], g["billing_account_id"], g["billing_currency"] or "", g["month"]), []).append(g)
-    return out
+def _first_sentence(rows: Sequence[Mapping[str, Any]], currency: str) -> str:
+    """Whether it ties, in a sentence."""
+    counts = {s: sum(r["status"] == s for r in rows) for s in ("pass", "warn", "fail")}
+    if not rows:
+        return "There is neither usage nor a bill."
+    billed, computed = (sum((r[n] for r in rows), _ZERO) for n in ("billed", "computed"))
+    money = f"billed {billed:,.2f}, computed {computed:,.2f} {currency}".rstrip()
+    if not any(r["lines"] for r in rows):
+        return f"No bill is there yet: computed {computed:,.2f} {currency}".rstrip() + "."
+    if counts["fail"]:
+        return f"It doesn't tie: {counts['fail']} of {len(rows)} rows are beyond the tolerance ({money})."
+    if counts["warn"]:
+        return f"It ties with doubts: {counts['warn']} of {len(rows)} rows are near the tolerance or without a bill ({money})."
+    return f"It ties: nothing beyond the tolerance is open ({money})."
 
 
-def _cell(g: Mapping[str, Any]) -> tuple:
-    return (str(g["model"] or "").lower(), g["meter"], g["service_tier"] or "standard")
-
-
-def _row(key: tuple, computed: Mapping[tuple, dict], billed: list[dict]) -> dict[str, Any]:
-    """One account and month: walk the cells, then pool what names no cell."""
-    causes = dict.fromkeys(CAUSES, Fraction(0))
-    loose, usage_total = Fraction(0), Fraction(0)
-    left_bills: list[dict] = []
-    for g in billed:
-        cost = Fraction(g["cost"] or 0)
-        if g["charge_category"] != "Usage":
-            causes[_CATEGORY[g["charge_category"]]] += cost
-            continue
-        usage_total += cost
-        if not g["model"] or g["meter"] == "unmapped":
-            loose += cost
-        else:
-            left_bills.append(g)
-    left_rows = list(computed.values())
-    for depth in (3, 2, 1):  # model, meter and tier; model and meter; model
-        have, bills = _pooled(left_rows, depth), _pooled(left_bills, depth)
-        for cell in sorted(have.keys() & bills.keys()):
-            _compare(causes, bills[cell], have[cell], depth)
-        left_rows = [g for g in left_rows if _cell(g)[:depth] not in bills]
-        left_bills = [g for g in left_bills if _cell(g)[:depth] not in have]
-    missed = sum((Fraction(g["cost"] or 0) for g in left_bills), Fraction(0))
-    causes["not_captured"] += missed
-    open_computed = sum((Fraction(g["cost"] or 0) for g in left_rows), Fraction(0))
-    if loose and open_computed:
-        causes["unexplained"] += loose - open_computed
-    elif loose:
-        causes["not_captured"] += loose
-        missed += loose
-    else:
-        causes["not_billed"] -= open_computed
-    total_billed = sum((Decimal(g["cost"] or 0) for g in billed), Decimal(0))
-    total_computed = sum((Decimal(g["cost"] or 0) for g in computed.values()), Decimal(0))
-    row: dict[str, Any] = dict(zip(_KEY, key, strict=True))
-    row |= {"computed": total_computed, "billed": total_billed, "difference": total_billed - total_computed}
-    row |= dict(zip(causes, round_to_total(list(causes.values()), 18), strict=True))  # type: ignore[arg-type]
-    row |= {
-        "captured": float(1 - missed / usage_total) if usage_total > 0 else None,
-        "usage": usage_total,
-        "missed": missed,
-    }
-    return row
-
-
-def _pooled(groups: list[dict], depth: int) -> dict[tuple, dict[str, Fraction]]:
-    """Groups added up by the first parts of their cell."""
-    out: dict[tuple, dict[str, Fraction]] = {}
-    for g in groups:
-        kept = out.setdefault(_cell(g)[:depth], dict.fromkeys(("cost", "quantity", "lines", "unpriced"), Fraction(0)))
-        for name in kept:
-            kept[name] += Fraction(g.get(name) or 0)
-    return out
-
-
-def _compare(
-    causes: dict[str, Fraction], bill: Mapping[str, Fraction], have: Mapping[str, Fraction], depth: int
-) -> None:
-    """Split one cell's difference into quantity and price; what rounding of the lines can explain is rounding."""
-    difference, small = bill["cost"] - have["cost"], _SMALL * bill["lines"]
-    if abs(difference) <= small:
-        causes["rounding"] += difference
-    elif have["unpriced"]:
-        causes["unpriced"] += difference
-    elif depth == 1:  # different meters: their quantities can't be compared
-        causes["unexplained"] += difference
-    else:
-        quantity = bill["quantity"]
-        by_quantity = (quantity - have["quantity"]) * bill["cost"] / quantity if quantity else Fraction(0)
-        by_price = difference - by_quantity
-        causes["quantity"] += by_quantity
-        causes["rounding" if abs(by_price) <= small else "price"] += by_price
+def _fit(value: Decimal, places: int = 18) -> Decimal:
+    return value.quantize(Decimal(1).scaleb(-places))

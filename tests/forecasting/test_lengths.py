@@ -6,7 +6,6 @@ import pytest
 
 from finops_ai.errors import DataError, SettingsError
 from finops_ai.forecasting import OutputLengths, learn_temperature, prompt_features, request_lengths, temperature_factor
-from finops_ai.forecasting.boosting import Boosted
 
 
 def log(seed=0, count=4000):
@@ -87,12 +86,11 @@ def test_lengths_per_request_of_a_token_frame():
     assert len(request_lengths(frame)) == 1
 
 
-def test_trees_fit_a_step_and_treat_nothing_as_a_value():
-    x = np.linspace(0, 1, 400)[:, None]
-    x[:40] = np.nan
-    y = np.where(np.isnan(x[:, 0]), 5.0, (x[:, 0] > 0.6).astype(float))
-    made = Boosted(trees=80, depth=3, least=1).fit(x, y).predict(np.array([[np.nan], [0.3], [0.9]]))
-    assert made == pytest.approx([5.0, 0.0, 1.0], abs=0.05)
+def test_lengths_without_the_library_say_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "sklearn.ensemble", None)
+    log = pd.DataFrame({"model": ["a"], "prompt_id": ["p"], "input_tokens": [5], "output_tokens": [5]})
+    with pytest.raises(SettingsError, match=r"finops-ai-core\[lengths\]"):
+        OutputLengths().fit(log)
 
 
 def temperatures(slope, noise=0.05, groups=200):

@@ -153,6 +153,8 @@ def test_the_version_is_the_content():
 def test_every_bundled_row_has_source_and_date():
     count = 0
     for file in files("finops_ai.prices").joinpath("data").iterdir():
+        if not file.name.endswith(".toml"):
+            continue
         table = tomllib.loads(file.read_text("utf-8"))
         if file.name in ("providers.toml", "developers.toml"):
             continue
@@ -162,7 +164,7 @@ def test_every_bundled_row_has_source_and_date():
                 assert card.source
                 assert dt.date.fromisoformat(card.checked)
                 count += 1
-    assert count > 500
+    assert count > 150
 
 
 @pytest.mark.parametrize(
@@ -321,6 +323,8 @@ def test_status_of_an_own_rate_is_contract():
 def test_no_model_of_a_price_file_hides_the_names_of_another():
     hidden = []
     for file in files("finops_ai.prices").joinpath("data").iterdir():
+        if not file.name.endswith(".toml"):
+            continue
         models = [model for model in tomllib.loads(file.read_text("utf-8")).get("model", []) if "id" in model]
         names = {name: model["id"] for model in models for name in model.get("names", ())}
         hidden += [model["id"] for model in models if names.get(model["id"], model["id"]) != model["id"]]

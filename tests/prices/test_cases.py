@@ -39,11 +39,12 @@ def test_at_least_eighty_own_cases_each_with_a_source():
     assert len({case["id"] for case in own}) == len(own)
 
 
-def test_the_copied_file_is_the_shared_one():
-    shared = SHARED / "pricing_cases.json"
-    if not shared.exists():
+@pytest.mark.parametrize(("shared", "copied"), [("pricing_cases", "known_bills"), ("pricing_cases_2", "known_bills_2")])
+def test_the_copied_file_is_the_shared_one(shared, copied):
+    path = SHARED / f"{shared}.json"
+    if not path.exists():
         pytest.skip("no ../shared/cases beside the checkout: the copy in tests/prices/cases is run instead")
-    assert json.loads(shared.read_text("utf-8")) == json.loads((FOLDER / "known_bills.json").read_text("utf-8"))
+    assert json.loads(path.read_text("utf-8")) == json.loads((FOLDER / f"{copied}.json").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if c.values[0]["kind"] != "reject"])

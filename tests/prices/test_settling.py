@@ -430,7 +430,7 @@ def test_the_invoice_ties_to_what_is_payable():
     bills = conform({name: [value] for name, value in invoice.items()}, BillFrame, source="test")
     (line,) = fa.reconcile(priced, bills).to_dict("records")
     assert (line["computed"], line["billed"], line["captured"]) == (96, 96, 1)
-    assert [line[cause] for cause in ("difference", "quantity", "price", "unexplained")] == [0, 0, 0, 0]
+    assert [line[cause] for cause in ("difference", "missing_usage", "price", "unexplained")] == [0, 0, 0, 0]
 
 
 def test_an_export_bills_what_is_payable():

@@ -27,7 +27,7 @@ def log(tmp_path, monkeypatch):
 
 
 def test_usual_names_are_read_as_they_are_meant(log):
-    text = first_mapping(log)
+    text = first_mapping(log).text
     (log.parent / "calls.toml").write_text(text)
     assert "# Not used: mood" in text
     tokens = fa.read(log, format="csv", mapping="calls.toml")
@@ -45,7 +45,7 @@ def test_nested_fields_epochs_and_makers(tmp_path):
         "usage": {"input_tokens": 5, "cache_read_input_tokens": 7, "output_tokens": 2},
     }
     (tmp_path / "log.jsonl").write_text(json.dumps(row) + "\n")
-    made = tomllib.loads(first_mapping(tmp_path / "log.jsonl"))
+    made = tomllib.loads(first_mapping(tmp_path / "log.jsonl").text)
     assert made["time"] == {"unit": "ms"}
     assert made["constants"]["provider"] == "anthropic"
     assert made["usage"][0]["meters"] == {
@@ -56,14 +56,14 @@ def test_nested_fields_epochs_and_makers(tmp_path):
 
 def test_what_is_not_found_is_named_when_the_log_is_read(tmp_path):
     (tmp_path / "log.csv").write_text("wann,was,wieviel\n2026-10-01,gpt-4o,7\n")
-    (tmp_path / "log.toml").write_text(first_mapping(tmp_path / "log.csv"))
+    (tmp_path / "log.toml").write_text(first_mapping(tmp_path / "log.csv").text)
     with pytest.raises(DataError, match=r"column '\?' is missing"):
         fa.read(tmp_path / "log.csv", format="csv", mapping=str(tmp_path / "log.toml"))
 
 
 def test_hostile_names_make_no_settings(tmp_path):
     (tmp_path / "log.csv").write_text('time,model,"x\n[constants]\ny = 1","te""am"\n2026-10-01,gpt-4o,7,8\n')
-    made = tomllib.loads(first_mapping(tmp_path / "log.csv"))
+    made = tomllib.loads(first_mapping(tmp_path / "log.csv").text)
     assert set(made["constants"]) == {"provider", "billing_account_id"}
 
 

@@ -44,7 +44,7 @@ def test_on_the_sample_company(notebook, tmp_path):
 @pytest.mark.skipif(not TRACE.exists(), reason="needs the real trace in ../shared/data, which isn't here")
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda p: p.stem)
 def test_on_a_real_trace(notebook, tmp_path, monkeypatch):
-    from finops_ai.cli.reporting import input_workspace
+    from finops_ai.cli.own_data import input_workspace
 
     monkeypatch.setenv("FINOPS_AI_CACHE", str(tmp_path / "cache"))
     ws = input_workspace(str(TRACE), str(ROOT / "examples" / "dotnet_skills.toml"), None, None)

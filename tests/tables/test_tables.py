@@ -1,4 +1,4 @@
-"""Showback, bridge, reconciliation, budgets, what-if, unit economics, anomalies and rule checks, by hand."""
+"""Showback, budgets, what-if, unit economics and rule checks, by hand."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ import pytest
 
 import finops_ai as fa
 from finops_ai.errors import CheckFailed, DataError, FrameError, ProviderUnavailable, RuleError
-from finops_ai.frames import BillFrame, conform
-from finops_ai.tables.budgets import alerts, require_within, send_alerts
-from finops_ai.tables.reconcile import CAUSES
+from finops_ai.forecasting.budgets import alerts, require_within, send_alerts
 from finops_ai.tables.rule_check import check_rules, why
 
 D = Decimal
@@ -107,50 +105,6 @@ def test_published_amounts_add_up_and_formulas_are_text(rows_of, tmp_path):
     assert (cells[0].value, cells[0].data_type) == (evil, "s")
     assert cells[2].data_type == "n"
     assert "&lt;b&gt;" in fa.showback(rows.assign(user_id="<b>"), ["user_id"])._repr_html_()
-
-
-# ---- reconciliation
-
-
-def bill(**kwargs):
-    base = {
-        "provider": "openai", "billing_account_id": "acct", "billing_period_start": at(10, 1), "billing_period_end": at(11, 1), "charge_period_start": at(10, 1),
-        "charge_period_end": at(10, 2), "charge_category": "Usage", "charge_description": "line", "billed_cost": D(0), "billing_currency": "USD",
-        "model": "small", "meter": "input", "service_tier": "standard", "source": "billing_export",
-    }  # fmt: skip
-    return base | kwargs
-
-
-def test_residual_is_named(rows_of):
-    rows = rows_of([{"quantity": 10_000_000}, {"meter": "output", "quantity": 1_000_000}, {"model": "nobody", "quantity": 5}, {"model": "big", "quantity": 1_000_000,
-                    "slice_input_tokens": 9, "slice_requests": 1}])  # fmt: skip
-    lines = [
-        bill(billed_cost=D("9.90"), consumed_quantity=D(11_000_000)),  # a million more than counted, at 0.9
-        bill(
-            meter="output", billed_cost=D("4.00"), consumed_quantity=D(1_000_000)
-        ),  # at list 4.00, not at the agreed 3.60
-        bill(model="nobody", billed_cost=D("0.50"), consumed_quantity=D(5)),
-        bill(model="other", billed_cost=D("7.00")),
-        bill(model=None, meter="unmapped", charge_category="Credit", billed_cost=D("-2.00")),
-        bill(model=None, meter="unmapped", charge_category="Tax", billed_cost=D("1.10")),
-    ]
-    names = list(lines[0] | {"consumed_quantity": None})
-    bills = conform({n: [line.get(n) for line in lines] for n in names}, BillFrame, source="test")
-    table = fa.reconcile(rows, bills)
-    row = table.iloc[0]
-    assert (row["computed"], row["billed"]) == (D("15.3"), D("20.5"))  # 9 + 3.6 + 2.7
-    expected = {
-        "quantity": "0.9",
-        "price": "0.4",
-        "unpriced": "0.5",
-        "not_captured": "7",
-        "credits": "-2",
-        "tax": "1.1",
-        "not_billed": "-2.7",
-    }
-    assert {c: row[c] for c in CAUSES if row[c]} == {k: D(v) for k, v in expected.items()}
-    assert sum(row[c] for c in CAUSES) == row["difference"]
-    assert table.facts.coverage["captured"] == pytest.approx(1 - 7 / 21.4)
 
 
 # ---- budgets
@@ -297,24 +251,6 @@ def test_cost_per_outcome_by_hand(rows_of):
         fa.unit_economics(rows, metrics.rename(columns={"team": "tem"}))
     with pytest.raises(FrameError, match="row 2: value -1"):
         fa.unit_economics(rows, metrics.assign(value=[1, -1]))
-
-
-# ---- anomalies
-
-
-def test_a_planted_spike_is_found_and_ordinary_weeks_are_not(rows_of):
-    start = at(7, 6)  # a Monday
-    rows = []
-    for d in range(70):
-        level = 40_000_000 if d % 7 < 5 else 20_000_000
-        level += (d * 7919 % 11) * 400_000  # an ordinary wobble of up to 10%
-        rows.append(
-            {"api_key_id": "a-1", "at": start + dt.timedelta(days=d), "quantity": level * (3 if 60 <= d <= 62 else 1)}
-        )
-    table = fa.anomalies(rows_of(rows), ["team"])
-    assert [(str(r.since), str(r.until)) for r in table.itertuples()] == [("2026-09-04", "2026-09-06")]
-    assert table["times"].iloc[0] == pytest.approx(3, rel=0.1)
-    assert "longer" in table["cause"].iloc[0] or "calls" in table["cause"].iloc[0]
 
 
 # ---- rule checks

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from finops_ai.errors import ProviderError
 from finops_ai.frames import BillFrame, conform
+from finops_ai.meters import service_tier
 from finops_ai.money import exact
 from finops_ai.periods import UTC, Window, next_month
 from finops_ai_anthropic.people import actor_of, labels_of
-from finops_ai_anthropic.usage import SERVICE_TIERS, moment, place
+from finops_ai_anthropic.usage import moment, place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,7 +76,7 @@ def bill_frame(
             "service_name": "Claude API",
             "model": row.get("model"),
             "meter": name,
-            "service_tier": SERVICE_TIERS.get(tier, tier) if tier else None,
+            "service_tier": service_tier(tier) if tier else None,
             "list_cost": dollars(row, "list_amount") if row.get("list_amount") is not None else None,
             "contracted_cost": billed,
             "effective_cost": billed,

@@ -12,7 +12,7 @@ import pyarrow as pa
 from finops_ai.errors import ProviderError
 from finops_ai.frames import conform
 from finops_ai.frames.types import TAGS_TYPE
-from finops_ai.meters import normalise_columns, tokens_from_slices
+from finops_ai.meters import normalise_columns, service_tier, tokens_from_slices
 from finops_ai.periods import Window, instant
 from finops_ai_anthropic.people import actor_of, labels_of
 
@@ -42,17 +42,6 @@ KNOWN_KEYS = {
     "service_tier", "session_id", "slack_channel_id", "speed", "user_profile_id", "workspace_id", "account_id",
     "service_account_id",
 }  # fmt: skip
-
-#: the provider's word -> the package's tier; an unknown word is an error, since it decides a price
-SERVICE_TIERS = {
-    None: "standard",
-    "standard": "standard",
-    "batch": "batch",
-    "flex": "flex",
-    "flex_discount": "flex",
-    "priority": "priority",
-    "priority_on_demand": "priority",
-}
 
 SLICE = [
     "charge_period_start", "charge_period_end", "billing_account_id", "sub_account_id", "sub_account_name", "model",
@@ -95,11 +84,6 @@ def token_frame(
         counted.append(counts_of(row, sum(n for name, n in strange if name.endswith("tokens")) if strange else 0))
         actor = actor_of(row)
         tier, geo, workspace = row.get("service_tier"), row.get("inference_geo"), row.get("workspace_id")
-        if tier not in SERVICE_TIERS:
-            raise ProviderError(
-                f"anthropic: unknown service_tier {tier!r} on {place(row)}. It decides the price: update "
-                "finops-ai-anthropic. Nothing was stored."
-            )
         key = row.get("api_key_id") or actor.key
         tags = labels_of(row, actor, key, api_keys)
         if strange:
@@ -108,7 +92,7 @@ def token_frame(
         values = (
             start, moment(row["ending_at"], moments), row.get("organization_id") or account, workspace,
             workspaces.get(workspace or "", {}).get("name"), row.get("model") or "not stated",
-            "fast" if row.get("speed") == "fast" else SERVICE_TIERS[tier], row.get("context_window"),
+            "fast" if row.get("speed") == "fast" else service_tier(tier), row.get("context_window"),
             None if geo == "not_available" else geo, key, actor.user_id, tags, row.get("requests"),
         )  # fmt: skip
         kept.append(values)

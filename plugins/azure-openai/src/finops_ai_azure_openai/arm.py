@@ -12,7 +12,7 @@ import httpx
 
 from finops_ai.errors import CredentialsError, ProviderError
 from finops_ai.providers import HttpClient
-from finops_ai.providers.http import parse_json
+from finops_ai.providers.http import json_check, parse_json
 
 ARM = "https://management.azure.com"
 #: longest chain of pages before paging is called a loop
@@ -28,10 +28,7 @@ def default_credential(tenant_id: str | None = None) -> Any:
 
 
 class EntraAuth(httpx.Auth):
-    """Puts an Entra ID token on each request and turns Azure's throttling headers into Retry-After.
-
-    Cost Management answers 429 with several `x-ms-ratelimit-microsoft.costmanagement-*-retry-after`; the longest one
-    counts (https://learn.microsoft.com/azure/cost-management-billing/automate/get-small-usage-datasets-on-demand).
+    """Puts an Entra ID token on each request.
 
     Args:
         credential: anything with azure-identity's `get_token(scope)`; it caches and renews by itself.
@@ -50,10 +47,7 @@ class EntraAuth(httpx.Auth):
                 "AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET, or give this machine a managed identity."
             ) from None
         request.headers["Authorization"] = f"Bearer {token}"
-        response = yield request
-        waits = [int(v) for k, v in response.headers.items() if k.lower().endswith("retry-after") and v.isdigit()]
-        if waits:
-            response.headers["retry-after"] = str(max(waits))
+        yield request
 
 
 def pages(client: HttpClient, method: str, path: str, *, params: Any = None, json: Any = None) -> Iterator[Any]:
@@ -67,7 +61,8 @@ def pages(client: HttpClient, method: str, path: str, *, params: Any = None, jso
     """
     seen: set[str] = set()
     while True:
-        response = client.send(method, path, params=params, **({"json": json} if json is not None else {}))
+        body = {"json": json} if json is not None else {}
+        response = client.send(method, path, params=params, check=_whole, **body)
         if response.status_code == 204 or not response.content:
             return
         page = parse_json(response.content, f"azure-openai {method} {path.split('?')[0]}")
@@ -82,6 +77,12 @@ def pages(client: HttpClient, method: str, path: str, *, params: Any = None, jso
                 f"azure-openai: {parts.path} gave the same page twice. Nothing was stored; run the command again."
             )
         seen.add(path)
+
+
+def _whole(content: bytes) -> None:
+    """An answer without content is whole, too."""
+    if content:
+        json_check(content)
 
 
 @dataclass(frozen=True)

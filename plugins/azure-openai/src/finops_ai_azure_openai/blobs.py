@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 from finops_ai.errors import ProviderError, SettingsError
 from finops_ai.providers import HttpClient
+from finops_ai.providers.http import check_content
 from finops_ai_azure_openai.exports import Blob, is_export
 
 VERSION = "2023-11-03"
@@ -37,22 +38,19 @@ def export_files(client: HttpClient, container: str, folder: str) -> Iterator[Bl
     """The export files under a folder, page after page of the container's list.
 
     Raises:
-        ProviderError: the list isn't whole XML, or a page marker comes twice.
+        ProviderError: a page marker comes twice. ProviderUnavailable: the list stays cut.
     """
     marker, seen = "", set()
     while True:
         params = {"restype": "container", "comp": "list", "prefix": f"{folder.rstrip('/')}/" if folder else ""}
-        response = client.send("GET", container, params={**params, **({"marker": marker} if marker else {})})
-        try:
-            listing = ElementTree.fromstring(response.content)
-        except ElementTree.ParseError as error:
-            raise ProviderError(
-                f"azure-openai: the list of container {container} is not whole XML ({error})."
-            ) from None
+        asked = {**params, **({"marker": marker} if marker else {})}
+        listing = ElementTree.fromstring(client.send("GET", container, params=asked, check=_is_xml).content)
         for element in listing.iter("Blob"):
             name = element.findtext("Name") or ""
             if is_export(name):
-                yield Blob(name, _reader(client, f"{container}/{quote(name)}"))
+                size = element.findtext("Properties/Content-Length")
+                md5 = element.findtext("Properties/Content-MD5")
+                yield Blob(name, _reader(client, f"{container}/{quote(name)}", int(size) if size else None, md5))
         marker = listing.findtext("NextMarker") or ""
         if not marker:
             return
@@ -63,5 +61,13 @@ def export_files(client: HttpClient, container: str, folder: str) -> Iterator[Bl
         seen.add(marker)
 
 
-def _reader(client: HttpClient, path: str) -> Any:
-    return lambda: client.send("GET", path).content
+def _is_xml(content: bytes) -> None:
+    try:
+        ElementTree.fromstring(content)
+    except ElementTree.ParseError as error:
+        raise ValueError(f"not whole XML: {error}") from None
+
+
+def _reader(client: HttpClient, path: str, size: int | None, md5: str | None) -> Any:
+    """Gets a blob, once more where it isn't as long as the listing says or has another MD5."""
+    return lambda: client.send("GET", path, check=lambda content: check_content(content, size=size, md5=md5)).content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import urlsplit
@@ -12,9 +13,21 @@ from pydantic import Field, field_validator
 from finops_ai.errors import CredentialsError, ProviderError, SettingsError
 from finops_ai.frames import concat
 from finops_ai.periods import UTC, Window, iso
-from finops_ai.providers import Connector, ConnectorSettings, Finding, HttpClient, HttpRefused
+from finops_ai.providers import Connector, ConnectorSettings, Finding, HttpClient, HttpRefused, LineItem
 from finops_ai.providers.files import find_files
-from finops_ai_azure_openai import arm, billed, blobs, deployments, exports, gateway, metrics, provisioned, query, usage
+from finops_ai_azure_openai import (
+    arm,
+    billed,
+    blobs,
+    deployments,
+    exports,
+    gateway,
+    line_items,
+    metrics,
+    provisioned,
+    query,
+    usage,
+)
 from finops_ai_azure_openai.deployments import Deployment
 from finops_ai_azure_openai.saved import Saved, sort_files
 from finops_ai_azure_openai.usage import Identity
@@ -117,9 +130,28 @@ class AzureOpenAI(Connector):
 
     def bills(self, window: Window) -> pd.DataFrame:
         """Bill frame of the charges that start in the window."""
+        self.left_out = []
         frame = self._charges(window)
         self.notes[:] = dict.fromkeys(self.notes)
         return frame
+
+    @classmethod
+    def line_item(cls, row: Mapping[str, str | None]) -> LineItem | None:
+        """Azure's meter names, by the same table as its own exports; None for services that are no AI accounts'."""
+        if not re.search(
+            rf"{line_items.charges_pattern()}|cognitive services|azure ai|\bgpt\b|tokens?\b",
+            " ".join(filter(None, row.values())),
+            re.I,
+        ):
+            return None
+        text = row.get("x_SkuMeterName") or row.get("SkuMeter") or row.get("ChargeDescription") or ""
+        unit = row.get("x_PricingUnitDescription") or row.get("PricingUnit") or ""
+        item = line_items.line_item(text, unit, row.get("x_SkuMeterSubcategory") or "")
+        operation = usage.operation_of(item.model) if item.model else None
+        if item.meter == "provisioned_hours":
+            operation = "provisioned"
+        block = line_items.block_size(unit or text)
+        return LineItem(item.meter, item.model, item.service_tier, operation, block)
 
     def _charges(self, window: Window) -> pd.DataFrame:
         if not self.live:
@@ -128,7 +160,7 @@ class AzureOpenAI(Connector):
             base, container, folder = blobs.split_url(self.settings.export_url)
             with self._client(base, blobs.SCOPE, BLOB_HELP, {"x-ms-version": blobs.VERSION}) as client:
                 parts = exports.newest_runs(blobs.export_files(client, container, folder), window)
-                return exports.frame(parts, window, self._identity({}), self.settings.cost_type, self.notes)
+                return self._from_exports(parts, window, self._identity({}))
         if window.start == window.end:
             return query.frame([], window, self._identity({}), self.notes)
         with self._arm(COST_HELP) as client:
@@ -137,7 +169,16 @@ class AzureOpenAI(Connector):
                 for scope in self._scopes()
                 for answer in query.fetch(client, scope, window, self.settings, self.notes)
             ]
-        return query.frame(answers, window, self._identity({}), self.notes)
+        return self._from_answers(answers, window, self._identity({}))
+
+    def _from_answers(self, answers: list[tuple[str, Any]], window: Window, identity: Identity) -> pd.DataFrame:
+        frame = query.frame(answers, window, identity, self.notes)
+        self.left_out = query.left_out(answers, frame)
+        return frame
+
+    def _from_exports(self, parts: list[exports.Part], window: Window, identity: Identity) -> pd.DataFrame:
+        frame, self.left_out = exports.frame(parts, window, identity, self.settings.cost_type, self.notes)
+        return frame
 
     def doctor(self) -> list[Finding]:
         """Settings, sign-in and role; asks once for the list of accounts."""
@@ -313,13 +354,13 @@ class AzureOpenAI(Connector):
         saved = self._read_saved()
         identity = self._identity(dict(_names(saved.resources)))
         if not saved.exports:
-            return query.frame(saved.costs, window, identity, self.notes)
+            return self._from_answers(saved.costs, window, identity)
         if saved.costs:
             self.notes.append(
                 "Cost exports and query answers were given; bills are from the exports, so nothing counts twice."
             )
         parts = exports.newest_runs(saved.exports, window)
-        return exports.frame(parts, window, identity, self.settings.cost_type, self.notes)
+        return self._from_exports(parts, window, identity)
 
 
 def _names(documents: Iterable[Any]) -> Iterator[tuple[str, str]]:

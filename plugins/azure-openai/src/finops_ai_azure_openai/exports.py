@@ -26,6 +26,7 @@ import pyarrow.parquet
 
 from finops_ai.errors import DataError
 from finops_ai.periods import Window
+from finops_ai.providers import LeftOut, left_out_of
 from finops_ai_azure_openai.charges import (
     CATEGORIES,
     bill_frame,
@@ -198,26 +199,57 @@ def _csv(content: bytes) -> pa.Table:
 
 def frame(
     parts: Iterable[Part], window: Window, identity: Identity, default_kind: str, notes: list[str]
-) -> pd.DataFrame:
-    """Bill frame of the charges of Azure AI accounts that start in the window.
+) -> tuple[pd.DataFrame, list[LeftOut]]:
+    """Bill frame of the charges of Azure AI accounts that start in the window, and what else the export holds of it.
 
     FOCUS files win over actual and amortised ones of the same charges. From these two, reservations come out as FOCUS
     wants them: the purchase is billed, what it covers has an effective cost, unused hours are a line of their own.
     """
     kinds: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    others: dict[str, list[tuple[str, str, int, Decimal | None]]] = {}
     for part in parts:
         table = read_table(part)
         kind = part.kind or kind_of(table.column_names, part.blob.name, default_kind)
-        kinds.setdefault(kind, []).extend((part.blob.name, row) for row in relevant(table).to_pylist())
+        mine = relevant(table)
+        kinds.setdefault(kind, []).extend((part.blob.name, row) for row in table.filter(mine).to_pylist())
+        others.setdefault(kind, []).extend(_others(table.filter(pc.invert(mine)), window, part.blob.name))
+    told = next((kind for kind in ("FocusCost", "ActualCost", "AmortizedCost") if kind in others), "")
+    left = left_out_of(others.get(told, []))
     if "FocusCost" in kinds:
         if len(kinds) > 1:
             notes.append("FOCUS and other cost exports were given; only FOCUS was read, so nothing counts twice.")
-        return bill_frame(list(focus_rows(kinds["FocusCost"], window, identity)), "FOCUS export")
+        return bill_frame(list(focus_rows(kinds["FocusCost"], window, identity)), "FOCUS export"), left
     if kinds and "AmortizedCost" not in kinds:
         notes.append("Only actual costs were given: what reservations cover looks free; add the amortised export.")
     if kinds and "ActualCost" not in kinds:
         notes.append("Only amortised costs were given: reservation purchases are missing from billed cost.")
-    return bill_frame(list(cost_rows(kinds, window, identity)), "cost export")
+    return bill_frame(list(cost_rows(kinds, window, identity)), "cost export"), left
+
+
+def _others(table: pa.Table, window: Window, place: str) -> Iterator[tuple[str, str, int, Decimal | None]]:
+    """Reason, currency, rows and amount of an export's rows of other services that start in the window."""
+    by_name = {name.lower(): name for name in table.column_names}
+
+    def column(*names: str) -> list[Any]:
+        found = next((by_name[name] for name in names if name in by_name), None)
+        return table[found].to_pylist() if found else [None] * table.num_rows
+
+    starts = column("chargeperiodstart", *COST_COLUMNS["date"])
+    costs = column("billedcost", *COST_COLUMNS["cost"])
+    currencies = column("billingcurrency", *COST_COLUMNS["currency"])
+    services = column("servicename", "metercategory", "consumedservice")
+    kinds = column("chargecategory", "chargetype")
+    sums: dict[tuple[str, str], list[Any]] = {}
+    for start, cost, currency, service, kind in zip(starts, costs, currencies, services, kinds, strict=True):
+        if start in (None, "") or _when(start) not in window:
+            continue
+        usual = kind in (None, "", "Usage", "Purchase", "UnusedReservation", "UnusedSavingsPlan")
+        reason = f"{'' if usual else f'{kind} of '}another service: {service or 'not named'}"
+        slot = sums.setdefault((reason, str(currency or "")), [0, Decimal(0)])
+        slot[0] += 1
+        slot[1] += money(cost, place) or Decimal(0)
+    for (reason, currency), (rows, amount) in sums.items():
+        yield reason, currency, rows, amount
 
 
 def kind_of(columns: Iterable[str], name: str, default: str) -> str:
@@ -230,14 +262,14 @@ def kind_of(columns: Iterable[str], name: str, default: str) -> str:
     return default
 
 
-def relevant(table: pa.Table) -> pa.Table:
-    """The rows that name an Azure AI account or one of its commitments, in any of the columns that could."""
+def relevant(table: pa.Table) -> pa.Array:
+    """Which rows name an Azure AI account or one of its commitments, in any of the columns that could."""
     keep: Any = pa.array([False] * table.num_rows)
     for name in table.column_names:
         if name.lower() in LOOK_IN and pa.types.is_string(table.schema.field(name).type):
             hit = pc.match_substring_regex(table[name], charges_pattern(), ignore_case=True)
             keep = pc.or_(keep, pc.fill_null(hit, False))
-    return table.filter(keep)
+    return keep
 
 
 def focus_rows(

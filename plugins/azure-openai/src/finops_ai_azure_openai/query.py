@@ -1,23 +1,25 @@
 """Cost Management's query interface as a bill frame: money and quantity per day, resource and meter.
 
-Three questions a month: what was billed (ActualCost), what it costs spread over what it serves (AmortizedCost, so
+Four questions a month: what the whole scope was billed (so that what is left out is known), what was billed (ActualCost), what it costs spread over what it serves (AmortizedCost, so
 that months of a reservation don't look free), and each meter's unit of measure, without which a quantity means nothing.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from finops_ai.errors import DataError
 from finops_ai.periods import Window, instant, next_month
-from finops_ai.providers import HttpClient, HttpRefused
+from finops_ai.providers import HttpClient, HttpRefused, LeftOut, left_out_of
 from finops_ai_azure_openai.arm import pages
 from finops_ai_azure_openai.charges import bill_frame, bill_row, moment, money, quantity
-from finops_ai_azure_openai.line_items import block_size
+from finops_ai_azure_openai.line_items import block_size, charges_pattern
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,14 +30,35 @@ API_VERSION = "2025-03-01"
 RESOURCE_TYPE = "microsoft.cognitiveservices/accounts"
 DAY = dt.timedelta(days=1)
 COST_NAMES = ("Cost", "PreTaxCost", "totalCost")
+#: names Azure has given the meter category of its models
+CATEGORIES = ("Azure OpenAI", "Azure OpenAI Service", "Foundry Models", "Azure AI Foundry Models")
 
 
 def definition(
-    kind: str, window: Window, grouping: tuple[str, str], settings: Any, granularity: str = "Daily"
+    kind: str,
+    window: Window,
+    grouping: tuple[str, str],
+    settings: Any,
+    granularity: str = "Daily",
+    chosen: Sequence[str] | None = (),
 ) -> dict[str, Any]:
-    """The body of one question. Azure's period includes its last second, so a half-open end is one second earlier."""
+    """The body of one question. Azure's period includes its last second, so a half-open end is one second earlier.
+
+    Args:
+        kind: ActualCost or AmortizedCost.
+        window: whole days.
+        grouping: dimensions.
+        settings: of the connector.
+        granularity: Daily or None.
+        chosen: meter categories that are charged besides Azure AI accounts; None asks for everything in the scope.
+    """
+    if chosen is None:
+        everything = definition(kind, window, grouping, settings, granularity)
+        del everything["dataset"]["filter"]
+        return everything
+    categories = list(dict.fromkeys([*settings.meter_categories, *chosen]))
     conditions = [{"dimensions": {"name": "ResourceType", "operator": "In", "values": [RESOURCE_TYPE]}}]
-    for name, values in (("MeterCategory", settings.meter_categories), ("ReservationId", settings.reservation_ids)):
+    for name, values in (("MeterCategory", categories), ("ReservationId", settings.reservation_ids)):
         if values:
             conditions.append({"dimensions": {"name": name, "operator": "In", "values": list(values)}})
     return {
@@ -58,19 +81,76 @@ def definition(
 
 
 def fetch(client: HttpClient, scope: str, window: Window, settings: Any, notes: list[str]) -> Iterator[tuple[str, Any]]:
-    """(kind, page) of every answer for the days the window touches; kind is ActualCost, AmortizedCost or Units."""
+    """(kind, page) of every answer for the days the window touches; kind is Scope, ActualCost, AmortizedCost or Units.
+
+    The first question of a month asks what the whole scope was billed, by meter category. It tells which categories
+    are AI's: reserved capacity and models of a marketplace are billed beside the accounts, without a resource.
+    """
     for month in months(window):
         path = f"{scope.strip('/')}/providers/Microsoft.CostManagement/query"
-        for kind in ("ActualCost", "AmortizedCost"):
-            body = definition(kind, month, ("ResourceId", "Meter"), settings)
-            for page in pages(client, "POST", path, params={"api-version": API_VERSION}, json=body):
-                yield kind, page
-        body = definition("ActualCost", month, ("Meter", "UnitOfMeasure"), settings, granularity="None")
+
+        def ask(kind: str, grouping: tuple[str, str], path: str = path, **more: Any) -> Iterator[Any]:
+            body = definition(kind, month, grouping, settings, **more)  # noqa: B023  used before the next month
+            return pages(client, "POST", path, params={"api-version": API_VERSION}, json=body)
+
+        chosen: list[str] = list(CATEGORIES)
         try:
-            for page in pages(client, "POST", path, params={"api-version": API_VERSION}, json=body):
-                yield "Units", page
+            whole = list(ask("ActualCost", ("MeterCategory", "Meter"), granularity="None", chosen=None))
+            yield from (("Scope", page) for page in whole)
+            chosen = sorted({row.category for page in whole for row in scope_rows(page) if row.is_ai} | set(CATEGORIES))
+        except HttpRefused as error:
+            notes.append(
+                f"Cost Management doesn't tell meter categories here ({error.said}): what else was billed is unknown."
+            )
+        for kind in ("ActualCost", "AmortizedCost"):
+            yield from ((kind, page) for page in ask(kind, ("ResourceId", "Meter"), chosen=chosen))
+        try:
+            units = ask("ActualCost", ("Meter", "UnitOfMeasure"), granularity="None", chosen=chosen)
+            yield from (("Units", page) for page in units)
         except HttpRefused as error:
             notes.append(f"Cost Management doesn't tell units of measure here ({error.said}); quantities are left out.")
+
+
+@dataclass(frozen=True)
+class ScopeRow:
+    """What a whole scope was billed for one meter."""
+
+    category: str
+    meter: str
+    cost: Decimal
+    currency: str
+
+    @property
+    def is_ai(self) -> bool:
+        """Whether its names say that it belongs to Azure AI accounts or their commitments."""
+        return bool(re.search(charges_pattern(), self.category, re.I))
+
+
+def scope_rows(page: Any) -> Iterator[ScopeRow]:
+    """Rows of an answer about the whole scope; none where it doesn't tell categories."""
+    for row in rows_of(page, "Cost Management, whole scope"):
+        cost = next((name for name in COST_NAMES if name in row), None)
+        if "MeterCategory" not in row or cost is None:
+            return
+        amount = money(row[cost], "Cost Management, whole scope") or Decimal(0)
+        yield ScopeRow(
+            str(row["MeterCategory"] or ""), str(row.get("Meter") or ""), amount, str(row.get("Currency") or "")
+        )
+
+
+def left_out(answers: Iterable[tuple[str, Any]], kept: pd.DataFrame) -> list[LeftOut]:
+    """What the scope was billed besides the bill frame: by meter category, and what remains, so that all of it adds up."""
+    rows = [row for kind, page in answers if kind == "Scope" for row in scope_rows(page)]
+    mine = set(kept["charge_description"])
+    others = [row for row in rows if row.meter not in mine]
+    found = [(f"another service: {row.category or 'not named'}", row.currency, 1, row.cost) for row in others]
+    for currency in sorted({row.currency for row in rows}):
+        total = sum((row.cost for row in rows if row.currency == currency), Decimal(0))
+        own = sum(kept.loc[(kept["billing_currency"] == currency).to_numpy(bool), "billed_cost"], Decimal(0))
+        rest = total - own - sum((row.cost for row in others if row.currency == currency), Decimal(0))
+        if rest:
+            found.append(("meters of the same name outside Azure AI accounts", currency, 1, rest))
+    return left_out_of(found)
 
 
 def months(window: Window) -> Iterator[Window]:
@@ -116,6 +196,8 @@ def frame(answers: Iterable[tuple[str, Any]], window: Window, identity: Identity
     units: dict[str, set[str]] = defaultdict(set)
     kinds = set()
     for number, (kind, page) in enumerate(answers, 1):
+        if kind == "Scope":
+            continue
         place = f"Cost Management {kind}, page {number}"
         kinds.add(kind)
         for row in rows_of(page, place):
@@ -178,4 +260,6 @@ def kind_of(page: Any, name: str) -> str:
     columns = {column.get("name") for column in (page.get("properties") or {}).get("columns", [])}
     if "UnitOfMeasure" in columns:
         return "Units"
+    if "MeterCategory" in columns:
+        return "Scope"
     return "AmortizedCost" if "amorti" in name.lower() else "ActualCost"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import random
+import re
 import time
 from collections.abc import Iterator
 from functools import cache
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from finops_ai.errors import CredentialsError, ProviderError, ProviderUnavailable, SettingsError
-from finops_ai.providers.http import LONGEST_WAIT, RETRIED
+from finops_ai.providers.http import RETRIED, check_content, pause_before, retry_after
 
 if TYPE_CHECKING:
     from finops_ai_bedrock.settings import BedrockSettings
@@ -75,15 +75,27 @@ class Aws:
                 f"bedrock: can't make an AWS client ({error}). Check [providers.bedrock] `region` and `profile`."
             ) from None
 
-    def call(self, service: str, operation: str, **arguments: Any) -> Any:
-        """One API call, asked again on throttling, 5xx, 529 and dropped connections.
+    def call(self, service: str, operation: str, needs: str = "", **arguments: Any) -> Any:
+        """One API call, asked again on throttling, 5xx, 529, dropped connections and damaged answers.
+
+        Args:
+            service, operation: what to call.
+            needs: field every whole answer has; the SDK reads a damaged one as empty without a word.
+            **arguments: of the operation.
 
         Raises:
             CredentialsError: missing, expired or insufficient credentials, or a clock that is off.
             ProviderUnavailable: still failing after the retries.
             ProviderError: refused for another reason.
         """
-        return self.retrying(f"{service}:{operation}", lambda: getattr(self.client(service), operation)(**arguments))
+
+        def ask() -> Any:
+            answer = getattr(self.client(service), operation)(**arguments)
+            if needs and needs not in answer:
+                raise ValueError(f"it lacks {needs!r}")
+            return answer
+
+        return self.retrying(f"{service}:{operation}", ask)
 
     def retrying(self, what: str, ask: Any) -> Any:
         """Run `ask` until it answers, waiting as the answer says or else ever longer."""
@@ -112,13 +124,14 @@ class Aws:
                 code, status, said = _refusal(error)
                 if code not in THROTTLED and (code in REFUSED or status not in RETRIED):
                     raise _explained(what, code, status, said) from None
-                problem, wait = f"{code} {said}".strip(), _retry_after(error)
+                problem, wait = (
+                    f"{code} {said}".strip(),
+                    retry_after(error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})),
+                )
             except (ConnectionError, HTTPClientError, IncompleteReadError, ResponseStreamingError) as error:
                 problem = f"connection failed ({type(error).__name__})"
-            except ResponseParserError as error:
-                raise ProviderError(
-                    f"bedrock: {what}: the answer can't be read ({' '.join(str(error).split())[:200]}). Nothing was stored."
-                ) from None
+            except (ResponseParserError, ValueError) as error:
+                problem = f"the answer is not whole ({' '.join(str(error).split())[:200]})"
             except BotoCoreError as error:
                 raise ProviderError(f"bedrock: {what}: {error}.") from None
             attempt += 1
@@ -127,9 +140,7 @@ class Aws:
                     f"bedrock: {what} still fails after {attempt} tries: {problem}. Nothing of this window was stored; "
                     "run the same command again later."
                 )
-            pause = min(
-                wait if wait is not None else 0.5 * 2 ** (attempt - 1) * random.uniform(0.75, 1.25), LONGEST_WAIT
-            )
+            pause = pause_before("bedrock", what, problem, wait, attempt)
             log.info("bedrock: %s: %s; asking again in %.1f s", what, problem, pause)
             self._sleep(pause)
 
@@ -144,16 +155,11 @@ class Aws:
             needs: field every whole answer has; the SDK reads a damaged one as empty without a word.
 
         Raises:
-            ProviderError: an answer isn't whole, or the same token came twice, so the pages would repeat.
+            ProviderError: the same token came twice, so the pages would repeat.
         """
         seen: set[str] = set()
         while True:
-            page = self.call(service, operation, **arguments)
-            if needs not in page:
-                raise ProviderError(
-                    f"bedrock: {service}:{operation} answered without {needs!r}: the answer is damaged or its form has "
-                    "changed. Nothing was stored; run the same command again."
-                )
+            page = self.call(service, operation, needs, **arguments)
             yield page
             following = page.get(next_token)
             if not following:
@@ -193,7 +199,12 @@ class Aws:
 
         def ask() -> bytes:
             answer = self.client("s3").get_object(Bucket=entry["Bucket"], Key=entry["Key"])
-            return answer["Body"].read()
+            content: bytes = answer["Body"].read()
+            # the ETag of an object that was sent in one piece and isn't encrypted with a key is its MD5
+            tag = str(entry.get("ETag", "")).strip('"')
+            plain = re.fullmatch(r"[0-9a-f]{32}", tag) and answer.get("ServerSideEncryption") in (None, "AES256")
+            check_content(content, size=entry.get("Size"), md5=tag if plain else None)
+            return content
 
         return self.retrying(f"s3:get_object {entry['Key']}", ask)
 
@@ -230,11 +241,6 @@ def _refusal(error: Any) -> tuple[str, int, str]:
     body = error.response.get("Error", {})
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     return str(body.get("Code", "")), status, " ".join(str(body.get("Message", "")).split())[:300]
-
-
-def _retry_after(error: Any) -> float | None:
-    text = str(error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after", ""))
-    return float(text) if text.replace(".", "", 1).isdigit() else None
 
 
 def _explained(what: str, code: str, status: int, said: str) -> ProviderError:

@@ -7,20 +7,22 @@ import gzip
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finops_ai.errors import DataError, FinopsError, ProviderError
 from finops_ai.frames import BillFrame, conform, empty
 from finops_ai.periods import Window
-from finops_ai.providers import Connector, Finding
+from finops_ai.providers import Connector, Finding, LineItem
 from finops_ai.providers.files import find_files, read_json_any
 from finops_ai_bedrock import cloudwatch, cur, exports
 from finops_ai_bedrock.aws import Aws
 from finops_ai_bedrock.logs import Calls, log_keys
 from finops_ai_bedrock.resources import Profiles
 from finops_ai_bedrock.settings import BedrockSettings
+from finops_ai_bedrock.usage_types import classify, model_id
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +92,9 @@ class Bedrock(Connector):
         if not (self._files("cur") if not self.live else self.settings.export_s3_uri):
             self._note("bedrock: no cost report, so no bill. Set `export_s3_uri` to a Data Export (CUR 2.0).")
             return empty(BillFrame)
-        table = cur.bills_table(self._read_report(window), "billing_export")
+        report = self._read_report(window)
+        self.left_out = list(report.left_out)
+        table = cur.bills_table(report, "billing_export")
         return conform(table, BillFrame, source="bedrock cost report")
 
     def _note(self, text: str) -> None:
@@ -229,6 +233,16 @@ class Bedrock(Connector):
         return models, names
 
     # ---- doctor
+
+    @classmethod
+    def line_item(cls, row: Mapping[str, str | None]) -> LineItem | None:
+        """AWS's usage types, by the same table as its own report."""
+        text = row.get("SkuMeter") or row.get("ChargeDescription") or ""
+        line = classify(text, pricing_unit=row.get("PricingUnit") or "")
+        if line.meter == "unmapped" or not line.model_name:
+            return None
+        model = model_id(line.model_name, {}) or line.model_name
+        return LineItem(line.meter, model, line.service_tier, line.operation or None, Decimal(line.factor))
 
     def doctor(self) -> list[Finding]:
         """Whether the configured source can be read, and which permission or setting is missing if not."""

@@ -14,6 +14,7 @@ import pyarrow as pa
 from finops_ai.errors import DataError
 from finops_ai.meters import meters
 from finops_ai.periods import Window
+from finops_ai.providers import LeftOut, left_out_of
 from finops_ai_bedrock.resources import Profiles, read_resource
 from finops_ai_bedrock.usage_types import Line, classify, model_id
 
@@ -75,10 +76,12 @@ class Report:
     Attributes:
         con: DuckDB connection that holds the view `lines`, one row per bill line with what it means.
         notes: what a reader must know.
+        left_out: the report's other lines of the window, by service.
     """
 
     con: duckdb.DuckDBPyConnection
     notes: list[str] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
 
 
 def _expression(name: str, kind: str, present: Mapping[str, str]) -> str:
@@ -111,6 +114,26 @@ def _map_expression(name: str, stored: str) -> str:
 _SQL_TYPES = {"text": "VARCHAR", "money": "DECIMAL(38,18)", "time": "TIMESTAMP", "map": "MAP(VARCHAR, VARCHAR)"}
 
 
+_BEDROCK = (
+    "((coalesce(bill_billing_entity, 'AWS') <> 'AWS Marketplace' AND line_item_product_code IN "
+    f"({', '.join(repr(code) for code in PRODUCT_CODES)}))"
+    " OR (bill_billing_entity = 'AWS Marketplace' AND contains(coalesce(product['product_name'], "
+    "line_item_line_item_description, ''), 'Bedrock')))"
+)
+
+
+def _others(con: duckdb.DuckDBPyConnection, everything: str, within: str) -> list[LeftOut]:
+    """The lines of the window that aren't Bedrock's, by kind and service."""
+    rows = con.sql(
+        "SELECT line_item_line_item_type, line_item_product_code, coalesce(line_item_currency_code, 'USD'), count(*), "
+        f"sum(line_item_unblended_cost) FROM {everything} WHERE {within} AND NOT coalesce({_BEDROCK}, false) GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    return left_out_of(
+        (f"{'' if kind in USAGE_TYPES else f'{kind} of '}another service: {code or 'not named'}", unit, count, amount)
+        for kind, code, unit, count, amount in rows
+    )
+
+
 def read_report(
     paths: Sequence[Path],
     window: Window,
@@ -141,17 +164,14 @@ def read_report(
             "cur"
         )
     else:
-        query = (
-            "CREATE TABLE cur AS SELECT * FROM (" + " UNION ALL ".join(selects) + ") WHERE "
-            "((coalesce(bill_billing_entity, 'AWS') <> 'AWS Marketplace' AND line_item_product_code IN "
-            f"({', '.join(repr(code) for code in PRODUCT_CODES)}))"
-            " OR (bill_billing_entity = 'AWS Marketplace' AND contains(coalesce(product['product_name'], "
-            "line_item_line_item_description, ''), 'Bedrock')))"
-            f" AND line_item_usage_start_date >= TIMESTAMP '{window.start:%Y-%m-%d %H:%M:%S.%f}'"
+        everything = "(" + " UNION ALL ".join(selects) + ")"
+        within = (
+            f"line_item_usage_start_date >= TIMESTAMP '{window.start:%Y-%m-%d %H:%M:%S.%f}'"
             f" AND line_item_usage_start_date < TIMESTAMP '{window.end:%Y-%m-%d %H:%M:%S.%f}'"
         )
         try:
-            con.execute(query)
+            con.execute(f"CREATE TABLE cur AS SELECT * FROM {everything} WHERE {_BEDROCK} AND {within}")
+            report.left_out = _others(con, everything, within)
         except duckdb.Error as error:
             raise _unreadable(error, paths) from None
     _refuse_copies(con)

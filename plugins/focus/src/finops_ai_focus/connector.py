@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -16,7 +16,7 @@ from finops_ai.errors import FinopsError, SettingsError
 from finops_ai.frames import BillFrame, TokenFrame, conform, empty, schema_of
 from finops_ai.frames.focus import CARRIED, SPELLINGS, read_meter, read_unit
 from finops_ai.meters import meters
-from finops_ai.providers import Connector, ConnectorSettings, Finding
+from finops_ai.providers import Connector, ConnectorSettings, Finding, LineItem, left_out_of, registry
 from finops_ai.providers.cells import QUANTITY, Cells, cast, scalar
 from finops_ai.providers.files import find_files
 from finops_ai_focus.reading import NUMBER, details_of, read_file, tags_of
@@ -70,6 +70,7 @@ class Focus(Connector):
         super().__init__(**settings)
         if not self.settings.files:
             raise SettingsError(f"[providers.{self.name}]: `files` is missing: name the FOCUS files to read.")
+        self._unwanted: list[tuple[str, str, int, Decimal | None]] = []
 
     def usage(self, window: Window) -> pd.DataFrame:
         """Token frame: one row per usage row of an AI service that starts in the window; a row is one meter.
@@ -82,7 +83,9 @@ class Focus(Connector):
 
     def bills(self, window: Window) -> pd.DataFrame:
         """Bill frame: one row per charge of an AI service that starts in the window."""
+        self._unwanted.clear()
         tables = [self._charges(path, window) for path in find_files(self.settings.files)]
+        self.left_out = left_out_of(self._unwanted)
         table = pa.concat_tables(tables, promote_options="default")
         source = ", ".join(self.settings.files)
         return conform(table, BillFrame, source=source) if table.num_rows else empty(BillFrame)
@@ -108,6 +111,7 @@ class Focus(Connector):
         columns = {name: values.filter(wanted) for name, values in columns.items()}
         skus = _skus_of(columns, self.settings.provider)
         if ai_only:
+            self._unwanted += _others(columns, skus)
             mine = pa.array([sku.is_ai for sku in skus], pa.bool_())
             columns = {name: values.filter(mine) for name, values in columns.items()}
             skus = [sku for sku in skus if sku.is_ai]
@@ -115,6 +119,7 @@ class Focus(Connector):
 
     def _tokens(self, path: Path, window: Window) -> pa.Table:
         columns, skus = self._rows(path, window, ai_only=True)
+        self._unwanted.clear()
         rows = len(skus)
         is_usage = pc.and_(
             pc.equal(_get(columns, "ChargeCategory", rows), "Usage"), _get(columns, "ChargeClass", rows).is_null()
@@ -195,6 +200,18 @@ class Focus(Connector):
         )
 
 
+def _others(columns: Mapping[str, pa.Array], skus: list[_Sku]) -> Iterator[tuple[str, str, int, Decimal | None]]:
+    """Reason, currency, rows and amount of the rows that aren't an AI service's."""
+    rows = len(skus)
+    names = ("ServiceName", "ChargeCategory", "BillingCurrency", "BilledCost")
+    values = zip(*(_get(columns, name, rows).to_pylist() for name in names), strict=True)
+    for sku, (service, category, currency, cost) in zip(skus, values, strict=True):
+        if not sku.is_ai:
+            usual = category in (None, "Usage", "Purchase")
+            reason = f"{'' if usual else f'{category} of '}another service: {service or 'not named'}"
+            yield reason, currency or "", 1, cost
+
+
 class _Sku:
     """What a row is of, worked out once per distinct description."""
 
@@ -208,28 +225,47 @@ class _Sku:
         text = " ".join(str(row[n]) for n in ("SkuMeter", "x_SkuMeterName", "ChargeDescription") if row[n])
         direction, action = details.get("TokenDirection"), details.get("TokenCacheAction")
         own = row["x_Meter"]
-        self.meter = own if own in meters() else "unmapped"
-        if self.meter == "unmapped":
+        self.provider = provider or row["x_Provider"] or provider_of(row["ServiceProviderName"] or row["ProviderName"])
+        item = None if own or direction else _line_item(self.provider, row)
+        self.meter = own if own in meters() else item.meter if item else "unmapped"
+        if self.meter == "unmapped" and not item:
             for said in filter(None, (row["SkuMeter"], row["x_SkuMeterName"], row["ChargeDescription"])):
                 self.meter = read_meter(said, unit or priced, direction, action)
                 if self.meter != "unmapped":
                     break
-        self.provider = provider or row["x_Provider"] or provider_of(row["ServiceProviderName"] or row["ProviderName"])
         ai_name = re.search(
             r"bedrock|openai|vertex|gemini|claude|generative ai|foundry|ai services", text_of(row), re.I
         )
         self.is_ai = bool(own) or row["ServiceCategory"] == AI_CATEGORY or bool(ai_name)
         if not self.is_ai or (row["ServiceCategory"] and not ai_name and row["ServiceCategory"] != AI_CATEGORY):
             self.meter = own or "unmapped"
-        self.named = bool(row["x_Model"] or details.get("ModelId"))
+        known = item if item and self.meter == item.meter else None
+        model = known.model if known else None
+        self.named = bool(row["x_Model"] or details.get("ModelId") or model)
         self.model = (
-            row["x_Model"] or details.get("ModelId") or row["SkuMeter"] or row["SkuId"] or text[:200] or "unknown"
+            row["x_Model"]
+            or details.get("ModelId")
+            or model
+            or row["SkuMeter"]
+            or row["SkuId"]
+            or text[:200]
+            or "unknown"
         )
-        self.tier = str(details.get("ServiceTier") or _tier_of(text))
+        self.tier = str(details.get("ServiceTier") or (known.service_tier if known else _tier_of(text)))
         self.operation = "usage" if self.meter == "unmapped" else "embeddings" if "embed" in text.lower() else "chat"
+        if known and known.operation and self.meter != "unmapped":
+            self.operation = known.operation
         # how many of the meter's unit one of the row's units is; block sizes are Azure's
         self.consumed_times = times if unit not in ("", "units") or times > 1 else 1
         self.priced_times = per if per > 1 else int(block) if block else 1
+        if known and known.block and self.priced_times == 1:
+            self.priced_times = int(known.block)
+
+
+def _line_item(provider: str, row: Mapping[str, Any]) -> LineItem | None:
+    """What the connector of who billed the row says of its texts, where it is installed."""
+    found = registry().connectors.get(provider)
+    return found.line_item({name: row[name] for name in _TEXTS}) if found else None
 
 
 def provider_of(name: str | None) -> str:
@@ -258,10 +294,16 @@ def _tier_of(text: str) -> str:
     return "standard"
 
 
+#: texts of a row that a provider's own table of line items reads
+_TEXTS = (
+    "SkuMeter", "ChargeDescription", "PricingUnit", "SkuId", "x_SkuMeterName", "x_SkuMeterSubcategory",
+    "x_PricingUnitDescription", "ServiceName", "x_SkuMeterCategory",
+)  # fmt: skip
 _SKU_COLUMNS = (
     "SkuPriceDetails", "x_SkuDetails", "ConsumedUnit", "PricingUnit", "x_PricingBlockSize", "SkuMeter",
     "x_SkuMeterName", "ChargeDescription", "SkuId", "ServiceCategory", "ServiceName", "ProviderName",
-    "ServiceProviderName", "x_Provider", "x_Model", "x_Meter",
+    "ServiceProviderName", "x_Provider", "x_Model", "x_Meter", "x_SkuMeterSubcategory", "x_PricingUnitDescription",
+    "x_SkuMeterCategory",
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from finops_ai.errors import DataError, hint
 from finops_ai.frames.focus import ALIASES, kind_of
 from finops_ai.providers.cells import INSTANT, Cells, first_true
-from finops_ai.providers.mapped import load_table
+from finops_ai.providers.tables import load_table
 
 NUMBER = pa.decimal128(38, 18)
 NULLS = pa.array(["", "NULL", "null", "\\N"])

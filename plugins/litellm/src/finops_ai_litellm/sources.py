@@ -88,7 +88,8 @@ def _metadata() -> Any:
     from psycopg import sql
 
     parts = sql.SQL(", ").join(sql.SQL("{}, metadata->{}").format(sql.Literal(n), sql.Literal(n)) for n in METADATA)
-    return sql.SQL("jsonb_strip_nulls(jsonb_build_object({}))::text").format(parts)
+    key = "'model_map_information', jsonb_build_object('model_map_key', metadata->'model_map_information'->'model_map_key')"
+    return sql.SQL("jsonb_strip_nulls(jsonb_build_object({}, {}))::text").format(parts, sql.SQL(key))
 
 
 def _without_secrets(text: str, dsn: str) -> str:

@@ -7,9 +7,11 @@ The columns that can hold prompts or answers (`messages`, `response`, `proxy_ser
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,7 +39,7 @@ WHO = ["team_id", "user_id", "organization_id", "end_user_id", "agent_id"]
 #: parts of the `metadata` column that are read; its largest part, a copy of the price list, never is
 METADATA = [
     "usage_object", "additional_usage_values", "user_api_key_alias", "user_api_key_team_alias", "user_api_key_user_id", "user_api_key_project_id",
-    "spend_logs_metadata", "prompt_management_metadata", "status",
+    "spend_logs_metadata", "prompt_management_metadata", "status", "cost_breakdown",
 ]  # fmt: skip
 
 #: the gateway's word for a provider -> the name of the connector that reads its bill
@@ -90,6 +92,34 @@ def biller_of(row: Row) -> tuple[str, str]:
     return provider, model or row.get("model_group") or "not stated"
 
 
+def model_behind(provider: str, model: str, metadata: Mapping[str, Any]) -> str:
+    """The model an Azure deployment serves, as the gateway priced it: the deployment's own name tells nobody.
+
+    >>> model_behind("azure-openai", "gpt5-prod", {"model_map_information": {"model_map_key": "azure/gpt-5.4"}})
+    'gpt-5.4'
+    """
+    priced = as_json(metadata.get("model_map_information"), dict) or {}
+    key = str(priced.get("model_map_key") or "").rpartition("/")[2]
+    return key if provider == "azure-openai" and key else model
+
+
+def response_id(request_id: Any) -> Any:
+    """The provider's own id of an answer: for the Responses API the gateway wraps it, with its routing, in Base64.
+
+    >>> response_id("resp_bGl0ZWxsbTpjdXN0b21fbGxtX3Byb3ZpZGVyOm9wZW5haTttb2RlbF9pZDpOb25lO3Jlc3BvbnNlX2lkOnJlc3BfMw==")
+    'resp_3'
+    """
+    text = str(request_id or "")
+    if not text.startswith("resp_"):
+        return request_id
+    try:
+        inside = base64.b64decode(text.removeprefix("resp_"), validate=True).decode()
+    except (ValueError, UnicodeDecodeError):
+        return request_id
+    found = re.search(r"(?:^|;)response_id:([^;]+)$", inside)
+    return found[1] if inside.startswith("litellm:") and found else request_id
+
+
 def operation_of(call_type: str | None) -> str:
     """The kind of call.
 
@@ -128,7 +158,7 @@ def identity_of(row: Row, start: dt.datetime) -> Any:
     if not is_day(row):
         if not row.get("request_id"):
             raise DataError(f"A spend log of {start:%Y-%m-%dT%H:%M:%S}Z has no request_id. Export the column too.")
-        return row["request_id"]
+        return response_id(row["request_id"])
     if "tag" in row:
         raise DataError(
             "The daily table by tag counts a call with two tags twice: read the one by team or user instead."

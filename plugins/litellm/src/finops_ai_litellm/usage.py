@@ -68,7 +68,8 @@ def token_frame(
         differing += differs
         if spendlog.cached(row):
             hits, usage = hits + 1, {}
-        provider, model = spendlog.biller_of(row)
+        provider, named = spendlog.biller_of(row)
+        model = spendlog.model_behind(provider, named, metadata)
         tags = spendlog.tags_of(row, metadata)
         geo = usage.get("inference_geo")
         values = (
@@ -78,16 +79,16 @@ def token_frame(
             accounts.get(provider, "litellm"),
             row.get("team_id") or None,
             metadata.get("user_api_key_team_alias"),
-            row.get("model_id") or None,
+            row.get("model_id") or (named if model != named else None),
             model,
             spendlog.operation_of(row.get("call_type")),
-            tier_of(row, usage),
+            tier_of(row, usage, metadata),
             None if geo in (None, "", "not_available") else geo,
             spendlog.key_of(row.get("api_key")),
             row.get("user") or row.get("user_id") or metadata.get("user_api_key_user_id") or None,
             spendlog.prompt_of(metadata, tags, prompt_tag),
             tags,
-            row.get("request_id"),
+            spendlog.response_id(row.get("request_id")),
             cost_of(row),
         )
         kept.append(values)
@@ -134,13 +135,14 @@ def usage_of(row: Row, metadata: Mapping[str, Any]) -> tuple[Mapping[str, Any], 
     return usage, any(usage[name] != n for name, n in stated.items())
 
 
-def tier_of(row: Row, usage: Mapping[str, Any]) -> str:
-    """The tier that served the call, as the usage object says."""
+def tier_of(row: Row, usage: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
+    """The tier that served the call, as the usage object says, else the one the gateway priced it at."""
     if "batch" in (row.get("call_type") or "").lower():
         return "batch"
     if usage.get("speed") == "fast":
         return "fast"
-    return service_tier(usage.get("service_tier"))
+    breakdown = spendlog.as_json(metadata.get("cost_breakdown"), dict) or {}
+    return service_tier(usage.get("service_tier") or breakdown.get("service_tier"))
 
 
 def cost_of(row: Row) -> Decimal | None:

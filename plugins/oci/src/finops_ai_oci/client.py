@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Callable
 from typing import Any
 
 from finops_ai.errors import CredentialsError, ProviderError, ProviderUnavailable
 from finops_ai.providers import HttpRefused
-from finops_ai.providers.http import LONGEST_WAIT, RETRIED
+from finops_ai.providers.http import RETRIED, pause_before, retry_after
 
 log = logging.getLogger("finops_ai.providers")
 
@@ -89,8 +88,14 @@ class Client:
             options["signer"] = self._signer
         return kind(self._config, **options)
 
-    def ask(self, what: str, call: Callable[[], Any], help_text: str = POLICY) -> Any:
-        """Make one call.
+    def ask(self, what: str, call: Callable[[], Any], help_text: str = POLICY, *, needs: str = "") -> Any:
+        """Make one call; an answer that is cut or damaged is asked for again, too.
+
+        Args:
+            what: what is asked for, for messages.
+            call: asks; may raise ValueError where what came isn't whole.
+            help_text: next step where it isn't allowed.
+            needs: list every whole answer has: the SDK makes an empty model of an answer it can't read.
 
         Raises:
             CredentialsError: 401, 403, or the 404 that OCI gives to whom it allows nothing.
@@ -103,34 +108,36 @@ class Client:
         while True:
             wait = None
             try:
-                return call()
+                answer = call()
+                if needs:
+                    needed(answer.data, needs, what)
+                return answer
             except oci.exceptions.ServiceError as error:
                 if error.status not in RETRIED:
                     raise _refused(what, error, help_text) from None
                 problem = f"HTTP {error.status} {error.code}"
-                stated = str((error.headers or {}).get("retry-after") or "")
-                wait = float(stated) if stated.replace(".", "", 1).isdigit() else None
+                wait = retry_after(error.headers or {})
             except (
                 oci.exceptions.RequestException,
                 oci.exceptions.ConnectTimeout,
                 OSError,
             ) as error:  # OSError: while streaming
                 problem = f"connection failed ({type(error).__name__})"
-            except ValueError:
-                raise ProviderError(
-                    f"oci: {what}: the answer is not whole JSON. Ask again; nothing was stored."
-                ) from None
+            except (ValueError, Damaged) as error:
+                problem = f"the answer is not whole ({str(error)[:200] or type(error).__name__})"
             attempt += 1
             if attempt > self._settings.max_retries:
                 raise ProviderUnavailable(
                     f"oci: {what} still fails after {attempt} tries: {problem}. Nothing of this window was stored; run "
                     "the same command again later."
                 )
-            pause = min(
-                wait if wait is not None else 0.5 * 2 ** (attempt - 1) * (0.75 + random.random() / 2), LONGEST_WAIT
-            )
+            pause = pause_before("oci", what, problem, wait, attempt)
             log.info("oci: %s; asking again in %.1f s (%d of %d)", problem, pause, attempt, self._settings.max_retries)
             self._sleep(pause)
+
+
+class Damaged(ProviderError):
+    """An answer that lacks what every whole one has: worth asking for again."""
 
 
 def needed(answer: Any, name: str, who: str) -> list[Any]:
@@ -141,7 +148,7 @@ def needed(answer: Any, name: str, who: str) -> list[Any]:
     """
     found = getattr(answer, name, None)
     if not isinstance(found, list):
-        raise ProviderError(f"oci: {who} answered without {name!r}: not a whole answer. Ask again; nothing was stored.")
+        raise Damaged(f"oci: {who} answered without {name!r}: not a whole answer. Ask again; nothing was stored.")
     return found
 
 

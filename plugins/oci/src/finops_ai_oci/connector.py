@@ -11,15 +11,15 @@ from pydantic import Field, field_validator
 
 from finops_ai.errors import CredentialsError, ProviderError
 from finops_ai.periods import Window
-from finops_ai.providers import Connector, ConnectorSettings, Finding
+from finops_ai.providers import Connector, ConnectorSettings, Finding, LineItem, left_out_of
 from finops_ai.providers.files import find_files, read_json_any
 from finops_ai_oci import reports, usage_api
 from finops_ai_oci.charges import Charge, bill_frame, settle_currency, usage_frame
 from finops_ai_oci.client import POLICY, Client, load_config
-from finops_ai_oci.skus import rules
+from finops_ai_oci.skus import read_sku, rules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     import pandas as pd
@@ -71,6 +71,13 @@ class Oci(Connector):
     config: dict[str, Any] | None = None
     signer: Any = None
     _kept: tuple[list[Any], list[Charge], list[str]] | None = None
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        #: charges that were read and aren't wanted: of other services, of other compartments
+        self._others: list[Charge] = []
+        self._elsewhere: list[Charge] = []
+
     _handed: tuple[Window, list[Charge]] | None = None
     #: how to wait between retries
     sleep: Callable[[float], Any] = staticmethod(time.sleep)
@@ -92,8 +99,20 @@ class Oci(Connector):
         handed, self._handed = self._handed, None
         found = handed[1] if handed and handed[0] == window else self._charges(window)
         frame = bill_frame(found, window, self.notes)
+        elsewhere = [(f"another compartment: {c.compartment_name or c.compartment_id}", c) for c in self._elsewhere]
+        others = [(f"another service: {c.service or c.sku_name or 'not named'}", c) for c in self._others]
+        unwanted = [(why, c) for why, c in (*others, *elsewhere) if c.start in window]
+        self.left_out = left_out_of((why, c.currency, 1, c.cost) for why, c in unwanted)
         self.notes[:] = dict.fromkeys(self.notes)
         return frame
+
+    @classmethod
+    def line_item(cls, row: Mapping[str, str | None]) -> LineItem | None:
+        """OCI's SKU names, by the same table as its own reports."""
+        sku = read_sku(row.get("ChargeDescription") or row.get("SkuMeter") or "", row.get("PricingUnit") or "")
+        if sku.meter == "unmapped":
+            return None
+        return LineItem(sku.meter, sku.model, sku.service_tier, sku.operation, sku.block)
 
     def doctor(self) -> list[Finding]:
         """Credentials and policy; asks once for yesterday's usage."""
@@ -126,15 +145,23 @@ class Oci(Connector):
             return self._saved()
         client, tenancy = self._client()
         if self.settings.read_from == "usage_api":
-            found = usage_api.fetch(client, tenancy, window, self.settings, self.notes)
+            self._others.clear()
+            found = usage_api.fetch(client, tenancy, window, self.settings, self.notes, self._others)
         else:
             listed = reports.fetch(client, tenancy, window, self.settings.read_from)
-            found = self._own(reports.charges(listed, self.settings.services, self.notes, self.settings.read_from))
+            self._others.clear()
+            read = reports.charges(listed, self.settings.services, self.notes, self.settings.read_from, self._others)
+            found = self._own(read)
         return settle_currency(list(found))
 
     def _own(self, found: Iterable[Charge]) -> Iterator[Charge]:
         wanted = set(self.settings.compartment_id)
-        return (charge for charge in found if not wanted or charge.compartment_id in wanted)
+        self._elsewhere.clear()
+        for charge in found:
+            if not wanted or charge.compartment_id in wanted:
+                yield charge
+            else:
+                self._elsewhere.append(charge)
 
     def _client(self) -> tuple[Client, str]:
         config, signer = (self.config, self.signer) if self.config else load_config(self.settings)
@@ -155,12 +182,13 @@ class Oci(Connector):
 
     def _read(self, files: list[Path], notes: list[str]) -> Iterator[Charge]:
         """Saved answers of the Usage API (JSON), or else reports (CSV, gzipped or not)."""
+        self._others.clear()
         answers = [path for path in files if ".json" in path.suffixes]
         tables = [reports.Report(str(path), path.read_bytes) for path in files if path not in answers]
         if answers and tables:
             notes.append("Saved answers and reports were given; only reports were read, so nothing counts twice.")
         if tables:
-            yield from reports.charges(tables, self.settings.services, notes)
+            yield from reports.charges(tables, self.settings.services, notes, others=self._others)
             return
         for path in answers:
             for _, document in read_json_any(path):
@@ -168,3 +196,5 @@ class Oci(Connector):
                     for charge in usage_api.charge_of(item, self.settings.tenancy_id or "unknown", None, place):
                         if charge.service is None or re.search(self.settings.services, charge.service, re.I):
                             yield charge
+                        else:
+                            self._others.append(charge)

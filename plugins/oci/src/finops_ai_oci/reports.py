@@ -15,6 +15,7 @@ from typing import Any
 from finops_ai.errors import DataError, ProviderError
 from finops_ai.money import QUANTITY
 from finops_ai.periods import Window, instant
+from finops_ai.providers.http import check_content
 from finops_ai_oci.charges import HOUR, Charge, money, number, price
 from finops_ai_oci.client import REPORT_POLICY, Client, needed
 
@@ -54,14 +55,15 @@ def fetch(client: Client, tenancy: str, window: Window, kind: str) -> Iterator[R
         listing = client.ask(
             "the list of reports",
             lambda o=options: sdk.list_objects(
-                NAMESPACE, tenancy, prefix=PREFIXES[kind], fields="name,timeCreated,size", **o
+                NAMESPACE, tenancy, prefix=PREFIXES[kind], fields="name,timeCreated,size,md5", **o
             ),
             REPORT_POLICY,
+            needs="objects",
         ).data
         for item in needed(listing, "objects", "Object Storage"):
             written = item.time_created
             if item.name.endswith((".csv", ".csv.gz")) and (written is None or instant(written) >= window.start):
-                yield Report(item.name, _reader(client, sdk, tenancy, item.name))
+                yield Report(item.name, _reader(client, sdk, tenancy, item))
         start = listing.next_start_with
         if not start:
             return
@@ -72,16 +74,27 @@ def fetch(client: Client, tenancy: str, window: Window, kind: str) -> Iterator[R
         seen.add(start)
 
 
-def _reader(client: Client, sdk: Any, tenancy: str, name: str) -> Callable[[], bytes]:
+def _reader(client: Client, sdk: Any, tenancy: str, item: Any) -> Callable[[], bytes]:
+    """Gets a report, once more where it isn't as long as the listing says or has another MD5."""
+
     def read() -> bytes:
-        return client.ask(
-            f"the report {name}", lambda: sdk.get_object(NAMESPACE, tenancy, name).data.content, REPORT_POLICY
-        )
+        def get() -> bytes:
+            content = sdk.get_object(NAMESPACE, tenancy, item.name).data.content
+            check_content(content, size=getattr(item, "size", None), md5=getattr(item, "md5", None))
+            return content
+
+        return client.ask(f"the report {item.name}", get, REPORT_POLICY)
 
     return read
 
 
-def charges(reports: Iterable[Report], pattern: str, notes: list[str], kind: str | None = None) -> Iterator[Charge]:
+def charges(
+    reports: Iterable[Report],
+    pattern: str,
+    notes: list[str],
+    kind: str | None = None,
+    others: list[Charge] | None = None,
+) -> Iterator[Charge]:
     """The charges of matching services in reports.
 
     A line OCI gave in two files (same reference number) counts once; a correction is a line of its own.
@@ -91,6 +104,7 @@ def charges(reports: Iterable[Report], pattern: str, notes: list[str], kind: str
         pattern: regular expression on service and product.
         notes: what a reader must know is added here.
         kind: cost_reports or focus_reports; None = look at the headers, and of both kinds take cost reports.
+        others: gets the charges of other services.
     """
     reports = list(reports)
     kinds = {report.name: kind or kind_of(report) for report in reports}
@@ -106,14 +120,18 @@ def charges(reports: Iterable[Report], pattern: str, notes: list[str], kind: str
         for place, row in rows(report.name, text(report), needed):
             service = row.get("product/service") or row.get("ServiceName") or ""
             about = row.get("product/Description") or row.get("ChargeDescription") or row.get("SkuMeter") or ""
-            if not re.search(pattern, f"{service} {about}", re.I):
+            chosen = re.search(pattern, f"{service} {about}", re.I)
+            if not chosen and others is None:
                 continue
             reference = row.get("lineItem/referenceNo") or row.get("oci_ReferenceNumber") or ""
             if reference and reference in seen:
                 twice += 1
                 continue
             seen.add(reference)
-            yield line(row, place)
+            if chosen:
+                yield line(row, place)
+            elif others is not None:
+                others.append(line(row, place))
     if twice:
         notes.append(f"{twice} lines came twice (same reference number) and count once.")
 

@@ -34,7 +34,9 @@ def whole(window: Window, grain: dt.timedelta) -> Window:
     return Window(start, start + -(-(window.end - start) // grain) * grain)
 
 
-def fetch(client: Client, tenancy: str, window: Window, settings: Any, notes: list[str]) -> Iterator[Charge]:
+def fetch(
+    client: Client, tenancy: str, window: Window, settings: Any, notes: list[str], others: list[Charge] | None = None
+) -> Iterator[Charge]:
     """Charges of every grain the window touches, for the services that match the setting.
 
     The names of services are asked for first, because filters compare them exactly. Where a grouping is refused
@@ -45,7 +47,7 @@ def fetch(client: Client, tenancy: str, window: Window, settings: Any, notes: li
     sdk = client.make(oci.usage_api.UsageapiClient)
     grain = GRAINS[settings.granularity]
     wide = whole(window, grain)
-    names = services(client, tenancy, whole(window, DAY), settings.services)
+    names = services(client, tenancy, whole(window, DAY), settings.services, others)
     if not names:
         return
     rung = 0
@@ -66,8 +68,13 @@ def fetch(client: Client, tenancy: str, window: Window, settings: Any, notes: li
             yield from charge_of(item, tenancy, grain, f"Usage API, {piece}, item {number_}", names)
 
 
-def services(client: Client, tenancy: str, window: Window, pattern: str) -> list[str]:
-    """Names of the services charged in the window that match a regular expression, as the API spells them."""
+def services(
+    client: Client, tenancy: str, window: Window, pattern: str, others: list[Charge] | None = None
+) -> list[str]:
+    """Names of the services charged in the window that match a regular expression, as the API spells them.
+
+    `others` gets what the services that don't match came to, one charge each.
+    """
     import oci
 
     sdk, found = client.make(oci.usage_api.UsageapiClient), set()
@@ -81,8 +88,13 @@ def services(client: Client, tenancy: str, window: Window, pattern: str) -> list
             is_aggregate_by_time=True,
             group_by=["service"],
         )
-        found |= {str(item["service"]) for item in _items(client, sdk, question) if item.get("service")}
-    return sorted(name for name in found if re.search(pattern, name, re.I))
+        for item in _items(client, sdk, question):
+            name = item.get("service")
+            if name and re.search(pattern, str(name), re.I):
+                found.add(str(name))
+            elif others is not None:
+                others += charge_of({**item, "time_usage_started": piece.start}, tenancy, DAY, f"Usage API, {piece}")
+    return sorted(found)
 
 
 def _question(tenancy: str, piece: Window, settings: Any, group_by: tuple[str, ...], services: list[str]) -> Any:
@@ -125,7 +137,9 @@ def _items(client: Client, sdk: Any, question: Any) -> Iterator[dict[str, Any]]:
     page, seen = None, set()
     while True:
         options: dict[str, Any] = {"page": page} if page else {}
-        answer = client.ask("the usage summary", lambda o=options: sdk.request_summarized_usages(question, **o))
+        answer = client.ask(
+            "the usage summary", lambda o=options: sdk.request_summarized_usages(question, **o), needs="items"
+        )
         for item in needed(answer.data, "items", "the Usage API"):
             yield oci.util.to_dict(item)
         page = answer.next_page

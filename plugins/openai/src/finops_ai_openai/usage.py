@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from finops_ai.errors import DataError, UsageError
-from finops_ai.meters import TIER_WORDS, normalise_columns, tokens_from_slices
+from finops_ai.meters import TIER_WORDS, normalise_columns, service_tier, tokens_from_slices
 from finops_ai_openai.api import Bucket
 from finops_ai_openai.endpoints import TOKEN_COUNTS, TOKEN_FORMAT, Endpoint
 
@@ -158,9 +158,9 @@ def _named(project: pa.Array, names: Mapping[str, str]) -> pa.Array:
 
 
 def _tier(table: Mapping[str, pa.Array]) -> pa.Array:
-    words = pa.array(list(TIER_WORDS), pa.string())
-    ours = pa.array(list(TIER_WORDS.values()), pa.string())
-    known = ours.take(pc.index_in(pc.utf8_lower(table["service_tier"]), words))
+    said = [word for word in table["service_tier"].unique().to_pylist() if word is not None]
+    words, ours = pa.array(said, pa.string()), pa.array([service_tier(word) for word in said], pa.string())
+    known = ours.take(pc.index_in(table["service_tier"], words))
     return pc.if_else(pc.fill_null(table["batch"], False), "batch", pc.coalesce(known, pa.scalar("standard")))
 
 

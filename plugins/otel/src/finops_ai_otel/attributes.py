@@ -41,6 +41,8 @@ PROVIDER = ("gen_ai.provider.name", "gen_ai.system")
 MODEL = ("gen_ai.response.model", "gen_ai.request.model")
 OPERATION = ("gen_ai.operation.name", "llm.request.type")
 REQUEST_ID = ("gen_ai.response.id",)
+#: says that a call failed
+FAILED = ("error.type", "exception.type")
 USER = ("enduser.id", "user.id", "enduser.pseudo.id")
 API_KEY = ("gen_ai.api_key.id", "api_key.id")
 PROMPT_NAME = ("gen_ai.prompt.name", "traceloop.prompt.key", "langfuse.prompt.name", "langfuse.observation.prompt.name")
@@ -72,6 +74,7 @@ LABELS = (
 )  # fmt: skip
 #: where prompts and answers live: never kept, whatever the settings say
 CONTENT = (
+    "embedding.embeddings.*", "llm.tools*", "llm.prompt_template.template", "llm.prompt_template.variables",
     "gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.system_instructions", "gen_ai.tool.definitions",
     "gen_ai.tool.call.*", "gen_ai.prompt", "gen_ai.prompt.[0-9]*", "gen_ai.completion", "gen_ai.completion.*",
     "gen_ai.content.*", "gen_ai.retrieval.*", "gen_ai.event.content", "llm.prompts*", "llm.completions*", "llm.input*",

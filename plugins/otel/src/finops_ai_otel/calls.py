@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from finops_ai_otel.attributes import NO_CALLS, OPERATION, first
+from finops_ai_otel.attributes import FAILED, NO_CALLS, OPERATION, OPERATIONS, REQUEST_ID, biller_of, first
 from finops_ai_otel.otlp import USAGE, Span
 
 
@@ -24,7 +24,8 @@ def model_calls(spans: Iterable[Span], notes: list[str]) -> list[tuple[Span, dic
     """The spans that carry token counts, each call once.
 
     A span exported twice counts once. Agents, workflows and gateways repeat the sum of the calls below them: of spans
-    with counts that lie inside each other, the innermost holds.
+    with counts that lie inside each other, the innermost holds. Several instrumentations tell of one call in spans of
+    their own, perhaps in traces of their own: of spans with one response id the one that states most counts holds.
     """
     by_id: dict[tuple[str, str], Span] = {}
     twice = 0
@@ -50,4 +51,38 @@ def model_calls(spans: Iterable[Span], notes: list[str]) -> list[tuple[Span, dic
         notes.append(f"{twice} spans were exported twice: counted once.")
     if outer:
         notes.append(f"{len(outer)} spans repeat the tokens of model calls inside them (agents, gateways): left out.")
-    return [(by_id[key], usage) for key, usage in found.items() if key not in outer]
+    calls: dict[Any, tuple[str, str]] = {}
+    again = 0
+    for key, usage in found.items():
+        if key in outer:
+            continue
+        span = by_id[key]
+        response = first(span.attributes, REQUEST_ID)
+        name = ("response", biller_of(span.attributes), response) if response else key
+        if name in calls:
+            again += 1
+            if len(usage) <= len(found[calls[name]]):
+                continue
+        calls[name] = key
+    if again:
+        notes.append(
+            f"{again} spans tell of calls that another instrumentation told of (same response id): counted once."
+        )
+    silent = [span for key, span in by_id.items() if key not in found and _is_call(span.attributes)]
+    failed = [span for span in silent if first(span.attributes, FAILED)]
+    if failed:
+        notes.append(f"{len(failed)} model calls failed and state no tokens: left out.")
+    if len(silent) > len(failed):
+        names = sorted({name for span in silent if span not in failed for name in span.attributes})[:5]
+        notes.append(
+            f"{len(silent) - len(failed)} spans of model calls state no token counts this version knows (they have {', '.join(names)}): left out."
+        )
+    return [(by_id[key], found[key]) for key in calls.values()]
+
+
+def _is_call(attributes: Mapping[str, Any]) -> bool:
+    """Whether a span says of itself that it is a model call."""
+    return first(attributes, OPERATION) in OPERATIONS and first(attributes, OPERATION) not in (
+        "invoke_agent",
+        *NO_CALLS,
+    )

@@ -1,4 +1,4 @@
-"""OTLP files: JSON as the collector's file exporter and OTLP/HTTP write it, and Parquet with one span a row."""
+"""OTLP files: JSON or protobuf as the collector's file exporter and OTLP/HTTP write it, and Parquet with one span a row."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ from finops_ai.errors import DataError
 from finops_ai.money import exact
 from finops_ai.periods import UTC
 from finops_ai.providers.files import find_files, read_bytes
+from finops_ai_otel import protobuf
 from finops_ai_otel.attributes import is_content
+from finops_ai_otel.openinference import is_openinference, translated
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=UTC)
 
 #: how the names of token counts begin
-USAGE = ("gen_ai.usage.", "llm.usage.")
+USAGE = ("gen_ai.usage.", "llm.usage.", "anthropic.usage.", "llm.token_count.")
+#: attributes that only spans of model calls have
+MODEL = ("gen_ai.", "llm.", "openinference.")
 
 #: column names of span tables in use, by what they hold
 SPAN_COLUMNS = {
@@ -74,7 +78,7 @@ class Telemetry:
 
 
 def read_otlp(patterns: list[str], metrics: Mapping[str, Any]) -> Telemetry:
-    """Spans, and the points of the named metrics, of OTLP JSON (.json, .jsonl, gzip or not) and Parquet files.
+    """Spans, and the points of the named metrics, of OTLP JSON or protobuf and of Parquet files, gzip or not.
 
     Raises:
         DataError: no file, a damaged file, or one that is no OTLP; names file and place.
@@ -84,7 +88,9 @@ def read_otlp(patterns: list[str], metrics: Mapping[str, Any]) -> Telemetry:
         if path.suffix == ".parquet":
             found.spans += _parquet(path)
             continue
-        for number, document in _documents(path):
+        content = read_bytes(path)
+        read = protobuf.documents(content, str(path)) if protobuf.looks_binary(content) else None
+        for number, document in enumerate(read, 1) if read else _documents(path, content):
             place = f"{path}, document {number}"
             if not isinstance(document, dict) or not document.keys() & {
                 "resourceSpans",
@@ -101,9 +107,9 @@ def read_otlp(patterns: list[str], metrics: Mapping[str, Any]) -> Telemetry:
     return found
 
 
-def _documents(path: Path) -> Iterator[tuple[int, Any]]:
+def _documents(path: Path, content: bytes) -> Iterator[tuple[int, Any]]:
     """The documents of a JSON or JSON Lines file, numbered from 1. There is no money in telemetry: floats are fine."""
-    content = read_bytes(path).strip()
+    content = content.strip()
     for number, text in enumerate([content] if b"\n{" not in content else content.splitlines(), 1):
         if text.strip():
             try:
@@ -164,17 +170,26 @@ def _spans(document: Mapping[str, Any], place: str) -> Iterator[Span]:
             for span in scope.get("spans") or ():
                 # spans without token counts only say what lies inside what
                 told = span.get("attributes") or ()
-                counted = any(pair["key"].startswith(USAGE) for pair in told)
+                names = {pair["key"] for pair in told}
+                counted = any(name.startswith(USAGE) for name in names)
+                attributes = flatten(told) if counted or any(name.startswith(MODEL) for name in names) else {}
+                if is_openinference(names):
+                    attributes = translated(attributes, _output(told))
                 yield Span(
                     span.get("traceId", ""),
                     span["spanId"],
                     span.get("parentSpanId", ""),
                     nano(span["startTimeUnixNano"]),
                     nano(span["endTimeUnixNano"]),
-                    flatten(told) if counted else {},
+                    attributes,
                     resource,
                     place,
                 )
+
+
+def _output(told: Any) -> str | None:
+    """The answer's text, from which only its id is taken."""
+    return next((p.get("value", {}).get("stringValue") for p in told if p["key"] == "output.value"), None)
 
 
 def _points(document: Mapping[str, Any], place: str, metrics: Mapping[str, Any]) -> Iterator[Point]:
@@ -239,9 +254,12 @@ def _span_of(row: Mapping[str, Any], place: str) -> Span:
         name: row[name].hex() if isinstance(row[name], bytes) else row[name] or ""
         for name in ("trace_id", "span_id", "parent_id")
     }
-    return Span(
-        **ids, start=start, end=end, attributes=_mapping(row["attributes"], place), resource=resource, place=place
-    )
+    attributes = _mapping(row["attributes"], place)
+    if is_openinference(set(attributes)):
+        attributes = translated(
+            {k: v for k, v in attributes.items() if not is_content(k)}, attributes.get("output.value")
+        )
+    return Span(**ids, start=start, end=end, attributes=attributes, resource=resource, place=place)
 
 
 def _moment(value: Any, place: str) -> dt.datetime:

@@ -118,10 +118,7 @@ def _tier(piece: Slice) -> str:
     served = names.first(piece.attributes, facts["service_tier"]) or names.first(
         piece.attributes, facts["requested_service_tier"]
     )
-    try:
-        return service_tier(None if served is None else str(served))
-    except UsageError as error:
-        raise UsageError(f"{piece.place}: {error}", error.flag) from None
+    return service_tier(None if served is None else str(served))
 
 
 def _counted(chosen: Sequence[Slice], notes: list[str]) -> dict[str, Any]:

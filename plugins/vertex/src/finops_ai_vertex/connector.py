@@ -5,18 +5,20 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finops_ai.errors import DataError, FinopsError, SettingsError, hint
 from finops_ai.frames import BillFrame, conform, empty
 from finops_ai.periods import Window
-from finops_ai.providers import Connector, Finding, HttpClient
+from finops_ai.providers import Connector, Finding, HttpClient, LeftOut, LineItem, left_out_of
 from finops_ai.providers.files import find_files, read_json_any
 from finops_ai_vertex import columns, export, monitoring, request_log
 from finops_ai_vertex.bigquery import GRANT, BigQuery, credentials_of, no_credentials
 from finops_ai_vertex.settings import VertexSettings
+from finops_ai_vertex.skus import classify, model_id
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +38,7 @@ class Vertex(Connector):
         super().__init__(**settings)
         self._bigquery = BigQuery(self.settings)
         self._export: tuple[Window, export.Export] | None = None
+        self._others: list[LeftOut] = []
 
     @property
     def source(self) -> str:
@@ -78,7 +81,9 @@ class Vertex(Connector):
                 "vertex: no billing export, so no bill. Set `billing_dataset` to the dataset of the Cloud billing export."
             )
             return empty(BillFrame)
-        return conform(export.bills_table(self._read_export(window)), BillFrame, source="vertex billing export")
+        read = self._read_export(window)
+        self.left_out = list(read.left_out)
+        return conform(export.bills_table(read), BillFrame, source="vertex billing export")
 
     def _note(self, text: str) -> None:
         if text not in self.notes:
@@ -92,6 +97,7 @@ class Vertex(Connector):
         options = {"services": self.settings.services, "model_names": self.settings.model_names}
         if self.live:
             read = export.read_table(self._query_export(window), window, **options)
+            read.left_out = self._others
         else:
             read = export.read_files(self._files("billing_export"), window, **options)
         for note in read.notes:
@@ -112,8 +118,30 @@ class Vertex(Connector):
         if filed_by_load:
             # rows are filed by the day they were loaded, which is never before they were used and may be long after
             where.append("(_PARTITIONTIME >= TIMESTAMP_TRUNC(@start, DAY) OR _PARTITIONTIME IS NULL)")
+        bounds = {"start": window.start, "end": window.end}
         query = f"SELECT {', '.join(columns.bigquery_select(tree))} FROM `{table}` WHERE {' AND '.join(where)}"
-        return self._bigquery.query(query, {"start": window.start, "end": window.end})
+        answer = self._bigquery.query(query, bounds)
+        where[2] = f"NOT IFNULL({where[2]}, FALSE)"
+        self._others = self._sum_of_others(table, where, bounds, "credits" in tree)
+        return answer
+
+    def _sum_of_others(self, table: str, where: list[str], bounds: dict[str, Any], credited: bool) -> list[LeftOut]:
+        """What the export holds besides AI, summed where it lies."""
+        exact = "CAST(CAST({} AS STRING) AS BIGNUMERIC)"
+        credit = f" + IFNULL((SELECT SUM({exact.format('c.amount')}) FROM UNNEST(credits) AS c), 0)" if credited else ""
+        query = (
+            "SELECT service.description AS service, cost_type AS kind, currency, COUNT(*) AS lines, "
+            f"SUM({exact.format('cost')}{credit}) AS amount FROM `{table}` WHERE {' AND '.join(where)} GROUP BY 1, 2, 3"
+        )
+        try:
+            rows = self._bigquery.query(query, bounds).to_pylist()
+            return left_out_of(
+                (export.reason_of(r["service"], r["kind"]), r["currency"], int(r["lines"]), Decimal(str(r["amount"])))
+                for r in rows
+            )
+        except (FinopsError, KeyError, TypeError, ArithmeticError) as error:
+            self._note(f"vertex: what else the export holds couldn't be summed ({' '.join(str(error).split())[:200]}).")
+            return []
 
     def _find_table(self) -> str:
         dataset = self.settings.billing_dataset
@@ -208,6 +236,14 @@ class Vertex(Connector):
         )
 
     # ---- doctor
+
+    @classmethod
+    def line_item(cls, row: Mapping[str, str | None]) -> LineItem | None:
+        """Google's SKU descriptions, by the same table as its own export."""
+        sku = classify(row.get("SkuMeter") or row.get("ChargeDescription") or "")
+        if sku.meter == "unmapped" or not sku.model_name:
+            return None
+        return LineItem(sku.meter, model_id(sku.model_name, {}) or sku.model_name, sku.service_tier, sku.operation)
 
     def doctor(self) -> list[Finding]:
         """Whether the configured source can be read, and which permission or setting is missing if not."""

@@ -15,6 +15,7 @@ import pyarrow as pa
 from finops_ai.errors import DataError
 from finops_ai.meters import meters
 from finops_ai.periods import UTC, Window
+from finops_ai.providers import LeftOut, left_out_of
 from finops_ai_vertex.columns import flatten, load_files
 from finops_ai_vertex.skus import Sku, classify, model_id
 
@@ -35,10 +36,12 @@ class Export:
     Attributes:
         con: DuckDB connection with the table `lines`, one row per row of the export with what it means.
         notes: what a reader must know.
+        left_out: the export's other rows of the window, by service.
     """
 
     con: duckdb.DuckDBPyConnection
     notes: list[str] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
 
 
 def selection(services: Sequence[str], service: str = "service_description", sku: str = "sku_description") -> str:
@@ -86,12 +89,12 @@ def explain(
         services: descriptions of further services to take.
         model_names: the user's names of models.
     """
-    export = Export(con)
-    con.execute(
-        f"CREATE TABLE picked AS SELECT * FROM {loaded} WHERE {selection(services)}"
-        f" AND usage_start_time >= TIMESTAMP '{window.start:%Y-%m-%d %H:%M:%S.%f}'"
+    within = (
+        f"usage_start_time >= TIMESTAMP '{window.start:%Y-%m-%d %H:%M:%S.%f}'"
         f" AND usage_start_time < TIMESTAMP '{window.end:%Y-%m-%d %H:%M:%S.%f}'"
     )
+    export = Export(con, left_out=_others(con, loaded, selection(services), within))
+    con.execute(f"CREATE TABLE picked AS SELECT * FROM {loaded} WHERE {selection(services)} AND {within}")
     _explain_skus(export, model_names or {})
     _explain_texts(con)
     _explain_months(con)
@@ -124,6 +127,36 @@ def explain(
     )
     _check_units(export)
     return export
+
+
+def _others(con: duckdb.DuckDBPyConnection, loaded: str, chosen: str, within: str) -> list[LeftOut]:
+    """The rows of the window that aren't AI: by service, and tax, rounding and adjustments that name none."""
+    rows = con.sql(
+        f"SELECT service_description, cost_type, currency, credits, count(*), sum(cost) FROM {loaded} "
+        f"WHERE {within} AND NOT coalesce({chosen}, false) GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    return left_out_of(
+        (reason_of(service, kind), unit or "", count, amount + count * credit_of(credits))
+        for service, kind, unit, credits, count, amount in rows
+    )
+
+
+def reason_of(service: str | None, kind: str | None) -> str:
+    """Why a row of the export is left out.
+
+    >>> reason_of("BigQuery", "regular"), reason_of(None, "tax")
+    ('another service: BigQuery', 'tax that names no service')
+    """
+    named = service and service.lower() != "invoice"
+    if kind in (None, "", "regular"):
+        return f"another service: {service or 'not named'}"
+    return f"{kind} of another service: {service}" if named else f"{kind} that names no service"
+
+
+def credit_of(text: str | None) -> Decimal:
+    """The sum of a row's credits."""
+    found = entries(text) if text else []
+    return sum((Decimal(str(e["amount"])) for e in found if e.get("amount") is not None), Decimal(0))
 
 
 def _explain_skus(export: Export, own: Mapping[str, str]) -> None:

@@ -1,4 +1,8 @@
-"""Budgets: what is spent, what should be by now, where it is heading, and who must be told."""
+"""Budgets: what is spent, what should be by now, where it is heading, and who must be told.
+
+Where a budget is heading is read from the plan, the one that `plan` and `forecast` show; the burn rate is a plain fact of
+the last days.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,14 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from finops_ai.errors import CheckFailed, DataError, ProviderUnavailable, RuleError, hint
+from finops_ai.forecasting.budgeting import BudgetLine
+from finops_ai.forecasting.making import Plan, make_plan
+from finops_ai.forecasting.planning import line_figures
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
@@ -20,11 +28,14 @@ from finops_ai.tables.policy import number
 from finops_ai.tables.result import Facts, Table
 
 if TYPE_CHECKING:
+    from finops_ai.prices import PriceBook
     from finops_ai.workspace import Workspace
 
 THRESHOLDS = (Decimal("0.5"), Decimal("0.8"), Decimal(1))
 _KEYS = ("name", "month", "from", "to", "amount", "currency", "alerts", "for")
 _RECENT = 7
+#: months of history a plan of a workspace is made from
+HISTORY = 13
 
 
 def budgets(
@@ -34,6 +45,7 @@ def budgets(
     month: str | None = None,
     as_of: object = None,
     timezone: str | None = None,
+    book: PriceBook | None = None,
 ) -> Table:
     """Compare spend with budgets.
 
@@ -45,12 +57,14 @@ def budgets(
         month: only budgets whose period touches this month.
         as_of: how far the data reaches (instant or day); by default the end of the last row.
         timezone: reporting zone; by default the one the rows were made for.
+        book: price book, for price changes already known; as in `plan`.
 
     Returns:
         One row per budget: `budget`, `spent`, `used` (share), `expected` (even pace up to `as_of`), `pacing` (spent over
-        expected), `burn_rate` (per day, last 7 days), `projected` (spent plus burn rate to the period's end),
-        `overrun_date` (day the burn rate crosses the budget, null if it doesn't), `status` (ok, watch, over) and `alerts`
-        (thresholds reached). Largest share used first.
+        expected), `burn_rate` (per day, last 7 days), `projected` (what the plan says the period ends at), `p10, p90`
+        (its range), `overrun_probability`, `overrun_date` (day the plan's middle path crosses the budget, null if it
+        doesn't), `status` (ok, watch, over) and `alerts` (thresholds reached). Largest share used first. Where the rows
+        hold too few days to plan from, what is ahead is null.
 
     Raises:
         RuleError: a budget can't be used; names it.
@@ -79,6 +93,8 @@ def budgets(
     measures = {"cost": "sum(effective_cost)", "unknown": "count(*) FILTER (WHERE effective_cost IS NULL)"}
     days = grouped(priced, [*dims, "day"], measures, timezone=timezone, needs=("effective_cost",))
     today = now.astimezone(tz).date()
+    asked = [e for e in entries if e["from"] <= today]
+    made, doubt = _planned(priced, asked, now, timezone, book, dims)
     rows = []
     for entry in entries:
         if month and not (entry["from"] <= parse_month(month) < entry["to"]):
@@ -93,13 +109,16 @@ def budgets(
         for g in days:
             if all(str(g[d]) == v for d, v in entry["for"].items()):
                 daily[g["day"]] = daily.get(g["day"], Decimal(0)) + (g["cost"] or Decimal(0))
-        rows.append(_row(entry, daily, now, timezone))
+        rows.append(_row(entry, daily, now, timezone, made))
     rows.sort(key=lambda r: (-(r["used"] or 0), r["name"]))
     table = to_pandas(pa.table({n: pa.array([r[n] for r in rows], k) for n, k in _COLUMNS.items()}))
-    facts = Facts("Budgets", currency, month or "", money=["budget", "spent", "expected", "burn_rate", "projected"])
+    money = ["budget", "spent", "expected", "burn_rate", "projected", "p10", "p90"]
+    facts = Facts("Budgets", currency, month or "", money=money)
     facts.notes = [
-        f"As of {now.astimezone(tz):%Y-%m-%d %H:%M} {timezone}; the burn rate is the mean of the last {_RECENT} days."
+        f"As of {now.astimezone(tz):%Y-%m-%d %H:%M} {timezone}; the burn rate is the mean of the last {_RECENT} days, "
+        "what a period ends at is the plan's."
     ]
+    facts.notes += doubt
     facts.notes += [r["text"] for r in rows if r["status"] != "ok"]
     if unknown := sum(g["unknown"] for g in days):
         facts.notes.append(f"{unknown:,} rows have no known price; what they cost is in no budget.")
@@ -127,13 +146,14 @@ def workspace_budgets(ws: Workspace, month: str, as_of: object = None) -> Table 
     now = parse_month(month)
     starts = [parse_month(row.get("month", row.get("from", month))) for row in plan]
     first = min([day for day in starts if day <= now], default=now)
-    months = (now.year - first.year) * 12 + now.month - first.month + 1
-    return budgets(ws.history(month, months), plan, month=month, as_of=as_of, timezone=ws.timezone)
+    months = max((now.year - first.year) * 12 + now.month - first.month + 1, HISTORY)
+    return budgets(ws.history(month, months), plan, month=month, as_of=as_of, timezone=ws.timezone, book=ws.book)
 
 
 _COLUMNS = {
     "name": pa.string(), "from": pa.date32(), "to": pa.date32(), "budget": COST_TYPE, "spent": COST_TYPE, "used": pa.float64(),
-    "expected": COST_TYPE, "pacing": pa.float64(), "burn_rate": COST_TYPE, "projected": COST_TYPE, "overrun_date": pa.date32(),
+    "expected": COST_TYPE, "pacing": pa.float64(), "burn_rate": COST_TYPE, "projected": COST_TYPE, "p10": COST_TYPE,
+    "p90": COST_TYPE, "overrun_probability": pa.float64(), "overrun_date": pa.date32(),
     "status": pa.string(), "alerts": pa.string(), "text": pa.string(),
 }  # fmt: skip
 
@@ -175,7 +195,30 @@ def _entries(plan: Sequence[Mapping[str, Any]] | pd.DataFrame, columns: Sequence
     return out
 
 
-def _row(entry: Mapping[str, Any], daily: Mapping[dt.date, Decimal], now: dt.datetime, timezone: str) -> dict[str, Any]:
+def _planned(
+    priced: pd.DataFrame,
+    entries: Sequence[Mapping[str, Any]],
+    now: dt.datetime,
+    timezone: str,
+    book: PriceBook | None,
+    dims: Sequence[str],
+) -> tuple[Plan | None, list[str]]:
+    """The plan to the end of the last budget, or why there is none; and what it doubts."""
+    end = pd.Timestamp(now.astimezone(zone(timezone))).tz_localize(None).normalize()
+    last = max((pd.Timestamp(e["to"]) for e in entries), default=None)
+    if last is None or last <= end:
+        return None, []
+    until = str(pd.Period(last - pd.Timedelta(days=1), "M"))
+    try:
+        made = make_plan(priced, until=until, keep=dims, as_of=end, timezone=timezone, book=book)
+    except DataError as error:
+        return None, [f"Where the budgets are heading isn't known: {error}"]
+    return made, made.notes
+
+
+def _row(
+    entry: Mapping[str, Any], daily: Mapping[dt.date, Decimal], now: dt.datetime, timezone: str, made: Plan | None
+) -> dict[str, Any]:
     window = Window.of(entry["from"], entry["to"], timezone)
     tz = zone(timezone)
     budget: Decimal = entry["amount"]
@@ -183,48 +226,75 @@ def _row(entry: Mapping[str, Any], daily: Mapping[dt.date, Decimal], now: dt.dat
     spent = sum((c for day, c in daily.items() if entry["from"] <= day < entry["to"]), Decimal(0))
     passed = Decimal(str((seen - window.start).total_seconds())) / 86_400
     whole = Decimal(str((window.end - window.start).total_seconds())) / 86_400
-    left = whole - passed
     last = (seen - dt.timedelta(microseconds=1)).astimezone(tz).date()
     recent = [daily.get(last - dt.timedelta(days=n), Decimal(0)) for n in range(min(_RECENT, max(int(passed), 1)))]
     burn = _round(sum(recent, Decimal(0)) / len(recent))
-    projected = _round(spent + burn * left)
+    ahead = _ahead(entry, made, spent) if passed < whole else (spent, spent, spent, float(spent > budget))
+    projected, low, high, chance = ahead
     expected = _round(budget * passed / whole)
-    overrun = _crossing(entry, daily, budget, spent, burn, last)
+    overrun = _crossing(entry, daily, budget, spent, made)
     used = float(spent / budget) if budget else None
     reached = [a for a in entry["alerts"] if spent >= a * budget]
-    status = "over" if spent > budget else "watch" if projected > budget else "ok"
+    status = "over" if spent > budget else "watch" if projected is not None and projected > budget else "ok"
     text = f"{entry['name']}: {used or 0:.0%} of {budget:,.2f} spent after {passed / whole:.0%} of the time"
     if status == "over":
         text += f"; over budget since {overrun}"
-    elif overrun:
-        text += f"; at {burn:,.2f} a day it is spent on {overrun}, and the period ends at {projected:,.2f}"
+    elif status == "watch":
+        when = f"is spent on {overrun}, and the period" if overrun else "period"
+        text += f"; by the plan it {when} ends at {projected:,.2f} ({chance:.0%} that it is more than the budget)"
     return {
         "name": entry["name"], "from": entry["from"], "to": entry["to"], "budget": budget, "spent": spent, "used": used, "expected": expected,
-        "pacing": float(spent / expected) if expected else None, "burn_rate": burn, "projected": projected, "overrun_date": overrun,
-        "status": status, "alerts": ", ".join(f"{a:.0%}" for a in reached), "text": text + ".",
+        "pacing": float(spent / expected) if expected else None, "burn_rate": burn, "projected": projected, "p10": low, "p90": high,
+        "overrun_probability": chance, "overrun_date": overrun, "status": status,
+        "alerts": ", ".join(f"{a:.0%}" for a in reached), "text": text + ".",
     }  # fmt: skip
 
 
+def _line(entry: Mapping[str, Any]) -> BudgetLine:
+    months = pd.period_range(entry["from"], entry["to"] - dt.timedelta(days=1), freq="M")
+    return BudgetLine(entry["name"], entry["amount"], tuple(map(str, months)), frozenset(entry["for"].items()))
+
+
+def _ahead(
+    entry: Mapping[str, Any], made: Plan | None, spent: Decimal
+) -> tuple[Decimal | None, Decimal | None, Decimal | None, float | None]:
+    """What the plan says the period ends at, P10, P90, and the chance that it is more than the budget."""
+    if made is None:
+        return None, None, None, None
+    mask = made.chosen(entry["for"])
+    if not mask.any():
+        return spent, spent, spent, float(spent > entry["amount"])
+    _, p50, low, high, totals = line_figures(made, _line(entry), mask)
+    # what was spent on a day that is still running is known already
+    return (
+        max(p50, spent),
+        max(low, spent),
+        max(high, spent),
+        float((np.maximum(totals, float(spent)) > float(entry["amount"])).mean()),
+    )
+
+
 def _crossing(
-    entry: Mapping[str, Any],
-    daily: Mapping[dt.date, Decimal],
-    budget: Decimal,
-    spent: Decimal,
-    burn: Decimal,
-    last: dt.date,
+    entry: Mapping[str, Any], daily: Mapping[dt.date, Decimal], budget: Decimal, spent: Decimal, made: Plan | None
 ) -> dt.date | None:
-    """The day on which spend passes the budget: found in the data, else by the burn rate, else None."""
+    """The day on which spend passes the budget: found in the data, else on the plan's middle path, else None."""
+    running = Decimal(0)
     if spent > budget:
-        running = Decimal(0)
         for day in sorted(d for d in daily if entry["from"] <= d < entry["to"]):
             running += daily[day]
             if running > budget:
                 return day
-    if burn <= 0:
+    if made is None:
         return None
-    days = int((budget - spent) / burn) + 1
-    day = last + dt.timedelta(days=days)
-    return day if day < entry["to"] else None
+    mask = made.chosen(entry["for"])
+    days = made.projection.days
+    first = days[0].date()
+    known = float(sum((c for d, c in daily.items() if entry["from"] <= d < min(entry["to"], first)), Decimal(0)))
+    path = made.daily(np.where(mask, 0, -1), 1)[0]
+    inside = (days.date >= entry["from"]) & (days.date < entry["to"])
+    over = known + np.cumsum(np.where(inside, path, 0.0)) > float(budget) * (1 + 1e-12)
+    hit = np.flatnonzero(over & inside)
+    return days[hit[0]].date() if len(hit) else None
 
 
 def _round(value: Decimal) -> Decimal:
@@ -247,6 +317,7 @@ def alerts(table: pd.DataFrame) -> list[dict[str, Any]]:
                         "spent",
                         "used",
                         "projected",
+                        "overrun_probability",
                         "overrun_date",
                         "text",
                     )

@@ -1,0 +1,183 @@
+"""What public functions are given, looked at once at the door: the usual mistakes get a sentence with the fix."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+#: parameters that take a frame
+FRAMES = {"tokens", "priced", "allocated", "before", "after", "history", "frame", "cost", "usage"}
+#: public functions that take frames; others are handed out as they are
+LOOKED_AT = {
+    "price", "allocate", "showback", "chargeback", "reconcile", "explain", "what_if", "commitments", "anomalies", "budgets",
+    "unit_economics", "unit_costs", "kpis", "forecast", "backtest", "plan", "to_focus", "explore",
+}  # fmt: skip
+
+
+def careful(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A public function that checks what it is given, and accepts what can only mean one thing.
+
+    One name where a list of names is meant, a day or instant where its month is, and any table that speaks Arrow
+    (polars, pyarrow, DuckDB) where a frame is.
+    """
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        from finops_ai.errors import SettingsError
+
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise SettingsError(_usage(name, signature, error, kwargs)) from None
+        given = bound.arguments
+        for position, (key, value) in enumerate(list(given.items())):
+            if key in FRAMES or position == 0:
+                given[key] = _frame(name, key, value)
+            elif key == "by" and isinstance(value, str):
+                given[key] = [part.strip() for part in value.split(",") if part.strip()]
+            elif key == "month" and isinstance(value, dt.date):
+                given[key] = f"{value:%Y-%m}"
+        _has_month(name, given)
+        try:
+            return function(*bound.args, **bound.kwargs)
+        except ModuleNotFoundError as error:
+            from finops_ai.extras import missing_extra
+
+            raise missing_extra(error) or error from None
+
+    return checked
+
+
+def _usage(name: str, signature: inspect.Signature, error: TypeError, given: Mapping[str, Any]) -> str:
+    from finops_ai.errors import hint
+
+    plain = ", ".join(
+        n if p.default is inspect.Parameter.empty else f"{n}={p.default!r}" for n, p in signature.parameters.items()
+    )
+    unknown = [key for key in given if key not in signature.parameters]
+    if unknown and not any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
+        return f"fa.{name} has no argument {unknown[0]!r}. {hint(unknown[0], list(signature.parameters))}"
+    return f"fa.{name}: {error}. It is called as fa.{name}({plain}); help(fa.{name}) tells what each is."
+
+
+def _frame(name: str, key: str, value: Any) -> Any:
+    """The frame itself, or one made of another kind of table.
+
+    Raises:
+        FrameError: it is no table, or its columns lost their types; says how to get it right.
+    """
+    import pandas as pd
+
+    from finops_ai.errors import FrameError
+
+    if value is None:
+        return value
+    if not isinstance(value, pd.DataFrame):
+        if hasattr(value, "__arrow_c_stream__"):
+            import pyarrow as pa
+
+            from finops_ai.frames import to_pandas
+
+            value = to_pandas(pa.table(value))
+        else:
+            fix = (
+                "read a file with fa.read(path, format=...)"
+                if isinstance(value, str)
+                else "make one with fa.read, fa.collect or fa.sample"
+            )
+            raise FrameError(f"fa.{name}: `{key}` must be a frame, got {type(value).__name__}; {fix}.")
+    if "charge_period_start" in value.columns and len(value):
+        _typed(name, value)
+        _once(name, value)
+    return value
+
+
+def _typed(name: str, frame: Any) -> None:
+    import pandas as pd
+
+    from finops_ai.errors import FrameError
+
+    start = frame["charge_period_start"].dtype
+    if not pd.api.types.is_datetime64_any_dtype(start) and "timestamp" not in str(start):
+        raise FrameError(
+            f"fa.{name}: charge_period_start is {start}, not a time: a CSV file keeps no types. Keep frames with "
+            "frame.to_parquet(path) and pd.read_parquet(path, dtype_backend='pyarrow'), or read an export with fa.read."
+        )
+    if getattr(start, "tz", None) is None and "tz=" not in str(start):
+        raise FrameError(
+            f"fa.{name}: charge_period_start has no time zone. Say which it is: "
+            "frame.assign(charge_period_start=frame.charge_period_start.dt.tz_localize('UTC'), ...), the same for charge_period_end."
+        )
+    if "quantity" in frame.columns:
+        if pd.api.types.is_float_dtype(frame["quantity"]) or (
+            frame["quantity"].dtype == object and _holds_floats(frame)
+        ):
+            raise FrameError(
+                f"fa.{name}: quantity is {frame['quantity'].dtype}, and floats lose digits. Keep the exact decimals of fa.read; "
+                "finops_ai.frames.conform({...}) makes a frame of whole numbers or Decimals."
+            )
+        negative = (frame["quantity"] < 0).fillna(False).to_numpy(bool)
+        if negative.any():
+            row = int(negative.argmax())
+            raise FrameError(
+                f"fa.{name}: quantity is {frame['quantity'].iloc[row]} in row {row}: usage is 0 or more. A refund or credit "
+                "is a charge of the bill frame."
+            )
+
+
+def _holds_floats(frame: Any) -> bool:
+    return isinstance(frame["quantity"].iloc[0], float)
+
+
+def _once(name: str, frame: Any) -> None:
+    """Rows that stand twice, such as a frame put together with itself."""
+    from finops_ai.errors import FrameError
+
+    half = len(frame) // 2
+    suspect = frame.index.has_duplicates
+    if not suspect and len(frame) % 2 == 0 and half:
+        first, second = frame["charge_period_start"], frame["charge_period_start"]
+        suspect = bool((first.iloc[:half].to_numpy() == second.iloc[half:].to_numpy()).all())
+    if not suspect:
+        return
+    columns = [c for c in frame.columns if c != "tags"]
+    keys = frame[columns].astype(str)
+    if "tags" in frame.columns:
+        keys = keys.assign(tags=frame["tags"].map(str, na_action="ignore"))
+    twice = int(keys.duplicated().sum())
+    if twice and twice * 2 >= len(frame) * 0.9:
+        raise FrameError(
+            f"fa.{name}: {twice:,} of {len(frame):,} rows stand twice: the frame seems to be put together with itself. "
+            "Put different months together, or take frame[~frame.index.duplicated()]."
+        )
+
+
+def _has_month(name: str, given: Mapping[str, Any]) -> None:
+    """A month that the frame holds nothing of.
+
+    Raises:
+        DataError: names the months it does hold.
+    """
+    import pandas as pd
+
+    from finops_ai.errors import DataError
+    from finops_ai.periods import parse_month
+
+    month, frame = given.get("month"), next(iter(given.values()), None)
+    if name == "explore" and isinstance(frame, pd.DataFrame) and frame.empty:
+        raise DataError("fa.explore: the frame has no rows. Widen the filter, or collect the month first.")
+    if not isinstance(month, str) or not isinstance(frame, pd.DataFrame) or "charge_period_start" not in frame:
+        return
+    first = parse_month(month)
+    start = frame["charge_period_start"]
+    if frame.empty:
+        raise DataError(f"fa.{name}: the frame has no rows, so there is nothing of {month}. Collect the month first.")
+    # a day of leeway for time zones
+    low, high = start.min().date(), start.max().date()
+    begin, end = first - dt.timedelta(days=1), (first.replace(day=28) + dt.timedelta(days=5)).replace(day=2)
+    if high < begin or low > end:
+        raise DataError(f"fa.{name}: nothing of {month}: the frame holds {low:%Y-%m} to {high:%Y-%m}.")

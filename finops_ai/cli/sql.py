@@ -1,0 +1,22 @@
+"""`finops-ai sql`: the statement an engine is asked for."""
+
+from __future__ import annotations
+
+import click
+
+from finops_ai.cli.tables import config_option, month_option, workspace
+
+
+@click.command()
+@month_option
+@click.option("--engine", metavar="NAME", default="", help="duckdb, spark or bigquery. Default: that of finops.toml.")
+@config_option
+def sql(month: str | None, engine: str, config: str) -> None:
+    """Print the statement that adds up a month's rows: all that the engine of finops.toml is asked for.
+
+    \b
+    finops-ai sql --month 2026-10
+    finops-ai sql --month 2026-10 --engine bigquery
+    """
+    ws, month = workspace(config, month)
+    click.echo(ws.sql(month, engine))

@@ -1,0 +1,83 @@
+"""Whether a frame surely keeps its contract, by whole columns in Arrow; who isn't sure asks the model itself.
+
+The model says the rules and words every error. This only saves its work where nothing is wrong: the known kinds of checks are
+decided over distinct values, and a frame with any other kind, or any doubt, goes to the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from finops_ai.meters import meters
+
+Column = pa.ChunkedArray
+
+
+def surely_keeps(frame: pd.DataFrame, model: Any) -> bool:
+    """True only if every rule of the model holds."""
+    schema = _schema(model)
+    if frame.columns.has_duplicates or set(frame.columns) != set(schema.columns):
+        return False
+    whole = {check.error or check.name for check in schema.checks}
+    if not whole <= set(_WHOLE):
+        return False
+    read = cache(lambda name: _arrow(frame[name]))
+    return all(_column(frame[name], column, read) for name, column in schema.columns.items()) and all(
+        _WHOLE[name](read) for name in whole
+    )
+
+
+@cache
+def _schema(model: Any) -> Any:
+    return model.to_schema()
+
+
+def _arrow(values: pd.Series) -> Column:
+    found = pa.array(values, from_pandas=True)
+    return found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
+
+
+def _column(values: pd.Series, column: Any, read: Callable[[str], Column]) -> bool:
+    if column.unique or column.dtype is None or values.dtype != column.dtype.type:
+        return False
+    found = read(column.name)
+    if found.null_count and not column.nullable:
+        return False
+    return all(_check(found, check) for check in column.checks)
+
+
+def _check(found: Column, check: Any) -> bool:
+    if check.name == "isin":
+        return set(pc.unique(found.drop_null()).to_pylist()) <= set(check.statistics["allowed_values"])
+    if check.name == "greater_than_or_equal_to":
+        least = pc.min(found).as_py()
+        return least is None or least >= check.statistics["min_value"]
+    return False
+
+
+def _starts_before_end(read: Callable[[str], Column]) -> bool:
+    return pc.all(pc.less(read("charge_period_start"), read("charge_period_end"))).as_py() is not False
+
+
+def _unit_fits_meter(read: Callable[[str], Column]) -> bool:
+    pairs = pa.table({"meter": read("meter"), "unit": read("unit")}).group_by(["meter", "unit"]).aggregate([])
+    return all(meters()[row["meter"]].unit == row["unit"] for row in pairs.to_pylist())
+
+
+def _cost_has_currency(read: Callable[[str], Column]) -> bool:
+    lost = pc.and_(pc.is_valid(read("billed_cost")), pc.is_null(read("billing_currency")))
+    return pc.any(lost).as_py() is not True
+
+
+#: rules over several columns, by the name their model gives them
+_WHOLE: dict[str, Callable[[Callable[[str], Column]], bool]] = {
+    "the slice starts before it ends": _starts_before_end,
+    "the unit is the meter's unit": _unit_fits_meter,
+    "a stated cost has a currency": _cost_has_currency,
+}

@@ -1,0 +1,120 @@
+"""What people call the columns of a log of model calls, in several languages: letters and digits only, lower case."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+#: token-frame column -> names that logs give it
+COLUMNS = {
+    "charge_period_start": (
+        "time", "timestamp", "ts", "createdat", "created", "starttime", "startedat", "start", "datetime", "requesttime",
+        "eventtime", "loggedat", "occurredat", "calledat", "date", "day", "ds", "when", "t",
+        "zeit", "zeitstempel", "zeitpunkt", "datum", "erstelltam", "horodatage", "heure", "dateheure", "jour", "fecha", "fechahora",
+        "hora", "data", "dataora", "orario", "ora", "datahora", "tijd", "tijdstip", "datumtijd",
+    ),
+    "charge_period_end": ("endtime", "endedat", "end", "finishedat", "completedat", "ende", "fin", "fine"),
+    "model": (
+        "model", "modelname", "modelid", "deployment", "deploymentname", "responsemodel", "requestmodel", "engine", "llm",
+        "llmmodel", "aimodel", "modell", "modellname", "modele", "modelo", "modello",
+    ),
+    "provider": ("provider", "vendor", "system", "modelprovider", "llmprovider", "anbieter", "fournisseur", "proveedor", "fornitore", "fornecedor"),
+    "user_id": (
+        "user", "userid", "username", "enduser", "enduserid", "email", "caller", "principal", "benutzer", "nutzer", "anwender",
+        "utilisateur", "usuario", "utente", "gebruiker",
+    ),
+    "api_key_id": ("apikeyid", "keyid", "apikeyname", "keyname", "keyalias"),
+    "prompt_id": ("promptid", "promptname", "template", "prompttemplate", "templateid", "templatename", "vorlage"),
+    "session_id": ("sessionid", "session", "conversationid", "threadid", "chatid", "sitzung"),
+    "request_id": ("requestid", "responseid", "callid", "completionid", "generationid", "traceid", "id", "anfrageid"),
+    "service_tier": ("servicetier", "tier", "processingtier"),
+    "sub_account_id": ("project", "projectid", "workspace", "workspaceid", "subscriptionid", "projekt", "projet", "proyecto", "progetto", "projeto"),
+    "region": ("region", "awsregion", "location", "azureregion"),
+    "billed_cost": (
+        "cost", "totalcost", "costusd", "totalcostusd", "usd", "price", "spend", "amount", "responsecost", "costineur", "costeur",
+        "costinusd", "kosten", "preis", "betrag", "cout", "montant", "prix", "coste", "costo", "importe", "precio", "custo", "prijs", "bedrag",
+    ),
+    "billing_currency": ("currency", "billingcurrency", "wahrung", "waehrung", "devise", "moneda", "valuta", "moeda"),
+}  # fmt: skip
+#: second column of a time, where day and clock stand apart
+CLOCK = ("time", "uhrzeit", "clock", "timeofday", "zeit", "heure", "hora", "ora", "orario", "tijd")
+DAY = ("date", "day", "datum", "tag", "jour", "fecha", "dia", "giorno", "data", "dag")
+TAGS = (
+    "team", "teamname", "product", "feature", "environment", "env", "department", "app", "application", "service", "customer",
+    "customerid", "tenant", "costcenter", "costcentre", "businessunit", "usecase", "abteilung", "kostenstelle", "produkt", "kunde",
+    "equipe", "departement", "service", "produit", "client", "equipo", "departamento", "producto", "cliente", "squadra",
+    "reparto", "prodotto", "produto", "afdeling", "klant",
+)  # fmt: skip
+#: meter -> names of its count
+COUNTS = {
+    "input": (
+        "inputtokens", "prompttokens", "tokensin", "intokens", "inputtokencount", "prompttokencount", "tokensprompt", "tokensinput",
+        "numinputtokens", "numprompttokens", "nprompttokens", "ntokensin", "inputtoken", "prompttoken", "totalinputtokens", "contexttokens",
+        "input", "prompt", "eingabe", "eingabetoken", "eingabetokens", "eingang", "tokenseingabe", "entree", "jetonsentree", "tokensentree",
+        "jetonsdentree", "tokensdentree", "entrada", "tokensentrada", "tokensdeentrada", "tokeningresso", "ingresso", "tokendiinput", "invoer", "invoertokens",
+    ),
+    "cache_read": (
+        "cachereadtokens", "cachedtokens", "cachereadinputtokens", "cachedinputtokens", "cachedcontenttokencount", "tokenscached",
+        "cachehittokens", "promptcachehittokens", "inputcachedtokens", "cachedprompttokens", "cacheread", "cached", "cache",
+        "cachetokens", "ausdemcache", "zwischengespeichert", "tokensencache", "encache", "jetonscache", "tokenscache",
+    ),
+    "cache_write_5m": ("cachewritetokens", "cachecreationinputtokens", "cachecreationtokens", "cachewrite", "cachecreation"),
+    "output": (
+        "outputtokens", "completiontokens", "tokensout", "outtokens", "outputtokencount", "candidatestokencount", "tokenscompletion",
+        "tokensoutput", "numoutputtokens", "numcompletiontokens", "ncompletiontokens", "generatedtokens", "responsetokens", "ntokensout",
+        "outputtoken", "completiontoken", "totaloutputtokens", "output", "completion", "ausgabe", "ausgabetoken", "ausgabetokens", "ausgang",
+        "tokensausgabe", "sortie", "jetonssortie", "tokenssortie", "jetonsdesortie", "tokensdesortie", "salida", "tokenssalida",
+        "tokensdesalida", "uscita", "tokenuscita", "saida", "tokenssaida", "tokensdesaida", "uitvoer", "uitvoertokens",
+    ),
+}  # fmt: skip
+#: meter -> parts of a name that tell a count whose whole name isn't known; the first that fits holds
+STEMS = {
+    "cache_write_5m": r"(cach|zwischensp).*(write|creat|schreib|ecri|escri|scritt)|(write|creat).*cach",
+    "cache_read": r"cach|zwischensp",
+    "input": r"input|prompt|eingabe|eingang|entree|entrada|ingresso|invoer",
+    "output": r"output|completion|generat|ausgabe|ausgang|sortie|salida|uscita|saida|uitvoer",
+}
+#: parts of a name that make a column of numbers look like a count of tokens
+COUNTLIKE = r"token|jeton|cach|reasoning|thinking|audio"
+#: reasoning counts, which every provider but xAI and Google has inside its output
+REASONING = ("reasoningtokens", "thinkingtokens", "reasoning", "outputreasoningtokens")
+TOTALS = ("totaltokens", "tokenstotal", "totaltokencount", "total", "gesamt", "tokengesamt")
+REQUESTS = (
+    "requests", "calls", "numrequests", "nummodelrequests", "requestcount", "numcalls", "callcount", "nrequests", "anfragen",
+    "aufrufe", "requetes", "appels", "solicitudes", "llamadas", "richieste", "chiamate", "aantal", "invocations",
+)  # fmt: skip
+#: beginning of a model's name -> who most likely bills it
+MAKERS = {
+    "gpt": "openai", "o1": "openai", "o3": "openai", "o4": "openai", "text-embedding": "openai", "chatgpt": "openai", "claude": "anthropic",
+    "gemini": "vertex", "cohere": "oci", "grok": "xai", "deepseek": "deepseek", "mistral": "mistral", "magistral": "mistral",
+    "codestral": "mistral", "ministral": "mistral", "anthropic.": "bedrock", "amazon.": "bedrock", "meta.": "bedrock",
+    "us.": "bedrock", "eu.": "bedrock", "apac.": "bedrock", "global.": "bedrock",
+}  # fmt: skip
+#: counts named like this stand beside the input, not inside it
+BESIDE = ("cachereadinputtokens", "cachecreationinputtokens")
+
+
+def bare_name(name: str) -> str:
+    """The last part of a name, letters and digits only, without accents.
+
+    >>> bare_name("usage.Prompt_Tokens"), bare_name("Währung"), bare_name("Modèle")
+    ('prompttokens', 'wahrung', 'modele')
+    """
+    plain = unicodedata.normalize("NFKD", name.rpartition(".")[2]).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]", "", plain.lower())
+
+
+def find_name(names: Sequence[str], known: Sequence[str]) -> str | None:
+    """The first of the names that is called one of the known ways, in the order of these."""
+    return next((name for word in known for name in names if bare_name(name) == word), None)
+
+
+def maker_of(model: str) -> str | None:
+    """Who most likely bills a model of that name.
+
+    >>> maker_of("claude-sonnet-5"), maker_of("eu.anthropic.claude-sonnet-5-v1:0"), maker_of("house-model")
+    ('anthropic', 'bedrock', None)
+    """
+    name = model.lower().strip()
+    return next((who for start, who in MAKERS.items() if name.startswith(start)), None)

@@ -1,0 +1,132 @@
+"""How a text table writes its numbers: which sign stands before decimals, which between thousands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+#: signs that may group digits by three, and those that may stand before decimals
+GROUPING, DECIMAL = ".,'’ _", ".,"
+#: what may stand around an amount: currency signs and codes
+_AROUND = re.compile(r"^\s*(?:[A-Z]{3}|[€$£¥])?\s*|\s*(?:[A-Z]{3}|[€$£¥])?\s*$")
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:(?P<by>[.,'’ _])\d{3})(?:(?P=by)\d{3})*(?:(?P<then>[.,])\d+)?")
+_FRACTION = re.compile(r"[+-]?\d*(?P<then>[.,])\d+(?:[eE][+-]?\d+)?")
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """`decimal` is the sign before decimals, `thousands` the one between groups of three digits ("" for none)."""
+
+    decimal: str = "."
+    thousands: str = ""
+
+
+class Unsure(Exception):
+    """A text can be read as two numbers that differ a thousandfold, and nothing else in the file tells which."""
+
+    def __init__(self, column: str, text: str, why: str) -> None:
+        super().__init__(f"{text!r} {why}")
+        self.column, self.text, self.why = column, text, why
+
+
+def numbers_of(counts: Mapping[str, Iterable[str]], amounts: Mapping[str, Iterable[str]] | None = None) -> Numbers:
+    """How the numbers of a file are written, from all of them together.
+
+    Args:
+        counts: column -> texts of whole numbers (tokens, calls): a fraction can't be meant.
+        amounts: column -> texts that may have decimals (money).
+
+    Raises:
+        Unsure: the same sign stands before decimals in one place and between thousands in another, or could be either.
+
+    >>> numbers_of({"in": ["5.402", "1.350", "682"]})
+    Numbers(decimal=',', thousands='.')
+    >>> numbers_of({"in": ["5.402", "0.350"]})
+    Numbers(decimal='.', thousands='')
+    >>> numbers_of({"in": ["5402"]}, {"cost": ["1.234,50"]})
+    Numbers(decimal=',', thousands='.')
+    """
+    thousands: dict[str, tuple[str, str]] = {}
+    decimals: dict[str, tuple[str, str]] = {}
+    either: dict[str, tuple[str, str]] = {}
+    short: set[str] = set()  # columns with whole numbers of up to three digits, and with longer ones without a sign
+    long: set[str] = set()
+    groups: dict[str, set[str]] = {}  # columns where a sign may stand between thousands
+    for group, whole in ((counts, True), (amounts or {}, False)):
+        for column, texts in group.items():
+            for text in texts:
+                said = bare(text)
+                if said.isdigit():
+                    (short if len(said) < 4 else long).add(column)
+                elif grouped := _GROUPED.fullmatch(said):
+                    by, then = grouped["by"], grouped["then"]
+                    if then:
+                        thousands.setdefault(by, (column, text))
+                        decimals.setdefault(then, (column, text))
+                    elif said.count(by) > 1 or by not in DECIMAL:
+                        thousands.setdefault(by, (column, text))
+                    else:
+                        groups.setdefault(by, set()).add(column)
+                        if by not in either or (whole and either[by][0] not in counts):
+                            either[by] = (column, text)
+                elif fraction := _FRACTION.fullmatch(said):
+                    decimals.setdefault(fraction["then"], (column, text))
+    if both := sorted(thousands.keys() & decimals.keys()):
+        column, text = decimals[both[0]]
+        other = thousands[both[0]][1]
+        raise Unsure(column, text, f"has {both[0]!r} before decimals, {other!r} has it between thousands")
+    for sign in sorted(either.keys() - thousands.keys() - decimals.keys()):
+        column, text = either[sign]
+        opposite = "," if sign == "." else "."
+        if opposite in decimals:
+            thousands[sign] = either[sign]
+        elif opposite in thousands or column not in counts:
+            decimals[sign] = either[sign]
+            if sign == "," and opposite not in thousands:
+                raise Unsure(column, text, "may be a number of thousands or one with three decimals")
+        elif groups[sign] & short and not groups[sign] & long:
+            thousands[sign] = either[sign]  # a column of 682 and 5.402 has no three decimals everywhere: it groups
+        else:
+            raise Unsure(column, text, "may be a number of thousands or one with three decimals")
+    if len(decimals) > 1:
+        column, text = decimals[","]
+        raise Unsure(column, text, f"has ',' before decimals, {decimals['.'][1]!r} has '.'")
+    by = next(iter(thousands), "")
+    return Numbers(next(iter(decimals), "," if by == "." else "."), by)
+
+
+def bare(text: str) -> str:
+    """A number's text without currency signs, with one kind of blank and of minus.
+
+    >>> bare(" 1\\u202f234,50 €"), bare("$0.25"), bare("\\u2212 3")
+    ('1 234,50', '0.25', '-3')
+    """
+    said = re.sub(r"[\s\u00a0\u202f\u2009]+", " ", text.replace("\u2212", "-")).strip()
+    said = _AROUND.sub("", said).strip() if said[-1:] not in "0123456789" or said[:1] not in "0123456789-+.," else said
+    return re.sub(r"^([+-]) ", r"\1", said)
+
+
+def plain(values: pa.ChunkedArray, style: Numbers) -> pa.ChunkedArray:
+    """Texts as numbers every parser reads; a text that doesn't fit the style becomes one that no parser reads.
+
+    A group of other than three digits fits no style: it is left as it stands, for the parser to refuse.
+    """
+    distinct = pc.unique(values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values)
+    made = pa.array([None if t is None else _plain(t, style) for t in distinct.to_pylist()], pa.string())
+    return pa.chunked_array([made.take(pc.index_in(values.combine_chunks(), distinct))])
+
+
+def _plain(text: str, style: Numbers) -> str | None:
+    said = bare(text)
+    if not said or said.lower() in ("null", "none", "nan", "n/a", "na", "-", "\\n"):
+        return None
+    head, sign, tail = said.partition(style.decimal)
+    if style.thousands and style.thousands in head:
+        if not re.fullmatch(rf"[+-]?\d{{1,3}}(?:{re.escape(style.thousands)}\d{{3}})+", head):
+            return text
+        head = head.replace(style.thousands, "")
+    return f"{head}.{tail}" if sign else head

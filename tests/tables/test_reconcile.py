@@ -1,0 +1,210 @@
+"""Reconciliation: sums by hand, every cause planted and found by name, what can't be told apart, tolerances and rows."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib.util
+from decimal import Decimal
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import finops_ai as fa
+from finops_ai.errors import FrameError, SettingsError
+from finops_ai.frames import BillFrame, conform
+from finops_ai.tables.causes import CAUSES
+from finops_ai.tables.tolerance import Tolerance
+
+D = Decimal
+ROOT = Path(__file__).parents[2]
+
+
+def at(month, day, hour=0):
+    return dt.datetime(2026, month, day, hour, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def rows_of(tokens_of, book):
+    return lambda rows: fa.price(tokens_of(rows), book)
+
+
+def bill(**kwargs):
+    base = {
+        "provider": "openai", "billing_account_id": "acct", "billing_period_start": at(10, 1), "billing_period_end": at(11, 1), "charge_period_start": at(10, 1),
+        "charge_period_end": at(10, 2), "charge_category": "Usage", "charge_description": "line", "billed_cost": D(0), "billing_currency": "USD",
+        "model": "small", "meter": "input", "service_tier": "standard", "source": "billing_export",
+    }  # fmt: skip
+    day = kwargs.pop("day", None)
+    return (
+        base
+        | ({"charge_period_start": at(10, day), "charge_period_end": at(10, day) + dt.timedelta(days=1)} if day else {})
+        | kwargs
+    )
+
+
+def bills_of(lines):
+    names = list(dict.fromkeys(name for line in lines for name in line))
+    return conform({n: [line.get(n) for line in lines] for n in names}, BillFrame, source="test")
+
+
+def causes(row):
+    return {c: row[c] for c in CAUSES if row[c]}
+
+
+def test_a_bill_by_hand(rows_of):
+    rows = rows_of([{"quantity": 10_000_000}, {"meter": "output", "quantity": 1_000_000}, {"model": "nobody", "quantity": 5}, {"model": "big", "quantity": 1_000_000,
+                    "slice_input_tokens": 9, "slice_requests": 1}])  # fmt: skip
+    bills = bills_of([
+        bill(billed_cost=D("9.90"), consumed_quantity=D(11_000_000)),  # a million more than counted, at 0.9
+        bill(meter="output", billed_cost=D("4.00"), consumed_quantity=D(1_000_000)),  # not at the agreed 3.60
+        bill(model="nobody", billed_cost=D("0.50"), consumed_quantity=D(5)),
+        bill(model="other", billed_cost=D("7.00"), consumed_quantity=D(70)),
+        bill(model=None, meter="unmapped", charge_category="Credit", billed_cost=D("-2.00")),
+        bill(model=None, meter="unmapped", charge_category="Tax", billed_cost=D("1.10")),
+        bill(model=None, meter="unmapped", charge_description="AWS Marketplace fee", billed_cost=D("3.00")),
+    ])  # fmt: skip
+    table = fa.reconcile(rows, bills)
+    row = table.iloc[0]
+    assert (row["computed"], row["billed"], row["difference"]) == (D("15.3"), D("23.5"), D("8.2"))  # 9 + 3.6 + 2.7
+    expected = {
+        "missing_usage": "7.9",
+        "price": "0.4",
+        "unpriced": "0.5",
+        "credits": "-2",
+        "tax": "1.1",
+        "fees": "3",
+        "not_billed": "-2.7",
+    }
+    assert causes(row) == {k: D(v) for k, v in expected.items()}
+    assert row["open"] == D("11.5")  # 7.9 + 0.4 + 0.5 + 2.7, whatever their signs
+    assert (row["status"], table.status) == ("fail", "fail")
+    assert table.facts.coverage["captured"] == pytest.approx(1 - 7.9 / 21.4)
+    assert (
+        table.facts.notes[0]
+        == "It doesn't tie: 1 of 1 rows are beyond the tolerance (billed 23.50, computed 15.30 USD)."
+    )
+    missing = table.rows("missing_usage")
+    assert [(r["model"], r["amount"]) for r in missing.to_dict("records")] == [("other", D(7)), ("small", D("0.9"))]
+    assert table.rows("missing_usage", model="small")["billed_quantity"].iloc[0] == 11_000_000
+    assert "What to do: collect it" in missing.explain()
+    by_model = fa.reconcile(rows, bills, by=["model"])
+    assert {r["model"]: r["price"] for r in by_model.to_dict("records") if r["price"]} == {"small": D("0.4")}
+    assert sum(by_model["difference"]) == row["difference"]
+
+
+@pytest.fixture
+def planted():
+    spec = importlib.util.spec_from_file_location("planted_causes", ROOT / "benchmarks" / "planted_causes.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("first", range(0, 20, 4))
+def test_planted_causes_are_found_by_name_together(planted, first):
+    chosen = sorted(planted.ALL, key=lambda c: (planted.ALL.index(c) * 7) % 20)[first : first + 4]
+    if len([c for c in chosen if c in planted.WHOLE]) > 1:
+        chosen = [c for c in chosen if c not in planted.WHOLE[1:]]
+    wrong, unexplained, cost = planted.run(planted.made_up, chosen, first)
+    assert not wrong, chosen
+    assert unexplained < cost / 200
+
+
+def test_where_nothing_is_planted_nothing_is_named(planted):
+    for frames in (planted.made_up(3), planted.sample()):
+        table = fa.reconcile(*frames)
+        assert not any(causes(row) for row in table.to_dict("records"))
+        assert set(table["status"]) == {"pass"}
+    assert "It ties" in table.facts.notes[0]
+
+
+def test_late_usage_of_the_sample_is_late(planted):
+    _, bills = planted.sample()
+    table = fa.reconcile(fa.price(fa.sample(months=2, late=False)), bills)
+    held_back = fa.sample.slices(months=2)
+    true = sum(held_back["list_cost"][held_back["late"].to_numpy(bool)])
+    assert sum(table["late"]) == true > 10
+    assert set(table.rows("late")["day"]) == {"2026-09-28", "2026-09-29", "2026-09-30"}
+    assert any("can't be told apart" in note for note in table.facts.notes)
+
+
+def test_three_sides_and_a_month_without_a_bill(rows_of):
+    rows = rows_of([{"quantity": 10_000_000, "billed_cost": D("9.01"), "billing_currency": "USD"}])
+    line = bill(billed_cost=D(9), consumed_quantity=D(10_000_000))
+    invoice, api = (
+        bills_of([line]),
+        bills_of([line, bill(billed_cost=D("9.02"), consumed_quantity=D(10_000_000), source="api")]),
+    )
+    assert fa.reconcile(rows, invoice)[["stated", "billed"]].iloc[0].tolist() == [D("9.01"), D(9)]
+    both = fa.reconcile(rows, api).iloc[0]  # a cost API beside the invoice is the third side, not a second bill
+    assert (both["stated"], both["billed"], causes(both)) == (D("9.02"), D(9), {})
+    table = fa.reconcile(rows, invoice.head(0))
+    assert (table["status"].iloc[0], table["not_billed"].iloc[0]) == ("warn", D(-9))
+    assert table.facts.notes[0] == "No bill is there yet: computed 9.00 USD."
+    assert len(fa.reconcile(rows.head(0), invoice.head(0))) == 0
+
+
+def test_lines_without_model_quantity_or_day(rows_of):
+    rows = rows_of([{"quantity": 10_000_000}, {"meter": "output", "quantity": 1_000_000}])  # 9 + 3.6
+    whole = bills_of([bill(model=None, meter="unmapped", billed_cost=D("12.60"))])
+    assert causes(fa.reconcile(rows, whole).iloc[0]) == {}
+    off = fa.reconcile(rows, bills_of([bill(model=None, meter="unmapped", billed_cost=D("13.60"))]))
+    assert causes(off.iloc[0]) == {"unexplained": D(1)}
+    assert any("can't be compared" in n for n in off.facts.notes)
+    vague = fa.reconcile(rows, bills_of([bill(billed_cost=D("10.00")), bill(meter="output", billed_cost=D("3.60"))]))
+    assert causes(vague.iloc[0]) == {"unexplained": D(1)}
+    assert any("price and missing_usage can't be told apart" in n for n in vague.facts.notes)
+    monthly = bill(billed_cost=D(9), consumed_quantity=D(10_000_000), charge_period_end=at(11, 1))
+    assert (
+        causes(
+            fa.reconcile(rows_of([{"quantity": 5_000_000, "at": at(10, d)} for d in (3, 9)]), bills_of([monthly])).iloc[
+                0
+            ]
+        )
+        == {}
+    )
+
+
+def test_usage_that_a_commitment_pays_for(rows_of):
+    rows = rows_of([{"quantity": 10_000_000}])
+    lines = [
+        bill(
+            billed_cost=D(0),
+            consumed_quantity=D(4_000_000),
+            commitment_discount_id="c",
+            commitment_discount_status="Used",
+        ),
+        bill(billed_cost=D("5.40"), consumed_quantity=D(6_000_000)),
+        bill(charge_category="Purchase", model=None, meter="unmapped", billed_cost=D(3)),
+    ]
+    assert causes(fa.reconcile(rows, bills_of(lines)).iloc[0]) == {
+        "purchases": D("-0.6")
+    }  # 3 bought, 3.6 of usage paid by it
+
+
+def test_tolerances_by_provider_and_wrong_ones():
+    policy = Tolerance.load(
+        {"fail": {"amount": "10", "share": "0.01"}, "providers": {"oci": {"fail": {"share": "0.05"}}}}
+    )
+    assert [policy.status("openai", D(n), D(500)) for n in (1, 2, 11)] == ["pass", "warn", "fail"]
+    assert policy.status("oci", D(20), D(500)) == "warn"
+    for wrong, words in [
+        ({"warm": {}}, "Did you mean 'warn'"), ({"fail": {"amont": 1}}, "write { amount"), ({"fail": 5}, "write { amount"),
+        ({"warn": {"amount": "20"}}, "at least as much as warn"), ({"providers": {"oci": 3}}, "must be a table"),
+    ]:  # fmt: skip
+        with pytest.raises(SettingsError, match=words):
+            Tolerance.load(wrong)
+
+
+def test_wrong_input_is_refused(rows_of):
+    rows, bills = rows_of([{"quantity": 1}]), bills_of([bill()])
+    with pytest.raises(FrameError, match="price's rows"):
+        fa.reconcile(rows.drop(columns="effective_cost"), bills)
+    with pytest.raises(FrameError, match="Did you mean 'model'"):
+        fa.reconcile(rows, bills, by=["modl"])
+    with pytest.raises(FrameError, match="Did you mean 'missing_usage'"):
+        fa.reconcile(rows, bills).rows("missing_use")
+    with pytest.raises(FrameError, match="Can't look at"):
+        fa.reconcile(rows, bills).rows("price", colour="red")
+    assert isinstance(fa.reconcile(rows, bills).head(1), pd.DataFrame)
