@@ -76,13 +76,19 @@ def report(
     if mapping and not source:
         raise click.UsageError("--mapping says which column of a file is what: give the file with --input.")
     from finops_ai.periods import parse_month
-    from finops_ai.reporting.site import check_choices, make_report
+    from finops_ai.reporting.planning import check_choices, check_month
+    from finops_ai.reporting.site import make_report
 
     if month:
         parse_month(month)
     given = _parameters(parameter)
     check_choices(only, given)  # a typing mistake is told before minutes of work
     ws, config = _workspace(config, sample, source, mapping, input_format, rules_file)
+    if isinstance(asked := given.get("month"), str):  # the same as --month
+        parse_month(asked)
+        month = month or asked
+        if month != asked:
+            check_month(ws, month, given)
     month = month or _last_month(ws, sample or bool(source))
     notes: list[str] = []
     code = 0

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from IPython.display import HTML, display
 
-from finops_ai.errors import DataError
+from finops_ai.figures import ingredients
 from finops_ai.money import published
-from finops_ai.periods import MONTHS, Window, parse_month, previous_month
+from finops_ai.periods import Window
 from finops_ai.reporting import charts
 from finops_ai.reporting.coverage import coverage as coverage
 from finops_ai.reporting.coverage import stamp as stamp
 from finops_ai.reporting.grid import grid, label, read, table_html
 from finops_ai.reporting.grid import heading as heading
+from finops_ai.reporting.months import month_before as month_before
+from finops_ai.reporting.months import month_text as month_text
+from finops_ai.reporting.months import month_with_data as month_with_data
 from finops_ai.reporting.text import amount, count, is_unknown, named, percent, safe
+from finops_ai.tables.grouping import nobody_of
 
 
 def say(*sentences: str) -> None:
@@ -36,28 +40,6 @@ def first_dimension(ws: Any) -> str:
     return names[0] if names else "model"
 
 
-def last_month(ws: Any) -> str:
-    """The last month that holds usage.
-
-    Raises:
-        DataError: the lake is empty.
-    """
-    months = ws.months()
-    if not months:
-        raise DataError(f"The lake of {ws.name} is empty. `finops-ai collect --month YYYY-MM` loads a month.")
-    return months[-1]
-
-
-def month_text(month: str) -> str:
-    """A month as people read it.
-
-    >>> month_text("2026-10")
-    'October 2026'
-    """
-    year, number = month.split("-")
-    return f"{MONTHS[int(number) - 1]} {year}"
-
-
 def showback_sentence(table: Any, by: str, month: str) -> None:
     """Say total, change and the largest group in one sentence."""
     say(showback_words(table, by, month))
@@ -65,19 +47,37 @@ def showback_sentence(table: Any, by: str, month: str) -> None:
 
 def showback_words(table: Any, by: str, month: str) -> str:
     """Total, change and the largest group in one sentence of HTML."""
-    costs = [c for c in table["cost"] if not is_unknown(c)]
+    shown = table.published()
+    costs = [c for c in shown["cost"] if not is_unknown(c)]
     if not costs or (not sum(costs, Decimal(0)) and (table["priced"] == 0).any()):
         tokens = sum((t for t in table["tokens"] if not is_unknown(t)), Decimal(0))
         return f"The cost of {safe(month_text(month))} is <strong>unknown</strong>: no price is known for its {count(tokens)} tokens."
     total, currency = sum(costs, Decimal(0)), table.facts.currency or "several currencies"
     text = f"{safe(month_text(month))} cost <strong>{amount(total, currency)}</strong>"
-    before = [c for c in table["previous_cost"] if not is_unknown(c)] if "previous_cost" in table else []
+    before = [c for c in shown["previous_cost"] if not is_unknown(c)] if "previous_cost" in shown else []
     if before:
         text += ", " + against(total, sum(before, Decimal(0)), currency)
-    if len(table) > 1 and total > 0:
-        first = table.iloc[0]
+    owned = shown[[not nobody(table, by, name) for name in shown[by]]]
+    if len(owned) > 1 and total > 0:
+        first = owned.iloc[0]
         text += f"; {safe(label(first[by]))} is the largest {safe(named(by))} with {percent(first['cost'], total)}"
     return text + "."
+
+
+def lead(table: Any, by: str, words: Mapping[str, str]) -> str:
+    """Who weighs most in a month and who is new in it, in a sentence; "" where nobody is told apart."""
+    shown = table.published()
+    named_rows = [r for r in shown.to_dict("records") if label(r[by]) not in words and not is_unknown(r["cost"])]
+    total = sum((c for c in shown["cost"] if not is_unknown(c)), Decimal(0))
+    if len(named_rows) < 2 or total <= 0:
+        return ""
+    first = named_rows[0]
+    return f"{label(first[by])} is the largest {named(by)} with {percent(first['cost'], total)}"
+
+
+def nobody(table: Any, by: str, name: Any) -> bool:
+    """Whether a value of a table's column is no owner: idle capacity, shared cost, cost that no rule maps or that no name was captured of."""
+    return is_unknown(name) or str(name) in nobody_of(table, by)
 
 
 def against(now: Decimal, before: Decimal, currency: str) -> str:
@@ -108,36 +108,29 @@ def figures(*items: tuple[str, str, str]) -> str:
 
 
 def key_figures(row: Any, currency: str) -> str:
-    """The cards of one row of a showback table: cost, change, tokens and unit costs."""
+    """The cards of one published row of a showback table: cost, change, tokens and unit costs with what they are made of."""
     change, before = row.get("change"), row.get("previous_cost")
     moved = ""
     if not is_unknown(change) and not is_unknown(before) and before:
         moved = f"{'+' if change >= 0 else '−'}{percent(abs(change), abs(before))} on the month before"
     calls = "" if is_unknown(row["requests"]) else f"{count(row['requests'])} requests counted"
-    cached = "" if is_unknown(row["cache_hit_rate"]) else f"{percent(row['cache_hit_rate'])} of input from cache"
     items = [("Cost", amount(row["cost"], currency), moved)]
     if not is_unknown(row["tokens"]):
         items += [("Tokens", count(row["tokens"]), calls)]
-    if not is_unknown(row["cost_per_1m_tokens"]):
-        items += [("Per million tokens", amount(row["cost_per_1m_tokens"], currency), cached)]
-    if not is_unknown(row.get("cost_per_request")):
-        items += [("Per counted request", amount(row["cost_per_request"], currency), "all cost over all requests")]
+    for name in ("token_cost_per_1m_tokens", "cost_per_1m_tokens", "cost_per_request"):
+        if not is_unknown(row.get(name)):
+            top, bottom = (row[part] for part in ingredients(name))
+            what = heading(ingredients(name)[1])[0].lower()
+            items += [
+                (heading(name)[0], amount(row[name], currency), f"{amount(top, currency)} over {count(bottom)} {what}")
+            ]
     return figures(*items)
 
 
 def cards(data: Any) -> None:
     """Show the key figures of a showback table of one row."""
     if len(data):
-        display(HTML(key_figures(data.iloc[0], data.facts.currency)))
-
-
-def month_before(month: str) -> str:
-    """The month before a month, `YYYY-MM`.
-
-    >>> month_before("2026-01")
-    '2025-12'
-    """
-    return f"{previous_month(parse_month(month)):%Y-%m}"
+        display(HTML(key_figures(first_row(data), data.facts.currency)))
 
 
 def last_days(frame: Any, days: int, month: str, timezone: str) -> tuple[Any, Any]:
@@ -166,9 +159,10 @@ def bridge(data: Any, names: tuple[str, str], title: str) -> None:
         if not is_unknown(row[s]) and abs(row[s]) >= Decimal("0.005")
     ]
     currency = data.facts.currency
-    whole = f"{names[0]}: {row['before']:,.0f} {currency}, {names[1]}: {row['after']:,.0f} {currency}"
+    ends = (names[0], row["before"]), (names[1], row["after"])
+    whole = f"{names[0]}: {row['before']:,.2f} {currency}, {names[1]}: {row['after']:,.2f} {currency}"
     alt = f"{title}. {whole}. " + ", ".join(f"{name} {value:+,.2f}" for name, value in shown)
-    charts.show(charts.bridge(shown, currency=currency, title=f"{title}\n{whole}"), alt)
+    charts.show(charts.bridge(shown, ends=ends, currency=currency, title=title), alt)
     return display(HTML("".join(f"<p>{safe(text)}</p>" for text in data.facts.notes)))
 
 
@@ -234,16 +228,14 @@ def lines_alt(data: Any, by: str, value: str) -> str:
     return f"Lines of {named(value)} by {named(by)}; at the end: {ends}." if ends else "No figures in this period."
 
 
-def ranks(history: Any, by: str) -> dict[str, int]:
-    """Rank of each name by cost in the whole history, so that charts give it one colour on every page."""
-    from finops_ai.tables import showback
-
-    return {label(name): place for place, name in enumerate(showback(history, by=[by])[by])}
+def names_of(history: Any, by: str) -> list[str]:
+    """Every name of a column in the whole history, so that charts give each one colour on every page."""
+    return sorted({label(name) for name in history[by].unique()})
 
 
 #: what is told of each prompt, by what the page asks
-SPENT = ("cost", "previous_cost", "change", "requests", "cost_per_request", "tokens")
-PER_CALL = ("cost", "requests", "cost_per_request", "tokens", "cache_hit_rate", "output_input_ratio")
+SPENT = ("cost", "previous_cost", "change", "tokens", "requests", "cost_per_request")
+PER_CALL = ("cost", "tokens", "requests", "cost_per_request", "cache_hit_rate", "output_input_ratio")
 
 
 def prompts(data: Any, columns: Sequence[str] = SPENT, *, top: int = 12, whole: Any = None, trends: Any = None) -> None:
@@ -271,7 +263,7 @@ def prompts(data: Any, columns: Sequence[str] = SPENT, *, top: int = 12, whole: 
 
 def first_row(data: Any) -> dict[str, Any] | None:
     """The row of a table of one row, as `table_html` takes it for its total; None without one."""
-    return None if data is None or not len(data) else dict(data.iloc[0])
+    return None if data is None or not len(data) else dict(data.published().iloc[0])
 
 
 def together(data: Any, keys: Sequence[str]) -> Any:
@@ -288,15 +280,17 @@ def unit_sentence(data: Any, month: str) -> None:
     """Say what a million tokens and a request cost, and how that changed since the month before."""
     rows = {str(m): row for m, row in zip(data["month"], data.to_dict("records"), strict=True)}
     own, earlier = rows.get(month), rows.get(month_before(month))
-    if own is None or is_unknown(own["cost_per_1m_tokens"]):
+    name = "token_cost_per_1m_tokens"
+    if own is None or is_unknown(own[name]):
         return say(f"No priced tokens were used in {safe(month_text(month))}.")
     currency = data.facts.currency
-    text = f"In {safe(month_text(month))} a million tokens cost <strong>{amount(own['cost_per_1m_tokens'], currency)}</strong>"
-    if earlier and not is_unknown(earlier["cost_per_1m_tokens"]) and earlier["cost_per_1m_tokens"]:
-        change = own["cost_per_1m_tokens"] - earlier["cost_per_1m_tokens"]
-        text += f", {percent(abs(change), earlier['cost_per_1m_tokens'])} {'more' if change >= 0 else 'less'} than the month before"
+    text = f"In {safe(month_text(month))} the tokens themselves cost <strong>{amount(own[name], currency)}</strong> a million"
+    if earlier and not is_unknown(earlier[name]) and earlier[name]:
+        change = own[name] - earlier[name]
+        text += f", {percent(abs(change), earlier[name])} {'more' if change >= 0 else 'less'} than the month before"
+    text += f"; with capacity, searches and fees it was {amount(own['cost_per_1m_tokens'], currency)}"
     if not is_unknown(own["cost_per_request"]):
-        text += f"; a request {amount(own['cost_per_request'], currency)}"
+        text += f". A request cost {amount(own['cost_per_request'], currency)}, where requests are counted"
     return say(text + ".")
 
 
@@ -304,11 +298,16 @@ def reconcile_sentence(data: Any, month: str) -> None:
     """Say how computed cost and the bill compare."""
     if not len(data):
         return say(f"There is neither usage nor a bill for {safe(month_text(month))}.")
-    computed, billed = (sum((v for v in data[c] if not is_unknown(v)), Decimal(0)) for c in ("computed", "billed"))
+    shown = data.published()
+    computed, billed = (sum((v for v in shown[c] if not is_unknown(v)), Decimal(0)) for c in ("computed", "billed"))
     currency = data.facts.currency or "in several currencies"
     captured = data.facts.coverage.get("captured")
+    if not any(not is_unknown(v) and v for v in shown["billed"]):
+        return say(
+            f"There is <strong>no bill</strong> for {safe(month_text(month))} yet; its usage computes to {amount(computed, currency)}."
+        )
     text = f"{safe(month_text(month))} was billed <strong>{amount(billed, currency)}</strong>; its usage computes to {amount(computed, currency)}"
-    if abs(billed - computed) < Decimal("0.005"):
+    if billed == computed:
         text += ", the same to the cent"
     elif billed:
         text += f", {percent(abs(billed - computed), billed)} {'less' if computed < billed else 'more'}"
@@ -356,9 +355,9 @@ def kinds_of_tokens(priced: Any) -> None:
 
     data = showback(priced, by=["meter"])
     rows = []
-    for meter, cost in zip(data["meter"], data["cost"], strict=True):
+    shown = data.published()
+    for meter, cost, rate in zip(shown["meter"], shown["cost"], shown["token_cost_per_1m_tokens"], strict=True):
         kind, quantity = meters()[meter], sum(priced.loc[priced["meter"] == meter, "quantity"], Decimal(0))
-        rate = None if is_unknown(cost) or not quantity or kind.unit != "tokens" else cost * 1_000_000 / quantity
         figures = [f"{count(quantity)} {kind.unit}", *("–" if is_unknown(v) else f"{v:,.2f}" for v in (cost, rate))]
         rows.append([meter, kind.description, *figures])
     heads = ["Meter", "What it counts", "Used", "Cost", "Per 1M tokens"]

@@ -13,7 +13,7 @@ import io
 import re
 import textwrap
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from finops_ai.reporting.text import is_unknown, safe
-from finops_ai.tables.palette import GRID, INK, PALETTE, THEME, colours, short_amount
+from finops_ai.tables.palette import GRID, INK, NOBODY, PALETTE, THEME, colours, short_amount
 
 ACCENT, PAPER, UP, DOWN = PALETTE[0], "#fefefd", PALETTE[5], PALETTE[2]
 _narrow = contextvars.ContextVar("narrow", default=False)
@@ -62,8 +62,8 @@ def number(value: Any) -> float:
     return float("nan") if is_unknown(value) else float(value)
 
 
-def _axes(height: float, title: str = "") -> tuple[Chart, Any]:
-    chart = Chart(figsize=(4.1 if _narrow.get() else 9.0, height), layout="constrained")
+def _axes(height: float, title: str = "", width: float = 9.0) -> tuple[Chart, Any]:
+    chart = Chart(figsize=(4.1 if _narrow.get() else width, height), layout="constrained")
     if title:
         chart.suptitle(_wrapped(title, 44), x=0.0, ha="left", fontsize=11 if _narrow.get() else 11.5, fontweight="bold")
     return chart, chart.subplots()
@@ -125,17 +125,14 @@ def pivot(data: Any, time: str, by: str, value: str, top: int) -> tuple[list[str
             row = cells.setdefault(group, {})
             row[key] = row.get(key, 0.0) + float(amount)
     times = sorted({str(moment)[:10] for moment in data[time]})
-    order = sorted(cells, key=lambda g: (-sum(cells[g].values()), g))
-    kept = order if len(order) <= top + 1 else order[:top]
+    order = sorted(cells, key=lambda g: (g in NOBODY, -sum(cells[g].values()), g))
+    owned = [g for g in order if g not in NOBODY]
+    kept = owned if len(owned) <= top + 1 else owned[:top]
     rows = {g: np.array([cells[g].get(t, 0.0) for t in times]) for g in kept}
-    if len(kept) < len(order):
-        rows["other"] = np.sum([[cells[g].get(t, 0.0) for t in times] for g in order[top:]], axis=0)
+    if len(kept) < len(owned):
+        rows["other"] = np.sum([[cells[g].get(t, 0.0) for t in times] for g in owned[top:]], axis=0)
+    rows |= {g: np.array([cells[g].get(t, 0.0) for t in times]) for g in order if g in NOBODY}
     return times, list(rows), rows
-
-
-def palette(names: Sequence[str], ranks: Mapping[str, int] | None) -> dict[str, str]:
-    """Colours of names shown together; the one that weighs more in the whole history keeps its own."""
-    return colours(sorted(names, key=lambda n: ranks.get(n, len(ranks))) if ranks else names, ranks)
 
 
 @themed
@@ -148,7 +145,8 @@ def stacked_days(
     title: str = "",
     top: int = 6,
     time: str = "day",
-    ranks: Mapping[str, int] | None = None,
+    among: Iterable[str] = (),
+    width: float = 9.0,
 ) -> Chart:
     """Stacked columns per day (or month), the largest groups told apart and named at the right, the rest as "other".
 
@@ -160,13 +158,14 @@ def stacked_days(
         title: what the chart says.
         top: groups told apart.
         time: column of the columns' places: `day`, `week` or `month` (text `YYYY-MM` works).
-        ranks: rank of each name in the whole history, so that it has one colour everywhere.
+        among: every name of the whole history, so that each has one colour everywhere.
+        width: of the wide chart, in inches of 96 pixels.
     """
-    figure, axes = _axes(3.4, title)
+    figure, axes = _axes(3.4 if width == 9 else 2.35, title, width)
     times, names, rows = pivot(daily, time, by, value, top)
     if times:
         places = _times(axes, times) if len(times[0]) == 10 else _months(axes, times)
-        shades, ends = palette(names, ranks), []
+        shades, ends = colours(names, among), []
         above, below = np.zeros(len(times)), np.zeros(len(times))
         for name in names:
             bottom = np.where(rows[name] < 0, below, above)
@@ -240,7 +239,7 @@ def lines(
     unit: str = "",
     title: str = "",
     top: int = 7,
-    ranks: Mapping[str, int] | None = None,
+    among: Iterable[str] = (),
 ) -> Chart:
     """One line per group over time, each named at its end; a gap where the value is unknown.
 
@@ -252,7 +251,7 @@ def lines(
         unit: of the axis.
         title: what the chart says.
         top: lines drawn, in the order of the data.
-        ranks: rank of each name in the whole history, so that it has one colour everywhere.
+        among: every name of the whole history, so that each has one colour everywhere.
     """
     series: dict[str, dict[str, float]] = {}
     for moment, name, amount in zip(data[time], data[by], data[value], strict=True):
@@ -260,7 +259,7 @@ def lines(
     times = sorted({str(moment)[:10] for moment in data[time]})
     figure, axes = _axes(3.4, title)
     chosen = [name for name, values in series.items() if any(v == v for v in values.values())][:top]
-    shades = palette(chosen, ranks)
+    shades = colours(chosen, among)
     if times:
         places = _months(axes, times) if len(times[0]) < 10 else _times(axes, times)
         ends: list[tuple[float, str]] = []
@@ -413,28 +412,54 @@ def fan(
 
 
 @themed
-def bridge(steps: Sequence[tuple[str, Any]], *, currency: str = "USD", title: str = "") -> Chart:
-    """What moved a total, step by step: bars to the right (orange) raised it, to the left (green) lowered it.
+def bridge(
+    steps: Sequence[tuple[str, Any]],
+    *,
+    ends: tuple[tuple[str, Any], tuple[str, Any]] | None = None,
+    currency: str = "USD",
+    title: str = "",
+) -> Chart:
+    """What moved a total, step by step, from where it was to where it is: orange raised it, green lowered it.
 
-    The totals aren't drawn: beside them the steps would shrink to slivers, or their axis would have to start above 0.
+    The axis begins below the lowest point of the way, so that steps can be seen; both ends are drawn as cut for that.
 
     Args:
         steps: (name, signed amount), in order.
+        ends: (name, total) before and after; without them the way begins at 0.
         currency: unit.
-        title: what the chart says, with both totals.
+        title: what the chart says.
     """
-    figure, axes = _axes(0.3 * max(len(steps), 1) + 1.3, title)
-    places = np.arange(len(steps))[::-1]
+    rows = len(steps) + (2 if ends else 0)
+    figure, axes = _axes(0.3 * max(rows, 1) + 1.3, title)
     amounts = [number(value) for _, value in steps]
-    axes.barh(places, amounts, height=0.68, color=[UP if v > 0 else DOWN for v in amounts], lw=0)
-    axes.set_yticks(places, [_short(name) for name, _ in steps])
-    for place, value in zip(places, amounts, strict=True):
-        _beside(axes, value, place, _plain(value, "+"))
-    axes.axvline(0, color=INK, linewidth=0.8)
-    _amounts(axes.xaxis, currency)
-    axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(4 if _narrow.get() else 7))
+    points = [number(ends[0][1]) if ends else 0.0]
+    for value in amounts:
+        points.append(points[-1] + value)
+    low, high = min(points), max(points)
+    start = low - (high - low or 1.0) / 3 if ends else 0.0
+    names = [*([ends[0][0]] if ends else []), *(name for name, _ in steps), *([ends[1][0]] if ends else [])]
+    places = np.arange(rows)[::-1]
+    inner = places[1:-1] if ends else places
+    shades = [UP if v > 0 else DOWN for v in amounts]
+    axes.barh(inner, amounts, left=points[:-1], height=0.68, color=shades, lw=0)
+    for place, value, at in zip(inner, amounts, points, strict=False):
+        _beside(axes, max(at, at + value), place, _plain(value, "+"))
+    if ends:
+        for place, (_, value) in ((places[0], ends[0]), (places[-1], ends[1])):
+            axes.barh([place], [number(value) - start], left=start, height=0.68, color="#8B949E", lw=0)
+            cut = start + (high - start) * 0.03
+            for mark in (cut, cut * 1.0 + (high - start) * 0.012):
+                axes.plot([mark, mark + (high - start) * 0.008], [place - 0.4, place + 0.4], color=PAPER, linewidth=2.2)
+            _beside(axes, number(value), place, _plain(number(value)))
+        axes.set_xlim(left=start)
+        axes.set_xticks([])
+    else:
+        axes.axvline(0, color=INK, linewidth=0.8)
+        _amounts(axes.xaxis, currency)
+        axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(4 if _narrow.get() else 7))
+        axes.grid(axis="x")
+    axes.set_yticks(places, [_short(name) for name in names])
     axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x")
     axes.margins(x=0.24 if _narrow.get() else 0.12)
     return figure
 

@@ -12,6 +12,7 @@ from IPython.display import HTML, display
 from finops_ai.errors import FinopsError
 from finops_ai.periods import Window, zone
 from finops_ai.reporting.grid import grid
+from finops_ai.reporting.navigation import COVERAGE
 from finops_ai.reporting.text import named, percent, safe
 
 MEANING = {
@@ -75,12 +76,23 @@ def stamp_html(data: Any, ws: Any, month: str) -> str:
         parts.append(f"{len(whole)} {'source reaches' if len(whole) == 1 else 'sources reach'} {_day(end, tz)}")
     parts += [f"<strong>{safe(text)}</strong>" for text in late]
     parts.append(f"days of {safe(ws.timezone)}")
-    return f'<p class="stamp">{" · ".join(parts)}</p>'
+    return f'<p class="stamp">{" · ".join(parts)}{COVERAGE}</p>'
 
 
 def stamp(data: Any, ws: Any, month: str) -> None:
     """Show coverage and freshness in one line, below the answer."""
     display(HTML(stamp_html(data, ws, month)))
+
+
+def words(data: Any, ws: Any, month: str) -> str:
+    """What the figures cover in one sentence of HTML: the share that has a price, and what the bill says."""
+    shares = coverage_of(data, ws, month)
+    priced, explained = shares.get("priced"), shares["captured"]
+    text = "No token was counted" if priced is None else f"<strong>{percent(priced)}</strong> of tokens have a price"
+    known = explained is not None
+    return text + (
+        f"; usage explains {percent(explained)} of the bill." if known else "; no bill was loaded to compare with."
+    )
 
 
 def coverage(data: Any, ws: Any, month: str) -> None:
@@ -102,12 +114,11 @@ def coverage_html(data: Any, ws: Any, month: str) -> str:
         for row in ws.lake.freshness().itertuples()
     ]
     notes = "".join(f"<li>{safe(text)}</li>" for text in data.facts.notes)
+    said = grid(["Coverage", "What it says", "Share"], shares, texts=2, caption="How much of reality the figures hold")
+    held = grid(["Source", "From", "Up to", "Rows"], sources, caption="Usage that is stored, days included")
     return (
-        grid(["Coverage", "What it says", "Share"], shares, texts=2, caption="How much of reality the figures hold")
-        + (f"<ul>{notes}</ul>" if notes else "")
-        + grid(["Source", "From", "Up to", "Rows"], sources, caption="Usage that is stored, days included")
-        + _left_out(ws, month)
-        + f'<p class="note">Days of {safe(ws.timezone)}. Price book {safe(ws.book.version)}. Data {safe(ws.digest())}.</p>'
+        f"{said}{f'<ul>{notes}</ul>' if notes else ''}{held}{_left_out(ws, month)}"
+        f'<p class="note">Days of {safe(ws.timezone)}. Price book {safe(ws.book.version)}. Data {safe(ws.digest())}.</p>'
     )
 
 

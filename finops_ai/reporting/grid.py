@@ -3,52 +3,29 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from finops_ai.money import minor_units, round_to_total
+from finops_ai.figures import catalogue, ingredients
+from finops_ai.html import Html, render, template_of
 from finops_ai.reporting import charts
-from finops_ai.reporting.text import is_unknown, named, percent, safe, title
+from finops_ai.reporting.text import is_unknown, named, percent, title
 
-#: column -> (heading, how its values read)
-COLUMNS = {
-    "cost": ("Cost", "money"),
-    "list_cost": ("At list prices", "money"),
-    "previous_cost": ("Month before", "money"),
-    "change": ("Change", "money"),
-    "requests": ("Requests", "count"),
-    "tokens": ("Tokens", "count"),
-    "cost_per_request": ("Per request", "unit"),
-    "cost_per_1m_tokens": ("Per 1M tokens", "unit"),
-    "input_cost_per_1m": ("Per 1M input", "unit"),
-    "output_cost_per_1m": ("Per 1M output", "unit"),
-    "cache_hit_rate": ("From cache", "percent"),
-    "batch_share": ("In batch", "percent"),
-    "output_input_ratio": ("Output / input", "ratio"),
-    "effective_vs_list": ("Paid of list", "percent"),
-    "priced": ("Priced", "percent"),
-    "captured": ("Captured", "percent"),
-}
-#: a change is written with its sign, and is the difference of two columns as they are shown
-DIFFERENCES = {"change": [("cost", "previous_cost"), ("after", "before")], "difference": [("billed", "computed")]}
+#: columns whose amounts are written with their sign
+DIFFERENCES = {"change", "difference"}
 #: counts from here on are written in millions, so that a column can be compared by eye
 MILLIONS = 100_000_000
 
 
-class Html(str):
-    """A cell that is HTML already; every other cell is text and is escaped."""
-
-    __slots__ = ()
-
-
 def heading(column: str) -> tuple[str, str]:
-    """How a measure is headed and read; amounts that COLUMNS doesn't name are money.
+    """How a measure is headed and what kind it is, as the catalogue says; what it doesn't name is money.
 
     >>> heading("tokens"), heading("not_captured")
     (('Tokens', 'count'), ('Not captured', 'money'))
     """
-    return COLUMNS.get(column) or (title(column), "money")
+    one = catalogue().get(column)
+    return (one.label, one.kind) if one else (title(column), "money")
 
 
 def label(value: Any) -> str:
@@ -65,7 +42,8 @@ def grid(
     foot: Sequence[str] = (),
     id: str | None = None,
     name: str = "",
-) -> str:
+    apart: Iterable[int] = (),
+) -> Html:
     """A table as HTML: the first `texts` columns are text, the rest figures; the first cell of a row heads it.
 
     Args:
@@ -76,26 +54,13 @@ def grid(
         foot: the total's row.
         id: HTML id.
         name: what screen readers call the table; the caption, if there is none.
+        apart: numbers of the lines that stand apart from the others, such as cost that nobody owns.
     """
 
-    def row(cells: Sequence[str]) -> str:
-        parts = [f'<th scope="row">{_cell(cells[0])}</th>'] + [
-            f"<td{' class=text' if i < texts else ''}>{_cell(cell)}</td>" for i, cell in enumerate(cells[1:], 1)
-        ]
-        return f"<tr>{''.join(parts)}</tr>"
-
-    head = "".join(f'<th scope="col"{" class=text" if i < texts else ""}>{_cell(h)}</th>' for i, h in enumerate(heads))
-    end = f"<tfoot>{row(foot)}</tfoot>" if foot else ""
-    own = f' id="{safe(id)}"' if id else ""
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{safe(name or caption)}">'
-        f"<table{own}><caption>{safe(caption)}</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(map(row, lines))}</tbody>{end}</table></div>"
-    )
-
-
-def _cell(value: str) -> str:
-    return value if isinstance(value, Html) else safe(value)
+    return render(
+        "report/grid.html.j2", heads=heads, lines=lines, foot=foot, caption=caption, texts=texts, id=id, name=name or caption,
+        apart=set(apart),
+    )  # fmt: skip
 
 
 def table_html(
@@ -107,79 +72,100 @@ def table_html(
     links: Mapping[str, str] | None = None,
     trends: Mapping[str, Sequence[Any]] | None = None,
     whole: Mapping[str, Any] | None = None,
-) -> str:
+    apart: Mapping[str, str] | None = None,
+) -> Html:
     """A table's largest rows with a total that counts all rows; the rest is one row, so nothing is hidden.
 
-    Every row is rounded before the small ones are put together, so that a name's amount is the same however many rows
-    are shown; rows add up to the total, and a change is the difference of the amounts beside it.
+    Amounts are the table's published ones, so that a name's amount is the same however many rows are shown and rows add
+    up to the total. Beside a unit cost stand the figures it is made of.
 
     Args:
         data: a `Table`; its first columns that aren't measures name the row.
-        columns: measures to show, from COLUMNS.
+        columns: measures to show.
         top: rows told apart.
         id: HTML id.
         links: name -> page, for the first column.
         trends: name -> values drawn as a small line behind the row.
-        whole: the same measures of all rows together, for the total of what can't be added (unit costs, shares); its
-            amounts are what the rows add up to.
+        whole: the same measures of all rows together, for the total of what can't be added (unit costs, shares).
+        apart: names of the first column that are no owner -> what they are called; their lines come last.
     """
-    columns = [c for c in columns if c in data.columns]
-    measures = {*COLUMNS, *data.facts.money}
+    columns = _with_ingredients(data, columns)
+    measures = {*catalogue(), *data.facts.money}
     keys = list(itertools.takewhile(lambda c: c not in measures, data.columns))
-    rows = [dict(zip(data.columns, values, strict=True)) for values in data.itertuples(index=False)]
+    shown = data.published()
+    records: list[dict[str, Any]] = [dict(zip(shown.columns, v, strict=True)) for v in shown.itertuples(index=False)]
+    nobody = [r for r in records if keys and apart and _owner(r[keys[0]]) in apart]
+    rows = [r for r in records if not any(r is n for n in nobody)]
     currency = data.facts.currency
-    for name in (c for c in columns if heading(c)[1] == "money"):
-        _publish(rows, name, minor_units(currency or "USD"), (whole or {}).get(name))
-    for name in columns:
-        for one, other in DIFFERENCES.get(name, ()):
-            if one in columns and other in columns:
-                _difference(rows, name, one, other)
     top += len(rows) <= top + 1
-    shown, rest = rows[:top], rows[top:]
-    lines = [*shown, *([_added(rest, columns)] if rest else [])]
-    total = {c: v for c, v in (whole or {}).items() if heading(c)[1] != "money"} | _added(rows, columns)
-    names = [[label(r[k]) for k in keys] for r in shown]
+    first, rest = rows[:top], rows[top:]
+    lines = [*first, *([_added(rest, columns)] if rest else []), *nobody]
+    total = {c: v for c, v in (whole or {}).items() if not _adds_up(c)} | _added(records, columns)
+    names = [[label(r[k]) for k in keys] for r in first]
     names += [[f"{len(rest):,} more", *[""] * (len(keys) - 1)]] if rest else []
+    words = apart or {}
+    names += [[words[_owner(r[keys[0]])], *(label(r[k]) for k in keys[1:])] for r in nobody]
     cells = {c: _column([*lines, total], c) for c in columns}
     out = []
     for i, parts in enumerate(names):
-        href = (links or {}).get(parts[0]) if i < len(shown) else None
-        first = Html(f'<a href="{safe(href)}">{safe(parts[0])}</a>') if href else parts[0]
-        drawn = Html(charts.sparkline(trends.get(parts[0], ()))) if trends and i < len(shown) else ""
-        out.append([first, *parts[1:], *(cells[c][1][i] for c in columns), *([drawn] if trends else [])])
+        raw = (
+            parts[0]
+            if i < len(first)
+            else label(nobody[i - len(names) + len(nobody)][keys[0]])
+            if i >= len(names) - len(nobody)
+            else None
+        )
+        href = (links or {}).get(raw) if raw is not None and keys else None
+        head = render(ANCHOR, href=href, text=parts[0]) if href else parts[0] if parts else "Total"
+        drawn = Html(charts.sparkline(trends.get(raw, ()))) if trends and raw is not None else ""
+        out.append([head, *parts[1:], *(cells[c][1][i] for c in columns), *([drawn] if trends else [])])
     months = max((len(t) for t in (trends or {}).values()), default=0)
-    heads = [*map(title, keys), *(cells[c][0] for c in columns), *([f"{months} months"] if trends else [])]
+    heads = [*map(title, keys or [""]), *(cells[c][0] for c in columns), *([f"{months} months"] if trends else [])]
     foot = ["Total", *[""] * (len(keys) - 1), *(cells[c][1][-1] for c in columns), *([""] if trends else [])]
     caption = f"Amounts in {currency or 'the currency named'}" + (", all rows counted in the total" if rest else "")
     about = f"Table by {', '.join(map(named, keys)) or 'total'}"
     return grid(
-        heads, out, caption=caption, texts=len(keys), foot=foot if len(rows) > 1 else (), id=id, name=about
+        heads, out, caption=caption, texts=max(len(keys), 1), foot=foot if len(records) > 1 else (), id=id, name=about,
+        apart=range(len(names) - len(nobody), len(names)),
     )  # fmt: skip
 
 
-def _publish(rows: list[dict[str, Any]], name: str, places: int, total: Any = None) -> None:
-    """Round an amount of all rows once, so that they add up to the rounded total, or to the total that is given."""
-    known = [r for r in rows if not is_unknown(r.get(name))]
-    amounts = [Decimal(r[name]) for r in known]
-    if sum(map(abs, amounts), Decimal(0)) < 1 and any(amounts):
-        places = 6
-    if amounts and not is_unknown(total) and abs(total - sum(amounts)) <= Decimal(1).scaleb(-places):
-        amounts[max(range(len(amounts)), key=lambda i: abs(amounts[i]))] += total - sum(amounts)
-    for r, value in zip(known, round_to_total(amounts, places), strict=True):
-        r[name] = value
+ANCHOR = template_of('<a href="{{ href|href }}">{{ text }}</a>')
 
 
-def _difference(rows: list[dict[str, Any]], name: str, one: str, other: str) -> None:
-    for r in rows:
-        if not is_unknown(r.get(name)) and not is_unknown(r.get(one)) and not is_unknown(r.get(other)):
-            r[name] = r[one] - r[other]
+def _owner(value: Any) -> str:
+    return label(value)
+
+
+def _with_ingredients(data: Any, columns: Sequence[str]) -> list[str]:
+    """The columns a table has, with what its unit costs are made of before each of them, where that tells more."""
+    out: list[str] = []
+    for name in (c for c in columns if c in data.columns):
+        kind = heading(name)[1]
+        for part in ingredients(name) if kind == "rate" else ():
+            known = part in data.columns and part not in columns and part not in out
+            if known and not any(_same(data, part, other) for other in (*out, *columns) if other in data.columns):
+                out.append(part)
+        out.append(name)
+    return out
+
+
+def _same(data: Any, one: str, other: str) -> bool:
+    """Whether two columns say the same in every row, as all tokens and priced tokens mostly do."""
+    if {heading(one)[1], heading(other)[1]} not in ({"count"}, {"money"}):
+        return False
+    return bool(data[one].equals(data[other]))
+
+
+def _adds_up(name: str) -> bool:
+    return heading(name)[1] in ("money", "count") and name not in ("users",)
 
 
 def _added(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> dict[str, Any]:
     """Amounts and counts of rows added up; ratios can't be added and stay open."""
     out: dict[str, Any] = {}
     for name in columns:
-        if heading(name)[1] in ("money", "count"):
+        if _adds_up(name):
             values = [r[name] for r in rows if not is_unknown(r.get(name))]
             out[name] = sum(values, Decimal(0)) if values else None
     return out
@@ -193,9 +179,11 @@ def _column(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[str, list[str
     if kind == "count" and max((abs(v) for v in known), default=0) >= MILLIONS:
         return f"{head}, millions", ["–" if is_unknown(v) else _millions(v) for v in values]
     places = 2
-    if kind == "unit":
+    if kind == "rate":
         smallest = min((abs(v) for v in known if v), default=1)
-        places = 2 if smallest >= 1 else 4 if smallest >= Decimal("0.001") else 6
+        places = (
+            2 if smallest >= 1 else 4 if smallest >= Decimal("0.001") else 6 if smallest >= Decimal("0.00001") else 9
+        )
     return head, ["–" if is_unknown(v) else read(v, kind, places, signed=name in DIFFERENCES) for v in values]
 
 
@@ -206,11 +194,11 @@ def _millions(value: Any) -> str:
 def read(value: Any, kind: str, places: int = 2, *, signed: bool = False) -> str:
     """A figure as text. Amounts keep the places they were rounded to; minus is the sign that spreadsheets take.
 
-    >>> read(Decimal("1234.50"), "money"), read(Decimal("12"), "unit"), read(0.25, "percent"), read(1234567, "count")
+    >>> read(Decimal("1234.50"), "money"), read(Decimal("12"), "rate"), read(0.25, "share"), read(1234567, "count")
     ('1,234.50', '12.00', '25.0%', '1,234,567')
     """
     if kind == "money":
         return f"{value:+,f}" if signed and value else f"{value:,f}"
-    if kind == "percent":
+    if kind == "share":
         return percent(value)
-    return format(value, f",.{ {'count': 0, 'ratio': 3}.get(kind, places) }f")
+    return format(value, f",.{ {'count': 0, 'days': 0, 'ratio': 3}.get(kind, places) }f")

@@ -25,6 +25,7 @@ class NotebookFailed(FinopsError):
     def __init__(self, notebook: str, cause: str, page: Path) -> None:
         super().__init__(f"{notebook} stopped: {cause}. The notebook as far as it ran: {page}")
         self.cause, self.page = cause, page
+        self.exit_code = 3 if self.lacks_data else 1
 
     @property
     def lacks_data(self) -> str:

@@ -1,25 +1,39 @@
-"""Pages that need no notebook: one per team (or whatever the first dimension is), and the explorer."""
+"""Pages that need no notebook: one per team (or whatever the first dimension is), the explorer, what figures cover."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from finops_ai.errors import DataError
-from finops_ai.reporting import answers, charts, coverage
+from finops_ai.html import Html, render
+from finops_ai.reporting import answers, charts, coverage, owners
+from finops_ai.reporting.grid import read
+from finops_ai.reporting.navigation import Link
 from finops_ai.reporting.notebooks import PAGE_CSS
 from finops_ai.reporting.text import amount, is_unknown, percent, safe, slug
 from finops_ai.tables import showback
+from finops_ai.tables.grouping import grouped
 
 if TYPE_CHECKING:
     from finops_ai.workspace import Workspace
 
 #: groups that get a page of their own; the others are in the tables and the explorer
 MOST = 60
-DETAIL = ["cost", "previous_cost", "change", "requests", "tokens", "cost_per_1m_tokens", "cache_hit_rate"]
+DETAIL = [
+    "cost",
+    "previous_cost",
+    "change",
+    "requests",
+    "tokens",
+    "token_cost_per_1m_tokens",
+    "cost_per_1m_tokens",
+    "cache_hit_rate",
+]
 BREAKDOWNS = [
     ("product", "By product"),
     ("model", "By model"),
@@ -29,86 +43,43 @@ BREAKDOWNS = [
 ]
 
 
-@dataclass
-class Link:
-    """A page of the report, for navigation: its file, title, one line about it, and whether it is a group's."""
-
-    file: str
-    title: str
-    about: str = ""
-    group: str = ""
-
-
-def page(title: str, body: str, *, nav: str = "", head: str = "") -> str:
+def page(title: str, body: str) -> str:
     """A whole page of the report; it asks nothing of any network."""
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark"><title>{safe(title)}</title>
-<style>{PAGE_CSS.read_text("utf-8")}</style>{head}</head>
-<body><a class="skip" href="#main">To the page</a>
-<nav aria-label="Report"><!--nav-->{nav}<!--/nav--></nav>
-<main id="main">
-{body}
-</main></body></html>
-"""
-
-
-def navigation(brand: str, links: Sequence[Link], current: str) -> str:
-    """The bar on top of every page; groups are folded into one menu each."""
-
-    def anchor(link: Link) -> str:
-        here = ' aria-current="page"' if link.file == current else ""
-        return (
-            f'<a href="{safe(link.file)}"{here}>{safe(link.title if link.group else link.title.partition(":")[0])}</a>'
-        )
-
-    parts = [f'<span class="brand">{safe(brand)}</span>']
-    parts += [anchor(link) for link in links if not link.group]
-    for group in dict.fromkeys(link.group for link in links if link.group):
-        inside = "".join(anchor(link) for link in links if link.group == group)
-        parts.append(f"<details><summary>{safe(group)}</summary><div>{inside}</div></details>")
-    return "".join(parts)
-
-
-def set_navigation(path: Path, bar: str) -> None:
-    """Put the bar into a page that is already written."""
-    text = path.read_text("utf-8")
-    before, _, rest = text.partition("<!--nav-->")
-    _, mark, after = rest.partition("<!--/nav-->")
-    if mark:
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(f"{before}<!--nav-->{bar}<!--/nav-->{after}", encoding="utf-8")
-        partial.replace(path)
+    return str(render("report/page.html.j2", title=title, body=Html(body), style=Html(PAGE_CSS.read_text("utf-8"))))
 
 
 def group_pages(ws: Workspace, month: str, dimension: str, folder: Path) -> list[Link]:
     """Write a page for each of the most expensive names of a dimension; returns their links, the largest first."""
     history = ws.history(month, 13)
     every = showback(history, by=[dimension], month=month, timezone=ws.timezone)
-    every["cost"], every["previous_cost"] = (every.published()[c] for c in ("cost", "previous_cost"))
-    names = [str(n) for n in every[dimension] if not is_unknown(n)][:MOST]
+    published = every.published()
+    nobody = owners.apart(history, dimension)
+    names = [str(n) for n in every[dimension] if answers.label(n) not in nobody][:MOST]
     history = history[history[dimension].isin(names)]
     columns = [c for c, _ in BREAKDOWNS if c in history.columns and c != dimension]
     parts = {c: showback(history, by=[dimension, c], month=month, timezone=ws.timezone) for c in columns}
-    inner = next((c for c in columns if parts[c][c].nunique(dropna=False) > 1), "model")
+    inner = next((c for c in columns if len(parts[c][c].unique()) > 1), "model")
     daily = showback(history, by=["day", dimension, inner], month=month, timezone=ws.timezone)
-    trends = {c: showback(history, by=["month", dimension, c], timezone=ws.timezone) for c in columns}
-    ranks = answers.ranks(history, inner)
+    trends = {c: costs_by(history, ["month", dimension, c], ws.timezone) for c in columns}
+    every_name = answers.names_of(history, inner)
     foot = coverage.stamp_html(every, ws, month)
     links = []
     for name in names:
-        link = Link(f"{slug(dimension)}-{slug(name)}.html", name, group=plural(dimension))
+        link = Link(f"{slug(dimension)}-{slug(name)}.html", name, group=plural(dimension), question="who")
         own = {c: _own(table, dimension, name) for c, table in parts.items()}
         lines = {c: trend_lines(_own(table, dimension, name), c) for c, table in trends.items()}
-        row = every[every[dimension] == name].iloc[0]
+        row = published[(every[dimension] == name).to_numpy(bool)].iloc[0]
         body = [
             f"<h1>{safe(name)}, {safe(answers.month_text(month))}</h1>",
             f'<p class="answer">{_group_words(row, name, own, inner, month, every.facts.currency)}</p>',
             foot,
             answers.key_figures(row, every.facts.currency),
-            *_evidence(row, own, lines, _own(daily, dimension, name), inner, ranks),
-            f'<p class="note">{percent(row["priced"])} of these tokens have a price. '
-            '<a href="index.html">The overview</a> tells what the figures rest on.</p>',
+            *_evidence(row, own, lines, _own(daily, dimension, name), inner, every_name),
+            *(
+                []
+                if is_unknown(row["priced"])
+                else [f'<p class="note">{percent(row["priced"])} of these tokens have a price.</p>']
+            ),
         ]
         (folder / link.file).write_text(page(f"{name}, {answers.month_text(month)}", "\n".join(body)), encoding="utf-8")
         links.append(link)
@@ -143,13 +114,13 @@ def _group_words(row: Any, name: str, own: dict[str, Any], inner: str, month: st
 
 
 def _evidence(
-    row: Any, tables: dict[str, Any], trends: dict[str, Any], daily: Any, inner: str, ranks: dict[str, int]
+    row: Any, tables: dict[str, Any], trends: dict[str, Any], daily: Any, inner: str, among: Sequence[str]
 ) -> list[str]:
     parts = []
     currency = daily.facts.currency
     if len(daily):
         heading = f"Cost per day by {answers.named(inner)}"
-        figure = charts.stacked_days(daily, inner, currency=currency, title=heading, ranks=ranks)
+        figure = charts.stacked_days(daily, inner, currency=currency, title=heading, among=among)
         parts.append(charts.boxed(figure, answers.daily_alt(daily, inner)))
     for column, heading in BREAKDOWNS:
         if len(tables.get(column, ())) > 1:
@@ -173,13 +144,119 @@ def explorer_of(ws: Workspace, month: str, months: int = 13) -> str:
     if history.empty:
         raise DataError("There is nothing to explore.")
     source = f'fa.open("finops.toml").history({month!r})'
-    fragment = static_explorer(history, timezone=ws.timezone, month=month, source=source)
+    fragment = static_explorer(history, timezone=ws.timezone, month=month, source=source, addressed=True)
     by = answers.first_dimension(ws)
     table = showback(history, by=[by], month=month, timezone=ws.timezone)
     words = answers.showback_words(table, by, month)
     return (
         f'<h1>Explorer</h1><p class="answer">{words}</p>{coverage.stamp_html(table, ws, month)}'
         '<p class="note">Choose what to see; everything is in this page, which needs no network.</p>' + fragment
+    )
+
+
+def coverage_page(ws: Workspace, month: str) -> str:
+    """The body of the page that says what all figures of the report cover, once for all of them."""
+    by = answers.first_dimension(ws)
+    table = showback(ws.cube(month), by=[by], month=month, timezone=ws.timezone)
+    return (
+        f"<h1>What the figures cover, {safe(answers.month_text(month))}</h1>"
+        f'<p class="answer">{coverage.words(table, ws, month)}</p>{coverage.coverage_html(table, ws, month)}'
+    )
+
+
+def save_page(ws: Workspace, month: str) -> str:
+    """The body of the page of savings: every action that the month's rows support, with its evidence and owner."""
+    from finops_ai.reporting import decisions, savings
+
+    frame = ws.cube(month)
+    by, whole = (
+        answers.first_dimension(ws),
+        answers.first_row(showback(ws.history(month, 2), month=month, timezone=ws.timezone)),
+    )
+    drivers = decisions.change(ws, month, by, whole, {})[1] if whole else []
+    found, currency = (
+        savings.savings(frame, drivers),
+        whole["pricing_currency"] if whole and "pricing_currency" in whole else "",
+    )
+    currency = currency or showback(frame, timezone=ws.timezone).facts.currency
+    total = sum((a.saving for a in found), Decimal(0))
+    said = (
+        f"The month’s rows show <strong>{amount(total, currency)}</strong> that {len(found)} action{'s' if len(found) != 1 else ''} would have saved at most."
+        if found
+        else "The month’s rows show no idle capacity and no work that moved to a dearer model."
+    )
+    rows = [[a.what, a.evidence, a.owner or "–", decisions.money(a.saving)] for a in found]
+    table = (
+        answers.grid(
+            ["Action", "Evidence", "Owner", "Saves at most"], rows, texts=3, caption=f"Amounts in {currency} a month"
+        )
+        if rows
+        else ""
+    )
+    return (
+        f'<h1>What could be saved, {safe(answers.month_text(month))}</h1><p class="answer">{said}</p>{table}'
+        '<p class="note">How much of a prompt repeats, and whether a smaller model would do, isn’t in usage data: nothing is claimed of either. '
+        "<code>finops-ai what-if</code> reprices the month under any assumption.</p>"
+    )
+
+
+def kpi_page(ws: Workspace, month: str) -> str:
+    """The body of the page of KPIs: each with the month's own figure and what it is made of, or why it is unknown."""
+    from finops_ai.figures import catalogue
+    from finops_ai.reporting.kpis import workspace_kpis
+
+    table = workspace_kpis(ws, month)
+    rows = table.astype(object).to_dict("records")
+    lines, unknown = [], 0
+    for r in rows:
+        one = catalogue()[r["id"]]
+        name = r["kpi"] + (f", {r['of']}" if r["of"] else "")
+        parts = [answers.heading(part) for part in one.ratio]
+        made = [
+            "" if is_unknown(value) else f"{read(value, kind, 2)} {what[:1].lower()}{what[1:]}"
+            for (what, kind), value in zip(parts, (r["upper"], r["lower"]), strict=False)
+        ]
+        unknown += is_unknown(r["value"])
+        figure = (
+            "–"
+            if is_unknown(r["value"])
+            else read(r["value"], one.kind, 2 if one.kind == "money" or abs(r["value"]) >= 1 else 4)
+        )
+        unit = "" if one.kind in ("share", "ratio") else r["unit"]
+        lines.append([name, figure, unit, " / ".join(filter(None, made)) or r["formula"], r["about"], r["remark"]])
+    known = len(rows) - unknown
+    said = f"<strong>{known}</strong> of the {len(rows)} KPIs of FinOps for AI can be made of this month’s data; the others say what it would take."
+    grid = answers.grid(
+        ["KPI", "Figure", "Unit", "Made of", "What it says", "Remark"],
+        lines,
+        texts=6,
+        caption=f"Amounts in {table.facts.currency}",
+        name="KPIs",
+    )
+    return f'<h1>KPIs, {safe(answers.month_text(month))}</h1><p class="answer">{said}</p>{grid}'
+
+
+def glossary_page() -> str:
+    """The body of the glossary, made of the registries of meters and measures: what each word and figure means."""
+    from finops_ai.figures import catalogue
+    from finops_ai.meters import meters
+
+    token = (
+        "A model reads and writes text in pieces called tokens: about four letters, or three quarters of a word, in English. "
+        "Providers bill by them. What a token costs depends on the model, on whether it is read or written, on whether it was "
+        "read from a cache, and on how fast the answer must come."
+    )
+    figures = [
+        [m.label, m.about, m.formula, m.leaves_out or "–", m.unknown_when, m.source] for m in catalogue().values()
+    ]
+    kinds = [[m.name, m.description, m.unit] for m in meters().values()]
+    heads = ["Figure", "What it says", "How it is made", "Leaves out", "Unknown when", "Source"]
+    every = answers.grid(heads, figures, texts=6, caption="The catalogue of measures")
+    meter = ["Meter", "What it counts", "Unit"]
+    billed = answers.grid(meter, kinds, texts=3, caption="Meters never overlap, so they can be added up")
+    return (
+        f'<h1>Glossary</h1><h2>What is a token?</h2><p class="answer">{token}</p><h2>Every figure of this report</h2>{every}'
+        f"<h2>Every class of usage that is billed</h2>{billed}"
     )
 
 
@@ -216,7 +293,13 @@ def search_entries(
 
 def monthly(frame: Any, by: str, timezone: str) -> dict[str, list[Decimal | None]]:
     """Cost per month of each name, oldest first, for the small lines in tables; null where it is unknown."""
-    return trend_lines(showback(frame, by=["month", by], timezone=timezone), by)
+    return trend_lines(costs_by(frame, ["month", by], timezone), by)
+
+
+def costs_by(frame: Any, keys: Sequence[str], timezone: str) -> Any:
+    """Exact cost by some keys, for small lines; only what they need."""
+    rows = grouped(frame, keys, {"cost": "sum(effective_cost)"}, timezone=timezone, needs=("effective_cost",))
+    return pd.DataFrame(rows, columns=[*keys, "cost"], dtype=object)
 
 
 def trend_lines(table: Any, by: str) -> dict[str, list[Decimal | None]]:

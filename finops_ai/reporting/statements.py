@@ -16,13 +16,12 @@ from finops_ai.periods import parse_month, previous_month
 from finops_ai.reporting import answers
 from finops_ai.reporting.answers import month_text, named, note, say
 from finops_ai.reporting.charging import plain_table
-from finops_ai.reporting.text import amount, percent, safe, slug
+from finops_ai.reporting.planning import statement_file
+from finops_ai.reporting.text import amount, percent, safe
 from finops_ai.tables.journal import FILES
 from finops_ai.tables.posting import TRUE_UP, Posting, posting
 from finops_ai.tables.result import Table
 
-#: the notebook that makes one statement
-NOTEBOOK = "chargeback_statement"
 #: kind of line -> the part of the statement it stands in, in printing order
 PARTS = {
     "usage": "Usage", "fee": "Fees and margin", "markup": "Fees and margin", "minimum": "Fees and margin",
@@ -47,15 +46,6 @@ STYLE = """<style>
 
 SUM = "font-weight:650;border-top:1px solid var(--soft,#56616c)"
 DUE = "font-weight:700;border-top:3px double var(--ink,#1c2126)"
-
-
-def statement_file(receiver: str) -> str:
-    """File of a receiver's statement inside the report's folder.
-
-    >>> statement_file("search")
-    'chargeback_statement-search.html'
-    """
-    return f"{NOTEBOOK}-{slug(receiver)}.html"
 
 
 def chosen(post: Posting, receiver: str) -> str:

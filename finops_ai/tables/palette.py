@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
+from zlib import crc32
 
 PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F6BB3", "#8C6D31"]
+#: the same colours darker and lighter, for more names than eight
+WHEEL = [
+    *PALETTE,
+    "#004B75", "#96680D", "#00674B", "#855070", "#38759A", "#8B3D00", "#534777", "#5B471D",
+    "#66AAD1", "#F1C566", "#66C5AB", "#E0AFCA", "#9AD2F2", "#E69E66", "#B2A9D3", "#BAA483",
+]  # fmt: skip
+TONES = (0, 8, 16)
 GREY = "#8B949E"
 PROVIDERS = {
     "openai": "#009E73",
@@ -15,7 +23,11 @@ PROVIDERS = {
     "vertex": "#56B4E9",
     "oci": "#CC79A7",
 }
-NOBODY = {"other", "unallocated", "not stated", "not captured"}
+#: what is nobody's: one grey for the rest, one for each kind of cost without an owner
+NOBODY = {
+    "other": GREY, "not stated": "#6B737B", "not captured": "#6B737B", "unallocated": "#5A626A", "idle": "#B4BBC2",
+    "Unmapped": "#5A626A", "Idle capacity": "#B4BBC2", "shared": "#A79F94", "Shared, not divided": "#A79F94",
+}  # fmt: skip
 
 
 INK, GRID = "#1c2126", "#d8dee4"
@@ -31,30 +43,43 @@ THEME: dict[Any, Any] = {
 }  # fmt: skip
 
 
-def colours(names: Sequence[str], ranks: Mapping[str, int] | None = None) -> dict[str, str]:
-    """A colour for each name.
+def colours(names: Sequence[str], among: Iterable[str] = ()) -> dict[str, str]:
+    """A colour for each name: a name's own, whatever it is shown with and however much it costs.
 
-    Providers have their own; "other", "unallocated", "not stated" and "not captured" are grey; the rest follow their
-    rank in the whole history, so that a name looks alike on every page. Of two shown together, the later one gives way.
+    Providers have theirs; what belongs to nobody is grey. Every other name begins at a place that its letters give and
+    takes the first that is free among all the names there are, so that two pages that know the same names agree. Past
+    24 names colours repeat; of two alike that are shown together, the later one gives way.
 
     Args:
         names: names shown together, in order.
-        ranks: rank of every name in the whole history; the order given, if there is none.
+        among: all names of their kind, such as every team of the history; those shown, if nothing is given.
 
     >>> colours(["openai", "search", "other"])
-    {'openai': '#009E73', 'search': '#E69F00', 'other': '#8B949E'}
+    {'openai': '#009E73', 'search': '#8C6D31', 'other': '#8B949E'}
+    >>> colours(["search"], ["mobile", "search", "data"]) == {"search": colours(["data", "mobile", "search"])["search"]}
+    True
     """
+    own = own_colours([*among, *names])
     out: dict[str, str] = {}
-    for position, name in enumerate(names):
-        if name in NOBODY:
-            out[name] = GREY
-        elif name in PROVIDERS:
-            out[name] = PROVIDERS[name]
-        else:
-            first = (ranks or {}).get(name, position)
-            wheel = [PALETTE[(first + i) % len(PALETTE)] for i in range(len(PALETTE))]
-            out[name] = next((c for c in wheel if c not in out.values()), wheel[0])
+    for name in names:
+        colour = own[name]
+        if colour in out.values() and name not in NOBODY and name not in PROVIDERS:
+            colour = next((c for c in WHEEL if c not in out.values()), colour)
+        out[name] = colour
     return out
+
+
+def own_colours(names: Iterable[str]) -> dict[str, str]:
+    """Each name's own colour among all there are; past 24 names colours repeat."""
+    everyone = set(names)
+    own = {name: NOBODY.get(name) or PROVIDERS[name] for name in everyone & (NOBODY.keys() | PROVIDERS.keys())}
+    free = set(WHEEL)
+    for name in sorted(everyone - own.keys()):
+        first = crc32(name.encode("utf-8", "replace"))
+        order = (WHEEL[tone + (first + i) % len(PALETTE)] for tone in TONES for i in range(len(PALETTE)))
+        own[name] = next((c for c in order if c in free), WHEEL[first % len(WHEEL)])
+        free.discard(own[name])
+    return own
 
 
 def short_amount(value: float, _: int = 0) -> str:

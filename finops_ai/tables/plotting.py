@@ -79,8 +79,10 @@ def draw(table: Table, value: str | None = None, by: str | None = None, ax: Any 
             from finops_ai.errors import FrameError, hint
 
             raise FrameError(f"The table has no column {name!r} to draw. {hint(name, [str(c) for c in frame.columns])}")
+    # made before the look is changed for a while: a notebook's backend starts here, and turns on settings of its own
+    figure = plt.figure(figsize=(9, 3.6), layout="constrained", facecolor="white") if ax is None else None
     with sns.axes_style("white"), mpl.rc_context({**THEME, "figure.facecolor": "white", "axes.facecolor": "white"}):
-        axes = ax if ax is not None else plt.subplots(figsize=(9, 3.6), layout="constrained")[1]
+        axes = ax if figure is None else figure.add_subplot()
         if frame.empty:
             axes.text(0.5, 0.5, "no rows", ha="center", va="center", transform=axes.transAxes)
             axes.set_axis_off()
@@ -176,7 +178,7 @@ def _over_time(axes: Any, frame: pd.DataFrame, facts: Facts, value: str | None, 
         if adds_up:
             wide["other"] = wide[order[GROUPS:]].sum(axis=1)
         order = [*order[:GROUPS], *(["other"] if adds_up else [])]
-    palette, places = colours(order), range(len(wide))
+    palette, places = colours(order, groups), range(len(wide))
     bottom = pd.Series(0.0, index=wide.index)
     for name in order:
         if adds_up:
@@ -242,7 +244,8 @@ def _fan(axes: Any, frame: pd.DataFrame, facts: Facts, value: str | None, by: st
     from finops_ai.tables.palette import INK, colours
 
     ids = list(dict.fromkeys(frame["unique_id"]))[: GROUPS + 1] if "unique_id" in frame else [None]
-    palette = {str(ids[0]): INK} | colours([str(name) for name in ids[1:]])
+    every = [str(name) for name in frame["unique_id"].unique()] if "unique_id" in frame else []
+    palette = {str(ids[0]): INK} | colours([str(name) for name in ids[1:]], every[1:])
     for i, name in enumerate(ids):
         own = frame if name is None else frame[(frame["unique_id"] == name).to_numpy(bool)]
         when, colour = pd.to_datetime(own["ds"]), palette[str(name)]

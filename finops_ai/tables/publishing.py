@@ -122,7 +122,7 @@ def _beside(frame: pd.DataFrame, out: pd.DataFrame, name: str, other: str, curre
 
 
 def _places(amounts: Sequence[Decimal], currency: str) -> int:
-    small = any(amounts) and abs(sum(amounts, Decimal(0))) < 1
+    small = any(amounts) and sum(map(abs, amounts), Decimal(0)) < 1  # amounts that cancel out are not small
     return 6 if small else minor_units(currency or "USD")
 
 

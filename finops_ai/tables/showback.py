@@ -26,7 +26,8 @@ from finops_ai.tables.result import Facts, Table
 #: measures of the table, in order; a month adds the one before
 MEASURES = (
     "cost", "list_cost", "requests", "fresh_input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens",
-    "tokens", "priced_tokens", "token_cost", "counted_cost", "cost_per_request", "cost_per_1m_tokens",
+    "tokens", "priced_tokens", "priced_input_tokens", "priced_output_tokens", "token_cost", "input_cost", "output_cost",
+    "counted_cost", "cost_per_request", "cost_per_1m_tokens",
     "token_cost_per_1m_tokens", "input_cost_per_1m", "output_cost_per_1m", "cache_hit_rate", "cache_hit_cost_share",
     "output_input_ratio", "batch_share", "effective_vs_list", "priced",
 )  # fmt: skip
@@ -221,7 +222,7 @@ def _facts(
         notes.append(f"{unconfirmed:,.2f} {currency} rests on prices that need confirmation.")
     title = f"Cost by {', '.join(k.removeprefix(TAG).replace('_', ' ') for k in by)}" if by else "Cost"
     conserves = "effective cost, list cost and tokens of the rows it is made of, exactly"
-    money = ["cost", "list_cost", "token_cost", "counted_cost", *_COMPARED]
+    money = ["cost", "list_cost", "token_cost", "input_cost", "output_cost", "counted_cost", *_COMPARED]
     return Facts(
         title,
         currency,

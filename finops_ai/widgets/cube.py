@@ -11,10 +11,13 @@ import pyarrow as pa
 
 from finops_ai.engine.dialects import DUCKDB
 from finops_ai.engine.duck import Scan, connect
+from finops_ai.engine.fields import PUBLISHED
 from finops_ai.errors import DataError, FrameError, hint
+from finops_ai.figures import aggregates
+from finops_ai.figures.computing import fields
 from finops_ai.frames.origin import zone_of
 from finops_ai.periods import Window, utc_offsets
-from finops_ai.tables.grouping import dimensions_of, meter_list
+from finops_ai.tables.grouping import COUNTED, COUNTED_BY, dimensions_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,14 +44,9 @@ LABELS = {
 }
 #: how a row says that its source told nothing
 UNSTATED = "not stated"
-_TOKENS = meter_list(is_token=True)
-MEASURES = {
-    "cost": "sum(effective_cost) FILTER (WHERE price_status <> 'not_billed')",
-    "list_cost": "sum(list_cost) FILTER (WHERE price_status <> 'not_billed')",
-    "tokens": f"sum(quantity) FILTER (WHERE meter IN {_TOKENS})",
-    "token_cost": f"sum(effective_cost) FILTER (WHERE meter IN {_TOKENS})",
-    "requests": "sum(quantity) FILTER (WHERE meter = 'requests')",
-}
+#: the sums it keeps: exact measures of the catalogue, and the cost in the cents that tables publish
+EXACT = ("cost", "list_cost", "token_cost", "counted_cost", "tokens", "priced_tokens", "requests")
+MEASURES = (*EXACT, "published")
 
 
 def label_of(dimension: str) -> str:
@@ -118,12 +116,19 @@ class Cube:
             [dt.datetime.now(dt.UTC)] * 2 if frame.empty else [t.to_pydatetime() for t in (start.min(), start.max())]
         )
         span = Window(edges[0], edges[1] + dt.timedelta(seconds=1))
-        needs = ["charge_period_start", "effective_cost", "list_cost", "quantity", "meter", "price_status", *wanted]
-        source = Scan(con, frame, needs)
+        cents = [PUBLISHED] if PUBLISHED in frame.columns else []
+        read = list(dict.fromkeys([*fields(EXACT), *COUNTED_BY, *cents]))
+        source = Scan(con, frame, ["charge_period_start", *read, *wanted])
         day = f"CAST({DUCKDB.local_time(source.column('charge_period_start'), utc_offsets(span, timezone))} AS DATE)"
-        names = ", ".join(f"coalesce({source.column(d)}, '{UNSTATED}') AS {DUCKDB.ident(d)}" for d in wanted)
-        sums = ", ".join(f"{sql} AS {name}" for name, sql in MEASURES.items())
-        con.execute(f"CREATE TEMP TABLE named AS SELECT {day} AS day, {names}, {sums} FROM {source.name} GROUP BY ALL")
+        names = ", ".join(f"coalesce({source.column(d)}, '{UNSTATED}') AS _d{i}" for i, d in enumerate(wanted))
+        given = ", ".join(f"{source.column(name)} AS {name}" for name in read)
+        plain = aggregates(EXACT) | {"published": f"sum({PUBLISHED})" if cents else "sum(effective_cost)"}
+        sums = ", ".join(f"{plain[name]} AS {name}" for name in MEASURES)
+        keys = ", ".join(f"_d{i} AS {DUCKDB.ident(d)}" for i, d in enumerate(wanted))
+        con.execute(
+            f"CREATE TEMP TABLE named AS WITH picked AS (SELECT {day} AS _day, {names}, {given} FROM {source.name}), "
+            f"s AS (SELECT *, {COUNTED} AS counted FROM picked) SELECT _day AS day, {keys}, {sums} FROM s GROUP BY ALL"
+        )
         levels, codes = {}, []
         for i, name in enumerate(wanted):
             quoted = DUCKDB.ident(name)

@@ -1,9 +1,4 @@
 // The kernel-free explorer: the same board over a cube inside the page. `cube` is made by finops_ai/widgets/static.py.
-const METRICS = {
-  cost: ["Cost", "cost", null, 1], tokens: ["Tokens", "tokens", null, 1], requests: ["Requests", "requests", null, 1], list_cost: ["List cost", "list_cost", null, 1],
-  cost_per_1m_tokens: ["Cost per million tokens", "token_cost", "tokens", 1e6], cost_per_request: ["Cost per request", "cost", "requests", 1],
-};
-const SUMS = ["cost", "list_cost", "token_cost", "tokens", "requests"];
 const LONG = "January February March April May June July August September October November December".split(" ");
 const TOP = 8, LISTED = 40, ROWS = 200, DAY = 86400000;
 const asDay = (iso) => Date.parse(iso + "T00:00:00Z") / DAY, asIso = (day) => new Date(day * DAY).toISOString().slice(0, 10);
@@ -24,25 +19,28 @@ function monthText(day) { const [y, m] = asIso(day).split("-").map(Number); retu
 function spanText(first, last) { return first === monthStart(first) && last === monthEnd(first) ? monthText(first) : first === last ? dateText(asIso(first)) : `${dateText(asIso(first))} to ${dateText(asIso(last))}`; }
 
 function startExplorer(root) {
-  const cube = JSON.parse(root.querySelector("script[type='application/json']").textContent), n = cube.day.length, columns = SUMS.map((m) => cube.sums[m]);
-  const first = asDay(cube.first), last = asDay(cube.last), size = { cost: 1e6, list_cost: 1e6, token_cost: 1e6, tokens: 1, requests: 1 };
+  const cube = JSON.parse(root.querySelector("script[type='application/json']").textContent), n = cube.day.length;
+  const METRICS = cube.metrics, SUMS = Object.keys(cube.sums), columns = SUMS.map((m) => cube.sums[m]), size = (m) => (/cost|published/.test(m) ? 1e6 : 1);
+  const first = asDay(cube.first), last = asDay(cube.last);
   const state = { by: cube.dimensions[0], metric: "cost", filters: [], span: [Math.max(first, last - 89), last], compare: "before", picked: null };
-  const label = (d) => cube.labels[d] || d, fixed = new Map(Object.entries(cube.fixed)), has = (d, name) => cube.dimensions.includes(d) && cube.levels[d].includes(name);
+  const label = (d) => cube.labels[d] || d, has = (d, name) => cube.dimensions.includes(d) && cube.levels[d].includes(name);
   // rows are in the order of their days, so that a period is a range of rows
   const since = (day) => { let low = 0, high = n; while (low < high) { const mid = (low + high) >> 1; if (cube.day[mid] < day) low = mid + 1; else high = mid; } return low; };
   const each = (a, b, see) => {
     const tests = state.filters.map(([d, name]) => [cube.codes[d], cube.levels[d].indexOf(name)]);
     next: for (let r = since(a), end = since(b + 1); r < end; r++) { for (const [codes, code] of tests) if (codes[r] !== code) continue next; see(r); }
   };
-  const empty = () => ({ cost: null, list_cost: null, token_cost: null, tokens: null, requests: null });
-  const add = (sums, row) => { for (let k = 0; k < 5; k++) { const v = columns[k][row]; if (v != null) sums[SUMS[k]] += v; } };
+  const empty = () => Object.fromEntries(SUMS.map((m) => [m, null]));
+  const add = (sums, row) => { for (let k = 0; k < SUMS.length; k++) { const v = columns[k][row]; if (v != null) sums[SUMS[k]] += v; } };
   const merge = (list) => { const out = empty(); for (const s of list) for (const m of SUMS) if (s[m] != null) out[m] = (out[m] || 0) + s[m]; return out; };
   const value = (sums, metric = state.metric) => {
     const [, top, bottom, scale] = METRICS[metric];
     if (!sums || sums[top] == null) return null;
-    const up = sums[top] / size[top];
-    return bottom == null ? up : sums[bottom] ? (up * scale) / sums[bottom] : null;
+    const up = sums[top] / size(top);
+    return bottom == null ? up : sums[bottom] ? (up * scale) / (sums[bottom] / size(bottom)) : null;
   };
+  // a total as tables publish it: a cost in the cents that were decided for its rows
+  const total = (sums) => (state.metric === "cost" && sums && sums.cost != null ? sums.published / size("published") : value(sums));
   const totals = (a, b) => {
     const codes = cube.codes[state.by], out = new Map();
     each(a, b, (r) => { let s = out.get(codes[r]); if (!s) out.set(codes[r], (s = empty())); add(s, r); });
@@ -51,22 +49,22 @@ function startExplorer(root) {
   const colours = (names) => {
     const out = new Map(), used = new Set();
     for (const name of names) {
-      let colour = fixed.get(name);
-      if (!colour) { const rank = cube.levels[state.by].indexOf(name), wheel = cube.palette.map((_, i) => cube.palette[(rank + i) % cube.palette.length]); colour = wheel.find((c) => !used.has(c)) || wheel[0]; }
+      let colour = cube.colours[state.by][cube.levels[state.by].indexOf(name)];
+      if (used.has(colour) && cube.wheel.includes(colour)) colour = cube.wheel.find((c) => !used.has(c)) || colour;
       out.set(name, colour); used.add(colour);
     }
     return out;
   };
   function boardData(message) {
     const [a, b] = clipped(), [title, , ratio] = METRICS[state.metric], grain = grainOf(a, b);
-    const unit = ["tokens", "requests"].includes(state.metric) ? state.metric : state.metric === "cost_per_1m_tokens" ? `${cube.currency} per million tokens` : state.metric === "cost_per_request" ? `${cube.currency} per request` : cube.currency;
+    const unit = METRICS[state.metric][4];
     const data = { metric: state.metric, by: state.by, by_label: label(state.by), unit, title: `${title} by ${label(state.by)}`, period_text: spanText(a, b), path: state.filters.map(([d, name]) => ({ label: label(d), name })), kind: ratio ? "lines" : "stack", leaf: state.filters.some(([d]) => d === state.by), code: codeText(a, b), notes: cube.notes, message, empty: n ? "Nothing was used in this period with these filters." : "There is nothing to explore: no rows.", groups: [], more: [], buckets: [], hidden: 0, total: 0, before: null, grain };
     const found = [...totals(a, b)].filter(([, s]) => s.cost || s.list_cost || s.tokens || s.requests);
     found.sort((x, y) => (ratio ? (y[1].cost || 0) - (x[1].cost || 0) : (value(y[1]) || 0) - (value(x[1]) || 0)) || (x[0] < y[0] ? -1 : 1));
     const kept = found.slice(0, found.length > TOP + 1 || ratio ? TOP : TOP + 1), rest = found.slice(kept.length), names = new Set(kept.map(([name]) => name));
     let earlier = earlierOf(a, state.span[1], state.compare, b), past = new Map();
     if (earlier && earlier[0] < first) { data.before_text = `not compared: the data begin on ${dateText(asIso(first))}`; earlier = null; }
-    if (earlier) { past = totals(...earlier); data.before_text = spanText(...earlier); data.before = value(merge(past.values())) || 0; }
+    if (earlier) { past = totals(...earlier); data.before_text = spanText(...earlier); data.before = total(merge(past.values())) || 0; }
     const times = bucketsOf(a, b, grain), place = new Map(times.map((d, i) => [d, i])), codes = cube.codes[state.by], series = new Map();
     const keys = cube.levels[state.by].map((name) => (names.has(name) ? name : ""));
     let day = NaN, i = 0;
@@ -77,7 +75,7 @@ function startExplorer(root) {
       add(row[i] || (row[i] = empty()), r);
     });
     const line = (key) => (series.get(key) || times.map(() => null)).map((s) => value(s)), colour = colours(kept.map(([name]) => name));
-    const group = (name, now, then, extra) => ({ name, total: value(merge(now)), ...(data.before == null ? {} : { before: then.length ? value(merge(then)) : ratio ? null : 0 }), ...extra });
+    const group = (name, now, then, extra) => ({ name, total: total(merge(now)), ...(data.before == null ? {} : { before: then.length ? total(merge(then)) : ratio ? null : 0 }), ...extra });
     const then = (name) => (past.has(name) ? [past.get(name)] : []);
     data.groups = kept.map(([name, sums]) => group(name, [sums], then(name), { colour: colour.get(name), values: line(name) }));
     const gone = [...past].filter(([name]) => !found.some(([x]) => x === name));
@@ -92,7 +90,7 @@ function startExplorer(root) {
       const start = times[i], end = bucketEnd(start, grain), covered = Math.min(end, b) - Math.max(start, a) + 1;
       if (covered < end - start + 1) data.partial[i] = `${covered} of ${end - start + 1} days`;
     }
-    data.total = found.length ? value(merge(found.map(([, s]) => s))) : 0;
+    data.total = found.length ? total(merge(found.map(([, s]) => s))) : 0;
     if (data.before != null && !ratio) {
       const weeks = state.compare === "year" ? 52 : Math.max(Math.round((b - a + 1) / 7 - 0.45), 1), span = grain === "day" ? [a - 7 * weeks, b - 7 * weeks] : earlier;
       data.line_text = grain === "day" ? `the same weekdays ${weeks} week${weeks > 1 ? "s" : ""} earlier` : spanText(...span);
@@ -173,26 +171,50 @@ function startExplorer(root) {
     only.value = ""; input.parentNode.hidden = true; draw(); only.focus();
   };
   const place = node("div", {}, root);
-  function draw(message) {
+  function draw(message, followed) {
     const begun = performance.now(), key = state.span.join(":");
     if (!spans.some(([, k]) => k === key)) state.other = true;
     metric.value = state.metric; by.value = state.by; compare.value = state.compare; span.value = state.other ? "" : key;
     days.forEach((day, i) => { day.value = asIso(state.span[i]); day.parentNode.hidden = !state.other; });
     drawBoard(place, boardData(message), on);
+    if (!followed && !message) remember();
     root.dataset.ms = (performance.now() - begun).toFixed(1); root.dataset.drawn = String(Number(root.dataset.drawn || 0) + 1);
   }
-  // a link may name filters: explorer.html#team=support&model=gpt-4.1
-  function follow() {
-    const parts = location.hash.slice(1).split("&").filter(Boolean).map((part) => part.split("=").map((text) => { try { return decodeURIComponent(text); } catch { return ""; } }));
-    const found = parts.filter(([d, name]) => has(d, name));
-    if (!found.length) return;
-    state.filters = []; state.picked = null;
-    for (const [d, name] of found) state.filters = [...state.filters.filter(([x]) => x !== d), [d, name]];
-    state.by = cube.dimensions.find((d) => !state.filters.some(([x]) => x === d)) || state.by;
+  // the view stands in the address, so that it can be sent and Back goes back:
+  // explorer.html#show=tokens&by=model&in=2026-10-01..2026-10-31&against=year&team=support
+  const CHOICES = { show: "metric", by: "by", in: "span", against: "compare" }, begin = { ...state };
+  const plain = (d) => (d in CHOICES || d.startsWith("only.") ? `only.${d}` : d);
+  function address() {
+    const parts = [["show", state.metric], ["by", state.by], ["in", state.span.map(asIso).join("..")], ["against", state.compare], ...state.filters.map(([d, name]) => [plain(d), name])];
+    return "#" + parts.map((pair) => pair.map(encodeURIComponent).join("=")).join("&");
   }
-  window.addEventListener("hashchange", () => { follow(); draw(); });
-  follow();
-  draw();
+  function remember() {
+    if (root.dataset.addressed && address() !== location.hash) location.hash = address();
+  }
+  function follow() {
+    const parts = location.hash.slice(1).split("&").filter((part) => part.includes("=")).map((part) => { const at = part.indexOf("="); return [part.slice(0, at), part.slice(at + 1)].map((text) => { try { return decodeURIComponent(text); } catch { return text; } }); });
+    const wrong = [], dated = /^(\d{4}-\d\d-\d\d)\.\.(\d{4}-\d\d-\d\d)$/;
+    Object.assign(state, begin, { filters: [], picked: null, other: false });
+    let grouped = false;
+    for (const [key, text] of parts) {
+      const d = key.startsWith("only.") ? key.slice(5) : key;
+      if (key === "show") { if (Object.hasOwn(METRICS, text)) state.metric = text; else wrong.push(`There is no figure called “${text}”.`); }
+      else if (key === "by") { if (cube.dimensions.includes(text)) { state.by = text; grouped = true; } else wrong.push(`There is nothing called “${text}” to group by.`); }
+      else if (key === "against") { if (["before", "year", "none"].includes(text)) state.compare = text; else wrong.push(`There is no comparison called “${text}”.`); }
+      else if (key === "in") {
+        const found = dated.exec(text), days = found ? [asDay(found[1]), asDay(found[2])] : [NaN, NaN];
+        if (days.some(Number.isNaN) || days[1] < days[0]) wrong.push(`“${text}” are no days.`);
+        else if (days[1] < first || days[0] > last) wrong.push(`There is no data in “${text}”: it reaches from ${dateText(cube.first)} to ${dateText(cube.last)}.`);
+        else state.span = days;
+      } else if (!cube.dimensions.includes(d)) wrong.push(`There is nothing called “${d}” to filter by.`);
+      else if (!cube.levels[d].includes(text)) wrong.push(`No ${label(d)} is called “${text}” here.`);
+      else state.filters = [...state.filters.filter(([x]) => x !== d), [d, text]];
+    }
+    if (!grouped && state.filters.length) state.by = cube.dimensions.find((d) => !state.filters.some(([x]) => x === d)) || state.by;
+    return wrong.join(" ");
+  }
+  window.addEventListener("hashchange", () => { if (address() !== location.hash) draw(follow(), true); });
+  draw(location.hash.length > 1 ? follow() : "", true);
   let width = place.clientWidth;
   new ResizeObserver(() => { if (Math.abs(place.clientWidth - width) > 8) { width = place.clientWidth; draw(); } }).observe(place);
 }

@@ -12,16 +12,16 @@ import pyarrow.compute as pc
 
 from finops_ai.html import Html, data, render
 from finops_ai.money import round_to_total
-from finops_ai.tables.palette import GREY, NOBODY, PALETTE, PROVIDERS
+from finops_ai.tables.palette import GREY, WHEEL, own_colours
 from finops_ai.widgets.cube import MEASURES, UNSTATED, Cube, label_of
-from finops_ai.widgets.view import notes
+from finops_ai.widgets.view import METRICS, notes, unit_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 #: dimensions worth their bytes on a page, after the business ones
 OFFERED = ["provider", "model", "prompt_id", "service_tier", "sub_account_name"]
-COSTS = ("cost", "list_cost", "token_cost")
+COSTS = ("cost", "list_cost", "token_cost", "counted_cost", "published")
 CAP = 20_000
 
 
@@ -33,6 +33,7 @@ def static_explorer(
     dimensions: Sequence[str] = (),
     source: str = "frame",
     cap: int = CAP,
+    addressed: bool = False,
 ) -> str:
     """The explorer as an HTML fragment that works from a file, in a mail and in nbconvert's pages.
 
@@ -42,6 +43,8 @@ def static_explorer(
         month: `YYYY-MM` to open with; the last ninety days otherwise.
         dimensions: columns to offer; default: the business dimensions, provider, model, prompt, tier and project.
         source: Python that gives the frame, for the code that the page offers.
+        addressed: keep the view in the page's address, so that it can be sent as a link and Back goes back; for pages that
+            belong to the explorer alone.
         cap: rows the page may hold. Names beyond the most expensive become "other" until they fit; the page says so.
 
     Returns:
@@ -73,9 +76,10 @@ def static_explorer(
         "source": source,
         "currency": cube.currency or "cost",
         "unstated": UNSTATED,
-        "palette": PALETTE,
+        "metrics": {name: [*METRICS[name], unit_of(cube, name)] for name in METRICS},
+        "wheel": WHEEL,
         "grey": GREY,
-        "fixed": PROVIDERS | dict.fromkeys(sorted(NOBODY), GREY),
+        "colours": {d: [own_colours(cube.levels[d]).get(name, GREY) for name in levels[d]] for d in offered},
         "notes": [*notes(cube), *folded],
         "day": pc.cast(table["day"], pa.int32()).to_pylist(),
         "codes": {d: table[d].to_pylist() for d in offered},
@@ -84,7 +88,7 @@ def static_explorer(
     text = data(document)
     name = "fx" + hashlib.sha256(text.encode()).hexdigest()[:8]
     return (
-        f'<div id="{name}" class="fx fx-static"><script type="application/json">{text}</script></div>'
+        f'<div id="{name}" class="fx fx-static"{" data-addressed=1" if addressed else ""}><script type="application/json">{text}</script></div>'
         f"<style>{asset('board.css')}</style>"
         f'<script>(function(){{"use strict";\n{asset("board.js")}\n{asset("static.js")}\nstartExplorer(document.getElementById("{name}"));}})();</script>'
     )
@@ -106,4 +110,6 @@ def asset(name: str) -> str:
 
 def explorer_page(frame: pd.DataFrame, *, title: str = "Explorer", **options: Any) -> str:
     """A whole HTML page with nothing but the explorer on it (options as `static_explorer` takes them)."""
-    return str(render("explorer.html.j2", title=title, explorer=Html(static_explorer(frame, **options))))
+    return str(
+        render("explorer.html.j2", title=title, explorer=Html(static_explorer(frame, **{"addressed": True} | options)))
+    )

@@ -8,19 +8,30 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
+from finops_ai.figures import measure as measure_of
 from finops_ai.tables.palette import GREY, colours
-from finops_ai.widgets.cube import UNSTATED, Cube, label_of
+from finops_ai.widgets.cube import MEASURES, UNSTATED, Cube, label_of
 from finops_ai.widgets.spans import alongside, before, bucket_span, buckets, day_text, grain_of, partial, span_text
 
-#: metric -> (title, numerator, denominator); a metric with a denominator is a ratio and drawn as lines
-METRICS: dict[str, tuple[str, str, str | None, int]] = {
-    "cost": ("Cost", "cost", None, 1),
-    "tokens": ("Tokens", "tokens", None, 1),
-    "requests": ("Requests", "requests", None, 1),
-    "list_cost": ("List cost", "list_cost", None, 1),
-    "cost_per_1m_tokens": ("Cost per million tokens", "token_cost", "tokens", 1_000_000),
-    "cost_per_request": ("Cost per request", "cost", "requests", 1),
-}
+#: what can be shown: measures of the catalogue
+SHOWN = (
+    "cost",
+    "tokens",
+    "requests",
+    "list_cost",
+    "token_cost_per_1m_tokens",
+    "cost_per_1m_tokens",
+    "cost_per_request",
+)
+
+
+def _metric(name: str) -> tuple[str, str, str | None, int]:
+    one = measure_of(name)
+    return one.label, *(one.ratio or (name, None)), one.per  # type: ignore[return-value]
+
+
+#: metric -> (title, numerator, denominator, times); a metric with a denominator is a ratio and drawn as lines
+METRICS: dict[str, tuple[str, str, str | None, int]] = {name: _metric(name) for name in SHOWN}
 COMPARISONS = [("the period before", "before"), ("a year before", "year"), ("nothing", "none")]
 TOP, LISTED, ROWS = 8, 40, 200
 EMPTY = "Nothing was used in this period with these filters."
@@ -83,12 +94,16 @@ def measure(row: dict[str, Any] | None, metric: str) -> Decimal | None:
     return Decimal(row[top]) * scale / Decimal(row[bottom]) if row[bottom] else None
 
 
+def total_of(row: dict[str, Any] | None, metric: str) -> Decimal | None:
+    """One metric of a row of sums as tables publish it: a cost in the cents that were decided for its rows."""
+    if metric == "cost" and row is not None and row["cost"] is not None:
+        return Decimal(row["published"])
+    return measure(row, metric)
+
+
 def unit_of(cube: Cube, metric: str) -> str:
     """Unit of a metric, with the currency; "cost" where no price is known, and so no currency."""
-    if metric in ("tokens", "requests"):
-        return metric
-    per = {"cost_per_1m_tokens": " per million tokens", "cost_per_request": " per request"}
-    return (cube.currency or "cost") + per.get(metric, "")
+    return measure_of(metric).unit_of(cube.currency or "cost")
 
 
 def board(cube: Cube, view: View, source: str = "frame") -> dict[str, Any]:
@@ -119,9 +134,8 @@ def board(cube: Cube, view: View, source: str = "frame") -> dict[str, Any]:
     if earlier:
         past = {r["name"]: r for r in cube.totals(view.by, cube.where(filters, *earlier))}
         data["before_text"] = span_text(*earlier)
-        data["before"] = _float(measure(_sum(past.values()), view.metric)) or 0.0
-    ranks = {name: i for i, name in enumerate(cube.levels[view.by])}
-    palette = colours(kept, {name: ranks[name] for name in kept})
+        data["before"] = _float(total_of(_sum(past.values()), view.metric)) or 0.0
+    palette = colours(kept, cube.levels[view.by])
     times = buckets(first, last, grain)
     place = {day: i for i, day in enumerate(times)}
     values: dict[str | None, list[float | None]] = {name: [None] * len(times) for name in [*kept, None]}
@@ -132,10 +146,10 @@ def board(cube: Cube, view: View, source: str = "frame") -> dict[str, Any]:
     def group(
         name: str, rows: list[dict[str, Any]], earlier_rows: list[dict[str, Any]], **extra: Any
     ) -> dict[str, Any]:
-        out = {"name": name, "total": _float(measure(_sum(rows), view.metric)), **extra}
+        out = {"name": name, "total": _float(total_of(_sum(rows), view.metric)), **extra}
         if data["before"] is not None:
             out["before"] = (
-                _float(measure(_sum(earlier_rows), view.metric)) if earlier_rows else (None if ratio else 0.0)
+                _float(total_of(_sum(earlier_rows), view.metric)) if earlier_rows else (None if ratio else 0.0)
             )
         return out
 
@@ -161,7 +175,7 @@ def board(cube: Cube, view: View, source: str = "frame") -> dict[str, Any]:
         "buckets": [str(d) for d in times],
         "partial": partial(times, grain, first, last),
         "grain": grain,
-        "total": _float(measure(_sum(found), view.metric)) if found else 0,
+        "total": _float(total_of(_sum(found), view.metric)) if found else 0,
     }
     if data["before"] is not None and not ratio and earlier:
         span, data["line_text"] = alongside(first, last, grain, view.compare, earlier)
@@ -209,7 +223,7 @@ def _sum(rows: Any) -> dict[str, Any]:
         for name, value in row.items():
             if name != "name" and value is not None:
                 out[name] = out.get(name, 0) + value
-    return {name: out.get(name) for name in ("cost", "list_cost", "tokens", "token_cost", "requests")}
+    return {name: out.get(name) for name in MEASURES}
 
 
 def _float(value: Decimal | None) -> float | None:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from finops_ai.reporting import charts
-from finops_ai.tables.palette import GREY, PALETTE, PROVIDERS, colours
+from finops_ai.tables.palette import GREY, PROVIDERS, colours
 
 
 def daily(names=("a", "b"), days=5, cost="10"):
@@ -98,10 +98,14 @@ def test_a_chart_draws_itself_again_for_a_narrow_screen():
 
 
 def test_a_name_has_one_colour_whatever_is_shown_beside_it():
-    ranks = {"search": 0, "mobile": 1, "data": 2}
-    both = charts.palette(["data", "mobile"], ranks)
-    assert both["mobile"] == charts.palette(["mobile"], ranks)["mobile"] == PALETTE[1]
-    assert charts.palette(["mobile", "data"], ranks) == both
+    teams = ["search", "mobile", "data", "growth", "legal"]
+    own = colours(teams)
+    assert len(set(own.values())) == 5
+    for shown in (["data", "mobile"], ["mobile"], ["legal", "other", "data"]):
+        assert {n: c for n, c in colours(shown, teams).items() if n in own} == {n: own[n] for n in shown if n in own}
+    # neither order nor who else comes along later in the alphabet changes it
+    assert colours(teams[::-1]) == own
+    assert {n: c for n, c in colours([*teams, "zeta"]).items() if n in own} == own
 
 
 def test_names_beside_a_chart_do_not_cover_each_other():
@@ -162,10 +166,12 @@ def test_the_readers_own_style_is_left_alone():
 
 def test_colours_are_stable_and_told_apart():
     assert colours(["anthropic", "other"]) == {"anthropic": PROVIDERS["anthropic"], "other": GREY}
-    ranks = {"first": 0, "ninth": 8}
-    both = colours(["first", "ninth"], ranks)
-    assert both["first"] != both["ninth"]
-    assert colours(["ninth"], ranks)["ninth"] == both["first"]
+    many = [f"team {i}" for i in range(24)]
+    assert len(set(colours(many).values())) == 24
+    everybody = [f"team {i}" for i in range(500)]
+    assert len(set(colours(everybody[:8], everybody).values())) == 8  # past 24 colours repeat, but not side by side
+    nobody = ["other", "Idle capacity", "Unmapped", "Shared, not divided"]
+    assert len(set(colours(nobody).values())) == 4
 
 
 def test_a_sparkline_needs_two_figures():

@@ -13,7 +13,9 @@ import pytest
 
 import finops_ai as fa
 from finops_ai.reporting import answers
-from finops_ai.reporting.site import Report, finish_site, side_pages, write_tables
+from finops_ai.reporting.downloads import write_tables
+from finops_ai.reporting.planning import Report
+from finops_ai.reporting.site import finish_site, own_pages
 
 from .conftest import HOSTILE, workspace_at
 
@@ -56,7 +58,7 @@ def site(tmp_path_factory):
     report = Report(folder / "deep" / "out", "2026-10")
     downloads = write_tables(ws.allocated("2026-10"), report.folder / "tables")
     frame = ws.allocated("2026-10")
-    finish_site(ws, report, frame, MANIFEST, downloads, side_pages(ws, report, frame))
+    finish_site(ws, report, frame, MANIFEST, downloads, own_pages(ws, report, frame))
     return ws, report
 
 

@@ -44,3 +44,23 @@ def test_notebooks_of_one_kernel_begin_empty_and_survive_each_other(tmp_path, ca
     assert "<title>A &lt;b&gt;title</title>" in (tmp_path / "out" / "third.html").read_text("utf-8")
     assert not (tmp_path / "out" / "dies.html").exists()
     assert capfd.readouterr().err == ""  # nothing is left open
+
+
+def test_every_chart_of_a_kernel_draws(tmp_path):
+    table = "\n".join(
+        [
+            "import pandas as pd",
+            "from decimal import Decimal",
+            "from finops_ai.tables.result import Facts, Table",
+            "costs = pd.DataFrame({'team': ['a', 'b'], 'cost': [Decimal(1), Decimal(2)]})",
+            "table = Table.of(costs, Facts('Cost', 'USD', money=['cost']))",
+        ]
+    )
+    into = "import matplotlib.pyplot as plt\ntable.plot(ax=plt.subplots()[1]);"
+    notebook = write(tmp_path / "charts.ipynb", table, "table.plot();", "table.plot()", "kept = table.plot()", into)
+    with Kernel() as kernel:
+        for name in ("one", "two"):  # the second notebook of a kernel as well
+            run_notebook(notebook, tmp_path / f"{name}.ipynb", {}, kernel=kernel)
+            cells = json.loads((tmp_path / f"{name}.ipynb").read_text("utf-8"))["cells"][-4:]
+            drawn = [sum("image/png" in out.get("data", {}) for out in cell["outputs"]) for cell in cells]
+            assert drawn == [1, 1, 1, 1]

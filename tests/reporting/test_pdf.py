@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from finops_ai.reporting.pdf import BROWSERS, find_browser, print_pages
-from finops_ai.reporting.site import Page, Report, finish_site, side_pages
+from finops_ai.reporting.planning import Page, Report
+from finops_ai.reporting.site import finish_site, own_pages
 
 from .conftest import HOSTILE, workspace_at
 
@@ -86,7 +87,7 @@ def test_chromium_prints_hostile_names_as_a_tagged_document(tmp_path):
     made.folder.mkdir()
     frame = ws.allocated("2026-10")
     manifest = {"price_book": "p", "digest": "d", "made_at": "2026-11-01T00:00:00Z"}
-    finish_site(ws, made, frame, manifest, [], side_pages(ws, made, frame))
+    finish_site(ws, made, frame, manifest, [], own_pages(ws, made, frame))
     said = []
     (file,) = print_pages(made, say=said.append)
     assert said == []

@@ -15,9 +15,9 @@ import finops_ai as fa
 from finops_ai.cli import main
 from finops_ai.errors import CheckFailed, DataError
 from finops_ai.periods import Window
-from finops_ai.reporting import charging, site, statements
-from finops_ai.reporting.site import make_report, plan_pages, state_notes
-from finops_ai.reporting.statements import statement_file
+from finops_ai.reporting import charging, planning, site, statements
+from finops_ai.reporting.planning import plan_pages, statement_file
+from finops_ai.reporting.site import make_report, state_notes
 from finops_ai.tables.posting import posting
 
 from .conftest import HOSTILE
@@ -241,14 +241,14 @@ def test_the_workbook_has_sums_and_a_sheet_for_the_largest_only(ws, tmp_path, mo
 def test_every_large_receiver_gets_a_page(ws, monkeypatch):
     post = posting(ws, "2026-10")
     pages = plan_pages(ws, post, "2026-10", "finops.toml", [], {})
-    own = [p for p in pages if p.group == site.STATEMENTS]
+    own = [p for p in pages if p.group == planning.STATEMENTS]
     assert [(p.title, p.file, p.parameters["receiver"]) for p in own] == [
         ("search", "chargeback_statement-search.html", "search"),
         ("gone", "chargeback_statement-gone.html", "gone"),
     ]
     assert pages[-1] is own[-1]  # quick ones last, so that jobs end together
     assert next(p for p in pages if p.name == "chargeback").parameters["statements_beside"] == 2
-    monkeypatch.setattr(site, "MOST_STATEMENTS", 1)
+    monkeypatch.setattr(planning, "MOST_STATEMENTS", 1)
     pages = plan_pages(ws, post, "2026-10", "finops.toml", [], {})
     assert state_notes(post, pages) == [
         "The 1 largest of 2 statements have a page; all lines are in tables/statements.csv."
@@ -262,7 +262,7 @@ def test_a_month_that_cannot_be_charged_still_reports(ws, tmp_path):
     broken = fa.open(tmp_path)  # no tariff for "gone"
     assert site._posting(broken, "2026-10") is None
     pages = plan_pages(broken, None, "2026-10", "finops.toml", [], {})
-    assert not [p for p in pages if p.group == site.STATEMENTS]
+    assert not [p for p in pages if p.group == planning.STATEMENTS]
     assert [p for p in pages if p.name == "chargeback"]
 
 
@@ -312,4 +312,4 @@ def test_a_month_that_charges_nobody_is_said(ws, tmp_path, shown):
     charging.journal_lines(post.entries)
     assert "0.00 USD</strong> is charged to 0 teams" in shown[0]
     assert "4.50" in shown[-1]  # all of it on the central account
-    assert not [p for p in plan_pages(spared, post, "2026-10", "finops.toml", [], {}) if p.group == site.STATEMENTS]
+    assert not [p for p in plan_pages(spared, post, "2026-10", "finops.toml", [], {}) if p.group == planning.STATEMENTS]

@@ -264,3 +264,56 @@ def no_serious(axe, page):
     found = axe.Axe().run(page).response["violations"]
     serious = [(v["id"], v["nodes"][0]["html"][:160]) for v in found if v["impact"] in ("serious", "critical")]
     assert serious == []
+
+
+def test_a_view_is_a_link_and_back_goes_back(path, opened):
+    page = opened(path)
+    page.wait_for_selector(".fx-total")
+    choose(page, "by", "provider")
+    choose(page, "Show", "tokens")
+    page.get_by_role("button", name="anthropic").first.click()
+    there = page.url
+    assert "#show=tokens&by=" in there
+    assert there.endswith("&provider=anthropic")
+    said = page.locator(".fx-title").inner_text()
+    again = opened(path, fragment="#" + there.partition("#")[2])  # sent to somebody else
+    assert again.locator(".fx-title").inner_text() == said
+    assert total(again) == total(page)
+    page.go_back()
+    page.wait_for_function("!location.hash.includes('anthropic')")
+    assert page.locator(".fx-path strong").inner_text() == "Everything"
+    assert page.get_by_label("by", exact=True).input_value() == "provider"
+    page.go_back()
+    page.wait_for_function("location.hash.includes('show=cost')")
+    assert page.get_by_label("Show", exact=True).input_value() == "cost"
+
+
+@pytest.mark.parametrize(
+    ("fragment", "told"),
+    [
+        ("#team=nobody%20here", "No team is called “nobody here” here."),
+        ("#planet=mars", "There is nothing called “planet” to filter by."),
+        ("#show=happiness", "There is no figure called “happiness”."),
+        ("#by=planet", "There is nothing called “planet” to group by."),
+        ("#in=2031-01-01..2031-01-31", "There is no data in “2031-01-01..2031-01-31”: it reaches from 1 Sep 2026 to 31 Oct 2026."),
+        ("#in=yesterday", "“yesterday” are no days."),
+        ("#against=mars", "There is no comparison called “mars”."),
+    ],
+)  # fmt: skip
+def test_what_a_link_names_that_is_not_there_is_said(path, opened, fragment, told):
+    page = opened(path, fragment=fragment)
+    assert page.locator(".fx-silence").inner_text() == told
+    assert total(page) == total(opened(path))  # and the rest is shown as ever
+
+
+def test_an_unfiltered_month_shows_the_amounts_of_the_tables(path, opened, allocated):
+    page = opened(path)
+    for by in ("team", "model", "provider"):
+        choose(page, "by", by)
+        published = fa.showback(allocated, by=[by], month="2026-10").published()
+        want = {str(n): f"{c:,.2f}" for n, c in zip(published[by], published["cost"], strict=True) if c}
+        rows = page.locator(".fx tbody").first.locator("tr")
+        cells = [rows.nth(i).locator("th, td").all_inner_texts()[:2] for i in range(rows.count())]
+        found = {name.strip(): amount for name, amount in cells if name.strip() in want}
+        assert len(found) >= min(len(want), 8)
+        assert found == {name: want[name] for name in found}

@@ -50,7 +50,8 @@ def test_bars_add_up_to_the_stated_total(cube, metric):
     data = board(cube, View("team", metric, first=OCTOBER[0], last=OCTOBER[1]))
     if data["kind"] == "stack":
         total = sum(v or 0 for g in data["groups"] for v in g["values"])
-        assert total == pytest.approx(data["total"], rel=1e-12)
+        # bars are exact, the total stands in the cents that tables publish
+        assert total == pytest.approx(data["total"], rel=1e-12, abs=0.005 if metric == "cost" else 0)
         assert sum(g["total"] or 0 for g in data["groups"]) == pytest.approx(data["total"], rel=1e-12)
     assert len(data["buckets"]) == 31
     assert data["before_text"] == "September 2026"
@@ -65,7 +66,7 @@ def test_the_code_shown_gives_the_table_shown(allocated):
     exec("\n".join(lines), scope)
     table = eval(last, scope)
     assert list(table["cost"]) == list(explorer.table()["cost"])
-    assert sum(table["cost"], Decimal(0)) == pytest.approx(Decimal(explorer.board.data["total"]), abs=Decimal("1e-6"))
+    assert sum(table.published()["cost"], Decimal(0)) == Decimal(str(explorer.board.data["total"]))
 
 
 def test_drilling_goes_where_something_differs_and_back(allocated):

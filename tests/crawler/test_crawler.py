@@ -1,0 +1,135 @@
+"""Every number of every page, file and table of many reports: one value each, footing, ratios that can be redone, no 0 for unknown."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from finops_ai.reporting.site import make_report
+from finops_ai.sample.workspace import sample_workspace
+
+from .checking import check
+from .companies import company
+from .reading import read_report, read_text_table
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+DATA = ROOT.parent / "shared" / "data"
+COMPANIES = int(os.environ.get("FINOPS_AI_COMPANIES", "20"))
+#: own files as people have them: name, content, mapping
+OWN = {
+    "calls.csv": (
+        "when,model,in,out,who\n2026-10-01T08:00:00Z,gpt-4o,1200,300,search\n2026-10-02T09:00:00Z,gpt-4o-mini,90000,12,mobile\n"
+        "2026-10-02T10:00:00Z,unknown-model,500,5,\n",
+        {"charge_period_start": "when", "model": "model"},
+        {"provider": "openai", "billing_account_id": "own", "operation": "chat", "source": "log"},
+        {"input": "in", "output": "out"},
+    ),
+    "one_row.jsonl": (
+        '{"t": "2026-10-31T23:59:59Z", "m": "claude-haiku-4-5", "i": 1, "o": 1}\n',
+        {"charge_period_start": "t", "model": "m"},
+        {"provider": "anthropic", "billing_account_id": "own", "operation": "chat", "source": "log"},
+        {"input": "i", "output": "o"},
+    ),
+    "free.jsonl": (
+        "".join(f'{{"t": "2026-09-{d:02}T00:00:00Z", "m": "house-model", "i": {d * 1000}, "o": {d}}}\n' for d in range(1, 29)),
+        {"charge_period_start": "t", "model": "m"},
+        {"provider": "house", "billing_account_id": "own", "operation": "chat", "source": "log"},
+        {"input": "i", "output": "o"},
+    ),
+    "large.csv": (
+        "t,m,i,o\n" + "".join(f"2026-{7 + d % 4:02}-{1 + d % 28:02}T0{d % 9}:00:00Z,gpt-4.1,{d * 7919 % 90001},{d * 31 % 4001}\n" for d in range(3000)),
+        {"charge_period_start": "t", "model": "m"},
+        {"provider": "openai", "billing_account_id": "own", "operation": "chat", "source": "log"},
+        {"input": "i", "output": "o"},
+    ),
+    "cached.csv": (
+        "t,m,i,c,o\n" + "".join(f"2026-10-{1 + d % 31:02}T00:00:00Z,gpt-5,{d * 101 + 2000},{d * 97},{d}\n" for d in range(200)),
+        {"charge_period_start": "t", "model": "m"},
+        {"provider": "openai", "billing_account_id": "own", "operation": "chat", "source": "log"},
+        {"input": "i", "cache_read": "c", "output": "o"},
+    ),
+}  # fmt: skip
+TRACES = {
+    "azure_llm_2023_requests.parquet": "azure_llm_2023.toml",
+    "dotnet_skills_agent_runs.parquet": "dotnet_skills.toml",
+}
+
+
+def faults(documents):
+    return sorted({str(fault) for fault in check(documents)})
+
+
+def command(*words, cwd=None, env=None):
+    done = subprocess.run(
+        [sys.executable, "-m", "finops_ai.cli", *words], capture_output=True, text=True, cwd=cwd, env=env, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_the_sample_company(tmp_path):
+    ws, month = sample_workspace(), "2026-10"
+    config = str(ws.settings.root / "finops.toml")
+    made = make_report(ws, month, tmp_path, config=config)
+    assert [p.error for p in made.failed] == []
+    documents = read_report(made.folder)
+    assert sum(len(d.sheets) for d in documents) > 60
+    for by in ("team", "model", "provider"):  # what the command line prints is part of the same month
+        text = command("showback", "-c", config, "--month", month, "--by", by, "--format", "csv")
+        documents.append(read_text_table(text, f"finops-ai showback --by {by}", month))
+    assert faults(documents) == []
+
+
+@pytest.mark.parametrize("trace", TRACES)
+def test_a_real_trace(trace, tmp_path, monkeypatch):
+    if not (DATA / trace).exists():
+        pytest.skip(f"needs {trace} of ../shared/data, which isn't here")
+    monkeypatch.setenv("FINOPS_AI_CACHE", str(tmp_path / "cache"))
+    out = tmp_path / "out"
+    command(
+        "report", "--input", str(DATA / trace), "--mapping", str(ROOT / "examples" / TRACES[trace]), "--out", str(out)
+    )
+    (report,) = out.iterdir()
+    assert faults(read_report(report)) == []
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_somebody_s_own_file(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("FINOPS_AI_CACHE", str(tmp_path / "cache"))
+    content, columns, constants, used = OWN[name]
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    lines = [
+        "[columns]",
+        *(f'{k} = "{v}"' for k, v in columns.items()),
+        "[constants]",
+        *(f'{k} = "{v}"' for k, v in constants.items()),
+    ]
+    meters = ", ".join(f'{k} = "{v}"' for k, v in used.items())
+    lines += ["[time]", 'lasts = "1s"', "[[usage]]", f"meters = {{ {meters} }}"]
+    if "cache_read" in used:
+        lines.append('inside = { cache_read = "input" }')
+    (tmp_path / "mapping.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    command(
+        "report",
+        "--input",
+        str(tmp_path / name),
+        "--mapping",
+        str(tmp_path / "mapping.toml"),
+        "--out",
+        str(tmp_path / "out"),
+    )
+    (report,) = (tmp_path / "out").iterdir()
+    assert faults(read_report(report)) == []
+
+
+@pytest.mark.parametrize("seed", range(COMPANIES))
+def test_a_company_made_up(seed, tmp_path):
+    ws, month = company(tmp_path, seed)
+    made = make_report(ws, month, tmp_path / "out", config=str(tmp_path / "finops.toml"))
+    assert [p.error for p in made.failed] == []
+    assert faults(read_report(made.folder)) == []

@@ -1,0 +1,57 @@
+"""Each kind of fault planted once in a small report: the crawler finds it, and finds nothing where nothing is wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from .checking import check
+from .reading import read_report
+
+PAGE = """<html><body><nav><a>9,999.00 USD</a></nav><h1 class="answer">October cost 30.00 USD</h1>
+<p>October 2026 was billed 30.00 USD</p>
+<table><caption>Amounts in USD</caption><thead><tr><th>Team</th><th>Cost</th><th>Month before</th><th>Change</th><th>Requests</th><th>Tokens</th>
+<th>Cost of counted requests</th><th>Cost per request</th><th>All-in cost per 1M tokens</th></tr></thead><tbody>
+<tr><th>search<span>a remark</span></th><td>20.00</td><td>15.00</td><td>+5.00</td><td>400</td><td>8,000,000</td><td>20.00</td><td>0.0500</td><td>2.50</td></tr>
+<tr><th>mobile</th><td>10.00</td><td>4.00</td><td>+6.00</td><td>–</td><td>2,000,000</td><td>–</td><td>–</td><td>5.00</td></tr>
+</tbody><tfoot><tr><th>Total</th><td>30.00</td><td>19.00</td><td>+11.00</td><td>400</td><td>10,000,000</td><td>20.00</td><td>0.0500</td><td>3.00</td></tr></tfoot></table>
+</body></html>"""
+CSV = "team,model,cost\nsearch,a,12.00\nsearch,b,8.00\nmobile,a,10.00\n"
+CHARGES = """<html><body><table><thead><tr><th>Team</th><th>Cost</th><th>Incentive</th><th>Charge</th></tr></thead><tbody>
+<tr><th>search</th><td>20.00</td><td>-1.00</td><td>19.00</td></tr><tr><th>mobile</th><td>10.00</td><td>1.00</td><td>11.00</td></tr>
+</tbody><tfoot><tr><th>Total</th><td>30.00</td><td>0.00</td><td>30.00</td></tr></tfoot></table></body></html>"""
+
+
+def crawl(folder, page=PAGE, table=CSV, charges=CHARGES):
+    report = folder / "2026-10"
+    (report / "tables").mkdir(parents=True)
+    (report / "index.html").write_text(page, encoding="utf-8")
+    (report / "chargeback.html").write_text(charges, encoding="utf-8")
+    (report / "tables" / "showback.csv").write_text(table, encoding="utf-8")
+    return check(read_report(report))
+
+
+def test_nothing_is_found_where_nothing_is_wrong(tmp_path):
+    assert crawl(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "told", "changed"),
+    [
+        ("pair", "20.01", {"table": CSV.replace("12.00", "12.01").replace("10.00", "9.99")}),
+        ("pair", "whole", {"table": CSV.replace("mobile,a,10.00", "mobile,a,10.00\nlegal,a,0.01")}),
+        ("pair", "21 in chargeback.html", {"charges": CHARGES.replace("<td>20.00</td><td>-1.00</td><td>19.00", "<td>21.00</td><td>-2.00</td><td>19.00").replace("<td>30.00</td><td>0.00</td>", "<td>31.00</td><td>-1.00</td>")}),
+        ("column", "the total says 30.01", {"page": PAGE.replace("<td>30.00</td><td>19.00</td><td>+11.00", "<td>30.01</td><td>19.00</td><td>+11.01")}),
+        ("column", "requests", {"page": PAGE.replace("<td>+11.00</td><td>400", "<td>+11.00</td><td>402")}),
+        ("row", "charge 19.01", {"charges": CHARGES.replace("<td>19.00", "<td>19.01").replace("<td>11.00", "<td>10.99")}),
+        ("row", "20.00 is not 15.00", {"page": PAGE.replace("+5.00", "+5.01").replace("+6.00", "+5.99")}),
+        ("ratio", "cost_per_1m_tokens 2.60", {"page": PAGE.replace("<td>2.50", "<td>2.60")}),
+        ("ratio", "nothing beside cost_per_request", {"page": PAGE.replace("<th>Requests</th>", "<th>Runs</th>")}),
+        ("zero", "0 requests", {"page": PAGE.replace("<td>–</td><td>2,000,000", "<td>0</td><td>2,000,000")}),
+        ("zero", "billed 0.00 USD", {"page": PAGE.replace("was billed 30.00", "was billed 0.00")}),
+        ("zero", "the month before is 0", {"page": PAGE.replace("<td>15.00</td><td>+5.00", "<td>0.00</td><td>+20.00").replace("<td>4.00</td><td>+6.00", "<td>0.00</td><td>+10.00").replace("<td>19.00</td><td>+11.00", "<td>0.00</td><td>+30.00")}),
+        ("word", "P90", {"page": PAGE.replace("a remark", "a remark").replace("<p>October", "<p>P90 of October")}),
+    ],
+)  # fmt: skip
+def test_each_kind_of_fault_is_found(tmp_path, kind, told, changed):
+    found = crawl(tmp_path, **changed)
+    assert [f for f in found if f.kind == kind and told in str(f)], [str(f) for f in found]
