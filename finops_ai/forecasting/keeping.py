@@ -149,7 +149,7 @@ def _planned_rows(made: Plan, priced: pd.DataFrame, timezone: str, keep: Sequenc
         frame[c] = frame[c].where(frame[c] != NONE, None)
     for c, kind in (("quantity", pa.decimal128(38, PLACES)), ("effective_cost", COST_TYPE)):
         exact = [Decimal(repr(round(float(v), PLACES))) for v in frame[c]]
-        frame[c] = pd.array(exact, dtype=pd.ArrowDtype(kind))
+        frame[c] = pd.array(pa.array(exact, kind), dtype=pd.ArrowDtype(kind))
     return frame.assign(pricing_currency=made.history.currency)
 
 
@@ -197,7 +197,7 @@ def _in_decimals(rows: pd.DataFrame) -> pd.DataFrame:
             exact = [
                 None if pd.isna(v) else Decimal(repr(float(v))).quantize(Decimal(1).scaleb(-PLACES)) for v in out[name]
             ]
-            out[name] = pd.array(exact, dtype=pd.ArrowDtype(COST_TYPE))
+            out[name] = pd.array(pa.array(exact, COST_TYPE), dtype=pd.ArrowDtype(COST_TYPE))
     return out
 
 

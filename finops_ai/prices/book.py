@@ -327,9 +327,8 @@ class PriceBook:
                 if picked := pick(cards, name, tier, places, listed):
                     return priced(picked, name, [], [], at, False, *_of(found), listed)
             if found is None and tier != "standard" and meter_named(meter).is_token:
-                if (
-                    price := self._at_own_rate(provider, named.spellings[-1], cards, meter, tier, at, places)
-                ) is not None:
+                price = self._at_own_rate(provider, named.spellings[-1], cards, meter, tier, at, places)
+                if price is not None:
                     return price
             share = contract.discounted(spellings, meter)
             if share is not None and listed.unit_price is not None:

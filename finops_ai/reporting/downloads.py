@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+import pyarrow as pa
+
+from finops_ai.frames.types import COST_TYPE
+
 if TYPE_CHECKING:
     from finops_ai.tables.posting import Posting
 
@@ -55,4 +60,8 @@ def _excel(table: Any, path: Path) -> None:
 
 
 def _parquet(table: Any, path: Path) -> None:
-    table.to_parquet(path, index=False)
+    """The amounts that the other forms show, as exact decimals."""
+    shown = table.published()
+    for name in table.facts.money:
+        shown[name] = pd.array(pa.array(list(shown[name]), COST_TYPE), dtype=pd.ArrowDtype(COST_TYPE))
+    shown.to_parquet(path, index=False)
