@@ -106,8 +106,8 @@ class EngineSettings(BaseModel):
     cells: int = Field(
         200_000,
         ge=1_000,
-        description="Rows of a month's cube at most; where there were more, its finest columns (sessions, branches, users, "
-        "prompts, ...) are left out and the figures say so.",
+        description="Rows a month's cube should stay below: where there were more, its finest columns (sessions, branches, users, "
+        "prompts, ...) are left out and asking for them is refused.",
     )
 
 

@@ -31,8 +31,9 @@ package chromium chromium fonts-dejavu-core
 package "/usr/lib/postgresql/*/bin/initdb" postgresql
 package java default-jre-headless
 package soffice libreoffice-calc
-environment spark pyspark pyarrow
-export FINOPS_AI_SPARK_PYTHON="$PWD/$TOOLS/spark/bin/python"
+# this package is in it too, as on a cluster's driver
+environment spark-engine -e . "pyspark[connect]"
+export FINOPS_AI_SPARK_PYTHON="$PWD/$TOOLS/spark-engine/bin/python"
 export FINOPS_AI_TOOLS="$PWD/$TOOLS"
 code=0
 "$BIN/python" -m pytest -q -m slow --durations=15 || code=$?

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from finops_ai.engine.cubing import Grain, cells_sql, coarsened, size_sql, token
 from finops_ai.engine.dialects import DUCKDB, Dialect
 from finops_ai.engine.duck import Scan, Source, connect
 from finops_ai.periods import Window, utc_offsets
+
+log = logging.getLogger("finops_ai.engine")
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,17 @@ def token_cells(
         grain: what is told apart.
         window: half-open.
         book: price book, whose prices by the hour and context tiers cells must not mix.
-        wanted: cells at most: the finest columns are left out until they fit. None = all columns are told apart.
+        wanted: cells to stay below, as far as leaving out the finest columns can. None = all columns are told apart.
         keep: columns never left out.
     """
     grain = bounded(rows, grain, window, book=book, wanted=wanted, keep=keep)
-    return token_frame(rows.query(compile_cells(rows, grain, window)), grain, since=window.start)
+    cells = token_frame(rows.query(compile_cells(rows, grain, window)), grain, since=window.start)
+    if wanted is not None and len(cells) > wanted:
+        log.warning(
+            "The cube of %s has %s cells, more than the %s of [engine] cells: accounts, regions, models and days alone make so many.",
+            window, f"{len(cells):,}", f"{wanted:,}",
+        )  # fmt: skip
+    return cells
 
 
 def bounded(
