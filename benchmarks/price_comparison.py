@@ -59,7 +59,8 @@ def compare_litellm(
     count: Counter[str] = Counter()
     rows: list[tuple[str, str, str, str, str]] = []
     by_model: dict[str, list[bool]] = defaultdict(list)
-    assert book.maps is not None and isinstance(book.base, Base)
+    assert book.maps is not None
+    assert isinstance(book.base, Base)
     sellers = {*book.maps.providers(), *book.base.providers(), *providers()}
     free = {n for n, e in table.items() if not any(figures(e, Counter()).values())}
     for name, entry in table.items():

@@ -24,7 +24,6 @@ from finops_ai.prices.maps.history import History, Kept, write
 from finops_ai.prices.maps.observed import TITLES
 from finops_ai.prices.maps.others import history as dated_history
 from finops_ai.prices.maps.reading import canonical_in, day_of, kind_of, load, read_map, version_of
-
 from finops_ai.prices.names import providers as provider_names
 
 if TYPE_CHECKING:
