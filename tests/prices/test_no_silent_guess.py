@@ -40,7 +40,7 @@ def test_a_price_has_a_row_or_says_that_it_is_assumed(pair, meter, tier, place, 
         assert got.status == "unpriced"
         assert got.why
         return
-    assert tier in SERVICE_TIERS or (meters()[meter].tool and got.status == "assumed")
+    assert tier in SERVICE_TIERS or got.status == "assumed"
     row = got.price_id.split(":")[-2]
     derived = row != meter and row not in SAME_RATE.get(meter, ())
     assert got.status == "assumed" or not derived
