@@ -326,10 +326,9 @@ class PriceBook:
             for name in (meter, *SAME_RATE.get(meter, ())):
                 if picked := pick(cards, name, tier, places, listed):
                     return priced(picked, name, [], [], at, False, *_of(found), listed)
-            if found is None and tier != "standard" and meter_named(meter).is_token:
-                price = self._at_own_rate(provider, named.spellings[-1], cards, meter, tier, at, places)
-                if price is not None:
-                    return price
+            bare = named.spellings[-1]
+            if found is None and (own := self._at_own_rate(provider, bare, cards, meter, tier, at, places)):
+                return own
             share = contract.discounted(spellings, meter)
             if share is not None and listed.unit_price is not None:
                 return listed.discounted(share, contract.name)
@@ -346,6 +345,8 @@ class PriceBook:
         self, provider: str, model: str, cards: list[Card], meter: str, tier: str, at: datetime, places: tuple[str, ...]
     ) -> Price | None:
         """A tier's price of a model only a contract knows: its standard rate times the provider's published factor."""
+        if tier == "standard" or not meter_named(meter).is_token:
+            return None
         rules = [r for r in self.own.rules if r.provider == provider and r.tier == tier and r.applies(model, at)]
         rule = next((r for r in rules if not (r.places or r.meters or r.no_list)), None)
         for name in (meter, *SAME_RATE.get(meter, ())) if rule else ():

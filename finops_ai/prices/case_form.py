@@ -224,14 +224,23 @@ def _id(case: Any) -> str:
 def contract_cards(case: Mapping[str, Any]) -> list[Card]:
     """The contract rows of a case as price cards."""
     cards = []
+    # a row of a fine meter beats the roll-up that would cover it
+    fine = {
+        (row["provider"], row["model"], row["meter"]) for row in case.get("contract", ()) if row["meter"] not in PRICED
+    }
     for row in case.get("contract", ()):
+        covered = [
+            m
+            for m in expand_roll_up(row["meter"])
+            if row["meter"] == m or (row["provider"], row["model"], m) not in fine
+        ]
         rate = Decimal(str(row["usd_per_million"])) / MILLION
         for step in row.get("times", ()):
             rate *= Decimal(str(step["factor"]))
         name = take_apart(provider_name(row["provider"]), row["model"])
         cards.append(check_card(Card(
             provider=provider_name(row["provider"]), model=name.spellings[0],
-            prices=dict.fromkeys(expand_roll_up(row["meter"]), rate), service_tier=row.get("service_tier") or "standard",
+            prices=dict.fromkeys(covered, rate), service_tier=row.get("service_tier") or "standard",
             over=read_over(row.get("context_tier")), geography=row.get("geography"),
             start=read_instant(row.get("from")), end=read_instant(row.get("to")), hours=read_hours(row.get("utc_hours")),
             status="contract", source=f"contract of case {case['id']}", layer=CONTRACT,

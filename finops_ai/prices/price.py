@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
 
-from finops_ai.prices.cards import CONTRACT, MAPS, Card, plain
+from finops_ai.prices.cards import CONTRACT, OWN, Card, plain
 from finops_ai.prices.names import Names
 from finops_ai.prices.own import Rule
 from finops_ai.prices.places import same_place
@@ -172,13 +172,13 @@ def pick(
         place = same_place(card.geography, places) if card.geography else 0
         start = card.start or datetime.min.replace(tzinfo=UTC)
         timed = card.weekdays is not None or card.hours is not None
-        return max(card.layer, MAPS), place, timed, card.layer, start
+        return max(card.layer, OWN), place, timed, card.layer, start
 
     best = {card.over: card for card in sorted(fitting, key=rank)}
     base = best.get(None)
     if base is None:
         return best if below is not None else None
-    return {over: card for over, card in best.items() if max(card.layer, MAPS) >= base.layer and _together(card, base)}
+    return {over: card for over, card in best.items() if max(card.layer, OWN) >= base.layer and _together(card, base)}
 
 
 def _together(card: Card, base: Card) -> bool:

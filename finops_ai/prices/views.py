@@ -15,7 +15,7 @@ from finops_ai.errors import PriceError, hint
 from finops_ai.frames import SERVICE_TIERS
 from finops_ai.meters import meters
 from finops_ai.prices.book import PriceBook
-from finops_ai.prices.cards import MILLION, over_text, plain, read_instant
+from finops_ai.prices.cards import MAPS, MILLION, over_text, plain, read_instant
 from finops_ai.prices.contracts import check_below_list, contract_notes
 from finops_ai.prices.names import provider_name, providers
 from finops_ai.prices.own import check_overlaps
@@ -126,6 +126,12 @@ def findings(book: PriceBook, today: datetime | None = None) -> pd.DataFrame:
     now = today or datetime.now(UTC)
     rows = [("error", "above list", "", "", text) for text in check_below_list(book, book.contracts)]
     rows += [("note", finding, provider, "", detail) for finding, provider, detail in contract_notes(book, now)]
+    from finops_ai.prices.updating import OLD_AFTER, age
+
+    days, newest = age(book, now.date()) if book.base or book.maps else (0, "")
+    if days > OLD_AFTER:
+        detail = f"the newest list, {newest}, is {days} days old: finops-ai prices update"
+        rows.append(("note", "old book", "", "", detail))
     for (provider, model), cards in book.own.cards.items():
         try:
             check_overlaps(cards, "price file")
@@ -134,6 +140,16 @@ def findings(book: PriceBook, today: datetime | None = None) -> pd.DataFrame:
     for provider in {owner for owner, _ in book.own.cards} | set(book.base.providers() if book.base else ()):
         for model in book.models(provider):
             for card in book.cards(provider, model):
+                if " says " in card.source and card.layer == MAPS:
+                    rows.append(
+                        (
+                            "note",
+                            "sources differ",
+                            provider,
+                            model,
+                            f"{card.describe(next(iter(card.prices)))} ({card.source})",
+                        )
+                    )
                 if card.status == "disputed":
                     rows.append(("note", "disputed", provider, model, card.describe(next(iter(card.prices)))))
                 elif card.unsure_from and card.unsure_from <= now and (card.end is None or card.end > now):

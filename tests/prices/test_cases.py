@@ -13,9 +13,10 @@ from click.testing import CliRunner
 from finops_ai.cli.cases import check_cases
 from finops_ai.prices import PriceBook
 from finops_ai.prices.cases import CaseFileError, check_form, read_cases, run_cases
+from finops_ai.prices.invariants import run_invariants
 
 FOLDER = Path(__file__).parent / "cases"
-OWN = ["openai", "anthropic", "clouds", "others", "shapes", "stacked"]
+OWN = ["openai", "anthropic", "clouds", "others", "shapes", "stacked", "map_figures", "fine_meters"]
 FILES = {path.stem: read_cases(path) for path in sorted(FOLDER.glob("*.json"))}
 CASES = [pytest.param(case, id=f"{name}-{case['id']}") for name, table in FILES.items() for case in table["cases"]]
 SHARED = Path(__file__).parents[2] / ".." / "shared" / "cases"
@@ -28,13 +29,13 @@ def run_one(case: dict) -> str:
 @pytest.mark.parametrize("case", CASES)
 def test_known_bill(case):
     result = next(run_cases({"cases": [case]}))
-    assert result.outcome == "pass", f"expected {result.expected}\ngot {result.got}\nwhy {result.why}"
+    assert result.outcome == "pass", f"{case['id']}: expected {result.expected}\ngot {result.got}\nwhy {result.why}"
     assert result.why or case["kind"] == "normalise"
 
 
-def test_at_least_eighty_own_cases_each_with_a_source():
+def test_at_least_450_own_cases_each_with_a_source():
     own = [case for name in OWN for case in FILES[name]["cases"]]
-    assert len(own) >= 80
+    assert len(own) >= 450
     assert all(case["source"] and case["why"] for case in own)
     assert len({case["id"] for case in own}) == len(own)
 
@@ -203,3 +204,36 @@ def test_a_case_contract_does_not_leak():
         PriceBook.default().lookup("openai", "acme-small", "input", "2026-02-03", service_tier="flex").unit_price
         is None
     )
+
+
+def test_every_statement_about_several_calls_is_run_and_holds():
+    outcomes = [r.outcome for table in FILES.values() for r in run_invariants(table)]
+    assert outcomes == ["pass"] * 8
+    wrong = copy.deepcopy(FILES["fine_meters"])
+    wrong["invariants"][0]["expected"]["order"].reverse()
+    assert [r.outcome for r in run_invariants(wrong)] == ["fail", "pass", "pass"]
+    wrong["invariants"][0]["inputs"] = {"moon": "full"}
+    assert next(run_invariants(wrong)).outcome == "not run"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda case: case["expect"][0]["meters"].update(imags=1), "imags"),
+        (lambda case: case["calls"][0]["usage"].update(imags=1), "imags"),
+        (lambda case: case["calls"][0].update(context={"chanel": "vertex"}), "chanel"),
+        (lambda case: case["calls"][0].update(context={"quantities": {"images": 1.5}}), "decimal in quotes"),
+        (lambda case: case["expect"][0].update(status={"images": "sure"}), "sure"),
+    ],
+)
+def test_form_2_is_closed_too(change, message):
+    table = copy.deepcopy(FILES["fine_meters"])
+    change(table["cases"][0])
+    with pytest.raises(CaseFileError, match=message):
+        check_form(table)
+
+
+def test_form_1_knows_no_fine_meters():
+    table = copy.deepcopy(FILES["fine_meters"]) | {"form": 1}
+    with pytest.raises(CaseFileError):
+        check_form(table)

@@ -46,6 +46,7 @@ _AWS_PLACE = re.compile(r"^(global|us|eu|apac|jp|au|in|ca|us-gov)\.(?=[a-z0-9-]+
 
 def history(table: Mapping[str, Any], canonical: Canonical) -> Iterator[tuple[Key, date | None, Decimal | None]]:
     """The dated prices of a `model-prices` snapshot: key, day from which, price per million (null = no longer)."""
+    known = date.fromisoformat(table["updated_at"][:10])
     for word, models in table["prices"].items():
         if word not in MODELS_DEV:
             continue
@@ -63,15 +64,17 @@ def history(table: Mapping[str, Any], canonical: Canonical) -> Iterator[tuple[Ke
                 tier = _MODES.get(mode)
                 if tier is None:
                     continue
-                known: set[Key] = set()
+                had: set[Key] = set()
                 for period in periods:
                     day = _day(period["start"])
+                    if day and day > known:
+                        continue  # announced, not in force
                     said = dict(_rates(period["rates"] or {}, Key(provider, model, "", tier, "", place)))
-                    for key in known - set(said):
+                    for key in had - set(said):
                         yield key, day, None
                     for key, price in said.items():
                         yield key, day, price
-                    known = set(said)
+                    had = set(said)
 
 
 def read_models_dev(table: Mapping[str, Any], version: str, day: date, canonical: Canonical) -> Snapshot:

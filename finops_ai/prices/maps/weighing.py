@@ -86,7 +86,7 @@ def _added(
     began: Mapping[str, date], replaced: bool,
 ) -> list[Card]:  # fmt: skip
     primary = _primary(said)
-    changes = _real(said[primary], known if key.tier != "standard" or key.place else None)
+    changes = _real(_early(said, primary, read), known if key.tier != "standard" or key.place else None)
     if all(price is None for _, price in changes) or ((key.place or key.tier != "standard") and changes[-1][1] is None):
         return []  # a row of a tier or place that went while its model stayed was a mistake of the map
     dated = _dated(changes, said.get("modelsdev", ()) if primary != "modelsdev" else (), known)
@@ -162,6 +162,22 @@ def _primary(said: Said) -> str:
 
 def _gone(said: Said) -> bool:
     return any(changes and changes[-1][1] is None for changes in said.values())
+
+
+def _early(said: Said, primary: str, read: Mapping[str, tuple[str, date]]) -> list[Change]:
+    """A map's changes, less those to a figure that another map had before: that was a correction, not a change."""
+    before: list[tuple[date, Decimal]] = []
+    for name, changes in said.items():
+        if name != primary and len(changes) == 1 and changes[0][1] is not None and name in read:
+            before.append((read[name][1], changes[0][1]))
+    kept: list[Change] = []
+    for day, price in said[primary]:
+        told = price is not None and any(_same(price, other) and day is not None and at < day for at, other in before)
+        if kept and kept[-1][1] is not None and told:
+            kept[-1] = kept[-1][0], price
+        else:
+            kept.append((day, price))
+    return kept
 
 
 def _moved(key: Key, said: Mapping[Key, Said]) -> list[datetime]:
