@@ -55,7 +55,12 @@ def company(pick: random.Random) -> list[dict]:
                 calls, tier = pick.randint(100, 20_000), pick.choice(("standard", "standard", "batch"))
                 cached = pick.choice((0, 0, 0.3, 0.8))
                 total = int(size * calls * pick.uniform(0.5, 1.2))
-                parts = {"input": total - int(total * cached), "cache_read": int(total * cached), "output": answers * calls, "requests": calls}
+                parts = {
+                    "input": total - int(total * cached),
+                    "cache_read": int(total * cached),
+                    "output": answers * calls,
+                    "requests": calls,
+                }
                 for meter, quantity in parts.items():
                     if quantity:
                         rows.append(row(team, month, provider, model, meter, quantity, tier, f"{team}{number}@1"))
@@ -94,14 +99,39 @@ def move(rows: list[dict], pick: random.Random) -> tuple[str, bool, list[dict]]:
             out += [n | {"quantity": share} for n in [r | new] if share]
         return out
 
-    name = pick.choice(("pad", "pad", "pad", "split calls", "split keys", "rename", "days", "cache", "cache", "batch", "batch", "model", "model", "write"))
+    name = pick.choice(
+        (
+            "pad",
+            "pad",
+            "pad",
+            "split calls",
+            "split keys",
+            "rename",
+            "days",
+            "cache",
+            "cache",
+            "batch",
+            "batch",
+            "model",
+            "model",
+            "write",
+        )
+    )
     month = months[0]
     if name == "pad":
         provider, model = pick.choice([pick.choice(MODELS), (chosen[0]["provider"], chosen[0]["model"])])
-        meter = pick.choice(("input", "output", "cache_read", "cache_write_5m", "cache_write_1h") if provider == "anthropic" else ("input", "output", "cache_read"))
+        meter = pick.choice(
+            ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
+            if provider == "anthropic"
+            else ("input", "output", "cache_read")
+        )
         quantity, tier = int(10 ** pick.uniform(3, 8.5)), pick.choice(("standard", "batch"))
         extra = [row("a", month, provider, model, meter, quantity, tier, pick.choice((prompt, None)))]
-        extra += [row("a", month, provider, model, "requests", pick.randint(1, 100_000), tier, prompt)] if pick.random() < 0.3 else []
+        extra += (
+            [row("a", month, provider, model, "requests", pick.randint(1, 100_000), tier, prompt)]
+            if pick.random() < 0.3
+            else []
+        )
         return f"pad {meter}", False, rows + extra
     if name == "split calls":
         extra = [row("a", month, *pick.choice(MODELS), "requests", pick.randint(1, 100_000), "standard", prompt)]
@@ -111,15 +141,48 @@ def move(rows: list[dict], pick: random.Random) -> tuple[str, bool, list[dict]]:
     if name == "rename":
         return name, True, changed(lambda r: {"prompt_id": pick.choice(("new@1", "a0@2"))})
     if name == "days":
-        return name, True, changed(lambda r: {"charge_period_start": r["charge_period_start"] + pd.Timedelta(days=3), "charge_period_end": r["charge_period_end"] + pd.Timedelta(days=3)})
+        return (
+            name,
+            True,
+            changed(
+                lambda r: {
+                    "charge_period_start": r["charge_period_start"] + pd.Timedelta(days=3),
+                    "charge_period_end": r["charge_period_end"] + pd.Timedelta(days=3),
+                }
+            ),
+        )
     if name == "cache":
         on = pick.random() < 0.5
-        return f"cache {'on' if on else 'off'}", True, changed(lambda r: {"meter": "cache_read" if on else "input"} if r["meter"] == ("input" if on else "cache_read") else None)
+        return (
+            f"cache {'on' if on else 'off'}",
+            True,
+            changed(
+                lambda r: (
+                    {"meter": "cache_read" if on else "input"}
+                    if r["meter"] == ("input" if on else "cache_read")
+                    else None
+                )
+            ),
+        )
     if name == "write":
-        return name, True, changed(lambda r: {"meter": pick.choice(("cache_write_5m", "cache_read", "cache_read"))} if r["meter"] == "input" and r["provider"] == "anthropic" else None)
+        return (
+            name,
+            True,
+            changed(
+                lambda r: (
+                    {"meter": pick.choice(("cache_write_5m", "cache_read", "cache_read"))}
+                    if r["meter"] == "input" and r["provider"] == "anthropic"
+                    else None
+                )
+            ),
+        )
     if name == "batch":
         on = pick.random() < 0.5
-        return f"batch {'on' if on else 'off'}", True, changed(lambda r: {"service_tier": "batch" if on else "standard"})
+        return (
+            f"batch {'on' if on else 'off'}",
+            True,
+            changed(lambda r: {"service_tier": "batch" if on else "standard"}),
+        )
     provider, model = pick.choice(MODELS)
     return name, True, changed(lambda r: {"provider": provider, "model": model})
 
@@ -180,5 +243,7 @@ if __name__ == "__main__":
     began = time.process_time()
     tried_, found_ = search(given.moves, given.seed, only=given.policy)
     print("\n".join(found_))
-    print(f"{sum(tried_.values())} moves, {len(found_)} that game a policy, {time.process_time() - began:.0f} CPU s: {tried_}")
+    print(
+        f"{sum(tried_.values())} moves, {len(found_)} that game a policy, {time.process_time() - began:.0f} CPU s: {tried_}"
+    )
     raise SystemExit(bool(found_))

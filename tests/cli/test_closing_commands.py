@@ -73,7 +73,7 @@ def test_what_was_posted_is_shown_for_a_month_without_usage(run, tokens_of):
     assert (code, {(e["account"], e["debit"], e["credit"]) for e in entries}) == (
         0, {("6100", "1.65", "0"), ("2190", "0", "1.5"), ("7190", "0", "0.15")},
     )  # fmt: skip
-    code, out, err = run("chargeback", "search", "--month", "2026-12")
+    code, out, _ = run("chargeback", "search", "--month", "2026-12")
     assert (code, "1.65" in out) == (0, True)
     assert "Nothing has changed" in run("true-up", "2026-10")[2]
 
