@@ -112,7 +112,7 @@ def _held(rules: Policy, made: Mapping[str, Chargeback]) -> list[dict]:
     month, receiver, text = lines[-1]
     said = (
         f"{len(lines)} rewards were held: work earns at most {share:.0%} of what it costs, and all incentives together move at most "
-        f"{float(rules.incentives.cap) / 2:.1%} of a receiver's cost. Such as {receiver} in {month}: {text}."
+        f"{float(rules.incentives.cap) / 2:.1%} of a receiver's charge. Such as {receiver} in {month}: {text}."
     )
     return [_finding("held", "incentives", said)]
 
