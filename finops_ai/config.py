@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from finops_ai.errors import SettingsError, hint
 from finops_ai.periods import zone
 
+_Section = TypeVar("_Section", bound=BaseModel)
 FILE_NAME = "finops.toml"
 
 #: sections that the module of their name reads and checks; here only their presence is known
@@ -50,6 +51,33 @@ class WorkspaceSettings(BaseModel):
         return name
 
 
+class EngineSettings(BaseModel):
+    """The `[engine]` section: where the rows of a month are added up."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Literal["duckdb", "spark", "bigquery"] = Field(
+        "duckdb", description="duckdb (in this process), spark or bigquery."
+    )
+    remote: str = Field(
+        "",
+        description="Spark: sc://host:15002 of a cluster, or databricks for Databricks Connect; empty = a local session.",
+    )
+    options: dict[str, str] = Field(
+        default_factory=dict, description="Options of the Spark session, or of DuckDB, such as memory_limit."
+    )
+    project: str = Field("", description="BigQuery: the project that runs and pays the queries.")
+    dataset: str = Field("", description="BigQuery: data set in which the lake is an external table.")
+    location: str = Field("", description="BigQuery: location of the data set, such as EU.")
+    endpoint: str = Field("", description="BigQuery: another address of its service, such as an emulator's.")
+    cells: int = Field(
+        200_000,
+        ge=1_000,
+        description="Rows of a month's cube at most; where there were more, its finest columns (sessions, branches, users, "
+        "prompts, ...) are left out and the figures say so.",
+    )
+
+
 class Settings(BaseModel):
     """A whole finops.toml. `root` is the folder that relative paths belong to."""
 
@@ -57,6 +85,7 @@ class Settings(BaseModel):
 
     root: Path = Path()
     workspace: WorkspaceSettings = WorkspaceSettings()
+    engine: EngineSettings = EngineSettings()
     providers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     mapping: dict[str, Any] = Field(default_factory=dict)
     policies: dict[str, Any] = Field(default_factory=dict)
@@ -94,26 +123,34 @@ def load_settings(path: str | Path = FILE_NAME) -> Settings:
 
 def parse_settings(document: dict[str, Any], *, root: Path = Path(), place: str = FILE_NAME) -> Settings:
     """Check an already parsed finops.toml; `place` names it in messages."""
-    known = ("workspace", "providers", *MAPPING_SECTIONS, *POLICY_SECTIONS)
+    known = ("workspace", "engine", "providers", *MAPPING_SECTIONS, *POLICY_SECTIONS)
     if unknown := sorted(set(document) - set(known)):
         raise SettingsError(f"{place}: no section called [{unknown[0]}]. {hint(unknown[0], known)}")
     for name, table in document.get("providers", {}).items():
         if not isinstance(table, dict):
             raise SettingsError(f"{place}: [providers.{name}] must be a table of settings, got {table!r}.")
-    section = document.get("workspace", {})
-    fields = WorkspaceSettings.model_fields
-    if unknown := sorted(set(section) - set(fields)):
-        raise SettingsError(f"{place}, [workspace]: no setting called {unknown[0]!r}. {hint(unknown[0], fields)}")
-    try:
-        workspace = WorkspaceSettings(**section)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"{place}, [workspace] {name} = {first.get('input')!r}: {first['msg']}.") from None
+    workspace = _section(WorkspaceSettings, "workspace", document, place)
+    engine = _section(EngineSettings, "engine", document, place)
     return Settings(
         root=root,
         workspace=workspace,
+        engine=engine,
         providers=document.get("providers", {}),
         mapping={key: document[key] for key in MAPPING_SECTIONS if key in document},
         policies={key: document[key] for key in POLICY_SECTIONS if key in document},
     )
+
+
+def _section(model: type[_Section], name: str, document: dict[str, Any], place: str) -> _Section:
+    """A section with the settings of a model, each known and possible."""
+    section, fields = document.get(name, {}), model.model_fields
+    if not isinstance(section, dict):
+        raise SettingsError(f"{place}: [{name}] must be a table of settings, got {section!r}.")
+    if unknown := sorted(set(section) - set(fields)):
+        raise SettingsError(f"{place}, [{name}]: no setting called {unknown[0]!r}. {hint(unknown[0], fields)}")
+    try:
+        return model(**section)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(f"{place}, [{name}] {where} = {first.get('input')!r}: {first['msg']}.") from None

@@ -6,9 +6,7 @@ import datetime as dt
 import hashlib
 import json
 import logging
-import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,13 +17,14 @@ import pandas as pd
 from finops_ai import __version__
 from finops_ai.config import FILE_NAME, Settings, load_settings
 from finops_ai.errors import FinopsError, ProviderNotFound, SettingsError, hint
-from finops_ai.frames import BillFrame, check_frame, to_pandas
-from finops_ai.frames.origin import made_with
+from finops_ai.frames import BillFrame, check_frame
+from finops_ai.frames.origin import left_out_of, made_with
 from finops_ai.periods import UTC, Window, next_month, parse_month, zone
 from finops_ai.providers import Connector
 from finops_ai.providers.collecting import connector
 from finops_ai.store import Lake
 from finops_ai.store.closing import Ledger, Sealed
+from finops_ai.store.keeping import Cubes, Kept
 
 if TYPE_CHECKING:
     from finops_ai.engine import Rules
@@ -33,10 +32,6 @@ if TYPE_CHECKING:
     from finops_ai.prices.currency import Conversion
 
 log = logging.getLogger("finops_ai.workspace")
-
-
-#: how many states of the inputs keep their derived frames on disk
-KEPT_DIGESTS = 3
 
 
 @dataclass
@@ -217,14 +212,17 @@ class Workspace:
 
     def tokens(self, month: str | Window) -> pd.DataFrame:
         """Token frame of a month of the reporting time zone, or of any half-open window; telemetry is left out."""
-        seen = self._telemetry_names()
-        own = [name for name in self.lake.freshness()["connection"] if name not in seen] if seen else None
-        return self.lake.read("tokens", self._window(month), own)
+        return self.lake.read("tokens", self._window(month), self._own_connections())
 
     def telemetry(self, month: str | Window) -> pd.DataFrame | None:
         """What connections marked `telemetry = true` saw of calls that others bill: it splits shared cost, and is none."""
         seen = self._telemetry_names()
         return self.lake.read("tokens", self._window(month), seen) if seen else None
+
+    def _own_connections(self) -> list[str] | None:
+        """Connections whose usage is billed; None = all of the lake."""
+        seen = self._telemetry_names()
+        return [name for name in self.lake.freshness()["connection"] if name not in seen] if seen else None
 
     def _telemetry_names(self) -> list[str]:
         return [name for name, table in self.settings.providers.items() if table.get("telemetry") is True]
@@ -242,7 +240,7 @@ class Workspace:
         if sealed := self.closed(month):
             return self._told(sealed.table("rows"))
         if self.book.has_terms:
-            return self._kept("priced", month, self._settled_part)
+            return self._kept("priced", month, lambda window: self._settled_part(window))
         return self._kept("priced", month, lambda window: self._in_group(price(self.tokens(window), self.book)))
 
     @cached_property
@@ -269,7 +267,8 @@ class Workspace:
         """
         from finops_ai.engine.settling import statement_frame
 
-        found = [self._settled(piece)[1] for piece in whole_months(self._window(month))] if self.book.has_terms else []
+        pieces = whole_months(self._window(month)) if self.book.has_terms else []
+        found = [self._settled(piece, cells=True)[1] for piece in pieces]
         return pd.concat(found, ignore_index=True) if found else statement_frame([])
 
     def reprice(self, month: str | Window, rows: pd.DataFrame) -> pd.DataFrame:
@@ -285,14 +284,17 @@ class Workspace:
             frames.append(_inside(settled(both, self._book_at(piece), period=self._until_now(piece))[0], window))
         return self._in_group(pd.concat(frames, ignore_index=True))
 
-    def _settled_part(self, window: Window) -> pd.DataFrame:
-        """A window's rows out of whole UTC months, which are what contracts are settled by."""
-        frames = [self._settled(piece)[0] for piece in whole_months(window)]
+    def _settled_part(self, window: Window, *, cells: bool = False, by: Sequence[str] = ()) -> pd.DataFrame:
+        """A window's rows, or cells, out of whole UTC months, which are what contracts are settled by."""
+        frames = [self._settled(piece, cells=cells, by=by)[0] for piece in whole_months(window)]
         frame = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
-        return self._in_group(_inside(frame, window))
+        left_out = sorted({name for one in frames for name in left_out_of(one)})
+        return made_with(self._in_group(_inside(frame, window)), frames[0], left_out=left_out)
 
-    def _settled(self, month: Window) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """A whole UTC month priced and settled, and its statement."""
+    def _settled(
+        self, month: Window, *, cells: bool = False, by: Sequence[str] = ()
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """A whole UTC month priced and settled, and its statement; terms come to the same on rows and on their cells."""
         from finops_ai.engine import settled
         from finops_ai.engine.settling import statement_frame
 
@@ -300,11 +302,16 @@ class Workspace:
 
         def make(kind: str) -> pd.DataFrame:
             if not made:
-                frame, rows = settled(self.tokens(month), self._book_at(month), period=self._until_now(month))
+                tokens = self._token_cells(month, by) if cells else self.tokens(month)
+                frame, rows = settled(tokens, self._book_at(month), period=self._until_now(month))
                 made.update(settled=frame, commitments=statement_frame(rows))
             return made[kind]
 
-        frame, statement = (self._kept(kind, month, lambda _, k=kind: make(k)) for kind in ("settled", "commitments"))  # type: ignore[misc]
+        mark = "-".join(["-cells", *(hashlib.sha256(name.encode()).hexdigest()[:8] for name in by)]) if cells else ""
+        frame, statement = (
+            self._kept(kind + mark, month, lambda _, k=kind: make(k))  # type: ignore[misc]
+            for kind in ("settled", "commitments")
+        )
         return frame, statement
 
     def _until_now(self, month: Window) -> Window:
@@ -319,7 +326,7 @@ class Workspace:
         if not months or month.start <= Window.month(months[0]).start:
             return self.book
         before = month.start - dt.timedelta(days=1)
-        _, statement = self._settled(Window.month(f"{before:%Y-%m}"))
+        _, statement = self._settled(Window.month(f"{before:%Y-%m}"), cells=True)
         credits = statement[(statement["kind"] == "credit").to_numpy(bool)]
         return self.book.with_credit_left(
             dict(zip(zip(credits["contract"], credits["item"], strict=True), credits["closing"], strict=True))
@@ -339,11 +346,151 @@ class Workspace:
             ),
         )
 
-    def history(self, month: str, months: int = 13) -> pd.DataFrame:
-        """Allocated frames of the months up to and including `month`, those that hold data, below each other."""
-        names = self.months_before(month, months)
-        frames = [frame for name in names if len(frame := self.allocated(name))]
-        return pd.concat(frames, ignore_index=True) if frames else self.allocated(month)
+    def cube(self, month: str | Window, by: Sequence[str] = ()) -> pd.DataFrame:
+        """The month's cube: the allocated frame with its rows added up at the grain tables need.
+
+        Made once, on the engine of `[engine]`, and kept in the lake with what it was made of. A cell is told apart by day
+        of the reporting zone and by every column but those of single requests (`request_id`, `temperature`,
+        `max_output_tokens`), and by the tags that rules and settings name; it costs what its rows cost.
+
+        Args:
+            month: `YYYY-MM` of the reporting time zone, or a half-open window.
+            by: columns or `tags.<key>` that must be told apart, however many cells that makes.
+
+        Returns:
+            Columns and types of `allocated(month)`; columns that were left out because the month had more cells than
+            `[engine] cells` allows are null, and named in the frame's `attrs`. A closed month's rows, as it was closed.
+        """
+        if self.closed(month):
+            return self.allocated(month)
+        if by and not self._asks_more(by):
+            whole = self.cube(month)
+            if not set(by) & set(left_out_of(whole)):
+                return whole
+        window = self._window(month)
+        name = month if isinstance(month, str) else f"{window.start:%Y%m%dT%H%M%S}-{window.end:%Y%m%dT%H%M%S}"
+        made_of = self._made_of(window, by)
+        digest = hashlib.sha256(json.dumps(made_of, default=str, sort_keys=True).encode()).hexdigest()[:16]
+        cubes = Cubes(self.lake)
+        if found := cubes.read(name, digest):
+            frame, left_out = found[0], found[1].get("left_out", [])
+        else:
+            frame = self._make_cube(window, by)
+            left_out = left_out_of(frame)
+            cubes.write(name, digest, frame, made_of | {"left_out": left_out})
+        told = self._told(frame, self.digest())
+        return made_with(told, told, left_out=left_out, grain="day")
+
+    def _make_cube(self, window: Window, by: Sequence[str]) -> pd.DataFrame:
+        from finops_ai.engine import allocate
+        from finops_ai.engine.cubing import cubed, needs_rows
+
+        if needs_rows(self.rules):
+            rows, wanted = self.allocated(window), self._named_tags(by)
+            parts = self._parts(rows)
+            return cubed(
+                rows, timezone=self.timezone, cuts=self.book.context_cuts, parts=parts, tags=wanted,
+                dimensions=self.rules.dimensions,
+            )  # fmt: skip
+        telemetry = self.telemetry_cells(window)
+        return allocate(self._priced_cells(window, by), self.rules, telemetry=telemetry, timezone=self.timezone)
+
+    def token_cells(self, month: str | Window) -> pd.DataFrame:
+        """The month's token rows as a cube's cells; the rows themselves where rules test figures of single rows."""
+        from finops_ai.engine.cubing import needs_rows
+
+        return self.tokens(month) if needs_rows(self.rules) else self._token_cells(self._window(month))
+
+    def priced_cells(self, month: str | Window) -> pd.DataFrame:
+        """The month's priced rows as a cube's cells: what its cube is mapped from. A closed month's rows, as closed."""
+        from finops_ai.engine.cubing import needs_rows
+
+        if needs_rows(self.rules) or self.closed(month):
+            return self.priced(month)
+        return self._kept("priced-cells", month, self._priced_cells)
+
+    def telemetry_cells(self, month: str | Window) -> pd.DataFrame | None:
+        """What `telemetry` gives, as cells."""
+        seen = self._telemetry_names()
+        return self._token_cells(self._window(month), (), seen, bounded=False) if seen else None
+
+    def _priced_cells(self, window: Window, by: Sequence[str] = ()) -> pd.DataFrame:
+        from finops_ai.engine import price
+
+        if self.book.has_terms:
+            return self._settled_part(window, cells=True, by=by)
+        return self._in_group(price(self._token_cells(window, by), self.book))
+
+    def _token_cells(
+        self, window: Window, by: Sequence[str] = (), connections: Sequence[str] | None = None, *, bounded: bool = True
+    ) -> pd.DataFrame:
+        """The cells of the window's token rows: the one step that reads all of them, on the engine of the settings."""
+        from finops_ai.engine.cubing import Grain, fields_of_rules
+        from finops_ai.engine.running import on_duckdb, token_cells
+
+        fields = sorted({*fields_of_rules(self.rules), *by, *self._named_fields()})
+        grain = Grain.of(*fields, timezone=self.timezone)
+        names = self._own_connections() if connections is None else connections
+        with on_duckdb(self.lake.source("tokens", window, names), grain.fields) as rows:
+            wanted = self.settings.engine.cells if bounded else None
+            return token_cells(rows, grain, window, book=self.book, wanted=wanted, keep=fields)
+
+    def _asks_more(self, by: Sequence[str]) -> bool:
+        """Whether a cube leaves out some of these columns and tags by its nature."""
+        from finops_ai.engine.cubing import OF_ONE_REQUEST
+
+        tags = {name for name in by if name.startswith("tags.")} - {f"tags.{key}" for key in self._named_tags(())}
+        return bool(tags) or bool(set(by) & set(OF_ONE_REQUEST))
+
+    def _named_fields(self) -> list[str]:
+        """Tags that settings name, such as what to group a budget by."""
+        return sorted({text for text in _texts(self.settings.policies) if text.startswith("tags.")})
+
+    def _named_tags(self, by: Sequence[str]) -> list[str]:
+        from finops_ai.engine.cubing import fields_of_rules
+
+        named = {*fields_of_rules(self.rules), *by, *self._named_fields()}
+        return sorted(name.removeprefix("tags.") for name in named if name.startswith("tags."))
+
+    def _parts(self, rows: pd.DataFrame) -> list[int]:
+        """Minutes of the UTC day at which prices of the rows' models change."""
+        if rows.empty:
+            return []
+        days, models = rows["charge_period_start"].dt.date, rows[["provider", "model"]].drop_duplicates()
+        return self.book.change_minutes(days.min(), days.max(), list(models.itertuples(index=False, name=None)))
+
+    def _made_of(self, window: Window, by: Sequence[str]) -> dict[str, Any]:
+        """What a window's cube rests on: the files of its rows, prices, rules, zone, grain and the code."""
+        whole = whole_months(window) if self.book.has_terms else [window]
+        files = [file for piece in whole for file in self.lake.files("tokens", piece)]
+        if any(terms.credits for terms in self.book.contracts):  # what earlier months drew from them
+            files = self.lake.files("tokens")
+        return {
+            "window": [window.start, window.end],
+            "files": sorted(dict.fromkeys(files)),
+            "until": [self._until_now(piece).end for piece in whole] if self.book.has_terms else [],
+            "prices": self.book.version,
+            "rules": self.rules.version,
+            "mapping": self.settings.mapping,
+            "lookups": self._lookup_stamps(),
+            "rates": self._rate_stamp(),
+            "telemetry": self._telemetry_names(),
+            "connections": self._own_connections(),
+            "timezone": self.timezone,
+            "cells": self.settings.engine.cells,
+            "by": sorted({*by, *self._named_fields()}),
+            "code": [__version__, _code_stamp()],
+        }
+
+    def history(self, month: str, months: int = 13, by: Sequence[str] = ()) -> pd.DataFrame:
+        """Cubes of the months up to and including `month`, those that hold data, below each other; `by` as in `cube`."""
+        frames = [frame for name in self.months_before(month, months) if len(frame := self.cube(name, by))]
+        if not frames:
+            return self.cube(month, by)
+        whole = made_with(pd.concat(frames, ignore_index=True), frames[-1])
+        return made_with(
+            whole, whole, grain="day", left_out=sorted({name for frame in frames for name in left_out_of(frame)})
+        )
 
     def months(self) -> list[str]:
         """Months of the reporting time zone that hold usage, `YYYY-MM`, oldest first."""
@@ -408,18 +555,20 @@ class Workspace:
         """Where derived frames are kept; safe to delete at any time."""
         return self.settings.root / ".finops-cache"
 
+    @property
+    def kept(self) -> Kept:
+        """The derived frames that are kept."""
+        return Kept(self.cache_folder)
+
     def _kept(self, kind: str, month: str | Window, make: Callable[[Window], pd.DataFrame]) -> pd.DataFrame:
         window = self._window(month)
         digest = self.digest()
         name = f"{kind}-{window.start:%Y%m%dT%H%M%S}-{window.end:%Y%m%dT%H%M%S}.parquet"
         path = self.cache_folder / digest / name
-        if path.is_file():
-            import pyarrow.parquet as pq
-
-            frame = to_pandas(pq.read_table(path))
-        else:
+        frame = self.kept.read(path)
+        if frame is None:
             frame = make(window)
-            self.keep(frame, path)
+            self.kept.write(frame, path)
         return self._told(frame, digest)
 
     def _told(self, frame: pd.DataFrame, digest: str = "") -> pd.DataFrame:
@@ -428,23 +577,18 @@ class Workspace:
         mapped = self.rules.nature() if "rule" in frame.columns else {}
         return made_with(frame, frame, timezone=self.timezone, **mapped, **versions)
 
-    def keep(self, frame: pd.DataFrame, path: Path) -> None:
-        """Keep a derived frame below `cache_folder`; where that can't be written it is only made again."""
-        import pyarrow.parquet as pq
 
-        from finops_ai.frames import to_arrow
-
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            folders = sorted((f for f in self.cache_folder.iterdir() if f.is_dir()), key=lambda f: f.stat().st_mtime)
-            for old in folders[:-KEPT_DIGESTS]:
-                if old != path.parent:
-                    shutil.rmtree(old, ignore_errors=True)
-            partial = path.with_suffix(f".{os.getpid()}.partial")
-            pq.write_table(to_arrow(frame), partial, compression="zstd")
-            partial.replace(path)
-        except OSError as error:
-            log.info("Derived frames are not kept: %s", error)
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in nested settings."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _texts(key)
+            yield from _texts(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner)
 
 
 def _mask(frame: pd.DataFrame, window: Window) -> Any:

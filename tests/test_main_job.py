@@ -41,6 +41,23 @@ def downloaded(folder):
         return list(csv.DictReader(handle))
 
 
+def test_the_cubes_of_the_sample_hold_what_its_rows_hold():
+    ws = sample_workspace()
+    for month in ("2025-12", "2026-10"):
+        cube, rows = ws.cube(month), ws.allocated(month)
+        assert list(cube.columns) == list(rows.columns)
+        for by in (
+            ["team", "day"],
+            ["product", "model", "service_tier"],
+            ["prompt_id"],
+            ["user_id", "meter"],
+            ["region", "api_key_id"],
+        ):
+            one, two = (fa.showback(frame, by=by).sort_values(by, ignore_index=True) for frame in (cube, rows))
+            exact = [*by, "cost", "list_cost", "tokens", "requests", "cache_read_tokens"]
+            assert one[exact].equals(two[exact]), (month, by)
+
+
 def test_the_sample_report_equals_the_ground_truth(tmp_path):
     assert report("--sample", "--out", str(tmp_path), "--only", "showback") == 0
     folder = tmp_path / "2026-10"

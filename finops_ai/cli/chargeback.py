@@ -77,7 +77,7 @@ def check(month: str | None, months: int, config: str, form: str, output: str | 
 
     def charged(name: str) -> Chargeback:
         history = ws.history(name, 1 + rules.incentives.baseline_months)
-        return fa.chargeback(ws.allocated(name), rules, month=name, timezone=ws.timezone, book=ws.book, history=history)
+        return fa.chargeback(ws.cube(name), rules, month=name, timezone=ws.timezone, book=ws.book, history=history)
 
     table = check_policy(rules, ws.months_before(month, months), charged, ws.settings.policies.get("journal"))
     if form == "table" and not output:

@@ -124,7 +124,7 @@ def forecast(
     if file:
         done = fa.forecast(read_series(file), horizon, level=levels, freq=freq, season=season)
     else:
-        ws, history = _history(config, months)
+        ws, history = _history(config, months, hours=freq == "h")
         done = fa.forecast(
             history,
             horizon,
@@ -186,13 +186,17 @@ def plan(
     click.echo("\n".join(plan_in_words(table, errors, ws.settings.workspace.currency)))
 
 
-def _history(config: str, months: int) -> tuple[Any, Any]:
+def _history(config: str, months: int, *, hours: bool = False) -> tuple[Any, Any]:
+    import pandas as pd
+
     import finops_ai as fa
 
     ws = fa.open(config)
     found = ws.months()
     if not found:
         raise DataError("The lake holds no usage. Load some with `finops-ai collect`.")
+    if hours:
+        return ws, pd.concat([ws.allocated(name) for name in ws.months_before(found[-1], months)], ignore_index=True)
     return ws, ws.history(found[-1], months)
 
 

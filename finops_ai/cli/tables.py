@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -40,11 +41,19 @@ def workspace(config: str, month: str | None) -> tuple[Any, str]:
     return ws, (complete or found)[-1]
 
 
+def cube_of(ws: Any, month: str, by: Sequence[str] = ()) -> Any:
+    """The month's cube, which must hold something; `by` as in `Workspace.cube`."""
+    return _some(ws.cube(month, by), ws, month)
+
+
 def rows_of(ws: Any, month: str) -> Any:
-    """The month's allocated rows, of which there must be some."""
+    """The month's allocated rows one by one, of which there must be some."""
+    return _some(ws.allocated(month), ws, month)
+
+
+def _some(frame: Any, ws: Any, month: str) -> Any:
     from finops_ai.errors import DataError
 
-    frame = ws.allocated(month)
     if not len(frame):
         raise DataError(
             f"The lake holds no usage of {month}. It has {', '.join(ws.months()) or 'none'}; load more with `finops-ai collect`."
@@ -80,8 +89,9 @@ def showback(by: tuple[str, ...], month: str | None, config: str, form: str, out
     import finops_ai as fa
 
     ws, month = workspace(config, month)
-    rows_of(ws, month)
-    table = fa.showback(ws.history(month, 2), by=columns_of(by, ws), month=month, timezone=ws.timezone)
+    wanted = columns_of(by, ws)
+    cube_of(ws, month, wanted)
+    table = fa.showback(ws.history(month, 2, wanted), by=wanted, month=month, timezone=ws.timezone)
     say(table, form, output)
 
 
@@ -119,7 +129,8 @@ def what_if(scenario: str, by: tuple[str, ...], month: str | None, config: str, 
             raise RuleError(f"{scenario} can't be read as TOML: {error}.") from None
     else:
         raise RuleError(f"No [scenario.{scenario}] in {config}, and no such file. {hint(scenario, known)}")
-    say(fa.what_if(rows_of(ws, month), document, by=columns_of(by, ws), book=ws.book), form, output)
+    wanted = columns_of(by, ws)
+    say(fa.what_if(cube_of(ws, month, wanted), document, by=wanted, book=ws.book), form, output)
 
 
 @click.command()

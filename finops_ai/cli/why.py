@@ -9,7 +9,7 @@ import click
 
 from finops_ai.cli.collecting import config_option
 from finops_ai.cli.output import format_options
-from finops_ai.cli.tables import by_option, columns_of, month_option, rows_of, say, workspace
+from finops_ai.cli.tables import by_option, columns_of, cube_of, month_option, say, workspace
 
 
 @click.command()
@@ -48,7 +48,8 @@ def explain(
 
     before, after, names = windows(config, month, against, last_week, (start, end), (other_start, other_end))
     ws = fa.open(config)
-    frames = [rows_of(ws, w) if isinstance(w, str) else ws.allocated(w) for w in (before, after)]
+    wanted = columns_of(by, ws)
+    frames = [cube_of(ws, w, wanted) if isinstance(w, str) else ws.cube(w, wanted) for w in (before, after)]
     for frame, name in zip(frames, names, strict=True):
         if not len(frame):
             raise DataError(
@@ -137,7 +138,7 @@ def reconcile(month: str | None, config: str, form: str, output: str | None) -> 
     import finops_ai as fa
 
     ws, month = workspace(config, month)
-    say(fa.reconcile(ws.priced(month), ws.bills(month), timezone=ws.timezone), form, output)
+    say(fa.reconcile(ws.cube(month), ws.bills(month), timezone=ws.timezone), form, output)
 
 
 @click.command()
@@ -160,7 +161,8 @@ def anomalies(
 
     ws, month = workspace(config, month)
     window = Window.month(month, ws.timezone)
-    table = fa.anomalies(ws.history(month, months), columns_of(by, ws), timezone=ws.timezone)
+    wanted = columns_of(by, ws)
+    table = fa.anomalies(ws.history(month, months, wanted), wanted, timezone=ws.timezone)
     first = window.start.astimezone(zone(ws.timezone)).date()
     mine = table[[until >= first for until in table["until"]]]
     say(mine, form, output)

@@ -22,6 +22,7 @@ class Dialect:
     add_seconds: str
     quantity: str
     cost: str
+    hash: str
     backslash: bool
 
     def ident(self, name: str) -> str:
@@ -84,6 +85,7 @@ DUCKDB = Dialect(
     add_seconds="{x} + INTERVAL ({v}) SECOND",
     quantity="DECIMAL(19,6)",
     cost="DECIMAL(38,18)",
+    hash="hash({v})",
     backslash=False,
 )
 SPARK = Dialect(
@@ -97,6 +99,7 @@ SPARK = Dialect(
     add_seconds="timestampadd(SECOND, {v}, {x})",
     quantity="DECIMAL(19,6)",
     cost="DECIMAL(38,18)",
+    hash="xxhash64({v})",
     backslash=True,
 )
 BIGQUERY = Dialect(
@@ -110,6 +113,7 @@ BIGQUERY = Dialect(
     add_seconds="TIMESTAMP_ADD({x}, INTERVAL {v} SECOND)",
     quantity="NUMERIC",
     cost="BIGNUMERIC",
+    hash="FARM_FINGERPRINT(TO_JSON_STRING(STRUCT({v})))",
     backslash=True,
 )
 DIALECTS = {d.name: d for d in (DUCKDB, SPARK, BIGQUERY)}

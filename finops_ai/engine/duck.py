@@ -15,6 +15,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 
 from finops_ai.engine.dialects import DUCKDB
 from finops_ai.engine.fields import TAG, columns
@@ -23,8 +24,8 @@ from finops_ai.frames import to_arrow
 from finops_ai.frames.types import TAGS_TYPE
 from finops_ai.periods import Window, utc_offsets
 
-#: a frame, an Arrow table, a path, glob or URI of Parquet, or a list of those
-Source: TypeAlias = pd.DataFrame | pa.Table | str | Path | Sequence[str | Path]
+#: a frame, an Arrow table or data set, a path, glob or URI of Parquet, or a list of those
+Source: TypeAlias = pd.DataFrame | pa.Table | ds.Dataset | str | Path | Sequence[str | Path]
 ROW = "_row"
 
 
@@ -79,8 +80,11 @@ class Scan:
             register(con, name, table)
             self.columns = {f.name: "TIMESTAMP" if pa.types.is_timestamp(f.type) else "" for f in table.schema}
         else:
-            text = f"read_parquet([{', '.join(map(DUCKDB.literal, _files(source)))}], union_by_name = true)"
-            con.execute(f"CREATE OR REPLACE TEMP VIEW {DUCKDB.ident(name)} AS SELECT * FROM {text}")
+            if isinstance(source, ds.Dataset):
+                con.register(name, source)
+            else:
+                text = f"read_parquet([{', '.join(map(DUCKDB.literal, _files(source)))}], union_by_name = true)"
+                con.execute(f"CREATE OR REPLACE TEMP VIEW {DUCKDB.ident(name)} AS SELECT * FROM {text}")
             described = con.execute(f"DESCRIBE {DUCKDB.ident(name)}").fetchall()
             self.columns = {row[0]: row[1] for row in described}
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from finops_ai.errors import DataError, SettingsError, hint
+from finops_ai.frames.origin import tells_hours
 from finops_ai.periods import zone
 
 #: what a series of all rows together is called
@@ -62,6 +63,8 @@ def cost_history(
     for name in [*by, value, "charge_period_start"]:
         if name not in frame.columns:
             raise SettingsError(f"The rows have no column {name!r}. {hint(name, [str(c) for c in frame.columns])}")
+    if freq == "h" and not tells_hours(frame):
+        raise DataError("These rows are cells of whole days: for hours take the rows themselves, ws.allocated(month).")
     rows = pd.DataFrame({"ds": local_middle(frame, timezone)})
     for name in by:
         rows[name] = frame[name].astype(object).where(frame[name].notna(), NONE).astype(str).to_numpy()

@@ -11,8 +11,8 @@ ORIGIN = "finops_ai"
 
 
 #: what a frame knows about itself that is no version of an input: its business dimensions, which of their values are
-#: nobody, and the zone of its days
-NATURE = ("dimensions", "timezone", "nobody")
+#: nobody, the zone of its days, the columns its cells don't tell apart, and whether they are of whole days
+NATURE = ("dimensions", "timezone", "nobody", "left_out", "grain")
 
 
 def made_with(frame: pd.DataFrame, source: pd.DataFrame, **told: Any) -> pd.DataFrame:
@@ -22,7 +22,8 @@ def made_with(frame: pd.DataFrame, source: pd.DataFrame, **told: Any) -> pd.Data
         frame: the frame that is told, in its `attrs`.
         source: the frame it was made of.
         told: `prices`, `rules`, `inputs` (versions), `dimensions` (list of its dimension columns), `timezone` (the
-            reporting zone its days were made for), `nobody` (dimension -> values that are nobody); what is empty is left as the source has it.
+            reporting zone its days were made for), `nobody` (dimension -> values that are nobody), `left_out`
+            (columns a cube leaves out), `grain` ("day" for a cube); what is empty is left as the source has it.
 
     >>> made_with(pd.DataFrame(), pd.DataFrame(), prices="a1").attrs
     {'finops_ai': {'prices': 'a1'}}
@@ -45,6 +46,16 @@ def named_dimensions(frame: pd.DataFrame) -> list[str] | None:
     """The dimensions a frame says it has, those that are still there; None where it says nothing."""
     told = frame.attrs.get(ORIGIN, {}).get("dimensions")
     return None if told is None else [name for name in told if name in frame.columns]
+
+
+def left_out_of(frame: pd.DataFrame) -> list[str]:
+    """Columns that a cube's cells don't tell apart, though the rows they are made of have them."""
+    return list(frame.attrs.get(ORIGIN, {}).get("left_out", []))
+
+
+def tells_hours(frame: pd.DataFrame) -> bool:
+    """Whether rows stand at their own hour; the cells of a cube stand at their day."""
+    return frame.attrs.get(ORIGIN, {}).get("grain") != "day"
 
 
 def provenance_of(*frames: pd.DataFrame) -> dict[str, Any]:

@@ -381,6 +381,19 @@ class PriceBook:
         """Minutes after 00:00 UTC between which a model has prices of their own every day or on some weekdays."""
         return sorted({minute for card in self._timed_cards(provider, model) for minute in card.hours or ()} - {0})
 
+    @cached_property
+    def context_cuts(self) -> tuple[int, ...]:
+        """Input tokens from which on a call is in another context tier, of any model, lowest first.
+
+        >>> PriceBook.default().context_cuts[:2]
+        (32001, 100001)
+        """
+        cards = [card for found in self.own.cards.values() for card in found]
+        cards += [card for contract in self.contracts for card in contract.cards]
+        if base := self.base:
+            cards += [c for p in base.providers() for m in base.models(p) for c in base.cards(p, m)]
+        return tuple(sorted({tokens + (not inclusive) for tokens, inclusive in {c.over for c in cards if c.over}}))
+
     def by_time_of_day(self, provider: str, model: str) -> bool:
         """Whether a model has prices for some hours or weekdays only."""
         return any(True for _ in self._timed_cards(provider, model))

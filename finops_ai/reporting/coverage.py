@@ -34,7 +34,7 @@ def captured(ws: Any, month: str) -> float | None:
     from finops_ai.tables import reconcile
 
     try:
-        return reconcile(ws.priced(month), ws.bills(month), timezone=ws.timezone).facts.coverage["captured"]
+        return reconcile(ws.cube(month), ws.bills(month), timezone=ws.timezone).facts.coverage["captured"]
     except FinopsError:
         return None
 

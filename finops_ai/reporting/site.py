@@ -144,7 +144,7 @@ def make_report(
     parse_month(month)
     if ws.closed(month):
         ws.ledger.require_sound()
-    frame = ws.allocated(month)
+    frame = ws.cube(month)
     report = Report(out / month, month, notes=list(notes))
     if frame.empty:
         have = ", ".join(ws.months()) or "none"
@@ -154,7 +154,7 @@ def make_report(
     report.folder.mkdir(parents=True, exist_ok=True)
     with Renderer(report.folder, min(jobs, len(only) or jobs), watch) as renderer:
         for name in track(ws.months_before(month, 13), "Price and map months"):
-            ws.allocated(name)  # once, here; the notebooks find it kept
+            ws.cube(name)  # once, here; the notebooks find it kept
         post = _posting(ws, month)
         report.pages = plan_pages(ws, post, month, config, only, parameters or {})
         renderer.render(report.pages)
@@ -396,7 +396,7 @@ def write_tables(frame: Any, folder: Path) -> list[tuple[str, Path]]:
             ("Cost and tokens by " + ", ".join([*(d.replace("_", " ") for d in dimensions), "provider", "model"]), path)
         )
     focus = write_focus(to_focus(frame), folder / "focus-1.2.parquet")
-    files.append(("Every row in the FinOps Open Cost and Usage Specification (FOCUS) 1.2", focus))
+    files.append(("Every charge by day in the FinOps Open Cost and Usage Specification (FOCUS) 1.2", focus))
     return files
 
 

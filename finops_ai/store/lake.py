@@ -13,6 +13,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 import deltalake
 import pandas as pd
@@ -169,10 +170,63 @@ class Lake:
         columns = [found[f.name].cast(f.type) if f.name in have else pa.nulls(found.num_rows, f.type) for f in schema]
         return pa.table(columns, schema=schema)
 
-    def files(self, table: str) -> list[str]:
-        """Addresses of the Parquet files of the current version, for engines that read files themselves."""
+    def files(self, table: str, window: Window | None = None, connections: Sequence[str] | None = None) -> list[str]:
+        """Addresses of the Parquet files of the current version, for engines that read files themselves.
+
+        Args:
+            table: "tokens" or "bills".
+            window: only files that may hold rows that start in it, as their statistics say.
+            connections: only files of these.
+        """
+        return [f"{self._place(table)}/{file['path']}" for file in self._files(table, window, connections)]
+
+    def source(
+        self, table: str, window: Window | None = None, connections: Sequence[str] | None = None
+    ) -> list[str] | ds.Dataset | pa.Table:
+        """What DuckDB reads: the paths of a folder's files, a data set of an object store's, or an empty table.
+
+        Rows of a window's files that start outside it are in it too: the query says which it wants.
+        """
+        found = self._files(table, window, connections)
+        if not found:
+            return self._schema(table, bare=True).empty_table()
+        if "://" not in self.root:
+            return [f"{self._place(table)}/{file['path']}" for file in found]
+        paths, schema = [file["path"] for file in found], self._schema(table, bare=True)
+        return ds.dataset(paths, schema=schema, format="parquet", filesystem=self._filesystem(table))
+
+    def _files(
+        self, table: str, window: Window | None = None, connections: Sequence[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """The current files and what the log says of them: path, rows, first and last start, last end, connection."""
         existing = self._table(table)
-        return [] if existing is None else list(existing.file_uris())
+        if existing is None:
+            return []
+        found = pa.table(existing.get_add_actions(flatten=True))
+        names = {
+            "path": "path", "num_records": "rows", f"partition.{CONNECTION}": "connection",
+            "min.charge_period_start": "first", "max.charge_period_start": "latest", "max.charge_period_end": "last",
+        }  # fmt: skip
+        rows = [
+            {to: row.get(name) for name, to in names.items()}
+            for row in found.select([n for n in names if n in found.column_names]).to_pylist()
+        ]
+        out = []
+        for row in rows:
+            row["path"] = unquote(row["path"])
+            if connections is not None and row["connection"] not in connections:
+                continue
+            first, latest = row["first"], row["latest"]
+            # the log cuts instants to milliseconds
+            if (
+                window
+                and first
+                and latest
+                and (first >= window.end or latest + dt.timedelta(milliseconds=1) <= window.start)
+            ):
+                continue
+            out.append(row)
+        return sorted(out, key=lambda row: row["path"])
 
     def version(self, table: str) -> int | None:
         """The table's current version; None while it doesn't exist."""
@@ -199,10 +253,25 @@ class Lake:
 
     def freshness(self) -> pd.DataFrame:
         """One row per connection: first and last instant covered and the rows held."""
-        existing = self._table("tokens")
         columns = ["connection", "first", "last", "rows"]
-        if existing is None:
+        files = self._files("tokens")
+        if not files:
             return pd.DataFrame(columns=columns)
+        if any(row[name] is None for row in files for name in ("rows", "first", "last")):
+            return self._freshness_of_rows(columns)
+        rows = []
+        for name in sorted({row["connection"] for row in files}):
+            mine = [row for row in files if row["connection"] == name]
+            first, last = min(row["first"] for row in mine), max(row["last"] for row in mine)
+            rows.append((name, first, last, sum(row["rows"] for row in mine)))
+        kinds = [pa.string(), pa.timestamp("us", "UTC"), pa.timestamp("us", "UTC"), pa.int64()]
+        turned = zip(*rows, strict=True)
+        return to_pandas(pa.table({c: pa.array(v, k) for c, v, k in zip(columns, turned, kinds, strict=True)}))
+
+    def _freshness_of_rows(self, columns: list[str]) -> pd.DataFrame:
+        """The same from the rows, where files were written without statistics."""
+        existing = self._table("tokens")
+        assert existing is not None
         dataset = existing.to_pyarrow_dataset(filesystem=self._filesystem("tokens"))
         found = dataset.to_table(columns=[CONNECTION, "charge_period_start", "charge_period_end"])
         grouped = found.group_by(CONNECTION).aggregate(
@@ -237,7 +306,10 @@ class Lake:
             raise StoreError(f"{self._place(table)}: the lake can't be read: {error}") from error
 
     def _filesystem(self, table: str) -> pafs.FileSystem:
-        place = self._place(table)
+        return self.filesystem(self._place(table))
+
+    def filesystem(self, place: str) -> pafs.FileSystem:
+        """The file system of an address below the lake's root, whose paths begin there."""
         if "://" not in place:
             return pafs.SubTreeFileSystem(place, pafs.LocalFileSystem())
         options = self.storage_options

@@ -118,8 +118,7 @@ def preview(ws: Workspace, month: str, *, approved_by: str = "", reason: str = "
     ws.ledger.require_open(month)
     state = ws.digest()
     made = posting.charge_month(ws, month)
-    rows, bills = ws.priced(month), ws.bills(month)
-    allocated = ws.allocated(month)
+    rows, allocated, bills = ws.priced_cells(month), ws.cube(month), ws.bills(month)
     journal = made.journal(ws.settings.policies.get("journal"))
     tables = {"rows": rows, "allocated": allocated, "bills": bills} | inputs_of(ws, month) | posting.results_of(made)
     facts = facts_of(ws, made)
@@ -188,7 +187,9 @@ def true_up_month(
         posted_in = posted_in or _first_open(ledger, month)
         ledger.require_open(posted_in)
         accounts, then_accounts = ws.settings.policies.get("journal"), state.document("accounts")
-        stamp, tokens, now = ws.digest(), ws.tokens(month), inputs_of(ws, month)
+        stamp, now = ws.digest(), inputs_of(ws, month)
+        # what was closed row by row, before there were cubes, is compared row by row
+        tokens = ws.token_cells(month) if first.facts.get("grain") == "cells" else ws.tokens(month)
         then = {name: state.table(name) for name in ("telemetry", "history") if state.has(name)}
         steps = recompute(
             state.table("rows"),
@@ -240,7 +241,7 @@ def documents_of(ws: Workspace) -> dict[str, Any]:
 
 def inputs_of(ws: Workspace, month: str) -> dict[str, pd.DataFrame]:
     """What the month's figures are made of besides its own rows: telemetry, and what incentives compare it with."""
-    out = {"telemetry": ws.telemetry(month)}
+    out = {"telemetry": ws.telemetry_cells(month)}
     incentives = Policy.load(posting.policy_of(ws)).incentives
     if any(incentives.rates.get(kind) for kind in ("model", "prompt")):
         history = ws.history(month, 1 + incentives.baseline_months)
@@ -261,6 +262,7 @@ def facts_of(ws: Workspace, made: Chargeback) -> dict[str, Any]:
         "lake": versions,
         "finops_ai": __version__,
         "timezone": ws.timezone,
+        "grain": "cells",
     }
 
 

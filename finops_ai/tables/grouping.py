@@ -14,7 +14,7 @@ from finops_ai.engine.duck import Scan, connect
 from finops_ai.engine.fields import TAG, columns
 from finops_ai.errors import DataError, FrameError, hint
 from finops_ai.figures import meter_list as meter_list
-from finops_ai.frames.origin import ORIGIN, named_dimensions, zone_of
+from finops_ai.frames.origin import ORIGIN, left_out_of, named_dimensions, zone_of
 from finops_ai.meters import meters
 from finops_ai.periods import Window, utc_offsets
 
@@ -97,6 +97,11 @@ def grouped_table(
             raise FrameError(
                 f"Can't group by {key!r}. {hint(key, [str(c) for c in known])} Tags are written tags.<key>."
             )
+    if folded := [k for k in by if k in left_out_of(frame)]:
+        raise FrameError(
+            f"{folded[0]!r} is not told apart here: the month has more cells than [engine] cells allows. Ask for it by name, "
+            f"such as ws.cube(month, by={folded!r}), or raise the setting."
+        )
     made = [k for k in by if k in TIMES and k not in frame.columns]
     if "charge_period_start" not in frame.columns and (made or window is not None):
         raise FrameError(

@@ -146,7 +146,7 @@ def posting(ws: Workspace, month: str) -> Posting:
         RuleError: the policy can't be used, or there is no dimension to charge.
     """
     sealed, incoming = ws.closed(month), ws.ledger.true_ups(posted_in=month)
-    if sealed is None and incoming and not len(ws.allocated(month)):
+    if sealed is None and incoming and not len(ws.cube(month)):
         charged = _nothing_charged(month, incoming[0].facts["currency"], policy_of(ws))
         own = pd.DataFrame(journal_table([], charged.currency, month))
     else:
@@ -199,14 +199,14 @@ def charge_month(ws: Workspace, month: str) -> Chargeback:
     if kept["whole"].is_file():
         currency = str(pq.read_table(kept["whole"])["currency"][0])
         return _restored(lambda name: to_pandas(pq.read_table(kept[name])), month, currency, policy)
-    rows = ws.allocated(month)
+    rows = ws.cube(month)
     if not len(rows):
         have = ", ".join(ws.months()) or "none"
         raise DataError(f"There is no usage of {month} to charge. Months with data: {have}.")
     history = ws.history(month, 1 + Policy.load(policy).incentives.baseline_months)
     made = chargeback(rows, policy, month=month, timezone=ws.timezone, book=ws.book, history=history)
     for name, table in (results_of(made) | {"whole": pd.DataFrame({"currency": [made.currency]})}).items():
-        ws.keep(pd.DataFrame(table), kept[name])
+        ws.kept.write(pd.DataFrame(table), kept[name])
     return made
 
 
