@@ -28,14 +28,13 @@ name = "Europe"
 provider = "openai"
 accounts = ["eu"]
 currency = "EUR"
-prices = [{ model = "gpt-4o-mini", currency = "EUR", prices = { input = "0.10" } }]
+prices = [{ model = "house-eu", currency = "EUR", prices = { input = "0.10" } }]
 [[contracts]]
 name = "Japan"
 provider = "openai"
 accounts = ["jp"]
 currency = "JPY"
-above_list = true
-prices = [{ model = "gpt-4o-mini", currency = "JPY", prices = { input = "20" } }]
+prices = [{ model = "house-jp", currency = "JPY", prices = { input = "20" } }]
 [providers.openai]
 enabled = false
 """
@@ -49,10 +48,8 @@ def company(tmp_path, tokens_of):
         (tmp_path / "rates.csv").write_text(RATES)
         ws = fa.open(tmp_path)
         day = dt.datetime(2026, 10, 5, tzinfo=dt.UTC)
-        rows = [
-            {"model": "gpt-4o-mini", "quantity": 10_000_000, "billing_account_id": a, "at": day}
-            for a in ("us", "eu", "jp")
-        ]
+        models = {"us": "gpt-4o-mini", "eu": "house-eu", "jp": "house-jp"}
+        rows = [{"model": m, "quantity": 10_000_000, "billing_account_id": a, "at": day} for a, m in models.items()]
         rows[2]["quantity"] += late
         ws.lake.replace("tokens", "openai", Window.month("2026-10"), tokens_of(rows))
         return ws

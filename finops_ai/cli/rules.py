@@ -58,7 +58,7 @@ def diff(
     from finops_ai.tables.rule_diff import diff_rules
 
     ws, month = workspace(config, month)
-    rows = ws.priced_cells(month)
+    rows = ws.priced(month)  # the new rules may test what the cells of the old ones leave out
     if not len(rows):
         raise DataError(f"The lake holds no usage of {month}. It has {', '.join(ws.months()) or 'none'}.")
     say(

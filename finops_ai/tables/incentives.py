@@ -20,7 +20,7 @@ Why good habits never raise a charge: with the same work done cheaper, cost fall
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -220,7 +220,7 @@ def _thrifty(rows: pd.DataFrame, dimension: str, book: Book) -> list[dict]:
     other, best = reprice(_uncached(mine), book), reprice(_standard(_uncached(mine)), book)
     plain, standard = other["effective_cost"], best["effective_cost"]
     known = (mine["effective_cost"].notna() & plain.notna() & standard.notna()).to_numpy()
-    known &= _alike(rows[chosen], other)
+    known = known & _alike(rows[chosen], other)
     mine = mine.assign(_plain=plain, _standard=standard)[known]
     sums = {
         "quantity": "sum(quantity)",
@@ -405,10 +405,10 @@ def _templates(rows: pd.DataFrame, dimension: str) -> dict[tuple, dict[tuple, di
     return out
 
 
-def _added(cells: Sequence[dict] | object) -> dict:
+def _added(cells: Iterable[dict]) -> dict:
     """Cells of a template added up."""
     names = ("inputs", "outputs", "calls", "input_cost", "output_cost")
-    return {name: sum((c[name] for c in cells), ZERO) for name in names}  # type: ignore[attr-defined]
+    return {name: sum((c[name] for c in cells), ZERO) for name in names}
 
 
 def _meters_of(cells: Mapping[tuple, dict]) -> list[tuple[str, str, dict]]:
