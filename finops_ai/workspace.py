@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from finops_ai.engine import Rules
     from finops_ai.engine.running import Relation
     from finops_ai.prices import PriceBook
+    from finops_ai.prices.currency import Conversion
 
 log = logging.getLogger("finops_ai.workspace")
 
@@ -268,7 +269,7 @@ class Workspace:
         """Bill frame of a month of the reporting time zone, or of any half-open window; a closed month's as it was closed."""
         if sealed := self.closed(month):
             return sealed.table("bills")
-        return self.lake.read("bills", self._window(month))
+        return self._in_group(self.lake.read("bills", self._window(month)), "bills")
 
     def priced(self, month: str | Window) -> pd.DataFrame:
         """The month's token frame with list, contracted and effective cost (see `fa.price`); a closed month's as closed."""
@@ -278,7 +279,24 @@ class Workspace:
             return self._told(sealed.table("rows"))
         if self.book.has_terms:
             return self._kept("priced", month, lambda window: self._settled_part(window))
-        return self._kept("priced", month, lambda window: price(self.tokens(window), self.book))
+        return self._kept("priced", month, lambda window: self._in_group(price(self.tokens(window), self.book)))
+
+    @cached_property
+    def conversion(self) -> Conversion | None:
+        """The `[currency]` section: the group's currency and the rates; None where amounts stay in their own."""
+        from finops_ai.prices.currency import Conversion
+
+        table = self.settings.policies.get("currency")
+        return None if table is None else Conversion.load(table, self.settings.root, self.settings.workspace.currency)
+
+    def _in_group(self, frame: pd.DataFrame, kind: str = "rows") -> pd.DataFrame:
+        """Priced rows, or bills, in the group's currency where there is one."""
+        if self.conversion is None:
+            return frame
+        from finops_ai.engine.converting import BILL_COSTS, ROW_COSTS, in_group
+
+        costs, name = (BILL_COSTS, "billing_currency") if kind == "bills" else (ROW_COSTS, "pricing_currency")
+        return in_group(frame, self.conversion, costs=costs, currency=name, timezone=self.timezone)
 
     def commitments(self, month: str | Window) -> pd.DataFrame:
         """What volume tiers, credits and capacity came to, one row per contract, item and UTC month (see `fa.commitments`).
@@ -296,20 +314,20 @@ class Workspace:
         from finops_ai.engine import price, settled
 
         if not self.book.has_terms:
-            return price(rows, self.book)
+            return self._in_group(price(rows, self.book))
         window, frames = self._window(month), []
         for piece in whole_months(window):
             around, mine = self.tokens(piece), _inside(rows, piece)
             both = pd.concat([mine, around[~_mask(around, window)]], ignore_index=True)
             frames.append(_inside(settled(both, self._book_at(piece), period=self._until_now(piece))[0], window))
-        return pd.concat(frames, ignore_index=True)
+        return self._in_group(pd.concat(frames, ignore_index=True))
 
     def _settled_part(self, window: Window, *, cells: bool = False, by: Sequence[str] = ()) -> pd.DataFrame:
         """A window's rows, or cells, out of whole UTC months, which are what contracts are settled by."""
         frames = [self._settled(piece, cells=cells, by=by)[0] for piece in whole_months(window)]
         frame = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
         left_out = sorted({name for one in frames for name in left_out_of(one)})
-        return made_with(_inside(frame, window), frames[0], left_out=left_out)
+        return made_with(self._in_group(_inside(frame, window)), frames[0], left_out=left_out)
 
     def _settled(
         self, month: Window, *, cells: bool = False, by: Sequence[str] = ()
@@ -439,7 +457,7 @@ class Workspace:
 
         if self.book.has_terms:
             return self._settled_part(window, cells=True, by=by)
-        return price(self._token_cells(window, by), self.book)
+        return self._in_group(price(self._token_cells(window, by), self.book))
 
     def _token_cells(
         self, window: Window, by: Sequence[str] = (), connections: Sequence[str] | None = None, *, bounded: bool = True
@@ -531,6 +549,7 @@ class Workspace:
             "rules": self.rules.version,
             "mapping": self.settings.mapping,
             "lookups": self._lookup_stamps(),
+            "rates": self._rate_stamp(),
             "telemetry": self._telemetry_names(),
             "connections": self._own_connections(),
             "timezone": self.timezone,
@@ -582,6 +601,7 @@ class Workspace:
             self.settings.mapping,
             self._telemetry_names(),
             self._lookup_stamps(),
+            self._rate_stamp(),
             self.timezone,
             __version__,
             _code_stamp(),
@@ -599,6 +619,12 @@ class Workspace:
             path = self.settings.path(name)
             stamps.append(hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing")
         return stamps
+
+    def _rate_stamp(self) -> list[str]:
+        table = self.settings.policies.get("currency")
+        if self.conversion is None or table is None:
+            return []
+        return [self.conversion.group, self.conversion.day, self.conversion.rates.stamp]
 
     @property
     def cache_folder(self) -> Path:

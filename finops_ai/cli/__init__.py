@@ -40,7 +40,11 @@ COMMANDS = {
     "forecast": ("finops_ai.cli.forecasting:forecast", "Daily cost ahead with intervals, or any series file."),
     "plan": ("finops_ai.cli.forecasting:plan", "Months to year end: P10, P50, P90 against budget, chance of overrun."),
     "backtest": ("finops_ai.cli.forecasting:backtest", "Forecast error on a series file against three baselines."),
-    "rules": ("finops_ai.cli.rules:rules", "Test the mapping rules; trace a charge back to its rows."),
+    "rules": (
+        "finops_ai.cli.rules:rules",
+        "Test the mapping rules, see what a change would change; trace a charge back to its rows.",
+    ),
+    "policy": ("finops_ai.cli.chargeback:policy", "Look at the chargeback policy before it charges anybody."),
     "close": ("finops_ai.cli.closing:close", "Freeze a month: its figures never change again."),
     "true-up": ("finops_ai.cli.closing:true_up", "Post what changed since a month was closed."),
     "reopen": ("finops_ai.cli.closing:reopen", "Open the last closed month again, on record."),

@@ -42,3 +42,46 @@ def chargeback(
     say(table, form, output)
     for path in post.write(out) if out else ():
         click.echo(f"Written: {path}", err=True)
+
+
+@click.group("policy")
+def policy() -> None:
+    """Look at the chargeback policy before it charges anybody.
+
+    \b
+    finops-ai policy check --month 2026-10
+    """
+
+
+@policy.command("check")
+@month_option
+@click.option(
+    "--months", type=click.IntRange(1, 24), default=3, show_default=True, help="How many past months to try it on."
+)
+@config_option
+@format_options
+def check(month: str | None, months: int, config: str, form: str, output: str | None) -> None:
+    """What the policy allows in words, what of it is ignored or held back, and what it would have charged in past months.
+
+    \b
+    finops-ai policy check --months 6
+    """
+    import finops_ai as fa
+    from finops_ai.tables.chargeback import Chargeback
+    from finops_ai.tables.policy import Policy
+    from finops_ai.tables.policy_check import check_policy
+    from finops_ai.tables.posting import policy_of
+
+    ws, month = workspace(config, month)
+    rules = Policy.load(policy_of(ws))
+
+    def charged(name: str) -> Chargeback:
+        history = ws.history(name, 1 + rules.incentives.baseline_months)
+        return fa.chargeback(ws.cube(name), rules, month=name, timezone=ws.timezone, book=ws.book, history=history)
+
+    table = check_policy(rules, ws.months_before(month, months), charged, ws.settings.policies.get("journal"))
+    if form == "table" and not output:
+        for finding, text in zip(table["finding"], table["text"], strict=True):
+            click.echo(f"{finding}: {text}")
+        return
+    say(table, form, output)

@@ -1,4 +1,4 @@
-"""`finops-ai rules check` and `finops-ai rules why`."""
+"""`finops-ai rules check`, `diff` and `why`."""
 
 from __future__ import annotations
 
@@ -37,6 +37,35 @@ def check(month: str | None, strict: bool, config: str, form: str, output: str |
     table = check_rules(ws.priced(month), ws.rules, telemetry=ws.telemetry(month), timezone=ws.timezone)
     say(table, form, output)
     return int(strict and table["finding"].isin(["never matches", "shadowed"]).any())
+
+
+@rules.command("diff")
+@click.argument("old", type=click.Path(exists=True, dir_okay=False))
+@click.argument("new", type=click.Path(exists=True, dir_okay=False))
+@click.option("--by", "dimension", metavar="DIMENSION", help="Whose values are compared. Default: the first dimension.")
+@month_option
+@config_option
+@format_options
+def diff(
+    old: str, new: str, dimension: str | None, month: str | None, config: str, form: str, output: str | None
+) -> None:
+    """Who would pay more or less, by rule, if the rules of NEW (a TOML file) replaced those of OLD; nothing is changed.
+
+    \b
+    finops-ai rules diff finops.toml next.toml --month 2026-10
+    """
+    from finops_ai.errors import DataError
+    from finops_ai.tables.rule_diff import diff_rules
+
+    ws, month = workspace(config, month)
+    rows = ws.priced(month)  # the new rules may test what the cells of the old ones leave out
+    if not len(rows):
+        raise DataError(f"The lake holds no usage of {month}. It has {', '.join(ws.months()) or 'none'}.")
+    say(
+        diff_rules(rows, old, new, dimension=dimension, telemetry=ws.telemetry(month), timezone=ws.timezone),
+        form,
+        output,
+    )
 
 
 @rules.command("why")

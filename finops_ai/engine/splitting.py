@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -34,7 +35,9 @@ from finops_ai.frames import to_arrow, to_pandas
 from finops_ai.frames.types import TAGS_TYPE
 
 _DECIMALS = {**dict.fromkeys((*COSTS, PAYABLE, "billed_cost"), (38, 18)), "quantity": (19, 6), "share": (13, 12)}
-_ORDER = "_part"
+_ORDER, SOURCE = "_part", "_source"
+#: more receivers than any entry has
+_MOST = 10**12
 log = logging.getLogger("finops_ai.engine")
 
 
@@ -54,38 +57,78 @@ def split_shared(
 
     Without telemetry its entries divide nothing, which is logged: the cost stays visible where the rules put it.
     """
-    table = to_arrow(mapped).combine_chunks()  # frames put together of many pieces would be slow to filter
+    whole = to_arrow(mapped).combine_chunks()  # frames put together of many pieces would be slow to filter
+    for entry in rules.shared:
+        whole = _complete(whole, entry.receiver)
+    changing = _changing(rules)
+    narrow = whole.select([c for c in whole.column_names if c in _read(rules, changing)])
+    numbers = pa.array(range(whole.num_rows), pa.int64())
+    pool = [narrow.append_column(SOURCE, numbers).append_column(_ORDER, pa.array([0] * whole.num_rows, pa.int64()))]
+    undivided = pool[0]
     for number, entry in enumerate(rules.shared):
         if entry.method == "telemetry" and telemetry is None:
-            if matching(to_pandas(table), entry.when).any():
+            if matching(mapped if number == 0 else to_pandas(pa.concat_tables(pool)), entry.when).any():
                 log.warning(
                     "Shared cost %r is not split: no telemetry was given; its cost stays where the rules put it.",
                     entry.name,
                 )
             continue
-        table = _split(_complete(table, entry.receiver), entry, rules, rules.shared[:number], telemetry, timezone)
-    return to_pandas(table)
+        pool = _split(pool, number, rules, changing, telemetry, timezone)
+    if pool[0] is undivided and len(pool) == 1:
+        return mapped if whole.num_columns == len(mapped.columns) else to_pandas(whole)
+    pieces = _merged(pa.concat_tables(pool), changing)
+    pieces = pieces.sort_by([(SOURCE, "ascending"), (_ORDER, "ascending")])
+    divided = whole.select([c for c in whole.column_names if c not in pieces.column_names]).take(pieces[SOURCE])
+    columns_ = [pieces[c] if c in pieces.column_names else divided[c] for c in whole.column_names]
+    return to_pandas(pa.table(dict(zip(whole.column_names, columns_, strict=True))))
+
+
+def _changing(rules: Rules) -> list[str]:
+    """Text columns that dividing may set: the divided dimensions, what telemetry tells, and dimensions that follow."""
+    changing = list(dict.fromkeys(c for entry in rules.shared for c in (entry.dimension, *entry.receiver)))
+    return [*changing, *(d for d in rules.dimensions if d not in changing)]
+
+
+def _read(rules: Rules, changing: Sequence[str]) -> set[str]:
+    """Columns that dividing reads or sets; all others are taken from the source row at the end."""
+    fields = {*rules.used_fields(), *(f for e in rules.shared for f in (*fields_of(e.when), *e.match))}
+    tags = {"tags"} if any(f.startswith(TAG) for f in fields) else set()
+    weighed = {"charge_period_start", "pricing_currency", "meter", "service_tier"}
+    return {*fields, *changing, *tags, *weighed, *_DECIMALS, "rule"}
 
 
 def _split(
-    table: pa.Table,
-    entry: Shared,
+    pool: list[pa.Table],
+    number: int,
     rules: Rules,
-    earlier: Sequence[Shared],
+    changing: Sequence[str],
     telemetry: pd.DataFrame | None,
     timezone: str,
-) -> pa.Table:
-    numbered = table.append_column(ROW, pa.array(range(table.num_rows), pa.int64()))
+) -> list[pa.Table]:
+    """Divide one entry's rows: those taken leave their table, their pieces are one table more."""
+    entry, earlier = rules.shared[number], rules.shared[:number]
+    table = pa.concat_tables(pool)
+    table = table.append_column(ROW, pa.array(range(table.num_rows), pa.int64()))
     with connect() as con:
         decimals = [c for c in _DECIMALS if c in table.column_names]
-        _views(con, numbered, entry, timezone)
+        _views(con, table, entry, timezone)
         if telemetry is not None and entry.method == "telemetry":
             _telemetry_view(con, telemetry, entry, timezone)
         weights = weights_of(con, entry, rules.defaults[entry.dimension], earlier)
+        con.execute(f"CREATE TEMP TABLE chosen AS SELECT {ROW} FROM taken")
+        chosen = con.sql(f"SELECT {ROW} FROM chosen ORDER BY 1").to_arrow_table()[ROW]
+        taken = _merged(table.take(chosen), changing)
+        if taken.num_rows < len(chosen):  # several pieces of one row have come to one receiver: divided once
+            con.unregister("rows")
+            register(con, "rows", _complete(taken, (*fields_of(entry.when), *entry.match)))
         pieces = _pieces(con, weights, decimals)
+    if entry.method == "telemetry" and (left := taken.num_rows - len(pc.unique(pieces[ROW]))):
+        seen = ", ".join(entry.match) or "kind"
+        log.warning("%d rows of shared cost %r are not divided: the telemetry saw nothing of the same %s in their month.", left, entry.name, seen)  # fmt: skip
     if not pieces.num_rows:
-        return table
-    divided = numbered.take(pieces[ROW])
+        return pool
+    positions = pc.index_in(pieces[ROW], value_set=taken[ROW].combine_chunks())
+    divided = taken.take(positions)
     for name in decimals:
         divided = _replace(divided, name, pieces[name].cast(table.schema.field(name).type))
     for i, name in enumerate(weights.columns):
@@ -93,13 +136,46 @@ def _split(
         divided = _replace(divided, name, pc.coalesce(told, divided[name].cast(pa.string())))
     label = pa.scalar(f" + {entry.name}")
     divided = _replace(divided, "rule", pc.binary_join_element_wise(divided["rule"].cast(pa.string()), label, ""))
-    divided = _remap(divided, rules, entry, earlier, timezone)
-    kept = numbered.filter(pc.invert(pc.is_in(numbered[ROW], value_set=pc.unique(pieces[ROW]))))
-    order = pa.array([0] * kept.num_rows, pa.int64())
-    both = pa.concat_tables(
-        [kept.append_column(_ORDER, order), divided.append_column(_ORDER, pieces[_ORDER].cast(pa.int64()))]
-    )
-    return both.sort_by([(ROW, "ascending"), (_ORDER, "ascending")]).drop_columns([ROW, _ORDER])
+    order = pc.add(pieces[_ORDER].cast(pa.int64()), (number + 1) * _MOST)
+    divided = _remap(_replace(divided, _ORDER, order), rules, entry, earlier, timezone).drop_columns([ROW])
+    undivided = taken.filter(pc.invert(pc.is_in(taken[ROW], value_set=pc.unique(pieces[ROW])))).drop_columns([ROW])
+    out, first = [], 0
+    gone = np.zeros(table.num_rows, bool)
+    gone[chosen.to_numpy()] = True
+    for one in pool:
+        mask = gone[first : first + one.num_rows]
+        out.append(one.filter(pa.array(~mask)) if mask.any() else one)
+        first += one.num_rows
+    return [t for t in [*out, undivided] if t.num_rows] + [divided.cast(pool[0].schema)]
+
+
+def _merged(table: pa.Table, changing: Sequence[str]) -> pa.Table:
+    """Pieces of one source row that are the same receiver's, put together; `rule` names the entries of all of them."""
+    keys = [SOURCE, *(c for c in changing if c in table.column_names)]
+    counts = table.select(keys).group_by(keys, use_threads=False).aggregate([([], "count_all")])
+    if counts.num_rows == table.num_rows:
+        return table
+    decimals = [c for c in _DECIMALS if c in table.column_names]
+    rest = [c for c in table.column_names if c not in keys and c not in decimals and c not in ("rule", "tags")]
+    numbered = table.append_column("_at", pa.array(range(table.num_rows), pa.int64()))
+    sums = [(c, "sum") for c in decimals] + [(c, "first") for c in rest] + [("rule", "list"), ("_at", "first")]
+    made = numbered.drop_columns([c for c in ("tags",) if c in table.column_names]).group_by(keys, use_threads=False).aggregate(sums)  # fmt: skip
+    names = {f"{c}_sum": c for c in decimals} | {f"{c}_first": c for c in rest}
+    arrays = {names.get(c, c): made[c] for c in made.column_names}
+    rules_ = [_joined(texts) if len(texts) > 1 else texts[0] for texts in made["rule_list"].to_pylist()]
+    arrays["rule"] = pa.chunked_array([pa.array(rules_, pa.string())])
+    if "tags" in table.column_names:
+        arrays["tags"] = table["tags"].take(made["_at_first"])
+    return pa.table({c: arrays[c].cast(table.schema.field(c).type) for c in table.column_names})
+
+
+def _joined(texts: Sequence[str]) -> str:
+    """Rules and entries that brought pieces to one receiver, each once.
+
+    >>> _joined(["pool + s0", "pool + s1"])
+    'pool + s0 + s1'
+    """
+    return " + ".join(dict.fromkeys(part for text in texts for part in text.split(" + ")))
 
 
 def _complete(table: pa.Table, fields: Iterable[str]) -> pa.Table:

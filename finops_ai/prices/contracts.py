@@ -180,6 +180,11 @@ def contract(row: Mapping[str, Any], where: str = "contract") -> Contract:
             raise PriceError(f"{place}: prices is a table of meters, not {rates['prices']!r}.")
         named = take_apart(provider, str(rates["model"]))
         body = {"from": row.get("from"), "to": row.get("to")} | {k: v for k, v in rates.items() if k != "model"}
+        if row.get("currency", "USD") != "USD" and "currency" not in rates:
+            raise PriceError(
+                f"{place}: the contract is in {row['currency']}, but its prices state no currency. Write "
+                f'currency = "{row["currency"]}" beside them, or "USD" if that is what they are in.'
+            )
         body["prices"] = {name: v for key, v in rates.get("prices", {}).items() for name in expand_roll_up(key)}
         cards.append(
             read_card(

@@ -7,15 +7,18 @@ Amounts are converted at a stated day's rate and never added across currencies b
 from __future__ import annotations
 
 import csv
+import hashlib
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
-from finops_ai.errors import PriceError, SettingsError
+from finops_ai.errors import PriceError, SettingsError, hint
 from finops_ai.money import UNIT_PRICE, exact
 
 MAX_AGE = 7
@@ -94,6 +97,16 @@ class Rates:
         """An amount in another currency at a day's rate, not rounded."""
         return amount * self.rate(source, target, day)[0]
 
+    @property
+    def stamp(self) -> str:
+        """Changes when any rate does."""
+        text = repr((self.base, sorted((c, list(days.items())) for c, days in self._rates.items())))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def days_of(self, currency: str, month: date) -> list[date]:
+        """Days of a month for which a currency has a rate of its own."""
+        return [d for d in self._days.get(currency, []) if (d.year, d.month) == (month.year, month.month)]
+
     def table(self, currencies: Iterable[str], target: str, days: Iterable[date]) -> pa.Table:
         """Rates to one currency for an equi-join: currency, day (date32), rate (decimal 18,12), rate_day.
 
@@ -123,6 +136,69 @@ class Rates:
                 "Add it to your own rate file."
             )
         return self._rates[currency][days[at - 1]], days[at - 1]
+
+
+#: which day's rate: of the day the usage is of, or the average of its month's days that have one
+DAYS = ("usage", "month")
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """The `[currency]` section: the group's currency, the rates, and which day's rate an amount is converted at.
+
+    >>> rates = Rates("EUR", {"USD": {date(2026, 10, 1): Decimal("1.25")}}, "example")
+    >>> Conversion("USD", rates).table([("EUR", date(2026, 10, 2))]).to_pylist()[0]["rate"]
+    Decimal('1.250000000000')
+    """
+
+    group: str
+    rates: Rates
+    day: str = "usage"
+
+    @classmethod
+    def load(cls, table: Mapping[str, Any], root: Path, default: str = "USD") -> Conversion:
+        """Read the section: `group` (by default the workspace's currency), `rates` ("ecb" or a CSV file), `base` of that file,
+        and `day`.
+
+        Raises:
+            SettingsError: an unknown key or value.
+            PriceError: the rate file can't be used.
+        """
+        keys = ("group", "rates", "base", "day")
+        for key in table:
+            if key not in keys:
+                raise SettingsError(f"currency: no key {key!r}. {hint(key, keys)}")
+        day, source = table.get("day", "usage"), str(table.get("rates", "ecb"))
+        if day not in DAYS:
+            raise SettingsError(f"currency.day = {day!r} is unknown. {hint(str(day), DAYS)}")
+        base = str(table.get("base", "EUR"))
+        rates = Rates.ecb() if source == "ecb" else Rates.from_csv(root / Path(source).expanduser(), base)
+        return cls(str(table.get("group", default)).upper(), rates, day)
+
+    def table(self, pairs: Iterable[tuple[str, date]]) -> pa.Table:
+        """Rates for currencies and days: currency, day, rate (decimal 18,12), rate_day (None for a month's average).
+
+        Raises:
+            PriceError: as `Rates.rate`; a month without any rate.
+        """
+        keys = sorted(set(pairs))
+        found = [self._rate(currency, day) for currency, day in keys]
+        return pa.table({
+            "currency": pa.array([c for c, _ in keys], pa.string()),
+            "day": pa.array([d for _, d in keys], pa.date32()),
+            "rate": pa.array([round(rate, UNIT_PRICE[1]) for rate, _ in found], pa.decimal128(*UNIT_PRICE)),
+            "rate_day": pa.array([day for _, day in found], pa.date32()),
+        })  # fmt: skip
+
+    def _rate(self, currency: str, day: date) -> tuple[Decimal, date | None]:
+        if self.day == "usage" or currency == self.group:
+            return self.rates.rate(currency, self.group, day)
+        days = self.rates.days_of(self.group if currency == self.rates.base else currency, day)
+        if not days:
+            raise PriceError(
+                f"No exchange rate for {currency} in {day:%Y-%m} in {self.rates.source}. Add it to your own rate file."
+            )
+        return sum((self.rates.rate(currency, self.group, d)[0] for d in days), Decimal(0)) / len(days), None
 
 
 def _row(row: Mapping[str, str], where: str) -> tuple[date, Decimal]:

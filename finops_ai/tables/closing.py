@@ -118,8 +118,7 @@ def preview(ws: Workspace, month: str, *, approved_by: str = "", reason: str = "
     ws.ledger.require_open(month)
     state = ws.digest()
     made = posting.charge_month(ws, month)
-    rows, bills = ws.priced_cells(month), ws.bills(month)
-    allocated = ws.cube(month)
+    rows, allocated, bills = ws.priced_cells(month), ws.cube(month), ws.bills(month)
     journal = made.journal(ws.settings.policies.get("journal"))
     tables = {"rows": rows, "allocated": allocated, "bills": bills} | inputs_of(ws, month) | posting.results_of(made)
     facts = facts_of(ws, made)
@@ -188,9 +187,9 @@ def true_up_month(
         posted_in = posted_in or _first_open(ledger, month)
         ledger.require_open(posted_in)
         accounts, then_accounts = ws.settings.policies.get("journal"), state.document("accounts")
+        stamp, now = ws.digest(), inputs_of(ws, month)
         # what was closed row by row, before there were cubes, is compared row by row
         tokens = ws.token_cells(month) if first.facts.get("grain") == "cells" else ws.tokens(month)
-        stamp, now = ws.digest(), inputs_of(ws, month)
         then = {name: state.table(name) for name in ("telemetry", "history") if state.has(name)}
         steps = recompute(
             state.table("rows"),

@@ -1,7 +1,7 @@
 """Efficiency incentives that move money between receivers, never make any, and can't be had for nothing.
 
 Each receiver has a score in currency: `rate x saving` for every rewarded kind, minus `rate x waste` of idle capacity,
-held within half the cap times what its work really costs. Its adjustment is
+held within half the cap times what its tariff charges. Its adjustment is
 
     adjustment_i = -score_i + (sum of scores) x charge_i / (sum of charges)
 
@@ -65,7 +65,7 @@ ZERO = Fraction(0)
 class Score:
     """One receiver's measured savings and waste in currency, and what they earn."""
 
-    cost: Fraction = ZERO
+    charge: Fraction = ZERO
     measured: dict[str, Fraction] = field(default_factory=dict)
     earned: dict[str, Fraction] = field(default_factory=dict)
     score: Fraction = ZERO
@@ -113,7 +113,7 @@ def adjust(
 
     Args:
         charges: receiver that takes part -> what its tariff charges before incentives; at 0 or below it takes no part.
-        costs: receiver -> what its work really costs.
+        costs: receiver -> what its work really costs; a net credit takes no part either.
         found: savings and waste, and what they earn.
         rules: rates and cap.
 
@@ -123,8 +123,9 @@ def adjust(
     >>> float(scores["a"].adjustment), float(scores["b"].adjustment)
     (1.2, -1.2)
     """
-    base = {name: min(max(charge, ZERO), max(costs.get(name, ZERO), ZERO)) for name, charge in charges.items()}
-    scores = {name: Score(cost=amount) for name, amount in base.items() if amount}
+    scores = {
+        name: Score(charge=amount) for name, amount in charges.items() if amount > 0 and costs.get(name, ZERO) > 0
+    }
     for kind in rules.rates:
         for name, earned in found.earned.get(kind, {}).items():
             if name in scores and earned > 0:
@@ -132,7 +133,7 @@ def adjust(
                 one.measured[kind], one.earned[kind] = found.saved[kind][name], earned
                 one.score += earned * (-1 if kind == "idle" else 1)
     for one in scores.values():
-        one.limit = Fraction(rules.cap) / 2 * one.cost
+        one.limit = Fraction(rules.cap) / 2 * one.charge
         bounded = max(min(one.score, one.limit), -one.limit)
         one.capped, one.score = bounded != one.score, bounded
     whole = sum((charges[name] for name in scores), ZERO)
@@ -216,9 +217,10 @@ def _thrifty(rows: pd.DataFrame, dimension: str, book: Book) -> list[dict]:
     if not chosen.any():
         return []
     mine = _unsettled(rows[chosen], book)
-    plain = reprice(_uncached(mine), book)["effective_cost"]
-    standard = reprice(_standard(_uncached(mine)), book)["effective_cost"]
+    other, best = reprice(_uncached(mine), book), reprice(_standard(_uncached(mine)), book)
+    plain, standard = other["effective_cost"], best["effective_cost"]
     known = (mine["effective_cost"].notna() & plain.notna() & standard.notna()).to_numpy()
+    known = known & _alike(rows[chosen], other)
     mine = mine.assign(_plain=plain, _standard=standard)[known]
     sums = {
         "quantity": "sum(quantity)",
@@ -251,6 +253,12 @@ def _unsettled(rows: pd.DataFrame, book: Book) -> pd.DataFrame:
     return bare.assign(effective_cost=bare["effective_cost"].where(~_provisioned(rows), rows["effective_cost"]))
 
 
+def _alike(rows: pd.DataFrame, other: pd.DataFrame) -> np.ndarray:
+    """Which rows are in the currency they were repriced in: what was converted can't be compared, so it isn't measured."""
+    one, two = rows["pricing_currency"], other["pricing_currency"]
+    return (one.isna().to_numpy() | two.isna().to_numpy()) | (one.to_numpy(object) == two.to_numpy(object))
+
+
 def _provisioned(rows: pd.DataFrame) -> np.ndarray:
     return ((rows["service_tier"] == "provisioned") | (rows["meter"] == "provisioned_hours")).to_numpy(
         bool, na_value=False
@@ -272,7 +280,7 @@ def _standard(rows: pd.DataFrame) -> pd.DataFrame:
 def _idle(rows: pd.DataFrame, dimension: str, book: Book) -> dict[str, Fraction]:
     """Cost of provisioned hours beyond what the traffic they served would have cost as standard calls."""
     provisioned = rows[_provisioned(rows)]
-    if provisioned.empty:
+    if provisioned.empty or not _alike(provisioned, reprice(provisioned, book)).all():
         return {}
     # a contract's capacity is settled: its calls carry their part of the fee, and the hours what nobody used
     paid = grouped(provisioned, [dimension], _COST, needs=("effective_cost",))
@@ -314,9 +322,10 @@ def _cheaper_model(
     chosen = [b for b, c in zip(before, changed, strict=True) if c and b]
     providers = pd.Series([b[0] for b in chosen], index=moved.index).astype(rows["provider"].dtype)
     models = pd.Series([b[1] for b in chosen], index=moved.index).astype(rows["model"].dtype)
-    other = reprice(moved.assign(provider=providers, model=models), book)["effective_cost"]
+    instead_ = reprice(moved.assign(provider=providers, model=models), book)
+    other = instead_["effective_cost"]
     template = pa.array([n for n, c in zip(names, changed, strict=True) if c], pa.string())
-    known = (other.notna() & moved["effective_cost"].notna()).to_numpy()
+    known = (other.notna() & moved["effective_cost"].notna()).to_numpy() & _alike(rows[changed], instead_)
     moved = moved.assign(
         _other=other, _template=pd.Series(pd.array(template, dtype=pd.ArrowDtype(pa.string())), index=moved.index)
     )
@@ -399,8 +408,7 @@ def _templates(rows: pd.DataFrame, dimension: str) -> dict[tuple, dict[tuple, di
 def _added(cells: Iterable[dict]) -> dict:
     """Cells of a template added up."""
     names = ("inputs", "outputs", "calls", "input_cost", "output_cost")
-    mine = list(cells)
-    return {name: sum((c[name] for c in mine), ZERO) for name in names}
+    return {name: sum((c[name] for c in cells), ZERO) for name in names}
 
 
 def _meters_of(cells: Mapping[tuple, dict]) -> list[tuple[str, str, dict]]:

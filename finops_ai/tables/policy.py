@@ -63,10 +63,10 @@ class Tariff:
 
 @dataclass(frozen=True)
 class Incentives:
-    """Rewards (shares of measured savings) and the malus on idle capacity, funded by everybody in proportion to full price.
+    """Rewards (shares of measured savings) and the malus on idle capacity, funded by everybody in proportion to the charge.
 
-    `cap` bounds what they can move, as a share of what the receiver's work would have cost without any saving; `baseline_months` is how far back a template's own
-    baseline reaches.
+    `cap` bounds what they can move, as a share of the charge, and `1 - cap` what work can earn, as a share of its cost;
+    `baseline_months` is how far back a template's own baseline reaches.
     """
 
     rates: Mapping[str, Decimal] = field(default_factory=dict)

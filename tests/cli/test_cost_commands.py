@@ -257,3 +257,29 @@ def test_explain_takes_any_two_windows(run, args, code, words):
     assert got == code, out + err
     for word in words:
         assert word in out + err
+
+
+def test_what_new_rules_would_change_is_told_before(run, tmp_path):
+    """Key key_gone's rule gives nothing; the search key's 3.00 would go to a team "find"."""
+    (tmp_path / "next.toml").write_text(TOML.replace('set = { team = "search" }', 'set = { team = "find" }'))
+    code, out, err = run("rules", "diff", "finops.toml", "next.toml", "--month", "2026-10", "--format", "json")
+    rows = {r["receiver"]: r for r in json.loads(out)}
+    assert (code, set(rows)) == (0, {"search", "find"})
+    assert (rows["search"]["change"], rows["find"]["change"], rows["find"]["rule"]) == ("-3", "3", "search key")
+    code, _, err = run("rules", "diff", "finops.toml", "next.toml", "--month", "2026-10")
+    assert "find would pay 3.00 USD more." in err
+    assert "Nobody would pay more" in run("rules", "diff", "finops.toml", "finops.toml", "--month", "2026-10")[2]
+
+
+def test_a_policy_is_told_in_words_and_tried_on_past_months(run, tmp_path):
+    path = tmp_path / "finops.toml"
+    policy = '[[chargeback.tariffs]]\nfor = ["serch"]\nname = "old"\nmethod = "subscription"\nfee = "5"\n'
+    path.write_text(path.read_text().replace("[[chargeback.tariffs]]", policy + "[[chargeback.tariffs]]", 1))
+    code, out, _ = run("policy", "check", "--month", "2026-10", "--months", "2")
+    assert code == 0
+    assert "old names 'serch', which is no team of these months. Did you mean 'search'?" in out
+    assert "Tariff 1 (old) applies to nobody in these months" in out
+    assert "All others are charged what they cost, plus a margin of 10.0%." in out
+    # September: 18M x 0.15 = 2.70, charged 2.97; October 3.00 and 3.30
+    assert "simulated: 1 receivers, 2.70 USD of cost, 2.97 charged" in out
+    assert "simulated: 1 receivers, 3.00 USD of cost, 3.30 charged" in out

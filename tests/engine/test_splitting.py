@@ -303,3 +303,55 @@ def test_a_planted_loss_is_caught(tokens_of, book):
     priced = fa.price(tokens_of(rows(a=5, b=7)), book)
     with pytest.raises(CheckFailed, match="did not conserve list_cost for provider openai"):
         check_conserved(priced, priced.iloc[:1], "split")
+
+
+def test_circles_are_refused_whatever_column_the_condition_names():
+    by_key = {"api_key_id": "shared"}  # which a rule maps to team "shared"
+    with pytest.raises(RuleError, match="gives to 'shared', whose own cost it distributes"):
+        fa.Rules.load(rules(entry(when=by_key, method="even", to=["shared", "a"])))
+    there = entry(when=by_key, method="even", to=["it"])
+    back = entry(name="back", when={"team": "it"}, method="even", to=["shared", "a"])
+    with pytest.raises(RuleError, match="a cycle: shared 'back' gives to 'shared'"):
+        fa.Rules.load(rules(there, back))
+    for when in ({"api_key_id": ["shared", "x"]}, {"api_key_id": {"prefix": "sha"}}, {"api_key_id": {"regex": "^sh"}}):
+        with pytest.raises(RuleError, match="whose own cost it distributes"):
+            fa.Rules.load(rules(entry(when=when, method="fixed", shares={"shared": "0.5", "a": "0.5"})))
+    fa.Rules.load(rules(entry(when=by_key, method="even", to=["a", "b"])))  # rows of another key aren't concerned
+
+
+def test_telemetry_of_other_work_divides_nothing(tokens_of, book, caplog):
+    seen = tokens_of([{"quantity": 3, "tags": {"team": "a"}, "model": "big", "source": "gateway"}])
+    priced = fa.price(tokens_of([{"api_key_id": "shared", "quantity": 100}]), book)
+    out = fa.allocate(
+        priced, rules(entry(method="telemetry", metric="tokens", match=["model", "meter"])), telemetry=seen
+    )
+    assert by_team(out, "quantity") == {"shared": D(100)}
+    assert (
+        "1 rows of shared cost 'split' are not divided: the telemetry saw nothing of the same model, meter"
+        in caplog.text
+    )
+
+
+def test_pieces_of_one_row_for_one_receiver_are_put_together(tokens_of, book):
+    """Ten stages that each keep a half and pass a half on to two pools that meet again: without merging 2^10 pieces."""
+    keys = [{"name": "all", "set": {"team": "p0"}}]
+    stages = []
+    for n in range(10):
+        stages += [
+            entry(name=f"out {n}", when={"team": f"p{n}"}, method="even", to=[f"x{n}", f"y{n}"]),
+            entry(name=f"x {n}", when={"team": f"x{n}"}, method="even", to=["a", f"p{n + 1}"]),
+            entry(name=f"y {n}", when={"team": f"y{n}"}, method="even", to=["b", f"p{n + 1}"]),
+        ]
+    document = {"dimensions": {"team": {}}, "rules": keys, "shared": stages}
+    priced = fa.price(tokens_of([{"quantity": 1024}, {"quantity": 2048}]), book)
+    out = fa.allocate(priced, document)
+    # a and b get a quarter, then an eighth of it, ...: 512 less what is left, 1 of 1024 for p10, and twice that
+    assert by_team(out, "quantity") == {"a": D("1534.5"), "b": D("1534.5"), "p10": D(3)}
+    assert len(out) == 6
+    assert out["rule"][0].startswith("all + out 0 + x 0")
+    assert sum(out["share"], D(0)) == 2
+
+
+def test_an_expression_that_never_ends_elsewhere_does_here():
+    slow = {"team": {"regex": "^(a+)+$"}}
+    fa.Rules.load(rules(entry(when=slow, method="even", to=["a" * 40 + "b", "b"])))

@@ -9,6 +9,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import openpyxl
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ import finops_ai as fa
 from finops_ai.errors import DataError, RuleError
 from finops_ai.prices.contracts import contracts_of
 from finops_ai.tables.chargeback import round_fractions
-from finops_ai.tables.incentives import adjust
+from finops_ai.tables.incentives import Measured, adjust
 from finops_ai.tables.policy import Incentives, Policy
 
 D = Decimal
@@ -145,25 +146,34 @@ RATES = st.fixed_dictionaries({k: st.integers(0, 100).map(lambda n: D(n) / 100) 
 CAPS = st.integers(0, 50).map(lambda n: D(n) / 100)
 
 
+def adjusted(costs, rules, **savings):
+    """Scores of receivers charged at cost, whose savings earn their rate in full."""
+    earned = {kind: {n: Fraction(rules.rates[kind]) * v for n, v in mine.items()} for kind, mine in savings.items()}
+    return adjust(costs, costs, Measured(savings, earned), rules)
+
+
 @settings(max_examples=200 * MANY, deadline=None)
 @given(FULL_PRICES, SAVINGS, SAVINGS, SAVINGS, RATES, CAPS)
-def test_incentives_add_up_to_nothing_and_stay_within_the_cap(full_prices, cache, batch, idle, rates, cap):
-    scores = adjust(full_prices, {"cache": cache, "batch": batch, "idle": idle}, Incentives(rates, cap))
+def test_incentives_add_up_to_nothing_and_stay_within_the_cap(costs, cache, batch, idle, rates, cap):
+    scores = adjusted(costs, Incentives(rates, cap), cache=cache, batch=batch, idle=idle)
     assert sum((s.adjustment for s in scores.values()), Fraction(0)) == 0
     for name, one in scores.items():
-        assert abs(one.adjustment) <= Fraction(cap) * full_prices[name]
+        assert abs(one.adjustment) <= Fraction(cap) * costs[name]
 
 
 @settings(max_examples=200 * MANY, deadline=None)
 @given(FULL_PRICES, SAVINGS, SAVINGS, RATES, CAPS, st.integers(0, 97).map(lambda n: Fraction(n, 97)), st.data())
-def test_saving_more_or_wasting_less_never_raises_ones_own_adjustment(full, cache, idle, rates, cap, part, data):
+def test_saving_more_or_wasting_less_never_raises_ones_own_adjustment(costs, cache, idle, rates, cap, part, data):
     rules = Incentives(rates, cap)
-    name = data.draw(st.sampled_from(sorted(full)))
-    before = adjust(full, {"cache": cache, "idle": idle}, rules)[name].adjustment
-    earned = cache | {name: cache.get(name, Fraction(0)) + part * full[name]}
-    assert adjust(full, {"cache": earned, "idle": idle}, rules)[name].adjustment <= before
+    name = data.draw(st.sampled_from(sorted(costs)))
+    if not costs[name]:
+        assert name not in adjusted(costs, rules, cache=cache, idle=idle)
+        return
+    before = adjusted(costs, rules, cache=cache, idle=idle)[name].adjustment
+    earned = cache | {name: cache.get(name, Fraction(0)) + part * costs[name]}
+    assert adjusted(costs, rules, cache=earned, idle=idle)[name].adjustment <= before
     busier = idle | {name: idle.get(name, Fraction(0)) * (1 - part)}
-    assert adjust(full, {"cache": cache, "idle": busier}, rules)[name].adjustment <= before
+    assert adjusted(costs, rules, cache=cache, idle=busier)[name].adjustment <= before
 
 
 @settings(max_examples=200 * MANY, deadline=None)
@@ -282,16 +292,86 @@ def test_the_charge_falls_even_where_the_tariff_hardly_feels_the_saving(method, 
     assert after < before
 
 
-def test_cache_and_batch_are_each_rewarded_as_if_alone(month, book):
+def test_a_saving_of_cache_and_batch_is_cut_in_two_and_counted_once(month, book):
     # a: 10M tokens from a cache in batch, 0.45 x 1e-6 x 0.1; b: 10M plain: 9.00
+    rows = [{"api_key_id": "a-1", "quantity": 10_000_000, "meter": "cache_read", "service_tier": "batch"}, {"api_key_id": "b-1", "quantity": 10_000_000}]  # fmt: skip
+    policy = {"dimension": "team", "incentives": {"batch": "0.01", "cache": "0.01", "cap": "0.5"}}
+    made = fa.chargeback(month(rows), policy, month="2026-10", book=book)
+    exact = {(r.receiver, r.kind, r.text.split(":")[0]): r.exact for r in made.lines.itertuples()}
+    # 9.00 plain, 4.50 in batch, 0.45 from the cache: batch saved 4.50, the cache 4.05, 8.55 in all; a hundredth of each
+    assert exact["a", "incentive", "Cache"] == D("-0.0405")
+    assert exact["a", "incentive", "Batch"] == D("-0.045")
+    funding = {r: v for (r, k, _), v in exact.items() if k == "funding"}
+    assert abs(funding["b"] - funding["a"] * 20) < D("1e-16")  # by charge: 9.00 to 0.45
+    assert abs(sum(funding.values()) - D("0.0855")) < D("1e-17")
+
+
+def test_a_reward_stays_below_what_the_work_cost(month, book):
+    """The same with a tenth of each: 0.855 for work that cost 0.45 is held at half of it, then at a quarter in all."""
     rows = [{"api_key_id": "a-1", "quantity": 10_000_000, "meter": "cache_read", "service_tier": "batch"}, {"api_key_id": "b-1", "quantity": 10_000_000}]  # fmt: skip
     policy = {"dimension": "team", "incentives": {"batch": "0.1", "cache": "0.1", "cap": "0.5"}}
     made = fa.chargeback(month(rows), policy, month="2026-10", book=book)
-    exact = {(r.receiver, r.kind, r.text.split(":")[0]): r.exact for r in made.lines.itertuples()}
-    # full price 9.00 each; cache 9.00 - 0.90 = 8.10 and batch 9.00 - 4.50 = 4.50, a tenth of each; 1.26 funded half by each
-    assert exact["a", "incentive", "Cache"] == D("-0.81")
-    assert exact["a", "incentive", "Batch"] == D("-0.45")
-    assert {v for (r, k, _), v in exact.items() if k == "funding"} == {D("0.63")}
+    mine = [r for r in made.lines.itertuples() if (r.receiver, r.kind) == ("a", "incentive")]
+    assert abs(sum(r.exact for r in mine) + D("0.1125")) < D("1e-17")
+    assert all("held at 50% of what that work cost, held at 0.11 USD in all" in r.text for r in mine)
+
+
+def test_ways_to_game_an_incentive_that_once_worked(month, book):
+    """Tokens sent only to be rewarded cost more than they earn; a baseline counts for as much work as it rests on."""
+    work = [{"api_key_id": "a-1", "quantity": 10_000_000}, {"api_key_id": "b-1", "quantity": 100_000_000}]
+    padding = {"api_key_id": "a-1", "quantity": 10_000_000, "meter": "cache_read", "service_tier": "batch"}
+    for rates in ({"cache": "1", "batch": "1", "cap": "0.5"}, {"cache": "0.2", "cap": "0.1"}):
+        policy = {"dimension": "team", "incentives": rates}
+        before, after = (charge_of("a", r, policy, month, book) for r in (work, [*work, padding]))
+        assert before < after < before + D("0.45")
+
+    def template(month_, inputs, outputs, calls):
+        base = {"api_key_id": "a-1", "prompt_id": "t@1", "at": dt.datetime(2026, month_, 5, tzinfo=dt.UTC)}
+        return [
+            base | {"meter": m, "quantity": q} for m, q in (("input", inputs), ("output", outputs), ("requests", calls))
+        ]
+
+    policy = {"dimension": "team", "incentives": {"prompt": "0.5", "cap": "0.5"}}
+    usual = [*template(10, 100_000_000, 10_000_000, 50_000), work[1]]
+    honest, padded = (
+        charge_of("a", [*template(9, size, 2_000, 10), *usual], policy, month, book) for size in (20_000, 400_000)
+    )
+    # ten calls of 40,000 tokens instead of 2,000 cost 0.34 more in September; October may give back half of that at most
+    assert honest - D("0.17") <= padded <= honest
+
+
+def test_a_net_credit_stays_a_credit(month, book):
+    rows = month([{"api_key_id": "a-1", "quantity": 1_000_000}, {"api_key_id": "b-1", "quantity": 10_000_000}])
+    cost = [D(-5) if team == "a" else v for team, v in zip(rows["team"], rows["effective_cost"], strict=True)]
+    rows["effective_cost"] = pd.Series(cost, dtype=rows["effective_cost"].dtype)
+    rows = rows.drop(columns="published_cost", errors="ignore")
+    policy = {"dimension": "team", "tariffs": [{"minimum": "20"}], "incentives": {"cache": "0.1"}}
+    made = fa.chargeback(rows, policy, month="2026-10", book=book)
+    assert dict(zip(made.summary["receiver"], made.summary["charge"], strict=True)) == {"b": D(20), "a": D(-5)}
+    entries = made.journal()
+    assert {(r.cost_centre, r.debit, r.credit) for r in entries.itertuples() if r.account == "6100"} == {
+        ("b", D(20), D(0)),
+        ("a", D(0), D(5)),
+    }
+
+
+def test_a_cheaper_model_and_caching_never_raise_a_charge_under_cards_and_subscriptions(month, book):
+    work = [{"api_key_id": "a-1", "quantity": 10_000_000}]  # 9.00
+    cached = [
+        {"api_key_id": "a-1", "quantity": 2_000_000},
+        {"api_key_id": "a-1", "quantity": 8_000_000, "meter": "cache_read"},
+    ]
+    card = {"dimension": "team", "tariffs": [{"method": "rate_card", "card": {"fresh_input": "0.2"}}]}
+    # cached input isn't on the card: a tenth of the price, so a tenth of the plain rate
+    assert [charge_of("a", r, card, month, book) for r in (work, cached)] == [D(2), D("0.56")]
+    flat = {
+        "dimension": "team",
+        "tariffs": [{"method": "subscription", "fee": "1", "included_tokens": 5_000_000, "overage": "4"}],
+    }
+    # 5M beyond: at what they cost, 0.9 per million, below the overage rate of 4; another model needs 30% more tokens
+    dear = [{"api_key_id": "a-1", "quantity": 10_000_000, "model": "big"}]  # 10M x 3e-6 x 0.9 = 27.00: 2.70 per million
+    cheap = [{"api_key_id": "a-1", "quantity": 13_000_000}]
+    assert [charge_of("a", r, flat, month, book) for r in (dear, cheap)] == [D("14.5"), D("8.2")]
 
 
 def test_incentives_are_told_in_words_and_figures(month, book):
@@ -357,8 +437,8 @@ def test_incentives_under_contracts_that_settle_whole_months(tokens_of):
     # a saved 20 - 10 and earns 1; c's fee of 24 did work worth 1.2 x 2 = 2.40, so 21.60 is waste and 2.16 its malus
     assert exact["a", "incentive"] == D(-1)
     assert exact["c", "incentive"] == D("2.16")
-    # the pool of 1 - 2.16 is shared by full price: 20, 20 and 24
-    assert exact["b", "funding"] == D("-1.16") * 20 / 64
+    # the pool of 1 - 2.16 is shared by charge: 9, 18 and 24
+    assert abs(exact["b", "funding"] - D("-1.16") * 18 / 51) < D("1e-17")
 
 
 def test_waste_is_unknown_where_the_work_has_no_price_as_standard_calls(tokens_of):
