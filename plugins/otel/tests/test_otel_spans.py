@@ -135,7 +135,7 @@ def test_counts_that_contradict_each_other_name_the_span(telemetry: Any) -> None
 
 def test_an_unknown_tier_is_kept(telemetry: Any) -> None:
     attributes = {**telemetry.call(input_tokens=5, output_tokens=1), "openai.response.service_tier": "turbo"}
-    frame = read(telemetry, telemetry.span("a", AT, attributes))
+    frame, _ = read(telemetry, telemetry.span("a", AT, attributes))
     assert set(frame["service_tier"]) == {"turbo"}
 
 
