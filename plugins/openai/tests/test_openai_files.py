@@ -106,7 +106,7 @@ def test_tiers_are_told_apart(saved):
     tiers = [None, "default", "flex", "priority", "scale", "turbo"]
     results = [RESULT | {"service_tier": tier} for tier in tiers] + [RESULT | {"batch": True}]
     frame = saved(u__json=page(*results)).usage(ALWAYS).query("meter == 'output'")
-    want = ["standard", "standard", "flex", "priority", "provisioned", "standard", "batch"]
+    want = ["standard", "standard", "flex", "priority", "provisioned", "turbo", "batch"]
     assert list(frame["service_tier"]) == want
     said = [dict(tags or {}).get("openai.service_tier") for tags in frame["tags"].array.to_numpy(na_value=None)]
     assert said == ["unstated", None, None, None, None, "turbo", None]
