@@ -16,6 +16,9 @@ LOOKED_AT = {
     "unit_economics", "unit_costs", "kpis", "forecast", "backtest", "plan", "to_focus", "explore",
 }  # fmt: skip
 
+#: those whose result is an estimate: floats lose nothing that it could tell
+ESTIMATES = {"forecast", "backtest", "plan"}
+
 
 def careful(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """A public function that checks what it is given, and accepts what can only mean one thing.
@@ -112,9 +115,10 @@ def _typed(name: str, frame: Any) -> None:
             "frame.assign(charge_period_start=frame.charge_period_start.dt.tz_localize('UTC'), ...), the same for charge_period_end."
         )
     if "quantity" in frame.columns:
-        if pd.api.types.is_float_dtype(frame["quantity"]) or (
+        floats = pd.api.types.is_float_dtype(frame["quantity"]) or (
             frame["quantity"].dtype == object and _holds_floats(frame)
-        ):
+        )
+        if floats and name not in ESTIMATES:
             raise FrameError(
                 f"fa.{name}: quantity is {frame['quantity'].dtype}, and floats lose digits. Keep the exact decimals of fa.read; "
                 "finops_ai.frames.conform({...}) makes a frame of whole numbers or Decimals."

@@ -183,7 +183,7 @@ def plan(
         show(table, form, output)
         return
     errors = past_error(history, book=ws.book, timezone=ws.timezone)
-    click.echo("\n".join(plan_in_words(table, errors, ws.settings.workspace.currency)))
+    click.echo("\n".join([*plan_in_words(table, errors, ws.settings.workspace.currency), *table.facts.notes[1:]]))
 
 
 def _history(config: str, months: int, *, hours: bool = False) -> tuple[Any, Any]:

@@ -64,9 +64,9 @@ def save_plan(
         >>> cost = fa.allocate(fa.price(fa.sample(months=3)), fa.sample.rules())
         >>> board = fa.save_plan(cost[cost["charge_period_start"] < "2026-10-01"], name="board plan", until="2026-10")
         >>> fa.compare_plans(board, cost)[["month", "planned", "actual"]]
-        From board plan to actual
+        From board plan to actual 2026-10 to 2026-10
         month      planned     actual
-        2026-10  25,962.73  28,393.34
+        2026-10  26,575.16  28,393.34
         ...
     """
     timezone = zone_of(priced, timezone=timezone)
@@ -149,7 +149,7 @@ def _planned_rows(made: Plan, priced: pd.DataFrame, timezone: str, keep: Sequenc
         frame[c] = frame[c].where(frame[c] != NONE, None)
     for c, kind in (("quantity", pa.decimal128(38, PLACES)), ("effective_cost", COST_TYPE)):
         exact = [Decimal(repr(round(float(v), PLACES))) for v in frame[c]]
-        frame[c] = pd.array(pa.array(exact, kind), dtype=pd.ArrowDtype(kind))
+        frame[c] = pd.Series(exact, index=frame.index, dtype=pd.ArrowDtype(kind))
     return frame.assign(pricing_currency=made.history.currency)
 
 
@@ -197,7 +197,7 @@ def _in_decimals(rows: pd.DataFrame) -> pd.DataFrame:
             exact = [
                 None if pd.isna(v) else Decimal(repr(float(v))).quantize(Decimal(1).scaleb(-PLACES)) for v in out[name]
             ]
-            out[name] = pd.array(pa.array(exact, COST_TYPE), dtype=pd.ArrowDtype(COST_TYPE))
+            out[name] = pd.Series(exact, index=out.index, dtype=pd.ArrowDtype(COST_TYPE))
     return out
 
 

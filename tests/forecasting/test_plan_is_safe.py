@@ -12,6 +12,7 @@ import pytest
 import finops_ai as fa
 from finops_ai.errors import DataError, SettingsError
 from finops_ai.forecasting import budget_outlook, past_error
+from finops_ai.forecasting.budgets import budgets as budgets_of
 
 WEEK = np.array([1.1, 1.15, 1.15, 1.1, 1.05, 0.6, 0.5])
 START, DAYS = "2025-10-01", 396  # to the end of October 2026
@@ -222,7 +223,7 @@ def test_the_same_month_is_the_same_figure_whatever_was_asked(company):
     assert ahead.loc["b", "p50"] == team[(team["unique_id"] == "b") & (team["month"] == "2026-11")]["p50"].iloc[0]
     quarter = fa.plan(company, quarters=True).set_index("month")
     assert ahead.loc["q4", ["p10", "p50", "p90"]].tolist() == quarter.loc["2026-Q4", ["p10", "p50", "p90"]].tolist()
-    now = fa.budgets(company, budgets).set_index("name")  # November has not begun, so only the quarter is under way
+    now = budgets_of(company, budgets).set_index("name")  # November has not begun, so only the quarter is under way
     assert round(now.loc["q4", "projected"], 2) == ahead.loc["q4", "p50"]
     assert now.loc["q4", "overrun_probability"] == ahead.loc["q4", "overrun_probability"]
 
