@@ -13,6 +13,7 @@ from finops_ai_otel import OtelConnector
 
 from finops_ai.errors import DataError, SettingsError, UsageError
 from finops_ai.periods import Window, instant
+from finops_ai.providers.collecting import ALWAYS
 
 DAY = Window.of("2026-10-01", "2026-10-02")
 AT = "2026-10-01T10:00:00Z"
@@ -133,10 +134,53 @@ def test_counts_that_contradict_each_other_name_the_span(telemetry: Any) -> None
     assert error.value.flag == "negative_remainder"
 
 
-def test_an_unknown_tier_is_kept(telemetry: Any) -> None:
+def test_an_unknown_tier_is_kept_as_the_span_says_it(telemetry: Any) -> None:
     attributes = {**telemetry.call(input_tokens=5, output_tokens=1), "openai.response.service_tier": "turbo"}
     frame, _ = read(telemetry, telemetry.span("a", AT, attributes))
     assert set(frame["service_tier"]) == {"turbo"}
+
+
+def test_one_call_of_two_instrumentations_counts_once(telemetry: Any) -> None:
+    t = telemetry
+    more = {"anthropic.usage.cache_creation.ephemeral_1h_input_tokens": 3}
+    own = {**t.call(provider="anthropic", input_tokens=10, output_tokens=2, cache_creation__input_tokens=3), **more}
+    other = t.call(provider="anthropic", input_tokens=10, output_tokens=3)
+    spans = [
+        t.span("a", AT, {**other, "gen_ai.response.id": "msg_1"}, trace="t1"),
+        t.span("b", AT, {**own, "gen_ai.response.id": "msg_1"}, trace="t2"),
+        t.span("c", AT, {**other, "gen_ai.response.id": "msg_2"}, trace="t3"),
+    ]
+    frame, connector = read(t, *spans)
+    # the span that states most holds for msg_1: 10 - 3 fresh, 3 written for an hour, 2 out; msg_2 is a call of its own
+    found = frame.groupby("meter")["quantity"].sum().to_dict()
+    assert found == {"input": 17, "cache_write_1h": 3, "output": 5, "requests": 2}
+    assert any("1 spans tell of calls that another instrumentation told of" in note for note in connector.notes)
+
+
+def test_protobuf_gives_what_json_gives(telemetry: Any, tmp_path: Any) -> None:
+    import struct
+
+    from google.protobuf.json_format import ParseDict
+    from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+
+    attributes = [
+        {"key": "gen_ai.provider.name", "value": {"stringValue": "openai"}},
+        {"key": "gen_ai.operation.name", "value": {"stringValue": "chat"}},
+        {"key": "gen_ai.response.model", "value": {"stringValue": "gpt-5.4"}},
+        {"key": "gen_ai.response.id", "value": {"stringValue": "c-1"}},
+        {"key": "gen_ai.usage.input_tokens", "value": {"intValue": "9"}},
+        {"key": "gen_ai.usage.output_tokens", "value": {"intValue": "4"}},
+    ]
+    span = {
+        "traceId": "AAAAAAAAAAAAAAAAAAAAAQ==", "spanId": "AAAAAAAAAAE=", "name": "chat", "attributes": attributes,
+        "startTimeUnixNano": "1790812800000000000", "endTimeUnixNano": "1790812801000000000",
+    }  # fmt: skip
+    message = ParseDict({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}, TracesData()).SerializeToString()
+    (tmp_path / "one.bin").write_bytes(message)
+    (tmp_path / "many.bin").write_bytes((struct.pack(">I", len(message)) + message) * 2)
+    for name in ("one.bin", "many.bin"):
+        frame = OtelConnector(files=[str(tmp_path / name)]).usage(ALWAYS)
+        assert dict(zip(frame["meter"], frame["quantity"], strict=True)) == {"input": 9, "output": 4, "requests": 1}
 
 
 def test_parquet_of_a_trace_store_reads_the_same(telemetry: Any) -> None:
