@@ -100,10 +100,10 @@ def _ignored(rules: Policy, receivers: list[str], months: list[str], accounts: M
 def _held(rules: Policy, made: Mapping[str, Chargeback]) -> list[dict]:
     """Rewards that were held at their bound in the past months."""
     lines = [
-        (month, r.receiver, r.text)
+        (month, str(r["receiver"]), str(r["text"]))
         for month, one in made.items()
-        for r in one.lines.itertuples()
-        if r.kind == "incentive" and "held at" in r.text
+        for r in one.lines.to_dict("records")
+        if r["kind"] == "incentive" and "held at" in str(r["text"])
     ]
     if not lines:
         return []
