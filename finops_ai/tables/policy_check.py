@@ -59,7 +59,7 @@ def check_policy(
         cost, total = (sum(charged[name], Decimal(0)) for name in ("cost", "charge"))
         text = f"{len(charged)} receivers, {cost:,.2f} {one.currency} of cost, {total:,.2f} charged; incentives move {moved:,.2f}."
         if len(charged) and moved:
-            most: dict[str, Any] = min(charged.to_dict("records"), key=lambda r: r["incentive"])
+            most = min(charged.to_dict("records"), key=lambda r: r["incentive"])
             share = f", {-most['incentive'] / most['cost']:.1%} of its cost" if most["cost"] else ""
             text += f" Most goes to {most['receiver']}: {-most['incentive']:,.2f}{share}."
         found.append(_finding("simulated", month=month, cost=cost, charge=total, moved=moved, text=text))
