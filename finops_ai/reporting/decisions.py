@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from finops_ai.errors import FinopsError
+from finops_ai.forecasting.budgets import workspace_budgets
 from finops_ai.html import Html
 from finops_ai.money import published
 from finops_ai.periods import parse_month
@@ -18,7 +19,6 @@ from finops_ai.reporting.months import month_before, month_text
 from finops_ai.reporting.text import amount, is_unknown, named, percent
 from finops_ai.tables import explain, reconcile
 from finops_ai.tables.bridge import EFFECTS
-from finops_ai.tables.budgets import workspace_budgets
 from finops_ai.tables.drivers import short
 
 if TYPE_CHECKING:
