@@ -6,14 +6,13 @@ import datetime as dt
 import gzip
 import zlib
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finops_ai.errors import DataError, FinopsError, SettingsError, hint
 from finops_ai.frames import BillFrame, conform, empty
 from finops_ai.periods import Window
-from finops_ai.providers import Connector, Finding, HttpClient, LeftOut, LineItem, left_out_of
+from finops_ai.providers import Connector, Finding, HttpClient, LineItem
 from finops_ai.providers.files import find_files, read_json_any
 from finops_ai_vertex import columns, export, monitoring, request_log
 from finops_ai_vertex.bigquery import GRANT, BigQuery, credentials_of, no_credentials
@@ -38,7 +37,6 @@ class Vertex(Connector):
         super().__init__(**settings)
         self._bigquery = BigQuery(self.settings)
         self._export: tuple[Window, export.Export] | None = None
-        self._others: list[LeftOut] = []
 
     @property
     def source(self) -> str:
@@ -97,7 +95,6 @@ class Vertex(Connector):
         options = {"services": self.settings.services, "model_names": self.settings.model_names}
         if self.live:
             read = export.read_table(self._query_export(window), window, **options)
-            read.left_out = self._others
         else:
             read = export.read_files(self._files("billing_export"), window, **options)
         for note in read.notes:
@@ -118,30 +115,8 @@ class Vertex(Connector):
         if filed_by_load:
             # rows are filed by the day they were loaded, which is never before they were used and may be long after
             where.append("(_PARTITIONTIME >= TIMESTAMP_TRUNC(@start, DAY) OR _PARTITIONTIME IS NULL)")
-        bounds = {"start": window.start, "end": window.end}
         query = f"SELECT {', '.join(columns.bigquery_select(tree))} FROM `{table}` WHERE {' AND '.join(where)}"
-        answer = self._bigquery.query(query, bounds)
-        where[2] = f"NOT IFNULL({where[2]}, FALSE)"
-        self._others = self._sum_of_others(table, where, bounds, "credits" in tree)
-        return answer
-
-    def _sum_of_others(self, table: str, where: list[str], bounds: dict[str, Any], credited: bool) -> list[LeftOut]:
-        """What the export holds besides AI, summed where it lies."""
-        exact = "CAST(CAST({} AS STRING) AS BIGNUMERIC)"
-        credit = f" + IFNULL((SELECT SUM({exact.format('c.amount')}) FROM UNNEST(credits) AS c), 0)" if credited else ""
-        query = (
-            "SELECT service.description AS service, cost_type AS kind, currency, COUNT(*) AS lines, "
-            f"SUM({exact.format('cost')}{credit}) AS amount FROM `{table}` WHERE {' AND '.join(where)} GROUP BY 1, 2, 3"
-        )
-        try:
-            rows = self._bigquery.query(query, bounds).to_pylist()
-            return left_out_of(
-                (export.reason_of(r["service"], r["kind"]), r["currency"], int(r["lines"]), Decimal(str(r["amount"])))
-                for r in rows
-            )
-        except (FinopsError, KeyError, TypeError, ArithmeticError) as error:
-            self._note(f"vertex: what else the export holds couldn't be summed ({' '.join(str(error).split())[:200]}).")
-            return []
+        return self._bigquery.query(query, {"start": window.start, "end": window.end})
 
     def _find_table(self) -> str:
         dataset = self.settings.billing_dataset
