@@ -59,10 +59,8 @@ def check_policy(
         cost, total = (sum(charged[name], Decimal(0)) for name in ("cost", "charge"))
         text = f"{len(charged)} receivers, {cost:,.2f} {one.currency} of cost, {total:,.2f} charged; incentives move {moved:,.2f}."
         if len(charged) and moved:
-            most = min(charged.itertuples(), key=lambda r: r.incentive)
-            text += (
-                f" Most goes to {most.receiver}: {-most.incentive:,.2f}, {-most.incentive / most.cost:.1%} of its cost."
-            )
+            most = min(charged.to_dict("records"), key=lambda r: r["incentive"])
+            text += f" Most goes to {most['receiver']}: {-most['incentive']:,.2f}, {-most['incentive'] / most['cost']:.1%} of its cost."
         found.append(_finding("simulated", month=month, cost=cost, charge=total, moved=moved, text=text))
     kinds = dict.fromkeys(("cost", "charge", "moved"), COST_TYPE)
     names = ("finding", "month", "subject", "cost", "charge", "moved", "text")
@@ -101,10 +99,10 @@ def _ignored(rules: Policy, receivers: list[str], months: list[str], accounts: M
 def _held(rules: Policy, made: Mapping[str, Chargeback]) -> list[dict]:
     """Rewards that were held at their bound in the past months."""
     lines = [
-        (month, r.receiver, r.text)
+        (month, r["receiver"], r["text"])
         for month, one in made.items()
-        for r in one.lines.itertuples()
-        if r.kind == "incentive" and "held at" in r.text
+        for r in one.lines.to_dict("records")
+        if r["kind"] == "incentive" and "held at" in r["text"]
     ]
     if not lines:
         return []
