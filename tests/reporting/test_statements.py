@@ -18,6 +18,7 @@ from finops_ai.periods import Window
 from finops_ai.reporting import charging, planning, site, statements
 from finops_ai.reporting.planning import plan_pages, statement_file
 from finops_ai.reporting.site import make_report, state_notes
+from finops_ai.store.closing import Sealed
 from finops_ai.tables.posting import posting
 
 from .conftest import HOSTILE
@@ -118,8 +119,8 @@ def test_statements_follow_the_page_s_colours(ws, shown):
 
 
 def test_a_closed_month_stays_and_its_true_up_is_posted_later(ws, shown, tmp_path, capsys):
-    before = ws.allocated("2026-10")
     assert run(ws, "close", "2026-10") == 0
+    before = ws.allocated("2026-10")
     closed = posting(ws, "2026-10")
     files = {p.name: p.read_bytes() for p in closed.write(tmp_path / "one") if p.suffix != ".xlsx"}
     ws.load(10, search=30, gone=20)  # restated: 10M more each, 1.50 and 0.15 more
@@ -188,9 +189,14 @@ def test_true_ups_of_another_currency_are_refused(ws, monkeypatch):
     ws.load(10, search=30)
     ws.load(11, search=10)
     run(ws, "true-up", "2026-10")
-    path = next((ws.ledger.folder / "2026-10.true-up-1").glob("manifest.json"))
-    path.chmod(0o644)
-    path.write_text(path.read_text().replace('"USD"', '"EUR"'))
+    facts = Sealed.facts.fget
+    monkeypatch.setattr(
+        Sealed,
+        "facts",
+        property(
+            lambda sealed: {**facts(sealed), "currency": "EUR"} if sealed.entry.kind == "true-up" else facts(sealed)
+        ),
+    )
     with pytest.raises(DataError, match="in EUR; sums never mix currencies"):
         posting(ws, "2026-11")
 
