@@ -41,7 +41,7 @@ def careful(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             if key in FRAMES or position == 0:
                 optional = signature.parameters[key].default is None
                 given[key] = value if value is None and optional else _frame(name, key, value)
-            elif key == "by" and isinstance(value, str):
+            elif key == "by" and isinstance(value, str) and not _one_name(signature):
                 given[key] = [part.strip() for part in value.split(",") if part.strip()]
             elif key == "month" and isinstance(value, dt.date):
                 given[key] = f"{value:%Y-%m}"
@@ -54,6 +54,11 @@ def careful(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             raise missing_extra(error) or error from None
 
     return checked
+
+
+def _one_name(signature: inspect.Signature) -> bool:
+    """Whether `by` is a single name in this function, such as the dimension the explorer starts with."""
+    return isinstance(signature.parameters["by"].default, str)
 
 
 def _usage(name: str, signature: inspect.Signature, error: TypeError, given: Mapping[str, Any]) -> str:
@@ -171,8 +176,6 @@ def _has_month(name: str, given: Mapping[str, Any]) -> None:
     from finops_ai.periods import parse_month
 
     month, frame = given.get("month"), next(iter(given.values()), None)
-    if name == "explore" and isinstance(frame, pd.DataFrame) and frame.empty:
-        raise DataError("fa.explore: the frame has no rows. Widen the filter, or collect the month first.")
     if not isinstance(month, str) or not isinstance(frame, pd.DataFrame) or "charge_period_start" not in frame:
         return
     first = parse_month(month)

@@ -32,7 +32,11 @@ def _lake(config: str) -> Any:
 @config_option
 @format_options
 def info(config: str, form: str, output: str | None) -> None:
-    """Rows, files, bytes, covered days and last load of each connection."""
+    """Rows, files, bytes, covered days and last load of each connection.
+
+    \b
+    finops-ai lake info
+    """
     from finops_ai.cli.output import show
     from finops_ai.store import tools
 
@@ -42,7 +46,11 @@ def info(config: str, form: str, output: str | None) -> None:
 @lake.command()
 @config_option
 def verify(config: str) -> int:
-    """Read every byte of the lake and compare it with its checksum. Exit code 1 if one has changed."""
+    """Read every byte of the lake and compare it with its checksum. Exit code 1 if one has changed.
+
+    \b
+    finops-ai lake verify
+    """
     from finops_ai.store import checking
 
     place = _lake(config)
@@ -60,7 +68,11 @@ def verify(config: str) -> int:
 @lake.command()
 @config_option
 def compact(config: str) -> None:
-    """Put small files together, and delete what no version of the last week needs. Loads do this by themselves, too."""
+    """Put small files together, and delete what no version of the last week needs. Loads do this by themselves, too.
+
+    \b
+    finops-ai lake compact
+    """
     from finops_ai.store import tools
 
     done = tools.compact(_lake(config))
@@ -72,7 +84,11 @@ def compact(config: str) -> None:
 @click.option("--month", metavar="YYYY-MM", help="One month of the reporting time zone. Default: everything.")
 @config_option
 def export(folder: str, month: str | None, config: str) -> None:
-    """Write the lake's rows into FOLDER as Parquet, one file per connection, with checksums for `sha256sum -c`."""
+    """Write the lake's rows into FOLDER as Parquet, one file per connection, with checksums for `sha256sum -c`.
+
+    \b
+    finops-ai lake export backup
+    """
     from pathlib import Path
 
     import finops_ai as fa
@@ -88,7 +104,11 @@ def export(folder: str, month: str | None, config: str) -> None:
 @lake.command()
 @config_option
 def upgrade(config: str) -> None:
-    """Bring over a lake of version 0.1, which kept usage and bills in two tables. The old folders stay; delete them then."""
+    """Bring over a lake of version 0.1, which kept usage and bills in two tables. The old folders stay; delete them then.
+
+    \b
+    finops-ai lake upgrade
+    """
     from finops_ai.store import tools
 
     rows = tools.upgrade(_lake(config))

@@ -59,6 +59,9 @@ def save_plan(
         One row per month, dimension values, provider, model, prompt, meter and tier: `quantity` and `effective_cost`
         planned, from the first day ahead on. The costs of a month add up to the plan's P50 of it.
 
+    Raises:
+        DataError: fewer than three days of history, or several currencies.
+
     Example:
         >>> import finops_ai as fa
         >>> cost = fa.allocate(fa.price(fa.sample(months=3)), fa.sample.rules())
@@ -167,8 +170,21 @@ def _write(table: Table, path: Path) -> None:
 def read_plan(path: str | Path) -> Table:
     """A plan that was saved.
 
+    Args:
+        path: the Parquet file that `save_plan` wrote.
+
+    Returns:
+        The table that `save_plan` gave.
+
     Raises:
         DataError: there is no such file, or it isn't a saved plan.
+
+    Example:
+        >>> import finops_ai as fa
+        >>> fa.read_plan("board-plan.parquet")
+        Traceback (most recent call last):
+        ...
+        finops_ai.errors.DataError: There is no saved plan board-plan.parquet.
     """
     import json
 
@@ -222,6 +238,13 @@ def compare_plans(
 
     Raises:
         DataError: the rows cover no month of the plan.
+
+    Example:
+        >>> import finops_ai as fa
+        >>> cost = fa.allocate(fa.price(fa.sample(months=3)), fa.sample.rules())
+        >>> plan = fa.save_plan(cost[cost["charge_period_start"] < "2026-10-01"], until="2026-10")
+        >>> list(fa.compare_plans(plan, cost)["month"])
+        ['2026-10']
     """
     plan = read_plan(saved) if isinstance(saved, str | Path) else saved
     told: dict[str, Any] = plan.attrs.get("plan", {})

@@ -158,7 +158,10 @@ def sku_meter(meter: Meter) -> str:
 
 @cache
 def _meters_by_text() -> dict[str, str]:
-    return {sku_meter(m).lower(): name for name, m in meters().items()}
+    found: dict[str, str] = {}
+    for name, m in meters().items():
+        found.setdefault(sku_meter(m).lower(), name)  # of two that read alike, the plain one, which stands first
+    return found
 
 
 def read_unit(unit: str | None) -> tuple[str, int]:

@@ -96,6 +96,7 @@ class Measured:
 def bound(rules: Incentives) -> Fraction:
     """The largest share of a token's cost that one group of rewards may give back for it.
 
+    >>> from decimal import Decimal
     >>> bound(Incentives({"cache": Decimal("0.1"), "prompt": Decimal("0.1")}, Decimal("0.1")))
     Fraction(9, 20)
     """
@@ -117,6 +118,7 @@ def adjust(
         found: savings and waste, and what they earn.
         rules: rates and cap.
 
+    >>> from decimal import Decimal
     >>> found = Measured({"cache": {"b": Fraction(10)}}, {"cache": {"b": Fraction(2)}})
     >>> shares = {"a": Fraction(60), "b": Fraction(40)}
     >>> scores = adjust(shares, shares, found, Incentives({"cache": Decimal("0.2")}, Decimal("0.2")))

@@ -106,7 +106,7 @@ def broken(path: str, value: object) -> dict:
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("form", 2),
+        ("form", 3),
         ("extra", 1),
         ("cases/0/extra", 1),
         ("cases/0/why", ...),
@@ -168,9 +168,9 @@ def test_exit_codes_and_one_line_per_id(tmp_path):
     good = CliRunner().invoke(check_cases, [str(FOLDER / "form_examples.json")])
     assert good.exit_code == 0
     lines = good.output.splitlines()
-    assert len(lines) == 21 + 1
+    assert len(lines) == 21 + 1 + 1
     assert all("expected" in line and "got" in line and "why" in line for line in lines[:-1])
-    assert lines[-1] == "21 passed, 0 failed, 0 unsure; 1 invariants not run."
+    assert lines[-1] == "21 passed, 0 failed, 0 unsure; invariants: 1 passed, 0 failed, 0 not run."
     bad = tmp_path / "bad.json"
     bad.write_text(json.dumps(broken("cases/0/expect/0/list_cost", "0.0015785")), "utf-8")
     assert CliRunner().invoke(check_cases, [str(bad)]).exit_code == 1
@@ -183,7 +183,7 @@ def test_json_result():
     result = json.loads(
         CliRunner().invoke(check_cases, [str(FOLDER / "form_examples.json"), "--format", "json"]).output
     )
-    assert (result["pass"], result["fail"], result["invariants_not_run"]) == (21, 0, 1)
+    assert (result["pass"], result["fail"], result["invariants_not_run"]) == (21, 0, 0)
     assert result["results"][0]["id"] == "X01"
 
 
@@ -192,7 +192,7 @@ def test_control_characters_of_a_file_stay_on_their_line(tmp_path):
     path = tmp_path / "cases.json"
     path.write_text(json.dumps(table), "utf-8")
     lines = CliRunner().invoke(check_cases, [str(path)]).output.splitlines()
-    assert len(lines) == 22
+    assert len(lines) == 23
     assert "\x1b" not in "".join(lines)
 
 

@@ -125,9 +125,11 @@ def test_a_bad_value_is_named_with_file_row_column_and_next_step(log, old, new, 
         fa.read(log(CSV.replace(old, new, 1)), format="csv", mapping=MAPPING)
 
 
-def test_a_tier_the_frame_does_not_know_is_refused(log):
-    with pytest.raises(FrameError, match="service_tier"):
-        fa.read(log(CSV.replace("flex", "turbo")), format="csv", mapping=MAPPING)
+def test_a_tier_nobody_knows_is_kept_and_has_no_price(log):
+    rows = fa.price(fa.read(log(CSV.replace("flex", "turbo")), format="csv", mapping=MAPPING))
+    odd = rows[(rows["service_tier"] == "turbo") & (rows["meter"] != "requests")]
+    assert len(odd)
+    assert set(odd["price_status"]) == {"unpriced"}
 
 
 def test_damaged_files_are_named(tmp_path):
