@@ -62,6 +62,6 @@ def _excel(table: Any, path: Path) -> None:
 def _parquet(table: Any, path: Path) -> None:
     """The amounts that the other forms show, as exact decimals."""
     shown = table.published()
-    for name in table.facts.money:
+    for name in set(table.facts.money) & set(shown.columns):
         shown[name] = pd.array(pa.array(list(shown[name]), COST_TYPE), dtype=pd.ArrowDtype(COST_TYPE))
     shown.to_parquet(path, index=False)

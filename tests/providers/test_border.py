@@ -22,7 +22,15 @@ from hypothesis import strategies as st
 
 import finops_ai as fa
 from finops_ai.config import LimitsSettings, parse_settings
-from finops_ai.errors import ConnectorFault, DataError, FinopsError, PluginError, ProviderError, ProviderNotFound, SettingsError
+from finops_ai.errors import (
+    ConnectorFault,
+    DataError,
+    FinopsError,
+    PluginError,
+    ProviderError,
+    ProviderNotFound,
+    SettingsError,
+)
 from finops_ai.frames import conform
 from finops_ai.periods import Window
 from finops_ai.providers import Connector, HttpClient

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import finops_ai as fa
-from finops_ai.errors import DataError, FrameError, ProviderNotFound, SettingsError
+from finops_ai.errors import DataError, ProviderNotFound, SettingsError
 from finops_ai.frames import duplicates
 
 REPOSITORY = Path(__file__).parents[2]
