@@ -25,7 +25,7 @@ $(VENV)/.report: $(PROJECTS)
 	@$(BIN)/python -m pip uninstall -q -y uv
 	@touch $@
 
-.PHONY: help setup report test test-slow lint audit format docs readme bench constraints clean
+.PHONY: help setup report test test-slow soak lint audit format docs readme bench constraints clean
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 16
 
@@ -52,6 +52,9 @@ test: setup  ## the tests (under 5 minutes)
 
 test-slow: $(VENV)/.slow  ## the tests against real counterparts; installs what they need
 	VENV=$(VENV) bash scripts/slow_tests.sh
+
+soak: $(VENV)/.slow  ## storms, fuzzing and crawls over many companies: an hour and more
+	$(BIN)/python -m pytest -q -m soak
 
 lint: setup  ## style, import direction, types
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ from .checking import check
 from .companies import company
 from .reading import read_report, read_text_table
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.soak
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
 COMPANIES = int(os.environ.get("FINOPS_AI_COMPANIES", "20"))

@@ -51,7 +51,7 @@ def test_every_reader_has_a_corpus():
     assert sorted(TARGETS) == READERS
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("reader", READERS)
 def test_new_inputs(reader):
     """A minute for each reader; FINOPS_AI_FUZZ_SECONDS gives more."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.soak
 KILLS = int(os.environ.get("FINOPS_AI_KILLS", "200"))
 FULL = int(os.environ.get("FINOPS_AI_FULL_DISKS", "50"))
 SECONDS = int(os.environ.get("FINOPS_AI_WRITER_SECONDS", "30"))
