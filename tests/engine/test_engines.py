@@ -35,7 +35,7 @@ def company(tmp_path_factory):
     return at
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
 def test_two_spark_executors_make_the_same_cubes(company, tmp_path, zone):
     python = os.environ.get("FINOPS_AI_SPARK_PYTHON")
