@@ -29,6 +29,7 @@ from finops_ai.forecasting import (
 from finops_ai.reporting import answers, charts
 from finops_ai.reporting.grid import grid
 from finops_ai.reporting.text import amount, is_unknown, percent, safe, title
+from finops_ai.tables import showback
 
 
 @dataclass(frozen=True)
@@ -269,19 +270,14 @@ def driver_table(page: Outlook, months: int = 6) -> None:
 
 def model_table(page: Outlook, top: int = 8) -> None:
     """Prompt complexity and answer length by model: tokens in and out a request, what a request costs; temperature."""
-    rows = [
-        [
-            str(row["unique_id"]),
-            f"{row['requests']:,.0f}",
-            _figure(row["input_per_request"], 0),
-            _figure(row["output_per_request"], 0),
-            percent(row["reasoning_share"]),
-            percent(row["cached_share"]),
-            _figure(row["cost_per_request"] * 1000),
-            _money(Decimal(repr(row["cost"]))),
-        ]
-        for row in page.models.head(top).to_dict("records")
-    ]
+    rows = []
+    for row in page.models.head(top).to_dict("records"):
+        counted = not is_unknown(row["calls"]) and row["calls"] > 0
+        each = [_figure(row["input_per_request"], 0), _figure(row["output_per_request"], 0)] if counted else ["–", "–"]
+        rate = "–" if is_unknown(row["cost_per_request"]) else f"{row['cost_per_request'] * 1000:,.2f}"
+        requests = f"{row['calls']:,.0f}" if counted else "–"
+        shares = [percent(row["reasoning_share"]), percent(row["cached_share"])]
+        rows.append([str(row["unique_id"]), requests, *each, *shares, rate, _money(row["published"])])
     heads = ["Model", "Requests", "Input each", "Output each", "Reasoning", "From cache", "Cost per 1,000", "Cost"]
     month = answers.month_text(f"{page.drivers['ds'].iloc[-1]:%Y-%m}")
     caption = f"Amounts in {page.currency}, {month}; the largest models"
@@ -313,12 +309,21 @@ def commitments(page: Outlook) -> None:
 
 
 def _by_model(history: pd.DataFrame, timezone: str) -> pd.DataFrame:
-    """Drivers of each model in the newest month, the costliest first."""
+    """What showback says of each model in the newest month, the costliest first, with the drivers of its calls."""
     rows = drivers(history, by=["model"], timezone=timezone)
-    rows = rows[(rows["ds"] == rows["ds"].max()) & (rows["cost"] > 0)].sort_values("cost", ascending=False)
-    calls = rows["requests"].where(rows["requests"] > 0)
-    return rows.assign(
-        output_per_request=rows["input_per_request"] * rows["output_per_input"], cost_per_request=rows["cost"] / calls
+    rows = rows[(rows["ds"] == rows["ds"].max()) & (rows["cost"] > 0)]
+    month = f"{rows['ds'].max():%Y-%m}" if len(rows) else None
+    told = showback(history, by=["model"], month=month, timezone=timezone)
+    shown = pd.DataFrame(
+        {
+            "unique_id": told["model"].astype(str),
+            "published": told.published()["cost"],
+            "calls": told["requests"].astype(object),
+            "cost_per_request": told["cost_per_request"].astype(object),
+        }
+    )
+    return shown.merge(rows.drop(columns=["cost", "requests"]), on="unique_id", how="inner").assign(
+        output_per_request=lambda r: r["input_per_request"] * r["output_per_input"]
     )
 
 
