@@ -80,7 +80,7 @@ def balance_lines(outcome: Any) -> list[str]:
 
 
 def run_collect(ws: Any, window: Any, providers: tuple[str, ...] = ()) -> int:
-    """Collect and say how each connection went; 0 if all did, 3 if any failed."""
+    """Collect and say how each connection went: 0 if all did, 2 if the settings of all that failed are wrong, else 3."""
     if not ws.settings.providers:
         from finops_ai.errors import SettingsError
 
@@ -103,4 +103,5 @@ def run_collect(ws: Any, window: Any, providers: tuple[str, ...] = ()) -> int:
 
     ws.collect(window, providers, watch=watch)
     sys.stderr.flush()
-    return 3 if failed else 0
+    # a connection that finops.toml gets wrong is told apart from one whose data is missing
+    return 0 if not failed else 2 if all(o.error.exit_code == 2 for o in failed) else 3

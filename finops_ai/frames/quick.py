@@ -55,6 +55,11 @@ def _column(values: pd.Series, column: Any, read: Callable[[str], Column]) -> bo
 def _check(found: Column, check: Any) -> bool:
     if check.name == "isin":
         return set(pc.unique(found.drop_null()).to_pylist()) <= set(check.statistics["allowed_values"])
+    if check.name == "str_length":
+        short, long = check.statistics["min_value"], check.statistics["max_value"]
+        sizes = pc.min_max(pc.utf8_length(pc.unique(found.drop_null())))
+        low, high = sizes["min"].as_py(), sizes["max"].as_py()
+        return low is None or ((short is None or low >= short) and (long is None or high <= long))
     if check.name == "greater_than_or_equal_to":
         least = pc.min(found).as_py()
         return least is None or least >= check.statistics["min_value"]

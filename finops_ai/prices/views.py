@@ -93,9 +93,11 @@ def similar(book: PriceBook, provider: str, model: str) -> str:
 def load_any(path: str | Path) -> PriceBook:
     """A book from a contract file (TOML) or from list-price data (JSON)."""
     if Path(path).suffix == ".json":
+        import datetime as dt
+
         from finops_ai.prices.updating import prepare
 
-        return prepare([path], allow_older=True).after
+        return prepare([path], allow_older=True, dated=dt.datetime.now(dt.UTC).date()).after  # compared as it is today
     return PriceBook.load(path)
 
 

@@ -24,7 +24,6 @@ FAULTS = {
     "a strange column": lambda f: f.assign(extra=1),
     "a missing value": lambda f: f.assign(provider=f["provider"].where(f.index != 3)),
     "an unknown meter": lambda f: f.assign(meter=f["meter"].where(f.index != 5, "inptu")),
-    "an unknown tier": lambda f: f.assign(service_tier=f["service_tier"].where(f.index != 5, "ultra")),
     "a negative quantity": lambda f: f.assign(quantity=f["quantity"].where(f.index != 7, Decimal(-1)).astype(f["quantity"].dtype)),
     "another type": lambda f: f.assign(quantity=f["quantity"].astype(float)),
     "a slice that ends before it starts": lambda f: f.assign(charge_period_end=f["charge_period_start"]),

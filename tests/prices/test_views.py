@@ -120,7 +120,8 @@ def test_commands(data, tmp_path):
     assert missing.exit_code == 1
     assert "nobody-1" in missing.output
     assert run(prices, ["diff", str(data), str(data)]).exit_code == 0
-    updated = run(prices, ["update", str(data), "--dry-run"])
+    assert run(prices, ["update", str(data), "--dry-run"]).exit_code == 1  # it doesn't say from which day it is
+    updated = run(prices, ["update", str(data), "--dry-run", "--dated", "2026-11-20"])
     assert updated.exit_code == 0
     assert "Nothing was written" in updated.output
 

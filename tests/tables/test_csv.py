@@ -139,6 +139,8 @@ def test_nothing_else_writes_csv():
     for path in [*package.rglob("*.py"), *package.parent.glob("plugins/*/src/**/*.py")]:
         if path.is_relative_to(package / "sample") or path.is_relative_to(package / "testing"):
             continue
+        if path.is_relative_to(package / "prices" / "maps"):  # the package's own data files, which no spreadsheet opens
+            continue
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             name = getattr(getattr(node, "func", None), "attr", "")
             if isinstance(node, ast.Call) and (
