@@ -124,6 +124,7 @@ def test_a_cut_chain_is_mended_from_its_folders_and_nothing_else_is(run, tokens_
     assert (code, "Restore the missing states" in err) == (1, True)
 
 
+@pytest.mark.slow
 def test_random_histories_hold():
     """A few of `benchmarks/ledger_histories.py`, which runs 200."""
     spec = importlib.util.spec_from_file_location("ledger_histories", HISTORIES)
