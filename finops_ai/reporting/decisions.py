@@ -223,7 +223,9 @@ def year_end(ws: Workspace, month: str, by: str, history: Any, currency: str) ->
                 f"{abs(over):,.0f} {'over' if over > 0 else 'under'} the budget of {Decimal(budget):,.0f}{told}",
             )
         )
-        brief = f"the year is heading {percent(abs(over), Decimal(budget), places=0)} {'over' if over > 0 else 'under'} budget"
+        share = percent(abs(over), Decimal(budget), places=0)
+        side = "over" if over > 0 else "under"
+        brief = f"the year is heading {share} {side} budget" if share != "0%" else "the year is heading for its budget"
     drawing = _range(low, middle, high, None if budget is None or is_unknown(budget) else Decimal(budget))
     return Tile(f"Year end {month[:4]}", f"{middle:,.0f} {currency}", lines, "forecast.html", drawing, brief=brief)
 
