@@ -73,6 +73,13 @@ def report(
     os.environ.setdefault("FINOPS_AI_PROGRESS", "log")
     if sum([sample, bool(source)]) > 1:
         raise click.UsageError("Give either --sample or --input, not both.")
+    if (
+        source
+        and "://" not in source
+        and not any(c in source for c in "*?[")
+        and not Path(source).expanduser().exists()
+    ):
+        raise click.UsageError(f"There is no file {source}.")
     if mapping and not source:
         raise click.UsageError("--mapping says which column of a file is what: give the file with --input.")
     from finops_ai.periods import parse_month
