@@ -13,7 +13,7 @@ from finops_ai.sample.workspace import sample_workspace
 
 from .conftest import HOSTILE, workspace_at
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.soak
 MONTH = "2026-10"
 FIND = "A team, product, model, prompt or page"
 
