@@ -22,12 +22,12 @@ pytestmark = pytest.mark.slow
 
 MILLION = """import pyarrow as pa, finops_ai as fa
 from finops_ai.frames import to_arrow, to_pandas
-priced = fa.allocate(fa.price(fa.sample()), fa.sample.rules())
+priced = fa.allocate(fa.price(fa.sample()), fa.sample.rules(), telemetry=fa.sample.telemetry())
 frame = to_pandas(pa.concat_tables([to_arrow(priced)] * 16))
 assert len(frame) > 1_000_000
 fa.explore(frame)"""
 SMALL = """import finops_ai as fa
-cost = fa.allocate(fa.price(fa.sample(months=2)), fa.sample.rules())
+cost = fa.allocate(fa.price(fa.sample(months=2)), fa.sample.rules(), telemetry=fa.sample.telemetry(months=2))
 fa.explore(cost)"""
 
 #: chooses an option as a person does, and waits for the next drawing; gives milliseconds
