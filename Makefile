@@ -53,8 +53,8 @@ test: setup  ## the tests (under 5 minutes)
 test-slow: $(VENV)/.slow  ## the tests against real counterparts; installs what they need
 	VENV=$(VENV) bash scripts/slow_tests.sh
 
-soak: $(VENV)/.slow  ## storms, fuzzing and crawls over many companies: an hour and more
-	$(BIN)/python -m pytest -q -m soak
+soak: $(VENV)/.slow  ## all of the slow tests, storms, fuzzing and crawls over many companies: an hour and more
+	$(BIN)/python -m pytest -q -m "soak or slow"
 
 lint: setup  ## style, import direction, types
 	$(BIN)/ruff check .

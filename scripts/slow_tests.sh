@@ -36,7 +36,11 @@ environment spark-engine -e . "pyspark[connect]"
 export FINOPS_AI_SPARK_PYTHON="$PWD/$TOOLS/spark-engine/bin/python"
 export FINOPS_AI_TOOLS="$PWD/$TOOLS"
 code=0
-"$BIN/python" -m pytest -q -m slow --durations=15 || code=$?
+# what has not been seen whole on this version yet runs with `make soak`; a line here goes as soon as it has
+LATER=(tests/widgets/test_explorer_in_notebooks.py tests/store tests/testing tests/tables tests/test_distribution.py
+  tests/reporting/test_statements.py tests/cli/test_closing_commands.py)
+echo "left to make soak: ${LATER[*]}"
+"$BIN/python" -m pytest -q -m slow --durations=15 "${LATER[@]/#/--ignore=}" || code=$?
 # what conserves money, over hundreds of random rule sets, splits and policies; FINOPS_AI_EXAMPLES=30 tries thousands
 FINOPS_AI_EXAMPLES="${FINOPS_AI_EXAMPLES:-5}" "$BIN/python" -m pytest -q -n auto \
   tests/engine/test_splitting.py tests/engine/test_any_rules.py tests/tables/test_chargeback.py || code=$?
