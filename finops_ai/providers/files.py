@@ -116,16 +116,21 @@ def read_csv(path: Path, required: Iterable[str] = ()) -> Iterator[tuple[int, di
 
 def csv_rows(text: str, place: object, required: Iterable[str] = ()) -> Iterator[tuple[int, dict[str, str]]]:
     """Line number and row of a CSV text (see `read_csv`); `place` names it in messages."""
-    csv.field_size_limit(min(limits().line_bytes, 2**31 - 1))
+    longest = min(limits().line_bytes, 2**31 - 1)
     reader = csv.DictReader(io.StringIO(text, newline=""))
     try:
-        have = list(reader.fieldnames or [])
+        with _FieldLimit(longest):
+            have = list(reader.fieldnames or [])
         require(len(have), "columns", place, "its number of columns")
         if missing := [name for name in required if name not in have]:
             raise DataError(
                 f"{place}: the column {missing[0]!r} is missing; the file has {have[:40]}. Export it again with that column."
             )
-        for row in reader:
+        while True:
+            with _FieldLimit(longest):
+                row = next(reader, None)
+            if row is None:
+                return
             if None in row:
                 raise DataError(f"{place}, line {reader.line_num}: more fields than the header has ({len(have)}).")
             if short := [name for name, value in row.items() if value is None]:
@@ -136,3 +141,16 @@ def csv_rows(text: str, place: object, required: Iterable[str] = ()) -> Iterator
             yield reader.line_num, row
     except csv.Error as error:
         raise DataError(f"{place}, line {reader.line_num}: not CSV ({error}). Nothing was stored.") from None
+
+
+class _FieldLimit:
+    """The longest field Python's csv reads, for one step: the limit is the process's, so it is given back at once."""
+
+    def __init__(self, longest: int):
+        self.longest = longest
+
+    def __enter__(self) -> None:
+        self.before = csv.field_size_limit(self.longest)
+
+    def __exit__(self, *error: object) -> None:
+        csv.field_size_limit(self.before)
