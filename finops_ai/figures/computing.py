@@ -119,4 +119,4 @@ def _value(sums: Mapping[str, Any], one: Measure) -> Any:
         return ratio(top, bottom, one.per)
     if bottom is None or not bottom:
         return None
-    return float(Decimal(0 if top is None else top) * one.per / bottom)
+    return float(Decimal(0 if top is None else top) * one.per / Decimal(bottom))
