@@ -63,6 +63,7 @@ def ws():
     )
     return SimpleNamespace(
         history=lambda month, months: frame,
+        derived=lambda kind, month, make: make(None),
         months=lambda: ["2026-06"],
         book=Prices(),
         timezone="UTC",
