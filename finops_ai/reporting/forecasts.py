@@ -273,7 +273,7 @@ def model_table(page: Outlook, top: int = 8) -> None:
         rate = "–" if is_unknown(row["cost_per_request"]) else f"{row['cost_per_request'] * 1000:,.2f}"
         requests = f"{row['calls']:,.0f}" if counted else "–"
         shares = [percent(row["reasoning_share"]), percent(row["cached_share"])]
-        rows.append([str(row["unique_id"]), requests, *each, *shares, rate, _money(row["published"])])
+        rows.append([str(row["unique_id"]), requests, *each, *shares, rate, amount(row["published"], "").strip()])
     heads = ["Model", "Requests", "Input each", "Output each", "Reasoning", "From cache", "Cost per 1,000", "Cost"]
     month = answers.month_text(f"{page.drivers['ds'].iloc[-1]:%Y-%m}")
     caption = f"Amounts in {page.currency}, {month}; the largest models"

@@ -151,10 +151,13 @@ def _with_ingredients(data: Any, columns: Sequence[str]) -> list[str]:
 
 
 def _same(data: Any, one: str, other: str) -> bool:
-    """Whether two columns say the same in every row, as all tokens and priced tokens mostly do."""
-    if {heading(one)[1], heading(other)[1]} not in ({"count"}, {"money"}):
-        return False
-    return bool(data[one].equals(data[other]))
+    """Whether a part and its whole say the same in every row, as priced tokens and all tokens mostly do.
+
+    Columns of other things are never the same, however equal their figures are.
+    """
+    whole = one.removeprefix("priced_").removeprefix("counted_")
+    wholes = {"money": {"cost", whole}, "count": {"tokens", whole}}.get(heading(one)[1], set())
+    return other in wholes and bool(data[one].equals(data[other]))
 
 
 def _adds_up(name: str) -> bool:

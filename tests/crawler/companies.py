@@ -101,6 +101,11 @@ def company(folder: Path, seed: int) -> tuple[Any, str]:
     return ws, f"{months[-1]:%Y-%m}"
 
 
+def _month_of(moment: Any) -> tuple[Any, Any]:
+    first = moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return first, (first + dt.timedelta(days=32)).replace(day=1)
+
+
 def _bills(ws: Any, months: list[dt.date], rng: np.random.Generator) -> Any:
     """Bills that charge what usage computes to, with a credit now and then."""
     rows = []
@@ -130,7 +135,7 @@ def _bills(ws: Any, months: list[dt.date], rng: np.random.Generator) -> Any:
                     first["provider"],
                     first["billing_account_id"],
                     None,
-                    None,
+                    "unmapped",
                     None,
                     None,
                     Decimal("-12.34"),
@@ -140,10 +145,12 @@ def _bills(ws: Any, months: list[dt.date], rng: np.random.Generator) -> Any:
     return conform(
         {
             "charge_period_start": [r[0] for r in rows], "charge_period_end": [r[1] for r in rows],
+            "billing_period_start": [_month_of(r[0])[0] for r in rows], "billing_period_end": [_month_of(r[0])[1] for r in rows],
+            "charge_description": [r[4] or r[9] for r in rows],
             "provider": [r[2] for r in rows], "billing_account_id": [r[3] for r in rows],
             "model": [r[4] for r in rows], "meter": [r[5] for r in rows], "consumed_quantity": [r[6] for r in rows],
             "consumed_unit": [r[7] for r in rows], "billed_cost": [r[8] for r in rows], "billing_currency": ["USD"] * len(rows),
-            "charge_category": [r[9] for r in rows], "source": ["bill"] * len(rows),
+            "charge_category": [r[9] for r in rows], "source": ["billing_export"] * len(rows),
         },
         BillFrame,
         source="bills made up",
