@@ -53,7 +53,7 @@ def list_price(book: PriceBook, sellers: Sequence[Found], asked: Asked) -> Price
         if price.unit_price is not None:
             if first is not None:
                 whose = f"{asked.meter}: no row of its own at {sellers[0].sold_by}, at the list of {found.sold_by}"
-                price = replace(price, status=_lower(price.status), why=(*price.why, whose))
+                price = replace(price, status="assumed", why=(*price.why, whose))
             return price
         first = first or price
     if (picked := _any_model(book, asked)) is not None:
@@ -87,7 +87,7 @@ def _of_model(book: PriceBook, found: Found, asked: Asked) -> Price:
     if asked.tier != "standard" and meter_named(asked.meter).tool:  # a tool's fee is the same whatever the model's tier
         price = _of_model(book, found, replace(asked, tier="standard"))
         known = asked.tier in SERVICE_TIERS or price.unit_price is None
-        return price if known else replace(price, status=_lower(price.status))
+        return price if known else replace(price, status="assumed")
     if asked.tier != "standard" and not tiered and (rule is None or rule.no_list):
         if not _sold_apart(asked.meter, cards):
             return Price(None, why=(f"no price row for {asked.meter}",), model=whole[0], sold_by=whole[1])
@@ -233,7 +233,3 @@ def _with_context(
 def _cheaper(cards: Sequence[Card], tier: str) -> bool:
     ratio = _ratio(cards, "input", tier) or _ratio(cards, "output", tier)
     return ratio is not None and ratio < 1
-
-
-def _lower(status: str) -> str:
-    return "assumed" if status == "listed" else status

@@ -71,7 +71,7 @@ class Price:
             self,
             unit_price=self.unit_price * left,
             price_id=f"{self.price_id}{mark}",
-            status="contract",
+            status="assumed" if self.status == "assumed" else "contract",  # a share of a guess is a guess
             tiers=tuple((over, price * left, f"{row}{mark}") for over, price, row in self.tiers),
             why=(*self.why, f"less {plain(share * 100)}% ({by})"),
         )
@@ -84,7 +84,7 @@ class Price:
             self,
             unit_price=self.unit_price * rule.factor,
             price_id=f"{self.price_id}{mark}",
-            status=rule.status if self.status == "listed" else self.status,
+            status=self.status if rule.status == "listed" else rule.status,
             tiers=tuple((over, price * rule.factor, f"{row}{mark}") for over, price, row in self.tiers),
             why=(*self.why, f"x {plain(rule.factor)} {rule.why}"),
         )
@@ -210,9 +210,7 @@ def priced(
     return Price(
         unit_price=base.prices[meter] * factor,
         price_id=base.price_id(meter) + mark,
-        status="assumed"
-        if assumed and status == "listed"
-        else next((r.status for r in factors if r.status != "listed"), status),
+        status="assumed" if assumed else next((r.status for r in factors if r.status != "listed"), status),
         needs_confirmation=unsure,
         currency=base.currency,
         why=(base.describe(meter), *(f"x {plain(rule.factor)} {rule.why}" for rule in factors), *notes),
