@@ -22,6 +22,7 @@ MODELS_DEV = {
     "google-vertex-anthropic": "vertex", "sambanova": "sambanova", "scaleway": "scaleway", "ovhcloud": "ovhcloud",
     "upstage": "upstage", "v0": "v0", "morph": "morph", "friendli": "friendliai", "chutes": "chutes",
     "voyage": "voyage", "digitalocean": "digitalocean", "fireworks-ai": "fireworks", "togetherai": "together", "deepinfra": "deepinfra",
+    "github-copilot": "github-copilot", "perplexity-agent": "perplexity",
 }  # fmt: skip
 #: Portkey's file -> ours
 PORTKEY = {
@@ -41,6 +42,8 @@ _UNITS = {
     "response_audio_token": "output_audio", "cache_read_audio_input_token": "cache_read_audio",
 }  # fmt: skip
 _MODES = {"standard": "standard", "batch": "batch", "flex": "flex", "priority": "priority"}
+#: Portkey's entries for one half of a model's context tiers: names nobody is billed under
+_SPLIT_BY_SIZE = re.compile(r"-(?:lte|gt)-\d+k$")
 _AWS_PLACE = re.compile(r"^(global|us|eu|apac|jp|au|in|ca|us-gov)\.(?=[a-z0-9-]+\.)")
 
 
@@ -136,7 +139,7 @@ def read_portkey(tables: Mapping[str, Mapping[str, Any]], version: str, day: dat
         for name, entry in table.items() if word in PORTKEY else ():
             provider, model, place = _sold(PORTKEY[word], name)
             model = canonical(provider, model) if name != "default" else ""
-            if not model:
+            if not model or _SPLIT_BY_SIZE.search(name):
                 continue
             for tier, over, config in _configs(entry):
                 for field, meter in _UNITS.items():

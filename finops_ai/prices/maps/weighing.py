@@ -1,7 +1,7 @@
 """From what several maps say to the prices of the book: who agrees, who disputes, and from when a price holds.
 
-The base (genai-prices) has dates of its own and stays, unless two other maps agree on another price and none agrees
-with it. What it lacks is taken from the map that has it, LiteLLM's first; where two others agree against that one, from
+The base (genai-prices) has dates of its own and stays, unless two other maps, one of them read lately, agree on another
+price and none agrees with it. What it lacks is taken from the map that has it, LiteLLM's first; where two others agree against that one, from
 them. A change is dated by the day models.dev has for the same change, or by the day the model's standard price
 changed, if that lies between the two days the map was read; else by the day it was first seen.
 """
@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 from finops_ai.prices.cards import MAPS, MILLION, Card, plain, rate, read_over
 from finops_ai.prices.maps.history import Change
 from finops_ai.prices.maps.observed import TITLES, Key
 
-_ORDER = ("litellm", "modelsdev", "portkey", "azure", "metergraph")
+_ORDER = ("litellm", "modelsdev", "portkey", "azure", "openrouter", "metergraph", "langfuse", "llmprices")
+_FRESH = timedelta(days=45)  # maps read longer before the newest one can confirm a price, not correct it
 Said = Mapping[str, Sequence[Change]]
 
 
@@ -65,12 +66,14 @@ def cards_of(
     periods = sorted({card.start for card in base if card.start and card.service_tier == "standard"})
     known = sorted({*periods, *moves})
     began = {name: min((_first(s[name]) for s in said.values() if name in s), default=date.min) for name in _ORDER}
+    newest = max((day for _, day in read.values()), default=date.min)
+    fresh = {name for name, (_, day) in read.items() if newest - day <= _FRESH}
     for key, sources in said.items():
         own = [card for card in base if _about(card, key)]
         if any(card.end is None and _about(card, key) for card in facts):
             continue  # this package's own files know it
         if own:
-            found += _correction(key, sources, own)
+            found += _correction(key, sources, own, fresh)
         elif not _repeats_output(key, said) and not _made_up(key, said):
             replaced = key.over and any(
                 _gone(said[other])
@@ -113,7 +116,7 @@ def _added(
     return cards
 
 
-def _correction(key: Key, said: Said, own: Sequence[Card]) -> list[Card]:
+def _correction(key: Key, said: Said, own: Sequence[Card], fresh: set[str]) -> list[Card]:
     if key.provider == "aws" and not key.place:
         return []  # the maps' plain entry is the global price of some models: see `litellm`
     newest = max(own, key=lambda card: card.start or datetime.min.replace(tzinfo=UTC))
@@ -127,7 +130,7 @@ def _correction(key: Key, said: Said, own: Sequence[Card]) -> list[Card]:
         allies = [ally for ally, value in how.disputed if _same(value, other)]
         if any(_same(card.prices[key.meter] * MILLION, other) for card in own):
             continue  # a price of the past
-        if len(allies) > 1:
+        if len(allies) > 1 and fresh.intersection(allies):
             days = [at for ally in allies if (at := said[ally][-1][0]) is not None]
             day = max(days, default=None)
             start = datetime.combine(day, time(), UTC) if day else newest.start
@@ -253,9 +256,11 @@ def _repeats_output(key: Key, said: Mapping[Key, Said]) -> bool:
 
 
 def _made_up(key: Key, said: Mapping[Key, Said]) -> bool:
-    """Whether only another map has a meter in a tier, or a place, whose list LiteLLM has without it: no row of a list."""
+    """Whether only another map has a meter in a tier, or a place or context tier, that LiteLLM's list has without it."""
     if key.place and "litellm" not in said[key]:  # there it only repeats the price of every place
         return any("litellm" in sources for sources in said.values())
+    if key.over and "litellm" not in said[key]:  # the newest list has the model without this context tier
+        return any("litellm" in said[other] for other in said if other._replace(meter=key.meter, over=key.over) == key)
     if key.tier == "standard" or set(said[key]) != {"modelsdev"}:
         return False
     return any("litellm" in said[other] for other in said if (other.tier, other.over) == (key.tier, key.over))
