@@ -249,6 +249,7 @@ def main() -> int:
         for key, price in rest.items():
             again = snapshot.day if snapshot.source in found.changes.get(key, {}) else None  # its change was seen then
             found.note(key, snapshot.source, snapshot.starts.get(key) or again, price)
+        found.undated[snapshot.source] = snapshot.day
         if snapshot.source != "modelsdev":
             found.read[snapshot.source] = snapshot.version, snapshot.day
         if rest:

@@ -348,7 +348,7 @@ def test_the_version_is_the_same_in_every_process():
     import subprocess
     import sys
 
-    code = "import finops_ai as fa; print(fa.PriceBook.default().version)"
+    code = "from finops_ai.prices import PriceBook; print(PriceBook.default().version)"
     seen = {
         subprocess.run(
             [sys.executable, "-c", code],
@@ -357,6 +357,6 @@ def test_the_version_is_the_same_in_every_process():
             check=True,
             env={**os.environ, "PYTHONHASHSEED": seed},
         ).stdout
-        for seed in ("1", "2", "3")
+        for seed in ("1", "2")
     }
     assert len(seen) == 1

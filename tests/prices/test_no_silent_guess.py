@@ -26,7 +26,7 @@ TIERS = [*SERVICE_TIERS, "ultrafast", "scale_plus", "decisions"]
 PLACES = [None, "eu", "us", "apac", "us-gov-west-1", "mars", "global", "in-region"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     st.sampled_from(MODELS), st.sampled_from(sorted(meters())), st.sampled_from(TIERS), st.sampled_from(PLACES),
     st.integers(1, 2_000_000), st.dates(dt.date(2024, 1, 1), dt.date(2026, 11, 29)),
@@ -61,27 +61,27 @@ def test_a_derived_price_says_so_whatever_it_is_derived_from():
     assert (listed.status, derived.status) == ("contract", "assumed")  # half of a guess is a guess
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
-    st.integers(0, 4_999),
+    st.integers(0, 999),
     st.sampled_from(["service_tier", "inference_geo", "region", "model", "provider"]),
     st.text("abcxyz-_", min_size=1, max_size=9),
 )
 def test_one_odd_row_among_many_is_kept_and_counted(place, column, word):
-    frame = frame_of(5_000)
+    frame = frame_of(1_000)
     word = f"odd-{word}"
     frame[column] = pd.Series(
         [word if n == place else v for n, v in enumerate(frame[column])], dtype=frame[column].dtype
     )
     priced = price(frame, BOOK)
-    assert len(priced) == 5_000
+    assert len(priced) == 1_000
     assert sum(priced["quantity"]) == sum(frame["quantity"])
     if column in ("service_tier", "model", "provider"):
         assert priced["price_status"].iloc[place] == "unpriced"
         assert pd.isna(priced["list_cost"].iloc[place])
     others = priced.drop(index=priced.index[place])
     assert set(others["price_status"]) == {"listed"}
-    assert sum(others["list_cost"]) == Decimal("0.0025") * 4_999
+    assert sum(others["list_cost"]) == Decimal("0.0025") * 999
 
 
 def frame_of(rows: int) -> pd.DataFrame:

@@ -14,11 +14,11 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 from finops_ai.prices.cards import MAPS, MILLION, Card, plain, rate, read_over
-from finops_ai.prices.maps.history import Change
+from finops_ai.prices.maps.history import Change, Kept
 from finops_ai.prices.maps.observed import TITLES, Key
 
 _ORDER = ("litellm", "modelsdev", "portkey", "azure", "openrouter", "metergraph", "langfuse", "llmprices")
-_FRESH = timedelta(days=45)  # maps read longer before the newest one can confirm a price, not correct it
+_FRESH = timedelta(days=45)  # a map read longer before the base was published can confirm its prices, not correct them
 Said = Mapping[str, Sequence[Change]]
 
 
@@ -50,15 +50,22 @@ def agreement(price: Decimal, said: Said, without: str = "") -> Agreement:
     return Agreement(same, tuple((name, value) for name, value in now.items() if name not in same))
 
 
+def fresh_maps(maps: Kept, published: date | None) -> frozenset[str]:
+    """The maps that may correct the base: those that weren't read long before it was published."""
+    return frozenset(name for name, (_, day) in maps.read.items() if published is None or published - day <= _FRESH)
+
+
 def cards_of(
-    said: Mapping[Key, Said], base: Sequence[Card], read: Mapping[str, tuple[str, date]], moves: Iterable[datetime] = (), facts: Sequence[Card] = (),
+    said: Mapping[Key, Said], base: Sequence[Card], maps: Kept, published: date | None = None,
+    moves: Iterable[datetime] = (), facts: Sequence[Card] = (),
 ) -> list[Card]:  # fmt: skip
     """The cards of one model that the maps add to the base, or correct in it.
 
     Args:
         said: the model's keys.
         base: its cards in the base.
-        read: version and day of each map.
+        maps: the maps it is from.
+        published: day until which the base's prices count as known.
         moves: instants at which the model's prices are known to have moved.
         facts: its cards in this package's own files; what they price without an end isn't added.
     """
@@ -66,8 +73,7 @@ def cards_of(
     periods = sorted({card.start for card in base if card.start and card.service_tier == "standard"})
     known = sorted({*periods, *moves})
     began = {name: min((_first(s[name]) for s in said.values() if name in s), default=date.min) for name in _ORDER}
-    newest = max((day for _, day in read.values()), default=date.min)
-    fresh = {name for name, (_, day) in read.items() if newest - day <= _FRESH}
+    fresh = fresh_maps(maps, published)
     for key, sources in said.items():
         own = [card for card in base if _about(card, key)]
         if any(card.end is None and _about(card, key) for card in facts):
@@ -80,21 +86,21 @@ def cards_of(
                 for other in said
                 if other._replace(over=key.over) == key and other.over not in ("", key.over)
             )
-            found += _added(key, sources, periods, [*known, *_moved(key, said)], read, began, bool(replaced))
+            found += _added(key, sources, periods, [*known, *_moved(key, said)], maps, began, bool(replaced))
     return found
 
 
 def _added(
-    key: Key, said: Said, starts: Sequence[datetime], known: Sequence[datetime], read: Mapping[str, tuple[str, date]],
+    key: Key, said: Said, starts: Sequence[datetime], known: Sequence[datetime], maps: Kept,
     began: Mapping[str, date], replaced: bool,
 ) -> list[Card]:  # fmt: skip
     primary = _primary(said)
-    changes = _real(_early(said, primary, read), known if key.tier != "standard" or key.place else None)
+    changes = _real(_early(said, primary, maps.undated), known if key.tier != "standard" or key.place else None)
     if all(price is None for _, price in changes) or ((key.place or key.tier != "standard") and changes[-1][1] is None):
         return []  # a row of a tier or place that went while its model stayed was a mistake of the map
     dated = _dated(changes, said.get("modelsdev", ()) if primary != "modelsdev" else (), known)
     now = last(changes)
-    version, _ = read.get(primary, ("", None))
+    version, _ = maps.read.get(primary, ("", None))
     cards = []
     for number, (start, price) in enumerate(dated):
         if price is None:
@@ -116,7 +122,7 @@ def _added(
     return cards
 
 
-def _correction(key: Key, said: Said, own: Sequence[Card], fresh: set[str]) -> list[Card]:
+def _correction(key: Key, said: Said, own: Sequence[Card], fresh: frozenset[str]) -> list[Card]:
     if key.provider == "aws" and not key.place:
         return []  # the maps' plain entry is the global price of some models: see `litellm`
     newest = max(own, key=lambda card: card.start or datetime.min.replace(tzinfo=UTC))
@@ -167,12 +173,12 @@ def _gone(said: Said) -> bool:
     return any(changes and changes[-1][1] is None for changes in said.values())
 
 
-def _early(said: Said, primary: str, read: Mapping[str, tuple[str, date]]) -> list[Change]:
+def _early(said: Said, primary: str, undated: Mapping[str, date]) -> list[Change]:
     """A map's changes, less those to a figure that another map had before: that was a correction, not a change."""
     before: list[tuple[date, Decimal]] = []
     for name, changes in said.items():
-        if name != primary and len(changes) == 1 and changes[0][1] is not None and name in read:
-            before.append((read[name][1], changes[0][1]))
+        if name != primary and len(changes) == 1 and changes[0][1] is not None and name in undated:
+            before.append((undated[name], changes[0][1]))
     kept: list[Change] = []
     for day, price in said[primary]:
         told = price is not None and any(_same(price, other) and day is not None and at < day for at, other in before)
