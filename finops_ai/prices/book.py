@@ -201,6 +201,8 @@ class PriceBook:
             if seller == "vertex":  # its own models are listed without their maker
                 bare = spellings[-1].rpartition("/")[2]
                 spellings = (*spellings, bare, bare.partition("@")[0])
+                google = self.names("google")  # what it calls a model, it calls so on Vertex AI, too
+                spellings += tuple(known for name in spellings if (known := google.resolve(name, at)))
             for spelling in spellings:
                 if known := names.resolve(spelling, at):
                     found.append(Found(seller, known, named.spellings, named.place, named.region))

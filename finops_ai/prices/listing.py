@@ -18,7 +18,7 @@ from finops_ai.meters import meter as meter_named
 from finops_ai.prices.cards import Card, plain, rate
 from finops_ai.prices.own import ANY_MODEL, Rule
 from finops_ai.prices.places import same_place
-from finops_ai.prices.price import Price, chain, pick, picked_for_place, priced
+from finops_ai.prices.price import UNLISTED, Price, chain, pick, picked_for_place, priced
 
 if TYPE_CHECKING:
     from finops_ai.prices.book import Found, PriceBook
@@ -59,7 +59,8 @@ def list_price(book: PriceBook, sellers: Sequence[Found], asked: Asked) -> Price
     if (picked := _any_model(book, asked)) is not None:
         found_name, sold_by = (sellers[0].model, sellers[0].sold_by) if sellers else (None, None)
         return priced(picked, asked.meter, [], [], asked.at, asked.tier not in SERVICE_TIERS, found_name, sold_by)
-    return first or Price(None, why=("no price row: unknown model",))
+    first = first or Price(None, why=("no price row: unknown model",))
+    return replace(first, why=(*first.why, UNLISTED[asked.meter])) if asked.meter in UNLISTED else first
 
 
 def fitting(cards: Iterable[Card], asked: Asked) -> list[Card]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from decimal import Decimal
 
 import pandas as pd
@@ -14,7 +15,11 @@ from finops_ai.engine import price
 from finops_ai.frames import SERVICE_TIERS, conform
 from finops_ai.meters import meters, tokens_from_slices
 from finops_ai.prices import Contract, PriceBook
-from finops_ai.prices.price import NEVER_BILLED, SAME_RATE
+from finops_ai.prices.base import KEYS
+from finops_ai.prices.listing import _FROM
+from finops_ai.prices.maps.history import folder_of
+from finops_ai.prices.own import bundled
+from finops_ai.prices.price import NEVER_BILLED, SAME_RATE, UNLISTED, chain
 
 BOOK = PriceBook.default()
 MODELS = [
@@ -99,3 +104,16 @@ def frame_of(rows: int) -> pd.DataFrame:
 @pytest.mark.parametrize("name", sorted(NEVER_BILLED))
 def test_what_is_never_billed_says_why(name):
     assert "bill" in meters()[name].description.lower() or "priced" in meters()[name].description
+
+
+def test_every_meter_a_reader_can_write_has_a_price_row_or_says_why_not():
+    rows = {meter for meter, _ in KEYS.values()} | {
+        m for cards in bundled().cards.values() for c in cards for m in c.prices
+    }
+    for file in folder_of(None).iterdir():
+        rows |= set(re.findall(r"[, ](\w+)=", file.read_text("utf-8"))) if file.name.endswith(".csv") else set()
+    for name in meters():
+        priced_by = {other for other, _ in chain(name)} | set(_FROM.get(name, ()))
+        assert rows & priced_by or name in UNLISTED, name
+    got = BOOK.lookup("anthropic", "claude-sonnet-5", "code_hours", "2026-11-20")
+    assert (got.status, UNLISTED["code_hours"] in got.why) == ("unpriced", True)

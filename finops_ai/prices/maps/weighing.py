@@ -9,7 +9,7 @@ changed, if that lies between the two days the map was read; else by the day it 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
@@ -80,6 +80,7 @@ def cards_of(
             continue  # this package's own files know it
         if own:
             found += _correction(key, sources, own, fresh)
+            found += _before(key, sources, own, periods, [*known, *_moved(key, said)], maps, began)
         elif not _repeats_output(key, said) and not _made_up(key, said):
             replaced = key.over and any(
                 _gone(said[other])
@@ -111,7 +112,7 @@ def _added(
         how = agreement(price, said, primary).text() if now is not None and _same(price, now) else "no longer there"
         if number == 0 and replaced and _first(changes) > began[primary]:  # a threshold that took another's place
             start = datetime.combine(_first(changes), time(), UTC)
-        elif number == 0 and start is None and (key.tier != "standard" or key.place) and starts:
+        elif number == 0 and start is None and starts:  # it belongs to the period of the standard price it was seen in
             first = changes[0][0]
             start = max((at for at in starts if first is None or at.date() <= first), default=None)
             if start and end and start >= end:
@@ -120,6 +121,21 @@ def _added(
             _card(key, price, start, end, f"{TITLES[primary]} {version}; {how}".replace(" ;", ";"), changes[number][0])
         )
     return cards
+
+
+def _before(
+    key: Key, said: Said, own: Sequence[Card], starts: Sequence[datetime], known: Sequence[datetime], maps: Kept,
+    began: Mapping[str, date],
+) -> list[Card]:  # fmt: skip
+    """What the maps said of a price before the base's first one of it begins."""
+    first = min((card.start for card in own if card.start), default=None)
+    primary = _primary(said)
+    if first is None or any(card.start is None for card in own) or not date.min < _first(said[primary]) < first.date():
+        return []
+    cards = _added(key, said, [at for at in starts if at < first], known, maps, began, False)
+    return [
+        replace(card, end=min(card.end or first, first)) for card in cards if card.start is None or card.start < first
+    ]
 
 
 def _correction(key: Key, said: Said, own: Sequence[Card], fresh: frozenset[str]) -> list[Card]:
@@ -158,11 +174,14 @@ def _card(
 
 
 def _primary(said: Said) -> str:
-    """The map a price is taken from: the first that has it, unless two others agree on another price."""
+    """The map a price is taken from: the first that has it, unless two others agree on a price it never had."""
     names = [name for name in _ORDER if name in said]
     now = {name: value for name in names if (value := last(said[name])) is not None}
     first = names[0]
+    past = [price for _, price in said[first] if price is not None]
     for name in names[1:] if first in now else ():
+        if name in now and any(_same(now[name], price) for price in past):
+            continue  # it has what the first map had before: older, not otherwise
         allies = [other for other in now if name in now and _same(now[other], now[name])]
         if first not in allies and len(allies) > 1 and not any(_same(now[o], now[first]) for o in now if o != first):
             return name
@@ -284,6 +303,4 @@ def joined(cards: Iterable[Card]) -> list[Card]:
         mark = (card.service_tier, card.over, card.geography, card.start, card.end, card.source, card.known_since)
         groups.setdefault(mark, {}).update(card.prices)
         kept.setdefault(mark, card)
-    from dataclasses import replace
-
     return [replace(card, prices=groups[mark]) for mark, card in kept.items()]
