@@ -17,9 +17,11 @@ from datetime import UTC, datetime, time
 from decimal import Decimal
 from typing import Any
 
+from price_confirmation import confirmed
+
 from finops_ai.prices import PriceBook
 from finops_ai.prices.base import Base
-from finops_ai.prices.cards import BASE, MAPS, MILLION, OWN, Card, over_text, plain, read_over
+from finops_ai.prices.cards import BASE, MILLION, OWN, plain, read_over
 from finops_ai.prices.maps.litellm import figures, seller
 from finops_ai.prices.maps.observed import Key
 from finops_ai.prices.maps.reading import load
@@ -27,7 +29,6 @@ from finops_ai.prices.maps.weighing import agreement
 from finops_ai.prices.names import providers
 
 BARS = {"agreed_or_explained": 98, "confirmed_rows": 70, "newest_models_right": 90}
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _AZURE = {"us": "DataZoneStandard", "eu": "DataZoneStandard", "apac": "DataZoneStandard", "global": "GlobalStandard"}
 _REGION = {"us": "eastus2", "eu": "swedencentral", "apac": "japaneast", "us-gov": "usgovvirginia"}
 
@@ -125,80 +126,6 @@ def judge(
         if moved:
             return "explained", "the name means another model now"
     return "different", "; ".join(got.why)
-
-
-def confirmed(book: PriceBook, at: datetime) -> tuple[int, Counter[str], Counter[str]]:
-    """Rows in force; how many of them have which second source; and how many of which seller have none.
-
-    A second source is another map; the maker's own list, where a seller says that it sells at that; or a published
-    factor (a rule of the price files, with its source) on a row that a second source has.
-    """
-    total = 0
-    by: Counter[str] = Counter()
-    without: Counter[str] = Counter()
-    assert book.maps is not None
-    for provider in sorted({*book.maps.providers(), *(book.base.providers() if isinstance(book.base, Base) else ())}):
-        for model in book.models(provider):
-            said = book.maps.models(provider).get(model, {})
-            cards = [card for card in book.cards(provider, model) if card.holds(at) and not card.hours]
-            rows = {
-                Key(provider, model, m, c.service_tier, over_text(c.over) if c.over else "", c.geography or ""): (u * MILLION, c)
-                for c in sorted(cards, key=lambda c: (c.layer, c.start or EPOCH)) for m, u in c.prices.items()
-            }  # fmt: skip
-            found = {key: _second(key, price, card, said.get(key, {})) for key, (price, card) in rows.items()}
-            for key, (price, card) in rows.items():
-                how = (
-                    found[key]
-                    or _by_maker(book, key, price, card, at)
-                    or _by_rule(book, key, price, card, rows, found, at)
-                )
-                total += 1
-                if how:
-                    by[how] += 1
-                else:
-                    without[provider] += 1
-    return total, by, without
-
-
-def _second(key: Key, price: Decimal, card: Card, said: Any) -> str:
-    own = {"litellm"} if card.layer == MAPS and "litellm" in said else set()
-    others = set(agreement(price, said).confirmed) - own
-    return "another map" if others else ""
-
-
-def _by_maker(book: PriceBook, key: Key, price: Decimal, card: Card, at: datetime) -> str:
-    """Azure and the Claude platforms sell at the maker's list: the same figure there is a source of its own."""
-    lists = providers()[key.provider].lists if key.provider in providers() else ()
-    for maker in [m for m in lists if m not in ("vertex",)] + (["google"] if key.provider == "vertex" else []):
-        model = book.names(maker).resolve(key.model, at)
-        for other in book.cards(maker, model) if model and not key.place else ():
-            same = other.service_tier == key.tier and (over_text(other.over) if other.over else "") == key.over
-            if same and other.holds(at) and other.prices.get(key.meter, -1) * MILLION == price:
-                return "the maker's own list"
-    return ""
-
-
-def _by_rule(
-    book: PriceBook, key: Key, price: Decimal, card: Card, rows: dict[Key, Any], found: dict[Key, str], at: datetime
-) -> str:
-    """A published factor on a row that has a second source gives the same figure."""
-    for rule in book.own.rules:
-        if rule.provider != key.provider or not rule.applies(key.model, at) or rule.no_list:
-            continue
-        tier_fits = rule.tier == key.tier and rule.places is None and key.tier != "standard"
-        place_fits = (
-            rule.tier is None
-            and rule.places
-            and key.place in rule.places | ({"us", "eu"} if "data-zone" in rule.places else set())
-        )
-        base = key._replace(tier="standard") if tier_fits else key._replace(place="") if place_fits else None
-        if base in rows and found.get(base):
-            product = rows[base][0] * rule.factor
-            if abs(product - price) <= max(
-                price * Decimal("0.000001"), Decimal("0.0005") if place_fits else Decimal(0)
-            ):
-                return "a published factor on a confirmed row"
-    return ""
 
 
 def compare_genai(book: PriceBook, at: datetime) -> Counter:

@@ -5,7 +5,8 @@
 A row is one meter of one call (input, cache reads, output; rows of 0 don't exist). The peers price a whole call at once,
 so their figure is calls times rows per call: the rows are the same on all sides. Ours is what `fa.price` does without
 making a frame of it: find the distinct keys and days, look their prices up, join, pick the context tier, multiply
-exactly, keep a cost and the number of its price row for every row. `--litellm` names a Python that has litellm, if this one hasn't; it
+exactly, keep a cost and the number of its price row for every row. Then `fa.price` itself, from a token frame to the
+frame it returns, is held against the same peers. `--litellm` names a Python that has litellm, if this one hasn't; it
 is run on the same calls in a process of its own and reports its CPU seconds. Exits 1 if a bar is missed.
 """
 
@@ -24,12 +25,18 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
+from finops_ai.engine import price
+from finops_ai.frames import conform
 from finops_ai.meters import tokens_from_slices
 from finops_ai.prices import PriceBook
 
-BARS = {"times_genai_prices": 100, "times_litellm": 100, "meter_rows_per_cpu_second": 2_000_000}
+BARS = {
+    "times_genai_prices": 100, "times_litellm": 100, "meter_rows_per_cpu_second": 2_000_000,
+    "fa_price_rows_per_cpu_second": 1_250_000, "fa_price_times_genai_prices": 45, "fa_price_times_litellm": 90,
+}  # fmt: skip
 MODELS = [
     ("openai", "gpt-4o"), ("openai", "gpt-5"), ("openai", "gpt-5.6-luna"), ("openai", "gpt-4.1-mini"),
     ("openai", "gpt-5.4"), ("anthropic", "claude-sonnet-4-6"), ("anthropic", "claude-haiku-4-5"),
@@ -115,6 +122,25 @@ def own(rows: pa.Table, book: PriceBook) -> tuple[float, Decimal]:
     return spent, total
 
 
+def frame_of(rows: pa.Table) -> pd.DataFrame:
+    """The rows as a token frame, as a connector makes one."""
+    start = rows["charge_period_start"].cast(pa.timestamp("us", "UTC"))
+    end = pa.array(rows["charge_period_start"].to_numpy() + np.timedelta64(1, "h")).cast(pa.timestamp("us", "UTC"))
+    table = rows.drop_columns(["charge_period_start"])
+    table = table.append_column("charge_period_start", start).append_column("charge_period_end", end)
+    same = {"billing_account_id": "org", "operation": "chat", "source": "api", "quantity_basis": "metered"}
+    for name, value in same.items():
+        table = table.append_column(name, pa.repeat(value, len(table)))
+    return conform(table, source="benchmark")
+
+
+def whole(frame: pd.DataFrame, book: PriceBook) -> float:
+    """CPU seconds of `fa.price`, all threads, from the frame to the frame it returns."""
+    begin = time.process_time()
+    price(frame, book)
+    return time.process_time() - begin
+
+
 def listed(calls: dict[str, np.ndarray]) -> list[dict[str, Any]]:
     """The calls as the peers take them."""
     return [
@@ -176,6 +202,8 @@ def measure(rows: int, calls: int, python: str) -> dict[str, Any]:
     many = rows_of(calls_of(rows // len(METERS)))
     spent, _ = min(own(many, book) for _ in range(3))
     rate = many.num_rows / spent
+    frame = frame_of(many.slice(0, 1_000_000))
+    from_frame = len(frame) / min(whole(frame, book) for _ in range(3))
     per_call = rows_of(few).num_rows / calls
     result = {
         "meter_rows": many.num_rows,
@@ -183,10 +211,14 @@ def measure(rows: int, calls: int, python: str) -> dict[str, Any]:
         "meter_rows_per_cpu_second": round(rate),
         "genai_prices_rows_per_cpu_second": round(calls * per_call / genai_cpu),
         "times_genai_prices": round(rate / (calls * per_call / genai_cpu), 1),
+        "fa_price_rows_per_cpu_second": round(from_frame),
+        "fa_price_cpu_seconds_per_million": round(1_000_000 / from_frame, 3),
+        "fa_price_times_genai_prices": round(from_frame / (calls * per_call / genai_cpu), 1),
     }
     if litellm_cpu:
         result["litellm_rows_per_cpu_second"] = round(calls * per_call / litellm_cpu)
         result["times_litellm"] = round(rate / (calls * per_call / litellm_cpu), 1)
+        result["fa_price_times_litellm"] = round(from_frame / (calls * per_call / litellm_cpu), 1)
     return result
 
 

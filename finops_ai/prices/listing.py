@@ -18,7 +18,7 @@ from finops_ai.meters import meter as meter_named
 from finops_ai.prices.cards import Card, plain, rate
 from finops_ai.prices.own import ANY_MODEL, Rule
 from finops_ai.prices.places import same_place
-from finops_ai.prices.price import Price, chain, pick, picked_for_place, priced
+from finops_ai.prices.price import UNLISTED, Price, chain, pick, picked_for_place, priced
 
 if TYPE_CHECKING:
     from finops_ai.prices.book import Found, PriceBook
@@ -53,13 +53,14 @@ def list_price(book: PriceBook, sellers: Sequence[Found], asked: Asked) -> Price
         if price.unit_price is not None:
             if first is not None:
                 whose = f"{asked.meter}: no row of its own at {sellers[0].sold_by}, at the list of {found.sold_by}"
-                price = replace(price, status=_lower(price.status), why=(*price.why, whose))
+                price = replace(price, status="assumed", why=(*price.why, whose))
             return price
         first = first or price
     if (picked := _any_model(book, asked)) is not None:
         found_name, sold_by = (sellers[0].model, sellers[0].sold_by) if sellers else (None, None)
         return priced(picked, asked.meter, [], [], asked.at, asked.tier not in SERVICE_TIERS, found_name, sold_by)
-    return first or Price(None, why=("no price row: unknown model",))
+    first = first or Price(None, why=("no price row: unknown model",))
+    return replace(first, why=(*first.why, UNLISTED[asked.meter])) if asked.meter in UNLISTED else first
 
 
 def fitting(cards: Iterable[Card], asked: Asked) -> list[Card]:
@@ -87,7 +88,7 @@ def _of_model(book: PriceBook, found: Found, asked: Asked) -> Price:
     if asked.tier != "standard" and meter_named(asked.meter).tool:  # a tool's fee is the same whatever the model's tier
         price = _of_model(book, found, replace(asked, tier="standard"))
         known = asked.tier in SERVICE_TIERS or price.unit_price is None
-        return price if known else replace(price, status=_lower(price.status))
+        return price if known else replace(price, status="assumed")
     if asked.tier != "standard" and not tiered and (rule is None or rule.no_list):
         if not _sold_apart(asked.meter, cards):
             return Price(None, why=(f"no price row for {asked.meter}",), model=whole[0], sold_by=whole[1])
@@ -233,7 +234,3 @@ def _with_context(
 def _cheaper(cards: Sequence[Card], tier: str) -> bool:
     ratio = _ratio(cards, "input", tier) or _ratio(cards, "output", tier)
     return ratio is not None and ratio < 1
-
-
-def _lower(status: str) -> str:
-    return "assumed" if status == "listed" else status

@@ -57,6 +57,7 @@ class Rule:
         models, not_models: canonical models it is for, or not for; None = all. A trailing * stands for any ending.
         no_list: the tier is sold without a list price; `why` says how.
         meters: meters it is for, which have no row of their own in the tier; empty = all.
+        source: where the factor is published.
     """
 
     provider: str
@@ -71,6 +72,7 @@ class Rule:
     status: str = "listed"
     no_list: bool = False
     meters: frozenset[str] = frozenset()
+    source: str = ""
 
     def applies(self, model: str, at: datetime) -> bool:
         """Whether the rule is for a model at an instant."""
@@ -328,6 +330,7 @@ def _rule(row: Mapping[str, Any], provider: str, where: str) -> Rule:
         places=frozenset([places] if isinstance(places, str) else places) if places else None,
         models=tuple(row["models"]) if "models" in row else None, not_models=tuple(row.get("not_models", ())),
         start=read_instant(row.get("from")), end=read_instant(row.get("to")), status=row.get("status", "listed"),
+        source=str(row["source"]),
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from finops_ai.prices.places import same_place
 #: meters whose price holds for another by definition
 SAME_RATE = {
     "reasoning": ("output",), "cache_write": ("cache_write_5m", "cache_write_30m"), "cache_write_5m": ("cache_write",),
-    "cache_write_30m": ("cache_write",), "cache_write_12h": ("cache_write",), "cache_write_1h": (),
+    "cache_write_30m": ("cache_write",), "cache_write_1h": (),
     "input_characters": ("characters",), "output_characters": ("characters",),
 }  # fmt: skip
 
@@ -26,7 +26,21 @@ NO_PRICE = {
     "cache_read": "input", "cache_write": "input", "cache_write_5m": "input", "cache_write_30m": "input",
     "input_image": "input", "input_video": "input",
     "cache_read_image": "cache_read", "cache_read_video": "cache_read",
+    "grounding": "web_searches",
 }  # fmt: skip
+#: meters that no public list has a price of, and why
+UNLISTED = {
+    "own_key_cost": "it is on the bill of the provider whose key was used",
+    "realtime_sessions": "sessions are billed by their tokens; the count is only for information",
+    "gpu_hours": "clusters are sold by contract or by the hour of a shape; the bill has the rate",
+    "model_months": "storage of custom models is on the bill only",
+    "code_hours": "containers are free up to an allowance of the whole organisation; the bill has what is over it",
+    "web_fetches": "fetching costs nothing beyond the tokens it brings in",
+    "images_512": "images of this size are listed by their tokens",
+    "images_4k": "images of this size are listed by their tokens",
+    "unmapped": "the line item isn't known to this package",
+    "requests": "calls are billed only where a price row says so",
+}
 #: meters that cost nothing unless a price says otherwise: counts of calls, and what another seller bills
 NEVER_BILLED = frozenset({"requests", "own_key_cost"})
 
@@ -71,7 +85,7 @@ class Price:
             self,
             unit_price=self.unit_price * left,
             price_id=f"{self.price_id}{mark}",
-            status="contract",
+            status="assumed" if self.status == "assumed" else "contract",  # a share of a guess is a guess
             tiers=tuple((over, price * left, f"{row}{mark}") for over, price, row in self.tiers),
             why=(*self.why, f"less {plain(share * 100)}% ({by})"),
         )
@@ -84,7 +98,7 @@ class Price:
             self,
             unit_price=self.unit_price * rule.factor,
             price_id=f"{self.price_id}{mark}",
-            status=rule.status if self.status == "listed" else self.status,
+            status=self.status if rule.status == "listed" else rule.status,
             tiers=tuple((over, price * rule.factor, f"{row}{mark}") for over, price, row in self.tiers),
             why=(*self.why, f"x {plain(rule.factor)} {rule.why}"),
         )
@@ -210,9 +224,7 @@ def priced(
     return Price(
         unit_price=base.prices[meter] * factor,
         price_id=base.price_id(meter) + mark,
-        status="assumed"
-        if assumed and status == "listed"
-        else next((r.status for r in factors if r.status != "listed"), status),
+        status="assumed" if assumed else next((r.status for r in factors if r.status != "listed"), status),
         needs_confirmation=unsure,
         currency=base.currency,
         why=(base.describe(meter), *(f"x {plain(rule.factor)} {rule.why}" for rule in factors), *notes),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from finops_ai.errors import PriceError, hint
 from finops_ai.frames import SERVICE_TIERS
 from finops_ai.meters import meters
 from finops_ai.prices.book import PriceBook
-from finops_ai.prices.cards import MAPS, MILLION, over_text, plain, read_instant
+from finops_ai.prices.cards import MAPS, MILLION, Card, over_text, plain, read_instant
 from finops_ai.prices.contracts import check_below_list, contract_notes
+from finops_ai.prices.maps.weighing import fresh_maps
 from finops_ai.prices.names import provider_name, providers
 from finops_ai.prices.own import check_overlaps
 
@@ -108,8 +110,11 @@ def diff_books(before: PriceBook, after: PriceBook) -> pd.DataFrame:
         One row per price: the key columns, `before` and `after` per million units (null = not there), status of both.
     """
     sides = []
+    models = _may_differ(before, after)
+    if models == []:
+        return pd.DataFrame(columns=[*KEY, "before", "status_before", "after", "status_after"])
     for book, name in ((before, "before"), (after, "after")):
-        rows = book.rows()[[*KEY, "unit_price", "status"]].drop_duplicates(KEY)
+        rows = book.rows(models=models)[[*KEY, "unit_price", "status"]].drop_duplicates(KEY)
         sides.append(rows.rename(columns={"unit_price": name, "status": f"status_{name}"}))
     merged = sides[0].merge(sides[1], on=KEY, how="outer")
     same = (merged["before"] == merged["after"]) & (merged["status_before"] == merged["status_after"])
@@ -117,6 +122,36 @@ def diff_books(before: PriceBook, after: PriceBook) -> pd.DataFrame:
     for name in ("before", "after"):
         changed[name] = [None if pd.isna(v) else v * MILLION for v in changed[name]]
     return changed
+
+
+def _may_differ(before: PriceBook, after: PriceBook) -> list[tuple[str, str]] | None:
+    """The models whose prices may differ where two books share this package's files; null = any may."""
+    if before.own is not after.own or before.contracts or after.contracts:
+        return None
+    if before.maps is None or after.maps is None or before.maps.undated != after.maps.undated:
+        return None
+    days = [book.base.published if book.base else None for book in (before, after)]
+    flipped = fresh_maps(before.maps, days[0]) ^ fresh_maps(after.maps, days[1])
+    found = []
+    for provider in sorted({*before.providers(), *after.providers()}):
+        old, new = before.maps.models(provider), after.maps.models(provider)
+        same = before.base is after.base
+        for model in dict.fromkeys(
+            [*old, *new, *([] if same else [*before.models(provider), *after.models(provider)])]
+        ):
+            said = new.get(model, {})
+            if (
+                old.get(model, {}) != said
+                or (flipped and any(flipped & set(sources) for sources in said.values()))
+                or not (same or _base_prices(before, provider, model) == _base_prices(after, provider, model))
+            ):
+                found.append((provider, model))
+    return found
+
+
+def _base_prices(book: PriceBook, provider: str, model: str) -> list[Card]:
+    cards = book.base.cards(provider, model) if book.base else []
+    return [replace(card, source="") for card in cards]
 
 
 def findings(book: PriceBook, today: datetime | None = None) -> pd.DataFrame:

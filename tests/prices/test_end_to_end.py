@@ -47,5 +47,10 @@ def test_what_was_known_then():
     assert then.lookup("openai", "gpt-5.6-sol", "input", "2026-07-01").unit_price * 1_000_000 == 5
     later = then.lookup("openai", "gpt-5.6-sol", "input", "2026-09-01")
     assert (later.unit_price * 1_000_000, later.needs_confirmation) == (5, True)
-    # no map had a batch rate of this model before September 2026: before that only the published half was known
-    assert then.lookup("openai", "babbage-002", "input", "2026-07-01", service_tier="batch").status == "assumed"
+    # OpenAI's page had this batch rate by 2026-04-01 (models.dev cites it); it held from the tier's first day, 2024-04-15
+    assert then.lookup("openai", "babbage-002", "input", "2026-07-01", service_tier="batch").status == "listed"
+    # no map had this one before LiteLLM's of 2026-09-27: before that only the published half was known
+    image = [
+        x.lookup("openai", "gpt-image-1.5", "input_image", "2026-07-01", service_tier="batch") for x in (then, book)
+    ]
+    assert [(x.unit_price * 1_000_000, x.status) for x in image] == [(4, "assumed"), (4, "listed")]

@@ -26,10 +26,14 @@ _GONE = "-"
 
 @dataclass
 class History:
-    """Changes of every key by source, oldest first, and the last day each source was read."""
+    """Changes of every key by source, oldest first, and the last day each source was read.
+
+    `undated` holds the day by which a source's prices without a day were there; later readings don't move it.
+    """
 
     changes: dict[Key, dict[str, list[Change]]] = field(default_factory=dict)
     read: dict[str, tuple[str, date]] = field(default_factory=dict)
+    undated: dict[str, date] = field(default_factory=dict)
 
     def of(self, model: str) -> dict[Key, dict[str, list[Change]]]:
         """The keys of one model."""
@@ -59,6 +63,7 @@ class History:
             if said and said[-1][1] is not None and key not in snapshot.prices and key[:2] in still:
                 said.append((snapshot.day, None))
         self.read[snapshot.source] = snapshot.version, snapshot.day
+        self.undated.setdefault(snapshot.source, snapshot.day)
 
 
 def text_of(history: History, provider: str) -> str:
@@ -128,7 +133,12 @@ class Kept:
     @property
     def read(self) -> dict[str, tuple[str, date]]:
         """Version and day of each map that was read last."""
-        return self._memory.read if self._memory else _sources(str(self.folder))
+        return self._memory.read if self._memory else _sources(str(self.folder))[0]
+
+    @property
+    def undated(self) -> dict[str, date]:
+        """The day by which each map's prices without a day were there."""
+        return self._memory.undated if self._memory else _sources(str(self.folder))[1]
 
     @property
     def version(self) -> str:
@@ -173,7 +183,7 @@ class Kept:
         changes = {k: s for p in self.providers() for found in self.models(p).values() for k, s in found.items()}
         # a history of its own: what is added to it stays out of this one
         apart = {key: {source: list(said) for source, said in sources.items()} for key, sources in changes.items()}
-        return History(apart, dict(self.read))
+        return History(apart, dict(self.read), dict(self.undated))
 
 
 class Known(Kept):
@@ -203,11 +213,12 @@ class Known(Kept):
 
 
 @cache
-def _sources(folder: str) -> dict[str, tuple[str, date]]:
+def _sources(folder: str) -> tuple[dict[str, tuple[str, date]], dict[str, date]]:
     import tomllib
 
     table = tomllib.loads(Path(folder, "sources.toml").read_text("utf-8"))
-    return {name: (row["version"], row["day"]) for name, row in table.items()}
+    read = {name: (row["version"], row["day"]) for name, row in table.items()}
+    return read, {name: row.get("undated", row["day"]) for name, row in table.items()}
 
 
 def write(history: History, folder: str | Path, notes: Mapping[str, Iterable[str]] | None = None) -> None:
@@ -220,9 +231,13 @@ def write(history: History, folder: str | Path, notes: Mapping[str, Iterable[str
             old.unlink()
     for provider in providers:
         _replace(target / f"{provider}.csv", text_of(history, provider))
-    lines = ["# Which open price maps the files beside this one were read from, and the day of the newest."]
+    lines = [
+        "# Which open price maps the files beside this one were read from, and the day of the newest; `undated` is the",
+        "# day by which prices without a day were there, where that isn't the same.",
+    ]
     for source, (version, day) in sorted(history.read.items()):
         lines += ["", f"[{source}]", f'version = "{version}"', f"day = {day}"]
+        lines += [f"undated = {history.undated[source]}"] if history.undated.get(source, day) != day else []
         lines += [f"# {note}" for note in (notes or {}).get(source, ())]
     _replace(target / "sources.toml", "\n".join(lines) + "\n")
     _sources.cache_clear()

@@ -15,6 +15,9 @@ TITLES = {
     "portkey": "Portkey models",
     "azure": "Azure retail prices",
     "metergraph": "Metergraph",
+    "openrouter": "OpenRouter's own list",
+    "langfuse": "Langfuse",
+    "llmprices": "llm-prices",
     "genai": "genai-prices",
 }
 

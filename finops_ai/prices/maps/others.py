@@ -22,6 +22,7 @@ MODELS_DEV = {
     "google-vertex-anthropic": "vertex", "sambanova": "sambanova", "scaleway": "scaleway", "ovhcloud": "ovhcloud",
     "upstage": "upstage", "v0": "v0", "morph": "morph", "friendli": "friendliai", "chutes": "chutes",
     "voyage": "voyage", "digitalocean": "digitalocean", "fireworks-ai": "fireworks", "togetherai": "together", "deepinfra": "deepinfra",
+    "github-copilot": "github-copilot", "perplexity-agent": "perplexity",
 }  # fmt: skip
 #: Portkey's file -> ours
 PORTKEY = {
@@ -40,7 +41,17 @@ _UNITS = {
     "cache_write_input_token": "cache_write", "request_audio_token": "input_audio",
     "response_audio_token": "output_audio", "cache_read_audio_input_token": "cache_read_audio",
 }  # fmt: skip
+#: Portkey's units beside tokens, and its prices of fine-tuning
+_FURTHER = {
+    "web_search": "web_searches", "file_search": "file_searches", "maps": "maps_grounding",
+    "cache_write_1h": "cache_write_1h", "image_token": "output_image",
+}  # fmt: skip
+#: of Gemini it has reads as writes, and searches of older models
+_NOT_GEMINIS = ("cache_write", "web_searches")
+_TRAINING = {"pay_per_token": "training", "pay_per_hour": "training_hours"}
 _MODES = {"standard": "standard", "batch": "batch", "flex": "flex", "priority": "priority"}
+#: Portkey's entries for one half of a model's context tiers, names nobody is billed under: the lower half is the model's
+_LOWER_HALF, _UPPER_HALF = re.compile(r"-lte-\d+k$"), re.compile(r"-gt-\d+k$")
 _AWS_PLACE = re.compile(r"^(global|us|eu|apac|jp|au|in|ca|us-gov)\.(?=[a-z0-9-]+\.)")
 
 
@@ -133,17 +144,23 @@ def read_portkey(tables: Mapping[str, Mapping[str, Any]], version: str, day: dat
     """Portkey's pricing files by name (openai, vertex-ai, ...); prices are in cents per unit."""
     prices: dict[Key, Decimal] = {}
     for word, table in tables.items():
-        for name, entry in table.items() if word in PORTKEY else ():
-            provider, model, place = _sold(PORTKEY[word], name)
+        whole_first = sorted(table.items(), key=lambda item: bool(_LOWER_HALF.search(item[0])))
+        for name, entry in whole_first if word in PORTKEY else ():
+            provider, model, place = _sold(PORTKEY[word], _LOWER_HALF.sub("", name))
             model = canonical(provider, model) if name != "default" else ""
-            if not model:
+            if not model or _UPPER_HALF.search(name):
                 continue
-            for tier, over, config in _configs(entry):
-                for field, meter in _UNITS.items():
-                    price = (config.get(field) or {}).get("price")
-                    if price:
-                        key = Key(provider, model, meter, tier, over, place)
-                        prices.setdefault(key, Decimal(price) * 10_000)
+            training = (entry.get("pricing_config") or {}).get("finetune_config") or {}
+            said = [
+                (tier, over, meter, units.get(field))
+                for tier, over, config in _configs(entry)
+                for names, units in ((_UNITS, config), (_FURTHER, config.get("additional_units") or {}))
+                for field, meter in names.items()
+            ]
+            said += [("standard", "", meter, training.get(field)) for field, meter in _TRAINING.items()]
+            for tier, over, meter, unit in said:
+                if (price := (unit or {}).get("price")) and not (model.startswith("gemini") and meter in _NOT_GEMINIS):
+                    prices.setdefault(Key(provider, model, meter, tier, over, place), Decimal(price) * 10_000)
     return Snapshot("portkey", version, day, without_free(prices), {}, {})
 
 
