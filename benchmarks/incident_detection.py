@@ -34,9 +34,9 @@ def three_lines(values: np.ndarray, grain: Grain) -> list[Run]:
         expected = float(np.median(same))
         if abs(values[i] - expected) > 0.5 * expected:
             if runs and i - runs[-1].end <= grain.gap:
-                runs[-1] = Run(runs[-1].start, i, np.append(runs[-1].expected, expected))
+                runs[-1] = Run(runs[-1].start, i, np.append(runs[-1].expected, expected), True)
             else:
-                runs.append(Run(i, i, np.array([expected])))
+                runs.append(Run(i, i, np.array([expected]), True))
     return runs
 
 

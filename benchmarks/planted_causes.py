@@ -72,7 +72,7 @@ def made_up(seed: int) -> Frames:
     own = priced.assign(day=priced["charge_period_start"].dt.floor("D"))
     lines: dict[tuple, list[Decimal]] = {}
     for *key, quantity, cost in own[[*keys, "day", "quantity", "effective_cost"]].itertuples(index=False, name=None):
-        name = tuple(None if v != v else v for v in key)
+        name = tuple(None if pd.isna(v) else v for v in key)
         had = lines.setdefault(name, [D(0), D(0)])
         had[0] += quantity
         had[1] += cost
@@ -108,8 +108,8 @@ def changed(frame: pd.DataFrame, mask: pd.Series, **columns: Callable) -> pd.Dat
     out, picked = frame.copy(), list(mask.to_numpy(bool, na_value=False))
     for name, make in columns.items():
         kind = QUANTITY_TYPE if name == "consumed_quantity" else COST_TYPE
-        values = [make(v) if m and v is not None and v == v else v for v, m in zip(frame[name], picked, strict=True)]
-        out[name] = decimals([None if v is None or v != v else v for v in values], frame[name], kind)
+        values = [make(v) if m and not pd.isna(v) else v for v, m in zip(frame[name], picked, strict=True)]
+        out[name] = decimals([None if pd.isna(v) else v for v in values], frame[name], kind)
     return out
 
 
@@ -120,7 +120,7 @@ def months_of(frame: pd.DataFrame) -> pd.Series:
 def by_month(cause: str, frame: pd.DataFrame, amounts) -> Truth:
     out: Truth = {}
     for month, amount in zip(months_of(frame), amounts, strict=True):
-        if amount is not None and amount == amount:
+        if not pd.isna(amount):
             out[cause, month] = out.get((cause, month), D(0)) + amount
     return out
 
@@ -322,12 +322,12 @@ class Plant:
             own["region"],
             strict=True,
         ):
-            cached[at, tag, tier, region if region == region else None] = q
+            cached[at, tag, tier, None if pd.isna(region) else region] = q
         mask = self.lines(key, meter="input")
         fresh = self.bills[mask]
         unit = sum(fresh["billed_cost"]) / sum(fresh["consumed_quantity"])
         places = [
-            (at, tag, tier, region if region == region else None)
+            (at, tag, tier, None if pd.isna(region) else region)
             for at, tag, tier, region in zip(
                 fresh["charge_period_start"],
                 fresh["tags"].astype(str),

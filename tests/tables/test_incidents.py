@@ -58,7 +58,9 @@ def test_hours_are_judged_by_hours():
     day = [10.0] * 8 + [40.0] * 10 + [10.0] * 6
     values = np.array(day * 10)
     assert stretches(values, grain=HOURLY) == []
-    values[24 * 8 + 2 : 24 * 8 + 5] = 45  # usual at noon, not at night
+    values[24 * 8 + 2 : 24 * 8 + 5] = 38  # usual at noon, not at night, but little of a day
+    assert stretches(values, grain=HOURLY) == []
+    values[24 * 8 + 2 : 24 * 8 + 5] = 150
     assert stretches(values, grain=HOURLY) == [(24 * 8 + 2, 24 * 8 + 4)]
 
 
