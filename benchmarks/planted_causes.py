@@ -40,8 +40,8 @@ def sample() -> Frames:
     return fa.price(fa.sample(months=2)), fa.sample.bills(months=2)
 
 
-def made_up(seed: int) -> Frames:
-    """Two months of hourly usage of a few teams on Bedrock and Azure, in regions, priced, and its bill by day."""
+def made_up(seed: int, hours: int = 4) -> Frames:
+    """Two months of usage, every few hours, of a few teams on Bedrock and Azure, in regions, priced, and its bill by day."""
     rng = random.Random(seed)
     works = [
         ("bedrock", "global.anthropic.claude-sonnet-4-6", ["us-east-1", "eu-central-1"]), ("bedrock", "amazon.nova-pro-v1:0", ["us-east-1"]),
@@ -52,7 +52,7 @@ def made_up(seed: int) -> Frames:
         for region in regions:
             for sub in ("one", "two"):
                 level = rng.randint(2, 9)
-                for hour in range(0, 61 * 24, 4):
+                for hour in range(0, 61 * 24, hours):
                     at = start + dt.timedelta(hours=hour)
                     calls = max(1, round(level * rng.uniform(0.6, 1.4) * (2 if 8 <= at.hour < 18 else 1)))
                     use = {
@@ -62,7 +62,7 @@ def made_up(seed: int) -> Frames:
                     }
                     for meter, quantity in use.items():
                         rows.append({
-                            "charge_period_start": at, "charge_period_end": at + dt.timedelta(hours=4), "provider": provider,
+                            "charge_period_start": at, "charge_period_end": at + dt.timedelta(hours=hours), "provider": provider,
                             "billing_account_id": f"{provider}-acct", "sub_account_id": f"{provider}-{sub}", "region": region, "model": model,
                             "operation": "chat", "meter": meter, "quantity": quantity * 100, "unit": "tokens", "api_key_id": f"key-{sub}-{n}",
                             "service_tier": "batch" if sub == "two" and n == 1 else "standard", "source": "api", "quantity_basis": "metered",

@@ -175,9 +175,13 @@ def _driver(priced: pd.DataFrame, row: dict[str, Any], timezone: str) -> str:
     if then.empty or now.empty:
         return "New spend." if then.empty else "Spend stopped."
     days, past = (until - since).days + 1, max(1, min(14, then["charge_period_start"].dt.floor("D").nunique()))
-    told = explain(_scaled(then, Decimal(days) / past), now, timezone=timezone).drivers(20)
-    wanted = [(s, a) for s, a in zip(told["sentence"], told["amount"], strict=True) if (a > 0) == (finding.excess > 0)]
-    return wanted[0][0] if wanted else f"{WATCHED[finding.measure].words[not finding.up].capitalize()}."
+    bridge = explain(_scaled(then, Decimal(days) / past), now, timezone=timezone)
+    for top in (3, 20):  # the largest that goes the incident's way, mostly among the first
+        told = bridge.drivers(top)
+        for sentence, amount in zip(told["sentence"], told["amount"], strict=True):
+            if (amount > 0) == (finding.excess > 0):
+                return str(sentence)
+    return f"{WATCHED[finding.measure].words[not finding.up].capitalize()}."
 
 
 def _scaled(frame: pd.DataFrame, factor: Decimal) -> pd.DataFrame:
