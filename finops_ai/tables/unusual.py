@@ -48,7 +48,7 @@ _NOTHING = 0.02
 #: part of a day's excess that its hours must carry to tell it
 _MOST = 0.7
 #: part of a usual day that a stretch must be off by altogether
-SHARE = 0.4
+SHARE = 0.45
 
 
 @dataclass(eq=False)
@@ -66,7 +66,7 @@ def unusual(
     grain: Grain = DAILY,
     *,
     sensitivity: float = 1.5,
-    floor: float = 0.35,
+    floor: float = 0.45,
     share: float = SHARE,
     least: float = 0.0,
     first: int = 0,

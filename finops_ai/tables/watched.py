@@ -40,7 +40,7 @@ class Measure(NamedTuple):
 
 
 WATCHED: dict[str, Measure] = {
-    "cost": Measure("cost", None, 0.35, "cost", ("cost rose", "cost fell")),
+    "cost": Measure("cost", None, 0.45, "cost", ("cost rose", "cost fell")),
     "requests": Measure("requests", None, 0.5, "cost", ("more calls", "fewer calls")),
     "tokens_per_request": Measure("tokens", "requests", 0.35, "token_cost", ("more tokens per call", "fewer tokens per call")),
     "output_per_request": Measure("output", "requests", 0.4, "output_cost", ("longer answers", "shorter answers")),
@@ -149,7 +149,9 @@ class Watched:
                     values.setdefault(key[i], []).append(row)
             for value in sorted(values, key=str):
                 rows = tuple(values[value])
-                if rows not in told:  # a product of one team is that team
+                if (
+                    rows not in told or column == "model"
+                ):  # a product of one team is that team; prices are a model's own
                     told.add(rows)
                     out.append(({column: value}, np.array(rows)))
         return out

@@ -117,6 +117,22 @@ def test_token_jump_cache_collapse_and_error_storm_are_named():
     assert found["start"].tolist() == [dt.date(2026, 9, 26)]
 
 
+def test_other_work_on_some_days_is_no_change_of_a_ratio():
+    cached, plain = {"input": 300, "cache_read": 700, "output": 200}, {"input": 1000, "output": 200}
+    rows = [row for d in range(1, 29) for row in use(90_000 if d % 7 else 2_000, cached, day=d, month=9, prompt="chat")]
+    rows += days(1, 28, 9, calls=20_000, call=plain, prompt="extract", key="k2")  # on every seventh day nearly alone
+    found = fa.incidents(frame(rows), by=["team", "prompt_id"])
+    assert "cache_share" not in set(found["what"]) and "tokens_per_request" not in set(found["what"])
+
+
+def test_a_price_is_watched_by_its_model_and_its_money_is_what_it_costs_more():
+    rows = frame(days(1, 20, 9, calls=60_000), days(21, 25, 9, calls=60_000, price="1.5"))
+    row = fa.incidents(rows, by=["model"]).set_index("what").loc["price"]
+    assert (row["column"], row["group"], row["start"]) == ("model", "small", dt.date(2026, 9, 21))
+    assert row["excess"] == D("270")  # 5 days x 60,000 calls x 0.0018 x 0.5
+    assert row["times"] == pytest.approx(1.5)
+
+
 def test_the_samples_spike_is_the_largest_incident_and_anomaly():
     cost = fa.allocate(fa.price(fa.sample(months=2)), fa.sample.rules())
     first = fa.incidents(cost, most=1).iloc[0]

@@ -182,6 +182,12 @@ def test_lines_without_model_quantity_or_day(rows_of):
     )
 
 
+def test_two_regions_billed_as_a_third_are_geography(rows_of):
+    rows = rows_of([{"quantity": 10_000_000, "region": "eu"}, {"quantity": 4_000_000, "region": "us"}])  # 9 + 3.6
+    moved = bill(billed_cost=D("13.86"), consumed_quantity=D(14_000_000), region="asia")  # a tenth dearer
+    assert causes(fa.reconcile(rows, bills_of([moved])).iloc[0]) == {"geography": D("1.26")}
+
+
 def test_usage_that_a_commitment_pays_for(rows_of):
     rows = rows_of([{"quantity": 10_000_000}])
     lines = [
