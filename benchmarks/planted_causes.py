@@ -40,8 +40,8 @@ def sample() -> Frames:
     return fa.price(fa.sample(months=2)), fa.sample.bills(months=2)
 
 
-def made_up(seed: int) -> Frames:
-    """Two months of hourly usage of a few teams on Bedrock and Azure, in regions, priced, and its bill by day."""
+def made_up(seed: int, hours: int = 4) -> Frames:
+    """Two months of usage, every few hours, of a few teams on Bedrock and Azure, in regions, priced, and its bill by day."""
     rng = random.Random(seed)
     works = [
         ("bedrock", "global.anthropic.claude-sonnet-4-6", ["us-east-1", "eu-central-1"]), ("bedrock", "amazon.nova-pro-v1:0", ["us-east-1"]),
@@ -52,7 +52,7 @@ def made_up(seed: int) -> Frames:
         for region in regions:
             for sub in ("one", "two"):
                 level = rng.randint(2, 9)
-                for hour in range(0, 61 * 24, 4):
+                for hour in range(0, 61 * 24, hours):
                     at = start + dt.timedelta(hours=hour)
                     calls = max(1, round(level * rng.uniform(0.6, 1.4) * (2 if 8 <= at.hour < 18 else 1)))
                     use = {
@@ -62,7 +62,7 @@ def made_up(seed: int) -> Frames:
                     }
                     for meter, quantity in use.items():
                         rows.append({
-                            "charge_period_start": at, "charge_period_end": at + dt.timedelta(hours=4), "provider": provider,
+                            "charge_period_start": at, "charge_period_end": at + dt.timedelta(hours=hours), "provider": provider,
                             "billing_account_id": f"{provider}-acct", "sub_account_id": f"{provider}-{sub}", "region": region, "model": model,
                             "operation": "chat", "meter": meter, "quantity": quantity * 100, "unit": "tokens", "api_key_id": f"key-{sub}-{n}",
                             "service_tier": "batch" if sub == "two" and n == 1 else "standard", "source": "api", "quantity_basis": "metered",
@@ -72,7 +72,7 @@ def made_up(seed: int) -> Frames:
     own = priced.assign(day=priced["charge_period_start"].dt.floor("D"))
     lines: dict[tuple, list[Decimal]] = {}
     for *key, quantity, cost in own[[*keys, "day", "quantity", "effective_cost"]].itertuples(index=False, name=None):
-        name = tuple(None if v != v else v for v in key)
+        name = tuple(None if pd.isna(v) else v for v in key)
         had = lines.setdefault(name, [D(0), D(0)])
         had[0] += quantity
         had[1] += cost
@@ -108,8 +108,8 @@ def changed(frame: pd.DataFrame, mask: pd.Series, **columns: Callable) -> pd.Dat
     out, picked = frame.copy(), list(mask.to_numpy(bool, na_value=False))
     for name, make in columns.items():
         kind = QUANTITY_TYPE if name == "consumed_quantity" else COST_TYPE
-        values = [make(v) if m and v is not None and v == v else v for v, m in zip(frame[name], picked, strict=True)]
-        out[name] = decimals([None if v is None or v != v else v for v in values], frame[name], kind)
+        values = [make(v) if m and not pd.isna(v) else v for v, m in zip(frame[name], picked, strict=True)]
+        out[name] = decimals([None if pd.isna(v) else v for v in values], frame[name], kind)
     return out
 
 
@@ -120,7 +120,7 @@ def months_of(frame: pd.DataFrame) -> pd.Series:
 def by_month(cause: str, frame: pd.DataFrame, amounts) -> Truth:
     out: Truth = {}
     for month, amount in zip(months_of(frame), amounts, strict=True):
-        if amount is not None and amount == amount:
+        if not pd.isna(amount):
             out[cause, month] = out.get((cause, month), D(0)) + amount
     return out
 
@@ -322,12 +322,12 @@ class Plant:
             own["region"],
             strict=True,
         ):
-            cached[at, tag, tier, region if region == region else None] = q
+            cached[at, tag, tier, None if pd.isna(region) else region] = q
         mask = self.lines(key, meter="input")
         fresh = self.bills[mask]
         unit = sum(fresh["billed_cost"]) / sum(fresh["consumed_quantity"])
         places = [
-            (at, tag, tier, region if region == region else None)
+            (at, tag, tier, None if pd.isna(region) else region)
             for at, tag, tier, region in zip(
                 fresh["charge_period_start"],
                 fresh["tags"].astype(str),

@@ -30,7 +30,7 @@ def anomalies(
     priced: pd.DataFrame,
     by: Sequence[str] | None = None,
     *,
-    sensitivity: float = 4.0,
+    sensitivity: float = 1.5,
     least: float = 20.0,
     most: int = 25,
     timezone: str | None = None,
@@ -44,7 +44,7 @@ def anomalies(
     Args:
         priced: priced or allocated rows.
         by: what to watch, one series per group; by default the first dimension, else the model.
-        sensitivity: usual misses that a day must be off by.
+        sensitivity: usual misses (four days of five miss by less) that a day must be off by.
         least: smallest excess of a day, in currency.
         most: how many anomalies to show and explain, largest first.
         timezone: whose days; by default those the rows were made for.

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import combinations
 from typing import Any, NamedTuple
 
 from finops_ai.meters import meters
@@ -53,6 +54,10 @@ _PARTS_OF = {
     "input": [m.name for m in meters().values() if m.direction == "input" and m.cache_action in ("read", "write") and m.is_token],
     "output": ["reasoning"],
 }  # fmt: skip
+
+
+#: cells of one side that may be one cell of the other
+_AT_ONCE = 4
 
 
 class Key(NamedTuple):
@@ -309,6 +314,27 @@ class Account:
                 kept = quantity * (one - two)  # the line has another name but its old price
                 if kept and abs(paid.get(other, _ZERO) - kept) <= abs(kept) / 1000:
                     self._give(other, cause, paid.pop(other))
+            if attribute != "model":
+                self._several(group, cause, paid)
+
+    def _several(self, group: Sequence[Key], cause: str, paid: dict[Key, Decimal]) -> None:
+        """Cells of a group that are one on the other side: two regions billed as a third, a tier split in two."""
+        for sign in (1, -1):
+            for one in sorted((k for k in group if self.left.get(k, _ZERO) * sign > 0), key=str):
+                others = sorted((k for k in group if self.left.get(k, _ZERO) * sign < 0), key=str)
+                found = next(
+                    (
+                        chosen for n in range(2, min(len(others), _AT_ONCE) + 1) for chosen in combinations(others, n)
+                        if _same(abs(self.left[one]), sum((abs(self.left[k]) for k in chosen), _ZERO))
+                    ), (),
+                )  # fmt: skip
+                if not found:
+                    continue
+                kept = sum((-self.left[k] * self._unit_of(k) for k in (one, *found)), _ZERO)
+                for key in (*found, one):
+                    self._take(key, cause, self.left[key])
+                if sign > 0 and kept and abs(paid.get(one, _ZERO) - kept) <= abs(kept) / 1000:
+                    self._give(one, cause, paid.pop(one))
 
     def _other_days(self) -> None:
         """Days that begin at another hour: the same usage, cut otherwise, ties."""

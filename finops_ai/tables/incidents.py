@@ -9,60 +9,24 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
-from finops_ai.meters import meters
 from finops_ai.tables.anomalies import before_and_then, of_group
 from finops_ai.tables.explain import explain
-from finops_ai.tables.grouping import currency_of, dimensions_of, grouped
+from finops_ai.tables.grouping import currency_of, dimensions_of
 from finops_ai.tables.result import Facts, Table
-from finops_ai.tables.unusual import DAILY, HOURLY, unusual
+from finops_ai.tables.watched import WATCHED, Finding, Watched
 from finops_ai.tables.workloads import check_priced, family_of
 
-#: measure -> (what it is made of: top over bottom, share it must be off by, what a rise and a fall are called)
-WATCHED: dict[str, tuple[str, str | None, float, tuple[str, str]]] = {
-    "cost": ("cost", None, 0.35, ("cost rose", "cost fell")),
-    "requests": ("requests", None, 0.5, ("more calls", "fewer calls")),
-    "tokens_per_request": ("tokens", "requests", 0.4, ("more tokens per call", "fewer tokens per call")),
-    "output_per_request": ("output", "requests", 0.5, ("longer answers", "shorter answers")),
-    "cache_share": ("cached", "input", 0.4, ("more read from a cache", "less read from a cache")),
-    "error_share": ("errors", "outcomes", 1.0, ("more failed calls", "fewer failed calls")),
-    "price": ("cost", "tokens", 0.4, ("dearer tokens", "cheaper tokens")),
-}  # fmt: skip
 STATES = ("new", "ongoing", "resolved", "acknowledged")
-#: series of one column that are watched, the dearest; groups beyond them show in wider ones
-_MOST_SERIES = 60
-_ZERO = Decimal(0)
-
-
-@dataclass
-class Finding:
-    """One series' unusual stretch."""
-
-    group: dict[str, Any]
-    measure: str
-    start: int
-    end: int
-    up: bool
-    actual: Decimal = _ZERO
-    expected: float = 0.0
-    times: float | None = None
-    #: rows of the finest watched grain it stands on -> their excess
-    parts: dict[int, float] = field(default_factory=dict)
-
-    @property
-    def excess(self) -> float:
-        return float(self.actual) - self.expected
 
 
 def incidents(
@@ -70,7 +34,7 @@ def incidents(
     by: Sequence[str] | None = None,
     *,
     grain: str = "day",
-    sensitivity: float = 4.0,
+    sensitivity: float = 1.5,
     least: float = 20.0,
     most: int = 25,
     acknowledged: Iterable[str] = (),
@@ -83,7 +47,7 @@ def incidents(
         priced: priced or allocated rows; a week of past is enough.
         by: columns to watch one by one; by default the dimensions, key, prompt, model and user that the rows have.
         grain: day, or hour where the source has it.
-        sensitivity: usual misses that a value must be off by.
+        sensitivity: usual misses (four days of five miss by less) that a value must be off by.
         least: money over or under expectation below which an incident isn't told; errors are told whatever they cost.
         most: how many to show and explain, largest first.
         acknowledged: ids of incidents that somebody knows of; with new findings an id stays as long as its group,
@@ -118,28 +82,16 @@ def incidents(
         if by is not None
         else [c for c in dict.fromkeys(usual) if c in priced.columns and priced[c].notna().any()]
     )
-    cells = _cells(priced, columns, grain, timezone)
-    if not cells:
+    hourly = grain == "hour"
+    base = Watched(priced, columns, hourly=hourly, timezone=timezone)
+    if not base.keys:
         return _table([], priced)
-    first = min(c["at"] for c in cells)
-    step = dt.timedelta(hours=1) if grain == "hour" else dt.timedelta(days=1)
-    count = int((max(c["at"] for c in cells) - first) / step) + 1
-    base = _Base(cells, columns, first, step, count)
-    findings = [
-        f
-        for group in base.groups()
-        for f in base.findings(group, HOURLY if grain == "hour" else DAILY, sensitivity, least)
-    ]
+    first, step = base.first, base.step
+    findings = base.findings(sensitivity, least)
     known, rows = set(acknowledged), []
-    last = (
-        count - 1
-        if as_of is None
-        else int(
-            (as_of - (first.date() if isinstance(first, dt.datetime) else first))
-            / dt.timedelta(days=1)
-            * (24 if grain == "hour" else 1)
-        )
-    )
+    last = base.count - 1
+    if as_of is not None:
+        last = int((as_of - (first.date() if hourly else first)) / dt.timedelta(days=1)) * (24 if hourly else 1)
     for event in merged(findings):
         told = teller(event)
         start, end = told.start, max(f.end for f in event if f.group == told.group)
@@ -174,30 +126,6 @@ def incidents(
     return table
 
 
-def _cells(priced: pd.DataFrame, columns: Sequence[str], grain: str, timezone: str) -> list[dict[str, Any]]:
-    """Sums of everything watched, by the watched columns and day or hour: the one pass over the rows."""
-
-    def total(names: Iterable[str], what: str = "quantity") -> str:
-        listed = ", ".join(f"'{n}'" for n in names)
-        return f"coalesce(sum({what}) FILTER (WHERE meter IN ({listed})), 0)"
-
-    kinds = meters().values()
-    told = "outcome" in priced.columns and priced["outcome"].notna().any()
-    failed = "coalesce(sum(quantity) FILTER (WHERE meter = 'requests' AND outcome {}), 0)"
-    sums = {
-        "cost": "coalesce(sum(effective_cost), 0)", "requests": total(["requests"]), "tokens": total(m.name for m in kinds if m.is_token),
-        "input": total(m.name for m in kinds if m.is_token and m.direction == "input"),
-        "output": total(m.name for m in kinds if m.is_token and m.direction == "output"),
-        "cached": total(m.name for m in kinds if m.is_token and m.cache_action == "read"),
-        "errors": failed.format("IN ('error', 'retry')") if told else "0", "outcomes": failed.format("IS NOT NULL") if told else "0",
-    }  # fmt: skip
-    needs = ("effective_cost", "quantity", "meter", *(["outcome"] if told else []))
-    time = "hour" if grain == "hour" else "day"
-    found = grouped(priced, [*columns, time], sums, timezone=timezone, needs=needs)
-    versions = {"prompt_id"} & set(columns)  # a new version of a prompt is the same work
-    return [row | {"at": row[time]} | {c: family_of(row[c]) for c in versions} for row in found]
-
-
 def _rows_of(priced: pd.DataFrame, group: dict[str, Any]) -> pd.DataFrame:
     """The rows of a watched group, all versions of its prompt."""
     if "prompt_id" not in group:
@@ -205,97 +133,6 @@ def _rows_of(priced: pd.DataFrame, group: dict[str, Any]) -> pd.DataFrame:
     return priced[
         (priced["prompt_id"].map(family_of, na_action="ignore") == group["prompt_id"]).to_numpy(bool, na_value=False)
     ]
-
-
-class _Base:
-    """The finest watched rows as arrays, and the series of any group of them."""
-
-    def __init__(
-        self, cells: Sequence[Mapping[str, Any]], columns: Sequence[str], first: Any, step: dt.timedelta, count: int
-    ) -> None:
-        self.columns, self.count = list(columns), count
-        rows: dict[tuple, int] = {}
-        for c in cells:
-            rows.setdefault(tuple(c[k] for k in columns), len(rows))
-        self.keys = list(rows)
-        self.sums = {
-            name: np.zeros((len(rows), count))
-            for name in ("cost", "requests", "tokens", "input", "output", "cached", "errors", "outcomes")
-        }
-        self.exact: dict[tuple[int, int], Decimal] = {}
-        for c in cells:
-            row, at = rows[tuple(c[k] for k in columns)], int((c["at"] - first) / step)
-            for name, values in self.sums.items():
-                values[row, at] += float(c[name])
-            self.exact[row, at] = self.exact.get((row, at), _ZERO) + c["cost"]
-
-    def groups(self) -> list[tuple[dict[str, Any], np.ndarray]]:
-        """Everything, and each value of each column with the rows it has; the dearest of a column."""
-        cost = self.sums["cost"].sum(axis=1)
-        out: list[tuple[dict[str, Any], np.ndarray]] = [({}, np.arange(len(self.keys)))]
-        told: set[tuple[int, ...]] = {tuple(range(len(self.keys)))}
-        for i, column in enumerate(self.columns):
-            values: dict[Any, list[int]] = {}
-            for row, key in enumerate(self.keys):
-                if key[i] is not None:
-                    values.setdefault(key[i], []).append(row)
-            dearest = sorted(values, key=lambda v: (-cost[values[v]].sum(), str(v)))[:_MOST_SERIES]
-            for value in dearest:
-                rows = tuple(values[value])
-                if rows not in told:  # a product of one team is that team
-                    told.add(rows)
-                    out.append(({column: value}, np.array(rows)))
-        return out
-
-    def findings(
-        self, group: tuple[dict[str, Any], np.ndarray], grain: Any, sensitivity: float, least: float
-    ) -> Iterable[Finding]:
-        """A group's unusual stretches, each with what it costs beyond what was to be expected."""
-        name, rows = group
-        series = {n: v[rows].sum(axis=0) for n, v in self.sums.items()}
-        for measure, (top, bottom, floor, _) in WATCHED.items():
-            if (measure == "price") != (
-                set(name) == {"model"}
-            ):  # what a model costs is watched by its price alone: work moves
-                continue
-            values = series[top]
-            if bottom is not None:
-                if not series[bottom].any() or not values.any():
-                    continue
-                values = np.divide(values, series[bottom], out=np.full(self.count, np.nan), where=series[bottom] > 0)
-            small = {"cost": least, "error_share": 0.05}.get(measure, 0.0)
-            for run in unusual(values, grain, sensitivity=sensitivity, floor=floor, least=small):
-                span = slice(run.start, run.end + 1)
-                actual, expected = np.nanmean(values[span]), float(run.expected.mean())
-                found = Finding(
-                    name,
-                    measure,
-                    run.start,
-                    run.end,
-                    bool(actual > expected),
-                    times=float(actual / expected) if expected else None,
-                )
-                found.actual = sum(
-                    (self.exact.get((int(r), i), _ZERO) for r in rows for i in range(run.start, run.end + 1)), _ZERO
-                )
-                past = self.sums["cost"][rows][
-                    :, max(0, run.start - 14 if grain is DAILY else run.start - 72) : run.start
-                ]
-                usual = np.median(past, axis=1) * (run.end - run.start + 1) if past.shape[1] else np.zeros(len(rows))
-                found.expected = (
-                    float(run.expected.sum())
-                    if measure == "cost"
-                    else float(np.median(past.sum(axis=0)) * (run.end - run.start + 1))
-                    if past.shape[1]
-                    else 0.0
-                )
-                found.parts = dict(
-                    zip(map(int, rows), (self.sums["cost"][rows][:, span].sum(axis=1) - usual).tolist(), strict=True)
-                )
-                if measure == "price" and found.times:  # what the same tokens cost more, not what more tokens cost
-                    found.expected = float(found.actual) / found.times
-                if measure == "error_share" or abs(found.excess) >= least:
-                    yield found
 
 
 def merged(findings: Sequence[Finding]) -> list[list[Finding]]:
@@ -338,9 +175,13 @@ def _driver(priced: pd.DataFrame, row: dict[str, Any], timezone: str) -> str:
     if then.empty or now.empty:
         return "New spend." if then.empty else "Spend stopped."
     days, past = (until - since).days + 1, max(1, min(14, then["charge_period_start"].dt.floor("D").nunique()))
-    told = explain(_scaled(then, Decimal(days) / past), now, timezone=timezone).drivers(20)
-    wanted = [(s, a) for s, a in zip(told["sentence"], told["amount"], strict=True) if (a > 0) == (finding.excess > 0)]
-    return wanted[0][0] if wanted else f"{WATCHED[finding.measure][3][not finding.up].capitalize()}."
+    bridge = explain(_scaled(then, Decimal(days) / past), now, timezone=timezone)
+    for top in (3, 20):  # the largest that goes the incident's way, mostly among the first
+        told = bridge.drivers(top)
+        for sentence, amount in zip(told["sentence"], told["amount"], strict=True):
+            if (amount > 0) == (finding.excess > 0):
+                return str(sentence)
+    return f"{WATCHED[finding.measure].words[not finding.up].capitalize()}."
 
 
 def _scaled(frame: pd.DataFrame, factor: Decimal) -> pd.DataFrame:
@@ -355,6 +196,11 @@ def _scaled(frame: pd.DataFrame, factor: Decimal) -> pd.DataFrame:
     return out
 
 
+def _money(finding: Finding) -> Decimal:
+    """A finding's excess; the expectation is a judgement, so no digits beyond a millionth."""
+    return Decimal(str(round(finding.excess, 6)))
+
+
 def _table(rows: list[dict[str, Any]], priced: pd.DataFrame) -> Table:
     found = [r["finding"] for r in rows]
     column = [next(iter(f.group), None) for f in found]
@@ -365,8 +211,7 @@ def _table(rows: list[dict[str, Any]], priced: pd.DataFrame) -> Table:
         "column": pa.array(column, pa.string()), "group": pa.array([None if c is None else str(f.group[c]) for c, f in zip(column, found, strict=True)], pa.string()),
         "what": pa.array([f.measure for f in found], pa.string()), "times": pa.array([f.times for f in found], pa.float64()),
         "actual": pa.array([f.actual for f in found], COST_TYPE),
-        "expected": pa.array([Decimal(str(round(f.expected, 6))) for f in found], COST_TYPE),
-        "excess": pa.array([f.actual - Decimal(str(round(f.expected, 6))) for f in found], COST_TYPE),
+        "expected": pa.array([f.actual - _money(f) for f in found], COST_TYPE), "excess": pa.array(map(_money, found), COST_TYPE),
         "findings": pa.array([r["findings"] for r in rows], pa.int64()), "driver": pa.array([r.get("driver") for r in rows], pa.string()),
     }  # fmt: skip
     facts = Facts("Incidents", currency_of(priced), money=["actual", "expected", "excess"])

@@ -1,21 +1,24 @@
 """Stretches of a series that are out of the ordinary, judged by its own past alone.
 
-What is expected of a day is the median of the same weekday (of an hour: the same hour) in the last weeks, brought to the
-level of the last week; with less than two weeks of past, the median of what there is. An expectation is never above the
-largest nor below the smallest value seen in that past. A value is unusual if it is off by more than the usual miss of
-such expectations, and by more than a share of the expectation. Unusual values don't count as past; a level that lasts
-becomes the past, and all before it is forgotten.
+Several expectations of a day are made from what went before: the level of the last week; the median of the same weekday in
+the last weeks, as it was and brought to that level; the same weekday of every other week. None of them is above the largest
+nor below the smallest value seen in that past. A value is compared with the one it is nearest to: it is unusual if all are on
+one side of it, it is off by a share of what was expected, and by more than the series itself usually is. How much that is,
+is learnt from its past misses as ratios, so that a fall to a fifth weighs as much as a rise to five times. A stretch is told
+if what it is off by altogether is a good part of a usual day.
+
+Hours are judged against the same hours, and their days beside them: what is small in every hour may be large in a day.
+Unusual values don't count as past; a level that lasts becomes the past, and all before it is forgotten.
 """
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-#: 1.4826 x median absolute deviation estimates a normal distribution's standard deviation
-_MAD = 1.4826
 
 
 @dataclass(frozen=True)
@@ -27,28 +30,44 @@ class Grain:
     lasting: int
     gap: int
     least_past: int
+    #: values a day has
+    day: int = 1
+    #: part of past misses that are smaller than the usual one, and how many of those a value must be off by
+    quantile: float = 0.8
+    strict: float = 1.0
 
 
 DAILY = Grain(season=7, seasons=6, lasting=14, gap=3, least_past=7)
-HOURLY = Grain(season=24, seasons=10, lasting=72, gap=3, least_past=72)
+HOURLY = Grain(
+    season=24, seasons=10, lasting=14 * 24, gap=8, least_past=72, day=24, quantile=0.9, strict=1.2
+)  # more values, more chances
+#: seasons of misses that the usual miss is learnt from
+_REMEMBERED = 8
+#: part of a usual value below which ratios say nothing
+_NOTHING = 0.02
+#: part of a day's excess that its hours must carry to tell it
+_MOST = 0.7
+#: part of a usual day that a stretch must be off by altogether
+SHARE = 0.45
 
 
-@dataclass
+@dataclass(eq=False)
 class Run:
-    """A stretch: first and last place, and what was expected at each place."""
+    """A stretch: first and last place, what was expected at each place, and which way it is off."""
 
     start: int
     end: int
     expected: np.ndarray
+    up: bool
 
 
 def unusual(
     values: np.ndarray,
     grain: Grain = DAILY,
     *,
-    sensitivity: float = 4.0,
-    floor: float = 0.35,
-    cap: float = 0.7,
+    sensitivity: float = 1.5,
+    floor: float = 0.45,
+    share: float = SHARE,
     least: float = 0.0,
     first: int = 0,
 ) -> list[Run]:
@@ -57,92 +76,146 @@ def unusual(
     Args:
         values: one value per day or hour, without gaps; nan is unknown and never judged.
         grain: DAILY or HOURLY.
-        sensitivity: usual misses (robust standard deviations) that a value must be off by.
+        sensitivity: usual misses (four days of five miss by less) that a value must be off by.
         floor: share of the expectation that it must be off by.
-        cap: share of the expectation beyond which a value is unusual, however restless the series.
-        least: amount that it must be off by.
+        share: part of a usual day that a stretch must be off by altogether; 0 for a series that doesn't add up.
+        least: amount that a value must be off by.
         first: places to leave unjudged, such as the days before a series begins.
 
     >>> [(r.start, r.end) for r in unusual(np.array([10.0] * 20 + [30, 31] + [10] * 5))]
     [(20, 21)]
     """
-    count = len(values)
     values = np.asarray(values, dtype=float)
-    past: list[float] = values.tolist()
-    begun = max(first, int(np.argmax(values > 0)) if np.any(values > 0) else count)
-    runs: list[Run] = []
-    current: list[tuple[int, float]] = []
-    misses: list[float] = []
-    for i in range(begun, count):
-        known = _expected(past, begun, i, grain)
-        if known is None or np.isnan(values[i]):
-            continue
-        offs = [values[i] - e for e in known]
-        expected = known[0] if abs(offs[0]) <= abs(offs[-1]) else known[-1]
-        off = values[i] - expected
-        usual = (
-            _MAD * _median([abs(m) for m in misses[-8 * grain.season :]])
-            if len(misses) >= grain.season
-            else _restless(past[begun:i])
-        )
-        bound = max(min(sensitivity * usual, cap) * expected, floor * expected, least)
-        if abs(off) <= bound or min(offs) < 0 < max(offs):
-            misses.append((values[i] - known[0]) / known[0] if known[0] > 0 else 0.0)
-            continue
-        if current and i - current[-1][0] <= grain.gap and (off > 0) == (values[current[-1][0]] > current[-1][1]):
-            current.append((i, expected))
-        else:
-            _close(runs, current, values)
-            current = [(i, expected)]
-        past[i] = expected
-        if i - current[0][0] + 1 >= grain.lasting:  # no exception any more: from here on this is the past
-            begun = current[0][0]
-            past[begun : i + 1] = values[begun : i + 1].tolist()
-            _close(runs, current, values)
-            current = []
-    _close(runs, current, values)
-    return runs
+    runs = _Series(values, grain, sensitivity, floor, share, least).runs(first)
+    if grain.day == 1 or len(values) < (DAILY.least_past + 1) * grain.day:
+        return runs
+    whole = len(values) // grain.day
+    by_day = values[: whole * grain.day].reshape(whole, grain.day)
+    known = ~np.isnan(by_day).all(axis=1)
+    means = np.full(whole, np.nan)
+    means[known] = np.nanmean(by_day[known], axis=1)
+    of_days = _Series(means, DAILY, sensitivity, floor, share, least).runs(-(-first // grain.day))
+    return _together(runs, of_days, values, grain)
 
 
-def _expected(past: Sequence[float], begun: int, i: int, grain: Grain) -> list[float] | None:
-    """What to expect: the same weekday's median, and the last season's level with the weekday's share of it."""
-    since = max(begun, i - grain.season * grain.seasons)
-    own = [v for v in past[since:i] if v == v]
-    if len(own) < grain.least_past:
-        return None
-    level = _median(own[-grain.season :])
-    found = [level]
-    same = (
-        [v for v in past[i - grain.season :: -grain.season][: grain.seasons] if v == v]
-        if i - grain.season >= since
-        else []
-    )
-    same = same[: 1 + (i - grain.season - since) // grain.season]
-    if len(same) >= 2:
-        middle, usual = _median(own), _median(same[:4])
-        found = [usual, level * _median(same) / middle if middle > 0 else usual]
-    elif same:
-        found = [same[0], level]
-    low, high = min(own), max(own)
-    return [min(max(e, low), high) for e in found]
+def _together(hours: Sequence[Run], days: Sequence[Run], values: np.ndarray, grain: Grain) -> list[Run]:
+    """Runs of hours and of whole days as one list, each stretch once; told by its hours where they carry most of it."""
+    out = list(hours)
+    for day in days:
+        wide = Run(day.start * grain.day, (day.end + 1) * grain.day - 1, np.repeat(day.expected, grain.day), day.up)
+        inside = [r for r in out if r.up == wide.up and r.start <= wide.end and r.end >= wide.start]
+        out = [r for r in out if r not in inside]
+        if not inside or sum(_excess(r, values) for r in inside) < _MOST * _excess(wide, values):
+            inside.append(wide)
+        start, end = min(r.start for r in inside), max(r.end for r in inside)
+        expected = values[start : end + 1].copy()
+        for run in inside:
+            expected[run.start - start : run.end - start + 1] = run.expected
+        out.append(Run(start, end, expected, wide.up))
+    return sorted(out, key=lambda r: (r.start, r.end))
 
 
-def _restless(own: Sequence[float]) -> float:
-    """How far a short past strays from its middle, as a share of it."""
-    own = [v for v in own if v == v]
-    middle = _median(own)
-    return _MAD * _median([abs(v - middle) for v in own]) / middle if middle > 0 else 0.0
+def _excess(run: Run, values: np.ndarray) -> float:
+    return abs(float(np.nansum(values[run.start : run.end + 1] - run.expected)))
+
+
+class _Series:
+    """One series walked through once, its past without what was unusual in it."""
+
+    def __init__(
+        self, values: np.ndarray, grain: Grain, sensitivity: float, floor: float, share: float, least: float
+    ) -> None:
+        self.values, self.grain, self.least = values, grain, least
+        self.sensitivity, self.floor, self.share = sensitivity * grain.strict, floor, share
+        self.past: list[float] = values.tolist()
+        self.misses: list[float] = []  # as logarithms of ratios, in order of time, and sorted
+        self.sorted: list[float] = []
+
+    def runs(self, first: int) -> list[Run]:
+        values, grain = self.values, self.grain
+        positive = np.nan_to_num(values) > 0
+        begun = max(first, int(np.argmax(positive)) if positive.any() else len(values))
+        out: list[Run] = []
+        current: list[tuple[int, float]] = []
+        up = True
+        for i in range(begun, len(values)):
+            since = max(begun, i - grain.season * grain.seasons)
+            own = [v for v in self.past[since:i] if v == v]
+            if len(own) < grain.least_past or values[i] != values[i]:
+                continue
+            middle = _median(own)
+            nothing = _NOTHING * middle + 1e-12
+            known = self._expected(own, middle, since, i)
+            offs = [math.log((values[i] + nothing) / (e + nothing)) for e in known]
+            off, expected = min(zip(offs, known, strict=True), key=lambda pair: abs(pair[0]))
+            rise, fall = self._bounds(own, middle, nothing)
+            if fall <= off <= rise or min(offs) < 0 < max(offs) or abs(values[i] - expected) <= self.least:
+                self._missed(off)
+                continue
+            self._missed(min(max(off, fall), rise))
+            if current and i - current[-1][0] <= grain.gap and (off > 0) == up:
+                current.append((i, expected))
+            else:
+                self._close(out, current, up)
+                current, up = [(i, expected)], off > 0
+            self.past[i] = expected
+            if i - current[0][0] + 1 >= grain.lasting:  # no exception any more: from here on this is the past
+                begun = current[0][0]
+                self._close(out, current, up)
+                self.past[begun : i + 1] = values[begun : i + 1].tolist()
+                current = []
+        self._close(out, current, up)
+        return out
+
+    def _expected(self, own: Sequence[float], middle: float, since: int, i: int) -> list[float]:
+        """What to expect, by different readings of the past."""
+        grain = self.grain
+        level = _median(own[-grain.season :])
+        places = range(i - grain.season, since - 1, -grain.season)
+        same = [v for v in (self.past[j] for j in places[: grain.seasons]) if v == v]
+        found = [level, *same]
+        if len(same) >= 2:
+            share = level * _median(same) / middle if middle > 0 else level
+            found = [_median(same[:4]), _median(same[1::2]), share]
+        low, high = min(own), max(own)
+        return [min(max(e, low), high) for e in found]
+
+    def _bounds(self, own: Sequence[float], middle: float, nothing: float) -> tuple[float, float]:
+        """How far a value may be off, up and down, as logarithms of ratios."""
+        grain = self.grain
+        known = min(1.0, len(self.misses) / grain.season)
+        usual = known * _quantile(self.sorted, grain.quantile)
+        if known < 1:  # a short past: how far it strays from its middle
+            strays = sorted(abs(math.log((v + nothing) / (middle + nothing))) for v in own)
+            usual += (1 - known) * _quantile(strays, grain.quantile)
+        bound = self.sensitivity * usual
+        floor = min(self.floor, 0.999)
+        return max(bound, math.log1p(self.floor)), -max(bound, -math.log1p(-floor))
+
+    def _missed(self, off: float) -> None:
+        self.misses.append(abs(off))
+        insort(self.sorted, abs(off))
+        if len(self.misses) > _REMEMBERED * self.grain.season:
+            del self.sorted[bisect_left(self.sorted, self.misses.pop(0))]
+
+    def _close(self, runs: list[Run], current: list[tuple[int, float]], up: bool) -> None:
+        if not current:
+            return
+        start, end, known = current[0][0], current[-1][0], dict(current)
+        excess = abs(sum(self.values[i] - e for i, e in known.items()))
+        before = [v for v in self.past[max(0, start - self.grain.season) : start] if v == v]
+        usual = sum(before) / len(before) * self.grain.day if before else 0.0
+        if excess < self.share * usual:
+            return
+        expected = np.array([known.get(i, self.values[i]) for i in range(start, end + 1)])
+        runs.append(Run(start, end, expected, up))
+
+
+def _quantile(order: Sequence[float], share: float) -> float:
+    return order[min(len(order) - 1, int(share * len(order)))] if order else 0.0
 
 
 def _median(values: Sequence[float]) -> float:
     """The median of few values, quicker than numpy's."""
     order, half = sorted(values), len(values) // 2
     return order[half] if len(order) % 2 else (order[half - 1] + order[half]) / 2
-
-
-def _close(runs: list[Run], current: list[tuple[int, float]], values: np.ndarray) -> None:
-    if not current:
-        return
-    start, end, known = current[0][0], current[-1][0], dict(current)
-    expected = np.array([known.get(i, values[i]) for i in range(start, end + 1)])
-    runs.append(Run(start, end, expected))

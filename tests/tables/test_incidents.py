@@ -58,7 +58,9 @@ def test_hours_are_judged_by_hours():
     day = [10.0] * 8 + [40.0] * 10 + [10.0] * 6
     values = np.array(day * 10)
     assert stretches(values, grain=HOURLY) == []
-    values[24 * 8 + 2 : 24 * 8 + 5] = 45  # usual at noon, not at night
+    values[24 * 8 + 2 : 24 * 8 + 5] = 38  # usual at noon, not at night, but little of a day
+    assert stretches(values, grain=HOURLY) == []
+    values[24 * 8 + 2 : 24 * 8 + 5] = 150
     assert stretches(values, grain=HOURLY) == [(24 * 8 + 2, 24 * 8 + 4)]
 
 
@@ -115,14 +117,30 @@ def test_token_jump_cache_collapse_and_error_storm_are_named():
     assert found["start"].tolist() == [dt.date(2026, 9, 26)]
 
 
+def test_other_work_on_some_days_is_no_change_of_a_ratio():
+    cached, plain = {"input": 300, "cache_read": 700, "output": 200}, {"input": 1000, "output": 200}
+    rows = [row for d in range(1, 29) for row in use(90_000 if d % 7 else 2_000, cached, day=d, month=9, prompt="chat")]
+    rows += days(1, 28, 9, calls=20_000, call=plain, prompt="extract", key="k2")  # on every seventh day nearly alone
+    found = fa.incidents(frame(rows), by=["team", "prompt_id"])
+    assert "cache_share" not in set(found["what"]) and "tokens_per_request" not in set(found["what"])
+
+
+def test_a_price_is_watched_by_its_model_and_its_money_is_what_it_costs_more():
+    rows = frame(days(1, 20, 9, calls=60_000), days(21, 25, 9, calls=60_000, price="1.5"))
+    row = fa.incidents(rows, by=["model"]).set_index("what").loc["price"]
+    assert (row["column"], row["group"], row["start"]) == ("model", "small", dt.date(2026, 9, 21))
+    assert row["excess"] == D("270")  # 5 days x 60,000 calls x 0.0018 x 0.5
+    assert row["times"] == pytest.approx(1.5)
+
+
 def test_the_samples_spike_is_the_largest_incident_and_anomaly():
     cost = fa.allocate(fa.price(fa.sample(months=2)), fa.sample.rules())
-    first = fa.incidents(cost).iloc[0]
+    first = fa.incidents(cost, most=1).iloc[0]
     assert (str(first["start"]), str(first["end"]), first["state"]) == ("2026-10-25", "2026-10-31", "ongoing")
     assert first["driver"].startswith(
         "support moved from claude-haiku-4-5 to claude-sonnet-5 on 25 October with prompt support-answer v5"
     )
-    by_prompt = fa.anomalies(cost, by=["prompt_id"], most=3)
+    by_prompt = fa.anomalies(cost, by=["prompt_id"], most=2)
     assert all(abs(e) < sum(cost["effective_cost"].dropna()) for e in by_prompt["expected"])
     assert len(fa.anomalies(cost.head(0))) == len(fa.incidents(cost.head(0))) == 0
     with pytest.raises(FrameError, match="priced rows"):

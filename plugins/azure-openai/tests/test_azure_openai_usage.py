@@ -191,12 +191,14 @@ def test_of_two_sets_of_metrics_one_counts(found):
 def test_calls_of_the_gateway_carry_who_made_them(tmp_path):
     (tmp_path / "log.csv").write_text(
         "TimeGenerated,CorrelationId,RequestId,DeploymentName,ModelName,PromptTokens,CompletionTokens,ApimSubscriptionId,"
-        "UserId,ProductId,RequestMessages\n"
-        "2026-10-05T07:00:00Z,c1,r1,chat-prod,gpt-4o,100,11,team-a,ana,desk,SECRET WORDS\n"
+        "UserId,ProductId,ResponseCode,RequestMessages\n"
+        "2026-10-05T07:00:00Z,c1,r1,chat-prod,gpt-4o,100,11,team-a,ana,desk,200,SECRET WORDS\n"
+        "2026-10-05T07:01:00Z,c2,r2,chat-prod,gpt-4o,,,team-a,ana,desk,429,\n"
     )
     frame = AzureOpenAI(files=str(tmp_path / "log.csv")).usage(OCTOBER)
     row = frame.iloc[0]
     assert (row["api_key_id"], row["user_id"], row["request_id"], row["source"]) == ("team-a", "ana", "r1", "gateway")
+    assert set(zip(frame["request_id"], frame["outcome"], strict=True)) == {("r1", "ok"), ("r2", "error")}
     assert dict(row["tags"]) == {"azure_deployment": "chat-prod", "apim_product": "desk"}
     assert (row["slice_input_tokens"], row["slice_requests"]) == (100, 1)
     assert not frame.astype(str).apply(lambda c: c.str.contains("SECRET").any()).any()

@@ -141,8 +141,10 @@ def test_invocation_logs_give_calls_with_caller_prompt_and_temperature_but_no_te
     connector = logs(s3)
     frame = connector.usage(OCTOBER)
     assert frame.groupby("meter")["quantity"].sum().to_dict() == {
-        "input": Decimal(30), "cache_read": Decimal(200), "cache_write": Decimal(14), "output": Decimal(24), "requests": Decimal(2),
+        "input": Decimal(30), "cache_read": Decimal(200), "cache_write": Decimal(14), "output": Decimal(24), "requests": Decimal(3),
     }  # fmt: skip
+    calls = frame[frame["meter"] == "requests"]
+    assert calls["outcome"].tolist() == ["ok", "ok", "error"]  # a failed call is one, without tokens
     first = frame.iloc[0]
     assert (first.model, first.inference_geo, first.prompt_id) == ("us.anthropic.claude-sonnet-4-6", "us", "answer@v3")
     assert (first.temperature, first.max_output_tokens, first.slice_requests, first.slice_input_tokens) == (

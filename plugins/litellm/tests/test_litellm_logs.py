@@ -95,6 +95,17 @@ def test_daily_sums_stand_in_for_deleted_logs(tmp_path: Path) -> None:
         read(tmp_path, [{**day, "tag": "a"}])
 
 
+def test_calls_say_how_they_ended(tmp_path: Path, one_log: Any) -> None:
+    logs = [
+        one_log("good", "2026-10-01", "openai/gpt-5.4", None),
+        one_log("bad", "2026-10-01", "openai/gpt-5.4", None) | {"status": "failure"},
+        one_log("old", "2026-10-01", "openai/gpt-5.4", None) | {"status": None},
+    ]
+    frame, _ = read(tmp_path, logs)
+    told = {i: None if o != o else o for i, o in zip(frame["request_id"], frame["outcome"].astype(object), strict=True)}
+    assert told == {"good": "ok", "bad": "error", "old": None}
+
+
 def test_an_unknown_count_is_shown_unmapped(tmp_path: Path, one_log: Any) -> None:
     usage = {"prompt_tokens": 10, "completion_tokens": 1, "total_tokens": 11, "quantum_tokens": 4}
     frame, connector = read(tmp_path, [one_log("r", "2026-10-01", "openai/gpt-5.4", usage)])

@@ -89,6 +89,21 @@ def test_of_spans_inside_each_other_the_innermost_counts(telemetry: Any) -> None
     ]
 
 
+def test_failed_calls_are_calls_with_an_outcome(telemetry: Any) -> None:
+    good = telemetry.call(input_tokens=5, output_tokens=1)
+    asked = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-5.4"}
+    frame, connector = read(
+        telemetry,
+        telemetry.span("a", AT, good),
+        telemetry.span("b", AT, {**good, "error.type": "timeout"}),  # cut off after its tokens
+        telemetry.span("c", AT, {**asked, "error.type": "429"}),
+    )
+    calls = frame[frame["meter"] == "requests"]
+    assert sorted(calls["outcome"]) == ["error", "error", "ok"]
+    assert frame.groupby("meter")["quantity"].sum().to_dict() == {"input": 10, "output": 2, "requests": 3}
+    assert any("1 model calls failed" in note for note in connector.notes)
+
+
 def test_audio_and_images_are_told_apart(telemetry: Any) -> None:
     counts = {
         "input_tokens": 300, "cache_read__input_tokens": 40, "text__input_tokens": 100, "text__cache_read__input_tokens": 40,

@@ -31,7 +31,8 @@ SPREAD = dt.timedelta(minutes=30)
 #: metadata columns used; text columns are never among them
 COLUMNS = (
     "TimeGenerated", "CorrelationId", "RequestId", "DeploymentName", "ModelName", "PromptTokens", "CompletionTokens",
-    "TotalTokens", "Region", "ApimSubscriptionId", "UserId", "ProductId", "ApiId", "_ResourceId",
+    "TotalTokens", "Region", "ApimSubscriptionId", "UserId", "ProductId", "ApiId", "ResponseCode",
+    "_ResourceId",
 )  # fmt: skip
 TAGGED = {"apim_product": "ProductId", "apim_api": "ApiId"}
 COUNTS = {"prompt_tokens": "PromptTokens", "completion_tokens": "CompletionTokens"}
@@ -44,7 +45,7 @@ ApiManagementGatewayLlmLog
 | join kind=leftouter (ApiManagementGatewayLogs
     | where TimeGenerated >= datetime({start}) and TimeGenerated < datetime({end})
     | summarize ApimSubscriptionId = take_any(ApimSubscriptionId), UserId = take_any(UserId),
-        ProductId = take_any(ProductId), ApiId = take_any(ApiId) by CorrelationId) on CorrelationId
+        ProductId = take_any(ProductId), ApiId = take_any(ApiId), ResponseCode = take_any(ResponseCode) by CorrelationId) on CorrelationId
 | where TimeGenerated >= datetime({first}) and TimeGenerated < datetime({last})
 | project {columns}
 """.strip()
@@ -125,6 +126,16 @@ def calls(records: Iterable[Mapping[str, Any]], place: str | Path) -> list[dict[
     return list(found.values())
 
 
+def outcome_of(code: Any) -> str | None:
+    """How a call ended, by the code the gateway answered with, where its log holds it.
+
+    >>> outcome_of(200), outcome_of("429"), outcome_of(None)
+    ('ok', 'error', None)
+    """
+    text = str(code if code is not None else "").strip()
+    return None if not text.isdigit() else "ok" if int(text) < 400 else "error"
+
+
 def frame(
     rows: list[dict[str, Any]],
     window: Window,
@@ -164,6 +175,7 @@ def frame(
                 "user_id": row.get("UserId"),
                 "tags": list(tags.items()),
                 "request_id": str(row.get("RequestId") or row["CorrelationId"]),
+                "outcome": outcome_of(row.get("ResponseCode")),
                 "source": "gateway",
                 "quantity_basis": "metered",
             }

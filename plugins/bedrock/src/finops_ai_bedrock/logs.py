@@ -112,15 +112,13 @@ class Calls:
             self.newest = max(self.newest or when, when)
             if when not in self._window:
                 continue
-            if record.get("errorCode"):
-                self.failed += 1
-                continue
             request = str(record.get("requestId") or "")
             if request:
                 if (account, request) in self._seen:
                     self.doubled += 1
                     continue
                 self._seen.add((account, request))
+            self.failed += bool(record.get("errorCode"))
             self._append(place, record, when, account, model_text, request)
 
     def _append(
@@ -147,14 +145,17 @@ class Calls:
             "request_id": request or None,
             "temperature": float(temperature) if _is_number(temperature) else None,
             "max_output_tokens": int(limit) if _is_number(limit) else None,
+            "outcome": "error" if record.get("errorCode") else "ok",
         }
         for key, value in row.items():
             self._columns.setdefault(key, []).append(value)
+        failed = bool(record.get("errorCode"))  # isn't billed, whatever it counts
         for counted in _COUNTS:
-            self._counts[counted].append(_count(record, counted, place))
+            self._counts[counted].append(None if failed else _count(record, counted, place))
         details = _dig(record, ("input", "cacheDetails"))
         for ttl, counts in self._writes.items():
-            counts.append(sum(p.get("inputTokens", 0) for p in details if p.get("ttl") == ttl) if details else None)
+            known = bool(details) and not failed
+            counts.append(sum(p.get("inputTokens", 0) for p in details if p.get("ttl") == ttl) if known else None)
 
     def _model(self, text: str) -> tuple[str, str | None, str | None, str | None]:
         if text not in self._models:
@@ -189,7 +190,9 @@ class Calls:
         """What a reader must know about the records read."""
         notes = []
         if self.failed:
-            notes.append(f"bedrock: {self.failed} failed calls in the logs are left out; failed calls aren't billed.")
+            notes.append(
+                f"bedrock: {self.failed} failed calls in the logs count as calls without tokens; failed calls aren't billed."
+            )
         if self.doubled:
             notes.append(f"bedrock: {self.doubled} log records came twice (same request id) and count once.")
         return notes
@@ -197,7 +200,7 @@ class Calls:
 
 _TEXT = (
     "billing_account_id", "sub_account_id", "region", "resource_id", "model", "operation", "service_tier",
-    "inference_geo", "user_id", "prompt_id", "request_id",
+    "inference_geo", "user_id", "prompt_id", "request_id", "outcome",
 )  # fmt: skip
 
 

@@ -205,6 +205,16 @@ def tags_of(row: Row, metadata: Mapping[str, Any]) -> list[tuple[str, str]] | No
     return [(name, value) for name, value in kept if value] or None
 
 
+def outcome_of(row: Row, metadata: Mapping[str, Any]) -> str | None:
+    """How a call ended, where the row says it; a day's sum holds calls of both kinds and says nothing.
+
+    >>> outcome_of({"startTime": "2026-10-01", "status": "failure"}, {}), outcome_of({"date": "2026-10-01"}, {})
+    ('error', None)
+    """
+    status = row.get("status") or metadata.get("status")
+    return None if is_day(row) else {"failure": "error", "success": "ok"}.get(str(status))
+
+
 def label(value: Any) -> str | None:
     """A short one-line text, number or truth value as text; anything else could be content and isn't kept."""
     if isinstance(value, bool):

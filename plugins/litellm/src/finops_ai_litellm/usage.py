@@ -26,7 +26,7 @@ DAY_COUNTS = ("prompt_tokens", "completion_tokens", "cache_read_input_tokens", "
 SLICE = [
     "charge_period_start", "charge_period_end", "provider", "billing_account_id", "sub_account_id", "sub_account_name",
     "resource_id", "model", "operation", "service_tier", "inference_geo", "api_key_id", "user_id", "prompt_id", "tags",
-    "request_id", "billed_cost",
+    "request_id", "billed_cost", "outcome",
 ]  # fmt: skip
 
 
@@ -90,6 +90,7 @@ def token_frame(
             tags,
             spendlog.response_id(row.get("request_id")),
             cost_of(row),
+            spendlog.outcome_of(row, metadata),
         )
         kept.append(values)
         usages.append(usage)

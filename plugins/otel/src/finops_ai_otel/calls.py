@@ -38,15 +38,8 @@ def model_calls(spans: Iterable[Span], notes: list[str]) -> list[tuple[Span, dic
         usage = usage_of(span.attributes)
         if usage and first(span.attributes, OPERATION) not in NO_CALLS:
             found[key] = usage
-    outer: set[tuple[str, str]] = set()
-    for trace_id, span_id in found:
-        parent = by_id[trace_id, span_id].parent_id
-        passed = {span_id}
-        while parent and parent not in passed and (trace_id, parent) in by_id:
-            passed.add(parent)
-            if (trace_id, parent) in found:
-                outer.add((trace_id, parent))
-            parent = by_id[trace_id, parent].parent_id
+    around = _around([by_id[key] for key in found], by_id)
+    outer = {key for key in around if key in found}
     if twice:
         notes.append(f"{twice} spans were exported twice: counted once.")
     if outer:
@@ -70,14 +63,30 @@ def model_calls(spans: Iterable[Span], notes: list[str]) -> list[tuple[Span, dic
         )
     silent = [span for key, span in by_id.items() if key not in found and _is_call(span.attributes)]
     failed = [span for span in silent if first(span.attributes, FAILED)]
-    if failed:
-        notes.append(f"{len(failed)} model calls failed and state no tokens: left out.")
+    around |= _around(failed, by_id)
+    alone = [span for span in failed if (span.trace_id, span.span_id) not in around]
+    if alone:
+        notes.append(
+            f"{len(alone)} model calls failed and state no tokens: they count as calls that ended in an error."
+        )
     if len(silent) > len(failed):
         names = sorted({name for span in silent if span not in failed for name in span.attributes})[:5]
         notes.append(
             f"{len(silent) - len(failed)} spans of model calls state no token counts this version knows (they have {', '.join(names)}): left out."
         )
-    return [(by_id[key], found[key]) for key in calls.values()]
+    return [(by_id[key], found[key]) for key in calls.values()] + [(span, {}) for span in alone]
+
+
+def _around(spans: Iterable[Span], by_id: Mapping[tuple[str, str], Span]) -> set[tuple[str, str]]:
+    """The spans that some spans lie inside of."""
+    outer: set[tuple[str, str]] = set()
+    for span in spans:
+        parent, passed = span.parent_id, {span.span_id}
+        while parent and parent not in passed and (span.trace_id, parent) in by_id:
+            passed.add(parent)
+            outer.add((span.trace_id, parent))
+            parent = by_id[span.trace_id, parent].parent_id
+    return outer
 
 
 def _is_call(attributes: Mapping[str, Any]) -> bool:

@@ -24,6 +24,7 @@ INSTANT = dt.timedelta(microseconds=1)
 COLUMNS = [
     "charge_period_start", "charge_period_end", "provider", "billing_account_id", "model", "operation", "service_tier",
     "api_key_id", "user_id", "prompt_id", "tags", "request_id", "temperature", "max_output_tokens", "slice_requests",
+    "outcome",
 ]  # fmt: skip
 #: spellings the format doesn't list -> the one it does
 SPELLINGS = {
@@ -109,6 +110,7 @@ def _identity(piece: Slice, accounts: Mapping[str, str], labels: Sequence[str]) 
         None if temperature is None or not single else float(temperature),
         None if limit is None or not single else int(limit),
         piece.calls,
+        "error" if names.first(found, names.FAILED) else "ok" if single else None,
     )
 
 

@@ -1,0 +1,62 @@
+"""Explain, reconcile and incidents over many rows: one aggregation, then work on cells.
+
+    python benchmarks/why_at_scale.py [MILLIONS=10]
+
+Rows are two months of the sample company's priced usage, each row repeated as so many calls of the same cell. Prints CPU
+seconds of each beside those of one plain aggregation of the same rows to the same cells, and the memory at its highest.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+
+import finops_ai as fa
+from finops_ai.frames.origin import made_with
+from finops_ai.tables.grouping import grouped_table
+
+
+def cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def rows(millions: float) -> pd.DataFrame:
+    """The sample's rows over and over, each its own row."""
+    cost = fa.allocate(fa.price(fa.sample(months=2)), fa.sample.rules())
+    times = max(1, round(millions * 1e6 / len(cost)))
+    at = np.tile(np.arange(len(cost)), times)
+    return made_with(cost.take(at).reset_index(drop=True), cost)
+
+
+def main(millions: float = 10) -> None:
+    frame = rows(millions)
+    october = (frame["charge_period_start"] >= "2026-10-01").to_numpy()
+    before, after = frame[~october], frame[october]
+    keys = ["team", "api_key_id", "prompt_id", "provider", "model", "service_tier", "meter", "day"]
+    jobs = {
+        "one aggregation": lambda: grouped_table(
+            frame, keys, {"q": "sum(quantity)", "c": "sum(effective_cost)"}, needs=("quantity", "effective_cost")
+        ),
+        "explain": lambda: fa.explain(before, after, by=["team"]),
+        "its drivers": lambda: fa.explain(before, after).drivers(1),
+        "reconcile": lambda: fa.reconcile(frame, fa.sample.bills(months=2)),
+        "anomalies": lambda: fa.anomalies(frame, by=["team"], most=1),
+        "incidents": lambda: fa.incidents(frame, most=1),
+    }
+    base = 0.0
+    for name, job in jobs.items():
+        start, wall = cpu(), time.perf_counter()
+        job()
+        spent = cpu() - start
+        base = base or spent
+        high = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        print(f"{len(frame):>11,} rows  {name:16} {spent:6.1f} CPU s ({spent / base:4.1f} times the aggregation), {time.perf_counter() - wall:.1f} s, {high:.1f} GB", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(*map(float, sys.argv[1:2]))
