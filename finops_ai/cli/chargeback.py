@@ -34,11 +34,14 @@ def chargeback(
 
     A closed month shows what it was closed with; an open one today's figures and the true-ups posted in it.
     """
+    from finops_ai.tables.journal import told
     from finops_ai.tables.posting import posting
 
     ws, month = workspace(config, month)
     post = posting(ws, month)
     table = post.statement(receiver) if receiver else post.entries if as_journal else post.overview
+    if as_journal and form == "table" and not output:
+        table = told(table)
     say(table, form, output)
     for path in post.write(out) if out else ():
         click.echo(f"Written: {path}", err=True)
