@@ -26,7 +26,7 @@ from finops_ai.tables.tie_out import Bill
 
 #: why a closed month's figures would differ today, in the order the steps are taken
 CAUSES = {
-    "prices": "prices, contract or exchange rates corrected",
+    "prices": "prices or contract corrected, or exchange rates",
     "rules": "mapping rules changed",
     "usage": "usage or telemetry restated",
     "bill": "the bill came in or changed",
