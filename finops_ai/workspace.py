@@ -27,7 +27,7 @@ from finops_ai.providers.collecting import connector
 from finops_ai.providers.registry import allowing, origin_of
 from finops_ai.store import Lake
 from finops_ai.store.closing import Ledger, Sealed
-from finops_ai.store.keeping import Cubes, Kept
+from finops_ai.store.keeping import Cubes, Kept, Recent
 
 if TYPE_CHECKING:
     from finops_ai.engine import Rules
@@ -90,6 +90,7 @@ class Workspace:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.lake = Lake(settings.lake, settings.workspace.storage_options)
+        self.recent = Recent()
 
     def __repr__(self) -> str:
         return f"<Workspace {self.settings.workspace.name!r} at {self.settings.root.resolve()}>"
@@ -282,8 +283,8 @@ class Workspace:
         if sealed := self.closed(month):
             return self._told(sealed.table("rows"))
         if self.book.has_terms:
-            return self._kept("priced", month, lambda window: self._settled_part(window))
-        return self._kept("priced", month, lambda window: self._in_group(price(self.tokens(window), self.book)))
+            return self.derived("priced", month, lambda window: self._settled_part(window))
+        return self.derived("priced", month, lambda window: self._in_group(price(self.tokens(window), self.book)))
 
     @cached_property
     def conversion(self) -> Conversion | None:
@@ -351,7 +352,7 @@ class Workspace:
 
         mark = "-".join(["-cells", *(hashlib.sha256(name.encode()).hexdigest()[:8] for name in by)]) if cells else ""
         frame, statement = (
-            self._kept(kind + mark, month, lambda _, k=kind: make(k))  # type: ignore[misc]
+            self.derived(kind + mark, month, lambda _, k=kind: make(k))  # type: ignore[misc]
             for kind in ("settled", "commitments")
         )
         return frame, statement
@@ -380,7 +381,7 @@ class Workspace:
 
         if sealed := self.closed(month):
             return self._told(sealed.table("allocated"))
-        return self._kept(
+        return self.derived(
             "allocated",
             month,
             lambda window: allocate(
@@ -414,13 +415,13 @@ class Workspace:
         made_of = self._made_of(window, by)
         digest = hashlib.sha256(json.dumps(made_of, default=str, sort_keys=True).encode()).hexdigest()[:16]
         cubes = Cubes(self.lake)
-        if found := cubes.read(name, digest):
+        if found := self.recent.once((name, digest), lambda: cubes.read(name, digest), keep=_small):
             frame, left_out = found[0], found[1].get("left_out", [])
         else:
             frame = self._make_cube(window, by)
             left_out = left_out_of(frame)
             cubes.write(name, digest, frame, made_of | {"left_out": left_out})
-        told = self._told(frame, self.digest())
+        told = self._told(frame.copy(deep=False), self.digest())
         return made_with(told, told, left_out=left_out, grain="day")
 
     def _make_cube(self, window: Window, by: Sequence[str]) -> pd.DataFrame:
@@ -449,7 +450,7 @@ class Workspace:
 
         if needs_rows(self.rules) or self.closed(month):
             return self.priced(month)
-        return self._kept("priced-cells", month, self._priced_cells)
+        return self.derived("priced-cells", month, self._priced_cells)
 
     def telemetry_cells(self, month: str | Window) -> pd.DataFrame | None:
         """What `telemetry` gives, as cells."""
@@ -640,7 +641,14 @@ class Workspace:
         """The derived frames that are kept."""
         return Kept(self.cache_folder)
 
-    def _kept(self, kind: str, month: str | Window, make: Callable[[Window], pd.DataFrame]) -> pd.DataFrame:
+    def derived(self, kind: str, month: str | Window, make: Callable[[Window], pd.DataFrame]) -> pd.DataFrame:
+        """A frame of a month, made once for each state of the inputs and kept on disk beside finops.toml.
+
+        Args:
+            kind: name of what is made.
+            month: `YYYY-MM` or a window.
+            make: makes it for the window.
+        """
         window = self._window(month)
         digest = self.digest()
         name = f"{kind}-{window.start:%Y%m%dT%H%M%S}-{window.end:%Y%m%dT%H%M%S}.parquet"
@@ -656,6 +664,11 @@ class Workspace:
         versions = {"prices": self.book.version, "rules": self.rules.version, "inputs": digest} if digest else {}
         mapped = self.rules.nature() if "rule" in frame.columns else {}
         return made_with(frame, frame, timezone=self.timezone, **mapped, **versions)
+
+
+def _small(found: tuple[pd.DataFrame, Any] | None) -> bool:
+    """Whether a cube is kept in memory, too."""
+    return found is not None and len(found[0]) <= 50_000
 
 
 def _texts(value: Any) -> Iterator[str]:

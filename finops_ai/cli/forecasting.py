@@ -167,8 +167,9 @@ def plan(
     finops-ai plan --budgets
     finops-ai plan --scenario leaner
     """
-    from finops_ai.forecasting import budget_outlook, past_error, plan_in_words
+    from finops_ai.forecasting import budget_outlook, plan_in_words
     from finops_ai.forecasting import plan as make_plan
+    from finops_ai.forecasting.planning import workspace_past_error
 
     ws, history = _history(config, months)
     budget = ws.settings.policies.get("budgets")
@@ -182,7 +183,7 @@ def plan(
     if not words:
         show(table, form, output)
         return
-    errors = past_error(history, book=ws.book, timezone=ws.timezone)
+    errors = workspace_past_error(ws, ws.months()[-1], months)
     click.echo("\n".join([*plan_in_words(table, errors, ws.settings.workspace.currency), *table.facts.notes[1:]]))
 
 

@@ -102,21 +102,28 @@ def values(sums: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     >>> values({"cost": Decimal(6), "priced_tokens": Decimal(3_000_000)}, ["cost_per_1m_tokens"])["cost_per_1m_tokens"]
     Decimal('2.000000000000')
     """
-    return {name: _value(sums, catalogue()[name]) for name in names}
+    known: dict[str, Any] = {}
+    return {name: _value(sums, name, known) for name in names}
 
 
-def _value(sums: Mapping[str, Any], one: Measure) -> Any:
+def _value(sums: Mapping[str, Any], name: str, known: dict[str, Any]) -> Any:
+    if name not in known:
+        known[name] = _found(sums, catalogue()[name], known)
+    return known[name]
+
+
+def _found(sums: Mapping[str, Any], one: Measure, known: dict[str, Any]) -> Any:
     if one.id in sums:
         nothing = sums[one.id] is None and one.part_of and sums.get(one.part_of) is not None
         return Decimal(0) if nothing else sums[one.id]
     if one.minus:
-        a, b = (_value(sums, measure(name)) for name in one.minus)
+        a, b = (_value(sums, name, known) for name in one.minus)
         return None if a is None or b is None else a - b
     if not one.ratio:
         return None
-    top, bottom = (_value(sums, measure(name)) for name in one.ratio)
+    top, bottom = (_value(sums, name, known) for name in one.ratio)
     if one.kind == "rate":
         return ratio(top, bottom, one.per)
     if bottom is None or not bottom:
         return None
-    return float(Decimal(0 if top is None else top) * one.per / bottom)
+    return float(Decimal(0 if top is None else top) * one.per / Decimal(bottom))

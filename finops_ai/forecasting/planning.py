@@ -21,6 +21,7 @@ from finops_ai.tables.result import Facts, Table
 
 if TYPE_CHECKING:
     from finops_ai.prices import PriceBook
+    from finops_ai.workspace import Workspace
 
 LOW, HIGH = 0.1, 0.9
 #: days of history a past plan needs to be checked
@@ -417,7 +418,7 @@ def currency_of_plan(priced: pd.DataFrame) -> str:
 
 def past_error(
     priced: pd.DataFrame,
-    months: int = 3,
+    months: int = 6,
     *,
     by: Sequence[str] = (),
     book: PriceBook | None = None,
@@ -460,6 +461,26 @@ def past_error(
     out["error"] = [float(p / a - 1) if a else np.nan for p, a in zip(out["p50"], out["actual"], strict=True)]
     out["inside"] = [lo <= a <= hi for lo, a, hi in zip(out["p10"], out["actual"], out["p90"], strict=True)]
     return out
+
+
+def workspace_past_error(ws: Workspace, month: str, months: int = 13) -> pd.DataFrame:
+    """What a workspace's plans said at the start of the months up to one, and what came (see `past_error`).
+
+    Made once for each state of the workspace. Empty where no month has two weeks of history before it.
+
+    Args:
+        ws: the workspace.
+        month: newest month of the history.
+        months: months of history.
+    """
+
+    def make(_: object) -> pd.DataFrame:
+        try:
+            return past_error(ws.history(month, months), book=ws.book, timezone=ws.timezone)
+        except DataError:
+            return pd.DataFrame()
+
+    return ws.derived(f"past-error-{months}", month, make)
 
 
 def make_actual(priced: pd.DataFrame, month: pd.Period, by: Sequence[str], timezone: str) -> dict[str, Decimal]:

@@ -158,7 +158,8 @@ def invoices(ws: Workspace, month: str) -> Tile:
     """Whether what was computed ties to what the providers billed, in those words."""
     href = "provider_coverage.html"
     try:
-        table = reconcile(ws.cube(month), ws.bills(month), timezone=ws.timezone)
+        cube = ws.cube(month)
+        table = reconcile(cube, ws.bills(month), timezone=ws.timezone)
     except FinopsError as error:
         return Tile("Invoices", UNKNOWN, [("", str(error))], href, brief="can't be compared with the invoices")
     shown, currency = table.published(), table.facts.currency
@@ -175,10 +176,11 @@ def invoices(ws: Workspace, month: str) -> Tile:
     without = sorted({str(r["provider"]) for r in rows if not _known(r["billed"]) and _known(r["computed"])})
     with_bill = sorted({str(r["provider"]) for r in rows if _known(r["billed"])})
     if not with_bill:
+        priced = bool(cube["effective_cost"].notna().any())
         return Tile(
             "Invoices",
             "no invoice yet",
-            [("", f"usage computes to {money(computed)} {currency}")],
+            [("", f"usage computes to {money(computed)} {currency}" if priced else "no price is known for the usage")],
             href,
             brief="has no invoice yet",
         )
@@ -203,6 +205,8 @@ def year_end(ws: Workspace, month: str, by: str, history: Any, currency: str) ->
     """What the year is heading for, its range, and the budget of that time."""
     from finops_ai.forecasting import plan
 
+    if not history["effective_cost"].notna().any():
+        return Tile("Year end", UNKNOWN, [("", "nothing with a known price to plan from")])
     try:
         table = plan(history, ws.settings.policies.get("budgets"), by=[by], book=ws.book, timezone=ws.timezone)
     except FinopsError as error:

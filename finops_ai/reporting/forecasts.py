@@ -21,11 +21,11 @@ from finops_ai.forecasting import (
     forecast_cost,
     learn_temperature,
     load_scenarios,
-    past_error,
     plan,
     plan_in_words,
     standard_scenarios,
 )
+from finops_ai.forecasting.planning import workspace_past_error
 from finops_ai.reporting import answers, charts
 from finops_ai.reporting.grid import grid
 from finops_ai.reporting.text import amount, is_unknown, percent, safe, title
@@ -90,11 +90,7 @@ def outlook(ws: Any, month: str, *, by: str = "", until: str = "", scenarios: st
             f"No budget reaches beyond {answers.month_text(month)}; add [[budgets]] for the months to come (`month`, or `from` "
             "and `to`) to see the chance of an overrun."
         )
-    try:
-        errors = past_error(history, 6, **told)
-    except DataError as error:
-        errors = pd.DataFrame()
-        notes.append(str(error))
+    errors = workspace_past_error(ws, month, months)
     own = {name: t for name, t in ws.settings.policies.get("scenario", {}).items() if "changes" in t}
     wanted = load_scenarios(scenarios or {"scenario": own}) if scenarios or own else []
     base = forecast_cost(history, 90, by=[by], levels=(80, 95), keep=columns_touched(wanted), **told)

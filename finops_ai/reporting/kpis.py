@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from finops_ai.errors import DataError
-from finops_ai.forecasting import past_error
 from finops_ai.forecasting.budgets import workspace_budgets
+from finops_ai.forecasting.planning import workspace_past_error
 from finops_ai.tables.kpis import kpis
 from finops_ai.tables.result import Table
 
@@ -21,10 +20,7 @@ def workspace_kpis(ws: Workspace, month: str) -> Table:
         ws: the workspace.
         month: `YYYY-MM` of the reporting zone.
     """
-    try:
-        errors = past_error(ws.history(month, 13), 6, book=ws.book, timezone=ws.timezone)
-    except DataError:
-        errors = None
+    errors = workspace_past_error(ws, month)
     return kpis(
         ws.cube(month), month=month, bills=ws.bills(month), budgets=workspace_budgets(ws, month), past_error=errors
     )

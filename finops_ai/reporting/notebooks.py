@@ -172,7 +172,9 @@ class Kernel:
 
         self._manager.client = client
         quiet = ["--IPKernelApp.log_level=50"]  # its farewell is no news
-        run_sync(self._manager.start_kernel)(extra_arguments=quiet, cwd=str(Path.cwd()))
+        # charts go into the notebook, also where a job's surroundings ask for another backend
+        env = os.environ | {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+        run_sync(self._manager.start_kernel)(extra_arguments=quiet, cwd=str(Path.cwd()), env=env)
 
     async def _clear(self) -> None:
         await self._client.execute("%reset -f", silent=True, reply=True, timeout=60)

@@ -68,4 +68,6 @@ def _render(page: Page, folder: Path, kernel: Kernel) -> None:
             page.left_out = reason
             error.page.unlink(missing_ok=True)  # type: ignore[attr-defined]
         else:
-            page.error = str(error)
+            # beside the page's place, wherever the folder ends up: its path here is only of the time it is built
+            kept = getattr(error, "page", None)
+            page.error = str(error).replace(str(kept), kept.name) if kept else str(error)

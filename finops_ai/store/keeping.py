@@ -10,10 +10,11 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import pyarrow as pa
@@ -25,6 +26,8 @@ from finops_ai.store.lake import Lake
 from finops_ai.store.whole import private, read_whole, write_whole
 
 log = logging.getLogger("finops_ai.store")
+
+T = TypeVar("T")
 
 #: how many states of the inputs keep their derived frames
 KEPT = 3
@@ -52,6 +55,31 @@ class Kept:
                     shutil.rmtree(old, ignore_errors=True)
         except OSError as error:
             log.info("Derived frames are not kept: %s", error)
+
+
+class Recent:
+    """What one process made lately, kept in memory: the newest few results, each for one state of what it rests on."""
+
+    def __init__(self, size: int = 32) -> None:
+        self._made: OrderedDict[Any, Any] = OrderedDict()
+        self.size = size
+
+    def once(self, key: Any, make: Callable[[], T], keep: Callable[[T], bool] = bool) -> T:
+        """What was made under a key, or what `make` makes now; kept if `keep` says so.
+
+        >>> recent, made = Recent(), []
+        >>> [recent.once("a", lambda: made.append(1) or made) for _ in range(2)] == [[1], [1]]
+        True
+        """
+        if key in self._made:
+            self._made.move_to_end(key)
+            return self._made[key]
+        found = make()
+        if keep(found):
+            self._made[key] = found
+            while len(self._made) > self.size:
+                self._made.popitem(last=False)
+        return found
 
 
 class Cubes:

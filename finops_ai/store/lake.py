@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -66,6 +67,7 @@ class Lake:
     def __init__(self, root: str, storage_options: dict[str, str] | None = None) -> None:
         self.root = root.rstrip("/")
         self.storage_options = storage_options or {}
+        self._opened: tuple[deltalake.DeltaTable | None, int] = (None, 0)
 
     def __repr__(self) -> str:
         return f"<Lake {self.root}>"
@@ -263,7 +265,7 @@ class Lake:
         self, table: str, window: Window | None = None, connections: Sequence[str] | None = None
     ) -> list[dict[str, Any]]:
         """The current files and what the log says of them: path, rows, first and last start, last end, connection."""
-        existing = self._table(table)
+        existing = self._table(table, look=True)
         if existing is None:
             return []
         found = pa.table(existing.get_add_actions(flatten=True))
@@ -296,7 +298,7 @@ class Lake:
 
     def version(self, table: str) -> int | None:
         """The table's current version; None while it doesn't exist."""
-        existing = self._table(table)
+        existing = self._table(table, look=True)
         return None if existing is None else existing.version()
 
     def loads(self, table: str = "tokens", limit: int | None = None) -> pd.DataFrame:
@@ -356,15 +358,33 @@ class Lake:
             raise StoreError(f"No table called {table!r} in the lake; it has {sorted(TABLES)}.")
         return f"{self.root}/{FOLDER}"
 
-    def _table(self, table: str, version: int | None = None) -> deltalake.DeltaTable | None:
+    def _table(self, table: str, version: int | None = None, *, look: bool = False) -> deltalake.DeltaTable | None:
+        """The table as it is now, or at a version; None where there is none. `look`: only to look at, so one may be reused."""
         try:
             place = self._place(table)
+            if look and "://" not in place:
+                return self._newest(place)
             return deltalake.DeltaTable(place, version=version, storage_options=self.storage_options or None)
         except TableNotFoundError:
             self._require_no_older()
             return None
         except Exception as error:
             raise StoreError(f"{self._place(table)}: the lake can't be read: {_said(error)}") from error
+
+    def _newest(self, place: str) -> deltalake.DeltaTable:
+        """The table on this machine's disk, opened again only when its log has changed."""
+        try:
+            now = Path(place, "_delta_log").stat().st_mtime_ns
+        except OSError:
+            now = 0
+        known, at = self._opened
+        if known is not None and now and at == now:
+            return known
+        table = deltalake.DeltaTable(place, storage_options=self.storage_options or None)
+        # a log that changed a moment ago could change again within the same tick of the file system's clock
+        settled = time.time_ns() - now > 1_000_000_000
+        self._opened = (table, now) if settled else (None, 0)
+        return table
 
     def _require_no_older(self) -> None:
         """Lakes were once a table per frame: they are brought over by a command, not passed over in silence."""

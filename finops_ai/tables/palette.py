@@ -76,8 +76,11 @@ def own_colours(names: Iterable[str]) -> dict[str, str]:
     free = set(WHEEL)
     for name in sorted(everyone - own.keys()):
         first = crc32(name.encode("utf-8", "replace"))
+        own[name] = WHEEL[first % len(WHEEL)]
+        if not free:
+            continue
         order = (WHEEL[tone + (first + i) % len(PALETTE)] for tone in TONES for i in range(len(PALETTE)))
-        own[name] = next((c for c in order if c in free), WHEEL[first % len(WHEEL)])
+        own[name] = next((c for c in order if c in free), own[name])
         free.discard(own[name])
     return own
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from finops_ai.money import minor_units, round_to_total
@@ -57,7 +58,8 @@ def publish(frame: pd.DataFrame, facts: Facts) -> pd.DataFrame:
         if whole not in money or len(here) < len(parts):
             continue
         if whole not in done and all(p.lstrip("-") in done for p in here):
-            sums = [_added([out[p.lstrip("-")].iloc[i] for p in here], here) for i in range(len(out))]
+            columns = [out[p.lstrip("-")] for p in here]
+            sums = [_added(values, here) for values in zip(*columns, strict=True)]
             out[whole] = pd.Series(sums, index=out.index, dtype=object)
             done.add(whole)
         elif whole in done:
@@ -126,7 +128,8 @@ def _places(amounts: Sequence[Decimal], currency: str) -> int:
     return 6 if small else minor_units(currency or "USD")
 
 
-def _added(values: Sequence[Any], parts: Sequence[str]) -> Decimal | None:
+def _added(values: Iterable[Any], parts: Sequence[str]) -> Decimal | None:
+    values = list(values)
     if any(v is None or v != v for v in values):
         return None
     return sum((-v if p.startswith("-") else v for v, p in zip(values, parts, strict=True)), Decimal(0))
@@ -136,13 +139,13 @@ def _fit(out: pd.DataFrame, whole: str, parts: Sequence[str], currencies: pd.Ser
     """Round parts so that each row adds up to its published whole and each column to its rounded total, as near as can be."""
     fitted = {p: pd.Series([None] * len(out), index=out.index, dtype=object) for p in parts}
     for currency in dict.fromkeys(currencies):
-        rows = [i for i in range(len(out)) if currencies.iloc[i] == currency and _known(out[whole].iloc[i])]
-        exact = [[Decimal(out[p].iloc[i]) if _known(out[p].iloc[i]) else Decimal(0) for p in parts] for i in rows]
-        wholes = [Decimal(out[whole].iloc[i]) for i in rows]
+        rows = (currencies == currency).to_numpy(bool) & np.array([_known(v) for v in out[whole]], dtype=bool)
+        columns = [out.loc[rows, p] for p in parts]
+        exact = [[Decimal(v) if _known(v) else Decimal(0) for v in values] for values in zip(*columns, strict=True)]
+        wholes = [Decimal(v) for v in out.loc[rows, whole]]
         places = max([minor_units(currency or "USD"), *(-int(w.as_tuple().exponent) for w in wholes if w)])
-        for i, amounts in zip(rows, fit(exact, wholes, places), strict=True):
-            for p, value in zip(parts, amounts, strict=True):
-                fitted[p].iloc[i] = value
+        for p, amounts in zip(parts, zip(*fit(exact, wholes, places), strict=True), strict=False):
+            fitted[p][rows] = list(amounts)
     for p in parts:
         out[p] = fitted[p]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +79,7 @@ def static_explorer(
         "metrics": {name: [*METRICS[name], unit_of(cube, name)] for name in METRICS},
         "wheel": WHEEL,
         "grey": GREY,
-        "colours": {d: [own_colours(cube.levels[d]).get(name, GREY) for name in levels[d]] for d in offered},
+        "colours": {d: colours_of(cube.levels[d], levels[d]) for d in offered},
         "notes": [*notes(cube), *folded],
         "day": pc.cast(table["day"], pa.int32()).to_pylist(),
         "codes": {d: table[d].to_pylist() for d in offered},
@@ -92,6 +92,12 @@ def static_explorer(
         f"<style>{asset('board.css')}</style>"
         f'<script>(function(){{"use strict";\n{asset("board.js")}\n{asset("static.js")}\nstartExplorer(document.getElementById("{name}"));}})();</script>'
     )
+
+
+def colours_of(everyone: Iterable[str], shown: Iterable[str]) -> list[str]:
+    """Each shown name's own colour among all there are; grey for what stands for many."""
+    own = own_colours(everyone)
+    return [own.get(name, GREY) for name in shown]
 
 
 def _numbers(column: pa.ChunkedArray, measure: str) -> list[int | None]:

@@ -24,7 +24,7 @@ def company(tmp_path_factory):
     """A copy of the sample company, whose engine can be set."""
     source = sample_workspace().settings.root
     folder = tmp_path_factory.mktemp("company")
-    shutil.copytree(source / "finops-lake" / "tokens", folder / "finops-lake" / "tokens")
+    shutil.copytree(source / "finops-lake" / "frames", folder / "finops-lake" / "frames")
     text = (source / "finops.toml").read_text("utf-8")
 
     def at(engine: str, zone: str = "UTC"):

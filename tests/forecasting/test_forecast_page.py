@@ -2,6 +2,7 @@
 
 import html
 import re
+from decimal import Decimal
 from types import SimpleNamespace
 
 import numpy as np
@@ -37,8 +38,8 @@ def history():
                         "prompt_id": "answer@v1",
                         "service_tier": "standard",
                         "meter": meter,
-                        "quantity": cost * 1000,
-                        "effective_cost": np.nan if share is None else share * cost,
+                        "quantity": [Decimal(round(c * 1000)) for c in cost],
+                        "effective_cost": None if share is None else [Decimal(f"{share * c:.6f}") for c in cost],
                         "pricing_currency": "USD",
                         "team": team,
                     }
@@ -62,6 +63,7 @@ def ws():
     )
     return SimpleNamespace(
         history=lambda month, months: frame,
+        derived=lambda kind, month, make: make(None),
         months=lambda: ["2026-06"],
         book=Prices(),
         timezone="UTC",
