@@ -80,6 +80,9 @@ def load(tokens_of, quantity):
         (["chargeback"], 0, ["search", "3.30"]),
         (["chargeback", "search"], 0, ["Stated margin", "0.30"]),
         (["chargeback", "--journal"], 0, ["2190", "6190", "7190"]),
+        (["chargeback", "--ties"], 0, ["accrued", "usage"]),
+        (["chargeback", "--out", "gl", "--ledger", "xero"], 0, ["gl/xero-AI-202610-"]),
+        (["chargeback", "--ledger", "xero"], 2, ["--out"]),
         (["chargeback", "serch"], 3, ["Did you mean 'search'"]),
         (["explain"], 0, ["0.30"]),  # 2M more x 0.15
         (["what-if", "batch"], 0, ["1.50"]),  # half price
