@@ -99,14 +99,22 @@ def check(month: str | None, months: int, config: str, form: str, output: str | 
     from finops_ai.tables.chargeback import Chargeback
     from finops_ai.tables.policy import Policy
     from finops_ai.tables.policy_check import check_policy
-    from finops_ai.tables.posting import policy_of
+    from finops_ai.tables.posting import bill_of, policy_of
 
     ws, month = workspace(config, month)
     rules = Policy.load(policy_of(ws))
 
     def charged(name: str) -> Chargeback:
         history = ws.history(name, 1 + rules.incentives.baseline_months)
-        return fa.chargeback(ws.cube(name), rules, month=name, timezone=ws.timezone, book=ws.book, history=history)
+        return fa.chargeback(
+            ws.cube(name),
+            rules,
+            month=name,
+            timezone=ws.timezone,
+            book=ws.book,
+            history=history,
+            bill=bill_of(ws, ws.bills(name)),
+        )
 
     table = check_policy(rules, ws.months_before(month, months), charged, ws.settings.policies.get("journal"))
     if form == "table" and not output:
