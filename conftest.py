@@ -14,7 +14,9 @@ os.environ.setdefault("TZ", "UTC")
 
 # the same examples on every run, so that a change answers for itself; `pytest --hypothesis-profile=search` looks for new
 # ones, and FINOPS_AI_EXAMPLES=20 tries twenty times as many where money is conserved
-settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile(
+    "same", derandomize=True, deadline=None, max_examples=40 * int(os.environ.get("FINOPS_AI_EXAMPLES", "1"))
+)
 settings.register_profile("search", deadline=None, print_blob=True)
 settings.load_profile("same")
 

@@ -20,6 +20,7 @@ from finops_ai.meters import meters, token_meters
 from finops_ai.money import exact
 from finops_ai.periods import Window, instant
 from finops_ai.providers import Connector, Finding
+from finops_ai.providers.http import HttpClient
 from finops_ai.providers.registry import check_connector
 from finops_ai.testing.server import PlayedProvider, Reply, Request
 
@@ -107,6 +108,9 @@ class ConnectorConformance:
             pytest.skip(f"excused: {reason}")
         for name, value in self.environment.items():
             monkeypatch.setenv(name, value)
+        monkeypatch.setitem(
+            HttpClient.__init__.__kwdefaults__, "sleep", lambda seconds: None
+        )  # retries without the wait
         if self.files_only:
             yield
             return

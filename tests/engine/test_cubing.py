@@ -70,7 +70,7 @@ def sums(frame, by, zone, values=("quantity", "list_cost", "contracted_cost", "e
 
 
 @settings(
-    max_examples=15 * EXAMPLES,
+    max_examples=5 * EXAMPLES,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],

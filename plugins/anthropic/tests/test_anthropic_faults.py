@@ -69,7 +69,7 @@ def test_a_passing_fault_changes_nothing(organization: Any, waits: list[float], 
     assert wait is None or waits[0] == wait
 
 
-def test_a_gzip_answer_cut_short_is_an_error() -> None:
+def test_a_gzip_answer_cut_short_is_an_error(waits: list[float]) -> None:
     cut = Reply(BODY[:-12], headers={"content-encoding": "gzip"})
     with played(lambda request: cut) as connector, pytest.raises(FinopsError, match="not whole"):
         connector.usage(WEEK)
