@@ -29,6 +29,7 @@ POLICY_SECTIONS = (
     "plan",
     "reconcile",
     "incidents",
+    "tests",
 )
 
 

@@ -77,8 +77,8 @@ def forms() -> Mapping[str, Form]:
     text = resources.files("finops_ai.tables").joinpath("journal_forms.toml").read_text("utf-8")
     out = {}
     for name, table in tomllib.loads(text).items():
-        both = {key: tuple(Column(**c) for c in table.pop(key, ())) for key in ("columns", "header")}
-        out[name] = Form(name=name, per=tuple(table.pop("per")), **both, **table)
+        columns, header = (tuple(Column(**c) for c in table.pop(key, ())) for key in ("columns", "header"))
+        out[name] = Form(name=name, per=tuple(table.pop("per")), columns=columns, header=header, **table)
     return out
 
 
