@@ -30,7 +30,7 @@ import pandas as pd
 import finops_ai as fa
 from finops_ai.cli import main
 from finops_ai.errors import CheckFailed, DataError, FinopsError, StoreError
-from finops_ai.frames import conform
+from finops_ai.frames import BillFrame, conform
 from finops_ai.periods import Window
 from finops_ai.store import chain
 from finops_ai.tables.closing import close_month, true_up_month
@@ -50,6 +50,7 @@ class History:
         self.write()
         for month in MONTHS:
             self.load(month)
+            self.bill(month)
 
     def write(self) -> None:
         """Write finops.toml as it is now, and the same beside it for a company that never closed anything."""
@@ -63,6 +64,14 @@ class History:
             text = f'[workspace]\nlake = {lake}\n[dimensions.team]\n{rules}[chargeback]\ndimension = "team"\n'
             text += f'not_charged = ["unallocated", "ops"]\n[[chargeback.tariffs]]\nmarkup = "{self.markup}"\n'
             text += '[chargeback.incentives]\ncache = "0.05"\nbatch = "0.1"\n[providers.openai]\nenabled = false\n'
+            text += '[currency]\ngroup = "USD"\nbase = "USD"\nrates = "rates.csv"\nowed = "invoice"\n[journal]\naccrual = "2290"\n'
+            text += '[[bill]]\nname = "tax"\nwhen = { kind = "tax" }\npost = "tax"\n'
+            rates = "".join(
+                f"{month}-{day:02},EUR,0.{(day * 7 + int(month[5:])) % 30 + 70}\n"
+                for month in MONTHS
+                for day in range(1, 29)
+            )
+            (place / "rates.csv").write_text("date,currency,rate\n" + rates, encoding="utf-8")
             (place / "finops.toml").write_text(text, encoding="utf-8")
         self.opened = None
 
@@ -81,6 +90,33 @@ class History:
                 })  # fmt: skip
         frame = conform({name: [row[name] for row in rows] for name in rows[0]}, source="made here")
         self.open().lake.replace("tokens", "openai", Window.month(month), frame)
+
+    def bill(self, month: str) -> None:
+        """A provider's bill of a month, as it is now: use in its account's currency, and lines that are no use of a model."""
+        rows, number = [], int(month[5:])
+        period = dt.datetime(2026, number, 1, tzinfo=dt.UTC), dt.datetime(2026, number + 1, 1, tzinfo=dt.UTC)
+        for account, currency in (("acct-1", "USD"), ("acct-2", "EUR")):
+            for kind in self.random.choices(
+                ("Usage", "Usage", "Credit", "Tax", "Purchase", "Adjustment"), k=self.random.randint(0, 6)
+            ):
+                day = dt.datetime(2026, number, self.random.randint(1, 28), tzinfo=dt.UTC)
+                cost = Decimal(self.random.randint(1, 90_000)) / 1000 * (-1 if kind in ("Credit", "Adjustment") else 1)
+                usage = kind == "Usage"
+                rows.append({
+                    "provider": "openai", "billing_account_id": account, "billing_period_start": period[0], "billing_period_end": period[1],
+                    "charge_period_start": day, "charge_period_end": day + dt.timedelta(days=1), "charge_category": kind,
+                    "charge_description": kind, "billed_cost": cost, "billing_currency": currency, "source": "file",
+                    "model": self.random.choice((*MODELS, "unheard-of")) if usage else None, "meter": "input" if usage else "unmapped",
+                    "invoice_id": self.random.choice((None, f"{month}-A", f"{month}-B")), "api_key_id": self.random.choice((None, *KEYS)),
+                })  # fmt: skip
+        names = rows[0] if rows else {}
+        frame = (
+            conform({name: [row[name] for row in rows] for name in names}, BillFrame, source="made here")
+            if rows
+            else None
+        )
+        if frame is not None:
+            self.open().lake.replace("bills", "openai", Window.month(month), frame)
 
     def open(self) -> fa.Workspace:
         """The company, as its settings are now."""
@@ -103,6 +139,10 @@ class History:
     def late_usage(self) -> None:
         """A provider restates a month."""
         self.load(self.random.choice(MONTHS[:-1]))
+
+    def refund(self) -> None:
+        """Another bill of a month comes in: refunds, tax, a purchase, other amounts."""
+        self.bill(self.random.choice(MONTHS[:-1]))
 
     def rule_change(self) -> None:
         """A key belongs to another team."""
@@ -216,6 +256,9 @@ class History:
             entries = sealed.table("true_up" if sealed.has("true_up") else "journal")
             debit, credit = sum(entries["debit"], Decimal(0)), sum(entries["credit"], Decimal(0))
             expect(debit == credit, f"{sealed.folder} doesn't balance")
+            for currency, own in entries.groupby("transaction_currency"):
+                debit, credit = (sum(own[f"transaction_{side}"], Decimal(0)) for side in ("debit", "credit"))
+                expect(debit == credit, f"{sealed.folder} doesn't balance in {currency}")
             expect(entries["entry"].is_unique, f"{sealed.folder} gives an id twice")
             for row in entries.astype(object).to_dict("records"):
                 content = (sealed.entry.folder.partition(".close-")[0], str(row))
@@ -231,6 +274,7 @@ class History:
         acts = [
             self.close,
             self.late_usage,
+            self.refund,
             self.rule_change,
             self.tariff_change,
             self.true_up,
@@ -342,11 +386,21 @@ def ledger_entry(folder: Path, month: str) -> chain.Entry:
 
 
 def balances(journals: list[pd.DataFrame]) -> dict[tuple, Decimal]:
-    """Debit minus credit per account, receiver, provider and billing account, without those that come to nothing."""
+    """Debit minus credit per account, receiver, provider, billing account, invoice and currency, without those that come to nothing."""
     out: dict[tuple, Decimal] = {}
     for journal in journals:
         for row in pd.DataFrame(journal).astype(object).to_dict("records"):
-            key = tuple(row[k] or "" for k in ("account", "cost_centre", "provider", "billing_account_id"))
+            key = tuple(
+                row[k] or ""
+                for k in (
+                    "account",
+                    "cost_centre",
+                    "provider",
+                    "billing_account_id",
+                    "invoice_id",
+                    "transaction_currency",
+                )
+            )
             out[key] = out.get(key, Decimal(0)) + row["debit"] - row["credit"]
     return {key: amount for key, amount in out.items() if amount}
 

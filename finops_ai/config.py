@@ -17,6 +17,7 @@ FILE_NAME = "finops.toml"
 #: sections that the module of their name reads and checks; here only their presence is known
 MAPPING_SECTIONS = ("dimensions", "rules", "lookups", "shared")
 POLICY_SECTIONS = (
+    "bill",
     "chargeback",
     "close",
     "journal",
@@ -28,6 +29,7 @@ POLICY_SECTIONS = (
     "plan",
     "reconcile",
     "incidents",
+    "tests",
 )
 
 

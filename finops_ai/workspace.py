@@ -270,6 +270,10 @@ class Workspace:
         """Bill frame of a month of the reporting time zone, or of any half-open window; a closed month's as it was closed."""
         if sealed := self.closed(month):
             return sealed.table("bills")
+        return self.current_bills(month)
+
+    def current_bills(self, month: str | Window) -> pd.DataFrame:
+        """The month's bill frame as it is now, also where the month is closed."""
         return self._in_group(self.lake.read("bills", self._window(month)), "bills")
 
     def priced(self, month: str | Window) -> pd.DataFrame:
@@ -625,7 +629,7 @@ class Workspace:
         table = self.settings.policies.get("currency")
         if self.conversion is None or table is None:
             return []
-        return [self.conversion.group, self.conversion.day, self.conversion.rates.stamp]
+        return [self.conversion.group, self.conversion.day, self.conversion.owed, self.conversion.rates.stamp]
 
     @property
     def cache_folder(self) -> Path:

@@ -13,6 +13,19 @@ from finops_ai.cli.tables import month_option, say, workspace
 @click.argument("receiver", required=False)
 @month_option
 @click.option("--journal", "as_journal", is_flag=True, help="The double-entry journal instead of the summary.")
+@click.option("--ties", is_flag=True, help="How the charges tie to what was billed, per account and invoice.")
+@click.option(
+    "--ledger",
+    metavar="FORM",
+    help="With --out: the journal as this ledger imports it: neutral, netsuite, quickbooks, sap, xero.",
+)
+@click.option(
+    "--amounts",
+    type=click.Choice(["group", "transaction"]),
+    default="group",
+    show_default=True,
+    help="Currency of --ledger: the group's, or a journal per transaction currency.",
+)
 @click.option("--out", metavar="FOLDER", help="Also write statements and journal there: CSV, Excel, JSON.")
 @config_option
 @format_options
@@ -20,6 +33,9 @@ def chargeback(
     receiver: str | None,
     month: str | None,
     as_journal: bool,
+    ties: bool,
+    ledger: str | None,
+    amounts: str,
     out: str | None,
     config: str,
     form: str,
@@ -31,16 +47,29 @@ def chargeback(
     finops-ai chargeback --month 2026-10
     finops-ai chargeback search --month 2026-10        one statement, line by line
     finops-ai chargeback --month 2026-10 --out charged  statements and journal as files
+    finops-ai chargeback --month 2026-10 --ties         payable = charged + stated differences, per invoice
+    finops-ai chargeback --month 2026-10 --out gl --ledger xero
 
     A closed month shows what it was closed with; an open one today's figures and the true-ups posted in it.
     """
+    from finops_ai.tables.journal import told
+    from finops_ai.tables.journal_forms import form_of, write_form
     from finops_ai.tables.posting import posting
 
+    if ledger:
+        form_of(ledger)
+        if not out:
+            raise click.UsageError("--ledger writes files: name their folder with --out.")
     ws, month = workspace(config, month)
     post = posting(ws, month)
     table = post.statement(receiver) if receiver else post.entries if as_journal else post.overview
-    say(table, form, output)
-    for path in post.write(out) if out else ():
+    if as_journal and form == "table" and not output:
+        table = told(table)
+    say(post.charged.tie_out() if ties else table, form, output)
+    written = (
+        write_form(post.entries, ledger, out, amounts=amounts) if ledger and out else post.write(out) if out else []
+    )
+    for path in written:
         click.echo(f"Written: {path}", err=True)
 
 
@@ -70,14 +99,22 @@ def check(month: str | None, months: int, config: str, form: str, output: str | 
     from finops_ai.tables.chargeback import Chargeback
     from finops_ai.tables.policy import Policy
     from finops_ai.tables.policy_check import check_policy
-    from finops_ai.tables.posting import policy_of
+    from finops_ai.tables.posting import bill_of, policy_of
 
     ws, month = workspace(config, month)
     rules = Policy.load(policy_of(ws))
 
     def charged(name: str) -> Chargeback:
         history = ws.history(name, 1 + rules.incentives.baseline_months)
-        return fa.chargeback(ws.cube(name), rules, month=name, timezone=ws.timezone, book=ws.book, history=history)
+        return fa.chargeback(
+            ws.cube(name),
+            rules,
+            month=name,
+            timezone=ws.timezone,
+            book=ws.book,
+            history=history,
+            bill=bill_of(ws, ws.bills(name)),
+        )
 
     table = check_policy(rules, ws.months_before(month, months), charged, ws.settings.policies.get("journal"))
     if form == "table" and not output:

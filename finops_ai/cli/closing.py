@@ -68,6 +68,7 @@ def true_up(month: str, posted_in: str | None, dry_run: bool, config: str, form:
     What was posted in a month: finops-ai chargeback --month 2026-11 --journal
     """
     from finops_ai.tables.closing import true_up_month
+    from finops_ai.tables.journal import told
     from finops_ai.tables.true_up import summary
 
     ws, month = workspace(config, month)
@@ -75,8 +76,9 @@ def true_up(month: str, posted_in: str | None, dry_run: bool, config: str, form:
     if not len(table):
         click.echo(f"Nothing has changed since {month} was closed; nothing is posted.", err=True)
         return
-    say(table, form, output)
-    if form == "table" and not output:
+    plain = form == "table" and not output
+    say(told(table) if plain else table, form, output)
+    if plain:
         say(summary(table, table.facts.currency, month), form, None)
     if sealed is None:
         click.echo("Nothing was posted (--dry-run).", err=True)

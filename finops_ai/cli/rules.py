@@ -30,12 +30,22 @@ def check(month: str | None, strict: bool, config: str, form: str, output: str |
     \b
     finops-ai rules check --month 2026-10
     finops-ai rules check --strict             exit 1 if a rule can never decide
+
+    Tests of the rules ([[tests]] of finops.toml) are run, too: exit 1 if one fails.
     """
     from finops_ai.tables.rule_check import check_rules
 
     ws, month = workspace(config, month)
     table = check_rules(ws.priced(month), ws.rules, telemetry=ws.telemetry(month), timezone=ws.timezone)
     say(table, form, output)
+    if tests := ws.settings.policies.get("tests"):
+        from finops_ai.tables.rule_tests import run_tests
+
+        made = run_tests(tests, ws.rules, timezone=ws.timezone)
+        for name, passed, text in zip(made["test"], made["passed"], made["text"], strict=True):
+            click.echo(f"{'holds' if passed else 'FAILS'}: {name}: {text}", err=True)
+        if not made["passed"].all():
+            return 1
     return int(strict and table["finding"].isin(["never matches", "shadowed"]).any())
 
 

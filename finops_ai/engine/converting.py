@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from finops_ai.engine.dialects import DUCKDB
 from finops_ai.engine.duck import ROW, Scan, connect, offsets_of, register
-from finops_ai.engine.fields import PAYABLE
+from finops_ai.engine.fields import NATIVE, PAYABLE
 from finops_ai.engine.plan import COSTS
 from finops_ai.engine.weights import WHOLE, amount, units
 from finops_ai.errors import PriceError
@@ -24,7 +24,9 @@ ROW_COSTS, BILL_COSTS = (*COSTS, PAYABLE), ("list_cost", "contracted_cost", "eff
 def in_group(
     frame: pd.DataFrame, conversion: Conversion, *, costs: Sequence[str] = ROW_COSTS, currency: str = "pricing_currency", timezone: str = "UTC"
 ) -> pd.DataFrame:  # fmt: skip
-    """The frame with its costs in the group's currency, each row at the rate of its day, or of its month's average.
+    """The frame with its costs in the group's currency, each row at the rate of its day, or as `day` of the section says.
+
+    Each row keeps where it came from: `native_currency`, and `exchange_rate`, the group's units for one of it.
 
     Args:
         frame: priced rows, or bills.
@@ -37,8 +39,9 @@ def in_group(
         PriceError: a currency or day without a rate; names it.
     """
     known = [c for c in costs if c in frame.columns]
-    if not len(frame) or not (frame[currency].dropna() != conversion.group).any():
-        return frame
+    if not len(frame):
+        none = to_pandas(pa.table({name: pa.array([], kind) for name, kind in NATIVE.items()}))
+        return frame.assign(**{name: none[name].array for name in NATIVE})
     with connect() as con:
         scan = Scan(con, frame, [*known, currency, "charge_period_start"], numbered=True)
         local = DUCKDB.local_time(
@@ -54,13 +57,16 @@ def in_group(
             whole = units(f"t.{name}", COST_TYPE.scale)
             text = f"(({whole}) // {WHOLE} * {rate} + ({whole}) % {WHOLE} * {rate} // {WHOLE})"
             made.append(f"CASE WHEN t.{currency} = r.currency THEN {amount(text, 38, COST_TYPE.scale)} END AS {name}")
-        sql = f"SELECT {', '.join(made)} FROM mine t LEFT JOIN rates r ON r.currency = t.{currency} AND r.day = t._day ORDER BY t.{ROW}"
-        added = con.sql(sql).to_arrow_table().cast(pa.schema([(name, COST_TYPE) for name in known]))
+        sql = f"SELECT {', '.join([*made, 'r.rate AS exchange_rate'])} FROM mine t LEFT JOIN rates r ON r.currency = t.{currency} AND r.day = t._day ORDER BY t.{ROW}"
+        kinds = [(name, COST_TYPE) for name in known] + [("exchange_rate", NATIVE["exchange_rate"])]
+        added = con.sql(sql).to_arrow_table().cast(pa.schema(kinds))
     out = frame.copy(deep=False)
     turned = to_pandas(added)
     for name in known:
         out[name] = pd.Series(turned[name].array, index=frame.index)
     told = frame[currency]
+    out["native_currency"] = told.copy()
+    out["exchange_rate"] = pd.Series(turned["exchange_rate"].array, index=frame.index)
     out[currency] = told.where(told.isna().to_numpy(), conversion.group).astype(told.dtype)
     out.attrs = dict(frame.attrs)
     if lost := [c for c in known if out[c].isna().sum() != frame[c].isna().sum()]:

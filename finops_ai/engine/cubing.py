@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 
 from finops_ai.engine.dialects import DUCKDB, Dialect
 from finops_ai.engine.duck import Scan, connect, offsets_of, register
-from finops_ai.engine.fields import PAYABLE, PRICED, PUBLISHED, TAG, columns
+from finops_ai.engine.fields import NATIVE, PAYABLE, PRICED, PUBLISHED, TAG, columns
 from finops_ai.engine.plan import COSTS, part_of_day
 from finops_ai.engine.rules import Rules
 from finops_ai.frames import TokenFrame, schema_of, to_arrow, to_pandas
@@ -46,7 +46,7 @@ FINEST = (
 #: figures of a row: a rule that tests one has to see the rows themselves
 FIGURES = frozenset({
     "quantity", "billed_cost", "charge_period_start", "charge_period_end", "slice_input_tokens", "slice_requests",
-    *COSTS, PAYABLE, PUBLISHED,
+    *COSTS, PAYABLE, PUBLISHED, "exchange_rate",
 })  # fmt: skip
 _SINGLE = 1
 _SEVERAL = 2
@@ -284,7 +284,7 @@ def cubed(
     """
     timezone = zone_of(frame, timezone=timezone)
     grain = Grain.of(*(TAG + key for key in tags), timezone=timezone, cuts=cuts, parts=parts)
-    extra = [c for c in (*PRICED, PAYABLE, PUBLISHED, *dimensions, "rule", "share") if c in frame.columns]
+    extra = [c for c in (*PRICED, PAYABLE, PUBLISHED, *NATIVE, *dimensions, "rule", "share") if c in frame.columns]
     sums = [c for c in (*COSTS, PAYABLE, PUBLISHED) if c in extra]
     table = to_arrow(frame)
     offsets = offsets_of(frame["charge_period_start"], timezone) if len(frame) else []

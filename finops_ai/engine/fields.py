@@ -29,6 +29,8 @@ PRICED = {
 PAYABLE = "payable_cost"
 #: the row's effective cost in whole minor units, decided once per month (`finops_ai.engine.cents`): added by `allocate`
 PUBLISHED = "published_cost"
+#: where costs were brought to the group's currency: the currency before, and the group's units for one of it
+NATIVE = {"native_currency": pa.string(), "exchange_rate": pa.decimal128(*UNIT_PRICE)}
 
 
 @cache
@@ -38,6 +40,7 @@ def columns() -> dict[str, pa.DataType]:
         {f.name: f.type for f in schema_of(TokenFrame) if f.name != "tags"}
         | PRICED
         | {PAYABLE: PRICED["contracted_cost"], PUBLISHED: PRICED["effective_cost"]}
+        | NATIVE
     )
 
 

@@ -22,7 +22,7 @@ import pyarrow as pa
 from finops_ai.engine.conditions import to_sql
 from finops_ai.engine.dialects import DUCKDB, Dialect
 from finops_ai.engine.fields import TAG
-from finops_ai.engine.rules import Rules
+from finops_ai.engine.rules import Rule, Rules
 
 COSTS = ("list_cost", "contracted_cost", "effective_cost")
 LABELS = (
@@ -252,7 +252,7 @@ class Plan:
             rid, out = f"_rid_{number}_{index}", f"set_{number}_{index}"
             whens = []
             for i, inherited in deciding:
-                test = to_sql(rules.rules[i].when, d, self.column)
+                test = to_sql(rules.rules[i].when, d, self.column) + self.valid(rules.rules[i], source)
                 present = "".join(f" AND {self.column(f)} <> ''" for f in inherited)
                 whens.append(f"WHEN {test}{present} THEN {i}")
             none = len(rules.rules)
@@ -275,6 +275,12 @@ class Plan:
         self._step(f"m_{number}", f"SELECT {source}.*, {', '.join(cases)} FROM {source}")
         self._step(f"d_{number}", f"SELECT m_{number}.*, {', '.join(picked)} FROM m_{number} {' '.join(joins)}")
         return names
+
+    def valid(self, rule: Rule, source: str) -> str:
+        """What a rule's condition is followed by: the days it holds on, as SQL; "" where it always does."""
+        day = f"{source}.{self.day}"
+        since = f" AND {day} >= DATE '{rule.since}'" if rule.since else ""
+        return since + (f" AND {day} < DATE '{rule.until}'" if rule.until else "")
 
     def _rule_names(self, names: list[str]) -> None:
         """Join the deciding rules' names, each once and without the default unless nothing else decided."""

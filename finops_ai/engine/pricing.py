@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from finops_ai.engine.dialects import DUCKDB
 from finops_ai.engine.duck import ROW, Scan, connect, register
-from finops_ai.engine.fields import PAYABLE, PRICED
+from finops_ai.engine.fields import NATIVE, PAYABLE, PRICED
 from finops_ai.engine.plan import LABELS, Plan, Prices, part_of_day
 from finops_ai.errors import FrameError
 from finops_ai.frames import to_pandas
@@ -205,7 +205,7 @@ def _checked(tokens: pd.DataFrame | pa.Table) -> pd.DataFrame:
         raise FrameError(
             f"fa.price: columns {missing} are missing; it takes a token frame (fa.read, fa.collect, fa.sample)."
         )
-    return frame.drop(columns=PAYABLE, errors="ignore")
+    return frame.drop(columns=[PAYABLE, *NATIVE], errors="ignore")
 
 
 def _plan(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 import re
@@ -20,6 +21,7 @@ from finops_ai.errors import RuleError, hint
 SECTIONS = ("dimensions", "rules", "lookups", "shared")
 UNALLOCATED = "unallocated"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_RULE_KEYS = ("name", "when", "set", "from", "to")
 #: names that frames and groupings give a meaning of their own, besides the columns
 _TAKEN = ("tags", "rule", "share", "day", "week", "month")
 _INSERT = re.compile(r"\{([^{}]+)\}")
@@ -52,12 +54,17 @@ class Value:
 
 @dataclass(frozen=True)
 class Rule:
-    """One ordered rule: where `when` (as written: `text`) holds it sets dimensions that no earlier rule set."""
+    """One ordered rule: where `when` (as written: `text`) holds it sets dimensions that no earlier rule set.
+
+    It holds on days of the reporting zone from `since` up to `until`, which is excluded; None where it is open.
+    """
 
     name: str
     when: Condition
     set: Mapping[str, Value]
     text: str = ""
+    since: dt.date | None = None
+    until: dt.date | None = None
 
 
 @dataclass(frozen=True)
@@ -170,6 +177,20 @@ class Rules:
         return sorted(f for f in used if f not in self.defaults and f.split(".", 1)[0] not in self.lookups)
 
 
+def day_of(value: object, place: str) -> dt.date:
+    """A day as TOML has it, or as text such as "2026-09-16".
+
+    Raises:
+        RuleError: it is none; names the place.
+    """
+    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+        return value
+    try:
+        return dt.date.fromisoformat(str(value))
+    except ValueError:
+        raise RuleError(f"{place} must be a day such as 2026-09-16, not {value!r}.") from None
+
+
 class _Loader:
     def __init__(self, place: str, root: Path) -> None:
         self.place, self.root = place, root
@@ -238,8 +259,8 @@ class _Loader:
         name = row.get("name", f"rule {number}")
         place = f"{self.place}, rule {number} ({name})"
         for key in row:
-            if key not in ("name", "when", "set"):
-                raise RuleError(f"{place}: no key {key!r}. {hint(key, ('name', 'when', 'set'))}")
+            if key not in _RULE_KEYS:
+                raise RuleError(f"{place}: no key {key!r}. {hint(key, _RULE_KEYS)}")
         if not isinstance(name, str) or not name or name in taken or name == "default":
             raise RuleError(f"{place}: a rule's name must be text, its own, and not 'default'; got {name!r}.")
         values = row.get("set")
@@ -256,7 +277,12 @@ class _Loader:
                 if not self.kind_of(used):
                     self._unknown(f"rule {number} ({name}): set.{dimension}", used)
         when = parse_condition(row.get("when", {}), f"{place}: when", kind_of=self.kind_of, known=self.known())
-        return Rule(name, when, out, json.dumps(row.get("when", {}), default=str, ensure_ascii=False))
+        since, until = (day_of(row[k], f"{place}: {k}") if k in row else None for k in ("from", "to"))
+        if since and until and since >= until:
+            raise RuleError(f"{place}: from {since} is not before to {until} (which is excluded).")
+        told = row.get("when", {})
+        told = told | {k: row[k] for k in ("from", "to") if k in row} if isinstance(told, dict) else told
+        return Rule(name, when, out, json.dumps(told, default=str, ensure_ascii=False), since, until)
 
     def kind_of(self, name: str) -> str | None:
         """What a field holds: a column, `tags.<key>`, a dimension, or `<look-up>.<column>`."""

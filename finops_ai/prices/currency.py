@@ -138,8 +138,10 @@ class Rates:
         return self._rates[currency][days[at - 1]], days[at - 1]
 
 
-#: which day's rate: of the day the usage is of, or the average of its month's days that have one
-DAYS = ("usage", "month")
+#: which day's rate: of the day the usage is of, the average of its month's days that have one, or the last of its month
+DAYS = ("usage", "month", "invoice")
+#: which day's rate what is owed to a provider is booked at: as the amounts themselves, or the last of the billing period
+OWED = ("usage", "invoice")
 
 
 @dataclass(frozen=True)
@@ -154,26 +156,29 @@ class Conversion:
     group: str
     rates: Rates
     day: str = "usage"
+    owed: str = "usage"
 
     @classmethod
     def load(cls, table: Mapping[str, Any], root: Path, default: str = "USD") -> Conversion:
         """Read the section: `group` (by default the workspace's currency), `rates` ("ecb" or a CSV file), `base` of that file,
-        and `day`.
+        `day`, and `owed`.
 
         Raises:
             SettingsError: an unknown key or value.
             PriceError: the rate file can't be used.
         """
-        keys = ("group", "rates", "base", "day")
+        keys = ("group", "rates", "base", "day", "owed")
         for key in table:
             if key not in keys:
                 raise SettingsError(f"currency: no key {key!r}. {hint(key, keys)}")
         day, source = table.get("day", "usage"), str(table.get("rates", "ecb"))
         if day not in DAYS:
             raise SettingsError(f"currency.day = {day!r} is unknown. {hint(str(day), DAYS)}")
+        if (owed := table.get("owed", "usage")) not in OWED:
+            raise SettingsError(f"currency.owed = {owed!r} is unknown. {hint(str(owed), OWED)}")
         base = str(table.get("base", "EUR"))
         rates = Rates.ecb() if source == "ecb" else Rates.from_csv(root / Path(source).expanduser(), base)
-        return cls(str(table.get("group", default)).upper(), rates, day)
+        return cls(str(table.get("group", default)).upper(), rates, day, owed)
 
     def table(self, pairs: Iterable[tuple[str, date]]) -> pa.Table:
         """Rates for currencies and days: currency, day, rate (decimal 18,12), rate_day (None for a month's average).
@@ -198,7 +203,17 @@ class Conversion:
             raise PriceError(
                 f"No exchange rate for {currency} in {day:%Y-%m} in {self.rates.source}. Add it to your own rate file."
             )
+        if self.day == "invoice":
+            return self.rates.rate(currency, self.group, days[-1])
         return sum((self.rates.rate(currency, self.group, d)[0] for d in days), Decimal(0)) / len(days), None
+
+    def of_invoice(self, currency: str, last: date) -> Decimal:
+        """The rate that an invoice is booked at: the last one of the month that its billing period ends in.
+
+        Raises:
+            PriceError: that month has none.
+        """
+        return round(Conversion(self.group, self.rates, "invoice")._rate(currency, last)[0], UNIT_PRICE[1])
 
 
 def _row(row: Mapping[str, str], where: str) -> tuple[date, Decimal]:

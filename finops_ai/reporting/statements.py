@@ -25,7 +25,7 @@ from finops_ai.tables.result import Table
 #: kind of line -> the part of the statement it stands in, in printing order
 PARTS = {
     "usage": "Usage", "fee": "Fees and margin", "markup": "Fees and margin", "minimum": "Fees and margin",
-    "incentive": "Incentives", "funding": "Incentives", TRUE_UP: "True-ups of earlier months",
+    "bill": "Other lines of the bill", "incentive": "Incentives", "funding": "Incentives", TRUE_UP: "True-ups of earlier months",
 }  # fmt: skip
 #: usage lines told apart; the smaller ones are one line here and all of them in the files
 MOST_LINES = 24
@@ -265,7 +265,7 @@ def ranking(post: Posting, ws: Any, linked: int = 0) -> None:
     links = {name: statement_file(name) for name in post.receivers[:linked]}
     shown = [
         c
-        for c in ("cost", "margin", "incentive", "charge", "true_up", "due")
+        for c in ("cost", "bill_lines", "margin", "incentive", "charge", "true_up", "due")
         if c in ("cost", "charge") or any(post.overview[c])
     ]
     if not any(post.overview["true_up"]):

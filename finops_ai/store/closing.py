@@ -442,7 +442,8 @@ def _write(path: Path, text: str) -> None:
 
 
 def _json(document: Any) -> str:
-    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, default=str) + "\n"
+    """As text, in the order it is in: the first dimension of the rules stays the first."""
+    return json.dumps(document, indent=1, ensure_ascii=False, default=str) + "\n"
 
 
 def _remove(folder: Path) -> None:

@@ -96,7 +96,7 @@ def _lines(bills: pd.DataFrame, timezone: str) -> list[dict[str, Any]]:
             "charge_category", "charge_class", "source"]  # fmt: skip
     paid = "commitment_discount_id IS NOT NULL AND billed_cost = 0"
     table = grouped_table(
-        _with_kind(bills), [*keys, "kind", "day", "month"],
+        with_kind(bills), [*keys, "kind", "day", "month"],
         {
             "cost": "sum(billed_cost)", "quantity": "sum(consumed_quantity)", "unknown": "count(*) FILTER (WHERE consumed_quantity IS NULL)",
             "lines": "count(*)", "listed": "CASE WHEN count(list_cost) = count(*) THEN sum(list_cost) END",
@@ -112,7 +112,7 @@ def _lines(bills: pd.DataFrame, timezone: str) -> list[dict[str, Any]]:
     return [_cased(row) | {"currency": row["billing_currency"] or ""} for row in table.to_pylist()]
 
 
-def _with_kind(bills: pd.DataFrame) -> pd.DataFrame:
+def with_kind(bills: pd.DataFrame) -> pd.DataFrame:
     """The bill with what each line is, by its category, its words and the commitment it names."""
     text_of = (bills["charge_description"].fillna("") + " " + bills["service_name"].fillna("")).str.lower()
     category, meter = bills["charge_category"], bills["meter"]

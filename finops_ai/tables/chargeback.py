@@ -26,7 +26,11 @@ from finops_ai.tables.grouping import currency_of, grouped
 from finops_ai.tables.incentives import WORDS, Score, adjust, bound, measure, plain_shares
 from finops_ai.tables.policy import Policy
 from finops_ai.tables.result import Facts, Table
-from finops_ai.tables.tariffs import KINDS, Line, averages_of, marginal, minimum_line, needs_plain, tariff_lines
+from finops_ai.tables.tariffs import KINDS, MOVED, Line, averages_of, marginal, minimum_line, needs_plain, tariff_lines
+from finops_ai.tables.tie_out import Bill, Part, table_of, tie_out
+
+#: what a charge is made of
+ADDS = ("cost", "bill_lines", "margin", "incentive")
 
 
 @dataclass
@@ -37,9 +41,11 @@ class Chargeback:
         month: `YYYY-MM`.
         currency: of all amounts.
         lines: table of statement lines: receiver, kind, text, quantity, unit, rate, amount (published), exact.
-        summary: table per receiver: cost, margin, incentive, charge; the first three add up to the charge.
+        summary: table per receiver: cost, bill_lines (what else the bill charges or credits it), margin, incentive, charge; the
+            first four add up to the charge.
         costs: published cost per (provider, billing account, receiver), the same cents as everywhere.
         not_charged: receivers whose cost stays with the centre.
+        parts: how the charges tie to what was billed (see `finops_ai.tables.tie_out`).
     """
 
     month: str
@@ -49,6 +55,7 @@ class Chargeback:
     summary: Table
     costs: Mapping[tuple[str, str, str], Decimal]
     not_charged: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def statement(self, receiver: str) -> Table:
@@ -75,6 +82,10 @@ class Chargeback:
         """Who is charged, largest charge first."""
         return list(self.summary["receiver"])
 
+    def tie_out(self) -> Table:
+        """How the charges tie to what was billed, item by item (see `finops_ai.tables.tie_out`)."""
+        return table_of(self.parts, self.currency, self.month)
+
     def journal(self, accounts: Mapping[str, Any] | None = None) -> Table:
         """The double-entry journal (see `finops_ai.tables.journal.journal`)."""
         from finops_ai.tables.journal import journal
@@ -96,6 +107,7 @@ def chargeback(
     timezone: str | None = None,
     book: Book | None = None,
     history: pd.DataFrame | None = None,
+    bill: Bill | None = None,
 ) -> Chargeback:
     """Charge a month's cost to the receivers of a dimension.
 
@@ -107,6 +119,7 @@ def chargeback(
         book: price book for the incentives' repricing; the bundled one by default.
         history: allocated rows of earlier months, the baseline of the kinds "model" and "prompt"; by default those in
             `allocated`.
+        bill: what the month was billed; its lines that are no use of a model, and billed use without a price, are charged, too.
 
     Returns:
         A `Chargeback`: charges add up to the cost recovered plus the stated margin, to the cent; incentives add up to 0.
@@ -125,7 +138,8 @@ def chargeback(
     """
     policy = Policy.load(policy)
     policy.check_dimension([str(c) for c in allocated.columns])
-    window = Window.month(month, zone_of(allocated, timezone=timezone))
+    timezone = zone_of(allocated, timezone=timezone)
+    window = Window.month(month, timezone)
     rows = _within(allocated, window)
     currency = currency_of(rows) or currency_of(allocated)
     if rows.empty or not currency:
@@ -164,6 +178,12 @@ def chargeback(
         lines += _incentive_lines(adjust(charges, exact, found, policy.incentives), policy, currency)
     for name in charged:
         lines += minimum_line(name, tariffs[name], sum((x.exact for x in lines if x.receiver == name), Fraction(0)))
+    parts = tie_out(rows, dim, _accounts(usage), bill, currency=currency, timezone=timezone)
+    added = [p for p in parts if p.receiver and p.item != "usage"]
+    charged += [n for n in dict.fromkeys(p.receiver for p in added) if n not in costs and n not in policy.not_charged]
+    lines += [
+        Line(p.receiver, "bill", p.text, Fraction(p.amount), cents=p.amount) for p in added if p.receiver in charged
+    ]
     published = _published(lines, places)
     out = Chargeback(
         month,
@@ -172,7 +192,8 @@ def chargeback(
         _lines_table(lines, published, currency, month),
         _summary_table(lines, published, costs, charged, currency, month),
         _accounts(usage),
-        tuple(n for n in costs if n in policy.not_charged),
+        tuple(dict.fromkeys(n for n in [*costs, *(p.receiver for p in added)] if n in policy.not_charged)),
+        tuple(parts),
     )
     out.provenance = provenance_of(rows)
     for table in (out.lines, out.summary):
@@ -280,7 +301,7 @@ def _incentive_lines(scores: Mapping[str, Score], policy: Policy, currency: str)
 def _published(lines: list[Line], places: int) -> list[Decimal]:
     """Amounts to publish: the cost itself in its cents, tariffs and incentives each rounded to their own exact total."""
     out = [x.cents or Decimal(0) for x in lines]
-    for kinds in (KINDS[:4], KINDS[4:]):
+    for kinds in (KINDS[: -len(MOVED)], MOVED):
         chosen = [i for i, x in enumerate(lines) if x.kind in kinds and x.cents is None]
         for i, amount in zip(chosen, round_fractions([lines[i].exact for i in chosen], places), strict=True):
             out[i] = amount
@@ -336,22 +357,22 @@ def _summary_table(
     for name, amounts in sums.items():
         charge = sum(amounts.values(), Decimal(0))
         incentive = amounts["incentive"] + amounts["funding"]
-        margin = charge - incentive - costs[name]
-        rows.append({"receiver": name, "cost": costs[name], "margin": margin, "incentive": incentive, "charge": charge})
+        cost, more = costs.get(name, Decimal(0)), amounts["bill"]
+        margin = charge - incentive - cost - more
+        row = {"receiver": name, "cost": cost, "bill_lines": more, "margin": margin}
+        rows.append(row | {"incentive": incentive, "charge": charge})
     rows.sort(key=lambda r: (-r["charge"], r["receiver"]))
     kind = pa.decimal128(*COST)
-    names = ("receiver", "cost", "margin", "incentive", "charge")
+    names = ("receiver", *ADDS, "charge")
     table = pa.table({n: pa.array([r[n] for r in rows], pa.string() if n == "receiver" else kind) for n in names})
     return Table.of(to_pandas(table), summary_facts(currency, month))
 
 
 def summary_facts(currency: str, month: str) -> Facts:
     """What holds for a table of charges per receiver."""
-    money = ["cost", "margin", "incentive", "charge"]
-    conserves = "cost, margin and incentive add up to the charge; incentives add up to 0"
-    return Facts(
-        "Chargeback", currency, month, conserves, money=money, adds=[("charge", ("cost", "margin", "incentive"))]
-    )
+    money = [*ADDS, "charge"]
+    conserves = "cost, other lines of the bill, margin and incentive add up to the charge; incentives add up to 0"
+    return Facts("Chargeback", currency, month, conserves, money=money, adds=[("charge", ADDS)])
 
 
 def _accounts(usage: list[dict]) -> dict[tuple[str, str, str], Decimal]:
@@ -371,8 +392,8 @@ def _check(
     charged: list[str],
     places: int,
 ) -> None:
-    incentives = sum((x.exact for x in lines if x.kind in KINDS[4:]), Fraction(0))
-    moved = sum((a for x, a in zip(lines, published, strict=True) if x.kind in KINDS[4:]), Decimal(0))
+    incentives = sum((x.exact for x in lines if x.kind in MOVED), Fraction(0))
+    moved = sum((a for x, a in zip(lines, published, strict=True) if x.kind in MOVED), Decimal(0))
     if incentives or moved:
         raise CheckFailed(f"Incentives of {out.month} add up to {moved}, not 0.")
     if sum(out.costs.values(), Decimal(0)) != sum(costs.values(), Decimal(0)):
@@ -382,8 +403,8 @@ def _check(
     if abs(Fraction(total) - exact) > Fraction(1, 10**places):
         raise CheckFailed(f"Published tariffs of {out.month} add up to {total}, not to {float(exact)}.")
     for row in out.summary.to_dict("records"):
-        if row["cost"] + row["margin"] + row["incentive"] != row["charge"]:
-            raise CheckFailed(f"The charge of {row['receiver']!r} in {out.month} isn't its cost, margin and incentive.")
+        if sum((row[name] for name in ADDS), Decimal(0)) != row["charge"]:
+            raise CheckFailed(f"The charge of {row['receiver']!r} in {out.month} isn't the sum of its parts.")
     missing = set(charged) - {x.receiver for x in lines}
-    if any(costs[name] for name in missing):
+    if any(costs.get(name) for name in missing):
         raise CheckFailed(f"No line for {sorted(missing)} in {out.month}.")

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
 
+from finops_ai.engine.rules import Rules
 from finops_ai.errors import CheckFailed, ClosedPeriodError, DataError, RuleError, hint
 from finops_ai.frames import to_pandas
 from finops_ai.periods import Window, next_month, parse_month
 from finops_ai.store.closing import Ledger, Sealed
 from finops_ai.tables import posting
+from finops_ai.tables.bill_rules import load_bill_rules
 from finops_ai.tables.chargeback import Chargeback
 from finops_ai.tables.policy import Policy, number
 from finops_ai.tables.reconcile import reconcile
 from finops_ai.tables.result import Facts, Table
 from finops_ai.tables.showback import showback
+from finops_ai.tables.tie_out import Bill
 from finops_ai.tables.true_up import posted_balances, recompute, true_up
 
 if TYPE_CHECKING:
@@ -206,6 +209,7 @@ def true_up_month(
             closed_history=then.get("history"),
             history=now.get("history"),
             pricing=lambda rows: ws.reprice(month, rows),
+            bills=_bills(ws, month, state),
         )
         made = steps[-1][1]
         journals = [(cause, step.journal(then_accounts)) for cause, step, _ in steps]
@@ -223,9 +227,26 @@ def true_up_month(
         rows = ws.reprice(month, tokens)
         if ws.digest() != stamp:
             raise DataError(f"Usage or bills were loaded while {month} was trued up. Nothing is posted: run it again.")
-        tables = {"rows": rows, "allocated": steps[-1][2]} | now | posting.results_of(made)
+        tables = (
+            {"rows": rows, "allocated": steps[-1][2], "bills": ws.current_bills(month)} | now | posting.results_of(made)
+        )
         tables |= {"true_up": entries, "journal": made.journal(accounts)}
         return entries, ledger.post(month, posted_in, tables, documents=documents_of(ws), facts=facts_of(ws, made))
+
+
+def _bills(ws: Workspace, month: str, state: Sealed) -> tuple[Bill | None, Bill | None, Bill | None]:
+    """The bill as the month's last state has it, the same under today's mapping, and today's; none for months that were closed
+    before charges were tied to bills."""
+    if not state.has("tie_out"):
+        return None, None, None
+    lines, rules = state.table("bills"), load_bill_rules(state.document("bill"))
+    table = state.document("currency")
+    then = None if table is None or ws.conversion is None else replace(ws.conversion, owed=table.get("owed", "usage"))
+    return (
+        Bill(lines, rules, Rules.load(state.document("rules"), root=ws.settings.root), then),
+        Bill(lines, rules, ws.rules, then),
+        posting.bill_of(ws, ws.current_bills(month)),
+    )
 
 
 def documents_of(ws: Workspace) -> dict[str, Any]:
@@ -236,6 +257,8 @@ def documents_of(ws: Workspace) -> dict[str, Any]:
         "policy": posting.policy_of(ws),
         "accounts": ws.settings.policies.get("journal"),
         "contracts": ws.settings.policies.get("contracts"),
+        "bill": ws.settings.policies.get("bill"),
+        "currency": ws.settings.policies.get("currency"),
     }
 
 

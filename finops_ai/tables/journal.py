@@ -5,7 +5,8 @@ from __future__ import annotations
 import calendar
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,12 +21,16 @@ from finops_ai.periods import parse_month
 from finops_ai.tables.csv import write_csv
 from finops_ai.tables.excel import write_workbook
 from finops_ai.tables.result import Facts, Table
+from finops_ai.tables.tie_out import OWED, STATED, Part
 
 if TYPE_CHECKING:
     from finops_ai.tables.chargeback import Chargeback
 
-#: account of each role unless `[journal]` says otherwise
-ACCOUNTS = {"expense": "6100", "central": "6190", "clearing": "2190", "margin": "7190"}
+#: account of each role unless `[journal]` says otherwise; without one for accruals these are booked on the clearing account
+ACCOUNTS = {
+    "expense": "6100", "central": "6190", "clearing": "2190", "margin": "7190", "accrual": "", "prepaid": "1490", "tax": "1570",
+    "price_difference": "6195", "rounding": "6196", "exchange": "6880", "intercompany": "1590",
+}  # fmt: skip
 COLUMNS = (
     "entry",
     "date",
@@ -38,84 +43,223 @@ COLUMNS = (
     "provider",
     "billing_account_id",
     "text",
+    "invoice_id",
+    "entity",
+    "tax_code",
+    "transaction_currency",
+    "transaction_debit",
+    "transaction_credit",
 )
+_AMOUNTS = ("debit", "credit", "transaction_debit", "transaction_credit")
 _AMOUNT = pa.decimal128(38, 4)
 #: receivers with a sheet of their own in the workbook; the others are among its lines
 SHEETS = 100
 FILES = ("statements.xlsx", "statements.csv", "journal.xlsx", "journal.csv", "journal.json")
 
 
-def load_accounts(table: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Read the `[journal]` section: `expense`, `central`, `clearing`, `margin`, and `accounts` per receiver.
+@dataclass(frozen=True)
+class Accounts:
+    """The `[journal]` section: which account, legal entity and tax code an entry gets.
+
+    Attributes:
+        roles: account by role, see `ACCOUNTS`.
+        receivers: expense account of receivers that have their own.
+        providers: clearing account by provider, or by "provider/billing account".
+        tax_codes: tax code by role.
+        entity: the legal entity of everything that isn't told apart below; "" = one entity.
+        entity_of: legal entity by receiver, and by "provider/billing account" or provider.
+    """
+
+    roles: Mapping[str, str]
+    receivers: Mapping[str, str] = field(default_factory=dict)
+    providers: Mapping[str, str] = field(default_factory=dict)
+    tax_codes: Mapping[str, str] = field(default_factory=dict)
+    entity: str = ""
+    entity_of: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def account(self, role: str, receiver: str = "", provider: str = "", billing_account: str = "") -> str:
+        """The account of an entry."""
+        if role == "expense":
+            return self.receivers.get(receiver, self.roles["expense"])
+        if role == "clearing" or (role == "accrual" and not self.roles["accrual"]):
+            own = self.providers.get(f"{provider}/{billing_account}", self.providers.get(provider))
+            return own or self.roles["clearing"]
+        return self.roles[role]
+
+    def entity_at(self, receiver: str = "", provider: str = "", billing_account: str = "") -> str:
+        """The legal entity of an entry."""
+        by_receiver, by_account = self.entity_of.get("receivers", {}), self.entity_of.get("accounts", {})
+        if receiver:
+            return by_receiver.get(receiver, self.entity)
+        return by_account.get(f"{provider}/{billing_account}", by_account.get(provider, self.entity))
+
+
+def load_accounts(table: Mapping[str, Any] | Accounts | None) -> Accounts:
+    """Read the `[journal]` section: an account per role of `ACCOUNTS`, and the tables `accounts` (receiver = account),
+    `providers` ("provider/billing account" = account), `tax_codes` (role = code) and `entities` (`central`, `receivers`, `accounts`).
 
     Raises:
         RuleError: an unknown key, or an account that isn't text.
+
+    >>> load_accounts({"clearing": "2190", "providers": {"openai": "2191"}}).account("clearing", provider="openai")
+    '2191'
     """
+    if isinstance(table, Accounts):
+        return table
     table = dict(table or {})
-    keys = (*ACCOUNTS, "accounts")
+    keys = (*ACCOUNTS, "accounts", "providers", "tax_codes", "entities")
     for key in table:
         if key not in keys:
             raise RuleError(f"journal: no key {key!r}. {hint(key, keys)}")
-    own = table.get("accounts", {})
+    receivers, providers, codes = (_texts(table, name) for name in ("accounts", "providers", "tax_codes"))
+    for role in codes:
+        if role not in ACCOUNTS:
+            raise RuleError(f"journal.tax_codes: no role {role!r}. {hint(role, ACCOUNTS)}")
+    entities = table.get("entities", {})
+    if not isinstance(entities, Mapping) or set(entities) - {"central", "receivers", "accounts"}:
+        raise RuleError(
+            "journal.entities has the keys central (a name), receivers and accounts (tables of name = entity)."
+        )
+    if entities and not isinstance(entities.get("central"), str):
+        raise RuleError("journal.entities.central names the legal entity that is settled with.")
+    of = {name: _texts(entities, name, "journal.entities") for name in ("receivers", "accounts")}
+    roles = {role: str(table.get(role, default)) for role, default in ACCOUNTS.items()}
+    return Accounts(roles, receivers, providers, codes, str(entities.get("central", "")), of)
+
+
+def _texts(table: Mapping[str, Any], name: str, place: str = "journal") -> dict[str, str]:
+    own = table.get(name, {})
     if not isinstance(own, Mapping):
-        raise RuleError("journal.accounts must be a table of receiver = account.")
-    out = {role: str(table.get(role, default)) for role, default in ACCOUNTS.items()}
-    return out | {"accounts": {str(k): str(v) for k, v in own.items()}}
+        raise RuleError(f"{place}.{name} must be a table of name = value.")
+    return {str(k): str(v) for k, v in own.items()}
 
 
-def journal(charged: Chargeback, accounts: Mapping[str, Any] | None = None) -> Table:
-    """Post a chargeback: receivers' expense against the providers' clearing accounts.
+def journal(charged: Chargeback, accounts: Mapping[str, Any] | Accounts | None = None) -> Table:
+    """Post a chargeback: receivers' expense against what the providers are owed.
 
-    Debits: each receiver's charge on its expense account; cost nobody is charged on the central account. Credits: the
-    cost of each provider and billing account, on the clearing account; the margin (a debit where charges recover less
-    than cost).
+    Debits: each receiver's charge on its expense account; cost nobody is charged on the central account; what was paid ahead.
+    Credits: what is payable per provider, billing account and invoice on the clearing account, or accrued where there is no bill
+    yet; what is drawn from what was paid ahead; the margin. Price difference, rounding and exchange difference are entries of
+    their own, so that the invoice is charged plus stated differences. Entries say their amount in the currency of the charges, and
+    in that of the transaction.
 
     Args:
         charged: the month's chargeback.
         accounts: the `[journal]` section.
 
     Returns:
-        A table of entries with `debit` and `credit`, equal in sum, to the currency's minor unit.
+        A table of entries with `debit` and `credit`, equal in sum, to the currency's minor unit; `transaction_debit` and
+        `transaction_credit` are equal in every transaction currency and legal entity, too.
 
     Raises:
         CheckFailed: debits and credits differ.
     """
-    own = load_accounts(accounts)
-    by_account: dict[tuple[str, str], Decimal] = {}
-    central = Decimal(0)
-    for (provider, account, receiver), cost in sorted(charged.costs.items()):
-        by_account[provider, account] = by_account.get((provider, account), Decimal(0)) + cost
-        central += cost if receiver in charged.not_charged else Decimal(0)
+    own, month, home = load_accounts(accounts), charged.month, charged.currency
+    parts = charged.parts or parts_of_costs(charged.costs, home)
     rows: list[dict[str, Any]] = []
+
+    def post(
+        role: str, text: str, amount: Decimal, native: Decimal, currency: str, receiver: str = "", *place: str
+    ) -> None:
+        provider, account, invoice = (*place, "", "", "")[:3]
+        rows.append(entry_amounts(amount, native) | {
+            "account": own.account(role, receiver, provider, account), "cost_centre": receiver, "text": text, "provider": provider,
+            "billing_account_id": account, "invoice_id": invoice, "entity": own.entity_at(receiver, provider, account),
+            "tax_code": own.tax_codes.get(role, ""), "transaction_currency": currency,
+        })  # fmt: skip
+
+    by_receiver: dict[str, dict[str, list[Decimal]]] = {}
+    kept: dict[str, list[Decimal]] = {}
+    for p in (p for p in parts if p.receiver or p.item == "central"):
+        spared = p.item == "central" or p.receiver in charged.not_charged
+        found = (kept if spared else by_receiver.setdefault(p.receiver, {})).setdefault(p.currency, [Decimal(0)] * 2)
+        found[0], found[1] = found[0] + p.amount, found[1] + p.native
     for receiver, charge in zip(charged.summary["receiver"], charged.summary["charge"], strict=True):
-        text = f"AI usage {charged.month}, {receiver}"
-        rows.append(_row(own["accounts"].get(receiver, own["expense"]), receiver, Decimal(charge), text))
+        sums = by_receiver.get(receiver, {})
+        rest = Decimal(charge) - sum((amount for amount, _ in sums.values()), Decimal(0))
+        at_home = sums.setdefault(home, [Decimal(0)] * 2)
+        sums[home] = [at_home[0] + rest, at_home[1] + rest]
+        for currency, (amount, native) in sums.items():
+            post("expense", f"AI usage {month}, {receiver}", amount, native, currency, receiver)
     names = ", ".join(charged.not_charged)
-    rows.append(_row(own["central"], "", central, f"AI usage {charged.month}, not charged ({names})"))
-    for (provider, account), cost in by_account.items():
-        rows.append(_row(own["clearing"], "", -cost, f"AI usage {charged.month}, {provider}", provider, account))
-    margin = sum((r["debit"] - r["credit"] for r in rows), Decimal(0))
-    rows.append(_row(own["margin"], "", -margin, f"Margin {charged.month}"))
-    rows = [r for r in rows if r["debit"] or r["credit"]]
-    first = parse_month(charged.month)
+    for currency, (amount, native) in kept.items():
+        post("central", f"AI usage {month}, not charged ({names})", amount, native, currency)
+    for p in parts:
+        place = (p.provider, p.account, p.invoice)
+        if p.item in OWED:
+            text = f"AI usage {month}, {p.provider}" + (f", invoice {p.invoice}" if p.invoice else "")
+            role = "clearing" if p.item == "payable" else "accrual"
+            post(role, text, -p.amount, -p.native, p.currency, "", *place)
+        elif p.item in STATED and not p.receiver and p.item != "central":
+            post(p.item, f"{p.text}, {month}, {p.provider}", p.amount, p.native, p.currency, "", *place)
+    margin = -sum(charged.summary["margin"], Decimal(0)) - sum(charged.summary["incentive"], Decimal(0))
+    post("margin", f"Margin {month}", margin, margin, home)
+    rows = [r for r in rows if any(r[name] for name in _AMOUNTS)]
+    rows += _between_entities(rows, own, month)
+    first = parse_month(month)
     last = first.replace(day=calendar.monthrange(first.year, first.month)[1])
     for row in rows:
-        row |= {"date": last, "period": charged.month, "currency": charged.currency}
-    number_entries(rows, charged.month)
-    debit, credit = (sum((r[k] for r in rows), Decimal(0)) for k in ("debit", "credit"))
-    if debit != credit:
-        raise CheckFailed(f"The journal of {charged.month} doesn't balance: debits {debit}, credits {credit}.")
-    return journal_table(rows, charged.currency, charged.month)
+        row |= {"date": last, "period": month, "currency": home}
+    number_entries(rows, month)
+    require_balance(rows, f"The journal of {month}")
+    return journal_table(rows, home, month)
 
 
-def _row(
-    account: str, centre: str, amount: Decimal, text: str, provider: str = "", billing_account: str = ""
-) -> dict[str, Any]:
-    """An entry: positive amounts are debits, negative ones credits."""
+def parts_of_costs(costs: Mapping[tuple[str, str, str], Decimal], currency: str) -> tuple[Part, ...]:
+    """Parts where nothing is known but cost per provider, billing account and receiver: all of it is accrued."""
+    out, sums = [], dict[tuple[str, str], Decimal]()
+    for (provider, account, receiver), cost in sorted(costs.items()):
+        out.append(Part(provider, account, currency, "usage", cost, cost, receiver=receiver))
+        sums[provider, account] = sums.get((provider, account), Decimal(0)) + cost
+    return (*out, *(Part(*place, currency, "accrued", cost, cost) for place, cost in sums.items()))
+
+
+def require_balance(rows: Iterable[Mapping[str, Any]], what: str) -> None:
+    """Raise unless debits equal credits: in all, of each legal entity, and in each transaction currency of it.
+
+    Raises:
+        CheckFailed: names the first that doesn't balance, with both sums.
+    """
+    sums: dict[tuple[str, ...], list[Decimal]] = {}
+    for row in rows:
+        entity = (row["entity"],)
+        places: list[tuple[tuple[str, ...], tuple[str, ...]]] = [(entity, _AMOUNTS[:2])]
+        places.append(((*entity, row["transaction_currency"]), _AMOUNTS[2:]))
+        for place, (debit, credit) in places:
+            found = sums.setdefault(place, [Decimal(0), Decimal(0)])
+            found[0], found[1] = found[0] + row[debit], found[1] + row[credit]
+    for place_, (debits, credits) in sums.items():
+        if debits != credits:
+            where = f" in {' '.join(filter(None, place_))}" if any(place_) else ""
+            raise CheckFailed(f"{what} doesn't balance{where}: debits {debits}, credits {credits}.")
+
+
+def _between_entities(rows: list[dict[str, Any]], own: Accounts, month: str) -> list[dict[str, Any]]:
+    """What legal entities owe each other, settled with the central one, in each transaction currency."""
+    nets: dict[tuple[str, str], list[Decimal]] = {}
+    for r in rows:
+        net = nets.setdefault((r["entity"], r["transaction_currency"]), [Decimal(0), Decimal(0)])
+        net[0] += r["debit"] - r["credit"]
+        net[1] += r["transaction_debit"] - r["transaction_credit"]
+    out = []
+    for (entity, currency), (amount, native) in sorted(nets.items()):
+        if entity == own.entity or not (amount or native):
+            continue
+        for at, other, sign in ((entity, own.entity, -1), (own.entity, entity, 1)):
+            out.append(entry_amounts(sign * amount, sign * native) | {
+                "account": own.account("intercompany"), "cost_centre": "", "text": f"AI usage {month}, intercompany with {other}",
+                "provider": "", "billing_account_id": "", "invoice_id": "", "entity": at,
+                "tax_code": own.tax_codes.get("intercompany", ""), "transaction_currency": currency,
+            })  # fmt: skip
+    return out
+
+
+def entry_amounts(amount: Decimal, native: Decimal) -> dict[str, Any]:
+    """An entry's amounts: positive ones are debits, negative ones credits."""
     zero = Decimal(0)
     return {
-        "account": account, "cost_centre": centre, "debit": max(amount, zero), "credit": max(-amount, zero), "text": text,
-        "provider": provider, "billing_account_id": billing_account,
+        "debit": max(amount, zero), "credit": max(-amount, zero),
+        "transaction_debit": max(native, zero), "transaction_credit": max(-native, zero),
     }  # fmt: skip
 
 
@@ -138,10 +282,37 @@ def number_entries(rows: list[dict[str, Any]], period: str, posting: str = "") -
 
 def journal_table(rows: list[dict[str, Any]], currency: str, period: str) -> Table:
     """Entries as a table."""
-    kinds = {"debit": _AMOUNT, "credit": _AMOUNT, "date": pa.date32()}
+    kinds = dict.fromkeys(_AMOUNTS, _AMOUNT) | {"date": pa.date32()}
     table = pa.table({name: pa.array([r[name] for r in rows], kinds.get(name, pa.string())) for name in COLUMNS})
     facts = Facts("Journal", currency, period, "debits equal credits", money=["debit", "credit"])
     return Table.of(to_pandas(table), facts)
+
+
+def whole_entries(entries: pd.DataFrame) -> pd.DataFrame:
+    """Entries with all columns of a journal: those sealed before there were transaction currencies are in their own."""
+    plain = pd.DataFrame(entries)
+    if "transaction_currency" in plain.columns:
+        return plain
+    added = dict.fromkeys(("invoice_id", "entity", "tax_code"), "")
+    return plain.assign(
+        **added,
+        transaction_currency=plain["currency"],
+        transaction_debit=plain["debit"],
+        transaction_credit=plain["credit"],
+    )[list(COLUMNS)]
+
+
+def told(entries: Table) -> Table:
+    """The journal without columns that tell nothing: legal entities, invoices and tax codes that are nowhere, transaction
+    currencies that are the currency."""
+    empty = [
+        c
+        for c in ("invoice_id", "entity", "tax_code", "provider", "billing_account_id")
+        if not any(entries[c].fillna(""))
+    ]
+    if (entries["transaction_currency"] == entries["currency"]).all():
+        empty += ["transaction_currency", "transaction_debit", "transaction_credit"]
+    return Table.of(pd.DataFrame(entries).drop(columns=empty), entries.facts)
 
 
 def write_chargeback(charged: Chargeback, folder: Path, accounts: Mapping[str, Any] | None = None) -> list[Path]:

@@ -17,10 +17,12 @@ import pyarrow as pa
 from finops_ai.errors import DataError, hint
 from finops_ai.frames import to_pandas
 from finops_ai.money import COST
-from finops_ai.tables.chargeback import Chargeback, chargeback, summary_facts
-from finops_ai.tables.journal import journal_table, write_files
+from finops_ai.tables.bill_rules import load_bill_rules
+from finops_ai.tables.chargeback import ADDS, Chargeback, chargeback, summary_facts
+from finops_ai.tables.journal import journal_table, whole_entries, write_files
 from finops_ai.tables.policy import Policy, policy_or_default
 from finops_ai.tables.result import Facts, Table
+from finops_ai.tables.tie_out import Bill, parts_of, table_of
 from finops_ai.tables.true_up import summary
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 #: kind of the statement lines that correct an earlier month
 TRUE_UP = "true_up"
 #: the tables a chargeback is kept and closed as
-RESULTS = ("lines", "charges", "costs")
+RESULTS = ("lines", "charges", "costs", "tie_out")
 _MONEY = pa.decimal128(*COST)
 
 
@@ -70,8 +72,8 @@ class Posting:
 
     @cached_property
     def overview(self) -> Table:
-        """One row per receiver, largest first: `cost`, `margin`, `incentive`, `charge`, `true_up`, `due` (charge plus true-up)."""
-        money = ["cost", "margin", "incentive", "charge", "true_up", "due"]
+        """One row per receiver, largest first: `cost`, `bill_lines`, `margin`, `incentive`, `charge`, `true_up`, `due`."""
+        money = [*ADDS, "charge", "true_up", "due"]
         rows = {r["receiver"]: r | {"true_up": Decimal(0)} for r in _records(self.charged.summary)}
         for r in _records(self.true_ups):
             own = rows.setdefault(r["receiver"], {"receiver": r["receiver"]} | dict.fromkeys(money, Decimal(0)))
@@ -81,14 +83,14 @@ class Posting:
         ranked = sorted(rows.values(), key=lambda r: (-r["due"], r["receiver"]))
         columns = {"receiver": pa.array([r["receiver"] for r in ranked], pa.string())}
         columns |= {name: pa.array([r[name] for r in ranked], _MONEY) for name in money}
-        adds = [("charge", ("cost", "margin", "incentive")), ("due", ("charge", "true_up"))]
-        conserves = "cost, margin and incentive add up to the charge, charge and true-up to what is due"
+        adds = [("charge", ADDS), ("due", ("charge", "true_up"))]
+        conserves = "cost, other lines of the bill, margin and incentive add up to the charge, charge and true-up to what is due"
         facts = Facts("Chargeback", self.currency, self.month, conserves, money=money, adds=adds)
         return Table.of(to_pandas(pa.table(columns)), facts)
 
     def due(self, receiver: str) -> dict[str, Decimal]:
         """One receiver's row of the overview; all 0 where nothing is posted to it."""
-        own: dict[str, Decimal] = dict.fromkeys(("cost", "margin", "incentive", "charge"), Decimal(0))
+        own: dict[str, Decimal] = dict.fromkeys((*ADDS, "charge"), Decimal(0))
         for r in _records(self.charged.summary[(self.charged.summary["receiver"] == receiver).to_numpy()]):
             own |= {name: r[name] for name in own}
         own["true_up"] = sum((r["difference"] for r in _records(_of(self.true_ups, receiver))), Decimal(0))
@@ -158,7 +160,7 @@ def posting(ws: Workspace, month: str) -> Posting:
                 f"{month} is charged in {charged.currency}, the true-up of {one.month} posted in it in "
                 f"{one.facts['currency']}; sums never mix currencies. Post it in a month of its own currency."
             )
-    entries = pd.concat([pd.DataFrame(own), *(s.table("true_up") for s in incoming)], ignore_index=True)
+    entries = pd.concat([whole_entries(own), *(whole_entries(s.table("true_up")) for s in incoming)], ignore_index=True)
     facts = Facts("Journal", charged.currency, month, "debits equal credits", money=["debit", "credit"])
     return Posting(
         charged,
@@ -178,21 +180,25 @@ def _nothing_charged(month: str, currency: str, policy: Mapping[str, Any]) -> Ch
     """The chargeback of a month that holds no usage."""
     lines = dict.fromkeys(("receiver", "kind", "text", "unit"), pa.string())
     lines |= {"quantity": pa.decimal128(38, 6)} | dict.fromkeys(("rate", "amount", "exact"), _MONEY)
-    charges = {"receiver": pa.string()} | dict.fromkeys(("cost", "margin", "incentive", "charge"), _MONEY)
+    charges = {"receiver": pa.string()} | dict.fromkeys((*ADDS, "charge"), _MONEY)
     costs = dict.fromkeys(("provider", "billing_account_id", "receiver"), pa.string()) | {"cost": _MONEY}
     empty = {
         name: to_pandas(pa.table({c: pa.array([], kind) for c, kind in kinds.items()}))
-        for name, kinds in zip(RESULTS, (lines, charges, costs), strict=True)
+        for name, kinds in zip(RESULTS[:3], (lines, charges, costs), strict=True)
     }
+    empty["tie_out"] = pd.DataFrame(table_of([], currency, month))
     return _restored(empty.__getitem__, month, currency, policy)
 
 
 def charge_month(ws: Workspace, month: str) -> Chargeback:
     """A month's charges: those it was closed with, else today's, which are kept until anything they rest on changes."""
     if sealed := ws.closed(month):
-        return _restored(sealed.table, month, sealed.facts["currency"], sealed.document("policy"))
+        facts, policy = sealed.facts, sealed.document("policy")
+        return _restored(sealed.table, month, facts["currency"], policy, has_tie_out=sealed.has("tie_out"))
     policy = policy_of(ws)
-    stamp = hashlib.sha256(json.dumps([policy, _code_stamp(), ws.ledger.head()], default=str).encode()).hexdigest()
+    stamp = hashlib.sha256(
+        json.dumps([policy, ws.settings.policies.get("bill"), _code_stamp(), ws.ledger.head()], default=str).encode()
+    ).hexdigest()
     folder = ws.cache_folder / ws.digest()
     kept = {n: folder / f"charges-{month}-{stamp[:12]}-{n}.parquet" for n in (*RESULTS, "whole")}
     if kept["whole"].is_file():
@@ -204,7 +210,8 @@ def charge_month(ws: Workspace, month: str) -> Chargeback:
         have = ", ".join(ws.months()) or "none"
         raise DataError(f"There is no usage of {month} to charge. Months with data: {have}.")
     history = ws.history(month, 1 + Policy.load(policy).incentives.baseline_months)
-    made = chargeback(rows, policy, month=month, timezone=ws.timezone, book=ws.book, history=history)
+    bill = bill_of(ws, ws.bills(month))
+    made = chargeback(rows, policy, month=month, timezone=ws.timezone, book=ws.book, history=history, bill=bill)
     for name, table in (results_of(made) | {"whole": pd.DataFrame({"currency": [made.currency]})}).items():
         ws.kept.write(pd.DataFrame(table), kept[name])
     return made
@@ -216,15 +223,27 @@ def policy_of(ws: Workspace) -> dict[str, Any]:
     return policy if policy is not None else {"dimension": policy_or_default(None, ws.rules.dimensions).dimension}
 
 
+def bill_of(ws: Workspace, lines: pd.DataFrame) -> Bill:
+    """A month's bill with whose its lines are today."""
+    return Bill(lines, load_bill_rules(ws.settings.policies.get("bill")), ws.rules, ws.conversion)
+
+
 def results_of(made: Chargeback) -> dict[str, pd.DataFrame]:
     """A chargeback as plain tables: `lines`, `charges` and `costs` (per provider, billing account and receiver)."""
     keys = ("provider", "billing_account_id", "receiver")
     columns = {name: pa.array([k[i] for k in made.costs], pa.string()) for i, name in enumerate(keys)}
     columns["cost"] = pa.array(list(made.costs.values()), _MONEY)
-    return dict(zip(RESULTS, (made.lines, made.summary, to_pandas(pa.table(columns))), strict=True))
+    return dict(zip(RESULTS, (made.lines, made.summary, to_pandas(pa.table(columns)), made.tie_out()), strict=True))
 
 
-def _restored(read: Callable[[str], pd.DataFrame], month: str, currency: str, policy: Mapping[str, Any]) -> Chargeback:
+def _restored(
+    read: Callable[[str], pd.DataFrame],
+    month: str,
+    currency: str,
+    policy: Mapping[str, Any],
+    *,
+    has_tie_out: bool = True,
+) -> Chargeback:
     """A chargeback from its tables."""
     rules = Policy.load(policy)
     rows = _records(read("costs"))
@@ -239,11 +258,16 @@ def _restored(read: Callable[[str], pd.DataFrame], month: str, currency: str, po
         Table.of(_with_margin(read("charges")), summary_facts(currency, month)),
         costs,
         spared,
+        tuple(parts_of(read("tie_out"))) if has_tie_out else (),
     )
 
 
 def _with_margin(charges: pd.DataFrame) -> pd.DataFrame:
     """Charges per receiver; months closed before margins were told apart get them as what is left of the charge."""
+    if "margin" in charges.columns and "bill_lines" in charges.columns:
+        return charges
+    none: Any = pd.array(pa.array([Decimal(0)] * len(charges), _MONEY), dtype=pd.ArrowDtype(_MONEY))
+    charges = charges.assign(bill_lines=none)
     if "margin" in charges.columns:
         return charges
     margin = [c - i - k for c, i, k in zip(charges["charge"], charges["incentive"], charges["cost"], strict=True)]
@@ -273,5 +297,5 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _code_stamp() -> str:
     """Changes when the code that charges changes, so that an upgrade never shows old charges."""
-    names = ("chargeback", "incentives", "policy", "grouping")
+    names = ("chargeback", "incentives", "policy", "grouping", "bill_rules", "tie_out", "both_sides", "tariffs")
     return ":".join(str((Path(__file__).parent / f"{n}.py").stat().st_mtime_ns) for n in names)

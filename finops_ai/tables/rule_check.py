@@ -168,7 +168,8 @@ def _match_sets(
             present = "".join(
                 f" AND {plan.column(f)} <> ''" for f in sorted({f for v in rule.set.values() for f in v.fields})
             )
-            bits.append(f"CASE WHEN {to_sql(rule.when, DUCKDB, plan.column)}{present} THEN '1' ELSE '0' END")
+            test = to_sql(rule.when, DUCKDB, plan.column) + plan.valid(rule, plan.last)
+            bits.append(f"CASE WHEN {test}{present} THEN '1' ELSE '0' END")
         text = f"concat({', '.join(bits)})" if bits else "''"
         texts = "".join(f"CAST({plan.column(f)} AS VARCHAR) AS text_{i}, " for i, f in enumerate(inherited))
         plan.sql = (

@@ -12,7 +12,9 @@ from finops_ai.tables.policy import Step, Tariff
 
 MILLION = 1_000_000
 #: kinds of statement lines, in printing order
-KINDS = ("usage", "fee", "markup", "minimum", "incentive", "funding")
+KINDS = ("usage", "fee", "markup", "minimum", "bill", "incentive", "funding")
+#: kinds that move cost between receivers and add up to 0
+MOVED = KINDS[-2:]
 #: classes of input that a cache serves, and the class they would be without one
 CACHED, PLAIN = ("cache_read", "cache_write"), "fresh_input"
 

@@ -19,19 +19,33 @@ from finops_ai.frames.origin import zone_of
 from finops_ai.frames.tokens import TokenFrame
 from finops_ai.periods import parse_month
 from finops_ai.tables.chargeback import Chargeback, chargeback
-from finops_ai.tables.journal import journal_table, number_entries
+from finops_ai.tables.journal import entry_amounts, journal_table, number_entries, require_balance
 from finops_ai.tables.policy import Policy
 from finops_ai.tables.result import Facts, Table
+from finops_ai.tables.tie_out import Bill
 
 #: why a closed month's figures would differ today, in the order the steps are taken
 CAUSES = {
-    "prices": "prices or contract corrected",
+    "prices": "prices or contract corrected, or exchange rates",
     "rules": "mapping rules changed",
     "usage": "usage or telemetry restated",
+    "bill": "the bill came in or changed",
     "policy": "chargeback policy changed",
     "accounts": "accounts of the journal changed",
 }
-_KEY = ("account", "cost_centre", "provider", "billing_account_id")
+_KEY = (
+    "account",
+    "cost_centre",
+    "provider",
+    "billing_account_id",
+    "invoice_id",
+    "entity",
+    "tax_code",
+    "transaction_currency",
+)
+#: what is posted on a key: in the currency of the charges, and in that of the transaction
+Balance = tuple[Decimal, Decimal]
+_NOTHING: Balance = (Decimal(0), Decimal(0))
 
 
 def recompute(
@@ -50,8 +64,9 @@ def recompute(
     closed_history: pd.DataFrame | None = None,
     history: pd.DataFrame | None = None,
     pricing: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
+    bills: tuple[Bill | None, Bill | None, Bill | None] = (None, None, None),
 ) -> list[tuple[str, Chargeback, pd.DataFrame]]:
-    """The month recomputed one change at a time: today's prices, then rules, then usage, then policy.
+    """The month recomputed one change at a time: today's prices, then rules, then usage, then the bill, then policy.
 
     Args:
         closed_rows: the rows the month was closed with (priced, before shared costs were divided, so one per meter).
@@ -61,6 +76,7 @@ def recompute(
         month, timezone: the month.
         closed_telemetry, telemetry: for shared costs split by telemetry, as it was at the close and as it is now.
         closed_history, history: allocated earlier months, for incentives with a baseline, then and now.
+        bills: the month's bill as it was closed, the same under today's mapping rules, and as it is now.
         pricing: prices rows of the month, where more than the book is needed (`Workspace.reprice`); default `fa.price`.
 
     Returns:
@@ -69,8 +85,10 @@ def recompute(
 
     timezone = zone_of(closed_rows, timezone=timezone)
 
-    def charged(rows: pd.DataFrame, by: Policy | Mapping[str, Any], past: pd.DataFrame | None) -> Chargeback:
-        return chargeback(rows, by, month=month, timezone=timezone, book=book, history=past)
+    def charged(
+        rows: pd.DataFrame, by: Policy | Mapping[str, Any], past: pd.DataFrame | None, bill: Bill | None
+    ) -> Chargeback:
+        return chargeback(rows, by, month=month, timezone=timezone, book=book, history=past, bill=bill)
 
     own = [c for c in schema_of(TokenFrame).names if c in closed_rows.columns]
     pricing = pricing or (lambda rows: price(rows, book))
@@ -81,15 +99,16 @@ def recompute(
     then = history if closed_history is None else closed_history
     moved = history if closed_history is None else allocate(closed_history, rules, timezone=timezone)
     return [
-        ("prices", charged(repriced, closed_policy, then), repriced),
-        ("rules", charged(mapped, closed_policy, moved), mapped),
-        ("usage", charged(restated, closed_policy, history), restated),
-        ("policy", charged(restated, policy, history), restated),
+        ("prices", charged(repriced, closed_policy, then, bills[0]), repriced),
+        ("rules", charged(mapped, closed_policy, moved, bills[1]), mapped),
+        ("usage", charged(restated, closed_policy, history, bills[1]), restated),
+        ("bill", charged(restated, closed_policy, history, bills[2]), restated),
+        ("policy", charged(restated, policy, history, bills[2]), restated),
     ]
 
 
 def true_up(
-    closed_journal: pd.DataFrame | Mapping[tuple, Decimal],
+    closed_journal: pd.DataFrame | Mapping[tuple, Balance],
     steps: Sequence[tuple[str, pd.DataFrame]],
     *,
     month: str,
@@ -119,46 +138,59 @@ def true_up(
     first_day = parse_month(posted_in)
     last_day = first_day.replace(day=calendar.monthrange(first_day.year, first_day.month)[1])
     rows: list[dict[str, Any]] = []
-    for cause, entries in steps:
-        after = _balances(entries)
+    balances = [(cause, _balances(entries)) for cause, entries in steps]
+    if not balances or _nonzero(balances[-1][1]) == _nonzero(before):
+        balances = []  # what is posted is what would be posted today: causes that undo each other are none
+    for cause, after in balances:
         for key in sorted(before.keys() | after.keys()):
-            change = after.get(key, Decimal(0)) - before.get(key, Decimal(0))
-            if change:
+            change = _less(after.get(key, _NOTHING), before.get(key, _NOTHING))
+            if any(change):
                 text = f"True-up of {month}: {CAUSES[cause]}"
-                row = dict(zip(_KEY, key, strict=True)) | {
-                    "debit": max(change, Decimal(0)),
-                    "credit": max(-change, Decimal(0)),
-                    "text": text,
-                }
+                row = dict(zip(_KEY, key, strict=True)) | entry_amounts(*change) | {"text": text}
                 rows.append(row | {"date": last_day, "period": posted_in, "currency": currency})
         before = after
     number_entries(rows, posted_in, f"{month}.true-up-{number}")
     table = journal_table(rows, currency, posted_in)
     table.facts.title = f"True-up of {month}"
     moved = _balances(table)
-    for key in first.keys() | before.keys() | moved.keys():
-        if moved.get(key, Decimal(0)) != before.get(key, Decimal(0)) - first.get(key, Decimal(0)):
+    for key in first.keys() | before.keys() | moved.keys():  # where nothing is posted all of them are as they were
+        if moved.get(key, _NOTHING) != _less(before.get(key, _NOTHING), first.get(key, _NOTHING)):
             raise CheckFailed(f"The true-up of {month} doesn't add up for {dict(zip(_KEY, key, strict=True))}.")
-    if sum(table["debit"], Decimal(0)) != sum(table["credit"], Decimal(0)):
-        raise CheckFailed(f"The true-up of {month} doesn't balance.")
+    require_balance(rows, f"The true-up of {month}")
     return table
 
 
-def posted_balances(closed_journal: pd.DataFrame, posted: Iterable[pd.DataFrame]) -> dict[tuple, Decimal]:
-    """Debit minus credit per account, cost centre, provider and billing account: what was closed and all that was posted."""
+def posted_balances(closed_journal: pd.DataFrame, posted: Iterable[pd.DataFrame]) -> dict[tuple, Balance]:
+    """Debit minus credit per account, cost centre, provider, billing account, invoice, entity and currency: what was closed and all
+    that was posted."""
     out = _balances(closed_journal)
     for entries in posted:
-        for key, amount in _balances(entries).items():
-            out[key] = out.get(key, Decimal(0)) + amount
+        for key, (amount, native) in _balances(entries).items():
+            had = out.get(key, _NOTHING)
+            out[key] = had[0] + amount, had[1] + native
     return out
 
 
-def _balances(entries: pd.DataFrame) -> dict[tuple, Decimal]:
-    """Debit minus credit per account, cost centre, provider and billing account."""
-    out: dict[tuple, Decimal] = {}
-    for row in pd.DataFrame(entries).astype(object).to_dict("records"):
-        key = tuple("" if row[k] is None or row[k] != row[k] else str(row[k]) for k in _KEY)
-        out[key] = out.get(key, Decimal(0)) + Decimal(row["debit"]) - Decimal(row["credit"])
+def _nonzero(balances: Mapping[tuple, Balance]) -> dict[tuple, Balance]:
+    return {key: balance for key, balance in balances.items() if any(balance)}
+
+
+def _less(one: Balance, two: Balance) -> Balance:
+    return one[0] - two[0], one[1] - two[1]
+
+
+def _balances(entries: pd.DataFrame) -> dict[tuple, Balance]:
+    """Debit minus credit per key, in both currencies; entries from before transaction currencies were told are in their own."""
+    out: dict[tuple, Balance] = {}
+    frame = pd.DataFrame(entries).astype(object)
+    for row in frame.where(frame.notna(), None).to_dict("records"):
+        own = row.get("transaction_currency") or row["currency"]
+        key = tuple(str(own if k == "transaction_currency" else row.get(k) or "") for k in _KEY)
+        amount = Decimal(row["debit"]) - Decimal(row["credit"])
+        debit, credit = row.get("transaction_debit"), row.get("transaction_credit")
+        native = amount if debit is None or credit is None else Decimal(debit) - Decimal(credit)
+        had = out.get(key, _NOTHING)
+        out[key] = had[0] + amount, had[1] + native
     return out
 
 

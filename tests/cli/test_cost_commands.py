@@ -8,6 +8,7 @@ import http.server
 import io
 import json
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -80,6 +81,9 @@ def load(tokens_of, quantity):
         (["chargeback"], 0, ["search", "3.30"]),
         (["chargeback", "search"], 0, ["Stated margin", "0.30"]),
         (["chargeback", "--journal"], 0, ["2190", "6190", "7190"]),
+        (["chargeback", "--ties"], 0, ["accrued", "usage"]),
+        (["chargeback", "--out", "gl", "--ledger", "xero"], 0, ["gl/xero-AI-202610-"]),
+        (["chargeback", "--ledger", "xero"], 2, ["--out"]),
         (["chargeback", "serch"], 3, ["Did you mean 'search'"]),
         (["explain"], 0, ["0.30"]),  # 2M more x 0.15
         (["what-if", "batch"], 0, ["1.50"]),  # half price
@@ -283,3 +287,14 @@ def test_a_policy_is_told_in_words_and_tried_on_past_months(run, tmp_path):
     # September: 18M x 0.15 = 2.70, charged 2.97; October 3.00 and 3.30
     assert "simulated: 1 receivers, 2.70 USD of cost, 2.97 charged" in out
     assert "simulated: 1 receivers, 3.00 USD of cost, 3.30 charged" in out
+
+
+def test_tests_of_the_rules_are_run_with_the_check(run):
+    path = Path("finops.toml")
+    test = '[[tests]]\nname = "search"\ngiven = { api_key_id = "key_search" }\nday = 2026-10-05\nexpect = { team = "TEAM" }\n'
+    path.write_text((text := path.read_text()) + test.replace("TEAM", "search"))
+    code, _, err = run("rules", "check", "--month", "2026-10")
+    assert (code, "holds: search: as expected" in err) == (0, True)
+    path.write_text(text + test.replace("TEAM", "legal"))
+    code, _, err = run("rules", "check", "--month", "2026-10")
+    assert (code, "FAILS: search: team is 'search', not 'legal'" in err) == (1, True)

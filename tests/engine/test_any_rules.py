@@ -96,7 +96,7 @@ def mapped(row, rules):
     return out.get("team", "unallocated"), out.get("product", "none"), set(names) or {"default"}
 
 
-@settings(max_examples=25 * MANY, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=7 * MANY, deadline=None, suppress_health_check=list(HealthCheck))
 @given(pairs=st.lists(st.tuples(WHEN, SET), max_size=5))
 def test_rules_mean_what_they_say(pairs, frame_of):
     rules = [{"name": f"r{i}", "when": when, "set": values} for i, (when, values) in enumerate(pairs)]
@@ -148,7 +148,7 @@ SEEN = [
 
 
 @pytest.mark.parametrize("timezone", ["UTC", "America/New_York"])
-@settings(max_examples=8 * MANY, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3 * MANY, deadline=None, suppress_health_check=list(HealthCheck))
 @given(rows=ROWS, cascade=CASCADES)
 def test_cascades_lose_nothing_attribute_every_row_once_and_settle(rows, cascade, timezone, frame_of):
     mapping = [{"name": t, "when": {"api_key_id": t}, "set": {"team": t}} for t in TEAMS]

@@ -242,7 +242,7 @@ def test_frames_without_optional_columns_are_divided_too(frame_of):
     assert by_team(left, "quantity") == {"shared": D(10), "a": D(3), "b": D(1)}
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=60 * MANY, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10**15), st.integers(1, 997)), min_size=1, max_size=12))
 def test_parts_are_whole_and_complete(weights):
     named = {(str(i),): Fraction(*w) for i, w in enumerate(weights)}
@@ -280,7 +280,7 @@ ROWS = st.lists(
     }), min_size=1, max_size=25)  # fmt: skip
 
 
-@settings(max_examples=15 * MANY, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5 * MANY, deadline=None, suppress_health_check=list(HealthCheck))
 @given(rows=ROWS, split=SPLITS)
 def test_nothing_is_lost_per_provider_account_currency_and_month(rows, split, tokens_of, book):
     priced = fa.price(tokens_of(rows), book)

@@ -152,7 +152,7 @@ def adjusted(costs, rules, **savings):
     return adjust(costs, costs, Measured(savings, earned), rules)
 
 
-@settings(max_examples=200 * MANY, deadline=None)
+@settings(max_examples=50 * MANY, deadline=None)
 @given(FULL_PRICES, SAVINGS, SAVINGS, SAVINGS, RATES, CAPS)
 def test_incentives_add_up_to_nothing_and_stay_within_the_cap(costs, cache, batch, idle, rates, cap):
     scores = adjusted(costs, Incentives(rates, cap), cache=cache, batch=batch, idle=idle)
@@ -161,7 +161,7 @@ def test_incentives_add_up_to_nothing_and_stay_within_the_cap(costs, cache, batc
         assert abs(one.adjustment) <= Fraction(cap) * costs[name]
 
 
-@settings(max_examples=200 * MANY, deadline=None)
+@settings(max_examples=50 * MANY, deadline=None)
 @given(FULL_PRICES, SAVINGS, SAVINGS, RATES, CAPS, st.integers(0, 97).map(lambda n: Fraction(n, 97)), st.data())
 def test_saving_more_or_wasting_less_never_raises_ones_own_adjustment(costs, cache, idle, rates, cap, part, data):
     rules = Incentives(rates, cap)
@@ -176,7 +176,7 @@ def test_saving_more_or_wasting_less_never_raises_ones_own_adjustment(costs, cac
     assert adjusted(costs, rules, cache=cache, idle=busier)[name].adjustment <= before
 
 
-@settings(max_examples=200 * MANY, deadline=None)
+@settings(max_examples=50 * MANY, deadline=None)
 @given(st.lists(st.integers(-(10**9), 10**9).map(lambda n: Fraction(n, 9973)), max_size=20), st.integers(0, 4))
 def test_rounding_keeps_the_total(amounts, places):
     made = round_fractions(amounts, places)
@@ -214,7 +214,7 @@ def policy_of(tariffs):
     return {"dimension": "team", "tariffs": [*named, {}], "incentives": {"batch": "0.3", "cache": "0.3", "cap": "0.4"}}
 
 
-@settings(max_examples=15 * MANY, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3 * MANY, deadline=None, suppress_health_check=list(HealthCheck))
 @given(rows=ROWS, tariffs=TARIFFS)
 def test_map_charge_and_journal_conserve_to_the_cent(rows, tariffs, month, book):
     allocated = month(rows)
@@ -233,7 +233,7 @@ def test_map_charge_and_journal_conserve_to_the_cent(rows, tariffs, month, book)
         assert abs(sum(mine["credit"], D(0)) - sum(mine["debit"], D(0)) - cost) <= D("0.01")
 
 
-@settings(max_examples=5 * MANY, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3 * MANY, deadline=None, suppress_health_check=list(HealthCheck))
 @given(rows=ROWS)
 def test_splitting_keys_and_requests_changes_no_charge(rows, month, book):
     """Every row cut in two, on two keys of the same team: the same tokens cost and earn the same."""
@@ -272,7 +272,7 @@ def improved(rows, team, habit, chance):
     ]
 
 
-@settings(max_examples=8 * MANY, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3 * MANY, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     rows=ROWS, team=st.sampled_from("abc"), tariff=TARIFFS.map(lambda x: x[0]), habit=st.sampled_from(["batch", "cache"]),
     chance=st.integers(0, 2), batch=st.sampled_from(REWARDED), cache=st.sampled_from(REWARDED), cap=st.sampled_from(["0.02", "0.5"]),

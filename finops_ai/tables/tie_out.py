@@ -1,0 +1,500 @@
+"""How a month's charges tie to what was billed: per provider, billing account and currency, item by item, to the cent.
+
+Usage at its cost, lines of the bill that are no use of a model (given to receivers or posted by `[[bill]]`), billed usage that has
+no price of ours, what is drawn from prepaid commitments, the price difference and rounding add up to what is payable, invoice by
+invoice. An account without a bill is accrued: what it will be billed is what its usage comes to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from finops_ai.engine.allocating import map_rows
+from finops_ai.engine.fields import PAYABLE
+from finops_ai.engine.rules import Rules
+from finops_ai.errors import CheckFailed
+from finops_ai.frames import to_pandas
+from finops_ai.money import COST, minor_units, round_to_total
+from finops_ai.periods import zone
+from finops_ai.prices.currency import Conversion
+from finops_ai.tables.bill_rules import KINDS, MAPPED, BillRule, decide
+from finops_ai.tables.both_sides import with_kind
+from finops_ai.tables.grouping import grouped
+from finops_ai.tables.result import Facts, Table
+
+#: items that are what is owed; all others add up to them
+OWED = ("payable", "accrued")
+#: items that no receiver is charged, with what they are
+STATED = {
+    "prepaid": "Paid ahead (+), or drawn from what was paid ahead (-)",
+    "tax": "Tax that nobody is charged",
+    "central": "Lines of the bill that nobody is charged",
+    "price_difference": "Billed for usage, less what it comes to at our prices",
+    "rounding": "Cents of the parts against the whole",
+    "exchange": "Exchange difference between the days of the usage and the invoice",
+}
+_MONEY = pa.decimal128(*COST)
+_COLUMNS = ("provider", "billing_account_id", "currency", "invoice_id", "item", "receiver", "text", "amount", "native")
+_ZERO = Fraction(0)
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What a month was billed, and whose its lines are.
+
+    Attributes:
+        lines: the bill frame, in the currency of the charges.
+        rules: of the `[[bill]]` section.
+        mapping: the mapping rules, for lines that no rule of the bill decides.
+        conversion: the `[currency]` section, where there is one.
+    """
+
+    lines: pd.DataFrame
+    rules: tuple[BillRule, ...]
+    mapping: Rules
+    conversion: Conversion | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """One item of an account: `amount` in the currency of the charges, `native` in the account's own, both in minor units."""
+
+    provider: str
+    account: str
+    currency: str
+    item: str
+    amount: Decimal
+    native: Decimal
+    invoice: str = ""
+    receiver: str = ""
+    text: str = ""
+
+
+@dataclass
+class _Exact:
+    """An amount before it is rounded, in both currencies."""
+
+    item: str
+    amount: Fraction
+    native: Fraction
+    invoice: str = ""
+    receiver: str = ""
+    text: str = ""
+
+
+@dataclass
+class _Side:
+    """One billing account in one currency."""
+
+    usage: dict[str, list[Fraction]] = field(default_factory=dict)  # receiver -> cost, its native amount
+    drawn: list[Fraction] = field(default_factory=lambda: [_ZERO, _ZERO])
+    difference: list[Fraction] = field(default_factory=lambda: [_ZERO, _ZERO])
+    parts: list[_Exact] = field(default_factory=list)
+    owed: dict[str, list[Any]] = field(default_factory=dict)  # invoice -> billed, native, end of its period
+    billed: bool = False
+
+
+class TieOut:
+    """Builds the parts of a month (see `tie_out`)."""
+
+    def __init__(
+        self, rows: pd.DataFrame, dimension: str, costs: Mapping[tuple[str, str, str], Decimal], bill: Bill | None,
+        currency: str, timezone: str,
+    ) -> None:  # fmt: skip
+        self.dimension, self.costs, self.bill = dimension, costs, bill
+        self.currency, self.timezone = currency, timezone
+        self.sides: dict[tuple[str, str], dict[str, _Side]] = {}
+        self.usage = self._usage(rows)
+        self.lines = self._lines()
+
+    def _usage(self, rows: pd.DataFrame) -> dict[tuple[str, str], list[dict]]:
+        payable = PAYABLE if PAYABLE in rows.columns else "effective_cost"
+        native = ["native_currency", "exchange_rate"] if "exchange_rate" in rows.columns else []
+        keys = ["provider", "billing_account_id", self.dimension, "model", "meter", "service_tier", *native]
+        measures = {
+            "cost": "sum(effective_cost)", "payable": f"sum({payable})",
+            "unpriced": "sum(quantity) FILTER (WHERE price_status = 'unpriced')",
+        }  # fmt: skip
+        found = grouped(rows, keys, measures, needs=("effective_cost", payable, "quantity", "price_status"))
+        out: dict[tuple[str, str], list[dict]] = {}
+        for g in found:
+            g["rate"] = Fraction(g.get("exchange_rate") or 1)
+            g["currency"] = g.get("native_currency") or ("" if native else self.currency)
+            g["cost"], g["payable"] = Fraction(g["cost"] or 0), Fraction(g["payable"] or 0)
+            out.setdefault((g["provider"], g["billing_account_id"]), []).append(g)
+        return out
+
+    def _lines(self) -> pd.DataFrame | None:
+        """The bill's lines in the currency of the charges, of an invoice where there is one beside a cost API."""
+        if self.bill is None or not len(self.bill.lines):
+            return None
+        lines = with_kind(self.bill.lines)
+        lines = lines[(lines["billing_currency"] == self.currency).to_numpy(bool, na_value=False)]
+        account = lines["provider"] + "\n" + lines["billing_account_id"]
+        api = (lines["source"] == "api").to_numpy(bool, na_value=False)
+        lines = lines[~(api & account.isin(set(account[~api])).to_numpy(bool))].reset_index(drop=True)
+        idle = (lines["commitment_discount_status"] == "Unused").to_numpy(bool, na_value=False)
+        kind = lines["kind"].astype(object)
+        kind[idle] = "idle"
+        if "exchange_rate" not in lines.columns:
+            one = pd.Series([Decimal(1)] * len(lines), dtype=pd.ArrowDtype(pa.decimal128(18, 12)), index=lines.index)
+            lines = lines.assign(native_currency=lines["billing_currency"], exchange_rate=one)
+        return lines.assign(kind=kind.astype("str"))
+
+    def parts(self) -> list[Part]:
+        """Every item of every account."""
+        accounts = dict.fromkeys(self.usage)
+        apart: dict[tuple[str, str], set[tuple]] = {}
+        if self.lines is not None and len(self.lines):
+            for account, billed in self._billed().items():
+                accounts[account] = None
+                apart[account] = self._compare(account, billed)
+            self._give(apart)
+        for account in accounts:
+            if account not in self.sides:
+                for g in self.usage[account]:
+                    side = self._side(account, g["currency"] or self.currency)
+                    self._use(side, g, g["rate"])
+        out: list[Part] = []
+        for account in sorted(self.sides):
+            for currency, side in sorted(self.sides[account].items()):
+                out += self._rounded(account, currency, side, self._cents(account, currency))
+        return out
+
+    def _side(self, account: tuple[str, str], currency: str) -> _Side:
+        return self.sides.setdefault(account, {}).setdefault(currency, _Side())
+
+    def _use(self, side: _Side, g: Mapping[str, Any], rate: Fraction) -> None:
+        own = side.usage.setdefault(g[self.dimension], [_ZERO, _ZERO])
+        own[0] += g["cost"]
+        own[1] += g["cost"] / rate
+        side.drawn[0] += g["cost"] - g["payable"]
+        side.drawn[1] += (g["cost"] - g["payable"]) / rate
+
+    def _billed(self) -> dict[tuple[str, str], list[dict]]:
+        """The bill's lines added up per account, currency, invoice and cell."""
+        assert self.lines is not None
+        keys = [
+            "provider",
+            "billing_account_id",
+            "native_currency",
+            "exchange_rate",
+            "invoice_id",
+            "kind",
+            "model",
+            "meter",
+        ]
+        drawn = "commitment_discount_id IS NOT NULL AND effective_cost IS NOT NULL AND kind = 'usage'"
+        measures = {
+            "cost": "sum(billed_cost)", "until": "max(billing_period_end)",
+            "drawn": f"sum(effective_cost - billed_cost) FILTER (WHERE {drawn})",
+        }  # fmt: skip
+        needs = ("billed_cost", "effective_cost", "billing_period_end", "commitment_discount_id")
+        out: dict[tuple[str, str], list[dict]] = {}
+        for b in grouped(self.lines, [*keys, "service_tier"], measures, timezone=self.timezone, needs=needs):
+            b["cost"], b["drawn"] = Fraction(b["cost"] or 0), Fraction(b["drawn"] or 0)
+            b["rate"] = Fraction(b["exchange_rate"])
+            out.setdefault((b["provider"], b["billing_account_id"]), []).append(b)
+        return out
+
+    def _compare(self, account: tuple[str, str], billed: list[dict]) -> set[tuple]:
+        """Put usage beside the bill; returns the cells of the bill that are given to receivers line by line."""
+        used, charged = self.usage.get(account, []), [b for b in billed if b["kind"] == "usage"]
+        currencies = sorted({b["native_currency"] for b in billed})
+        whole, native = sum((b["cost"] for b in charged), _ZERO), sum((b["cost"] / b["rate"] for b in charged), _ZERO)
+        mean = whole / native if native else Fraction(1)
+        tiers = any(b["service_tier"] for b in charged)
+
+        def cell(row: Mapping[str, Any]) -> tuple:
+            model = row["model"].lower() if row["model"] else None
+            return (model, row["meter"], (row["service_tier"] or "standard") if tiers else None)
+
+        contracted = any(g["cost"] != g["payable"] for g in used)
+        sums: dict[tuple, list[Fraction]] = {}
+        for b in billed:
+            side = self._side(account, b["native_currency"])
+            side.billed = True
+            owed = side.owed.setdefault(b["invoice_id"] or "", [_ZERO, _ZERO, b["until"]])
+            owed[0], owed[1], owed[2] = owed[0] + b["cost"], owed[1] + b["cost"] / b["rate"], max(owed[2], b["until"])
+            if b["kind"] == "usage":
+                found = sums.setdefault(cell(b), [_ZERO, _ZERO])
+                found[0], found[1] = found[0] + b["cost"], found[1] + b["cost"] / b["rate"]
+                drawn = _ZERO if contracted else b["drawn"]
+                for i, scale in enumerate((Fraction(1), b["rate"])):
+                    side.difference[i] += (b["cost"] + drawn) / scale
+                    side.drawn[i] += drawn / scale
+        cells: dict[tuple, list[Any]] = {}
+        for g in used:
+            known = g["currency"] in currencies
+            currency, rate = (g["currency"], g["rate"]) if known else (currencies[0], mean)
+            side = self._side(account, currency)
+            self._use(side, g, rate)
+            side.difference[0] -= g["payable"]
+            side.difference[1] -= g["payable"] / rate
+            mine = cells.setdefault(cell(g), [_ZERO, {}, currency])
+            mine[0] += g["payable"]
+            if g["unpriced"]:
+                mine[1][g[self.dimension]] = mine[1].get(g[self.dimension], Decimal(0)) + g["unpriced"]
+        for key, (cost, unpriced, currency) in cells.items():
+            more = sums.get(key, [_ZERO, _ZERO])[0] - cost
+            if unpriced and more > 0:
+                text = f"{key[0]}, {key[1].replace('_', ' ')}: billed, no price of ours"
+                self._charge(self._side(account, currency), "unpriced", more, mean, unpriced, text)
+        alone = sum((cost for key, (cost, *_) in cells.items() if key not in sums), _ZERO)
+        return {(*key, tiers) for key in sums if key not in cells} if not alone else set()
+
+    def _charge(
+        self, side: _Side, item: str, amount: Fraction, rate: Fraction, weights: Mapping[str, Decimal], text: str, invoice: str = ""
+    ) -> None:  # fmt: skip
+        """Give an amount to receivers in proportion to weights, none of it lost; usage so charged is no price difference."""
+        whole = sum(weights.values(), Decimal(0))
+        for receiver, weight in weights.items():
+            share = amount * Fraction(weight) / Fraction(whole)
+            side.parts.append(_Exact(item, share, share / rate, invoice, receiver, text))
+        if item == "unpriced":
+            side.difference[0] -= amount
+            side.difference[1] -= amount / rate
+
+    def _give(self, apart: Mapping[tuple[str, str], set[tuple]]) -> None:
+        """Lines that are no use of a model, and use that no row shows: by the bill's rules, else by the mapping."""
+        assert self.bill is not None
+        assert self.lines is not None
+        lines = self.lines
+        unseen = [
+            kind == "usage" and _cell(model, meter, tier, apart.get((p, a), set())) in apart.get((p, a), set())
+            for p, a, kind, model, meter, tier in zip(
+                *(lines[c] for c in ("provider", "billing_account_id", "kind", "model", "meter", "service_tier")), strict=True
+            )
+        ]  # fmt: skip
+        chosen = lines[pd.Series(unseen, dtype=bool).to_numpy() | (lines["kind"] != "usage").to_numpy()]
+        if not len(chosen):
+            return
+        chosen = chosen.assign(kind=chosen["kind"].where(chosen["kind"] != "usage", "unpriced")).reset_index(drop=True)
+        nobody = {*self.bill.mapping.nature()["nobody"].get(self.dimension, []), *self.default}
+        mapped = (
+            map_rows(chosen, self.bill.mapping, self.timezone)[self.dimension] if self.bill.mapping.defaults else None
+        )
+        for number, (row, rule) in enumerate(zip(_records(chosen), decide(chosen, self.bill.rules), strict=True)):
+            account, rate = (row["provider"], row["billing_account_id"]), Fraction(row["exchange_rate"])
+            side, billed = self._side(account, row["native_currency"]), Fraction(row["billed_cost"])
+            amount, invoice = billed, row["invoice_id"] or ""
+            if row["kind"] == "idle" and not billed and row["effective_cost"] is not None:
+                amount = Fraction(row["effective_cost"])  # paid ahead: what is idle of it is drawn now
+                side.drawn[0] += amount
+                side.drawn[1] += amount / rate
+            if not amount:
+                continue
+            text = f"{KINDS[row['kind']]}: {row['charge_description']}"
+            if rule.post:
+                side.parts.append(_Exact(rule.post, amount, amount / rate, invoice, "", text))
+                if row["kind"] == "unpriced":
+                    side.difference[0] -= amount
+                    side.difference[1] -= amount / rate
+                continue
+            receiver = rule.to or (str(mapped.iloc[number]) if rule is MAPPED and mapped is not None else "")
+            if receiver and (rule.to or receiver not in nobody):
+                weights = {receiver: Decimal(1)}
+            else:
+                weights = self._weights(account, rule.divide or "account") or {self._last_default: Decimal(1)}
+            self._charge(side, row["kind"], amount, rate, weights, text, invoice)
+
+    @property
+    def default(self) -> list[str]:
+        """The dimension's value of rows that no rule reaches."""
+        return (
+            [self.bill.mapping.defaults[self.dimension]]
+            if self.bill and self.dimension in self.bill.mapping.defaults
+            else []
+        )
+
+    @property
+    def _last_default(self) -> str:
+        return (self.default or ["unallocated"])[0]
+
+    def _weights(self, account: tuple[str, str], scope: str) -> dict[str, Decimal]:
+        """Receivers' cost on the account, else of its provider, else of the company."""
+        scopes = {
+            "account": lambda p, a: (p, a) == account,
+            "provider": lambda p, a: p == account[0],
+            "company": lambda p, a: True,
+        }
+        for name in list(scopes)[list(scopes).index(scope) :]:
+            found: dict[str, Decimal] = {}
+            for (provider, place, receiver), cost in self.costs.items():
+                if scopes[name](provider, place):
+                    found[receiver] = found.get(receiver, Decimal(0)) + cost
+            if found := {r: c for r, c in sorted(found.items()) if c > 0}:
+                return found
+        return {}
+
+    def _cents(self, account: tuple[str, str], currency: str) -> dict[str, Decimal]:
+        """Published cost of the account's receivers that belongs to a currency."""
+        out = {}
+        sides = self.sides[account]
+        for receiver in sides[currency].usage:
+            whole = self.costs.get((*account, receiver), Decimal(0))
+            places = [c for c in sorted(sides) if receiver in sides[c].usage]
+            largest = max(places, key=lambda c: abs(sides[c].usage[receiver][0]))
+            parts = {c: _round([sides[c].usage[receiver][0]], self.currency)[0] for c in places if c != largest}
+            parts[largest] = whole - sum(parts.values(), Decimal(0))
+            out[receiver] = parts[currency]
+        return out
+
+    def _rounded(
+        self, account: tuple[str, str], currency: str, side: _Side, cents: Mapping[str, Decimal]
+    ) -> list[Part]:
+        """The account's items in minor units of both currencies, each adding up to what is owed."""
+        same = currency == self.currency
+        base = Part(*account, currency, "", Decimal(0), Decimal(0))
+        own = list(side.usage)
+        natives = [cents[r] for r in own] if same else _round([side.usage[r][1] for r in own], currency)
+        out = [
+            replace(base, item="usage", receiver=r, amount=cents[r], native=n)
+            for r, n in zip(own, natives, strict=True)
+        ]
+        exact = list(side.parts)
+        if any(side.drawn):
+            exact.append(_Exact("prepaid", -side.drawn[0], -side.drawn[1], text="Drawn from what was paid ahead"))
+        if side.billed and any(side.difference):
+            difference, own_difference = side.difference
+            exact.append(_Exact("price_difference", difference, own_difference, text=STATED["price_difference"]))
+        amounts = _round([x.amount for x in exact], self.currency)
+        natives = amounts if same else _round([x.native for x in exact], currency)
+        out += [
+            replace(base, item=x.item, invoice=x.invoice, receiver=x.receiver, text=x.text, amount=a, native=n)
+            for x, a, n in zip(exact, amounts, natives, strict=True)
+        ]
+        spent = [sum((getattr(p, name) for p in out), Decimal(0)) for name in ("amount", "native")]
+        if not side.billed:
+            return [*_merged(out), replace(base, item="accrued", amount=spent[0], native=spent[1])]
+        owed = sorted(side.owed.items())
+        amounts = _round([o[0] for _, o in owed], self.currency)
+        natives = amounts if same else _round([o[1] for _, o in owed], currency)
+        rest = sum(amounts, Decimal(0)) - spent[0], sum(natives, Decimal(0)) - spent[1]
+        if any(rest):
+            out.append(replace(base, item="rounding", amount=rest[0], native=rest[1], text=STATED["rounding"]))
+        for (invoice, (*_, until)), amount, native in zip(owed, amounts, natives, strict=True):
+            booked = self._booked(currency, native, until) if not same else None
+            if booked is not None and booked != amount:
+                text = STATED["exchange"]
+                out.append(replace(base, item="exchange", invoice=invoice, amount=booked - amount, native=Decimal(0), text=text))  # fmt: skip
+                amount = booked
+            out.append(replace(base, item="payable", invoice=invoice, amount=amount, native=native))
+        return _merged(out)
+
+    def _booked(self, currency: str, native: Decimal, until: Any) -> Decimal | None:
+        """What an invoice is booked at; None where it is at the rates of its lines."""
+        conversion = self.bill.conversion if self.bill else None
+        if conversion is None or conversion.owed != "invoice":
+            return None
+        last: date = until.astimezone(zone(self.timezone)).date() - timedelta(days=1)
+        return _round([Fraction(native) * Fraction(conversion.of_invoice(currency, last))], self.currency)[0]
+
+
+def tie_out(
+    rows: pd.DataFrame,
+    dimension: str,
+    costs: Mapping[tuple[str, str, str], Decimal],
+    bill: Bill | None,
+    *,
+    currency: str,
+    timezone: str,
+) -> list[Part]:
+    """How the charges of a month tie to what was billed.
+
+    Args:
+        rows: the month's allocated rows.
+        dimension: that is charged.
+        costs: published cost per (provider, billing account, receiver).
+        bill: the month's bill; None = everything is accrued.
+        currency: of the charges.
+        timezone: the reporting zone.
+
+    Returns:
+        Parts; per account and currency those of `OWED` are what the others add up to, in both currencies.
+
+    Raises:
+        CheckFailed: they don't.
+    """
+    parts = TieOut(rows, dimension, costs, bill, currency, timezone).parts()
+    check(parts)
+    return parts
+
+
+def check(parts: Iterable[Part]) -> None:
+    """Raise unless the items of every account add up to what is owed.
+
+    Raises:
+        CheckFailed: names the account.
+    """
+    sums: dict[tuple, list[Decimal]] = {}
+    for p in parts:
+        found = sums.setdefault((p.provider, p.account, p.currency), [Decimal(0), Decimal(0)])
+        sign = -1 if p.item in OWED else 1
+        found[0] += sign * p.amount
+        found[1] += sign * p.native
+    for place, (amount, native) in sums.items():
+        if amount or native:
+            raise CheckFailed(
+                f"What {' '.join(place)} is charged doesn't tie to its bill: {amount} ({native}) is left."
+            )
+
+
+def table_of(parts: Sequence[Part], currency: str, month: str) -> Table:
+    """Parts as a table: provider, billing_account_id, currency, invoice_id, item, receiver, text, amount, native."""
+    values = [
+        (p.provider, p.account, p.currency, p.invoice, p.item, p.receiver, p.text, p.amount, p.native) for p in parts
+    ]
+    table = pa.table({
+        name: pa.array([v[i] for v in values], _MONEY if name in ("amount", "native") else pa.string())
+        for i, name in enumerate(_COLUMNS)
+    })  # fmt: skip
+    conserves = "per account and currency the items add up to what is payable or accrued"
+    return Table.of(to_pandas(table), Facts("Charges and bill", currency, month, conserves, money=["amount"]))
+
+
+def parts_of(table: pd.DataFrame) -> list[Part]:
+    """Parts from their table."""
+    return [
+        Part(r["provider"], r["billing_account_id"], r["currency"], r["item"], r["amount"], r["native"], r["invoice_id"] or "",
+             r["receiver"] or "", r["text"] or "")
+        for r in _records(table)
+    ]  # fmt: skip
+
+
+def _cell(model: Any, meter: str, tier: Any, found: set[tuple]) -> tuple:
+    tiers = next(iter(found), (None, "", None, False))[3]
+    named = model if isinstance(model, str) and model else None
+    return (
+        named and named.lower(),
+        meter,
+        (tier if isinstance(tier, str) and tier else "standard") if tiers else None,
+        tiers,
+    )
+
+
+def _merged(parts: Sequence[Part]) -> list[Part]:
+    """Parts alike in everything but their amounts put together; those that come to nothing left out."""
+    out: dict[tuple, Part] = {}
+    for p in parts:
+        key = (p.currency, p.item, p.invoice, p.receiver, p.text)
+        had = out.get(key)
+        out[key] = replace(p, amount=p.amount + had.amount, native=p.native + had.native) if had else p
+    return [p for p in out.values() if p.amount or p.native]
+
+
+def _round(amounts: Sequence[Fraction], currency: str) -> list[Decimal]:
+    return round_to_total(list(amounts), minor_units(currency))  # type: ignore[arg-type]
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    plain = pd.DataFrame(frame).astype(object)
+    return plain.where(plain.notna(), None).to_dict("records")  # type: ignore[return-value]
