@@ -108,9 +108,8 @@ class ConnectorConformance:
             pytest.skip(f"excused: {reason}")
         for name, value in self.environment.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setitem(
-            HttpClient.__init__.__kwdefaults__, "sleep", lambda seconds: None
-        )  # retries without the wait
+        defaults: dict[str, Any] = HttpClient.__init__.__kwdefaults__ or {}
+        monkeypatch.setitem(defaults, "sleep", lambda seconds: None)  # retries without the wait between tries
         if self.files_only:
             yield
             return
