@@ -14,6 +14,7 @@ import pytest
 import finops_ai as fa
 from finops_ai.errors import FrameError
 from finops_ai.tables.unusual import HOURLY, unusual
+from finops_ai.tables.watched import Watched
 
 #: the rows of the bridge's tests
 _spec = importlib.util.spec_from_file_location("explained", Path(__file__).with_name("test_explain.py"))
@@ -127,10 +128,12 @@ def test_other_work_on_some_days_is_no_change_of_a_ratio():
 
 def test_a_price_is_watched_by_its_model_and_its_money_is_what_it_costs_more():
     rows = frame(days(1, 20, 9, calls=60_000), days(21, 25, 9, calls=60_000, price="1.5"))
-    row = fa.incidents(rows, by=["model"]).set_index("what").loc["price"]
-    assert (row["column"], row["group"], row["start"]) == ("model", "small", dt.date(2026, 9, 21))
-    assert row["excess"] == D("270")  # 5 days x 60,000 calls x 0.0018 x 0.5
-    assert row["times"] == pytest.approx(1.5)
+    watched = Watched(rows, ["model"], hourly=False, timezone="UTC")
+    (found,) = (f for f in watched.findings(1.5, 20.0) if f.measure == "price")
+    assert (found.group, found.start, found.end) == ({"model": "small"}, 20, 24)
+    assert found.excess == pytest.approx(270)  # 5 days x 60,000 calls x 0.0018 x 0.5
+    assert found.times == pytest.approx(1.5)
+    assert "small has higher list prices since 21 September" in fa.incidents(rows, by=["model"])["driver"].iloc[0]
 
 
 def test_the_samples_spike_is_the_largest_incident_and_anomaly():
