@@ -74,10 +74,10 @@ def test_every_limit_is_a_setting_and_is_said(tmp_path, limits, name, content, s
 
 
 def test_a_bomb_stops_at_the_limit_not_at_the_memory(tmp_path):
-    """400 megabytes of blanks in less than one."""
+    """A gigabyte of blanks in a megabyte."""
     packer = zlib.compressobj(9, wbits=31)
-    bomb = b"".join(packer.compress(b" " * (1 << 20)) for _ in range(400)) + packer.flush()
-    assert len(bomb) < 1_000_000
+    bomb = b"".join(packer.compress(b" " * (1 << 20)) for _ in range(1024)) + packer.flush()
+    assert len(bomb) < 2_000_000
     path = tmp_path / "bomb.json.gz"
     path.write_bytes(bomb)
     code = f"""
@@ -97,7 +97,7 @@ def test_a_bomb_stops_at_the_limit_not_at_the_memory(tmp_path):
     first, second, peak = done.stdout.splitlines()
     assert "`unpack_ratio`" in first
     assert "`unpack_ratio`" in second
-    assert int(peak) < 350, peak
+    assert int(peak) < 800
 
 
 def test_a_parquet_file_is_measured_by_its_footer(tmp_path):
