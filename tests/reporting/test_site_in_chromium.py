@@ -10,6 +10,7 @@ import pytest
 import finops_ai as fa
 from finops_ai.reporting.site import make_report
 from finops_ai.sample.workspace import sample_workspace
+from finops_ai.tables.grouping import NOBODY
 
 from .conftest import HOSTILE, workspace_at
 
@@ -155,7 +156,8 @@ def test_totals_equal_the_api_s(ws, report, opened):
         if len(r) > 2
     }
     assert rows["Total"] == total
-    assert sum(Decimal(rows[t].replace(",", "")) for t in table["team"]) == Decimal(total.replace(",", ""))
+    named = {t: NOBODY.get(t, t) for t in table["team"]}  # what is nobody's stands under its own words
+    assert sum(Decimal(rows[named[t]].replace(",", "")) for t in named) == Decimal(total.replace(",", ""))
 
 
 def test_a_team_has_one_colour_and_one_amount_on_every_page(report, opened):
@@ -176,8 +178,10 @@ def test_the_keyboard_reaches_everything_visibly(report, opened):
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "To the page"
     seen = set()
-    for _ in range(45):
+    for _ in range(80):
         page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement === document.body"):
+            break  # past the last one
         seen.add(
             page.evaluate(
                 "document.activeElement.tagName + (document.activeElement.id || document.activeElement.className)"
@@ -187,7 +191,9 @@ def test_the_keyboard_reaches_everything_visibly(report, opened):
             "(e => { const s = getComputedStyle(e); return s.outlineStyle !== 'none' || s.boxShadow !== 'none' })(document.activeElement)"
         )
         assert ring, page.evaluate("document.activeElement.outerHTML.slice(0, 200)")
-    assert {"A", "SUMMARY", "DIVscroll", "INPUTfind"} <= seen
+    else:
+        raise AssertionError("the last stop was never reached")
+    assert {"A", "DIVscroll", "INPUTfind"} <= seen
 
 
 def test_search_and_navigation(report, opened):
