@@ -148,10 +148,10 @@ def fan(page: Outlook, back: int = 120) -> None:
 
 
 def plan_by_month(page: Outlook) -> None:
-    """The total month by month: what was spent, or P10, P50 and P90 of what is to come; budget and chance of an overrun."""
+    """The total month by month: what was spent, or the low, middle and high of what is to come; budget and chance of an overrun."""
     total = page.plan[page.plan["unique_id"] == "total"]
     with_budget = (total["budget"].notna() & (total["p10"] != total["p90"])).any()  # one that isn't over yet
-    heads = ["Month", "Spent", "P10", "P50", "P90"] + (
+    heads = ["Month", "Spent", "Low", "Middle", "High"] + (
         ["Budget", "Over budget", "Chance of overrun"] if with_budget else []
     )
     rows = []
@@ -163,7 +163,7 @@ def plan_by_month(page: Outlook) -> None:
             chance = "–" if is_unknown(row["overrun_probability"]) else percent(row["overrun_probability"], places=0)
             cells += [_money(row["budget"]), _signed(row["over_budget"]), chance]
         rows.append(cells)
-    caption = f"Amounts in {page.currency}; 8 chances in 10 that a month ends between P10 and P90"
+    caption = f"Amounts in {page.currency}; 8 chances in 10 that a month ends between low and high, even chances below and above the middle"
     _show(grid(heads, rows[:-1], foot=rows[-1], caption=caption))
 
 
@@ -182,12 +182,12 @@ def budgets_ahead(page: Outlook) -> None:
         ]
         for row in page.budgets.to_dict("records")
     ]
-    heads = ["Budget", "Until", "Amount", "Spent", "P10", "P50", "P90", "Over budget", "Chance of overrun"]
+    heads = ["Budget", "Until", "Amount", "Spent", "Low", "Middle", "High", "Over budget", "Chance of overrun"]
     _show(grid(heads, rows, texts=2, caption=f"Amounts in {page.currency}; the likeliest overrun first"))
 
 
 def plan_by_part(page: Outlook, top: int = 12) -> None:
-    """The year by part, with what each adds to the total's P10 and P90: these columns add up."""
+    """The year by part, with what each adds to the total's low and high: these columns add up."""
     year = page.plan[page.plan["month"] == "year"]
     parts = year[year["unique_id"] != "total"]
     order = parts["p50"].astype(float).sort_values(ascending=False).index
@@ -198,7 +198,7 @@ def plan_by_part(page: Outlook, top: int = 12) -> None:
         rows.append([f"{len(rest)} more", *(_money(sum(rest[c], Decimal(0))) for c in columns)])
     whole = year[year["unique_id"] == "total"].iloc[0]
     foot = ["Total", *(_money(whole[c]) for c in columns)]
-    heads = [title(page.by), "Spent", "P50", "Its part of P10", "Its part of P90"]
+    heads = [title(page.by), "Spent", "Middle", "Its part of the low", "Its part of the high"]
     _show(grid(heads, rows, foot=foot, caption=f"Amounts in {page.currency}; every column adds up"))
 
 
@@ -232,7 +232,7 @@ def past_errors(page: Outlook) -> None:
     ]
     off = float(np.abs(page.errors["error"]).mean())
     caption = f"Amounts in {page.currency}; on average off by {off:.1%}; a right range holds 8 months in 10"
-    heads = ["Month", "P10 said", "P50 said", "P90 said", "Came", "Off by", "Inside the range"]
+    heads = ["Month", "Low said", "Middle said", "High said", "Came", "Off by", "Inside the range"]
     _show(grid(heads, rows, caption=caption))
 
 
@@ -300,7 +300,7 @@ def commitments(page: Outlook) -> None:
         ]
         for row in page.commitments.to_dict("records")
     ]
-    heads = ["Provider", "Calm day (P10)", "Usual day (P50)", "Commit a day", "Used", "Would have saved"]
+    heads = ["Provider", "Calm day, 1 in 10", "Usual day", "Commit a day", "Used", "Would have saved"]
     _show(grid(heads, rows, caption=f"Amounts in {page.currency} at today's prices, if a fifth off were offered"))
 
 
