@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 
 import finops_ai as fa
+from finops_ai.periods import Window
 from finops_ai.prices.contracts import contracts_of
+from finops_ai.tables.closing import close_month, true_up_month
 from finops_ai.tables.focus import to_focus
 from finops_ai.tables.grouping import dimensions_of
 from finops_ai.widgets import static_explorer
@@ -71,3 +73,43 @@ def test_focus_has_no_money_among_the_names(allocated):
     focus = to_focus(allocated)
     assert {c for c in focus.columns if c.startswith("x_") and "Cost" in c} <= {"x_StatedCost", "x_CostCentre"}
     assert isinstance(focus, pd.DataFrame)
+
+
+MAPPED = """[workspace]
+[dimensions.team]
+[[rules]]
+name = "account"
+when = { billing_account_id = "*" }
+set = { team = "{sub_account_name}" }
+[chargeback]
+dimension = "team"
+"""
+
+
+@pytest.mark.parametrize("kind", CONTRACTS)
+def test_a_closed_month_says_what_the_open_one_said(kind, tmp_path):
+    tokens = fa.sample(months=1)
+    contracts = ["\n".join(f"{k} = {toml(v)}" for k, v in row.items()) for row in CONTRACTS[kind]]
+    text = MAPPED + "".join(f"[[contracts]]\n{row}\n" for row in contracts)
+    (tmp_path / "finops.toml").write_text(text, "utf-8")
+    ws = fa.open(tmp_path)
+    for name in ("openai", "anthropic"):
+        mine = tokens[(tokens["provider"] == name).to_numpy(bool)]
+        ws.lake.replace("tokens", name, Window.month("2026-10", "UTC"), mine)
+    assert bool(ws.book.has_terms) == bool(contracts)
+    by, shown = ["team", "provider"], ["team", "provider", "cost", "list_cost", "tokens", "requests"]
+    before = fa.showback(ws.cube("2026-10"), by, "2026-10").published()[shown].to_dict("records")
+    close_month(ws, "2026-10")
+    ws = fa.open(tmp_path)
+    closed = ws.cube("2026-10")
+    assert fa.showback(closed, by, "2026-10").published()[shown].to_dict("records") == before
+    assert dimensions_of(closed) == ["team"]
+    journal = ws.closed("2026-10").table("journal")
+    assert sum(journal["debit"].dropna()) == sum(journal["credit"].dropna())
+    assert true_up_month(ws, "2026-10", posted_in="2026-11")[1] is None
+
+
+def toml(value):
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{k} = {toml(v)}" for k, v in value.items()) + " }"
+    return "[" + ", ".join(map(toml, value)) + "]" if isinstance(value, list) else json.dumps(value)
