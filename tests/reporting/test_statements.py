@@ -288,7 +288,7 @@ def test_a_report_carries_statements_files_and_links(ws, tmp_path):
         assert (made.folder / link).exists()
     text = made.index.read_text("utf-8")
     assert 'href="tables/journal.csv"' in text
-    assert 'href="chargeback_statement-gone.html"' in text
+    assert 'href="chargeback_statement-gone.html"' in page
     statement = (made.folder / "chargeback_statement-gone.html").read_text("utf-8")
     assert "<title>Statement for gone</title>" in statement
     assert "1.65 USD" in statement

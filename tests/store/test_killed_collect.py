@@ -29,7 +29,7 @@ def test_twenty_kills_at_random_moments(tmp_path):
     subprocess.run(COLLECT, cwd=tmp_path / "calm", check=True, capture_output=True)
     took = time.monotonic() - began
     wanted = content(fa.open(tmp_path / "calm"))
-    assert wanted["tokens"].num_rows > 1000
+    assert len(wanted["tokens"]) > 1000
 
     shutil.copytree(
         tmp_path / "calm", tmp_path / "stormy", ignore=shutil.ignore_patterns("finops-lake", ".finops-cache")
