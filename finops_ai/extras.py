@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from finops_ai.errors import SettingsError
 
 #: library -> extra of finops-ai-core
@@ -29,3 +31,19 @@ def missing_extra(error: ImportError) -> MissingExtra | None:
     return MissingExtra(
         f"This needs {library}, which isn't installed: pip install 'finops-ai-core[{EXTRAS[library]}]'.", name=library
     )
+
+
+def require_extra(extra: str) -> None:
+    """Stop before any work where what an extra brings isn't all installed.
+
+    Raises:
+        MissingExtra: names the first library that is missing, and the extra.
+
+    >>> require_extra("report")
+    """
+    brings = {"report": ("report", "notebook"), "lab": ("lab", "notebook")}.get(extra, (extra,))
+    for library in (name for name, of in EXTRAS.items() if of in brings):
+        if find_spec(library) is None:
+            raise MissingExtra(
+                f"This needs {library}, which isn't installed: pip install 'finops-ai-core[{extra}]'.", name=library
+            )

@@ -37,8 +37,7 @@ export FINOPS_AI_SPARK_PYTHON="$PWD/$TOOLS/spark-engine/bin/python"
 export FINOPS_AI_TOOLS="$PWD/$TOOLS"
 code=0
 # what has not been seen whole on this version yet runs with `make soak`; a line here goes as soon as it has
-LATER=(tests/widgets/test_explorer_in_notebooks.py tests/store tests/testing tests/tables tests/test_distribution.py
-  tests/reporting/test_statements.py tests/cli/test_closing_commands.py)
+LATER=(tests/tables/test_reconcile.py)
 echo "left to make soak: ${LATER[*]}"
 "$BIN/python" -m pytest -q -m slow --durations=15 "${LATER[@]/#/--ignore=}" || code=$?
 # what conserves money, over hundreds of random rule sets, splits and policies; FINOPS_AI_EXAMPLES=30 tries thousands

@@ -55,11 +55,18 @@ def test_the_sample_report_from_wheels_in_a_clean_environment(wheels, tmp_path):
     uv, folder = wheels
     run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv")
     python = tmp_path / "venv" / "bin" / "python"
-    run(uv, "pip", "install", "-q", "--python", python, "-c", ROOT / "constraints.txt", *folder.glob("*.whl"))
+    install = [uv, "pip", "install", "-q", "--python", python, "-c", ROOT / "constraints.txt"]
+    run(*install, *folder.glob("*.whl"))
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "FINOPS_AI_CACHE": str(tmp_path / "cache")}
     environment |= {k: v for k, v in os.environ.items() if k.startswith(("SSL_", "UV_", "PIP_"))}
     command = tmp_path / "venv" / "bin" / "finops-ai"
     assert "left out" not in run(command, "providers", env=environment, cwd=tmp_path)
-    out = run(command, "report", "--sample", "--only", "showback", env=environment, cwd=tmp_path)
+    words = [command, "report", "--sample", "--only", "showback"]
+    lacking = subprocess.run(words, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path)
+    assert lacking.returncode == 2
+    assert "pip install 'finops-ai-core[report]'" in lacking.stderr
+    (core,) = folder.glob("finops_ai_core-*.whl")
+    run(*install, f"finops-ai-core[report] @ {core.as_uri()}")
+    out = run(*words, env=environment, cwd=tmp_path)
     assert out.strip() == "reports/2026-10/index.html"
     assert (tmp_path / "reports" / "2026-10" / "showback.html").stat().st_size > 10_000

@@ -19,6 +19,7 @@ from pathlib import Path
 import click
 
 from finops_ai.errors import FinopsError
+from finops_ai.extras import missing_extra
 
 UNEXPECTED, STOPPED = 70, 130
 #: what the machine refuses because of a path somebody chose
@@ -53,6 +54,8 @@ def code_of(error: BaseException, argv: Sequence[str], *, verbose: bool) -> int:
         return STOPPED
     if verbose:
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+    if isinstance(error, ImportError):
+        error = missing_extra(error) or error
     if isinstance(error, FinopsError):
         click.echo(f"Error: {error}", err=True)
         return error.exit_code

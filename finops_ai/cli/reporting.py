@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from finops_ai.cli.collecting import config_option
+from finops_ai.extras import require_extra
 
 
 @click.command()
@@ -69,6 +70,7 @@ def report(
     Writes FOLDER/<month>/index.html with its pages, tables (CSV, Excel, Parquet) and manifest.json. The same command
     with the same data gives the same figures, so it is safe to schedule and to repeat.
     """
+    require_extra("report")
     began = time.monotonic()
     os.environ.setdefault("FINOPS_AI_PROGRESS", "log")
     if sum([sample, bool(source)]) > 1:
