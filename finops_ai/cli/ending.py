@@ -54,7 +54,7 @@ def code_of(error: BaseException, argv: Sequence[str], *, verbose: bool) -> int:
         return STOPPED
     if verbose:
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
-    if isinstance(error, ImportError):
+    if isinstance(error, ImportError) and not isinstance(error, FinopsError):
         error = missing_extra(error) or error
     if isinstance(error, FinopsError):
         click.echo(f"Error: {error}", err=True)
