@@ -17,13 +17,13 @@ LABELS = {
     "cost per request": "cost_per_request", "all-in cost per 1m tokens": "cost_per_1m_tokens",
     "token cost per 1m tokens": "token_cost_per_1m_tokens", "input cost per 1m": "input_cost_per_1m",
     "output cost per 1m": "output_cost_per_1m", "at list prices": "list_cost", "before": "before", "after": "after",
-    "computed": "computed", "billed": "billed", "difference": "difference", "incentive": "incentive", "incentives": "incentive", "margin": "margin",
+    "computed": "computed", "billed": "billed", "difference": "difference", "incentive": "incentive", "incentives": "incentive", "margin": "margin", "other lines of the bill": "bill_lines",
     "charge": "charge", "true-up": "true_up", "true up": "true_up", "due": "due", "debit": "debit", "credit": "credit",
     "input tokens with a known price": "priced_input_tokens", "output tokens with a known price": "priced_output_tokens",
     "input cost": "input_cost", "output cost": "output_cost",
 }  # fmt: skip
 MONEY = {"cost", "previous_cost", "change", "token_cost", "counted_cost", "list_cost", "before", "after", "computed", "billed",
-         "difference", "incentive", "margin", "charge", "true_up", "due", "debit", "credit", "input_cost", "output_cost"}  # fmt: skip
+         "difference", "incentive", "margin", "bill_lines", "charge", "true_up", "due", "debit", "credit", "input_cost", "output_cost"}  # fmt: skip
 COUNTS = {"requests", "tokens", "priced_tokens", "priced_input_tokens", "priced_output_tokens"}
 #: ratio -> (upper, lower, times); of each the first that stands beside it is taken
 RATIOS = {
@@ -38,7 +38,7 @@ ACROSS = [
     ("cost", [("previous_cost", 1), ("change", 1)]),
     ("after", [("before", 1), ("change", 1)]),
     ("billed", [("computed", 1), ("difference", 1)]),
-    ("charge", [("cost", 1), ("margin", 1), ("incentive", 1)]),
+    ("charge", [("cost", 1), ("bill_lines", 1), ("margin", 1), ("incentive", 1)]),
     ("due", [("charge", 1), ("true_up", 1)]),
 ]
 #: pages about a part of the company: their tables are of that part
@@ -114,7 +114,9 @@ def footing(sheet: Sheet) -> list[Fault]:
                 )
     for row in (*sheet.rows, *([sheet.total] if sheet.total else [])):
         for whole, parts in ACROSS:
-            if whole not in cols or not all(p in cols for p, _ in parts if p not in ("margin", "incentive", "true_up")):
+            if whole not in cols or not all(
+                p in cols for p, _ in parts if p not in ("bill_lines", "margin", "incentive", "true_up")
+            ):
                 continue
             own = _at(row, cols[whole][0])
             cells = [(_at(row, cols[p][0]), sign) for p, sign in parts if p in cols]
