@@ -14,6 +14,8 @@ import time
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 import finops_ai as fa
 from finops_ai.frames.origin import made_with
@@ -26,11 +28,14 @@ def cpu() -> float:
 
 
 def rows(millions: float) -> pd.DataFrame:
-    """The sample's rows over and over, each its own row."""
+    """The sample's rows over and over, each a call of its own."""
     cost = fa.allocate(fa.price(fa.sample(months=2)), fa.sample.rules())
     times = max(1, round(millions * 1e6 / len(cost)))
     at = np.tile(np.arange(len(cost)), times)
-    return made_with(cost.take(at).reset_index(drop=True), cost)
+    out = cost.take(at).reset_index(drop=True)
+    ids = pc.cast(pa.array(np.arange(len(out))), pa.string())
+    out["request_id"] = pd.Series(ids.to_pandas(), index=out.index, dtype="str")
+    return made_with(out, cost)
 
 
 def main(millions: float = 10) -> None:

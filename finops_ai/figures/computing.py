@@ -10,6 +10,7 @@ from finops_ai.figures.catalogue import Measure, catalogue, measure
 
 #: the exact cost is summed beside its published cents, under this prefix
 CENTS = "cents:"
+_COSTS = ("effective_cost", "list_cost")
 
 
 def ingredients(name: str) -> tuple[str, ...]:
@@ -57,10 +58,19 @@ def aggregates(names: Iterable[str], *, cents: str = "") -> dict[str, str]:
 
 
 def _known(one: Measure, sql: str) -> str:
-    """A sum that is 0, not null, where its column tells something and nothing of it is meant."""
-    if not one.told_by:
+    """A sum with what makes it known, besides its own rows.
+
+    What is told by a column is 0, not null, where the column tells something and nothing of it is meant. A cost is not
+    known by rows that nobody bills, such as counts of requests, where no billed row beside them has a price.
+    """
+    if one.told_by:
+        return f"CASE WHEN count({one.told_by}) > 0 THEN coalesce({sql}, 0) END"
+    if one.sum not in _COSTS:
         return sql
-    return f"CASE WHEN count({one.told_by}) > 0 THEN coalesce({sql}, 0) END"
+    mine = f"{one.filter} AND " if one.filter else ""
+    unknown = f"count(*) FILTER (WHERE {mine}{one.sum} IS NULL)"
+    billed = f"count({one.sum}) FILTER (WHERE {mine}price_status IS DISTINCT FROM 'not_billed')"
+    return f"CASE WHEN {unknown} = 0 OR {billed} > 0 THEN {sql} END"
 
 
 def fields(names: Iterable[str]) -> list[str]:
@@ -75,6 +85,7 @@ def fields(names: Iterable[str]) -> list[str]:
     for one in needed(names):
         out |= dict.fromkeys(filter(None, (one.sum, one.distinct, one.told_by)))
         out |= dict.fromkeys(["meter"] if one.meters else [])
+        out |= dict.fromkeys(["price_status"] if one.sum in _COSTS else [])
         out |= dict.fromkeys(name for name in known if name in one.where)
         out |= dict.fromkeys(
             ["slice_requests", "provider", "billing_account_id", "model", "meter"] if "counted" in one.where else []

@@ -150,7 +150,7 @@ def workspace_budgets(ws: Workspace, month: str, as_of: object = None) -> Table 
     first = min([day for day in starts if day <= now], default=now)
     months = max((now.year - first.year) * 12 + now.month - first.month + 1, HISTORY)
     return ws.recent.once(
-        ("budgets", ws.digest(), month, str(as_of), repr(plan)),
+        ("budgets", ws.digest(), ws.ledger.head(), month, str(as_of), repr(plan)),
         lambda: budgets(ws.history(month, months), plan, month=month, as_of=as_of, timezone=ws.timezone, book=ws.book),
         keep=lambda table: table is not None,
     )

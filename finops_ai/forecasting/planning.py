@@ -480,7 +480,8 @@ def workspace_past_error(ws: Workspace, month: str, months: int = 13) -> pd.Data
         except DataError:
             return pd.DataFrame()
 
-    return ws.derived(f"past-error-{months}", month, make)
+    closed = ws.ledger.head()[:12]  # closed months are read as closed, whatever the lake holds by now
+    return ws.derived(f"past-error-{months}-{closed}", month, make)
 
 
 def make_actual(priced: pd.DataFrame, month: pd.Period, by: Sequence[str], timezone: str) -> dict[str, Decimal]:

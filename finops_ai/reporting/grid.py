@@ -155,9 +155,8 @@ def _same(data: Any, one: str, other: str) -> bool:
 
     Columns of other things are never the same, however equal their figures are.
     """
-    whole = one.removeprefix("priced_").removeprefix("counted_")
-    wholes = {"money": {"cost", whole}, "count": {"tokens", whole}}.get(heading(one)[1], set())
-    return other in wholes and bool(data[one].equals(data[other]))
+    whole = {"token_cost": "cost"}.get(one, one.removeprefix("priced_").removeprefix("counted_"))
+    return other == whole and bool(data[one].equals(data[other]))
 
 
 def _adds_up(name: str) -> bool:
@@ -171,6 +170,9 @@ def _added(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> dict[st
         if _adds_up(name):
             values = [r[name] for r in rows if not is_unknown(r.get(name))]
             out[name] = sum(values, Decimal(0)) if values else None
+            sides = catalogue()[name].minus if name in catalogue() else ()
+            if any(is_unknown(r.get(name)) and not all(is_unknown(r.get(s)) for s in sides) for r in rows if sides):
+                out[name] = None  # of a row one side is known only: what is left of the difference isn't all of it
     return out
 
 

@@ -27,7 +27,7 @@ from finops_ai.tables.incentives import WORDS, Score, adjust, bound, measure, pl
 from finops_ai.tables.policy import Policy
 from finops_ai.tables.result import Facts, Table
 from finops_ai.tables.tariffs import KINDS, MOVED, Line, averages_of, marginal, minimum_line, needs_plain, tariff_lines
-from finops_ai.tables.tie_out import Bill, Part, table_of, tie_out
+from finops_ai.tables.tie_out import Bill, Part, left_out, table_of, tie_out
 
 #: what a charge is made of
 ADDS = ("cost", "bill_lines", "margin", "incentive")
@@ -195,6 +195,7 @@ def chargeback(
         tuple(dict.fromkeys(n for n in [*costs, *(p.receiver for p in added)] if n in policy.not_charged)),
         tuple(parts),
     )
+    out.summary.facts.notes += left_out(bill, currency)
     out.provenance = provenance_of(rows)
     for table in (out.lines, out.summary):
         table.facts.provenance = dict(out.provenance)

@@ -164,7 +164,7 @@ def _compare(
     start = allocated["charge_period_start"]
     present = bool(((start >= before.start) & (start < before.end)).any()) and not {"week", "day"} & set(by)
     measures = aggregates(["cost"], cents=cents)
-    needs = ("effective_cost", *filter(None, [cents]))
+    needs = (*fields(["cost"]), *filter(None, [cents]))
     found = grouped(allocated, keys, measures, window=before, timezone=timezone, needs=needs) if present else []
     had = {tuple(g[k] for k in keys): g for g in found}
     if not set(by) & set(TIMES):

@@ -429,6 +429,21 @@ def tie_out(
     return parts
 
 
+def left_out(bill: Bill | None, currency: str) -> list[str]:
+    """What of a bill is not in the charges, for being in another currency: a sentence for each."""
+    if bill is None or not len(bill.lines):
+        return []
+    sums = grouped(
+        bill.lines, ["billing_currency"], {"lines": "count(*)", "cost": "sum(billed_cost)"}, needs=("billed_cost",)
+    )
+    return [
+        f"{g['lines']:,} lines of the bill are in {g['billing_currency'] or 'no stated currency'} ({g['cost'] or 0:,.2f}) and "
+        f"aren't charged; their accounts are accrued. [currency] in finops.toml brings them to {currency}."
+        for g in sums
+        if g["billing_currency"] != currency
+    ]
+
+
 def check(parts: Iterable[Part]) -> None:
     """Raise unless the items of every account add up to what is owed.
 

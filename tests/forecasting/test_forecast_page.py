@@ -64,6 +64,7 @@ def ws():
     return SimpleNamespace(
         history=lambda month, months: frame,
         derived=lambda kind, month, make: make(None),
+        ledger=SimpleNamespace(head=lambda: ""),
         months=lambda: ["2026-06"],
         book=Prices(),
         timezone="UTC",

@@ -581,6 +581,7 @@ def test_ctrl_c_ends_a_load_with_130_and_leaves_the_lake_whole(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "finops_ai.cli", "collect", "--from", "2026-05-01", "--to", "2026-11-01"], cwd=tmp_path,
         stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it, and so would this
     )  # fmt: skip
     assert "loaded" in process.stderr.readline()  # the first connection is in, the next is being read
     process.send_signal(signal.SIGINT)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 
 import finops_ai as fa
+from finops_ai.forecasting.budgets import workspace_budgets
+from finops_ai.periods import Window
 from finops_ai.reporting import pacing
+from finops_ai.tables.closing import close_month
 
 PLAN = """
 [[budgets]]
@@ -40,3 +43,25 @@ def test_budgets_stand_with_state_and_day(make_workspace, tmp_path, monkeypatch)
     assert cells[10:14] == ["mobile", "Oct 2026", "100.00", "0.03"]
     assert cells[19] == "on course"
     assert note.startswith("As of 2026-10-04 00:00 UTC")
+
+
+def test_what_is_spent_is_the_closed_month_s_until_it_is_opened_again(make_workspace, tmp_path):
+    make_workspace(["search", "mobile"])
+    path = tmp_path / "finops.toml"
+    path.write_text(path.read_text("utf-8") + PLAN + '[chargeback]\ndimension = "team"\n', encoding="utf-8")
+    ws = fa.open(tmp_path)
+
+    def spent():
+        table = workspace_budgets(ws, "2026-10")
+        return str(table.set_index("name").loc["mobile", "spent"].normalize())
+
+    assert spent() == "0.03"
+    close_month(ws, "2026-10")
+    (connection,) = ws.lake.freshness()["connection"]
+    rows = ws.tokens("2026-10")
+    ws.lake.replace(
+        "tokens", connection, Window.month("2026-10", "UTC"), rows.assign(quantity=[q * 2 for q in rows["quantity"]])
+    )
+    assert spent() == "0.03"
+    ws.ledger.reopen("2026-10", "A. Finance", "usage was restated")
+    assert spent() == "0.06"

@@ -55,6 +55,21 @@ def test_unknown_prices_are_no_part_of_a_rate(rows):
     assert "1 rows have no known price" in table.facts.notes[0]
 
 
+def test_counts_of_calls_make_no_unknown_cost_known(rows):
+    """What nobody bills costs 0; beside tokens without a price that is no cost of theirs."""
+    own = {"api_key_id": "own", "model": "house"}
+    frame = rows(
+        own | {"quantity": D(5_000), "cost": None, "price_status": "unpriced"},
+        own | {"meter": "requests", "quantity": D(7), "cost": D(0), "price_status": "not_billed"},
+        {"api_key_id": "calls", "meter": "requests", "quantity": D(3), "cost": D(0), "price_status": "not_billed"},
+    )
+    table = fa.showback(frame, ["team"]).set_index("team").astype(object)
+    assert table.loc["own", ["cost", "cost_per_1m_tokens"]].isna().all()
+    assert table.loc["own", "requests"] == 7
+    assert table.loc["calls", "cost"] == 0
+    assert fa.showback(frame)["cost"].iloc[0] == D("15.56")
+
+
 def test_effective_against_list_compares_the_same_rows(rows):
     frame = rows({"api_key_id": "a", "quantity": D(10), "cost": D(4)})
     frame.loc[1, "list_cost"] = D(10)  # listed at 10, paid 6

@@ -175,6 +175,10 @@ def test_a_bill_in_another_currency_or_none_is_accrued(charged):
         made = charged(found)
         assert items(made) == {("accrued", ""): D("27.00")}
         assert accounts(made, {"accrual": "2290"})["2290", ""] == D(-27)
+    assert [
+        n for n in made.summary.facts.notes if n.startswith("1 lines of the bill are in EUR (20.00) and aren't charged")
+    ]
+    assert charged(bill(used())).summary.facts.notes == []
     assert accounts(charged(bill(used())), {"accrual": "2290"})["2190", ""] == D(-27)
 
 
