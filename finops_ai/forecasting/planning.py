@@ -567,8 +567,10 @@ def plan_in_words(table: pd.DataFrame, errors: pd.DataFrame | None = None, curre
             f"{names[middle.argmax()]} is the largest part ({middle.max() / max(float(year.p50), 1e-9):.0%}); "
             f"{names[(upper - middle).argmax()]} adds most to the upper end."
         )
-    if errors is not None and len(errors):
-        own = errors[errors["unique_id"] == TOTAL]
+    own = None
+    if errors is not None and len(errors):  # months that cost nothing have no error to tell
+        own = errors[(errors["unique_id"] == TOTAL) & errors["error"].notna()]
+    if own is not None and len(own):
         newest = own.iloc[0]
         said.append(
             f"The forecast for {newest.month} made at its start was off by {newest.error:+.1%}; "

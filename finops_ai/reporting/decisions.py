@@ -16,7 +16,7 @@ from finops_ai.periods import parse_month
 from finops_ai.reporting import owners
 from finops_ai.reporting.charts import sparkline
 from finops_ai.reporting.months import month_before, month_text
-from finops_ai.reporting.text import amount, is_unknown, named, percent
+from finops_ai.reporting.text import UNKNOWN, is_unknown, money, named, percent
 from finops_ai.tables import explain, reconcile
 from finops_ai.tables.bridge import EFFECTS
 from finops_ai.tables.drivers import short
@@ -24,7 +24,6 @@ from finops_ai.tables.drivers import short
 if TYPE_CHECKING:
     from finops_ai.workspace import Workspace
 
-UNKNOWN = "–"
 NOTHING = Html()
 
 
@@ -68,15 +67,6 @@ class Change:
     after: Decimal
     causes: list[Cause]
     rest: Decimal
-
-
-def money(value: Any) -> str:
-    """A published amount without its currency; a dash where it is unknown.
-
-    >>> money(Decimal("1234.5")), money(None)
-    ('1,234.50', '–')
-    """
-    return UNKNOWN if is_unknown(value) else amount(value, "").strip()
 
 
 def spent(ws: Workspace, month: str, row: Mapping[str, Any], months: Sequence[Any], currency: str) -> Tile:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from IPython.display import HTML, display
 
@@ -27,7 +26,7 @@ from finops_ai.forecasting import (
 )
 from finops_ai.forecasting.planning import workspace_past_error
 from finops_ai.reporting import answers, charts
-from finops_ai.reporting.grid import grid
+from finops_ai.reporting.grid import column, grid
 from finops_ai.reporting.text import amount, is_unknown, percent, safe, title
 from finops_ai.tables import showback
 
@@ -225,13 +224,14 @@ def past_errors(page: Outlook) -> None:
         [
             _name(row["month"]),
             *(_money(row[c]) for c in ("p10", "p50", "p90", "actual")),
-            f"{row['error']:+.1%}",
+            "–" if is_unknown(row["error"]) else f"{row['error']:+.1%}",
             "yes" if row["inside"] else "no",
         ]
         for row in page.errors.to_dict("records")
     ]
-    off = float(np.abs(page.errors["error"]).mean())
-    caption = f"Amounts in {page.currency}; on average off by {off:.1%}; a right range holds 8 months in 10"
+    known = [abs(float(e)) for e in page.errors["error"] if not is_unknown(e)]
+    off = f"; on average off by {sum(known) / len(known):.1%}" if known else ""
+    caption = f"Amounts in {page.currency}{off}; a right range holds 8 months in 10"
     heads = ["Month", "Low said", "Middle said", "High said", "Came", "Off by", "Inside the range"]
     _show(grid(heads, rows, caption=caption))
 
@@ -267,13 +267,15 @@ def driver_table(page: Outlook, months: int = 6) -> None:
 def model_table(page: Outlook, top: int = 8) -> None:
     """Prompt complexity and answer length by model: tokens in and out a request, what a request costs; temperature."""
     rows = []
-    for row in page.models.head(top).to_dict("records"):
+    shown = page.models.head(top).to_dict("records")
+    costs = column([{"cost": row["published"]} for row in shown], "cost")[1]
+    for row, cost in zip(shown, costs, strict=True):
         counted = not is_unknown(row["calls"]) and row["calls"] > 0
         each = [_figure(row["input_per_request"], 0), _figure(row["output_per_request"], 0)] if counted else ["–", "–"]
         rate = "–" if is_unknown(row["cost_per_request"]) else f"{row['cost_per_request'] * 1000:,.2f}"
         requests = f"{row['calls']:,.0f}" if counted else "–"
         shares = [percent(row["reasoning_share"]), percent(row["cached_share"])]
-        rows.append([str(row["unique_id"]), requests, *each, *shares, rate, amount(row["published"], "").strip()])
+        rows.append([str(row["unique_id"]), requests, *each, *shares, rate, cost])
     heads = ["Model", "Requests", "Input each", "Output each", "Reasoning", "From cache", "Cost per 1,000", "Cost"]
     month = answers.month_text(f"{page.drivers['ds'].iloc[-1]:%Y-%m}")
     caption = f"Amounts in {page.currency}, {month}; the largest models"

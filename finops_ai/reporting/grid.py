@@ -105,7 +105,7 @@ def table_html(
     names += [[f"{len(rest):,} more", *[""] * (len(keys) - 1)]] if rest else []
     words = apart or {}
     names += [[words[_owner(r[keys[0]])], *(label(r[k]) for k in keys[1:])] for r in nobody]
-    cells = {c: _column([*lines, total], c) for c in columns}
+    cells = {c: column([*lines, total], c) for c in columns}
     out = []
     for i, parts in enumerate(names):
         raw = (
@@ -176,7 +176,7 @@ def _added(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> dict[st
     return out
 
 
-def _column(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[str, list[str]]:
+def column(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[str, list[str]]:
     """A column's heading and cells, written alike from top to bottom so that their decimals stand below each other."""
     head, kind = heading(name)
     values = [r.get(name) for r in rows]

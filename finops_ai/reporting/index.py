@@ -14,7 +14,7 @@ from finops_ai.reporting import answers, charts, coverage, decisions, owners, sa
 from finops_ai.reporting.answers import month_before, month_text, named
 from finops_ai.reporting.navigation import Link
 from finops_ai.reporting.pages import SEARCH, monthly, page, plural, search_entries
-from finops_ai.reporting.text import safe
+from finops_ai.reporting.text import money, safe
 from finops_ai.tables import showback
 
 if TYPE_CHECKING:
@@ -116,11 +116,10 @@ def _first_screen(
         currency=currency,
         no_change="There is no month before to compare with.",
         actions=[
-            {"what": a.what, "evidence": a.evidence, "owner": a.owner, "amount": decisions.money(a.saving)}
-            for a in found[:3]
+            {"what": a.what, "evidence": a.evidence, "owner": a.owner, "amount": money(a.saving)} for a in found[:3]
         ],
         actions_total=len(found),
-        saving=decisions.money(sum((a.saving for a in found[:3]), Decimal(0))) if found else "",
+        saving=money(sum((a.saving for a in found[:3]), Decimal(0))) if found else "",
         stamp=Html(coverage.stamp_html(table, ws, month)),
     )
 
@@ -166,7 +165,7 @@ def bridge_bars(moved: decisions.Change, month: str) -> list[dict[str, str]]:
             "detail": "",
             "left": "0",
             "width": wide(moved.before, start),
-            "amount": decisions.money(moved.before),
+            "amount": money(moved.before),
         }
     ]
     for step, at in zip(steps, points, strict=False):
@@ -189,7 +188,7 @@ def bridge_bars(moved: decisions.Change, month: str) -> list[dict[str, str]]:
             "detail": "",
             "left": "0",
             "width": wide(moved.after, start),
-            "amount": decisions.money(moved.after),
+            "amount": money(moved.after),
         }
     )
     return bars

@@ -15,7 +15,7 @@ from finops_ai.reporting import answers, charts, coverage, owners
 from finops_ai.reporting.grid import read
 from finops_ai.reporting.navigation import Link
 from finops_ai.reporting.notebooks import PAGE_CSS
-from finops_ai.reporting.text import amount, is_unknown, percent, safe, slug
+from finops_ai.reporting.text import amount, is_unknown, money, percent, safe, slug
 from finops_ai.tables import showback
 from finops_ai.tables.grouping import grouped
 
@@ -185,7 +185,7 @@ def save_page(ws: Workspace, month: str) -> str:
         if found
         else "The month’s rows show no idle capacity and no work that moved to a dearer model."
     )
-    rows = [[a.what, a.evidence, a.owner or "–", decisions.money(a.saving)] for a in found]
+    rows = [[a.what, a.evidence, a.owner or "–", money(a.saving)] for a in found]
     table = (
         answers.grid(
             ["Action", "Evidence", "Owner", "Saves at most"], rows, texts=3, caption=f"Amounts in {currency} a month"

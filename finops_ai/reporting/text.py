@@ -9,6 +9,9 @@ from typing import Any
 
 from finops_ai.html import escaped
 
+#: how a cell says that a figure isn't known
+UNKNOWN = "–"
+
 
 def is_unknown(value: Any) -> bool:
     """Whether a value is missing, in any of the ways frames spell that."""
@@ -29,6 +32,15 @@ def amount(value: Decimal | int | float | None, currency: str = "USD", places: i
         if abs(number) < Decimal("0.01") and number:
             return f"{number:.{places}f}".rstrip("0") + f" {currency}"
     return f"{number:,.{places}f} {currency}"
+
+
+def money(value: Any) -> str:
+    """A published amount without its currency; a dash where it is unknown.
+
+    >>> money(Decimal("1234.5")), money(None)
+    ('1,234.50', '–')
+    """
+    return UNKNOWN if is_unknown(value) else amount(value, "").strip()
 
 
 def count(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 import html
 import re
+from dataclasses import replace
 from decimal import Decimal
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 
 from finops_ai.cli import forecasting as commands
 from finops_ai.errors import DataError, RuleError
+from finops_ai.forecasting import plan_in_words
 from finops_ai.reporting import answers, charts, forecasts
 
 
@@ -97,6 +99,14 @@ def test_the_page_answers_in_sentences(page, shown):
     assert "2026-01 to 2026-12 is expected to cost" in shown[0]
     assert "under the budget of 16,000" in shown[1] or "over the budget of 16,000" in shown[1]
     assert "chance of going over it" in shown[1]
+
+
+def test_a_month_that_cost_nothing_has_no_error(page, shown):
+    errors = page.errors.assign(actual=Decimal(0), error=None).astype({"error": object})
+    forecasts.past_errors(replace(page, errors=errors))
+    assert cells(shown[0])[5] == "–"
+    assert "on average off" not in shown[0]
+    assert not any("made at its start" in said for said in plan_in_words(page.plan, errors))
 
 
 def test_the_tables_hold_the_plan_and_are_escaped(page, shown):
