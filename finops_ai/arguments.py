@@ -168,17 +168,17 @@ def _once(name: str, frame: Any) -> None:
 
 def _alike(frame: Any) -> int:
     """How many rows say all that an earlier row says: rows less their different hashes."""
+    import duckdb
     import pyarrow as pa
 
-    from finops_ai.engine.duck import connect, register
     from finops_ai.frames import to_arrow
 
     try:
         table = to_arrow(frame)
     except (pa.ArrowException, TypeError, ValueError):  # a column of mixed kinds: who reads it says so better
         return 0
-    with connect() as con:
-        register(con, "rows", table)
+    with duckdb.connect() as con:
+        con.register("rows", table)
         ((twice,),) = con.sql("SELECT count(*) - count(DISTINCT hash(t)) FROM rows t").fetchall()
     return int(twice)
 

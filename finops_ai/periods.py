@@ -158,6 +158,22 @@ def iso(moment: dt.datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+def whole_months(window: Window) -> list[Window]:
+    """The UTC months that a window touches, whole."""
+    pieces = list(month_pieces(window)) or [window]
+    return [Window.month(f"{piece.start:%Y-%m}") for piece in pieces]
+
+
+def month_pieces(window: Window) -> Iterator[Window]:
+    """Cut a window at the turns of UTC months; the pieces together make the window."""
+    start = window.start
+    while start < window.end:
+        first = next_month(start.date().replace(day=1))
+        end = min(dt.datetime(first.year, first.month, 1, tzinfo=UTC), window.end)
+        yield Window(start, end)
+        start = end
+
+
 def utc_offsets(window: Window, timezone: str) -> list[tuple[dt.datetime, int]]:
     """UTC offsets of a zone over a window, as (valid from, seconds east), for engines without time zones.
 

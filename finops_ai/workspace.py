@@ -8,23 +8,20 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
-from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from finops_ai import __version__
+from finops_ai import __version__, loading
 from finops_ai.config import FILE_NAME, Settings, load_settings
-from finops_ai.errors import ConnectorFault, FinopsError, ProviderNotFound, SettingsError, hint
+from finops_ai.errors import FinopsError
 from finops_ai.frames.origin import left_out_of, made_with
-from finops_ai.periods import UTC, Window, next_month, parse_month, zone
-from finops_ai.providers import Connector, LeftOut
-from finops_ai.providers.border import bills_of, fault_of, usage_of, without_secrets
-from finops_ai.providers.collecting import connector
-from finops_ai.providers.registry import allowing, origin_of
+from finops_ai.loading import Outcome
+from finops_ai.periods import Window, next_month, parse_month, whole_months, zone
+from finops_ai.providers import Connector
+from finops_ai.providers.registry import origin_of
 from finops_ai.store import Lake
 from finops_ai.store.closing import Ledger, Sealed
 from finops_ai.store.keeping import Cubes, Kept, Recent
@@ -36,26 +33,6 @@ if TYPE_CHECKING:
     from finops_ai.prices.currency import Conversion
 
 log = logging.getLogger("finops_ai.workspace")
-
-
-@dataclass
-class Outcome:
-    """What collecting one connection's window came to; `error` is set when it failed and nothing of it was stored.
-
-    `kept` is the billed cost of the stored charges by currency; with the amounts of `left_out` in that currency it is
-    what the source holds for the window.
-    """
-
-    connection: str
-    window: Window
-    tokens: int = 0
-    bills: int = 0
-    changed: bool = False
-    notes: list[str] = field(default_factory=list)
-    kept: dict[str, Decimal] = field(default_factory=dict)
-    left_out: list[LeftOut] = field(default_factory=list)
-    fresh_until: dt.datetime | None = None
-    error: FinopsError | None = None
 
 
 def open(config: str | Path = FILE_NAME) -> Workspace:
@@ -134,46 +111,8 @@ class Workspace:
         return self.ledger.closed(month)
 
     def connections(self, left_out: dict[str, FinopsError] | None = None) -> dict[str, Connector]:
-        """The configured connectors, by the name of their section. Making one opens nothing; no other plugin is imported.
-
-        Args:
-            left_out: filled with the connections whose plugin is missing, broken or not allowed, and why; by default the
-                first of them is an error.
-
-        Raises:
-            SettingsError: a section that names no installed connector, or has a wrong setting.
-        """
-        found = {}
-        for name, table in self.settings.providers.items():
-            table = dict(table)
-            table.pop("telemetry", None)
-            if table.pop("enabled", True) is False:
-                continue
-            kind = str(table.pop("connector", name))
-            try:
-                with allowing(self.settings.plugins.allow):
-                    found[name] = connector(kind, **self._with_base(table))
-            except (ProviderNotFound, ConnectorFault) as error:
-                said = SettingsError(
-                    f'[providers.{name}]: {error} Install its plugin, or name one with connector = "...".'
-                )
-                said.__cause__ = error
-                problem = said if isinstance(error, ProviderNotFound) else error
-                if left_out is None:
-                    raise problem from error
-                left_out[name] = problem
-        return found
-
-    def _with_base(self, table: dict[str, Any]) -> dict[str, Any]:
-        """Relative paths of finops.toml belong to its folder, not to where the command runs."""
-        table = dict(table)
-        files = table.get("files")
-        if files:
-            patterns = [files] if isinstance(files, str) else files
-            table["files"] = [p if "://" in str(p) else str(self.settings.path(str(p))) for p in patterns]
-        if table.get("mapping"):
-            table["mapping"] = str(self.settings.path(str(table["mapping"])))
-        return table
+        """The configured connectors by the name of their section (see `finops_ai.loading.connections`)."""
+        return loading.connections(self.settings, left_out)
 
     def collect(
         self,
@@ -182,66 +121,14 @@ class Workspace:
         *,
         watch: Callable[[Outcome], None] | None = None,
     ) -> list[Outcome]:
-        """Load a window of usage and bills into the lake: a month at a time from live sources, at once from files.
-
-        A connection that fails is reported and costs the others nothing; a rerun changes nothing.
+        """Load a window of usage and bills into the lake (see `finops_ai.loading.collect`).
 
         Args:
             window: half-open.
             connections: which sections of [providers]; none = all.
             watch: called with each outcome as it comes, for progress.
-
-        Returns:
-            One outcome per connection and piece of the window.
         """
-        left_out: dict[str, FinopsError] = {}
-        available = self.connections(left_out)
-        for name in connections:
-            if name not in available and name not in left_out:
-                raise SettingsError(f"No [providers.{name}] in finops.toml. {hint(name, [*available, *left_out])}")
-        chosen = {n: source for n, source in available.items() if not connections or n in connections}
-        outcomes = [Outcome(n, window, error=e) for n, e in left_out.items() if not connections or n in connections]
-        for outcome in outcomes:
-            if watch:
-                watch(outcome)
-        for name, source in chosen.items():
-            # files are read whole anyway; a live source gives a month at a time, so that a long load can be resumed
-            for piece in month_pieces(window) if source.live else [window]:
-                outcome = self._collect_piece(name, source, piece)
-                outcomes.append(outcome)
-                if watch:
-                    watch(outcome)
-                if outcome.error:
-                    break
-        return outcomes
-
-    def _collect_piece(self, name: str, connector: Connector, window: Window) -> Outcome:
-        outcome = Outcome(name, window)
-        connector.notes, connector.left_out = [], []
-        try:
-            limits = self.settings.limits
-            tokens = usage_of(connector, window, name=name, chosen=limits)
-            bills = bills_of(connector, window, name=name, chosen=limits)
-            outcome.kept = {
-                str(unit): sum(part, Decimal(0)) for unit, part in bills.groupby("billing_currency")["billed_cost"]
-            }
-            outcome.left_out = list(connector.left_out)
-            note = {
-                "notes": connector.notes, "fresh_until": connector.fresh_until, "kept": outcome.kept,
-                "left_out": [asdict(item) for item in outcome.left_out], "plugin": origin_of(type(connector)),
-            }  # fmt: skip
-            loads = self.lake.replace_window(name, window, {"tokens": tokens, "bills": bills}, note).values()
-        except FinopsError as error:
-            outcome.error = error
-        except Exception as error:  # the store's own fault costs the other connections nothing either
-            outcome.error = fault_of(error, connector, name, "storing")
-            outcome.error.__cause__ = error
-        else:
-            outcome.tokens, outcome.bills = len(tokens), len(bills)
-            outcome.changed = any(load.changed for load in loads)
-            outcome.fresh_until = connector.fresh_until
-        outcome.notes = [without_secrets(str(note)) for note in connector.notes]
-        return outcome
+        return loading.collect(self.settings, self.lake, window, connections, watch=watch)
 
     def plugins(self) -> dict[str, str]:
         """Whose code reads each connection: distribution and version, for manifests."""
@@ -695,22 +582,6 @@ def _inside(frame: pd.DataFrame, window: Window) -> pd.DataFrame:
     return frame if inside.all() else frame[inside].reset_index(drop=True)
 
 
-def whole_months(window: Window) -> list[Window]:
-    """The UTC months that a window touches, whole."""
-    pieces = list(month_pieces(window)) or [window]
-    return [Window.month(f"{piece.start:%Y-%m}") for piece in pieces]
-
-
-def month_pieces(window: Window) -> Iterator[Window]:
-    """Cut a window at the turns of UTC months; the pieces together make the window."""
-    start = window.start
-    while start < window.end:
-        first = next_month(start.date().replace(day=1))
-        end = min(dt.datetime(first.year, first.month, 1, tzinfo=UTC), window.end)
-        yield Window(start, end)
-        start = end
-
-
 def _code_stamp() -> str:
     """Changes when the installed code that derives figures changes, so that an upgrade never shows old figures."""
     package = Path(__file__).parent
@@ -723,4 +594,4 @@ def _code_stamp() -> str:
     return hashlib.sha256("".join(stamps).encode()).hexdigest()[:8]
 
 
-__all__ = ["Outcome", "Workspace", "month_pieces", "open", "open_workspace"]
+__all__ = ["Outcome", "Workspace", "open", "open_workspace"]

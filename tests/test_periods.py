@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finops_ai.errors import SettingsError
-from finops_ai.periods import UTC, Window, instant, iso, last_complete_month, utc_offsets
-from finops_ai.workspace import month_pieces
+from finops_ai.periods import UTC, Window, instant, iso, last_complete_month, month_pieces, utc_offsets
 
 INSTANTS = st.datetimes(dt.datetime(2024, 1, 1), dt.datetime(2027, 1, 1)).map(
     lambda d: d.replace(tzinfo=UTC, microsecond=0)

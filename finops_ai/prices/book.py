@@ -15,7 +15,7 @@ from finops_ai.errors import PriceError
 from finops_ai.meters import meter as meter_named
 from finops_ai.prices.additions import additions
 from finops_ai.prices.base import Base
-from finops_ai.prices.cards import CONTRACT, Card, over_text, rate, read_instant
+from finops_ai.prices.cards import Card, read_instant
 from finops_ai.prices.commitments import Pool, pools_of
 from finops_ai.prices.contracts import Contract, check_below_list, contracts_of, read_price_file
 from finops_ai.prices.listing import Asked, list_price
@@ -515,36 +515,12 @@ class PriceBook:
             provider: rows of this provider only; None = all (some 20,000 rows).
             models: rows of these (provider, model) pairs only, without contracts.
         """
-        from finops_ai.frames import PriceFrame, conform
+        from finops_ai.prices.views import price_frame
 
         wanted = provider_name(provider) if provider else None
-        cards = (
+        return price_frame(
             [*self._all_cards(wanted)] if models is None else [card for pair in models for card in self.cards(*pair)]
         )
-        flat = [(card, name) for card in cards for name in card.prices]
-        seen: dict[str, tuple[Card, str]] = {}
-        for card, name in flat:
-            seen.setdefault(card.price_id(name), (card, name))
-        columns = {
-            "price_id": list(seen),
-            "provider": [card.provider for card, _ in seen.values()],
-            "model": [card.model for card, _ in seen.values()],
-            "meter": [name for _, name in seen.values()],
-            "service_tier": [card.service_tier for card, _ in seen.values()],
-            "context_over": [over_text(card.over) if card.over else None for card, _ in seen.values()],
-            "geography": [card.geography for card, _ in seen.values()],
-            "unit_price": [rate(card.prices[name]) for card, name in seen.values()],
-            "currency": [card.currency for card, _ in seen.values()],
-            "effective_from": [card.start for card, _ in seen.values()],
-            "effective_to": [card.end for card, _ in seen.values()],
-            "known_since": [card.known_since for card, _ in seen.values()],
-            "status": [
-                "contract" if c.layer == CONTRACT and c.status == "listed" else c.status for c, _ in seen.values()
-            ],
-            "source": [card.source for card, _ in seen.values()],
-            "checked": [card.checked for card, _ in seen.values()],
-        }
-        return conform(columns, PriceFrame, source="the price book")
 
     def show(self, provider: str, model: str, at: datetime | str | None = None, **modifiers: Any) -> pd.DataFrame:
         """Every price of one model at an instant, with row and modifiers (see `finops_ai.prices.views.prices_of`)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,16 +14,42 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from finops_ai.errors import PriceError, hint
-from finops_ai.frames import SERVICE_TIERS
+from finops_ai.frames import SERVICE_TIERS, PriceFrame, conform
 from finops_ai.meters import meters
 from finops_ai.prices.book import PriceBook
-from finops_ai.prices.cards import MAPS, MILLION, Card, over_text, plain, read_instant
+from finops_ai.prices.cards import CONTRACT, MAPS, MILLION, Card, over_text, plain, rate, read_instant
 from finops_ai.prices.contracts import check_below_list, contract_notes
 from finops_ai.prices.maps.weighing import fresh_maps
 from finops_ai.prices.names import provider_name, providers
 from finops_ai.prices.own import check_overlaps
 
 KEY = ["provider", "model", "meter", "service_tier", "context_over", "geography", "currency", "effective_from"]
+
+
+def price_frame(cards: Iterable[Card]) -> pd.DataFrame:
+    """Price cards as a price frame: one row per dated price of a meter."""
+    flat = [(card, name) for card in cards for name in card.prices]
+    seen: dict[str, tuple[Card, str]] = {}
+    for card, name in flat:
+        seen.setdefault(card.price_id(name), (card, name))
+    columns = {
+        "price_id": list(seen),
+        "provider": [card.provider for card, _ in seen.values()],
+        "model": [card.model for card, _ in seen.values()],
+        "meter": [name for _, name in seen.values()],
+        "service_tier": [card.service_tier for card, _ in seen.values()],
+        "context_over": [over_text(card.over) if card.over else None for card, _ in seen.values()],
+        "geography": [card.geography for card, _ in seen.values()],
+        "unit_price": [rate(card.prices[name]) for card, name in seen.values()],
+        "currency": [card.currency for card, _ in seen.values()],
+        "effective_from": [card.start for card, _ in seen.values()],
+        "effective_to": [card.end for card, _ in seen.values()],
+        "known_since": [card.known_since for card, _ in seen.values()],
+        "status": ["contract" if c.layer == CONTRACT and c.status == "listed" else c.status for c, _ in seen.values()],
+        "source": [card.source for card, _ in seen.values()],
+        "checked": [card.checked for card, _ in seen.values()],
+    }
+    return conform(columns, PriceFrame, source="the price book")
 
 
 def prices_of(

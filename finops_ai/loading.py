@@ -1,0 +1,154 @@
+"""Loading: the connectors of a finops.toml, and what each of them gives for a window, stored in the lake."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from finops_ai.config import Settings
+from finops_ai.errors import ConnectorFault, FinopsError, ProviderNotFound, SettingsError, hint
+from finops_ai.periods import Window, month_pieces
+from finops_ai.providers import Connector, LeftOut
+from finops_ai.providers.border import bills_of, fault_of, usage_of, without_secrets
+from finops_ai.providers.collecting import connector
+from finops_ai.providers.registry import allowing, origin_of
+from finops_ai.store import Lake
+
+
+@dataclass
+class Outcome:
+    """What collecting one connection's window came to; `error` is set when it failed and nothing of it was stored.
+
+    `kept` is the billed cost of the stored charges by currency; with the amounts of `left_out` in that currency it is
+    what the source holds for the window.
+    """
+
+    connection: str
+    window: Window
+    tokens: int = 0
+    bills: int = 0
+    changed: bool = False
+    notes: list[str] = field(default_factory=list)
+    kept: dict[str, Decimal] = field(default_factory=dict)
+    left_out: list[LeftOut] = field(default_factory=list)
+    fresh_until: dt.datetime | None = None
+    error: FinopsError | None = None
+
+
+def connections(settings: Settings, left_out: dict[str, FinopsError] | None = None) -> dict[str, Connector]:
+    """The configured connectors, by the name of their section. Making one opens nothing; no other plugin is imported.
+
+    Args:
+        settings: of the workspace.
+        left_out: filled with the connections whose plugin is missing, broken or not allowed, and why; by default the
+            first of them is an error.
+
+    Raises:
+        SettingsError: a section that names no installed connector, or has a wrong setting.
+    """
+    found = {}
+    for name, table in settings.providers.items():
+        table = dict(table)
+        table.pop("telemetry", None)
+        if table.pop("enabled", True) is False:
+            continue
+        kind = str(table.pop("connector", name))
+        try:
+            with allowing(settings.plugins.allow):
+                found[name] = connector(kind, **_with_base(settings, table))
+        except (ProviderNotFound, ConnectorFault) as error:
+            said = SettingsError(f'[providers.{name}]: {error} Install its plugin, or name one with connector = "...".')
+            said.__cause__ = error
+            problem = said if isinstance(error, ProviderNotFound) else error
+            if left_out is None:
+                raise problem from error
+            left_out[name] = problem
+    return found
+
+
+def _with_base(settings: Settings, table: dict[str, Any]) -> dict[str, Any]:
+    """Relative paths of finops.toml belong to its folder, not to where the command runs."""
+    table = dict(table)
+    files = table.get("files")
+    if files:
+        patterns = [files] if isinstance(files, str) else files
+        table["files"] = [p if "://" in str(p) else str(settings.path(str(p))) for p in patterns]
+    if table.get("mapping"):
+        table["mapping"] = str(settings.path(str(table["mapping"])))
+    return table
+
+
+def collect(
+    settings: Settings,
+    lake: Lake,
+    window: Window,
+    names: Sequence[str] = (),
+    *,
+    watch: Callable[[Outcome], None] | None = None,
+) -> list[Outcome]:
+    """Load a window of usage and bills into the lake: a month at a time from live sources, at once from files.
+
+    A connection that fails is reported and costs the others nothing; a rerun changes nothing.
+
+    Args:
+        settings: of the workspace.
+        lake: where it is stored.
+        window: half-open.
+        names: which sections of [providers]; none = all.
+        watch: called with each outcome as it comes, for progress.
+
+    Returns:
+        One outcome per connection and piece of the window.
+    """
+    left_out: dict[str, FinopsError] = {}
+    available = connections(settings, left_out)
+    for name in names:
+        if name not in available and name not in left_out:
+            raise SettingsError(f"No [providers.{name}] in finops.toml. {hint(name, [*available, *left_out])}")
+    chosen = {n: source for n, source in available.items() if not names or n in names}
+    outcomes = [Outcome(n, window, error=e) for n, e in left_out.items() if not names or n in names]
+    for outcome in outcomes:
+        if watch:
+            watch(outcome)
+    for name, source in chosen.items():
+        # files are read whole anyway; a live source gives a month at a time, so that a long load can be resumed
+        for piece in month_pieces(window) if source.live else [window]:
+            outcome = _piece(settings, lake, name, source, piece)
+            outcomes.append(outcome)
+            if watch:
+                watch(outcome)
+            if outcome.error:
+                break
+    return outcomes
+
+
+def _piece(settings: Settings, lake: Lake, name: str, connector: Connector, window: Window) -> Outcome:
+    outcome = Outcome(name, window)
+    connector.notes, connector.left_out = [], []
+    try:
+        limits = settings.limits
+        tokens = usage_of(connector, window, name=name, chosen=limits)
+        bills = bills_of(connector, window, name=name, chosen=limits)
+        outcome.kept = {
+            str(unit): sum(part, Decimal(0)) for unit, part in bills.groupby("billing_currency")["billed_cost"]
+        }
+        outcome.left_out = list(connector.left_out)
+        note = {
+            "notes": connector.notes, "fresh_until": connector.fresh_until, "kept": outcome.kept,
+            "left_out": [asdict(item) for item in outcome.left_out], "plugin": origin_of(type(connector)),
+        }  # fmt: skip
+        loads = lake.replace_window(name, window, {"tokens": tokens, "bills": bills}, note).values()
+    except FinopsError as error:
+        outcome.error = error
+    except Exception as error:  # the store's own fault costs the other connections nothing either
+        outcome.error = fault_of(error, connector, name, "storing")
+        outcome.error.__cause__ = error
+    else:
+        outcome.tokens, outcome.bills = len(tokens), len(bills)
+        outcome.changed = any(load.changed for load in loads)
+        outcome.fresh_until = connector.fresh_until
+    outcome.notes = [without_secrets(str(note)) for note in connector.notes]
+    return outcome
