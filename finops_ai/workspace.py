@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -582,6 +582,7 @@ def _inside(frame: pd.DataFrame, window: Window) -> pd.DataFrame:
     return frame if inside.all() else frame[inside].reset_index(drop=True)
 
 
+@cache
 def _code_stamp() -> str:
     """Changes when the installed code that derives figures changes, so that an upgrade never shows old figures."""
     package = Path(__file__).parent
