@@ -67,7 +67,7 @@ class Workspace:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.lake = Lake(settings.lake, settings.workspace.storage_options)
-        self.recent = Recent()
+        self.recent = Recent.of(self.lake.root)
 
     def __repr__(self) -> str:
         return f"<Workspace {self.settings.workspace.name!r} at {self.settings.root.resolve()}>"
@@ -486,7 +486,7 @@ class Workspace:
 
     def digest(self) -> str:
         """Digest of what every derived figure rests on: lake versions, price book, rules, package."""
-        versions = [[table, self.lake.version(table)] for table in ("tokens", "bills")]
+        versions = [[table, self.lake.state(table)] for table in ("tokens", "bills")]
         parts = [
             versions,
             self.book.version,

@@ -193,7 +193,9 @@ def _columns(
     kind = mpl.path.Path
     turns = np.tile([kind.MOVETO, kind.LINETO, kind.LINETO, kind.LINETO, kind.CLOSEPOLY], len(points) // 5)
     axes.add_artist(mpl.patches.PathPatch(kind(points, turns), facecolor=color, label=label, linewidth=0))
-    axes.update_datalim([(places[0] - width / 2, bottom.min()), (places[-1] + width / 2, top.max()), (places[0], top.min())])
+    axes.update_datalim(
+        [(places[0] - width / 2, bottom.min()), (places[-1] + width / 2, top.max()), (places[0], top.min())]
+    )
 
 
 @themed
