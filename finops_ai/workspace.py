@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +67,7 @@ class Workspace:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.lake = Lake(settings.lake, settings.workspace.storage_options)
-        self.recent = Recent()
+        self.recent = Recent.of(self.lake.root)
 
     def __repr__(self) -> str:
         return f"<Workspace {self.settings.workspace.name!r} at {self.settings.root.resolve()}>"
@@ -486,7 +486,7 @@ class Workspace:
 
     def digest(self) -> str:
         """Digest of what every derived figure rests on: lake versions, price book, rules, package."""
-        versions = [[table, self.lake.version(table)] for table in ("tokens", "bills")]
+        versions = [[table, self.lake.state(table)] for table in ("tokens", "bills")]
         parts = [
             versions,
             self.book.version,
@@ -582,6 +582,7 @@ def _inside(frame: pd.DataFrame, window: Window) -> pd.DataFrame:
     return frame if inside.all() else frame[inside].reset_index(drop=True)
 
 
+@cache
 def _code_stamp() -> str:
     """Changes when the installed code that derives figures changes, so that an upgrade never shows old figures."""
     package = Path(__file__).parent

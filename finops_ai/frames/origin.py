@@ -15,6 +15,13 @@ ORIGIN = "finops_ai"
 NATURE = ("dimensions", "timezone", "nobody", "left_out", "grain")
 
 
+class _Told(dict[str, Any]):
+    """What a frame says of itself; never changed in place, so that the copies pandas makes of attributes can share it."""
+
+    def __deepcopy__(self, memo: object) -> _Told:
+        return self
+
+
 def made_with(frame: pd.DataFrame, source: pd.DataFrame, **told: Any) -> pd.DataFrame:
     """The frame, which now says what its source says and what was added.
 
@@ -28,7 +35,7 @@ def made_with(frame: pd.DataFrame, source: pd.DataFrame, **told: Any) -> pd.Data
     >>> made_with(pd.DataFrame(), pd.DataFrame(), prices="a1").attrs
     {'finops_ai': {'prices': 'a1'}}
     """
-    frame.attrs[ORIGIN] = {**source.attrs.get(ORIGIN, {}), **{k: v for k, v in told.items() if v}}
+    frame.attrs[ORIGIN] = _Told({**source.attrs.get(ORIGIN, {}), **{k: v for k, v in told.items() if v}})
     return frame
 
 
