@@ -171,8 +171,10 @@ def _by_receiver(
         whole = rows[name].combine_chunks()
         parts = [whole] * count
         if name in amounts:
-            parts = next((done for one, done in divided if one.equals(whole)), None) or list(divide(whole, bounds))
-            divided.append((whole, parts))
+            parts = next((done for one, done in divided if one.equals(whole)), [])
+            if not parts:
+                parts = list(divide(whole, bounds))
+                divided.append((whole, parts))
         elif name in pieces.values:
             values = pieces.values[name][first : first + count]
             parts = [p for value in values for p in _set(whole, value, append=name == "rule")]
