@@ -330,7 +330,8 @@ def _round(value: Decimal) -> Decimal:
 def alerts(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Budgets that need attention, as plain JSON values: status watch or over, or a threshold reached."""
     out = []
-    for row in pd.DataFrame(table).astype(object).to_dict("records"):
+    told = table.published() if isinstance(table, Table) else table
+    for row in told.astype(object).to_dict("records"):
         if row["status"] != "ok" or row["alerts"]:
             out.append(
                 {
