@@ -373,7 +373,7 @@ def summary_facts(currency: str, month: str) -> Facts:
     """What holds for a table of charges per receiver."""
     money = [*ADDS, "charge"]
     conserves = "cost, other lines of the bill, margin and incentive add up to the charge; incentives add up to 0"
-    return Facts("Chargeback", currency, month, conserves, money=money, adds=[("charge", ADDS)])
+    return Facts("Chargeback", currency, month, conserves, money=money, adds=[("charge", ADDS)], total=True)
 
 
 def _accounts(usage: list[dict]) -> dict[tuple[str, str, str], Decimal]:
