@@ -22,7 +22,7 @@ $(VENV)/.report: $(PROJECTS)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
 	@UV_COMPILE_BYTECODE=0 $(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[report]'
 	@UV_COMPILE_BYTECODE=0 $(BIN)/uv pip install -q --python $(BIN)/python --no-deps $(addprefix -e ,$(PLUGINS))
-	@$(BIN)/python -m pip uninstall -q -y uv
+	@$(BIN)/python -m pip uninstall -qq -y uv setuptools 2>/dev/null
 	@touch $@
 
 .PHONY: help setup report test test-slow soak lint audit format docs readme bench constraints clean
