@@ -323,7 +323,9 @@ class Workspace:
                 dimensions=self.rules.dimensions,
             )  # fmt: skip
         telemetry = self.telemetry_cells(window)
-        return allocate(self._priced_cells(window, by), self.rules, telemetry=telemetry, timezone=self.timezone)
+        return allocate(
+            self._told(self._priced_cells(window, by)), self.rules, telemetry=telemetry, timezone=self.timezone
+        )
 
     def token_cells(self, month: str | Window) -> pd.DataFrame:
         """The month's token rows as a cube's cells; the rows themselves where rules test figures of single rows."""
@@ -439,6 +441,7 @@ class Workspace:
             "until": [self._until_now(piece).end for piece in whole] if self.book.has_terms else [],
             "prices": self.book.version,
             "rules": self.rules.version,
+            "charged": "chargeback" in self.settings.policies,
             "mapping": self.settings.mapping,
             "lookups": self._lookup_stamps(),
             "rates": self._rate_stamp(),
@@ -490,6 +493,7 @@ class Workspace:
         parts = [
             versions,
             self.book.version,
+            "chargeback" in self.settings.policies,
             self.settings.mapping,
             self._telemetry_names(),
             self._lookup_stamps(),
@@ -550,7 +554,8 @@ class Workspace:
         """The frame, which now says its versions, its dimensions and the reporting zone."""
         versions = {"prices": self.book.version, "rules": self.rules.version, "inputs": digest} if digest else {}
         mapped = self.rules.nature() if "rule" in frame.columns else {}
-        return made_with(frame, frame, timezone=self.timezone, **mapped, **versions)
+        charged = "chargeback" in self.settings.policies
+        return made_with(frame, frame, timezone=self.timezone, charged=charged, **mapped, **versions)
 
 
 def _small(found: tuple[pd.DataFrame, Any] | None) -> bool:

@@ -59,7 +59,7 @@ def turned(text: str, source: str, known: dict[str, str]) -> str:
 
 def stage() -> dict[str, str]:
     """Write the tree that the generator reads; returns the pages."""
-    shutil.rmtree(ROOT / ".site", ignore_errors=True)
+    shutil.rmtree(STAGE, ignore_errors=True)
     known = pages()
     for source, place in known.items():
         target = STAGE / place
@@ -91,7 +91,7 @@ def settings(known: dict[str, str]) -> Path:
     if forgotten := sorted(p for p in known.values() if p not in listed and not p.startswith("docs/decisions/")):
         raise SystemExit(f"mkdocs.yml doesn't say where {', '.join(forgotten)} stands.")
     made |= {"docs_dir": str(STAGE), "site_dir": str(BUILT)}
-    path = ROOT / ".site" / "mkdocs.yml"
+    path = STAGE.parent / "mkdocs.yml"
     path.write_text(yaml.safe_dump(made, sort_keys=False), encoding="utf-8")
     return path
 

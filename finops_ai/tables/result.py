@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import pandas as pd
 
-from finops_ai.frames.origin import provenance_of
+from finops_ai.frames.origin import is_charged, provenance_of
 from finops_ai.html import render
 from finops_ai.tables.plotting import TablePlot
 from finops_ai.tables.publishing import publish
@@ -38,6 +38,8 @@ class Facts:
             looks equal.
         total: whether the rows are parts of a whole, so that their sum can stand under them.
         cents: published amounts that were decided elsewhere (see `finops_ai.engine.cents`), by column and row.
+        charged: amounts are published in minor units however small they are; else those below one unit of currency in all
+            keep six places.
     """
 
     title: str = ""
@@ -53,6 +55,7 @@ class Facts:
     beside: dict[str, str] = field(default_factory=dict)
     total: bool = False
     cents: dict[str, Any] = field(default_factory=dict)
+    charged: bool = False
 
     def copy(self) -> Facts:
         """Facts that can be changed without changing these."""
@@ -92,7 +95,8 @@ class Table(pd.DataFrame):
         table = cls(frame)
         cents = {name: pd.Series(list(v), index=table.index, dtype=object) for name, v in facts.cents.items()}
         told = provenance_of(*sources) | facts.provenance
-        table.facts = replace(facts, rows=len(table), provenance=told, cents=cents)
+        charged = facts.charged or is_charged(*sources)
+        table.facts = replace(facts, rows=len(table), provenance=told, cents=cents, charged=charged)
         return table
 
     @property
@@ -238,6 +242,7 @@ def _common(all_facts: list[Facts]) -> Facts:
         money=money,
         notes=notes,
         provenance=dict(same("provenance", {})),
+        charged=any(f.charged for f in all_facts),
     )
 
 
