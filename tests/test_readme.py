@@ -17,7 +17,7 @@ def test_the_first_five_minutes_run():
     assert len(names["cost"]) > 50_000
     quoted = re.search(r"^> (support moved [^\n]+)", README, re.M)
     assert quoted
-    assert names["why"].drivers(1)["sentence"].iloc[0] == quoted[1].strip()
+    assert names["why"].drivers(1)["sentence"].iloc[0].startswith(quoted[1].strip())
 
 
 def test_every_command_and_page_it_names_exists():
