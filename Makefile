@@ -22,10 +22,10 @@ $(VENV)/.report: $(PROJECTS)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
 	@UV_COMPILE_BYTECODE=0 $(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[report]'
 	@UV_COMPILE_BYTECODE=0 $(BIN)/uv pip install -q --python $(BIN)/python --no-deps $(addprefix -e ,$(PLUGINS))
-	@$(BIN)/python -m pip uninstall -q -y uv
+	@$(BIN)/python -m pip uninstall -qq -y uv setuptools 2>/dev/null
 	@touch $@
 
-.PHONY: help setup report test test-slow soak lint audit format docs readme bench constraints clean
+.PHONY: help setup report test test-slow soak lint audit format docs site readme bench constraints clean
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 16
 
@@ -73,6 +73,12 @@ format: setup  ## put the code in shape
 docs: setup  ## generate the pages made from code: docs/reference, docs/columns.md
 	$(BIN)/python scripts/reference.py
 
+site:  ## the documentation as a site with search, read without a network: site/index.html
+	@test -d $(VENV)-site || $(PYTHON) -m venv $(VENV)-site
+	@$(VENV)-site/bin/python -m pip install -q --disable-pip-version-check uv
+	@$(VENV)-site/bin/uv pip install -q --python $(VENV)-site/bin/python -c constraints.txt --group site
+	@NO_MKDOCS_2_WARNING=1 $(VENV)-site/bin/python scripts/site.py
+
 readme: $(VENV)/.slow  ## take the README's pictures again (needs Chromium)
 	$(BIN)/python scripts/readme_pictures.py
 
@@ -85,4 +91,4 @@ constraints: setup  ## pin the versions that resolve together today, without add
 	! grep -n '://' constraints.txt
 
 clean:  ## remove what was made
-	rm -rf .venv* .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache reports/20*
+	rm -rf .venv* .site site .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache reports/20*

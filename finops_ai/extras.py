@@ -9,7 +9,7 @@ from finops_ai.errors import SettingsError
 #: library -> extra of finops-ai-core
 EXTRAS = {
     "matplotlib": "notebook", "seaborn": "notebook", "ipywidgets": "notebook", "anywidget": "notebook", "traitlets": "notebook",
-    "IPython": "notebook", "ipykernel": "notebook", "great_tables": "report", "papermill": "report", "nbconvert": "report",
+    "IPython": "notebook", "ipykernel": "notebook", "papermill": "report", "nbconvert": "report",
     "nbformat": "report", "nbclient": "report", "jupyter_client": "report", "statsmodels": "forecast", "jupyterlab": "lab",
     "pyspark": "spark", "currency_converter": "ecb", "boto3": "bedrock", "botocore": "bedrock",
 }  # fmt: skip

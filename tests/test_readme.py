@@ -15,6 +15,9 @@ def test_the_first_five_minutes_run():
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
     assert len(names["cost"]) > 50_000
+    quoted = re.search(r"^> (support moved [^\n]+)", README, re.M)
+    assert quoted
+    assert names["why"].drivers(1)["sentence"].iloc[0].startswith(quoted[1].strip())
 
 
 def test_every_command_and_page_it_names_exists():

@@ -40,6 +40,7 @@ def show(frame: Any, form: str = "table", output: str | None = None) -> None:
     from finops_ai.tables.result import Table
 
     context = click.get_current_context(silent=True)
+    facts = frame.facts if isinstance(frame, Table) else None
     if isinstance(frame, Table) and not (context and context.meta.get(EXACT)):
         frame = frame.published()
     if form == "parquet":
@@ -62,19 +63,27 @@ def show(frame: Any, form: str = "table", output: str | None = None) -> None:
             + "\n"
         )
     else:
-        from finops_ai.tables.reading import columns_that_fit
-
-        on_screen = sys.stdout.isatty() and not output
-        body, left_out = (
-            columns_that_fit(frame, shutil.get_terminal_size().columns) if on_screen else columns_that_fit(frame)
+        text = _readable(
+            frame, facts.money if facts and facts.total else None, on_screen=sys.stdout.isatty() and not output
         )
-        text = (body or "(empty)") + "\n"
-        if left_out:
-            text += f"{len(left_out)} more columns: {', '.join(left_out)}. --format csv shows them all.\n"
     if output:
         Path(output).write_text(text, encoding="utf-8")
     else:
         sys.stdout.write(text)
+
+
+def _readable(frame: Any, money: list[str] | None, *, on_screen: bool) -> str:
+    """A table as text; on a screen as wide as that is, without columns of zeros. With `money`, sums stand under it."""
+    from finops_ai.tables.reading import columns_that_fit, only_zeros, sums_of
+
+    sums = None if money is None else sums_of(frame, money)
+    if not on_screen:
+        return (columns_that_fit(frame, last=sums)[0] or "(empty)") + "\n"
+    zeros = only_zeros(frame) if len(frame) else []
+    body, left_out = columns_that_fit(frame.drop(columns=zeros), shutil.get_terminal_size().columns, sums)
+    said = [f"{len(left_out)} more columns: {', '.join(left_out)}"] if left_out else []
+    said += [f"{len(zeros)} columns hold zeros or nothing: {', '.join(zeros)}"] if zeros else []
+    return (body or "(empty)") + "\n" + (f"{'; '.join(said)}. --format csv shows them all.\n" if said else "")
 
 
 def plain(value: Any) -> Any:

@@ -96,15 +96,19 @@ def showback(by: tuple[str, ...], month: str | None, config: str, form: str, out
 
 
 @click.command("what-if")
-@click.argument("scenario")
+@click.argument("scenario", required=False)
 @by_option
 @month_option
 @config_option
 @format_options
-def what_if(scenario: str, by: tuple[str, ...], month: str | None, config: str, form: str, output: str | None) -> None:
-    """Reprice the month's traffic under SCENARIO: a [scenario.NAME] of finops.toml, or a TOML file.
+def what_if(
+    scenario: str | None, by: tuple[str, ...], month: str | None, config: str, form: str, output: str | None
+) -> None:
+    """Reprice the month's traffic under SCENARIO: a [scenario.NAME] of finops.toml, or a TOML file. Without one, each
+    scenario of finops.toml is shown.
 
     \b
+    finops-ai what-if
     finops-ai what-if batch-data --month 2026-10
     finops-ai what-if scenario.toml --by team
 
@@ -119,7 +123,17 @@ def what_if(scenario: str, by: tuple[str, ...], month: str | None, config: str, 
     from finops_ai.errors import RuleError, hint
 
     ws, month = workspace(config, month)
-    known = ws.settings.policies.get("scenario", {})
+    known = {k: v for k, v in ws.settings.policies.get("scenario", {}).items() if scenario or "changes" not in v}
+    wanted = columns_of(by, ws)
+    if scenario is None:
+        if not known:
+            raise RuleError(f"Which scenario? {config} has no [scenario.NAME]; write one, or name a TOML file.")
+        if len(known) > 1 and (form != "table" or output):
+            raise RuleError(f"Which scenario? {config} has {', '.join(known)}: name one, a file holds one table.")
+        for name, steps in known.items():
+            click.echo(f"Scenario {name}")
+            say(fa.what_if(cube_of(ws, month, wanted), steps, by=wanted, book=ws.book), form, output)
+        return
     if scenario in known:
         document = known[scenario]
     elif Path(scenario).is_file():
@@ -129,7 +143,6 @@ def what_if(scenario: str, by: tuple[str, ...], month: str | None, config: str, 
             raise RuleError(f"{scenario} can't be read as TOML: {error}.") from None
     else:
         raise RuleError(f"No [scenario.{scenario}] in {config}, and no such file. {hint(scenario, known)}")
-    wanted = columns_of(by, ws)
     say(fa.what_if(cube_of(ws, month, wanted), document, by=wanted, book=ws.book), form, output)
 
 

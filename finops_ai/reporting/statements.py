@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +10,7 @@ import pandas as pd
 from IPython.display import HTML, display
 
 from finops_ai.errors import DataError, FinopsError
+from finops_ai.html import render
 from finops_ai.money import minor_units
 from finops_ai.periods import parse_month, previous_month
 from finops_ai.reporting import answers
@@ -32,20 +32,17 @@ MOST_LINES = 24
 #: true-up differences told apart on the overview
 MOST_DIFFERENCES = 60
 MONTHS = 6
-#: great-tables' own style fixes colours; this one follows the page into dark and onto paper
+#: follows the page into dark and onto paper
 STYLE = """<style>
-.statement table{width:100%}.statement th[scope=row]{max-width:none}.statement .gt_left,.statement .gt_group_heading,.statement .gt_sourcenote{text-align:left;white-space:normal}
-.statement .gt_group_heading{padding-top:14px;padding-left:0}.statement .gt_sourcenote{border:0;padding-left:0;font-weight:400;font-size:13px}
+.statement table{width:100%}.statement th[scope=row]{max-width:none}.statement th,.statement .source{text-align:left;white-space:normal}.statement thead th:nth-child(n+2){text-align:right}
+.statement .part{padding-top:14px;padding-left:0}.statement .source{border:0;padding-left:0;font-weight:400;font-size:13px}
+.statement .sum>*{font-weight:650;border-top:1px solid var(--soft,#56616c)}.statement .due>*{font-weight:700;border-top:3px double var(--ink,#1c2126)}
 .months td.bar{width:34%;min-width:120px}.months .bar span{display:block;height:12px;background:var(--accent,#0b5cad);print-color-adjust:exact}
 .letter{display:grid;grid-template-columns:repeat(auto-fit,minmax(180px,1fr));gap:4px 24px;margin:4px 0 18px;padding:10px 0;border-top:2px solid var(--ink,#1c2126);border-bottom:1px solid var(--line,#d8dee4)}
 .letter dt{font-size:13px;color:var(--soft,#56616c)}.letter dd{margin:0 0 6px;overflow-wrap:anywhere}.letter .who{font-size:1.35rem;font-weight:650;line-height:1.25}
 @media (max-width:600px){.statement tr>:nth-child(n+2):not(:last-child),.months td.bar{display:none}}
 @media print{h1{margin:0 0 .3em}h2{margin:1em 0 .2em}.statement table{font-size:9pt}.statement td,.statement th{padding-top:3px;padding-bottom:3px}.statement table,.statement tbody{break-inside:auto}.statement tr{break-inside:avoid}}
 </style>"""
-
-
-SUM = "font-weight:650;border-top:1px solid var(--soft,#56616c)"
-DUE = "font-weight:700;border-top:3px double var(--ink,#1c2126)"
 
 
 def chosen(post: Posting, receiver: str) -> str:
@@ -122,30 +119,28 @@ def _sums(lines: Any) -> dict[str, Decimal]:
 
 
 def body(post: Posting, receiver: str) -> None:
-    """Show the statement's lines by part with their sums, and what is due: a great-tables table in the page's own style."""
+    """Show the statement's lines by part with their sums, and what is due."""
     places = minor_units(post.currency)
     data = pd.DataFrame(post.statement(receiver)).astype(object)
     rows: list[Any] = data.where(data.notna(), None).to_dict("records")
-    table: list[dict[str, str]] = []
-    marks: dict[str, list[int]] = {SUM: [], DUE: []}
+    parts: list[tuple[str, list[tuple[str, list[str]]]]] = []
     for part, total in _sums(data).items():
         mine = [r for r in rows if PARTS[r["kind"]] == part]
         shown, rest = (mine, []) if len(mine) <= MOST_LINES + 1 else (mine[:MOST_LINES], mine[MOST_LINES:])
-        table += [_line(part, r["text"], _quantity(r), _rate(r), r["amount"], places) for r in shown]
+        lines = [("", [r["text"], _quantity(r), _rate(r), f"{r['amount']:,.{places}f}"]) for r in shown]
         if rest:
             left = sum((r["amount"] for r in rest), Decimal(0))
-            table.append(_line(part, f"{len(rest):,} smaller lines, each in statements.csv", "", "", left, places))
+            lines.append(("", [f"{len(rest):,} smaller lines, each in statements.csv", "", "", f"{left:,.{places}f}"]))
         if len(mine) > 1:
-            marks[SUM].append(len(table))
-            table.append(_line(part, f"{part} in all", "", "", total, places))
-    marks[DUE].append(len(table))
+            lines.append(("sum", [f"{part} in all", "", "", f"{total:,.{places}f}"]))
+        parts.append((part, lines))
     due = post.due(receiver)["due"]
-    table.append(_line("To be posted", f"Due for {month_text(post.month)}", "", "", due, places))
-    display(HTML(_great(table, marks, f"Statement for {receiver}", f"Amounts in {post.currency}.")))
-
-
-def _line(part: str, text: str, quantity: str, rate: str, value: Decimal, places: int) -> dict[str, str]:
-    return {"part": part, "What": text, "Quantity": quantity, "Rate": rate, "Amount": f"{value:,.{places}f}"}
+    parts.append(("To be posted", [("due", [f"Due for {month_text(post.month)}", "", "", f"{due:,.{places}f}"])]))
+    made = render(
+        "report/statement.html.j2", name=f"Statement for {receiver}", heads=["What", "Quantity", "Rate", "Amount"], parts=parts,
+        source=f"Amounts in {post.currency}.",
+    )  # fmt: skip
+    display(HTML(str(made)))
 
 
 def _quantity(row: Mapping[str, Any]) -> str:
@@ -160,27 +155,6 @@ def _rate(row: Mapping[str, Any]) -> str:
         return ""
     per = f"1M {row['unit']}" if row["unit"] in ("tokens", "characters") else (row["unit"] or "unit").removesuffix("s")
     return f"{row['rate']:,.4f} per {per}"
-
-
-def _great(rows: Sequence[Mapping[str, str]], marks: Mapping[str, Sequence[int]], name: str, source: str) -> str:
-    """Rows of text as a great-tables table; the first column names the part, the second the row."""
-    from great_tables import GT, loc, style
-
-    data = pd.DataFrame([{k: safe(v) for k, v in r.items()} for r in rows], dtype=object)
-    part, stub, *figures = data.columns
-    made = (
-        GT(data, groupname_col=part, rowname_col=stub, id="statement")
-        .fmt_passthrough(list(data.columns), escape=False)  # escaped above, once
-        .tab_stubhead(stub)
-        .cols_align("right", figures)
-        .tab_source_note(source)
-    )
-    for rule, numbers in marks.items():
-        places = list(numbers)
-        made = made.tab_style(style.css(rule), [loc.stub(rows=places), loc.body(rows=places)])
-    html = re.sub(r"<style>.*?</style>", "", made.as_raw_html(), flags=re.S)
-    html = re.sub(r'<div id="statement" style="[^"]*">', '<div id="statement">', html)  # the region around it scrolls
-    return f'<div class="scroll statement" tabindex="0" role="region" aria-label="{safe(name)}">{html}</div>'
 
 
 def incentives(post: Posting, receiver: str) -> None:

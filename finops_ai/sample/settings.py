@@ -63,9 +63,11 @@ def write_native(folder: str | Path, months: int = 13, *, late: bool = True) -> 
 
 
 def write_workspace(folder: str | Path, months: int = 13) -> Path:
-    """Write native files and the finops.toml that reads them; returns the path of the finops.toml."""
+    """Write native files, the finops.toml that reads them, and two known bills; returns the path of the finops.toml."""
     folder = Path(folder)
     write_native(folder / "native", months)
     path = folder / "finops.toml"
     path.write_text(settings_toml(), encoding="utf-8")
+    known = files("finops_ai.sample").joinpath("bills.json").read_text("utf-8")
+    (folder / "bills.json").write_text(known, encoding="utf-8")
     return path

@@ -382,7 +382,9 @@ def summary_facts(currency: str, month: str) -> Facts:
     """What holds for a table of charges per receiver."""
     money = [*ADDS, "charge"]
     conserves = "cost, other lines of the bill, margin and incentive add up to the charge; incentives add up to 0"
-    return Facts("Chargeback", currency, month, conserves, money=money, adds=[("charge", ADDS)], charged=True)
+    return Facts(
+        "Chargeback", currency, month, conserves, money=money, adds=[("charge", ADDS)], total=True, charged=True
+    )
 
 
 def _accounts(usage: list[dict]) -> dict[tuple[str, str, str], Decimal]:

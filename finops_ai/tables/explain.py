@@ -133,6 +133,7 @@ def explain(
     facts = Facts(
         "What changed the cost", currency, conserves="effects add up to after minus before, exactly", money=names,
         notes=_doubts(tables, whole) + in_words(rows, by, currency, columns),
+        total=True,
         adds=[("change", ("after", "-before")), ("change", tuple(columns.values()))],
         cents={} if rates else _cents(rows, by, before, after),
     )  # fmt: skip

@@ -85,7 +85,9 @@ class Posting:
         columns |= {name: pa.array([r[name] for r in ranked], _MONEY) for name in money}
         adds = [("charge", ADDS), ("due", ("charge", "true_up"))]
         conserves = "cost, other lines of the bill, margin and incentive add up to the charge, charge and true-up to what is due"
-        facts = Facts("Chargeback", self.currency, self.month, conserves, money=money, adds=adds, charged=True)
+        facts = Facts(
+            "Chargeback", self.currency, self.month, conserves, money=money, adds=adds, total=True, charged=True
+        )
         return Table.of(to_pandas(pa.table(columns)), facts)
 
     def due(self, receiver: str) -> dict[str, Decimal]:

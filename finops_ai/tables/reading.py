@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -120,8 +120,44 @@ def cell_text(value: Any) -> Any:
     return value
 
 
-def columns_that_fit(shown: pd.DataFrame, width: float = math.inf) -> tuple[str, list[str]]:
+def sums_of(frame: pd.DataFrame, money: Sequence[str]) -> dict[str, Any]:
+    """The last line of a table whose rows are parts of a whole: sums of amounts and counts, by column; None where one is unknown.
+
+    >>> sums_of(pd.DataFrame({"team": ["a", "b"], "cost": [Decimal(1), Decimal(2)], "requests": [3, None]}), ["cost"])
+    {'team': 'total', 'cost': Decimal('3'), 'requests': None}
+    """
+    keys = keys_of(frame, money)
+    if len(frame) < 2 or not keys or keys[0] not in frame.columns:
+        return {}
+    sums: dict[str, Any] = {keys[0]: "total"}
+    for name in frame.columns[len(keys) :]:
+        one = catalogue().get(str(name))
+        if name in money or (one is not None and one.kind == "count"):
+            values = list(frame[name].astype(object))
+            sums[str(name)] = None if any(v is None or v is pd.NA or v != v for v in values) else sum(values)
+    return sums if len(sums) > 1 else {}
+
+
+def only_zeros(frame: pd.DataFrame) -> list[str]:
+    """The columns of figures that are 0 or unknown in every row.
+
+    >>> only_zeros(pd.DataFrame({"team": ["a"], "cost": [Decimal(1)], "tax": [Decimal(0)], "fees": [None]}))
+    ['tax', 'fees']
+    """
+    columns = frame.astype(object)
+    return [
+        str(n)
+        for n in columns
+        if all(v is None or v is pd.NA or v != v or (v == 0 and v is not False) for v in columns[n])
+    ]
+
+
+def columns_that_fit(
+    shown: pd.DataFrame, width: float = math.inf, last: Mapping[str, Any] | None = None
+) -> tuple[str, list[str]]:
     """As many columns as fit side by side, figures to the right, as text; and the names of the others.
+
+    `last` is a further line, by column, which needn't have all of them.
 
     >>> columns_that_fit(pd.DataFrame({"team": ["search"], "cost": [Decimal("1234.50")], "remark": ["x" * 50]}), 40)
     ('team        cost\\nsearch  1,234.50', ['remark'])
@@ -131,6 +167,8 @@ def columns_that_fit(shown: pd.DataFrame, width: float = math.inf) -> tuple[str,
     for i, name in enumerate(shown.columns):
         column = shown.iloc[:, i]
         cells = [_line(str(name)), *(_line(str(cell_text(v))) for v in column.astype(object))]
+        if last:
+            cells.append(_line(str(cell_text(last[name]))) if name in last else "")
         wide = max(map(len, cells))
         if blocks and used + 2 + wide > width:
             return _side_by_side(blocks), [str(c) for c in shown.columns[i:]]

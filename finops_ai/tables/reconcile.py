@@ -245,6 +245,7 @@ def _table(
         }
     )
     facts = Facts("Computed cost against the bill", currencies[0] if len(currencies) == 1 else "", money=names)
+    facts.total = len(currencies) == 1
     facts.conserves = "causes add up to billed minus computed, exactly"
     usage, missed = (sum((r[n] for r in rows), _ZERO) for n in ("usage", "missed"))
     facts.coverage = {"captured": float(1 - missed / usage) if usage > 0 else None}

@@ -15,7 +15,7 @@ from finops_ai.frames.origin import is_charged, provenance_of
 from finops_ai.html import render
 from finops_ai.tables.plotting import TablePlot
 from finops_ai.tables.publishing import publish
-from finops_ai.tables.reading import cell_text, columns_that_fit, grain_of, is_number, share_text, units_of
+from finops_ai.tables.reading import cell_text, columns_that_fit, grain_of, is_number, share_text, sums_of, units_of
 
 
 @dataclass
@@ -36,6 +36,7 @@ class Facts:
             parts add up to the published whole.
         beside: amounts that are published as another column plus their rounded difference from it, so that what is equal
             looks equal.
+        total: whether the rows are parts of a whole, so that their sum can stand under them.
         cents: published amounts that were decided elsewhere (see `finops_ai.engine.cents`), by column and row.
         charged: amounts are published in minor units however small they are; else those below one unit of currency in all
             keep six places.
@@ -52,6 +53,7 @@ class Facts:
     rows: int | None = None
     adds: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     beside: dict[str, str] = field(default_factory=dict)
+    total: bool = False
     cents: dict[str, Any] = field(default_factory=dict)
     charged: bool = False
 
@@ -162,7 +164,8 @@ class Table(pd.DataFrame):
         shown, facts = self._readable(), self.facts
         width = pd.get_option("display.width") if pd.get_option("display.width") else 80
         width = max(width, shutil.get_terminal_size((width, 24)).columns)
-        body, left_out = columns_that_fit(shown, width)
+        whole = len(shown) == len(self) and facts.rows in (None, len(self))
+        body, left_out = columns_that_fit(shown, width, sums_of(shown, facts.money) if facts.total and whole else None)
         rest = f"{len(self) - len(shown):,} more rows" if len(self) > len(shown) else ""
         more = f"{len(left_out)} more columns: {', '.join(left_out)}" if left_out else ""
         head = " ".join(filter(None, [facts.title, facts.period]))

@@ -232,5 +232,6 @@ def _facts(
         notes,
         money,
         adds=[("change", ("cost", "-previous_cost"))],
+        total=True,
         beside={"list_cost": "cost"},
     )

@@ -301,6 +301,7 @@ def _table(
         conserves="steps add up to scenario cost minus cost",
         notes=notes,
         money=list(arrays)[len(by) :],
+        total=True,
     )
     whole, unpriced = len(first), int((first["price_status"] == "unpriced").sum())
     facts.coverage = {"priced": 1 - unpriced / whole if whole else None}
