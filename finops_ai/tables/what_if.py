@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from finops_ai.engine import price
 from finops_ai.engine.conditions import parse_condition
-from finops_ai.engine.fields import TAG, columns, kind_of_column
+from finops_ai.engine.fields import PUBLISHED, TAG, columns, kind_of_column
 from finops_ai.engine.pricing import Book, default_book
 from finops_ai.engine.selecting import matching
 from finops_ai.errors import FrameError, RuleError, hint
@@ -301,8 +301,14 @@ def _table(
         conserves="steps add up to scenario cost minus cost",
         notes=notes,
         money=list(arrays)[len(by) :],
+        adds=[("saving", ("cost", "-scenario_cost"))],
+        beside={"scenario_cost": "cost"},  # what a step leaves alone looks alone
         total=True,
     )
+    if PUBLISHED in first.columns:
+        sums = grouped(first, by, {"cents": f"sum({PUBLISHED})"}, needs=(PUBLISHED,))
+        cents = {tuple(g[k] for k in by): g["cents"] or Decimal(0) for g in sums}
+        facts.cents["cost"] = [cents.get(k, Decimal(0)) for k in keys]
     whole, unpriced = len(first), int((first["price_status"] == "unpriced").sum())
     facts.coverage = {"priced": 1 - unpriced / whole if whole else None}
     return Table.of(to_pandas(pa.table(arrays)), facts, first)
