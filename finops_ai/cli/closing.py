@@ -118,6 +118,7 @@ def audit(head: str | None, repair: bool, config: str) -> int:
     finops-ai audit --repair                  after a power failure cut the chain's last line
     """
     import finops_ai as fa
+    from finops_ai.store.chain import RESTORE
 
     ledger = fa.open(config).ledger
     if repair:
@@ -126,7 +127,7 @@ def audit(head: str | None, repair: bool, config: str) -> int:
     for finding in found:
         click.echo(str(finding))
     if found:
-        click.echo(f"{len(found)} problems in the closed months.", err=True)
+        click.echo(f"{len(found)} problems in the closed months. {RESTORE}", err=True)
         return 1
     kinds = [e.kind for e in ledger.chain()]
     reopened = f", {kinds.count('reopen')} reopened" if "reopen" in kinds else ""

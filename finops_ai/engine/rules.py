@@ -9,11 +9,13 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from finops_ai.engine.conditions import Condition, fields_of, parse_condition
 from finops_ai.engine.fields import TAG, columns, kind_of_column
+from finops_ai.engine.inserts import Insert
 from finops_ai.engine.lookups import Lookup, load_lookup
 from finops_ai.engine.shared import IDLE, Shared, giver, parse_shared
 from finops_ai.errors import RuleError, hint
@@ -29,27 +31,33 @@ _INSERT = re.compile(r"\{([^{}]+)\}")
 
 @dataclass(frozen=True)
 class Value:
-    """What a rule sets: constant text, or text with `{field}` inserts that inherit a column, tag or dimension."""
+    """What a rule sets: constant text, or text with inserts that inherit a column, tag or dimension (`Insert`)."""
 
     text: str
+
+    @cached_property
+    def inserts(self) -> tuple[Insert, ...]:
+        """What the value inherits."""
+        return tuple(piece for piece in self.pieces if isinstance(piece, Insert))
 
     @property
     def fields(self) -> tuple[str, ...]:
         """Fields the value inherits from."""
-        return tuple(_INSERT.findall(self.text))
+        return tuple(insert.field for insert in self.inserts)
 
-    @property
-    def pieces(self) -> list[tuple[str, bool]]:
-        """The text in order, as (piece, whether it names a field)."""
-        return [(part, i % 2 == 1) for i, part in enumerate(_INSERT.split(self.text)) if part]
+    @cached_property
+    def pieces(self) -> tuple[str | Insert, ...]:
+        """The text and its inserts, in order."""
+        parts = enumerate(_INSERT.split(self.text))
+        return tuple(Insert.read(part) if i % 2 else part for i, part in parts if part)
 
-    def filled(self, fields: Mapping[str, str]) -> str:
-        """The text with its inserts replaced.
+    def filled(self, inserted: Mapping[str, str]) -> str:
+        """The text with its inserts, as written, replaced.
 
-        >>> Value("{tags.team}-eu").filled({"tags.team": "search"})
+        >>> Value("{tags.team | lower}-eu").filled({"tags.team | lower": "search"})
         'search-eu'
         """
-        return "".join(fields[part] if is_field else part for part, is_field in self.pieces)
+        return "".join(inserted[piece.text] if isinstance(piece, Insert) else piece for piece in self.pieces)
 
 
 @dataclass(frozen=True)
@@ -273,7 +281,11 @@ class _Loader:
             if not isinstance(text, str) or not text:
                 raise RuleError(f"{place}: set.{dimension} must be text, not {text!r}.")
             out[dimension] = Value(text)
-            for used in out[dimension].fields:
+            try:
+                inherited = out[dimension].fields
+            except RuleError as error:
+                raise RuleError(f"{place}: set.{dimension}: {error}") from None
+            for used in inherited:
                 if not self.kind_of(used):
                     self._unknown(f"rule {number} ({name}): set.{dimension}", used)
         when = parse_condition(row.get("when", {}), f"{place}: when", kind_of=self.kind_of, known=self.known())

@@ -18,8 +18,8 @@ IDLE = "idle"
 _KEYS = {
     "even": ("to",),
     "fixed": ("shares",),
-    "proportional": ("to", "metric", "per"),
-    "tiered": ("to", "tiers", "per"),
+    "proportional": ("to", "metric", "per", "match"),
+    "tiered": ("to", "tiers", "per", "match"),
     "telemetry": ("metric", "receiver", "match", "per"),
     "capacity": ("tokens_per_hour", "output_weight", "match", "per"),
 }
@@ -50,7 +50,8 @@ class Shared:
         metric: what proportional and telemetry weigh: cost, tokens or requests.
         tiers: slices of the pool, for tiered.
         receiver: for telemetry: which field of the telemetry says the value, per column to set.
-        match: columns in which telemetry (or use of the capacity) and row must agree, besides the period.
+        match: columns, tags or dimensions in which the row and what it is weighed by must agree, besides the period: each
+            environment's cost is divided by that environment's use.
         per: "month" or "day" of the reporting zone: the period within which weights are taken.
         tokens_per_hour: for capacity: weighted tokens that one unit serves in one hour.
         output_weight: for capacity: how many input tokens one output token counts for.

@@ -155,9 +155,9 @@ def _split(
             register(con, "rows", _complete(taken, (*fields_of(entry.when), *entry.match)))
         pieces = _pieces(con, weights, {c: table.schema.field(c).type.scale for c in decimals})
         pieces = pieces.filter(pc.not_equal(pieces[PART], 0)) if pieces.num_rows else pieces
-    if entry.method == "telemetry" and (left := _left(taken, pieces)):
-        seen = ", ".join(entry.match) or "kind"
-        log.warning("%d rows of shared cost %r are not divided: the telemetry saw nothing of the same %s in their month.", left, entry.name, seen)  # fmt: skip
+    if (entry.method == "telemetry" or entry.match) and (left := _left(taken, pieces)):
+        who, same = "the telemetry saw" if entry.method == "telemetry" else "there is", ", ".join(entry.match) or "kind"
+        log.warning("%d rows of shared cost %r are not divided: %s nothing of the same %s in their %s.", left, entry.name, who, same, "month" if entry.method == "telemetry" else entry.per)  # fmt: skip
     if not pieces.num_rows:
         return pool
     positions = pc.index_in(pieces[ROW], value_set=taken[ROW].combine_chunks())

@@ -179,3 +179,46 @@ def test_literals_never_end_early(dialect):
     assert text[0] == text[-1] == "'"
     assert "'" not in body.replace("''", "").replace("\\'", "")
     assert dialect is DUCKDB or "${" not in body
+
+
+@pytest.mark.parametrize(
+    ("value", "tag", "expected"),
+    [
+        ("{tags.Team | trim | lower}", "  Search ", "search"),
+        ("{tags.Team | upper}", "web", "WEB"),
+        ("{tags.Team | split '-' 2}", "eu-search-prod", "search"),
+        ("{tags.Team | split '-' 4}", "eu-search-prod", "unallocated"),  # there is no fourth part
+        ("{tags.Team | split '|' 2 | trim}", "a | b", "b"),
+        (r"{tags.Team | extract '/teams/([a-z]+)/'}", "/org/teams/web/x", "web"),
+        ("{tags.Team | extract '[0-9]+'}-x", "team 42", "42-x"),
+        ("{tags.Team | extract '^([a-z]+)$'}", "42", "unallocated"),  # nothing is extracted
+        ("{tags.Team | extract 'it''s'}", "it's", None),  # a quote ends the operand
+        ("{tags.Team | trim}", "   ", "unallocated"),
+        ("{tags.Team|lower}/{tags.Team}", "Ab", "ab/Ab"),
+        ("{tags.Team}", None, "unallocated"),
+    ],
+)
+def test_inherited_values_are_trimmed_and_cut(value, tag, expected, frame_of):
+    document = {"dimensions": {"team": {}}, "rules": [{"name": "t", "set": {"team": value}}]}
+    if expected is None:
+        with pytest.raises(RuleError, match=r"rule 1 \(t\): set.team: .* is written|write \| and a step"):
+            fa.Rules.load(document)
+        return
+    frame = frame_of([{"cost": 1, "tags": {"Team": tag} if tag is not None else {}}])
+    assert fa.allocate(frame, document)["team"].tolist() == [expected]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("{tags.Team | trimm}", "unknown step 'trimm'.*trim"),
+        ("{tags.Team | split 2}", r"step split is written \| split '-' 1"),
+        ("{tags.Team | split '' 1}", "split needs a separator"),
+        ("{tags.Team | extract '(?=a)'}", "can't be used"),
+        ("{tags.Team | extract '(a)(b)'}", "several groups"),
+        ("{modl | lower}", "unknown column 'modl'.*model"),
+    ],
+)
+def test_steps_that_cannot_be_used_are_told(value, message):
+    with pytest.raises(RuleError, match=message):
+        fa.Rules.load({"dimensions": {"team": {}}, "rules": [{"name": "t", "set": {"team": value}}]})

@@ -423,3 +423,36 @@ def test_a_condition_on_an_amount_is_met_by_each_rows_own(frame_of):
     given = [{"api_key_id": "shared", "cost": D(c)} for c in (10, 1, 10, 2)]
     out = fa.allocate(frame_of(given), rules(entry(when={"team": "shared", "effective_cost": {"at_least": 5}}, method="even", to=["a", "b"])))  # fmt: skip
     assert by_team(out, "effective_cost") == {"a": D(10), "b": D(10), "shared": D(3)}
+
+
+@pytest.mark.parametrize(
+    ("split", "expected"),
+    [
+        # prod's 10 by prod's 3:1, test's 6 by test's 1:2; what runs nowhere has nobody to weigh by and stays
+        (entry(method="proportional", match=["env"]), {"a": D("7.5") + 2, "b": D("2.5") + 4, "shared": D(5)}),
+        # by cost in euros and dollars alike it is the same; by tags too
+        (entry(method="proportional", match=["tags.env"], metric="tokens"), {"a": D("7.5") + 2, "b": D("2.5") + 4, "shared": D(5)}),
+        # of each environment the first 4 are even, the rest proportional: prod 2+2 and 6 by 3:1, test 2+2 and 2 by 1:2
+        (
+            entry(method="tiered", match=["env"], to=["a", "b"], tiers=[{"up_to": 4, "method": "even"}, {"metric": "tokens"}]),
+            {"a": 2 + D("4.5") + 2 + D(2) / 3, "b": 2 + D("1.5") + 2 + D(4) / 3, "shared": D(5)},
+        ),
+    ],
+)  # fmt: skip
+def test_within_each_environment(split, expected, frame_of):
+    given = [
+        ("shared", "prod", 10), ("shared", "test", 6), ("shared", "nowhere", 5),
+        ("a", "prod", 3), ("b", "prod", 1), ("a", "test", 1), ("b", "test", 2),
+    ]  # fmt: skip
+    frame = frame_of(
+        {"api_key_id": k, "cost": D(c), "quantity": D(c), "tags": {"env": e}, "request_id": f"{k}{e}"} for k, e, c in given
+    )
+    document = rules(split)
+    document["dimensions"] = {"team": {}, "env": {}}
+    document["rules"] = [*KEYS, {"name": "env", "set": {"env": "{tags.env}"}}]
+    out = fa.allocate(frame, document)
+    mine = by_team(out[(out["request_id"].str.startswith("shared")).to_numpy()], "effective_cost")
+    assert mine.keys() == expected.keys()
+    for team, cost in expected.items():
+        assert abs(mine[team] - cost) < D("1e-11")  # parts are of 10^12
+    assert sum(out["effective_cost"]) == 28
