@@ -33,6 +33,7 @@ def close(month: str, dry_run: bool, approved_by: str, reason: str, out_of_order
 
     ws, month = workspace(config, month)
     if dry_run:
+        ws.ledger.require_sound()
         made = preview(ws, month, approved_by=approved_by, reason=reason)
         say(made.charged.summary, "table", None)
         show(made.contents(), "table", None)

@@ -86,10 +86,10 @@ def load_lookup(name: str, table: Mapping[str, Any], root: Path, place: str) -> 
     if key not in header:
         raise RuleError(f"{where}: no column {key!r}. {hint(key, header)}")
     lower = [c.lower() for c in header]
-    for name in header:
-        if lower.count(name.lower()) > 1 or not name or name.startswith("_"):
+    for column in header:
+        if lower.count(column.lower()) > 1 or not column or column.startswith("_"):
             raise RuleError(
-                f"{where}: column {name!r} needs a name of its own, in any case, that doesn't start with _."
+                f"{where}: column {column!r} needs a name of its own, in any case, that doesn't start with _."
             )
     values = tuple(c for c in header if c not in (key, *_VALIDITY))
     told = dict(zip(header, zip(*records, strict=True), strict=True)) if records else dict.fromkeys(header, ())

@@ -224,6 +224,7 @@ class _Loader:
             dimensions=self.defaults,
             kind_of=lambda name: None if name.split(".", 1)[0] in self.lookups else self.kind_of(name),
             known=[*columns(), *self.defaults],
+            looked_up={f"{k.name}.{value}": k.on for k in self.lookups.values() for value in k.values},
             mapped=[(r.when, {d: v.text for d, v in r.set.items() if not v.fields}) for r in rules],
         )
         digest = json.dumps(

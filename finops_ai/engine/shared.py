@@ -84,6 +84,7 @@ def parse_shared(
     kind_of: Kinds,
     known: Collection[str],
     mapped: Iterable[tuple[Condition, Mapping[str, str]]] = (),
+    looked_up: Mapping[str, str] | None = None,
 ) -> tuple[Shared, ...]:
     """Read `[[shared]]` entries in declared order: later ones distribute what earlier ones left, so order matters.
 
@@ -93,6 +94,7 @@ def parse_shared(
         dimensions: those declared.
         kind_of, known: as for conditions.
         mapped: condition of each mapping rule, and the constant values it sets per dimension.
+        looked_up: values of look-ups, as `<look-up>.<column>`, with the column or tag that each look-up is matched with.
 
     Raises:
         RuleError: an unknown key, method, metric or dimension; shares that don't add up to 1; a receiver whose cost it or
@@ -137,9 +139,11 @@ def parse_shared(
                 f"{at}: receiver must say where {dimension!r} is read, such as {{ {dimension} = 'tags.team' }}."
             )
         for column, source in receiver.items():
-            if kind_of(column) != "text" or kind_of(source) != "text":
+            matched = (looked_up or {}).get(source, source)
+            if kind_of(column) != "text" or kind_of(matched) != "text" or (matched in dimensions and matched != source):
                 raise RuleError(
-                    f"{at}: receiver {column} = {source!r} must set a text column from a text column or tag."
+                    f"{at}: receiver {column} = {source!r} must set a text column from a text column, a tag, or a look-up "
+                    "by one of these."
                 )
         if method == "capacity" and "tokens_per_hour" not in row:
             raise RuleError(f"{at}: method 'capacity' needs tokens_per_hour: the tokens one unit serves in an hour.")

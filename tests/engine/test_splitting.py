@@ -445,7 +445,8 @@ def test_within_each_environment(split, expected, frame_of):
         ("a", "prod", 3), ("b", "prod", 1), ("a", "test", 1), ("b", "test", 2),
     ]  # fmt: skip
     frame = frame_of(
-        {"api_key_id": k, "cost": D(c), "quantity": D(c), "tags": {"env": e}, "request_id": f"{k}{e}"} for k, e, c in given
+        {"api_key_id": k, "cost": D(c), "quantity": D(c), "tags": {"env": e}, "request_id": f"{k}{e}"}
+        for k, e, c in given
     )
     document = rules(split)
     document["dimensions"] = {"team": {}, "env": {}}
@@ -456,3 +457,24 @@ def test_within_each_environment(split, expected, frame_of):
     for team, cost in expected.items():
         assert abs(mine[team] - cost) < D("1e-11")  # parts are of 10^12
     assert sum(out["effective_cost"]) == 28
+
+
+def test_telemetry_tells_the_receiver_through_a_lookup(frame_of):
+    """u1 is a's until day 3, then b's; u9 is nobody's: of the shared 8, by 4 calls, 2 each to a and b and 4 to nobody."""
+    people = [
+        {"who": "u1", "team": "a", "valid_to": "2026-09-04"},
+        {"who": "u1", "team": "b", "valid_from": "2026-09-04"},
+    ]
+    seen = frame_of(
+        {"meter": "requests", "quantity": D(1), "user_id": u, "day": d}
+        for u, d in (("u1", 1), ("u1", 5), ("u9", 1), ("u9", 5))
+    )
+    days = sorted(set(seen["charge_period_start"]))
+    people[0]["valid_to"] = people[1]["valid_from"] = f"{days[1]:%Y-%m-%d}"
+    document = rules(entry(method="telemetry", receiver={"team": "people.team"}, per="month"))
+    document["lookups"] = {"people": {"key": "who", "on": "user_id", "rows": people}}
+    out = fa.allocate(frame_of([{"api_key_id": "shared", "cost": D(8)}]), document, telemetry=seen)
+    assert by_team(out, "effective_cost") == {"a": D(2), "b": D(2), "unallocated": D(4)}
+    document["lookups"]["people"]["on"] = "team"  # a dimension isn't known of a call
+    with pytest.raises(RuleError, match="or a look-up"):
+        fa.Rules.load(document)
