@@ -473,7 +473,7 @@ def test_telemetry_tells_the_receiver_through_a_lookup(frame_of):
     people[0]["valid_to"] = people[1]["valid_from"] = f"{days[1]:%Y-%m-%d}"
     document = rules(entry(method="telemetry", receiver={"team": "people.team"}, per="month"))
     document["lookups"] = {"people": {"key": "who", "on": "user_id", "rows": people}}
-    out = fa.allocate(frame_of([{"api_key_id": "shared", "cost": D(8)}]), document, telemetry=seen)
+    out = fa.allocate(frame_of([{"api_key_id": "shared", "cost": D(8), "day": 3}]), document, telemetry=seen)
     assert by_team(out, "effective_cost") == {"a": D(2), "b": D(2), "unallocated": D(4)}
     document["lookups"]["people"]["on"] = "team"  # a dimension isn't known of a call
     with pytest.raises(RuleError, match="or a look-up"):
