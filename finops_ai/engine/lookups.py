@@ -16,7 +16,7 @@ import pyarrow as pa
 from finops_ai.errors import RuleError, hint
 
 FIRST, LAST = dt.date(1, 1, 1), dt.date(9999, 12, 31)
-_KEYS = ("file", "rows", "key", "on")
+LOOKUP_KEYS = ("file", "rows", "key", "on")
 _VALIDITY = ("valid_from", "valid_to")
 
 
@@ -74,8 +74,8 @@ def load_lookup(name: str, table: Mapping[str, Any], root: Path, place: str) -> 
         RuleError: unknown setting, unreadable file, missing key column, impossible or overlapping validity.
     """
     for key in table:
-        if key not in _KEYS:
-            raise RuleError(f"{place}: no key {key!r}. {hint(key, _KEYS)}")
+        if key not in LOOKUP_KEYS:
+            raise RuleError(f"{place}: no key {key!r}. {hint(key, LOOKUP_KEYS)}")
     key = table.get("key", "")
     if not isinstance(key, str) or not key or ("file" in table) == ("rows" in table):
         raise RuleError(f"{place} needs `key` (its key column) and either `file` (a CSV) or `rows`.")

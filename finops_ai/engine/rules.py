@@ -23,7 +23,7 @@ from finops_ai.errors import RuleError, hint
 SECTIONS = ("dimensions", "rules", "lookups", "shared")
 UNALLOCATED = "unallocated"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_RULE_KEYS = ("name", "when", "set", "from", "to")
+RULE_KEYS = ("name", "when", "set", "from", "to")
 #: names that frames and groupings give a meaning of their own, besides the columns
 _TAKEN = ("tags", "rule", "share", "day", "week", "month")
 _INSERT = re.compile(r"\{([^{}]+)\}")
@@ -268,8 +268,8 @@ class _Loader:
         name = row.get("name", f"rule {number}")
         place = f"{self.place}, rule {number} ({name})"
         for key in row:
-            if key not in _RULE_KEYS:
-                raise RuleError(f"{place}: no key {key!r}. {hint(key, _RULE_KEYS)}")
+            if key not in RULE_KEYS:
+                raise RuleError(f"{place}: no key {key!r}. {hint(key, RULE_KEYS)}")
         if not isinstance(name, str) or not name or name in taken or name == "default":
             raise RuleError(f"{place}: a rule's name must be text, its own, and not 'default'; got {name!r}.")
         values = row.get("set")

@@ -15,7 +15,7 @@ from finops_ai.money import exact
 METRICS = ("cost", "tokens", "requests")
 IDLE = "idle"
 #: keys of an entry by method, besides those every entry has
-_KEYS = {
+METHODS = {
     "even": ("to",),
     "fixed": ("shares",),
     "proportional": ("to", "metric", "per", "match"),
@@ -23,7 +23,7 @@ _KEYS = {
     "telemetry": ("metric", "receiver", "match", "per"),
     "capacity": ("tokens_per_hour", "output_weight", "match", "per"),
 }
-_EVERY = ("name", "when", "dimension", "method")
+EVERY = ("name", "when", "dimension", "method")
 
 
 @dataclass(frozen=True)
@@ -109,10 +109,10 @@ def parse_shared(
             raise RuleError(f"{place}, shared {number} must be a table, not {row!r}.")
         name = str(row.get("name", f"shared {number}"))
         at = f"{place}, shared {number} ({name})"
-        method = _one_of(row, "method", tuple(_KEYS), at, "proportional")
+        method = _one_of(row, "method", tuple(METHODS), at, "proportional")
         for key in row:
-            if key not in (*_EVERY, *_KEYS[method]):
-                raise RuleError(f"{at}: method {method!r} has no key {key!r}. {hint(key, (*_EVERY, *_KEYS[method]))}")
+            if key not in (*EVERY, *METHODS[method]):
+                raise RuleError(f"{at}: method {method!r} has no key {key!r}. {hint(key, (*EVERY, *METHODS[method]))}")
         dimension = row.get("dimension", "")
         if not isinstance(dimension, str) or dimension not in dimensions:
             raise RuleError(f"{at}: dimension {dimension!r} is not declared. {hint(str(dimension), dimensions)}")
