@@ -126,7 +126,9 @@ def test_a_contract_in_another_currency_has_no_list_price_beside_it(tmp_path):
 def test_a_context_tier_alone_is_not_in_another_currency(tmp_path):
     path, tier = tmp_path / "prices.toml", 'currency = "EUR"\nover = ">272000"\nprices = { input = "2" }'
     path.write_text(TEXT.replace('prices = { input = "2" }', tier), "utf-8")
-    with pytest.raises(PriceError, match="be in two currencies(?s:.*)is not in USD as the price below that context is"):
+    with pytest.raises(
+        PriceError, match=r"be in two currencies(?s:.*)is not in USD as the price below that context is"
+    ):
         PriceBook.load(path)
 
 
