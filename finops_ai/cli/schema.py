@@ -16,7 +16,7 @@ from finops_ai.config import (
 from finops_ai.engine.conditions import OPERATORS
 from finops_ai.engine.fields import columns
 from finops_ai.engine.lookups import LOOKUP_KEYS
-from finops_ai.engine.rules import RULE_KEYS
+from finops_ai.engine.rules import DIMENSION_KEYS, RULE_KEYS
 from finops_ai.engine.shared import EVERY, METHODS, METRICS
 from finops_ai.prices.currency import CURRENCY_KEYS
 from finops_ai.tables.bill_rules import DIVIDED, POSTED
@@ -49,7 +49,7 @@ def settings_schema() -> dict[str, Any]:
     sections: dict[str, Any] = {name: model.model_json_schema() for name, model in models.items()}
     sections["providers"] = {"type": "object", "additionalProperties": {"type": "object"}}
     own = {
-        "dimensions": _named(_table(("default", "description"), default=TEXT, description=TEXT)),
+        "dimensions": _named(_table(DIMENSION_KEYS, values=_named(TEXTS | {"minItems": 1}), others=TEXT)),
         "lookups": _named(
             _table(LOOKUP_KEYS, file=TEXT, key=TEXT, on=TEXT, rows={"type": "array", "items": {"type": "object"}})
         ),

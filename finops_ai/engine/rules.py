@@ -25,6 +25,7 @@ UNALLOCATED = "unallocated"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 RULE_KEYS = ("name", "when", "set", "from", "to")
 #: names that frames and groupings give a meaning of their own, besides the columns
+DIMENSION_KEYS = ("default", "description", "of", "values")
 _TAKEN = ("tags", "rule", "share", "day", "week", "month")
 _INSERT = re.compile(r"\{([^{}]+)\}")
 
@@ -218,6 +219,8 @@ class _Loader:
             raise RuleError(f"{self.place}: rules must be [[rules]] entries, not {type(rows).__name__}.")
         for number, row in enumerate(rows, 1):
             rules.append(self._rule(number, row, {r.name for r in rules}))
+        for row in self._above(document.get("dimensions", {})):
+            rules.append(self._rule(len(rules) + 1, row, {r.name for r in rules}))
         shared = parse_shared(
             document.get("shared", []),
             place=self.place,
@@ -254,13 +257,35 @@ class _Loader:
 
     def _dimension(self, name: str, table: Mapping[str, Any]) -> str:
         for key in table:
-            if key not in ("default", "description"):
-                known = hint(key, ("default", "description"))
+            if key not in DIMENSION_KEYS:
+                known = hint(key, DIMENSION_KEYS)
                 raise RuleError(f"{self.place}: dimensions.{name} has no key {key!r}. {known}")
         default = table.get("default", UNALLOCATED)
         if not isinstance(default, str) or not default:
             raise RuleError(f"{self.place}: dimensions.{name}.default must be text, not {default!r}.")
         return default
+
+    def _above(self, dimensions: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Levels of a hierarchy as rules, after all others: a value of a dimension for each value it has below it."""
+        out: list[dict[str, Any]] = []
+        for name, table in dimensions.items():
+            below, values = table.get("of"), table.get("values")
+            if below is None and values is None:
+                continue
+            place = f"{self.place}: dimensions.{name}"
+            if below not in self.defaults or below == name:
+                raise RuleError(f"{place}.of = {below!r} is no other dimension. {hint(str(below), self.defaults)}")
+            if not isinstance(values, Mapping) or not all(isinstance(v, list) and v for v in values.values()):
+                raise RuleError(
+                    f"{place} needs values = {{ PARENT = ['{below} 1', '{below} 2'] }}, its values and what is below each."
+                )
+            children = [str(child) for found in values.values() for child in found]
+            if double := next((c for c in children if children.count(c) > 1), ""):
+                raise RuleError(f"{place}.values: {below} {double!r} is below two values; it would count twice.")
+            for value, found in values.items():
+                of = {str(below): [str(child) for child in found]}
+                out.append({"name": f"{name} {value}", "when": of, "set": {name: str(value)}})
+        return out
 
     def _rule(self, number: int, row: object, taken: set[str]) -> Rule:
         if not isinstance(row, Mapping):

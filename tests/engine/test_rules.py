@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 import finops_ai as fa
@@ -222,3 +224,52 @@ def test_inherited_values_are_trimmed_and_cut(value, tag, expected, frame_of):
 def test_steps_that_cannot_be_used_are_told(value, message):
     with pytest.raises(RuleError, match=message):
         fa.Rules.load({"dimensions": {"team": {}}, "rules": [{"name": "t", "set": {"team": value}}]})
+
+
+def hierarchy(**more):
+    return {
+        "dimensions": {
+            "team": {},
+            "department": {"of": "team", "values": {"Product": ["search", "web"], "Law": ["legal"]}, "default": "elsewhere"},
+            "division": {"of": "department", "values": {"Group": ["Product", "Law"]}},
+        }
+        | more,
+        "rules": [{"name": k, "when": {"api_key_id": k}, "set": {"team": k}} for k in ("search", "web", "legal", "ops", "pool")],
+        "shared": [{"name": "pool", "when": {"team": "pool"}, "dimension": "team", "method": "even", "to": ["web", "legal"]}],
+    }  # fmt: skip
+
+
+def test_a_hierarchy_rolls_up_also_what_is_divided(frame_of):
+    rows = frame_of(
+        {"api_key_id": k, "cost": Decimal(c)}
+        for k, c in (("search", 1), ("web", 2), ("legal", 4), ("ops", 8), ("pool", 16))
+    )
+    out = fa.allocate(rows, hierarchy())
+
+    def by(name):
+        return {value: sum(cost, Decimal(0)) for value, cost in out.groupby(name)["effective_cost"]}
+
+    assert by("department") == {"Product": 11, "Law": 12, "elsewhere": 8}  # 1 + 2 + half of 16; 4 + half of 16
+    assert by("division") == {"Group": 23, "unallocated": 8}
+    table = fa.showback(out, by=["division", "department"])
+    assert sum(table["cost"]) == 31
+
+
+@pytest.mark.parametrize(
+    ("level", "message"),
+    [
+        ({"of": "tem", "values": {"A": ["x"]}}, "of = 'tem' is no other dimension.*team"),
+        ({"of": "region_", "values": {"A": ["x"]}}, "is no other dimension"),
+        ({"of": "team"}, "needs values"),
+        ({"values": {"A": ["x"]}}, "of = None is no other dimension"),
+        ({"of": "team", "values": {"A": "x"}}, "needs values"),
+        ({"of": "team", "values": {"A": ["x"], "B": ["y", "x"]}}, "team 'x' is below two values"),
+        ({"of": "division", "values": {"A": ["x"]}}, "circle"),
+    ],
+)
+def test_levels_that_cannot_be_used_are_told(level, message):
+    document = hierarchy(region_=level)
+    if level.get("of") == "division":
+        document["dimensions"]["team"] = {"of": "region_", "values": {"t": ["A"]}}
+    with pytest.raises(RuleError, match=message):
+        fa.Rules.load(document)
