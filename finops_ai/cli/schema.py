@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from pydantic import BaseModel
+
 from finops_ai.config import (
     MAPPING_SECTIONS,
     POLICY_SECTIONS,
@@ -40,7 +42,7 @@ def settings_schema() -> dict[str, Any]:
     >>> sorted(settings_schema()["properties"]["rules"]["items"]["properties"])
     ['from', 'name', 'set', 'to', 'when']
     """
-    models = {
+    models: dict[str, type[BaseModel]] = {
         "workspace": WorkspaceSettings,
         "engine": EngineSettings,
         "limits": LimitsSettings,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from finops_ai.engine.dialects import Dialect
 from finops_ai.engine.regex import regex_problem
@@ -46,7 +47,8 @@ class Insert:
             found = _STEP.match(rest)
             if not found:
                 raise RuleError(f"{{{text}}}: write | and a step with its operands in quotes, such as | split '-' 1.")
-            name, operands = found[1], [m[1] if m[2] is None else int(m[2]) for m in _OPERAND.finditer(found[2])]
+            name = found[1]
+            operands: list[Any] = [m[1] if m[2] is None else int(m[2]) for m in _OPERAND.finditer(found[2])]
             if name not in STEPS:
                 raise RuleError(f"{{{text}}} has an unknown step {name!r}. {hint(name, STEPS)}")
             if tuple(type(o) for o in operands) != STEPS[name]:
