@@ -15,13 +15,23 @@ from finops_ai.engine.dialects import DUCKDB, Dialect
 from finops_ai.engine.duck import Scan, Source, connect
 from finops_ai.engine.fields import PRICED, TAG, columns
 from finops_ai.engine.plan import COSTS, LABELS, Plan, Prices
-from finops_ai.engine.pricing import NEEDED, SETTLED_BY, Book, default_book, fields_needed, price, prices_for, run
+from finops_ai.engine.pricing import (
+    NEEDED,
+    NUMBER,
+    SETTLED_BY,
+    Book,
+    default_book,
+    fields_needed,
+    price,
+    prices_for,
+    run,
+)
 from finops_ai.engine.rules import Rules
+from finops_ai.engine.summing import TIMES, can_be_summed, summed
 from finops_ai.errors import DataError, RuleError, hint
 from finops_ai.frames import to_pandas
 from finops_ai.periods import Window, utc_offsets
 
-TIMES = ("month", "day")
 _ANY = Window.of("1970-01-01", "1970-01-02")
 
 
@@ -65,30 +75,29 @@ def aggregate(
     for name in by:
         if name not in known and not name.startswith(TAG):
             raise RuleError(f"Can't group by {name!r}. {hint(name, known)}")
+    terms = SETTLED_BY if getattr(book, "has_terms", False) else ()
+    mapped = [d for d in rules.dimensions if d in by]
     with connect() as con:
         fields = scan_fields(by, book, rules)
-        terms = SETTLED_BY if getattr(book, "has_terms", False) else ()
         scan = Scan(con, source, [*fields, *terms])
         where = window_sql(DUCKDB, window, scan.column("charge_period_start"))
         if where:
             con.execute(f"CREATE TEMP VIEW chosen AS SELECT * FROM {scan.name} WHERE {where}")
             scan.name = "chosen"
         span = window or (_span(con, scan) if timezone != "UTC" else _ANY)
+        offsets = utc_offsets(span, timezone)
+        plain: list[str] = []
+        if not terms and can_be_summed(by, book, rules):
+            scan = summed(con, source, by, book, rules, window=window, offsets=offsets)
+            plain, rules = [f for f in by if f.startswith(TAG)], Rules.none()
+            fields = [*scan_fields(by, book, rules), *mapped, NUMBER]
         prices = None if terms else prices_for(con, scan, book)
         if terms:
             fields = list(dict.fromkeys([*fields, *costs, *(c for c in PRICED if c in (*by, *rules.used_fields()))]))
             scan = Scan(con, price(_frame(con, scan, [*fields, *terms]), book), fields, name="settled_rows")
         plan = compile_totals(
-            DUCKDB,
-            fields,
-            prices,
-            rules,
-            by,
-            costs=costs,
-            offsets=utc_offsets(span, timezone),
-            read=scan.column,
-            table=scan.name,
-        )
+            DUCKDB, fields, prices, rules, by, costs=costs, offsets=offsets, read=scan.column, table=scan.name, projected=plain,
+        )  # fmt: skip
         return to_pandas(run(con, plan))
 
 
@@ -110,6 +119,7 @@ def compile_totals(
     offsets: Sequence[tuple[dt.datetime, int]] = (),
     read: Any = None,
     table: str = "usage",
+    projected: Sequence[str] = (),
 ) -> Plan:
     """Compile the fused statement for one engine.
 
@@ -123,6 +133,7 @@ def compile_totals(
         offsets: dated offsets of the reporting zone.
         read: column name -> SQL of the source.
         table: name of the source.
+        projected: `tags.<key>` fields that the source has as columns.
 
     Returns:
         A plan whose `sql` reads `table` and the tables in `plan.tables`.
@@ -138,7 +149,9 @@ def compile_totals(
     used = {f for name in rules.used_fields() for f in [name]} | set(by)
     labels = [name for name in ("list_unit_price", *LABELS) if name in used]
     joined = {*NEEDED, *by, *rules.used_fields(), *(prices.fields if prices else (*costs, *labels))}
-    plan = Plan(dialect).scan([f for f in fields if f in joined], read=read, table=table, offsets=offsets)
+    plan = Plan(dialect).scan(
+        [f for f in fields if f in joined], read=read, table=table, offsets=offsets, projected=projected
+    )
     if prices is not None:
         plan.price(prices, costs=costs, labels=labels)
     wanted = [d for d in rules.dimensions if d in by]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import datetime as dt
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,15 @@ import pandas as pd
 import pyarrow as pa
 
 from finops_ai.engine.cents import with_cents
+from finops_ai.engine.classes import Classes, by_class, fields_for, local_days
+from finops_ai.engine.coded import Coder, batches, instants
 from finops_ai.engine.duck import ROW, Scan, connect, offsets_of
 from finops_ai.engine.fields import PAYABLE, columns
 from finops_ai.engine.plan import COSTS, Plan
 from finops_ai.engine.pricing import attach, run
 from finops_ai.engine.rules import Rules
 from finops_ai.errors import CheckFailed, FrameError
-from finops_ai.frames.origin import made_with, zone_of
+from finops_ai.frames.origin import is_charged, made_with, zone_of
 
 #: what a total is never allowed to change within
 CONSERVED_BY = ("provider", "billing_account_id", "pricing_currency", "month")
@@ -75,7 +78,7 @@ def allocate(
 
         mapped = split_shared(mapped, rules, telemetry, timezone=timezone)
         check_conserved(priced, mapped, "allocate")
-    mapped = with_cents(mapped, rules.dimensions, timezone)
+    mapped = with_cents(mapped, rules.dimensions, timezone, finest=not is_charged(priced))
     return made_with(mapped, priced, rules=rules.version, timezone=timezone, **rules.nature())
 
 
@@ -104,18 +107,28 @@ def map_rows(priced: pd.DataFrame, rules: Rules, timezone: str = "UTC") -> pd.Da
         raise FrameError("fa.allocate takes a priced token frame (what fa.price returns).")
     taken = [d for d in rules.dimensions if d in priced.columns]
     frame = priced.drop(columns=taken)
-    with connect() as con:
-        fields = [*rules.used_fields(), "charge_period_start"]
-        scan = Scan(con, frame, fields, numbered=True)
-        plan = (
-            Plan()
-            .scan([ROW, *fields], read=scan.column, offsets=offsets_of(frame["charge_period_start"], timezone))
-            .map(rules, rule=True)
-            .rows([*rules.dimensions, "rule"], order=ROW)
-        )
-        added = run(con, plan)
+    offsets = offsets_of(frame["charge_period_start"], timezone)
+    if by_class(rules, rules.dimensions):
+        added = _mapped_by_class(frame, rules, offsets)
+    else:
+        with connect() as con:
+            fields = [*rules.used_fields(), "charge_period_start"]
+            scan = Scan(con, frame, fields, numbered=True)
+            plan = Plan().scan([ROW, *fields], read=scan.column, offsets=offsets).map(rules, rule=True)
+            added = run(con, plan.rows([*rules.dimensions, "rule"], order=ROW))
     one = pa.array([Decimal(1)], SHARE_TYPE).take(pa.array([0] * len(frame), pa.int32()))
     return attach(frame, added.append_column("share", one))
+
+
+def _mapped_by_class(frame: pd.DataFrame, rules: Rules, offsets: Sequence[tuple[dt.datetime, int]]) -> pa.Table:
+    """Dimensions and `rule` of each row, decided once per class of values."""
+    coder = Coder(fields_for(rules, rules.dimensions))
+    classes = Classes(rules, rules.dimensions, coder)
+    found = [
+        classes.outcomes(coder.numbers(batch), local_days(instants(batch), offsets))
+        for batch in batches(frame, [*coder.names, "charge_period_start"])
+    ]
+    return classes.table().take(pa.array(np.concatenate(found) if found else np.zeros(0, np.int32)))
 
 
 def totals(frame: pd.DataFrame, by: tuple[str, ...] = CONSERVED_BY) -> dict[tuple, dict[str, Decimal]]:

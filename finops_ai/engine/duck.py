@@ -75,7 +75,7 @@ class Scan:
         self.con, self.name = con, name
         wanted = sorted({"tags" if f.startswith(TAG) else f for f in wanted})
         if isinstance(source, pd.DataFrame | pa.Table):
-            table = _columns_of(source, wanted)
+            table = columns_of(source, wanted)
             if numbered:
                 table = table.append_column(ROW, pa.array(np.arange(table.num_rows, dtype=np.int64)))
             register(con, name, table)
@@ -84,10 +84,16 @@ class Scan:
             if isinstance(source, ds.Dataset):
                 con.register(name, source)
             else:
-                text = f"read_parquet([{', '.join(map(DUCKDB.literal, _files(source)))}], union_by_name = true)"
+                text = f"read_parquet([{', '.join(map(DUCKDB.literal, files_of(source)))}], union_by_name = true)"
                 con.execute(f"CREATE OR REPLACE TEMP VIEW {DUCKDB.ident(name)} AS SELECT * FROM {text}")
-            described = con.execute(f"DESCRIBE {DUCKDB.ident(name)}").fetchall()
-            self.columns = {row[0]: row[1] for row in described}
+            self.columns = _described(con, name)
+
+    @classmethod
+    def of_view(cls, con: duckdb.DuckDBPyConnection, name: str) -> Scan:
+        """A relation that the connection has."""
+        made = cls.__new__(cls)
+        made.con, made.name, made.columns = con, name, _described(con, name)
+        return made
 
     def column(self, name: str) -> str:
         """A column as SQL; instants as naive UTC, a column the source lacks as a typed null."""
@@ -95,6 +101,10 @@ class Scan:
             return f"CAST(NULL AS {_sql_type(name)})"
         text = DUCKDB.ident(name)
         return DUCKDB.to_utc.format(x=text) if self.columns[name] == "TIMESTAMP WITH TIME ZONE" else text
+
+
+def _described(con: duckdb.DuckDBPyConnection, name: str) -> dict[str, str]:
+    return {row[0]: row[1] for row in con.execute(f"DESCRIBE {DUCKDB.ident(name)}").fetchall()}
 
 
 def offsets_of(starts: pd.Series | pa.ChunkedArray, timezone: str) -> list[tuple[dt.datetime, int]]:
@@ -106,7 +116,8 @@ def offsets_of(starts: pd.Series | pa.ChunkedArray, timezone: str) -> list[tuple
     return utc_offsets(Window.of(bounds["min"], bounds["max"] + dt.timedelta(seconds=1)), timezone)
 
 
-def _columns_of(source: pd.DataFrame | pa.Table, wanted: Sequence[str]) -> pa.Table:
+def columns_of(source: pd.DataFrame | pa.Table, wanted: Sequence[str]) -> pa.Table:
+    """Some columns of a frame or table as Arrow; without any of them, a column of nulls."""
     if isinstance(source, pd.DataFrame):
         names = [c for c in wanted if c in source.columns]
         table = to_arrow(pd.DataFrame(source[names]))
@@ -118,7 +129,8 @@ def _columns_of(source: pd.DataFrame | pa.Table, wanted: Sequence[str]) -> pa.Ta
     return table if table.num_columns else pa.table({"_none": pa.nulls(len(source))})
 
 
-def _files(source: str | Path | Sequence[str | Path]) -> list[str]:
+def files_of(source: str | Path | Sequence[str | Path]) -> list[str]:
+    """The Parquet files that a path, folder, glob or list names."""
     places = [source] if isinstance(source, str | Path) else list(source)
     out: list[str] = []
     for place in map(str, places):

@@ -102,6 +102,7 @@ class Plan:
         read: Callable[[str], str] | None = None,
         table: str = "usage",
         offsets: Sequence[tuple[dt.datetime, int]] = (),
+        projected: Collection[str] = (),
     ) -> Plan:
         """Read columns and `tags.<key>` fields; adds the UTC `_day` where `charge_period_start` is read.
 
@@ -110,6 +111,7 @@ class Plan:
             read: column name -> SQL of the source (typed nulls for missing columns, naive UTC); default: quoted names.
             table: the source's name.
             offsets: dated offsets of the reporting zone, whose days look-ups are valid in; none = UTC.
+            projected: `tags.<key>` fields that the source has as columns.
         """
         d = self.dialect
         read = read or d.ident
@@ -117,7 +119,8 @@ class Plan:
         for name in dict.fromkeys(fields):
             if name.startswith(TAG):
                 alias = self.tags.setdefault(name, f"_tag_{len(self.tags)}")
-                out.append(f"{d.tag.format(x=read('tags'), v=d.literal(name[len(TAG) :]))} AS {d.ident(alias)}")
+                value = read(name) if name in projected else d.tag.format(x=read("tags"), v=d.literal(name[len(TAG) :]))
+                out.append(f"{value} AS {d.ident(alias)}")
             else:
                 out.append(f"{read(name)} AS {d.ident(name)}")
         if "charge_period_start" in fields:
@@ -204,15 +207,8 @@ class Plan:
             given: dimensions the source already has, which are read instead of computed.
             rule: also add `rule`: the names of the rules that set the wanted dimensions, joined by " + ".
         """
-        wanted = set(rules.dimensions if dimensions is None else dimensions)
+        wanted = rules.needed(rules.dimensions if dimensions is None else dimensions) - set(given)
         levels = rules.levels()
-        for level in reversed(levels):
-            for name in level:
-                if name in wanted:
-                    wanted |= {
-                        f for r in rules.rules if name in r.set for f in rules.read_by(r, name) if f in rules.defaults
-                    }
-        wanted -= set(given)
         deciding: list[str] = []
         for number, level in enumerate(levels):
             dims = [name for name in level if name in wanted]

@@ -43,6 +43,9 @@ SETTLED_BY = (
 #: what the query says of a row's price: the number of its price row, its context tier, what is in doubt
 _MARKS = ("price_row", "price_level", "price_doubt")
 
+#: a column that numbers the combinations of the book's key columns, where the rows have one
+NUMBER = "_price_key"
+
 #: with more change days than this, keys are looked up on the days they have instead of on all stretches
 _OFTEN = 100
 
@@ -237,8 +240,14 @@ def prices_for(con: duckdb.DuckDBPyConnection, scan: Scan, book: Book) -> Prices
     day = f"CAST({scan.column('charge_period_start')} AS DATE)"
     names = list(book.key_columns)
     picked = ", ".join(f"{scan.column(k)} AS {DUCKDB.ident(k)}" for k in names)
+    by_number = NUMBER in scan.columns
+    if by_number:
+        names = [NUMBER, *names]
+        picked = ", ".join(
+            [NUMBER, *(f"any_value({scan.column(k)}) AS {DUCKDB.ident(k)}" for k in names if k != NUMBER)]
+        )
     spans = con.sql(
-        f"SELECT {picked}, min({day}) AS first, max({day}) AS last FROM {scan.name} GROUP BY ALL"
+        f"SELECT {picked}, min({day}) AS first, max({day}) AS last FROM {scan.name} GROUP BY {NUMBER if by_number else 'ALL'}"
     ).to_arrow_table()
     models = sorted({(r["provider"], r["model"]) for r in spans.select(["provider", "model"]).to_pylist()}, key=str)
     first, last = (f(spans[c]).as_py() for f, c in ((pc.min, "first"), (pc.max, "last")))
@@ -247,6 +256,7 @@ def prices_for(con: duckdb.DuckDBPyConnection, scan: Scan, book: Book) -> Prices
     periods = None if parts else _periods(spans, book, models)
     if periods is None:
         part = f", {part_of_day(parts, scan.column('charge_period_start'))} AS minute" if parts else ""
+        picked = ", ".join(f"{scan.column(k)} AS {DUCKDB.ident(k)}" for k in names)
         found = con.sql(f"SELECT DISTINCT {picked}{part}, {day} AS day FROM {scan.name}").to_arrow_table()
     else:
         register(con, "key_spans", spans)
@@ -269,7 +279,7 @@ def prices_for(con: duckdb.DuckDBPyConnection, scan: Scan, book: Book) -> Prices
             FROM expanded x"""
     ).to_arrow_table()
     con.unregister("expanded")
-    keys = [k for k in names if len(table[k].unique()) > 1]
+    keys = [k for k in ([NUMBER] if by_number else names) if len(table[k].unique()) > 1]
     crossed = False
     if "price_until" in table.column_names and table["price_until"].null_count < table.num_rows:
         (end,) = con.execute(f"SELECT max({scan.column('charge_period_end')}) FROM {scan.name}").fetchall()[0]

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -173,6 +173,16 @@ class Rules:
             out.append(ready)
             done |= set(ready)
         return out
+
+    def needed(self, dimensions: Collection[str]) -> set[str]:
+        """These dimensions, and those whose values decide them."""
+        wanted, before = set(dimensions), -1
+        while len(wanted) != before:
+            before = len(wanted)
+            wanted |= {
+                f for r in self.rules for n in r.set if n in wanted for f in self.read_by(r, n) if f in self.defaults
+            }
+        return wanted
 
     def read_by(self, rule: Rule, dimension: str) -> set[str]:
         """Fields that decide whether and what a rule sets for a dimension; a look-up's value brings its key along."""

@@ -23,7 +23,7 @@ from finops_ai.prices.maps.history import Kept
 from finops_ai.prices.maps.weighing import cards_of, joined
 from finops_ai.prices.names import Named, Names, channel_of, provider_name, providers, take_apart
 from finops_ai.prices.own import ANY_MODEL, OwnData, bundled, like_any, stable
-from finops_ai.prices.places import deployment_tier, places_of, same_place
+from finops_ai.prices.places import bare, deployment_tier, places_of, same_place
 from finops_ai.prices.price import SAME_RATE, Price, pick, priced, same_name
 
 if TYPE_CHECKING:
@@ -433,17 +433,13 @@ class PriceBook:
 
     def turns(self, provider: str, model: str) -> list[datetime]:
         """Every instant at which a price of a model may change."""
-        channel, provider = channel_of(provider, model), provider_name(provider)
-        sellers = self.sellers(provider, model, None, channel)
         instants: set[datetime | None] = set()
-        models = {(found.sold_by, found.model) for found in sellers} | {(provider, ANY_MODEL)}
-        for _, name, target, start, end in self.own.names:
+        for card in self._listed_cards(provider, model):
+            instants |= {card.start, card.end, card.unsure_from}
+        provider = provider_name(provider)
+        for _, name, _, start, end in self.own.names:
             if (start or end) and name in take_apart(provider, model).spellings:
                 instants |= {start, end}
-                models |= {(found.sold_by, target) for found in sellers} or {(provider, target)}
-        for owner, name in models:
-            for card in self.cards(owner, name):
-                instants |= {card.start, card.end, card.unsure_from}
         for contract in self.contracts:
             if contract.provider == provider:
                 spans = [(part.start, part.end) for part in (contract, *contract.cards, *contract.capacity)]  # type: ignore[attr-defined]
@@ -452,6 +448,37 @@ class PriceBook:
             if rule.provider == provider:
                 instants |= {rule.start, rule.end}
         return sorted(at for at in instants if at)
+
+    def _listed_cards(self, provider: str, model: str) -> Iterable[Card]:
+        """Every card of the lists that may price a model, whenever."""
+        channel, provider = channel_of(provider, model), provider_name(provider)
+        sellers = self.sellers(provider, model, None, channel)
+        models = {(found.sold_by, found.model) for found in sellers} | {(provider, ANY_MODEL)}
+        for _, name, target, start, end in self.own.names:
+            if (start or end) and name in take_apart(provider, model).spellings:
+                models |= {(found.sold_by, target) for found in sellers} or {(provider, target)}
+        for owner, name in sorted(models):
+            yield from self.cards(owner, name)
+
+    def cuts_of(self, models: Iterable[tuple[str, str]]) -> list[int]:
+        """Input tokens from which on a call of one of these (provider, model) pairs may be in another context tier."""
+        cards = [card for provider, model in models for card in self._listed_cards(provider, model)]
+        cards += [card for contract in self.contracts for card in contract.cards]
+        return sorted({tokens + (not inclusive) for tokens, inclusive in {c.over for c in cards if c.over}})
+
+    def places_told(self, provider: str, model: str) -> frozenset[str]:
+        """The places that a price of a model names; where else a call ran makes no difference."""
+        cards = [*self._listed_cards(provider, model), *(c for contract in self.contracts for c in contract.cards)]
+        rules = [place for rule in self.own.rules for place in rule.places or ()]
+        return frozenset(map(bare, {card.geography for card in cards if card.geography} | set(rules)))
+
+    def place_of(self, key: Mapping[str, Any], at: datetime) -> tuple[str, ...]:
+        """The words for where the calls of one key of a token frame ran."""
+        provider = provider_name(key["provider"])
+        sellers = self.sellers(provider, key["model"], at, channel_of(key["provider"], key["model"]))
+        named = sellers[0] if sellers else take_apart(provider, key["model"])
+        region = key.get("region") or named.region
+        return places_of(provider, named=named.place, inference_geo=key.get("inference_geo"), region=region)
 
     def both(self, key: dict, at: datetime) -> tuple[Price, Price]:
         """List and contracted price of one key of a token frame at an instant.

@@ -14,6 +14,7 @@ from finops_ai.money import UNIT_PRICE
 from finops_ai.prices.cards import rate
 from finops_ai.prices.identity import identity
 from finops_ai.prices.names import provider_name
+from finops_ai.prices.places import bare
 
 if TYPE_CHECKING:
     from finops_ai.prices.book import PriceBook
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _MONEY = pa.decimal128(*UNIT_PRICE)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = 24 * 60
+#: a column that numbers the keys
+NUMBER = "_price_key"
 #: how far past the last key a price change still matters: no slice of usage is longer
 _AHEAD = 32 * _DAY
 #: columns `expand` adds to the keys, besides those of context tiers
@@ -65,6 +68,7 @@ def expand(book: PriceBook, keys: pa.Table) -> pa.Table:
     np.minimum.at(low, which, at)
     np.maximum.at(high, which, at)
 
+    known = _Known(book)
     rows: list[_Row] = []
     place = np.zeros(keys.num_rows, dtype=np.int64)
     until = np.full(keys.num_rows, -1, dtype=np.int64)
@@ -77,8 +81,8 @@ def expand(book: PriceBook, keys: pa.Table) -> pa.Table:
         if book.by_time_of_day(combo["provider"], combo["model"]):
             timed.append(number)
             continue
-        turns = _turns(book, combo, int(low[number]), int(high[number]))
-        found = [_Row(book, combo, turn) for turn in turns]
+        turns = known.turns(combo, int(low[number]), int(high[number]))
+        found = [known.row(combo, turn) for turn in turns]
         ends += _ends(turns, found)
         first_row += range(len(rows), len(rows) + len(turns))
         rows += found
@@ -151,10 +155,36 @@ def _columns(rows: list[_Row], terms: bool) -> dict[str, pa.Array]:
     return out
 
 
-def _turns(book: PriceBook, combo: dict[str, Any], low: int, high: int) -> list[int]:
-    """Minutes since 1970 at which a price of a key may change: the first it is asked for, and those after."""
-    turns = {_minute(at) for at in book.turns(provider_name(combo["provider"]), combo["model"])}
-    return [low, *sorted(turn for turn in turns if low < turn <= high + _AHEAD)]
+class _Known:
+    """What is looked up once: keys that no price tells apart, such as two regions at one price, share their rows."""
+
+    def __init__(self, book: PriceBook) -> None:
+        self.book = book
+        self._turns: dict[tuple[str, str], list[int]] = {}
+        self._told: dict[tuple[str, str], frozenset[str]] = {}
+        self._rows: dict[tuple, _Row] = {}
+
+    def turns(self, combo: dict[str, Any], low: int, high: int) -> list[int]:
+        """Minutes since 1970 at which a price of a key may change: the first it is asked for, and those after."""
+        who = combo["provider"], combo["model"]
+        if who not in self._turns:
+            self._turns[who] = sorted({_minute(at) for at in self.book.turns(provider_name(who[0]), who[1])})
+        return [low, *(turn for turn in self._turns[who] if low < turn <= high + _AHEAD)]
+
+    def row(self, combo: dict[str, Any], minute: int) -> _Row:
+        """The prices of a key at an instant."""
+        if self.book.has_terms:  # capacity may name any column
+            return _Row(self.book, combo, minute)
+        who = combo["provider"], combo["model"]
+        if who not in self._told:
+            self._told[who] = self.book.places_told(*who)
+        where = self.book.place_of(combo, _EPOCH + timedelta(minutes=minute))
+        words = tuple(w for w in map(bare, where) if w in self._told[who])
+        rest = tuple(v for k, v in sorted(combo.items()) if k not in ("inference_geo", "region", NUMBER))
+        key = (minute, words, *rest)
+        if key not in self._rows:
+            self._rows[key] = _Row(self.book, combo, minute)
+        return self._rows[key]
 
 
 def _minute(at: datetime) -> int:
@@ -176,7 +206,7 @@ def _by_time_of_day(
 ) -> None:  # fmt: skip
     """Models with prices by hour or weekday: one look-up per price period, weekday and part of the day."""
     low, high = int(at[where].min()), int(at[where].max())
-    turns = _turns(book, combo, low, high)
+    turns = _Known(book).turns(combo, low, high)
     parts = [0, *book.minutes_of_day(combo["provider"], combo["model"])]
     unsure = len(parts) > 1 and not by_minute
     found: dict[tuple, int] = {}

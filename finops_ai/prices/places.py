@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from urllib.parse import urlsplit
 
 #: Azure deployment SKU -> (places, service tier or None)
@@ -95,11 +96,13 @@ def same_place(geography: str, places: tuple[str, ...]) -> int:
 
     Case, blanks, hyphens and underscores don't matter: "Data Zone" is "data-zone".
     """
-    bare = _bare(geography)
-    return next((len(places) - i for i, place in enumerate(places) if _bare(place) == bare), 0)
+    wanted = bare(geography)
+    return next((len(places) - i for i, place in enumerate(places) if bare(place) == wanted), 0)
 
 
-def _bare(word: str) -> str:
+@cache
+def bare(word: str) -> str:
+    """A word without what doesn't matter."""
     return word.lower().translate({ord(c): None for c in " -_"})
 
 

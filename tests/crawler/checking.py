@@ -164,7 +164,7 @@ def _agrees(shown: Cell, top: Cell, bottom: Cell, times: Decimal, per: int) -> b
     if top.value is None or bottom.value is None or not bottom.value:
         return False
     # cents are decided for many small rows together: a small part may be two cents away from its exact cost
-    half_top = max(top.digit / 2, Decimal("0.025") if top.digit >= Decimal("0.01") else top.digit)
+    half_top = max(top.digit / 2, min(top.digit, Decimal("0.01")) * Decimal("2.5"))
     half_bottom = bottom.digit * times / 2 if bottom.digit < 1 or times > 1 else Decimal("0.5")
     low = (top.value - half_top) * per / (bottom.value * times + half_bottom)
     high = (top.value + half_top) * per / max(bottom.value * times - half_bottom, Decimal("1e-9"))
@@ -190,7 +190,7 @@ def zeros(sheet: Sheet) -> list[Fault]:
             and _at(row, cols["priced_tokens"][0]).value == 0
         ):
             out.append(Fault("zero", sheet.place, f"{row[0].text}: cost 0 where no token has a price"))
-    if "previous_cost" in cols and sheet.rows:
+    if "previous_cost" in cols and sheet.rows and not sheet.place.startswith("team-"):  # a team may well be new
         before = [_at(r, cols["previous_cost"][0]).value for r in sheet.rows]
         if all(b == 0 for b in before) and any(_at(r, cols["cost"][0]).value for r in sheet.rows):
             out.append(Fault("zero", sheet.place, "the month before is 0 throughout, as if there had been one"))

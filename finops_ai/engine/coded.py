@@ -1,0 +1,181 @@
+"""Rows as small numbers: text columns and tags numbered by what they hold, a batch at a time.
+
+Parquet keeps text as a dictionary and numbers, and so does Arrow if it is asked to; what is done once per distinct value
+then costs nothing per row. Number 0 is null everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from finops_ai.engine.duck import Source, columns_of, files_of
+from finops_ai.engine.fields import TAG
+from finops_ai.frames.types import TAGS_TYPE
+
+#: rows numbered at a time
+BATCH = 131_072
+_KEYS, _VALUES = "tags.key_value.key", "tags.key_value.value"
+
+
+def batches(source: Source, fields: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The columns of a source that it has, a batch at a time; text may come as dictionaries.
+
+    Args:
+        source: frame, Arrow table or data set, or Parquet.
+        fields: columns or `tags.<key>`.
+    """
+    wanted = list(dict.fromkeys("tags" if f.startswith(TAG) else f for f in fields))
+    if isinstance(source, pd.DataFrame | pa.Table):
+        yield from columns_of(source, wanted).to_batches(max_chunksize=BATCH)
+    elif isinstance(source, ds.Dataset):
+        if isinstance(source, ds.FileSystemDataset) and isinstance(source.format, ds.ParquetFileFormat):
+            for file in source.files:
+                yield from _of_file(file, wanted, source.filesystem)
+        else:
+            yield from source.to_batches(columns=[c for c in wanted if c in source.schema.names], batch_size=BATCH)
+    else:
+        for file in files_of(source):
+            if "://" in file:  # what only DuckDB may be able to reach
+                with duckdb.connect() as con:
+                    found = con.read_parquet(file)
+                    yield from found.select(*(c for c in wanted if c in found.columns)).to_arrow_reader(BATCH)
+            else:
+                yield from _of_file(file, wanted)
+
+
+def _of_file(file: str, wanted: Sequence[str], filesystem: object = None) -> Iterator[pa.RecordBatch]:
+    plain = ds.dataset([file], format="parquet", filesystem=filesystem).schema
+    names = [c for c in wanted if c in plain.names]
+    text = {c for c in names if pa.types.is_string(plain.field(c).type)}
+    tags = {_KEYS, _VALUES} if "tags" in names and pa.types.is_map(plain.field("tags").type) else set()
+    for encoded in (text | tags, text):
+        kind = ds.ParquetFileFormat(dictionary_columns=encoded)
+        found = ds.dataset([file], format=kind, filesystem=filesystem)
+        given = 0
+        try:
+            for batch in found.to_batches(columns=names, batch_size=BATCH, batch_readahead=2, fragment_readahead=1):
+                yield batch
+                given += 1
+            return
+        except pa.ArrowNotImplementedError:  # a map whose dictionary was given up within a row group
+            if given or encoded == text:
+                raise
+
+
+class Names:
+    """A growing list of texts, each with its number; number 0 is null."""
+
+    def __init__(self) -> None:
+        self.values = pa.array([None], pa.string())
+
+    def numbers(self, array: pa.Array) -> np.ndarray:
+        """The number of each text, new ones added."""
+        if not pa.types.is_dictionary(array.type):
+            array = (array if pa.types.is_string(array.type) else array.cast(pa.string())).dictionary_encode()
+        texts = array.dictionary
+        texts = texts if pa.types.is_string(texts.type) else texts.cast(pa.string())
+        found = pc.index_in(texts, value_set=self.values)
+        if found.null_count:
+            new = texts.filter(pc.is_null(found)).unique()
+            self.values = pa.concat_arrays([self.values, new])
+            found = pc.index_in(texts, value_set=self.values)
+        at = found.take(array.indices)
+        return (at.fill_null(0) if at.null_count else at).to_numpy()
+
+
+class Tuples:
+    """A growing list of tuples of numbers, each with its own number from 0 on."""
+
+    def __init__(self, width: int) -> None:
+        self.rows = np.zeros((0, width), np.int64)
+        self._bits = np.zeros(width, np.int64)
+        self._codes = pa.array([], pa.int64())
+        self._halves: tuple[Tuples, Tuples] | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def numbers(self, columns: Sequence[np.ndarray]) -> np.ndarray:
+        """The number of each row of columns, new ones added."""
+        codes = self._coded(columns)
+        found = pc.index_in(codes, value_set=self._codes)
+        if found.null_count:
+            new = np.unique(codes.to_numpy()[found.is_null().to_numpy(zero_copy_only=False)], return_index=True)[1]
+            place = np.flatnonzero(found.is_null().to_numpy(zero_copy_only=False))[np.sort(new)]
+            self.rows = np.concatenate([self.rows, np.stack([c[place] for c in columns], axis=1)])
+            self._codes = pa.concat_arrays([self._codes, codes.take(pa.array(place))])
+            found = pc.index_in(codes, value_set=self._codes)
+        return found.to_numpy()
+
+    def _coded(self, columns: Sequence[np.ndarray]) -> pa.Array:
+        """One number per row, in which every column has its bits."""
+        if self._halves is None:
+            most = [int(c.max(initial=0)) for c in columns]
+            if any(m >> b for m, b in zip(most, self._bits, strict=True)):
+                needed = [max(m.bit_length(), int(b)) for m, b in zip(most, self._bits, strict=True)]
+                if sum(needed) <= 62:
+                    self._bits = np.array(needed)
+                else:
+                    half = len(columns) // 2
+                    self._halves = Tuples(half), Tuples(len(columns) - half)
+                self._codes = self._coded(list(self.rows.T)) if len(self.rows) else self._codes
+        if self._halves is not None:
+            half = self._halves[0].rows.shape[1]
+            one, two = self._halves[0].numbers(columns[:half]), self._halves[1].numbers(columns[half:])
+            return pa.array((one.astype(np.int64) << 32) | two)
+        code = np.zeros(len(columns[0]), np.int64)
+        for column, bits in zip(columns, self._bits, strict=True):
+            code = (code << bits) | column
+        return pa.array(code)
+
+
+class Coder:
+    """Batches as numbers, by field: the same text has the same number throughout."""
+
+    def __init__(self, fields: Sequence[str]) -> None:
+        self.names = {field: Names() for field in fields}
+
+    def numbers(self, batch: pa.RecordBatch) -> dict[str, np.ndarray]:
+        """Each field's number per row; a column the batch lacks is null."""
+        none = np.zeros(len(batch), np.int32)
+        out = {}
+        tags = [f for f in self.names if f.startswith(TAG)]
+        for field, names in self.names.items():
+            if field not in tags:
+                out[field] = names.numbers(batch[field]) if field in batch.schema.names else none
+        if tags and "tags" in batch.schema.names:
+            out |= self._of_tags(batch["tags"], tags)
+        return out | {f: none for f in tags if f not in out}
+
+    def _of_tags(self, tags: pa.Array, fields: Sequence[str]) -> dict[str, np.ndarray]:
+        tags = tags if pa.types.is_map(tags.type) else tags.cast(TAGS_TYPE)
+        ends = tags.offsets.to_numpy()
+        low, high = int(ends[0]), int(ends[-1])
+        keys, values = tags.keys.slice(low, high - low), tags.items.slice(low, high - low)
+        keys = keys if pa.types.is_dictionary(keys.type) else keys.dictionary_encode()
+        values = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+        owner = np.repeat(np.arange(len(tags), dtype=np.int32), np.diff(ends))
+        at, texts = keys.indices.to_numpy(), keys.dictionary
+        out = {}
+        for field in fields:
+            here = np.flatnonzero(pc.equal(texts, field[len(TAG) :]).to_numpy(zero_copy_only=False)[at])
+            found = np.zeros(len(tags), np.int32)
+            # of a key that is there twice the first counts
+            found[owner[here[::-1]]] = self.names[field].numbers(values.take(pa.array(here)))[::-1]
+            if tags.null_count:
+                found[tags.is_null().to_numpy(zero_copy_only=False)] = 0
+            out[field] = found
+        return out
+
+
+def instants(batch: pa.RecordBatch, name: str = "charge_period_start") -> np.ndarray:
+    """UTC instants in microseconds."""
+    array = batch[name]
+    return array.cast(pa.timestamp("us", array.type.tz)).cast(pa.int64()).to_numpy(zero_copy_only=False)
