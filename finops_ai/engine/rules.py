@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from finops_ai.engine.conditions import Condition, fields_of, parse_condition
+from finops_ai.engine.conditions import Condition, Test, fields_of, parse_condition
 from finops_ai.engine.fields import TAG, columns, kind_of_column
 from finops_ai.engine.inserts import Insert
 from finops_ai.engine.lookups import Lookup, load_lookup
@@ -238,7 +238,8 @@ class _Loader:
             kind_of=lambda name: None if name.split(".", 1)[0] in self.lookups else self.kind_of(name),
             known=[*columns(), *self.defaults],
             looked_up={f"{k.name}.{value}": k.on for k in self.lookups.values() for value in k.values},
-            mapped=[(r.when, {d: v.text for d, v in r.set.items() if not v.fields}) for r in rules],
+            mapped=[(r.when, {d: v.text for d, v in r.set.items() if not v.fields}) for r in rules]
+            + self._by_lookup(rules),
         )
         digest = json.dumps(
             [document, [lookup.text() for lookup in self.lookups.values()]],
@@ -274,6 +275,19 @@ class _Loader:
         if not isinstance(default, str) or not default:
             raise RuleError(f"{self.place}: dimensions.{name}.default must be text, not {default!r}.")
         return default
+
+    def _by_lookup(self, rules: list[Rule]) -> list[tuple[Condition, dict[str, str]]]:
+        """What rules set by a look-up on a dimension, such as a team's cost centre, as a condition per key."""
+        out: list[tuple[Condition, dict[str, str]]] = []
+        for name, inserts in (
+            (d, v.inserts) for r in rules for d, v in r.set.items() if len(v.pieces) == len(v.inserts) == 1
+        ):
+            head, _, column = inserts[0].field.partition(".")
+            lookup = self.lookups.get(head)
+            if lookup and lookup.on in self.defaults and not inserts[0].steps:
+                at = 1 + lookup.values.index(column)
+                out += [(Test(lookup.on, "equals", row[0]), {name: row[at]}) for row in lookup.rows if row[at]]
+        return out
 
     def _above(self, dimensions: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Levels of a hierarchy as rules, after all others: a value of a dimension for each value it has below it."""

@@ -163,7 +163,8 @@ def parse_shared(
                 _positive(row, "tokens_per_hour", at),
                 _positive(row, "output_weight", at),
                 json.dumps(row["when"], default=str, ensure_ascii=False),
-                frozenset(v[dimension] for test, v in mapped if dimension in v and meet(when, test)),
+                frozenset(v[dimension] for test, v in mapped if dimension in v and meet(when, test))
+                | _told_apart_above(when, dimension, mapped),
             )
         )
     _refuse_circles(out, place)
@@ -268,6 +269,23 @@ def meet(one: Condition, two: Condition) -> bool:
         for here, there in ((one, two), (two, one))
         for field, value in _named(here)
         if _holds(here, field, value) is True
+    )
+
+
+def _told_apart_above(
+    when: Condition, dimension: str, mapped: Iterable[tuple[Condition, Mapping[str, str]]]
+) -> frozenset[str]:
+    """Values of a dimension that a condition takes by a dimension made of it, such as the department of a team.
+
+    >>> department = (Test("team", "in", ("search", "web")), {"department": "Product"})
+    >>> sorted(_told_apart_above(Test("department", "equals", "Product"), "team", [department]))
+    ['search', 'web']
+    """
+    return frozenset(
+        value
+        for test, made in mapped
+        for field, value in _named(test)
+        if field == dimension and _holds(test, dimension, value) and any(takes(when, d, v) for d, v in made.items())
     )
 
 

@@ -319,6 +319,29 @@ def test_circles_are_refused_whatever_column_the_condition_names():
     fa.Rules.load(rules(entry(when=by_key, method="even", to=["a", "b"])))  # rows of another key aren't concerned
 
 
+def test_circles_through_a_level_above_are_refused():
+    """The department's cost is given to one of its own teams, whether a rule, a hierarchy or a look-up tells the department."""
+    split = entry(when={"department": "Product"}, method="even", to=["a", "b"])
+    by_rule = rules(split) | {"dimensions": {"team": {}, "department": {}}}
+    by_rule["rules"] = [*KEYS, {"name": "d", "when": {"team": ["a", "c"]}, "set": {"department": "Product"}}]
+    by_level = rules(split) | {
+        "dimensions": {"team": {}, "department": {"of": "team", "values": {"Product": ["a", "c"]}}}
+    }
+    by_lookup = by_rule | {
+        "lookups": {
+            "teams": {
+                "key": "team",
+                "rows": [{"team": t, "department": d} for t, d in (("a", "Product"), ("b", "Law"))],
+            }
+        }
+    }
+    by_lookup["rules"] = [*KEYS, {"name": "d", "set": {"department": "{teams.department}"}}]
+    for document in (by_rule, by_level, by_lookup):
+        with pytest.raises(RuleError, match="gives to 'a', whose own cost it distributes"):
+            fa.Rules.load(document)
+        fa.Rules.load(document | {"shared": [split | {"to": ["b"]}]})  # of another department
+
+
 def test_telemetry_of_other_work_divides_nothing(tokens_of, book, caplog):
     seen = tokens_of([{"quantity": 3, "tags": {"team": "a"}, "model": "big", "source": "gateway"}])
     priced = fa.price(tokens_of([{"api_key_id": "shared", "quantity": 100}]), book)
