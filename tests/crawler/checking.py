@@ -61,8 +61,9 @@ def check(documents: Iterable[Document]) -> list[Fault]:
     """Every fault of everything a report publishes."""
     documents = list(documents)
     sheets = [s for d in documents for s in d.sheets]
-    out = [f for s in sheets for f in (*footing(s), *ratios(s), *zeros(s))]
+    out = [f for s in sheets for f in (*footing(s), *years(s), *ratios(s), *zeros(s))]
     out += pairs(sheets)
+    out += budgets(sheets)
     out += [f for d in documents for f in sentences(d)]
     return out
 
@@ -130,6 +131,43 @@ def footing(sheet: Sheet) -> list[Fault]:
                         f"{row[0].text}: {whole} {own.text} is not {' + '.join(c.text for c, _ in cells)}",
                     )
                 )
+    return out
+
+
+def years(sheet: Sheet) -> list[Fault]:
+    """A year spent what its months did."""
+    heads = [h.strip().lower() for h in sheet.heads]
+    lines = [*sheet.rows, *([sheet.total] if sheet.total else [])]
+    if heads[:1] != ["month"] or "spent" not in heads or not lines or lines[-1][0].text != "Year":
+        return []
+    at = heads.index("spent")
+    months = sum((r[at].value for r in lines[:-1] if _at(r, at).value is not None), Decimal(0))
+    year = _at(lines[-1], at)
+    if year.value is None or year.value == months:
+        return []
+    return [Fault("column", sheet.place, f"spent: months come to {months}, the year says {year.text}")]
+
+
+def budgets(sheets: Iterable[Sheet]) -> list[Fault]:
+    """What a budget of one name and month says is spent is what that name cost in that month."""
+    sheets = list(sheets)
+    costs: dict[str, dict[Decimal, str]] = {}
+    for sheet in sheets:
+        if columns(sheet).get("cost", (0, 0))[0] == 1 and not PARTS.match(sheet.place):
+            for row in sheet.rows:
+                if _at(row, 1).value is not None and _at(row, 1).digit <= Decimal("0.01"):
+                    costs.setdefault(row[0].text, {})[row[1].value] = sheet.place
+    out = []
+    for sheet in sheets:
+        heads = [h.strip().lower() for h in sheet.heads]
+        if heads[:1] != ["budget"] or "spent" not in heads:
+            continue
+        for row in sheet.rows:
+            name, spent = re.match(r"(.*?)(?:, \w+ \d{4})?$", row[0].text), _at(row, heads.index("spent"))
+            known = costs.get(name[1], {}) if name and name[0] != name[1] else {}
+            if known and spent.value is not None and spent.value not in known:
+                said = "; ".join(f"{v} in {p}" for v, p in known.items())
+                out.append(Fault("pair", sheet.place, f"{row[0].text}: spent {spent.text}, but {said}"))
     return out
 
 
