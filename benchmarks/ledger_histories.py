@@ -163,15 +163,48 @@ class History:
     def two_at_once(self) -> None:
         """Two processes post the same correction."""
         if month := self.a_closed_month():
-            start = multiprocessing.get_context("spawn")
-            command = ["true-up", month, "--config", str(self.folder / "finops.toml"), "--output", os.devnull]
-            both = [start.Process(target=main, args=(command,)) for _ in range(2)]
-            for one in both:
-                one.start()
-            for one in both:
-                one.join()
-            expect([p.exitcode for p in both] == [0, 0], f"exit codes {[p.exitcode for p in both]}")
+            command = ["true-up", month, "--output", os.devnull]
+            codes = [p.exitcode for p in self.started(command, command)]
+            expect(codes == [0, 0], f"exit codes {codes} of two true-ups of {month}")
             self.settled(month)
+
+    def two_closes(self) -> None:
+        """Two processes close the same month: one does, the other is told."""
+        if months := self.still_open():
+            codes = [p.exitcode for p in self.started(["close", months[0]], ["close", months[0]])]
+            expect(sorted(codes) in ([0, 1], [0, 2], [0, 3]), f"exit codes {codes} of two closes of {months[0]}")
+            expect(months[0] in self.open().ledger.months(), f"{months[0]} isn't closed")
+
+    def close_beside_true_up(self) -> None:
+        """One process closes the next month while another posts a correction: each is as if it had been alone."""
+        if (months := self.still_open()) and (month := self.a_closed_month()):
+            codes = [p.exitcode for p in self.started(["close", months[0]], ["true-up", month, "--output", os.devnull])]
+            expect(codes == [0, 0], f"exit codes {codes} of a close beside a true-up")
+            self.settled(month)
+
+    def shot(self) -> None:
+        """A process is shot while it closes or posts: the old state or the new."""
+        months, month = self.still_open(), self.a_closed_month()
+        command = ["close", months[0]] if months else ["true-up", month, "--output", os.devnull]
+        before = self.open().ledger.head()
+        self.started(command, shoot=self.random.uniform(0.5, 6))
+        ledger = self.open().ledger
+        expect(ledger.audit() == [], f"after a shot: {ledger.audit()}")
+        expect(ledger.head() == before or ledger.chain()[-1].previous == before, "neither the old state nor the new")
+
+    def started(self, *commands: list[str], shoot: float = 0) -> list[multiprocessing.process.BaseProcess]:
+        """Commands, each in a process of its own, all at once; their ends are waited for, or they are shot."""
+        start = multiprocessing.get_context("spawn")
+        config = ["--config", str(self.folder / "finops.toml")]
+        found = [start.Process(target=main, args=([*command, *config],)) for command in commands]
+        for one in found:
+            one.start()
+        for one in found:
+            one.join(shoot or None)
+            if one.exitcode is None:
+                one.kill()
+                one.join()
+        return found
 
     def reopen(self) -> None:
         """Open the last month again, where that is allowed, and close it."""
@@ -284,8 +317,10 @@ class History:
         acts += [self.interrupted, self.close, self.true_up]
         for number in range(steps):
             act = self.close if not number else self.random.choice(acts)
-            if act == self.true_up and self.random.random() < 0.1:
-                act = self.two_at_once
+            if act == self.true_up and self.random.random() < 0.2:
+                act = self.random.choice((self.two_at_once, self.close_beside_true_up))
+            if act == self.close and number and self.random.random() < 0.2:
+                act = self.random.choice((self.two_closes, self.shot))
             self.log.append(act.__name__)
             act()
             self.hold()

@@ -33,7 +33,7 @@ name = "{currency}"
 provider = "azure-openai"
 accounts = ["{account}"]
 currency = "{currency}"
-prices = [{{ model = "contoso-7", currency = "{currency}", prices = {{ input = "{price}" }} }}]
+prices = [{{ model = "{model}", currency = "{currency}", prices = {{ input = "{price}" }} }}]
 """
 ACCOUNTS = (("ea-us", "USD", "2"), ("ea-eu", "EUR", "1.85"), ("ea-jp", "JPY", "300"))
 #: a dollar is 0.80 EUR on the day of the usage and 0.75 at the end of the month, 150 JPY and 125
@@ -62,8 +62,8 @@ def line(account, currency, team, cost, **more):
     } | more  # fmt: skip
 
 
-def usage(account, currency, team, quantity, cost):
-    text = "contoso 7 Inp glbl Tokens"
+def usage(account, currency, team, quantity, cost, name="contoso 7"):
+    text = f"{name} Inp glbl Tokens"
     return line(
         account, currency, team, cost, ChargeCategory="Usage", ChargeDescription=text, ConsumedQuantity=quantity,
         ConsumedUnit="Tokens", PricingQuantity=D(quantity) / 10**6, PricingUnit="1M Tokens", SkuId="in", SkuMeter=text,
@@ -72,15 +72,17 @@ def usage(account, currency, team, quantity, cost):
 
 
 @pytest.fixture
-def company(tmp_path):
+def company(tmp_path, request):
+    name = getattr(request, "param", "contoso 7")
     (tmp_path / "finops.toml").write_text(
-        TOML + "".join(CONTRACT.format(account=a, currency=c, price=p) for a, c, p in ACCOUNTS)
+        TOML
+        + "".join(CONTRACT.format(account=a, currency=c, price=p, model=name.replace(" ", "-")) for a, c, p in ACCOUNTS)
     )
     (tmp_path / "rates.csv").write_text(RATES)
     (tmp_path / "bill").mkdir()
 
     def collected(late=()):
-        rows = [usage(*row) for row in (*USAGE, *late)]
+        rows = [usage(*row, name) for row in (*USAGE, *late)]
         rows += [line(a, c, t, cost, ChargeCategory=k, ChargeDescription=text) for a, c, t, k, text, cost in OTHER]
         names = list(dict.fromkeys(name for row in rows for name in row))
         with (tmp_path / "bill" / "focus.csv").open("w", newline="") as file:
@@ -105,6 +107,8 @@ def moved(entries, *keys):
     return {key: value for key, value in out.items() if any(value)}
 
 
+#: of a model that no list has, and of one whose list price is in dollars: contracts in euros and yen stand alone
+@pytest.mark.parametrize("company", ["contoso 7", "gpt 4.1"], indirect=True)
 def test_a_month_in_three_currencies_by_hand(company):
     ws = company()
     made, _ = close_month(ws, "2026-10")

@@ -33,6 +33,7 @@ def close(month: str, dry_run: bool, approved_by: str, reason: str, out_of_order
 
     ws, month = workspace(config, month)
     if dry_run:
+        ws.ledger.require_sound()
         made = preview(ws, month, approved_by=approved_by, reason=reason)
         say(made.charged.summary, "table", None)
         show(made.contents(), "table", None)
@@ -118,6 +119,7 @@ def audit(head: str | None, repair: bool, config: str) -> int:
     finops-ai audit --repair                  after a power failure cut the chain's last line
     """
     import finops_ai as fa
+    from finops_ai.store.chain import RESTORE
 
     ledger = fa.open(config).ledger
     if repair:
@@ -126,7 +128,7 @@ def audit(head: str | None, repair: bool, config: str) -> int:
     for finding in found:
         click.echo(str(finding))
     if found:
-        click.echo(f"{len(found)} problems in the closed months.", err=True)
+        click.echo(f"{len(found)} problems in the closed months. {RESTORE}", err=True)
         return 1
     kinds = [e.kind for e in ledger.chain()]
     reopened = f", {kinds.count('reopen')} reopened" if "reopen" in kinds else ""

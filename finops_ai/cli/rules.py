@@ -1,4 +1,4 @@
-"""`finops-ai rules check`, `diff` and `why`."""
+"""`finops-ai rules check`, `schema`, `diff` and `why`."""
 
 from __future__ import annotations
 
@@ -47,6 +47,30 @@ def check(month: str | None, strict: bool, config: str, form: str, output: str |
         if not made["passed"].all():
             return 1
     return int(strict and table["finding"].isin(["never matches", "shadowed"]).any())
+
+
+@rules.command("schema")
+@click.option("-o", "--output", type=click.Path(dir_okay=False), help="Write to this file instead of the screen.")
+def schema(output: str | None) -> None:
+    """A JSON schema of finops.toml, by which editors complete its keys and mark mistakes.
+
+    \b
+    finops-ai rules schema -o finops.schema.json
+
+    Editors with a TOML language server (Taplo, Even Better TOML) use it where the first line of finops.toml is
+    `#:schema finops.schema.json`.
+    """
+    import json
+    from pathlib import Path
+
+    from finops_ai.cli.schema import settings_schema
+
+    text = json.dumps(settings_schema(), indent=1, ensure_ascii=False)
+    if output:
+        Path(output).write_text(text + "\n", encoding="utf-8")
+        click.echo(f"{output}: put `#:schema {output}` into the first line of finops.toml.")
+    else:
+        click.echo(text)
 
 
 @rules.command("diff")

@@ -102,6 +102,7 @@ def needs_rows(rules: Rules) -> bool:
 def fields_of_rules(rules: Rules) -> set[str]:
     """Every column and tag of a row that mapping and splitting it may read."""
     shared = {f for entry in rules.shared for f in (*entry.match, *entry.receiver, *entry.receiver.values())}
+    shared = {rules.lookups[f.split(".", 1)[0]].on if f.split(".", 1)[0] in rules.lookups else f for f in shared}
     return {*rules.used_fields(), *(f for f in shared if f not in rules.defaults)}
 
 

@@ -23,6 +23,9 @@ class Dialect:
     quantity: str
     cost: str
     hash: str
+    trim: str
+    split: str
+    extract: str
     backslash: bool
 
     def ident(self, name: str) -> str:
@@ -86,6 +89,9 @@ DUCKDB = Dialect(
     quantity="DECIMAL(19,6)",
     cost="DECIMAL(38,18)",
     hash="hash({v})",
+    trim="trim({x}, ' ')",
+    split="split_part({x}, {v}, {n})",
+    extract="regexp_extract({x}, {v}, {n})",
     backslash=False,
 )
 SPARK = Dialect(
@@ -100,6 +106,9 @@ SPARK = Dialect(
     quantity="DECIMAL(19,6)",
     cost="DECIMAL(38,18)",
     hash="xxhash64({v})",
+    trim="trim({x})",
+    split="split_part({x}, {v}, {n})",
+    extract="regexp_extract({x}, {v}, {n})",
     backslash=True,
 )
 BIGQUERY = Dialect(
@@ -114,6 +123,9 @@ BIGQUERY = Dialect(
     quantity="NUMERIC",
     cost="BIGNUMERIC",
     hash="FARM_FINGERPRINT(TO_JSON_STRING(STRUCT({v})))",
+    trim="TRIM({x}, ' ')",
+    split="SPLIT({x}, {v})[SAFE_ORDINAL({n})]",
+    extract="REGEXP_EXTRACT({x}, {v})",
     backslash=True,
 )
 DIALECTS = {d.name: d for d in (DUCKDB, SPARK, BIGQUERY)}

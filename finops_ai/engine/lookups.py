@@ -16,7 +16,7 @@ import pyarrow as pa
 from finops_ai.errors import RuleError, hint
 
 FIRST, LAST = dt.date(1, 1, 1), dt.date(9999, 12, 31)
-_KEYS = ("file", "rows", "key", "on")
+LOOKUP_KEYS = ("file", "rows", "key", "on")
 _VALIDITY = ("valid_from", "valid_to")
 
 
@@ -74,8 +74,8 @@ def load_lookup(name: str, table: Mapping[str, Any], root: Path, place: str) -> 
         RuleError: unknown setting, unreadable file, missing key column, impossible or overlapping validity.
     """
     for key in table:
-        if key not in _KEYS:
-            raise RuleError(f"{place}: no key {key!r}. {hint(key, _KEYS)}")
+        if key not in LOOKUP_KEYS:
+            raise RuleError(f"{place}: no key {key!r}. {hint(key, LOOKUP_KEYS)}")
     key = table.get("key", "")
     if not isinstance(key, str) or not key or ("file" in table) == ("rows" in table):
         raise RuleError(f"{place} needs `key` (its key column) and either `file` (a CSV) or `rows`.")
@@ -86,10 +86,10 @@ def load_lookup(name: str, table: Mapping[str, Any], root: Path, place: str) -> 
     if key not in header:
         raise RuleError(f"{where}: no column {key!r}. {hint(key, header)}")
     lower = [c.lower() for c in header]
-    for name in header:
-        if lower.count(name.lower()) > 1 or not name or name.startswith("_"):
+    for column in header:
+        if lower.count(column.lower()) > 1 or not column or column.startswith("_"):
             raise RuleError(
-                f"{where}: column {name!r} needs a name of its own, in any case, that doesn't start with _."
+                f"{where}: column {column!r} needs a name of its own, in any case, that doesn't start with _."
             )
     values = tuple(c for c in header if c not in (key, *_VALIDITY))
     told = dict(zip(header, zip(*records, strict=True), strict=True)) if records else dict.fromkeys(header, ())

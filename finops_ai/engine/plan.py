@@ -22,6 +22,7 @@ import pyarrow as pa
 from finops_ai.engine.conditions import to_sql
 from finops_ai.engine.dialects import DUCKDB, Dialect
 from finops_ai.engine.fields import TAG
+from finops_ai.engine.inserts import Insert
 from finops_ai.engine.rules import Rule, Rules
 
 COSTS = ("list_cost", "contracted_cost", "effective_cost")
@@ -241,7 +242,7 @@ class Plan:
         d, source = self.dialect, self.last
         groups: dict[tuple, list[str]] = {}
         for name in dims:
-            deciding = tuple((i, r.set[name].fields) for i, r in enumerate(rules.rules) if name in r.set)
+            deciding = tuple((i, r.set[name].inserts) for i, r in enumerate(rules.rules) if name in r.set)
             groups.setdefault(deciding, []).append(name)
         cases, joins, picked, names = [], [], [], []
         for index, (deciding, members) in enumerate(groups.items()):
@@ -249,7 +250,7 @@ class Plan:
             whens = []
             for i, inherited in deciding:
                 test = to_sql(rules.rules[i].when, d, self.column) + self.valid(rules.rules[i], source)
-                present = "".join(f" AND {self.column(f)} <> ''" for f in inherited)
+                present = "".join(f" AND {insert.sql(d, self.column)} <> ''" for insert in inherited)
                 whens.append(f"WHEN {test}{present} THEN {i}")
             none = len(rules.rules)
             cases.append(f"CASE {' '.join(whens)} ELSE {none} END AS {rid}" if whens else f"{none} AS {rid}")
@@ -260,7 +261,7 @@ class Plan:
                 value = f"{out}.{d.ident(name)}"
                 if made:
                     texts = " ".join(
-                        f"WHEN {i} THEN concat({', '.join(self.column(p) if is_field else d.literal(p) for p, is_field in v.pieces)})"
+                        f"WHEN {i} THEN concat({', '.join(p.sql(d, self.column) if isinstance(p, Insert) else d.literal(p) for p in v.pieces)})"
                         for i, v in made
                     )
                     value = f"CASE {rid} {texts} ELSE {value} END"

@@ -9,11 +9,13 @@ import re
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from finops_ai.engine.conditions import Condition, fields_of, parse_condition
+from finops_ai.engine.conditions import Condition, Test, fields_of, parse_condition
 from finops_ai.engine.fields import TAG, columns, kind_of_column
+from finops_ai.engine.inserts import Insert
 from finops_ai.engine.lookups import Lookup, load_lookup
 from finops_ai.engine.shared import IDLE, Shared, giver, parse_shared
 from finops_ai.errors import RuleError, hint
@@ -21,35 +23,42 @@ from finops_ai.errors import RuleError, hint
 SECTIONS = ("dimensions", "rules", "lookups", "shared")
 UNALLOCATED = "unallocated"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_RULE_KEYS = ("name", "when", "set", "from", "to")
+RULE_KEYS = ("name", "when", "set", "from", "to")
 #: names that frames and groupings give a meaning of their own, besides the columns
+DIMENSION_KEYS = ("default", "description", "of", "values")
 _TAKEN = ("tags", "rule", "share", "day", "week", "month")
 _INSERT = re.compile(r"\{([^{}]+)\}")
 
 
 @dataclass(frozen=True)
 class Value:
-    """What a rule sets: constant text, or text with `{field}` inserts that inherit a column, tag or dimension."""
+    """What a rule sets: constant text, or text with inserts that inherit a column, tag or dimension (`Insert`)."""
 
     text: str
+
+    @cached_property
+    def inserts(self) -> tuple[Insert, ...]:
+        """What the value inherits."""
+        return tuple(piece for piece in self.pieces if isinstance(piece, Insert))
 
     @property
     def fields(self) -> tuple[str, ...]:
         """Fields the value inherits from."""
-        return tuple(_INSERT.findall(self.text))
+        return tuple(insert.field for insert in self.inserts)
 
-    @property
-    def pieces(self) -> list[tuple[str, bool]]:
-        """The text in order, as (piece, whether it names a field)."""
-        return [(part, i % 2 == 1) for i, part in enumerate(_INSERT.split(self.text)) if part]
+    @cached_property
+    def pieces(self) -> tuple[str | Insert, ...]:
+        """The text and its inserts, in order."""
+        parts = enumerate(_INSERT.split(self.text))
+        return tuple(Insert.read(part) if i % 2 else part for i, part in parts if part)
 
-    def filled(self, fields: Mapping[str, str]) -> str:
-        """The text with its inserts replaced.
+    def filled(self, inserted: Mapping[str, str]) -> str:
+        """The text with its inserts, as written, replaced.
 
-        >>> Value("{tags.team}-eu").filled({"tags.team": "search"})
+        >>> Value("{tags.team | lower}-eu").filled({"tags.team | lower": "search"})
         'search-eu'
         """
-        return "".join(fields[part] if is_field else part for part, is_field in self.pieces)
+        return "".join(inserted[piece.text] if isinstance(piece, Insert) else piece for piece in self.pieces)
 
 
 @dataclass(frozen=True)
@@ -220,13 +229,17 @@ class _Loader:
             raise RuleError(f"{self.place}: rules must be [[rules]] entries, not {type(rows).__name__}.")
         for number, row in enumerate(rows, 1):
             rules.append(self._rule(number, row, {r.name for r in rules}))
+        for row in self._above(document.get("dimensions", {})):
+            rules.append(self._rule(len(rules) + 1, row, {r.name for r in rules}))
         shared = parse_shared(
             document.get("shared", []),
             place=self.place,
             dimensions=self.defaults,
             kind_of=lambda name: None if name.split(".", 1)[0] in self.lookups else self.kind_of(name),
             known=[*columns(), *self.defaults],
-            mapped=[(r.when, {d: v.text for d, v in r.set.items() if not v.fields}) for r in rules],
+            looked_up={f"{k.name}.{value}": k.on for k in self.lookups.values() for value in k.values},
+            mapped=[(r.when, {d: v.text for d, v in r.set.items() if not v.fields}) for r in rules]
+            + self._by_lookup(rules),
         )
         digest = json.dumps(
             [document, [lookup.text() for lookup in self.lookups.values()]],
@@ -255,13 +268,48 @@ class _Loader:
 
     def _dimension(self, name: str, table: Mapping[str, Any]) -> str:
         for key in table:
-            if key not in ("default", "description"):
-                known = hint(key, ("default", "description"))
+            if key not in DIMENSION_KEYS:
+                known = hint(key, DIMENSION_KEYS)
                 raise RuleError(f"{self.place}: dimensions.{name} has no key {key!r}. {known}")
         default = table.get("default", UNALLOCATED)
         if not isinstance(default, str) or not default:
             raise RuleError(f"{self.place}: dimensions.{name}.default must be text, not {default!r}.")
         return default
+
+    def _by_lookup(self, rules: list[Rule]) -> list[tuple[Condition, dict[str, str]]]:
+        """What rules set by a look-up on a dimension, such as a team's cost centre, as a condition per key."""
+        out: list[tuple[Condition, dict[str, str]]] = []
+        for name, inserts in (
+            (d, v.inserts) for r in rules for d, v in r.set.items() if len(v.pieces) == len(v.inserts) == 1
+        ):
+            head, _, column = inserts[0].field.partition(".")
+            lookup = self.lookups.get(head)
+            if lookup and lookup.on in self.defaults and not inserts[0].steps:
+                at = 1 + lookup.values.index(column)
+                out += [(Test(lookup.on, "equals", row[0]), {name: row[at]}) for row in lookup.rows if row[at]]
+        return out
+
+    def _above(self, dimensions: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Levels of a hierarchy as rules, after all others: a value of a dimension for each value it has below it."""
+        out: list[dict[str, Any]] = []
+        for name, table in dimensions.items():
+            below, values = table.get("of"), table.get("values")
+            if below is None and values is None:
+                continue
+            place = f"{self.place}: dimensions.{name}"
+            if below not in self.defaults or below == name:
+                raise RuleError(f"{place}.of = {below!r} is no other dimension. {hint(str(below), self.defaults)}")
+            if not isinstance(values, Mapping) or not all(isinstance(v, list) and v for v in values.values()):
+                raise RuleError(
+                    f"{place} needs values = {{ PARENT = ['{below} 1', '{below} 2'] }}, its values and what is below each."
+                )
+            children = [str(child) for found in values.values() for child in found]
+            if double := next((c for c in children if children.count(c) > 1), ""):
+                raise RuleError(f"{place}.values: {below} {double!r} is below two values; it would count twice.")
+            for value, found in values.items():
+                of = {str(below): [str(child) for child in found]}
+                out.append({"name": f"{name} {value}", "when": of, "set": {name: str(value)}})
+        return out
 
     def _rule(self, number: int, row: object, taken: set[str]) -> Rule:
         if not isinstance(row, Mapping):
@@ -269,8 +317,8 @@ class _Loader:
         name = row.get("name", f"rule {number}")
         place = f"{self.place}, rule {number} ({name})"
         for key in row:
-            if key not in _RULE_KEYS:
-                raise RuleError(f"{place}: no key {key!r}. {hint(key, _RULE_KEYS)}")
+            if key not in RULE_KEYS:
+                raise RuleError(f"{place}: no key {key!r}. {hint(key, RULE_KEYS)}")
         if not isinstance(name, str) or not name or name in taken or name == "default":
             raise RuleError(f"{place}: a rule's name must be text, its own, and not 'default'; got {name!r}.")
         values = row.get("set")
@@ -283,7 +331,11 @@ class _Loader:
             if not isinstance(text, str) or not text:
                 raise RuleError(f"{place}: set.{dimension} must be text, not {text!r}.")
             out[dimension] = Value(text)
-            for used in out[dimension].fields:
+            try:
+                inherited = out[dimension].fields
+            except RuleError as error:
+                raise RuleError(f"{place}: set.{dimension}: {error}") from None
+            for used in inherited:
                 if not self.kind_of(used):
                     self._unknown(f"rule {number} ({name}): set.{dimension}", used)
         when = parse_condition(row.get("when", {}), f"{place}: when", kind_of=self.kind_of, known=self.known())

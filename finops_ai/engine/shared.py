@@ -15,15 +15,15 @@ from finops_ai.money import exact
 METRICS = ("cost", "tokens", "requests")
 IDLE = "idle"
 #: keys of an entry by method, besides those every entry has
-_KEYS = {
+METHODS = {
     "even": ("to",),
     "fixed": ("shares",),
-    "proportional": ("to", "metric", "per"),
-    "tiered": ("to", "tiers", "per"),
+    "proportional": ("to", "metric", "per", "match"),
+    "tiered": ("to", "tiers", "per", "match"),
     "telemetry": ("metric", "receiver", "match", "per"),
     "capacity": ("tokens_per_hour", "output_weight", "match", "per"),
 }
-_EVERY = ("name", "when", "dimension", "method")
+EVERY = ("name", "when", "dimension", "method")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ class Shared:
         metric: what proportional and telemetry weigh: cost, tokens or requests.
         tiers: slices of the pool, for tiered.
         receiver: for telemetry: which field of the telemetry says the value, per column to set.
-        match: columns in which telemetry (or use of the capacity) and row must agree, besides the period.
+        match: columns, tags or dimensions in which the row and what it is weighed by must agree, besides the period: each
+            environment's cost is divided by that environment's use.
         per: "month" or "day" of the reporting zone: the period within which weights are taken.
         tokens_per_hour: for capacity: weighted tokens that one unit serves in one hour.
         output_weight: for capacity: how many input tokens one output token counts for.
@@ -83,6 +84,7 @@ def parse_shared(
     kind_of: Kinds,
     known: Collection[str],
     mapped: Iterable[tuple[Condition, Mapping[str, str]]] = (),
+    looked_up: Mapping[str, str] | None = None,
 ) -> tuple[Shared, ...]:
     """Read `[[shared]]` entries in declared order: later ones distribute what earlier ones left, so order matters.
 
@@ -92,6 +94,7 @@ def parse_shared(
         dimensions: those declared.
         kind_of, known: as for conditions.
         mapped: condition of each mapping rule, and the constant values it sets per dimension.
+        looked_up: values of look-ups, as `<look-up>.<column>`, with the column or tag that each look-up is matched with.
 
     Raises:
         RuleError: an unknown key, method, metric or dimension; shares that don't add up to 1; a receiver whose cost it or
@@ -106,10 +109,10 @@ def parse_shared(
             raise RuleError(f"{place}, shared {number} must be a table, not {row!r}.")
         name = str(row.get("name", f"shared {number}"))
         at = f"{place}, shared {number} ({name})"
-        method = _one_of(row, "method", tuple(_KEYS), at, "proportional")
+        method = _one_of(row, "method", tuple(METHODS), at, "proportional")
         for key in row:
-            if key not in (*_EVERY, *_KEYS[method]):
-                raise RuleError(f"{at}: method {method!r} has no key {key!r}. {hint(key, (*_EVERY, *_KEYS[method]))}")
+            if key not in (*EVERY, *METHODS[method]):
+                raise RuleError(f"{at}: method {method!r} has no key {key!r}. {hint(key, (*EVERY, *METHODS[method]))}")
         dimension = row.get("dimension", "")
         if not isinstance(dimension, str) or dimension not in dimensions:
             raise RuleError(f"{at}: dimension {dimension!r} is not declared. {hint(str(dimension), dimensions)}")
@@ -136,9 +139,11 @@ def parse_shared(
                 f"{at}: receiver must say where {dimension!r} is read, such as {{ {dimension} = 'tags.team' }}."
             )
         for column, source in receiver.items():
-            if kind_of(column) != "text" or kind_of(source) != "text":
+            matched = (looked_up or {}).get(source, source)
+            if kind_of(column) != "text" or kind_of(matched) != "text" or (matched in dimensions and matched != source):
                 raise RuleError(
-                    f"{at}: receiver {column} = {source!r} must set a text column from a text column or tag."
+                    f"{at}: receiver {column} = {source!r} must set a text column from a text column, a tag, or a look-up "
+                    "by one of these."
                 )
         if method == "capacity" and "tokens_per_hour" not in row:
             raise RuleError(f"{at}: method 'capacity' needs tokens_per_hour: the tokens one unit serves in an hour.")
@@ -158,7 +163,8 @@ def parse_shared(
                 _positive(row, "tokens_per_hour", at),
                 _positive(row, "output_weight", at),
                 json.dumps(row["when"], default=str, ensure_ascii=False),
-                frozenset(v[dimension] for test, v in mapped if dimension in v and meet(when, test)),
+                frozenset(v[dimension] for test, v in mapped if dimension in v and meet(when, test))
+                | _told_apart_above(when, dimension, mapped),
             )
         )
     _refuse_circles(out, place)
@@ -263,6 +269,23 @@ def meet(one: Condition, two: Condition) -> bool:
         for here, there in ((one, two), (two, one))
         for field, value in _named(here)
         if _holds(here, field, value) is True
+    )
+
+
+def _told_apart_above(
+    when: Condition, dimension: str, mapped: Iterable[tuple[Condition, Mapping[str, str]]]
+) -> frozenset[str]:
+    """Values of a dimension that a condition takes by a dimension made of it, such as the department of a team.
+
+    >>> department = (Test("team", "in", ("search", "web")), {"department": "Product"})
+    >>> sorted(_told_apart_above(Test("department", "equals", "Product"), "team", [department]))
+    ['search', 'web']
+    """
+    return frozenset(
+        value
+        for test, made in mapped
+        for field, value in _named(test)
+        if field == dimension and _holds(test, dimension, value) and any(takes(when, d, v) for d, v in made.items())
     )
 
 

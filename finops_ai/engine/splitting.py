@@ -145,7 +145,7 @@ def _split(
         decimals = [c for c in (*_AMOUNTS, PART) if c in table.column_names]
         _views(con, table, entry, timezone)
         if telemetry is not None and entry.method == "telemetry":
-            _telemetry_view(con, telemetry, entry, timezone)
+            _telemetry_view(con, telemetry, entry, rules, timezone)
         weights = weights_of(con, entry, rules.defaults[entry.dimension], earlier)
         con.execute(f"CREATE TEMP TABLE chosen AS SELECT {ROW} FROM taken")
         chosen = con.sql(f"SELECT {ROW} FROM chosen ORDER BY 1").to_arrow_table()[ROW]
@@ -155,9 +155,9 @@ def _split(
             register(con, "rows", _complete(taken, (*fields_of(entry.when), *entry.match)))
         pieces = _pieces(con, weights, {c: table.schema.field(c).type.scale for c in decimals})
         pieces = pieces.filter(pc.not_equal(pieces[PART], 0)) if pieces.num_rows else pieces
-    if entry.method == "telemetry" and (left := _left(taken, pieces)):
-        seen = ", ".join(entry.match) or "kind"
-        log.warning("%d rows of shared cost %r are not divided: the telemetry saw nothing of the same %s in their month.", left, entry.name, seen)  # fmt: skip
+    if (entry.method == "telemetry" or entry.match) and (left := _left(taken, pieces)):
+        who, same = "the telemetry saw" if entry.method == "telemetry" else "there is", ", ".join(entry.match) or "kind"
+        log.warning("%d rows of shared cost %r are not divided: %s nothing of the same %s in their %s.", left, entry.name, who, same, "month" if entry.method == "telemetry" else entry.per)  # fmt: skip
     if not pieces.num_rows:
         return pool
     positions = pc.index_in(pieces[ROW], value_set=taken[ROW].combine_chunks())
@@ -246,11 +246,20 @@ def _views(con: duckdb.DuckDBPyConnection, numbered: pa.Table, entry: Shared, ti
     con.execute(f"CREATE TEMP VIEW others AS SELECT * FROM current WHERE NOT coalesce({test}, FALSE)")
 
 
-def _telemetry_view(con: duckdb.DuckDBPyConnection, telemetry: pd.DataFrame, entry: Shared, timezone: str) -> None:
-    fields = [*entry.receiver.values(), *entry.match, "charge_period_start", "quantity", "meter", "effective_cost"]
+def _telemetry_view(
+    con: duckdb.DuckDBPyConnection, telemetry: pd.DataFrame, entry: Shared, rules: Rules, timezone: str
+) -> None:
+    """The view `telemetry`; receivers that a look-up tells are those of the row's day."""
+    looked_up = {
+        f: rules.lookups[f.split(".", 1)[0]] for f in entry.receiver.values() if f.split(".", 1)[0] in rules.lookups
+    }
+    fields = [f for f in entry.receiver.values() if f not in looked_up] + [k.on for k in looked_up.values()]
+    fields += [*entry.match, "charge_period_start", "quantity", "meter", "effective_cost"]
     scan = Scan(con, telemetry, fields, name="telemetry_rows")
 
     def text(f: str) -> str:
+        if f in looked_up:
+            return f"{DUCKDB.ident(f'k_{looked_up[f].name}')}.{DUCKDB.ident(f.split('.', 1)[1])}"
         return (
             DUCKDB.tag.format(x=scan.column("tags"), v=DUCKDB.literal(f[len(TAG) :]))
             if f.startswith(TAG)
@@ -264,7 +273,13 @@ def _telemetry_view(con: duckdb.DuckDBPyConnection, telemetry: pd.DataFrame, ent
         f"{text(f)} AS {DUCKDB.ident(f)}" for f in dict.fromkeys((*entry.match, "quantity", "meter", "effective_cost"))
     ]
     picked += [f"CAST({local} AS DATE) AS _day", f"{DUCKDB.month.format(x=local)} AS _month"]
-    con.execute(f"CREATE TEMP VIEW telemetry AS SELECT {', '.join(picked)} FROM telemetry_rows")
+    joins = ""
+    for lookup in {k.name: k for k in looked_up.values()}.values():
+        name, day = DUCKDB.ident(f"k_{lookup.name}"), f"CAST({local} AS DATE)"
+        register(con, f"k_{lookup.name}", lookup.table())
+        on = f"{text(lookup.on)} = {name}._key AND {day} >= {name}.valid_from AND {day} < {name}.valid_to"
+        joins += f" LEFT JOIN {name} ON {on}"
+    con.execute(f"CREATE TEMP VIEW telemetry AS SELECT {', '.join(picked)} FROM telemetry_rows{joins}")
 
 
 def _pieces(con: duckdb.DuckDBPyConnection, weights: Weights, scales: Mapping[str, int]) -> pa.Table:

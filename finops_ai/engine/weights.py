@@ -77,16 +77,16 @@ def weights_of(con: duckdb.DuckDBPyConnection, entry: Shared, default: str, earl
     if entry.method == "capacity":
         return Weights(columns, [((period, *entry.match), _capacity(con, entry, period))])
     metrics = {t.metric for t in entry.tiers} if entry.method == "tiered" else {entry.metric}
-    weighed = {m: _proportional(con, entry, m, _weighed_by(period, m), default, earlier) for m in metrics}
+    weighed = {m: _proportional(con, entry, m, _weighed_by(entry, period, m), default, earlier) for m in metrics}
     if entry.method == "proportional":
-        return Weights(columns, [(_weighed_by(period, entry.metric), weighed[entry.metric])])
-    cell = (period, "pricing_currency")
+        return Weights(columns, [(_weighed_by(entry, period, entry.metric), weighed[entry.metric])])
+    cell = (period, *entry.match, "pricing_currency")
     return Weights(columns, [(cell, _tiered(con, entry, cell, weighed))])
 
 
-def _weighed_by(period: str, metric: str) -> tuple[str, ...]:
+def _weighed_by(entry: Shared, period: str, metric: str) -> tuple[str, ...]:
     """What weights are taken within: cost per currency too, tokens and requests are the same in all."""
-    return (period, "pricing_currency") if metric == "cost" else (period,)
+    return (period, *entry.match, *(("pricing_currency",) if metric == "cost" else ()))
 
 
 def _proportional(
@@ -99,7 +99,8 @@ def _proportional(
 ) -> dict:
     name = DUCKDB.ident(entry.dimension)
     chosen = DUCKDB.one_of(name, entry.to) if entry.to else f"{name} <> {DUCKDB.literal(default)}"
-    sql = f"SELECT {', '.join(cell)}, {name}, {_METRICS[metric]} FROM others WHERE {chosen} GROUP BY ALL"
+    keys = ", ".join(map(DUCKDB.ident, cell))
+    sql = f"SELECT {keys}, {name}, {_METRICS[metric]} FROM others WHERE {chosen} GROUP BY ALL"
     out: dict[Cell, dict[Receiver, Fraction]] = {}
     for *where, value, weight in con.sql(sql).fetchall():
         if weight is not None and weight > 0 and not giver((*earlier, entry), entry.dimension, value):
@@ -113,7 +114,8 @@ def _tiered(con: duckdb.DuckDBPyConnection, entry: Shared, cell: tuple[str, ...]
     A pool with a slice that nobody can receive stays as it is.
     """
     out: dict[Cell, dict[Receiver, Fraction]] = {}
-    for *where, pool in con.sql(f"SELECT {', '.join(cell)}, sum(effective_cost) FROM taken GROUP BY ALL").fetchall():
+    keys = ", ".join(map(DUCKDB.ident, cell))
+    for *where, pool in con.sql(f"SELECT {keys}, sum(effective_cost) FROM taken GROUP BY ALL").fetchall():
         place, below = tuple(where), Decimal(0)
         size = abs(pool or Decimal(0)) or Decimal(1).scaleb(-18)
         total: dict[Receiver, Fraction] = {}
@@ -121,7 +123,7 @@ def _tiered(con: duckdb.DuckDBPyConnection, entry: Shared, cell: tuple[str, ...]
             top = size if tier.up_to is None else min(size, tier.up_to)
             slice_, below = Fraction(top - below), max(top, below)
             weights = weighed[tier.metric]
-            shares = _tier_shares(entry, tier, weights.get(place, weights.get(place[:1], {})))
+            shares = _tier_shares(entry, tier, weights.get(place, weights.get(place[:-1], {})))
             if slice_ > 0 and not shares:
                 total = {}
                 break

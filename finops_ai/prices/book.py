@@ -101,11 +101,11 @@ class PriceBook:
         """This book with contracts laid over it that are checked against it; `place` names their file in messages.
 
         Raises:
-            PriceError: a contract raises a price above list or changes its currency, or its name is taken.
+            PriceError: a contract raises a price above list, or only a context tier is in another currency, or its name is taken.
         """
         if above := check_below_list(self, contracts):
             raise PriceError(
-                f"{place}: a contract can't raise a price above list or change its currency:\n  " + "\n  ".join(above)
+                f"{place}: a contract can't raise a price above list or be in two currencies:\n  " + "\n  ".join(above)
             )
         if taken := {terms.name for terms in self.contracts} & {terms.name for terms in contracts if terms.settles}:
             raise PriceError(
@@ -481,7 +481,10 @@ class PriceBook:
         return places_of(provider, named=named.place, inference_geo=key.get("inference_geo"), region=region)
 
     def both(self, key: dict, at: datetime) -> tuple[Price, Price]:
-        """List and contracted price of one key of a token frame at an instant."""
+        """List and contracted price of one key of a token frame at an instant.
+
+        A list price in another currency than the contract's is no list price of the row: it is unknown there, not converted.
+        """
         place = {
             "inference_geo": key.get("inference_geo"),
             "region": key.get("region"),
@@ -493,7 +496,10 @@ class PriceBook:
         if not self.contracts:
             return listed, listed
         accounts = (key.get("billing_account_id"), key.get("sub_account_id"))
-        return listed, self.price(key["provider"], key["model"], key["meter"], at, tier, place, True, accounts=accounts)
+        agreed = self.price(key["provider"], key["model"], key["meter"], at, tier, place, True, accounts=accounts)
+        if agreed.unit_price is not None and listed.currency != agreed.currency:
+            listed = replace(listed, unit_price=None, tiers=())
+        return listed, agreed
 
     @cached_property
     def has_terms(self) -> bool:

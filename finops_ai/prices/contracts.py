@@ -309,10 +309,11 @@ def _capacity(row: Mapping[str, Any], where: str) -> Capacity:
 
 
 def check_below_list(book: PriceBook, contracts: Iterable[Contract], today: datetime | None = None) -> list[str]:
-    """Own rates above the list price at the start of their period, or in another currency, as one line each.
+    """Own rates above the list price at the start of their period, and context tiers in another currency than what holds
+    below them, as one line each.
 
-    A rate without a start is compared with the list of today. Rates of models or meters without a list price can't be
-    compared and aren't named, nor are those of contracts that say `above_list`.
+    A rate without a start is compared with the list of today. Rates of models or meters without a list price in their
+    currency can't be compared and aren't named, nor are those of contracts that say `above_list`.
     """
     found = []
     for terms in contracts:
@@ -321,14 +322,24 @@ def check_below_list(book: PriceBook, contracts: Iterable[Contract], today: date
             for name, rate in card.prices.items():
                 listed = _listed(book, card, name, at)
                 if listed.unit_price is not None and listed.currency != card.currency:
-                    found.append(
-                        f"{terms.name}: {card.describe(name)} is not in {listed.currency} as the list is; convert it"
-                    )
+                    if card.over and not any(_below(other, card, name) for other in terms.cards):
+                        found.append(
+                            f"{terms.name}: {card.describe(name)} is not in {listed.currency} as the price below that context is; "
+                            f"state that one in {card.currency}, too"
+                        )
                 elif listed.unit_price is not None and rate > listed.unit_price and not terms.above_list:
                     found.append(
                         f"{terms.name}: {card.describe(name)} is above list, {plain(listed.unit_price * 1_000_000)}"
                     )
     return found
+
+
+def _below(card: Card, tier: Card, meter: str) -> bool:
+    """Whether a card prices a meter below another's context tier, in its currency."""
+    same = (card.model, card.provider, card.service_tier, card.currency) == (
+        tier.model, tier.provider, tier.service_tier, tier.currency,
+    )  # fmt: skip
+    return same and card.over is None and meter in card.prices
 
 
 def contract_notes(book: PriceBook, today: datetime) -> list[tuple[str, str, str]]:

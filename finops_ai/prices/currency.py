@@ -24,6 +24,8 @@ from finops_ai.money import UNIT_PRICE, exact
 MAX_AGE = 7
 #: the rate table's columns in a user's file
 COLUMNS = ("date", "currency", "rate")
+#: keys of the `[currency]` section
+CURRENCY_KEYS = ("group", "rates", "base", "day", "owed")
 
 
 class Rates:
@@ -167,10 +169,9 @@ class Conversion:
             SettingsError: an unknown key or value.
             PriceError: the rate file can't be used.
         """
-        keys = ("group", "rates", "base", "day", "owed")
         for key in table:
-            if key not in keys:
-                raise SettingsError(f"currency: no key {key!r}. {hint(key, keys)}")
+            if key not in CURRENCY_KEYS:
+                raise SettingsError(f"currency: no key {key!r}. {hint(key, CURRENCY_KEYS)}")
         day, source = table.get("day", "usage"), str(table.get("rates", "ecb"))
         if day not in DAYS:
             raise SettingsError(f"currency.day = {day!r} is unknown. {hint(str(day), DAYS)}")

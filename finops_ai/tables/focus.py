@@ -141,7 +141,7 @@ def from_focus(path: str | Path, **settings: Any) -> pd.DataFrame:
 
 def _charges(named: Mapping[str, pa.Array], rows: int) -> dict[str, pa.Array]:
     """Who, when, how much and what it costs."""
-    issuers = _by_value(named["provider"], _issuer)
+    issuers = _by_value(named["provider"], issuer_of)
     name = pa.array([issuer.name for issuer in issuers])
     start = named["charge_period_start"]
     months = _by_value(start, lambda moment: moment.date().replace(day=1))
@@ -306,7 +306,7 @@ def _check(focus: pa.Table, named: Mapping[str, pa.Array]) -> None:
             raise DataError(f"The FOCUS rows hold {theirs} {after}, the frame {ours} {before}.")
 
 
-def _issuer(provider: str) -> Issuer:
+def issuer_of(provider: str) -> Issuer:
     return ISSUERS.get(provider) or Issuer(provider, f"{provider} API", "Account", "Sub Account", "Deployment")
 
 

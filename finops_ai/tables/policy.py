@@ -16,8 +16,8 @@ METHODS = ("pass_through", "blended", "rate_card", "subscription")
 INCENTIVES = ("cache", "batch", "model", "prompt", "idle")
 #: meter classes a rate card may price: the roll-ups, and "other" for meters outside them
 CLASSES = (*dict.fromkeys(m.roll_up for m in meters().values() if m.roll_up), "other")
-_POLICY_KEYS = ("dimension", "not_charged", "tariffs", "incentives", "description")
-_TARIFF_KEYS = ("name", "for", "from", "to", "method", "markup", "minimum", "card", "fee", "included_tokens", "overage")
+POLICY_KEYS = ("dimension", "not_charged", "tariffs", "incentives", "description")
+TARIFF_KEYS = ("name", "for", "from", "to", "method", "markup", "minimum", "card", "fee", "included_tokens", "overage")
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Policy:
             return table
         if not isinstance(table, Mapping):
             raise RuleError(f"chargeback must be a table such as {{ dimension = 'team' }}, not {table!r}.")
-        _known(table, _POLICY_KEYS, "chargeback")
+        _known(table, POLICY_KEYS, "chargeback")
         dimension = table.get("dimension")
         if not isinstance(dimension, str) or not dimension:
             raise RuleError("chargeback needs `dimension`: the dimension whose values are charged, such as 'team'.")
@@ -133,7 +133,7 @@ class Policy:
 def _tariff(row: object, place: str) -> Tariff:
     if not isinstance(row, Mapping):
         raise RuleError(f"{place} must be a table, not {row!r}.")
-    _known(row, _TARIFF_KEYS, place)
+    _known(row, TARIFF_KEYS, place)
     method = row.get("method", "pass_through")
     if method not in METHODS:
         raise RuleError(f"{place}: method {method!r} is unknown. {hint(str(method), METHODS)}")

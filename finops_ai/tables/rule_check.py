@@ -158,7 +158,7 @@ def _match_sets(
 ) -> Iterator[tuple[str, dict[str, str], int, Decimal]]:
     """Which rules' conditions rows meet, as 0 and 1 per rule, what those rules inherit, with number of rows and cost."""
     fields = [*rules.used_fields(), "charge_period_start", "effective_cost"]
-    inherited = sorted({f for rule in rules.rules for value in rule.set.values() for f in value.fields})
+    inherited = {one.text: one for rule in rules.rules for value in rule.set.values() for one in value.inserts}
     with connect() as con:
         scan = Scan(con, priced, fields)
         offsets = offsets_of(priced["charge_period_start"], timezone)
@@ -166,12 +166,15 @@ def _match_sets(
         bits = []
         for rule in rules.rules:
             present = "".join(
-                f" AND {plan.column(f)} <> ''" for f in sorted({f for v in rule.set.values() for f in v.fields})
+                f" AND {text} <> ''"
+                for text in sorted({one.sql(DUCKDB, plan.column) for v in rule.set.values() for one in v.inserts})
             )
             test = to_sql(rule.when, DUCKDB, plan.column) + plan.valid(rule, plan.last)
             bits.append(f"CASE WHEN {test}{present} THEN '1' ELSE '0' END")
         text = f"concat({', '.join(bits)})" if bits else "''"
-        texts = "".join(f"CAST({plan.column(f)} AS VARCHAR) AS text_{i}, " for i, f in enumerate(inherited))
+        texts = "".join(
+            f"CAST({one.sql(DUCKDB, plan.column)} AS VARCHAR) AS text_{i}, " for i, one in enumerate(inherited.values())
+        )
         plan.sql = (
             f"WITH {', '.join(plan.steps)} SELECT {text} AS bits, {texts}sum(effective_cost) AS cost, count(*) AS rows "
             f"FROM {plan.last} GROUP BY ALL"

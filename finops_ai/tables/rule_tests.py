@@ -25,7 +25,7 @@ from finops_ai.frames.types import TAGS_TYPE
 from finops_ai.periods import zone
 from finops_ai.tables.result import Facts, Table
 
-_KEYS = ("name", "given", "day", "expect")
+TEST_KEYS = ("name", "given", "day", "expect")
 
 
 def run_tests(tests: object, rules: Rules, *, timezone: str = "UTC") -> Table:
@@ -67,8 +67,8 @@ def _read(number: int, row: object, rules: Rules) -> dict[str, Any]:
         raise RuleError(f"tests, {number} must be a table, not {row!r}.")
     place = f"tests, {number} ({row.get('name', '')})"
     for key in row:
-        if key not in _KEYS:
-            raise RuleError(f"{place}: no key {key!r}. {hint(key, _KEYS)}")
+        if key not in TEST_KEYS:
+            raise RuleError(f"{place}: no key {key!r}. {hint(key, TEST_KEYS)}")
     given, expect = row.get("given", {}), row.get("expect")
     if not isinstance(given, Mapping) or not isinstance(expect, Mapping) or not expect or "day" not in row:
         raise RuleError(

@@ -16,12 +16,13 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from finops_ai.engine.allocating import map_rows
 from finops_ai.engine.fields import PAYABLE
 from finops_ai.engine.rules import Rules
 from finops_ai.errors import CheckFailed
-from finops_ai.frames import to_pandas
+from finops_ai.frames import to_arrow, to_pandas
 from finops_ai.money import COST, minor_units, round_to_total
 from finops_ai.periods import zone
 from finops_ai.prices.currency import Conversion
@@ -282,28 +283,29 @@ class TieOut:
         mapped = (
             map_rows(chosen, self.bill.mapping, self.timezone)[self.dimension] if self.bill.mapping.defaults else None
         )
-        for number, (row, rule) in enumerate(zip(_records(chosen), decide(chosen, self.bill.rules), strict=True)):
+        for row in _alike(chosen, decide(chosen, self.bill.rules), mapped):
             account, rate = (row["provider"], row["billing_account_id"]), Fraction(row["exchange_rate"])
-            side, billed = self._side(account, row["native_currency"]), Fraction(row["billed_cost"])
-            amount, invoice = billed, row["invoice_id"] or ""
-            if row["kind"] == "idle" and not billed and row["effective_cost"] is not None:
-                amount = Fraction(row["effective_cost"])  # paid ahead: what is idle of it is drawn now
+            side, amount, invoice = (
+                self._side(account, row["native_currency"]),
+                Fraction(row["amount"]),
+                row["invoice_id"] or "",
+            )
+            if row["drawn"]:
                 side.drawn[0] += amount
                 side.drawn[1] += amount / rate
             if not amount:
                 continue
             text = f"{KINDS[row['kind']]}: {row['charge_description']}"
-            if rule.post:
-                side.parts.append(_Exact(rule.post, amount, amount / rate, invoice, "", text))
+            if row["post"]:
+                side.parts.append(_Exact(row["post"], amount, amount / rate, invoice, "", text))
                 if row["kind"] == "unpriced":
                     side.difference[0] -= amount
                     side.difference[1] -= amount / rate
                 continue
-            receiver = rule.to or (str(mapped.iloc[number]) if rule is MAPPED and mapped is not None else "")
-            if receiver and (rule.to or receiver not in nobody):
-                weights = {receiver: Decimal(1)}
+            if row["to"] or (row["mapped"] and row["mapped"] not in nobody):
+                weights = {row["to"] or row["mapped"]: Decimal(1)}
             else:
-                weights = self._weights(account, rule.divide or "account") or {self._last_default: Decimal(1)}
+                weights = self._weights(account, row["divide"] or "account") or {self._last_default: Decimal(1)}
             self._charge(side, row["kind"], amount, rate, weights, text, invoice)
 
     @property
@@ -510,6 +512,40 @@ def _merged(parts: Sequence[Part]) -> list[Part]:
 
 def _round(amounts: Sequence[Fraction], currency: str) -> list[Decimal]:
     return round_to_total(list(amounts), minor_units(currency))  # type: ignore[arg-type]
+
+
+def _alike(lines: pd.DataFrame, rules: Sequence[BillRule], mapped: pd.Series | None) -> list[dict[str, Any]]:
+    """Lines that are charged alike, put together: a month may have a million lines, but few texts and receivers.
+
+    `amount` is what was billed, or for idle parts that were paid ahead what is drawn of them now, which `drawn` tells.
+    """
+    same = [
+        "provider",
+        "billing_account_id",
+        "native_currency",
+        "exchange_rate",
+        "kind",
+        "charge_description",
+        "invoice_id",
+    ]
+    plain = to_arrow(lines[[*same, "billed_cost"]])
+    effective = (
+        to_arrow(lines[["effective_cost"]])["effective_cost"]
+        if "effective_cost" in lines
+        else pa.nulls(len(lines), _MONEY)
+    )
+    effective, billed = effective.cast(_MONEY), plain["billed_cost"].cast(_MONEY)
+    ahead = pc.and_(pc.equal(plain["kind"], "idle"), pc.and_(pc.equal(billed, Decimal(0)), pc.is_valid(effective)))
+    told = {name: pa.array([getattr(rule, name) for rule in rules], pa.string()) for name in ("to", "divide", "post")}
+    own = [rule is MAPPED and mapped is not None for rule in rules]
+    names = mapped if mapped is not None else [""] * len(rules)
+    told["mapped"] = pa.array([str(name) if mine else "" for name, mine in zip(names, own, strict=True)], pa.string())
+    table = pa.table(
+        {c: plain[c] for c in same} | told | {"drawn": ahead, "amount": pc.if_else(ahead, effective, billed)}
+    )
+    keys = [*same, *told, "drawn"]
+    found = table.group_by(keys, use_threads=False).aggregate([("amount", "sum")]).rename_columns([*keys, "amount"])
+    return found.to_pylist()
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

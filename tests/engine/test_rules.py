@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 import finops_ai as fa
@@ -179,3 +181,95 @@ def test_literals_never_end_early(dialect):
     assert text[0] == text[-1] == "'"
     assert "'" not in body.replace("''", "").replace("\\'", "")
     assert dialect is DUCKDB or "${" not in body
+
+
+@pytest.mark.parametrize(
+    ("value", "tag", "expected"),
+    [
+        ("{tags.Team | trim | lower}", "  Search ", "search"),
+        ("{tags.Team | upper}", "web", "WEB"),
+        ("{tags.Team | split '-' 2}", "eu-search-prod", "search"),
+        ("{tags.Team | split '-' 4}", "eu-search-prod", "unallocated"),  # there is no fourth part
+        ("{tags.Team | split '|' 2 | trim}", "a | b", "b"),
+        (r"{tags.Team | extract '/teams/([a-z]+)/'}", "/org/teams/web/x", "web"),
+        ("{tags.Team | extract '[0-9]+'}-x", "team 42", "42-x"),
+        ("{tags.Team | extract '^([a-z]+)$'}", "42", "unallocated"),  # nothing is extracted
+        ("{tags.Team | extract 'it''s'}", "it's", None),  # a quote ends the operand
+        ("{tags.Team | trim}", "   ", "unallocated"),
+        ("{tags.Team|lower}/{tags.Team}", "Ab", "ab/Ab"),
+        ("{tags.Team}", None, "unallocated"),
+    ],
+)
+def test_inherited_values_are_trimmed_and_cut(value, tag, expected, frame_of):
+    document = {"dimensions": {"team": {}}, "rules": [{"name": "t", "set": {"team": value}}]}
+    if expected is None:
+        with pytest.raises(RuleError, match=r"rule 1 \(t\): set.team: .* is written|write \| and a step"):
+            fa.Rules.load(document)
+        return
+    frame = frame_of([{"cost": 1, "tags": {"Team": tag} if tag is not None else {}}])
+    assert fa.allocate(frame, document)["team"].tolist() == [expected]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("{tags.Team | trimm}", "unknown step 'trimm'.*trim"),
+        ("{tags.Team | split 2}", r"step split is written \| split '-' 1"),
+        ("{tags.Team | split '' 1}", "split needs a separator"),
+        ("{tags.Team | extract '(?=a)'}", "can't be used"),
+        ("{tags.Team | extract '(a)(b)'}", "several groups"),
+        ("{modl | lower}", "unknown column 'modl'.*model"),
+    ],
+)
+def test_steps_that_cannot_be_used_are_told(value, message):
+    with pytest.raises(RuleError, match=message):
+        fa.Rules.load({"dimensions": {"team": {}}, "rules": [{"name": "t", "set": {"team": value}}]})
+
+
+def hierarchy(**more):
+    return {
+        "dimensions": {
+            "team": {},
+            "department": {"of": "team", "values": {"Product": ["search", "web"], "Law": ["legal"]}, "default": "elsewhere"},
+            "division": {"of": "department", "values": {"Group": ["Product", "Law"]}},
+        }
+        | more,
+        "rules": [{"name": k, "when": {"api_key_id": k}, "set": {"team": k}} for k in ("search", "web", "legal", "ops", "pool")],
+        "shared": [{"name": "pool", "when": {"team": "pool"}, "dimension": "team", "method": "even", "to": ["web", "legal"]}],
+    }  # fmt: skip
+
+
+def test_a_hierarchy_rolls_up_also_what_is_divided(frame_of):
+    rows = frame_of(
+        {"api_key_id": k, "cost": Decimal(c)}
+        for k, c in (("search", 1), ("web", 2), ("legal", 4), ("ops", 8), ("pool", 16))
+    )
+    out = fa.allocate(rows, hierarchy())
+
+    def by(name):
+        return {value: sum(cost, Decimal(0)) for value, cost in out.groupby(name)["effective_cost"]}
+
+    assert by("department") == {"Product": 11, "Law": 12, "elsewhere": 8}  # 1 + 2 + half of 16; 4 + half of 16
+    assert by("division") == {"Group": 23, "unallocated": 8}
+    table = fa.showback(out, by=["division", "department"])
+    assert sum(table["cost"]) == 31
+
+
+@pytest.mark.parametrize(
+    ("level", "message"),
+    [
+        ({"of": "tem", "values": {"A": ["x"]}}, "of = 'tem' is no other dimension.*team"),
+        ({"of": "region_", "values": {"A": ["x"]}}, "is no other dimension"),
+        ({"of": "team"}, "needs values"),
+        ({"values": {"A": ["x"]}}, "of = None is no other dimension"),
+        ({"of": "team", "values": {"A": "x"}}, "needs values"),
+        ({"of": "team", "values": {"A": ["x"], "B": ["y", "x"]}}, "team 'x' is below two values"),
+        ({"of": "division", "values": {"A": ["x"]}}, "circle"),
+    ],
+)
+def test_levels_that_cannot_be_used_are_told(level, message):
+    document = hierarchy(region_=level)
+    if level.get("of") == "division":
+        document["dimensions"]["team"] = {"of": "region_", "values": {"t": ["A"]}}
+    with pytest.raises(RuleError, match=message):
+        fa.Rules.load(document)

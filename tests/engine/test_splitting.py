@@ -319,6 +319,29 @@ def test_circles_are_refused_whatever_column_the_condition_names():
     fa.Rules.load(rules(entry(when=by_key, method="even", to=["a", "b"])))  # rows of another key aren't concerned
 
 
+def test_circles_through_a_level_above_are_refused():
+    """The department's cost is given to one of its own teams, whether a rule, a hierarchy or a look-up tells the department."""
+    split = entry(when={"department": "Product"}, method="even", to=["a", "b"])
+    by_rule = rules(split) | {"dimensions": {"team": {}, "department": {}}}
+    by_rule["rules"] = [*KEYS, {"name": "d", "when": {"team": ["a", "c"]}, "set": {"department": "Product"}}]
+    by_level = rules(split) | {
+        "dimensions": {"team": {}, "department": {"of": "team", "values": {"Product": ["a", "c"]}}}
+    }
+    by_lookup = by_rule | {
+        "lookups": {
+            "teams": {
+                "key": "team",
+                "rows": [{"team": t, "department": d} for t, d in (("a", "Product"), ("b", "Law"))],
+            }
+        }
+    }
+    by_lookup["rules"] = [*KEYS, {"name": "d", "set": {"department": "{teams.department}"}}]
+    for document in (by_rule, by_level, by_lookup):
+        with pytest.raises(RuleError, match="gives to 'a', whose own cost it distributes"):
+            fa.Rules.load(document)
+        fa.Rules.load(document | {"shared": [split | {"to": ["b"]}]})  # of another department
+
+
 def test_telemetry_of_other_work_divides_nothing(tokens_of, book, caplog):
     seen = tokens_of([{"quantity": 3, "tags": {"team": "a"}, "model": "big", "source": "gateway"}])
     priced = fa.price(tokens_of([{"api_key_id": "shared", "quantity": 100}]), book)
@@ -423,3 +446,58 @@ def test_a_condition_on_an_amount_is_met_by_each_rows_own(frame_of):
     given = [{"api_key_id": "shared", "cost": D(c)} for c in (10, 1, 10, 2)]
     out = fa.allocate(frame_of(given), rules(entry(when={"team": "shared", "effective_cost": {"at_least": 5}}, method="even", to=["a", "b"])))  # fmt: skip
     assert by_team(out, "effective_cost") == {"a": D(10), "b": D(10), "shared": D(3)}
+
+
+@pytest.mark.parametrize(
+    ("split", "expected"),
+    [
+        # prod's 10 by prod's 3:1, test's 6 by test's 1:2; what runs nowhere has nobody to weigh by and stays
+        (entry(method="proportional", match=["env"]), {"a": D("7.5") + 2, "b": D("2.5") + 4, "shared": D(5)}),
+        # by cost in euros and dollars alike it is the same; by tags too
+        (entry(method="proportional", match=["tags.env"], metric="tokens"), {"a": D("7.5") + 2, "b": D("2.5") + 4, "shared": D(5)}),
+        # of each environment the first 4 are even, the rest proportional: prod 2+2 and 6 by 3:1, test 2+2 and 2 by 1:2
+        (
+            entry(method="tiered", match=["env"], to=["a", "b"], tiers=[{"up_to": 4, "method": "even"}, {"metric": "tokens"}]),
+            {"a": 2 + D("4.5") + 2 + D(2) / 3, "b": 2 + D("1.5") + 2 + D(4) / 3, "shared": D(5)},
+        ),
+    ],
+)  # fmt: skip
+def test_within_each_environment(split, expected, frame_of):
+    given = [
+        ("shared", "prod", 10), ("shared", "test", 6), ("shared", "nowhere", 5),
+        ("a", "prod", 3), ("b", "prod", 1), ("a", "test", 1), ("b", "test", 2),
+    ]  # fmt: skip
+    frame = frame_of(
+        {"api_key_id": k, "cost": D(c), "quantity": D(c), "tags": {"env": e}, "request_id": f"{k}{e}"}
+        for k, e, c in given
+    )
+    document = rules(split)
+    document["dimensions"] = {"team": {}, "env": {}}
+    document["rules"] = [*KEYS, {"name": "env", "set": {"env": "{tags.env}"}}]
+    out = fa.allocate(frame, document)
+    mine = by_team(out[(out["request_id"].str.startswith("shared")).to_numpy()], "effective_cost")
+    assert mine.keys() == expected.keys()
+    for team, cost in expected.items():
+        assert abs(mine[team] - cost) < D("1e-11")  # parts are of 10^12
+    assert sum(out["effective_cost"]) == 28
+
+
+def test_telemetry_tells_the_receiver_through_a_lookup(frame_of):
+    """u1 is a's until day 3, then b's; u9 is nobody's: of the shared 8, by 4 calls, 2 each to a and b and 4 to nobody."""
+    people = [
+        {"who": "u1", "team": "a", "valid_to": "2026-09-04"},
+        {"who": "u1", "team": "b", "valid_from": "2026-09-04"},
+    ]
+    seen = frame_of(
+        {"meter": "requests", "quantity": D(1), "user_id": u, "day": d}
+        for u, d in (("u1", 1), ("u1", 5), ("u9", 1), ("u9", 5))
+    )
+    days = sorted(set(seen["charge_period_start"]))
+    people[0]["valid_to"] = people[1]["valid_from"] = f"{days[1]:%Y-%m-%d}"
+    document = rules(entry(method="telemetry", receiver={"team": "people.team"}, per="month"))
+    document["lookups"] = {"people": {"key": "who", "on": "user_id", "rows": people}}
+    out = fa.allocate(frame_of([{"api_key_id": "shared", "cost": D(8), "day": 3}]), document, telemetry=seen)
+    assert by_team(out, "effective_cost") == {"a": D(2), "b": D(2), "unallocated": D(4)}
+    document["lookups"]["people"]["on"] = "team"  # a dimension isn't known of a call
+    with pytest.raises(RuleError, match="or a look-up"):
+        fa.Rules.load(document)

@@ -106,10 +106,29 @@ def test_list_is_never_below_contracted(tmp_path):
         PriceBook.load(path)
 
 
-def test_own_rates_are_in_the_currency_of_the_list(tmp_path):
+def test_a_contract_in_another_currency_has_no_list_price_beside_it(tmp_path):
     path = tmp_path / "prices.toml"
-    path.write_text(TEXT.replace('prices = { input = "2" }', 'currency = "EUR"\nprices = { input = "2" }'), "utf-8")
-    with pytest.raises(PriceError, match="is not in USD as the list is"):
+    path.write_text(TEXT.replace('prices = { input = "2" }', 'currency = "EUR"\nprices = { input = "2.9" }'), "utf-8")
+    euro = PriceBook.load(path)  # 2.90 EUR isn't above 2.50 USD: the two aren't compared
+    row = expand(euro, None, "input", model="gpt-5.4", provider="openai")
+    assert row["list_unit_price"] is None
+    assert (row["contracted_unit_price"] * MILLION, row["currency"], row["price_status"]) == (
+        Decimal("2.9"),
+        "EUR",
+        "contract",
+    )
+    out = expand(
+        euro, None, "output", model="gpt-5.4", provider="openai"
+    )  # which it doesn't price: at list, in dollars
+    assert (out["list_unit_price"] * MILLION, out["currency"]) == (15, "USD")
+
+
+def test_a_context_tier_alone_is_not_in_another_currency(tmp_path):
+    path, tier = tmp_path / "prices.toml", 'currency = "EUR"\nover = ">272000"\nprices = { input = "2" }'
+    path.write_text(TEXT.replace('prices = { input = "2" }', tier), "utf-8")
+    with pytest.raises(
+        PriceError, match=r"be in two currencies(?s:.*)is not in USD as the price below that context is"
+    ):
         PriceBook.load(path)
 
 
