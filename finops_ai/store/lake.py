@@ -124,8 +124,9 @@ class Lake:
             ):
                 with attempt, private():
                     loads = self._replace_once(connection, window, new, note)
-            if any(load.changed for load in loads.values()):
-                after_load(self, connection)
+            made = [load.version for load in loads.values() if load.version is not None]
+            if made:
+                after_load(self, connection, max(made))
             return loads
         except CommitFailedError as error:
             raise StoreError(
