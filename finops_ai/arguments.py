@@ -154,8 +154,8 @@ def _once(name: str, frame: Any) -> None:
     half = len(frame) // 2
     suspect = frame.index.has_duplicates
     if not suspect and len(frame) % 2 == 0 and half:
-        first, second = frame["charge_period_start"], frame["charge_period_start"]
-        suspect = bool((first.iloc[:half].to_numpy() == second.iloc[half:].to_numpy()).all())
+        start = frame["charge_period_start"].array
+        suspect = start[0] == start[half] and bool((start[:half] == start[half:]).all())
     if not suspect:
         return
     twice = _alike(frame)

@@ -7,9 +7,9 @@ published grain, by largest remainder, so that the parts add up to the total.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
-from fractions import Fraction
 
 QUANTITY = (19, 6)
 UNIT_PRICE = (18, 12)
@@ -77,21 +77,17 @@ def round_to_total(amounts: Sequence[Decimal], places: int = 2) -> list[Decimal]
     """
     if not amounts:
         return []
-    unit = Decimal(1).scaleb(-places)
-    scale = 10**places
-    exact = [Fraction(a) * scale for a in amounts]
-    target = int(Decimal(_round_half_even(sum(exact, Fraction(0)))))
-    floors = [x.numerator // x.denominator for x in exact]
-    order = sorted(range(len(exact)), key=lambda i: (floors[i] - exact[i], i))
-    for i in order[: target - sum(floors)]:
+    unit, scale = Decimal(1).scaleb(-places), 10**places
+    ratios = [a.as_integer_ratio() for a in amounts]
+    one = math.lcm(*{below for _, below in ratios})  # all amounts as whole numbers of one size: no fraction is made
+    split = [divmod(above * (one // below) * scale, one) for above, below in ratios]
+    floors = [whole for whole, _ in split]
+    rest = sum(part for _, part in split)
+    spare, left = divmod(rest, one)
+    spare += 2 * left > one or (2 * left == one and (sum(floors) + spare) % 2 == 1)
+    for i in sorted(range(len(split)), key=lambda i: -split[i][1])[:spare]:
         floors[i] += 1
     return [Decimal(n) * unit for n in floors]
-
-
-def _round_half_even(value: Fraction) -> int:
-    whole, rest = divmod(value.numerator, value.denominator)
-    double = 2 * rest
-    return whole + (double > value.denominator or (double == value.denominator and whole % 2 == 1))
 
 
 def exact(value: object) -> Decimal:

@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +67,7 @@ class Workspace:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.lake = Lake(settings.lake, settings.workspace.storage_options)
-        self.recent = Recent()
+        self.recent = Recent.of(self.lake.root)
 
     def __repr__(self) -> str:
         return f"<Workspace {self.settings.workspace.name!r} at {self.settings.root.resolve()}>"
@@ -323,7 +323,9 @@ class Workspace:
                 dimensions=self.rules.dimensions,
             )  # fmt: skip
         telemetry = self.telemetry_cells(window)
-        return allocate(self._priced_cells(window, by), self.rules, telemetry=telemetry, timezone=self.timezone)
+        return allocate(
+            self._told(self._priced_cells(window, by)), self.rules, telemetry=telemetry, timezone=self.timezone
+        )
 
     def token_cells(self, month: str | Window) -> pd.DataFrame:
         """The month's token rows as a cube's cells; the rows themselves where rules test figures of single rows."""
@@ -439,6 +441,7 @@ class Workspace:
             "until": [self._until_now(piece).end for piece in whole] if self.book.has_terms else [],
             "prices": self.book.version,
             "rules": self.rules.version,
+            "charged": "chargeback" in self.settings.policies,
             "mapping": self.settings.mapping,
             "lookups": self._lookup_stamps(),
             "rates": self._rate_stamp(),
@@ -486,10 +489,11 @@ class Workspace:
 
     def digest(self) -> str:
         """Digest of what every derived figure rests on: lake versions, price book, rules, package."""
-        versions = [[table, self.lake.version(table)] for table in ("tokens", "bills")]
+        versions = [[table, self.lake.state(table)] for table in ("tokens", "bills")]
         parts = [
             versions,
             self.book.version,
+            "chargeback" in self.settings.policies,
             self.settings.mapping,
             self._telemetry_names(),
             self._lookup_stamps(),
@@ -550,7 +554,8 @@ class Workspace:
         """The frame, which now says its versions, its dimensions and the reporting zone."""
         versions = {"prices": self.book.version, "rules": self.rules.version, "inputs": digest} if digest else {}
         mapped = self.rules.nature() if "rule" in frame.columns else {}
-        return made_with(frame, frame, timezone=self.timezone, **mapped, **versions)
+        charged = "chargeback" in self.settings.policies
+        return made_with(frame, frame, timezone=self.timezone, charged=charged, **mapped, **versions)
 
 
 def _small(found: tuple[pd.DataFrame, Any] | None) -> bool:
@@ -582,6 +587,7 @@ def _inside(frame: pd.DataFrame, window: Window) -> pd.DataFrame:
     return frame if inside.all() else frame[inside].reset_index(drop=True)
 
 
+@cache
 def _code_stamp() -> str:
     """Changes when the installed code that derives figures changes, so that an upgrade never shows old figures."""
     package = Path(__file__).parent

@@ -21,7 +21,7 @@ from finops_ai.engine.plan import COSTS, Plan
 from finops_ai.engine.pricing import attach, run
 from finops_ai.engine.rules import Rules
 from finops_ai.errors import CheckFailed, FrameError
-from finops_ai.frames.origin import made_with, zone_of
+from finops_ai.frames.origin import is_charged, made_with, zone_of
 
 #: what a total is never allowed to change within
 CONSERVED_BY = ("provider", "billing_account_id", "pricing_currency", "month")
@@ -78,7 +78,7 @@ def allocate(
 
         mapped = split_shared(mapped, rules, telemetry, timezone=timezone)
         check_conserved(priced, mapped, "allocate")
-    mapped = with_cents(mapped, rules.dimensions, timezone)
+    mapped = with_cents(mapped, rules.dimensions, timezone, finest=not is_charged(priced))
     return made_with(mapped, priced, rules=rules.version, timezone=timezone, **rules.nature())
 
 

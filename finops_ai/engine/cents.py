@@ -211,21 +211,19 @@ def _order(names: pd.DataFrame, dimensions: Sequence[str]) -> np.ndarray:
 def _steered(fractions: np.ndarray, families: Sequence[tuple[np.ndarray, float]], order: np.ndarray) -> np.ndarray:
     """Which rows go up: each takes the side that keeps the errors of everything it belongs to small."""
     up = np.zeros(len(fractions), dtype=np.int64)
-    codes = [list(c) for c, _ in families]
     weights = [w for _, w in families]
-    errors = [[0.0] * (int(c.max(initial=0)) + 1) for c, _ in families]
-    half = sum(weights) / 2
-    for i in order.tolist():
-        fraction = float(fractions[i])
-        if fraction <= 0.0:
-            continue
-        places = [c[i] for c in codes]
-        pull = sum(w * e[p] for w, e, p in zip(weights, errors, places, strict=True))
+    sizes = [int(c.max(initial=0)) + 1 for c, _ in families]
+    starts = np.cumsum([0, *sizes[:-1]])
+    order = order[fractions[order] > 0]
+    places = np.stack([c[order] + start for (c, _), start in zip(families, starts, strict=True)], axis=1).tolist()
+    errors = [0.0] * sum(sizes)  # of everything a row can belong to, times what it counts
+    of, whole = errors.__getitem__, sum(weights)
+    for i, fraction, at in zip(order.tolist(), fractions[order].tolist(), places, strict=True):
         step = -fraction
-        if pull < 2 * half * (fraction - 0.5):
+        if sum(map(of, at)) < whole * (fraction - 0.5):
             up[i], step = 1, 1.0 - fraction
-        for e, p in zip(errors, places, strict=True):
-            e[p] += step
+        for place, weight in zip(at, weights, strict=True):
+            errors[place] += weight * step
     return up
 
 

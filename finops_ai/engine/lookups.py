@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,15 @@ class Lookup:
         kinds = [pa.string()] * (1 + len(self.values)) + [pa.date32()] * 2
         turned = list(zip(*self.rows, strict=True)) or [()] * len(names)
         return pa.table({n: pa.array(v, k) for n, v, k in zip(names, turned, kinds, strict=True)})
+
+    def text(self) -> str:
+        """The rows as one text, column by column: the same where the rows are."""
+        days = [
+            ",".join(map(str, map(dt.date.toordinal, days)))
+            for days in ([r[-2] for r in self.rows], [r[-1] for r in self.rows])
+        ]
+        columns_ = list(zip(*self.rows, strict=True))[:-2] if self.rows else []
+        return "\x1e".join(["\x1f".join("\x00" if v is None else v for v in column) for column in columns_] + days)
 
     def plain(self) -> dict[str, Any]:
         """The look-up as its table in a rules document, rows instead of a file: what `load_lookup` reads the same from.
@@ -82,38 +92,59 @@ def load_lookup(name: str, table: Mapping[str, Any], root: Path, place: str) -> 
                 f"{where}: column {name!r} needs a name of its own, in any case, that doesn't start with _."
             )
     values = tuple(c for c in header if c not in (key, *_VALIDITY))
-    rows = []
-    for line, record in enumerate(records, 2):
-        if None in record:
-            raise RuleError(f"{where}, line {line}: there are more cells than columns; quote text that has a comma.")
-        if not (record.get(key) or "").strip():
-            raise RuleError(f"{where}, line {line}: the key {key!r} is blank.")
-        since, until = (_day(record.get(c), c, f"{where}, line {line}") for c in _VALIDITY)
-        since, until = since or FIRST, until or LAST
-        if since >= until:
-            raise RuleError(f"{where}, line {line}: valid_from {since} is not before valid_to {until} (end excluded).")
-        rows.append((record[key].strip(), *((record.get(v) or "").strip() or None for v in values), since, until))
-    _refuse_overlaps(rows, where)
-    return Lookup(name, key, on, values, tuple(sorted(rows, key=lambda r: (r[0], r[-2]))))
+    told = dict(zip(header, zip(*records, strict=True), strict=True)) if records else dict.fromkeys(header, ())
+    keys = [text.strip() for text in told[key]]
+    if "" in keys:
+        raise RuleError(f"{where}, line {keys.index('') + 2}: the key {key!r} is blank.")
+    since, until = (
+        _days(told.get(c), c, where, len(keys), blank) for c, blank in zip(_VALIDITY, (FIRST, LAST), strict=True)
+    )
+    for line, (one, two) in enumerate(zip(since, until, strict=True), 2):
+        if one >= two:
+            raise RuleError(f"{where}, line {line}: valid_from {one} is not before valid_to {two} (end excluded).")
+    cells = [[text.strip() or None for text in told[v]] for v in values]
+    rows = sorted(zip(keys, *cells, since, until, strict=True), key=itemgetter(0, -2))
+    if len(set(keys)) < len(keys):
+        _refuse_overlaps(rows, where)
+    return Lookup(name, key, on, values, tuple(rows))
 
 
-def _records(table: Mapping[str, Any], root: Path, place: str) -> tuple[list[str], list[dict[str, str]], str]:
+def _records(table: Mapping[str, Any], root: Path, place: str) -> tuple[list[str], list[list[str]], str]:
     """The columns, the rows as text (blank = ""), and where they stand, for messages."""
     if "rows" in table:
         rows = table["rows"]
         if not isinstance(rows, list) or not all(isinstance(r, Mapping) for r in rows):
             raise RuleError(f"{place}: rows must be a list of tables.")
         header = list(dict.fromkeys(str(k) for row in rows for k in row)) or [table["key"]]
-        return header, [{str(k): "" if v is None else str(v) for k, v in row.items()} for row in rows], place
+        texts = [{str(k): "" if v is None else str(v) for k, v in row.items()} for row in rows]
+        return header, [[row.get(c, "") for c in header] for row in texts], place
     path = root / Path(table["file"]).expanduser()
     try:
         with path.open(encoding="utf-8-sig", newline="") as handle:
-            reader = csv.DictReader(handle)
-            return list(reader.fieldnames or ()), list(reader), f"{place}, file {path}"
+            lines = csv.reader(handle)
+            header, records, where = next(lines, []), [row for row in lines if row], f"{place}, file {path}"
     except FileNotFoundError:
         raise RuleError(f"{place}: there is no file {path}.") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RuleError(f"{place}: {path} is not a readable CSV in UTF-8: {error}.") from None
+    width = len(header)
+    for line, row in enumerate(records, 2):
+        if len(row) > width:
+            raise RuleError(f"{where}, line {line}: there are more cells than columns; quote text that has a comma.")
+        if len(row) < width:
+            row.extend([""] * (width - len(row)))
+    return header, records, where
+
+
+def _days(texts: Sequence[str] | None, column: str, where: str, rows: int, blank: dt.date) -> list[dt.date]:
+    """A validity column's days; each text is read once."""
+    if texts is None:
+        return [blank] * rows
+    known: dict[str, dt.date] = {}
+    for line, text in enumerate(texts, 2):
+        if text not in known:
+            known[text] = _day(text, column, f"{where}, line {line}") or blank
+    return [known[text] for text in texts]
 
 
 def _day(text: str | None, column: str, where: str) -> dt.date | None:
@@ -125,8 +156,7 @@ def _day(text: str | None, column: str, where: str) -> dt.date | None:
         raise RuleError(f"{where}: {column} {text!r} is not a day; write 2026-10-01.") from None
 
 
-def _refuse_overlaps(rows: list[tuple], where: str) -> None:
-    ordered = sorted(rows, key=lambda r: (r[0], r[-2]))
+def _refuse_overlaps(ordered: list[tuple], where: str) -> None:
     for one, two in itertools.pairwise(ordered):
         if one[0] == two[0] and two[-2] < one[-1]:
             end = "open" if one[-1] == LAST else f"until {one[-1]}"

@@ -229,7 +229,7 @@ class _Loader:
             mapped=[(r.when, {d: v.text for d, v in r.set.items() if not v.fields}) for r in rules],
         )
         digest = json.dumps(
-            [document, [lookup.rows for lookup in self.lookups.values()]],
+            [document, [lookup.text() for lookup in self.lookups.values()]],
             sort_keys=True,
             default=str,
             ensure_ascii=False,

@@ -1,19 +1,21 @@
 """Divide shared costs between receivers without losing a digit.
 
-A row with cost c and receivers with parts p1..pn of 10^12 gives the k-th receiver
-floor(c' (p1+..+pk) / 10^12) - floor(c' (p1+..+pk-1) / 10^12), with c' the cost in whole units of 10^-18: the
-differences telescope, so the parts add up to c exactly, and each is within 10^-18 of its exact value. Quantities
-(10^-6) and shares (10^-12) are divided in the same way. The products are made of c' div and mod 10^12, so that whole
-numbers of 128 bits hold them for every cost that fits its column.
+Entries run in declared order: each sees what the ones before it distributed (a step-down cascade). They run over kinds of
+rows (`finops_ai.engine.kinds`), and what comes of it is one part of 10^18 per kind and receiver, by which the kind's rows
+are divided once (`finops_ai.engine.parting`).
 
-Entries run in declared order: each sees what the ones before it distributed (a step-down cascade).
+Within the cascade a kind with cost c and receivers with parts p1..pn of 10^12 gives the k-th receiver
+floor(c' (p1+..+pk) / 10^12) - floor(c' (p1+..+pk-1) / 10^12), with c' the cost in whole units of 10^-18: the
+differences telescope, so the parts add up to c exactly. The products are made of c' div and mod 10^12, so that whole
+numbers of 128 bits hold them for every cost that fits its column.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 
 import duckdb
 import numpy as np
@@ -25,6 +27,7 @@ from finops_ai.engine.conditions import fields_of, to_sql
 from finops_ai.engine.dialects import DUCKDB
 from finops_ai.engine.duck import ROW, Scan, connect, offsets_of, register
 from finops_ai.engine.fields import PAYABLE, TAG, columns
+from finops_ai.engine.kinds import KIND, PART, ROWS, kinds_of, spread
 from finops_ai.engine.plan import COSTS, Plan
 from finops_ai.engine.pricing import run
 from finops_ai.engine.rules import Rules
@@ -34,8 +37,10 @@ from finops_ai.engine.weights import WHOLE, Weights, amount, parts, units, weigh
 from finops_ai.frames import to_arrow, to_pandas
 from finops_ai.frames.types import TAGS_TYPE
 
-_DECIMALS = {**dict.fromkeys((*COSTS, PAYABLE, "billed_cost"), (38, 18)), "quantity": (19, 6), "share": (13, 12)}
-_ORDER, SOURCE = "_part", "_source"
+_ORDER, _OWN = "_part", "_own"
+_AMOUNTS = (*COSTS, PAYABLE, "billed_cost", "quantity", "share")
+#: what the cascade itself divides: the parts, and what weights are made of
+_WEIGHED = (PART, "effective_cost", "quantity")
 #: more receivers than any entry has
 _MOST = 10**12
 log = logging.getLogger("finops_ai.engine")
@@ -53,21 +58,31 @@ def split_shared(
         timezone: reporting zone, whose months and days weights are taken in.
 
     Returns:
-        The rows; divided ones once per receiver, `rule` naming the entry too, `share` their part of the source row.
+        The rows; divided ones once per receiver, `rule` naming the entry too, `share` their part of the source row. Who
+        receives less than a millionth of a millionth of a millionth of a row has none of it.
 
     Without telemetry its entries divide nothing, which is logged: the cost stays visible where the rules put it.
     """
-    whole = to_arrow(mapped).combine_chunks()  # frames put together of many pieces would be slow to filter
+    whole = to_arrow(mapped)
     for entry in rules.shared:
         whole = _complete(whole, entry.receiver)
-    changing = _changing(rules)
-    narrow = whole.select([c for c in whole.column_names if c in _read(rules, changing)])
-    numbers = pa.array(range(whole.num_rows), pa.int64())
-    pool = [narrow.append_column(SOURCE, numbers).append_column(_ORDER, pa.array([0] * whole.num_rows, pa.int64()))]
+    changing, fields = _changing(rules), _read(rules)
+    weighed = [c for c in _AMOUNTS if c in whole.column_names and c in (*_WEIGHED, *fields)]
+    rows = whole
+    if any(f in _AMOUNTS for f in fields):  # a condition on an amount is met by each row's own
+        rows, fields = whole.append_column(_OWN, pa.array(np.arange(whole.num_rows))), [*fields, _OWN]
+    keep = [f for f in dict.fromkeys([*fields, "tags", "charge_period_start"]) if f not in weighed]
+    daily = (
+        any(e.per == "day" for e in rules.shared) or any(r.since or r.until for r in rules.rules) or bool(rules.lookups)
+    )
+    kinds = kinds_of(rows, [f for f in fields if f not in _AMOUNTS], weighed, timezone=timezone, daily=daily, keep=keep)
+    table = kinds.table.append_column(PART, pa.repeat(pa.scalar(Decimal(1), pa.decimal128(38, 18)), len(kinds.table)))
+    table = table.append_column("rule", pa.repeat("", len(table)))
+    pool = [table.append_column(_ORDER, pa.array(np.zeros(len(table), np.int64)))]
     undivided = pool[0]
     for number, entry in enumerate(rules.shared):
         if entry.method == "telemetry" and telemetry is None:
-            if matching(mapped if number == 0 else to_pandas(pa.concat_tables(pool)), entry.when).any():
+            if matching(to_pandas(pa.concat_tables(pool)), entry.when).any():
                 log.warning(
                     "Shared cost %r is not split: no telemetry was given; its cost stays where the rules put it.",
                     entry.name,
@@ -76,25 +91,42 @@ def split_shared(
         pool = _split(pool, number, rules, changing, telemetry, timezone)
     if pool[0] is undivided and len(pool) == 1:
         return mapped if whole.num_columns == len(mapped.columns) else to_pandas(whole)
-    pieces = _merged(pa.concat_tables(pool), changing)
-    pieces = pieces.sort_by([(SOURCE, "ascending"), (_ORDER, "ascending")])
-    divided = whole.select([c for c in whole.column_names if c not in pieces.column_names]).take(pieces[SOURCE])
-    columns_ = [pieces[c] if c in pieces.column_names else divided[c] for c in whole.column_names]
-    return to_pandas(pa.table(dict(zip(whole.column_names, columns_, strict=True))))
+    pieces = _merged(pa.concat_tables(pool), changing).sort_by([(KIND, "ascending"), (_ORDER, "ascending")])
+    return to_pandas(spread(whole, kinds, pieces, changing, [c for c in _AMOUNTS if c in whole.column_names]))
 
 
 def _changing(rules: Rules) -> list[str]:
     """Text columns that dividing may set: the divided dimensions, what telemetry tells, and dimensions that follow."""
-    changing = list(dict.fromkeys(c for entry in rules.shared for c in (entry.dimension, *entry.receiver)))
-    return [*changing, *(d for d in rules.dimensions if d not in changing)]
+    given = dict.fromkeys(c for entry in rules.shared for c in (entry.dimension, *entry.receiver))
+    follow = set().union(*(_following(rules, entry) for entry in rules.shared))
+    return [*given, *sorted(follow - given.keys())]
 
 
-def _read(rules: Rules, changing: Sequence[str]) -> set[str]:
-    """Columns that dividing reads or sets; all others are taken from the source row at the end."""
-    fields = {*rules.used_fields(), *(f for e in rules.shared for f in (*fields_of(e.when), *e.match))}
-    tags = {"tags"} if any(f.startswith(TAG) for f in fields) else set()
-    weighed = {"charge_period_start", "pricing_currency", "meter", "service_tier"}
-    return {*fields, *changing, *tags, *weighed, *_DECIMALS, "rule"}
+def _following(rules: Rules, entry: Shared) -> set[str]:
+    """Dimensions that the mapping makes of those an entry sets, such as a team's cost centre."""
+    changed = {entry.dimension, *(c for c in entry.receiver if c in rules.defaults)}
+    follow: set[str] = set()
+    while more := {
+        d for r in rules.rules for d in r.set if d not in changed | follow and rules.read_by(r, d) & (changed | follow)
+    }:
+        follow |= more
+    return follow
+
+
+def _read(rules: Rules) -> list[str]:
+    """Columns and tags that dividing reads or sets."""
+    changing = _changing(rules)
+    follow = set().union(*(_following(rules, entry) for entry in rules.shared))
+    fields = {f for e in rules.shared for f in (*fields_of(e.when), *e.match)}
+    fields |= {f for r in rules.rules for d in r.set if d in follow for f in rules.read_by(r, d)}
+    weighing = [e for e in rules.shared if e.method in ("proportional", "tiered")]
+    if weighing:
+        fields |= {"pricing_currency"}
+    if {m for e in weighing for m in (e.metric, *(t.metric for t in e.tiers))} - {"cost"}:
+        fields |= {"meter"}
+    if any(e.method == "capacity" for e in rules.shared):
+        fields |= {"service_tier", "meter"}
+    return sorted({*fields, *changing})
 
 
 def _split(
@@ -108,9 +140,9 @@ def _split(
     """Divide one entry's rows: those taken leave their table, their pieces are one table more."""
     entry, earlier = rules.shared[number], rules.shared[:number]
     table = pa.concat_tables(pool)
-    table = table.append_column(ROW, pa.array(range(table.num_rows), pa.int64()))
+    table = table.append_column(ROW, pa.array(np.arange(table.num_rows)))
     with connect() as con:
-        decimals = [c for c in _DECIMALS if c in table.column_names]
+        decimals = [c for c in (*_AMOUNTS, PART) if c in table.column_names]
         _views(con, table, entry, timezone)
         if telemetry is not None and entry.method == "telemetry":
             _telemetry_view(con, telemetry, entry, timezone)
@@ -121,8 +153,9 @@ def _split(
         if taken.num_rows < len(chosen):  # several pieces of one row have come to one receiver: divided once
             con.unregister("rows")
             register(con, "rows", _complete(taken, (*fields_of(entry.when), *entry.match)))
-        pieces = _pieces(con, weights, decimals)
-    if entry.method == "telemetry" and (left := taken.num_rows - len(pc.unique(pieces[ROW]))):
+        pieces = _pieces(con, weights, {c: table.schema.field(c).type.scale for c in decimals})
+        pieces = pieces.filter(pc.not_equal(pieces[PART], 0)) if pieces.num_rows else pieces
+    if entry.method == "telemetry" and (left := _left(taken, pieces)):
         seen = ", ".join(entry.match) or "kind"
         log.warning("%d rows of shared cost %r are not divided: the telemetry saw nothing of the same %s in their month.", left, entry.name, seen)  # fmt: skip
     if not pieces.num_rows:
@@ -149,20 +182,29 @@ def _split(
     return [t for t in [*out, undivided] if t.num_rows] + [divided.cast(pool[0].schema)]
 
 
+def _left(taken: pa.Table, pieces: pa.Table) -> int:
+    """How many rows an entry took and nobody receives."""
+    alone = taken.filter(pc.invert(pc.is_in(taken[ROW], value_set=pc.unique(pieces[ROW]))))
+    return pc.sum(alone[ROWS]).as_py() or 0
+
+
 def _merged(table: pa.Table, changing: Sequence[str]) -> pa.Table:
     """Pieces of one source row that are the same receiver's, put together; `rule` names the entries of all of them."""
-    keys = [SOURCE, *(c for c in changing if c in table.column_names)]
+    keys = [KIND, *(c for c in changing if c in table.column_names)]
     counts = table.select(keys).group_by(keys, use_threads=False).aggregate([([], "count_all")])
     if counts.num_rows == table.num_rows:
         return table
-    decimals = [c for c in _DECIMALS if c in table.column_names]
+    decimals = [c for c in (*_AMOUNTS, PART) if c in table.column_names]
     rest = [c for c in table.column_names if c not in keys and c not in decimals and c not in ("rule", "tags")]
-    numbered = table.append_column("_at", pa.array(range(table.num_rows), pa.int64()))
+    numbered = table.append_column("_at", pa.array(np.arange(table.num_rows)))
     sums = [(c, "sum") for c in decimals] + [(c, "first") for c in rest] + [("rule", "list"), ("_at", "first")]
     made = numbered.drop_columns([c for c in ("tags",) if c in table.column_names]).group_by(keys, use_threads=False).aggregate(sums)  # fmt: skip
     names = {f"{c}_sum": c for c in decimals} | {f"{c}_first": c for c in rest}
     arrays = {names.get(c, c): made[c] for c in made.column_names}
-    rules_ = [_joined(texts) if len(texts) > 1 else texts[0] for texts in made["rule_list"].to_pylist()]
+    lists = made["rule_list"].combine_chunks()
+    rules_ = lists.flatten().take(lists.offsets[:-1]).to_pylist()
+    for at in np.flatnonzero(lists.value_lengths().to_numpy() > 1):
+        rules_[at] = _joined(lists[at].as_py())
     arrays["rule"] = pa.chunked_array([pa.array(rules_, pa.string())])
     if "tags" in table.column_names:
         arrays["tags"] = table["tags"].take(made["_at_first"])
@@ -225,7 +267,7 @@ def _telemetry_view(con: duckdb.DuckDBPyConnection, telemetry: pd.DataFrame, ent
     con.execute(f"CREATE TEMP VIEW telemetry AS SELECT {', '.join(picked)} FROM telemetry_rows")
 
 
-def _pieces(con: duckdb.DuckDBPyConnection, weights: Weights, decimals: Sequence[str]) -> pa.Table:
+def _pieces(con: duckdb.DuckDBPyConnection, weights: Weights, scales: Mapping[str, int]) -> pa.Table:
     """One row per divided row and receiver: the row's number, the receiver, the divided figures."""
     con.execute(f"CREATE TEMP TABLE done ({ROW} BIGINT)")
     found: list[pa.Table] = []
@@ -251,7 +293,7 @@ def _pieces(con: duckdb.DuckDBPyConnection, weights: Weights, decimals: Sequence
         }
         register(con, f"cells_{number}", pa.table(places))
         on = " AND ".join(f"t.{DUCKDB.ident(c)} IS NOT DISTINCT FROM c.c_{i}" for i, c in enumerate(cell)) or "TRUE"
-        figures = [f"{_part_of(c)} AS {c}" for c in decimals]
+        figures = [f"{_part_of(c, scale)} AS {c}" for c, scale in scales.items()]
         picked = [f"t.{ROW}", f"w.{_ORDER}", *figures, *(f"w.{n}" for n in names[4:])]
         sql = (
             f"SELECT {', '.join(picked)} FROM taken t JOIN cells_{number} c ON {on} JOIN parts_{number} w ON w.cell = c.cell "
@@ -264,11 +306,10 @@ def _pieces(con: duckdb.DuckDBPyConnection, weights: Weights, decimals: Sequence
     return pa.concat_tables(found) if found else pa.table({ROW: pa.array([], pa.int64())})
 
 
-def _part_of(column: str) -> str:
-    precision, scale = _DECIMALS[column]
+def _part_of(column: str, scale: int) -> str:
     whole = units(f"t.{column}", scale)
     upto = [f"(({whole}) // {WHOLE} * w.{end} + ({whole}) % {WHOLE} * w.{end} // {WHOLE})" for end in ("hi", "lo")]
-    return amount(" - ".join(upto), precision, scale)
+    return amount(" - ".join(upto), 38, scale)
 
 
 def _remap(divided: pa.Table, rules: Rules, entry: Shared, earlier: Sequence[Shared], timezone: str) -> pa.Table:
@@ -276,12 +317,7 @@ def _remap(divided: pa.Table, rules: Rules, entry: Shared, earlier: Sequence[Sha
 
     What an earlier entry gave a row stays: only values that rules set are set again.
     """
-    changed = {entry.dimension, *(c for c in entry.receiver if c in rules.defaults)}
-    follow: set[str] = set()
-    while more := {
-        d for r in rules.rules for d in r.set if d not in changed | follow and rules.read_by(r, d) & (changed | follow)
-    }:
-        follow |= more
+    follow = _following(rules, entry)
     if not follow:
         return divided
     given = [d for d in rules.dimensions if d not in follow]

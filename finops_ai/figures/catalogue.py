@@ -108,6 +108,7 @@ def _in_words(name: str, value: Any) -> str:
     return f"the meter's {name.replace('_', ' ')} is {value}" if name != "name" else f"the meter is {value}"
 
 
+@cache
 def meter_list(**wanted: object) -> str:
     """Meters with some properties, as an SQL list: `meter_list(roll_up="output")`.
 

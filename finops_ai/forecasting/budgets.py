@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from finops_ai.engine.fields import PUBLISHED
 from finops_ai.errors import CheckFailed, DataError, ProviderUnavailable, RuleError, hint
 from finops_ai.forecasting.budgeting import BudgetLine
 from finops_ai.forecasting.making import Plan, make_plan
@@ -22,6 +23,7 @@ from finops_ai.forecasting.planning import line_figures
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
+from finops_ai.money import published
 from finops_ai.periods import Window, instant, next_month, parse_month, zone
 from finops_ai.tables.grouping import TIMES, currency_of, grouped
 from finops_ai.tables.policy import number
@@ -91,7 +93,10 @@ def budgets(
     first = priced["charge_period_start"].min() if len(priced) else None
     priced = priced[(priced["charge_period_start"] < now).to_numpy()]
     measures = {"cost": "sum(effective_cost)", "unknown": "count(*) FILTER (WHERE effective_cost IS NULL)"}
-    days = grouped(priced, [*dims, "day"], measures, timezone=timezone, needs=("effective_cost",))
+    needs = ["effective_cost"]
+    if PUBLISHED in priced.columns:
+        measures["cents"], needs = f"sum({PUBLISHED})", [*needs, PUBLISHED]
+    days = grouped(priced, [*dims, "day"], measures, timezone=timezone, needs=needs)
     today = now.astimezone(tz).date()
     asked = [e for e in entries if e["from"] <= today]
     made, doubt = _planned(priced, asked, now, timezone, book, dims)
@@ -106,12 +111,15 @@ def budgets(
         if entry["from"] > today:
             continue
         daily: dict[dt.date, Decimal] = {}
+        cents = Decimal(0)
         for g in days:
             if all(str(g[d]) == v for d, v in entry["for"].items()):
                 cost = g["cost"] or Decimal(0)
                 cost = Decimal(repr(cost)) if isinstance(cost, float) else cost
                 daily[g["day"]] = daily.get(g["day"], Decimal(0)) + cost
-        rows.append(_row(entry, daily, now, timezone, made))
+                if entry["from"] <= g["day"] < entry["to"]:
+                    cents += g.get("cents") or Decimal(0)
+        rows.append(_row(entry, daily, now, timezone, made) | {"cents": cents})
     rows.sort(key=lambda r: (-(r["used"] or 0), r["name"]))
     table = to_pandas(pa.table({n: pa.array([r[n] for r in rows], k) for n, k in _COLUMNS.items()}))
     money = ["budget", "spent", "expected", "burn_rate", "projected", "p10", "p90"]
@@ -120,6 +128,10 @@ def budgets(
         f"As of {now.astimezone(tz):%Y-%m-%d %H:%M} {timezone}; the burn rate is the mean of the last {_RECENT} days, "
         "what a period ends at is the plan's."
     ]
+    if PUBLISHED in priced.columns:  # what was spent is published as every other table has it
+        facts.cents["spent"] = [r["cents"] for r in rows]
+        for name in ("projected", "p10", "p90"):
+            facts.cents[name] = [_published(r, name, currency) for r in rows]
     facts.notes += doubt
     facts.notes += [r["text"] for r in rows if r["status"] != "ok"]
     if unknown := sum(g["unknown"] for g in days):
@@ -154,6 +166,14 @@ def workspace_budgets(ws: Workspace, month: str, as_of: object = None) -> Table 
         lambda: budgets(ws.history(month, months), plan, month=month, as_of=as_of, timezone=ws.timezone, book=ws.book),
         keep=lambda table: table is not None,
     )
+
+
+def _published(row: Mapping[str, Any], name: str, currency: str) -> Decimal | None:
+    if row[name] is None:
+        return None
+    if row[name] == row["spent"]:
+        return row["cents"]
+    return published(row[name], currency or "USD") or round(row[name], 6)  # what is less than a cent is shown, too
 
 
 _COLUMNS = {

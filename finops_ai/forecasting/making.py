@@ -92,10 +92,10 @@ class Plan:
         return f"{self.history.days[0]:%Y-%m}"
 
     def actual(self, group: np.ndarray, count: int) -> dict[str, list[Decimal]]:
-        """Exact cost of each group by month of the history."""
+        """What each group cost by month of the history."""
         months = [str(m) for m in pd.period_range(self.history.days[0], self.history.days[-1], freq="M")]
         out = {month: [Decimal(0)] * count for month in months}
-        for (leaf, month), amount in self.history.exact.items():
+        for (leaf, month), amount in self.history.spent.items():
             if group[leaf] >= 0:
                 out[month][group[leaf]] += amount
         return out
@@ -167,7 +167,7 @@ class Months:
     """Sums of some groups by month.
 
     Attributes:
-        actual: month -> exact amount of each group.
+        actual: month -> what each group cost.
         ahead: months ahead, the first perhaps in part.
         middle: `(groups, months ahead)`.
         paths: `(groups, months ahead, draws)`.

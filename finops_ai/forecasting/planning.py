@@ -491,7 +491,7 @@ def make_actual(priced: pd.DataFrame, month: pd.Period, by: Sequence[str], timez
     history = spending(priced, until=(month + 1).start_time, timezone=timezone, keep=by)
     leaves = Plan.leaves_of(history)
     out: dict[str, Decimal] = {}
-    for (leaf, when), amount in history.exact.items():
+    for (leaf, when), amount in history.spent.items():
         if when == str(month):
             names = {TOTAL, unique_id(tuple(str(leaves[c].iloc[leaf]) for c in by)) if by else TOTAL}
             for name in names:

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from finops_ai.engine.fields import PUBLISHED
 from finops_ai.errors import DataError, SettingsError, hint
 from finops_ai.forecasting.history import NONE, check_one_currency, end_of_data, local_middle
 from finops_ai.meters import meters
@@ -43,7 +44,7 @@ class Spending:
         fixed: `(cells, days)`, of which was paid whether used or not, by series (see `priced_ahead`).
         leaves: one row per cell, provider, model and further columns asked for: `cell` and those columns.
         leaf_amounts: `(leaves, days)` cost of use.
-        exact: `(cell or leaf place, month)` -> amount, to the last digit.
+        spent: `(cell or leaf place, month)` -> amount, to the last digit.
         lost: days not collected, by source.
         fees: non-token series apart: `(cell, leaf, name, days' amounts)`.
         unpriced: what has no price: rows, tokens, models, and what it would cost at the usual price.
@@ -56,7 +57,7 @@ class Spending:
     amounts: np.ndarray
     leaves: pd.DataFrame
     leaf_amounts: np.ndarray
-    exact: dict[tuple[int, str], Decimal]
+    spent: dict[tuple[int, str], Decimal]
     fees: list[tuple[int, int, str, np.ndarray]]
     lost: dict[str, list[pd.Timestamp]] = field(default_factory=dict)
     unpriced: dict[str, object] = field(default_factory=dict)
@@ -142,10 +143,12 @@ def spending(
         np.logical_or.at(holes_of, cell_place, np.isnan(leaf_amounts) & _alive(leaf_amounts))
         amounts[holes_of] = np.nan
     month = day[known].dt.strftime("%Y-%m").to_numpy()
-    exact = _exact(cost[known], leaf_of, month)
+    # what a month cost is what every other table says it did: its cents are decided once
+    told = priced[PUBLISHED] if PUBLISHED in priced.columns and priced[PUBLISHED].notna()[known].all() else cost
+    spent = _spent(told[known], leaf_of, month)
     currency = str(priced["pricing_currency"].dropna().iloc[0]) if _has(priced, "pricing_currency") else "USD"
     return Spending(
-        tuple(dims), [tuple(map(str, c)) for c in cells], days, amounts, leaf_frame, leaf_amounts, exact, fees, lost,
+        tuple(dims), [tuple(map(str, c)) for c in cells], days, amounts, leaf_frame, leaf_amounts, spent, fees, lost,
         unpriced, currency,
     )  # fmt: skip
 
@@ -184,7 +187,7 @@ def _codes(rows: pd.DataFrame, columns: Sequence[str]) -> tuple[np.ndarray, list
     return groups.ngroup().to_numpy(), names
 
 
-def _exact(cost: pd.Series, leaf: np.ndarray, month: np.ndarray) -> dict[tuple[int, str], Decimal]:
+def _spent(cost: pd.Series, leaf: np.ndarray, month: np.ndarray) -> dict[tuple[int, str], Decimal]:
     """Sum of each leaf and month in decimals."""
     amounts = pa.array(cost)
     if isinstance(amounts, pa.ChunkedArray):

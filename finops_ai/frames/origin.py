@@ -11,8 +11,16 @@ ORIGIN = "finops_ai"
 
 
 #: what a frame knows about itself that is no version of an input: its business dimensions, which of their values are
-#: nobody, the zone of its days, the columns its cells don't tell apart, and whether they are of whole days
-NATURE = ("dimensions", "timezone", "nobody", "left_out", "grain")
+#: nobody, the zone of its days, the columns its cells don't tell apart, whether they are of whole days, and whether
+#: what it costs is charged to somebody, who pays no part of a cent
+NATURE = ("dimensions", "timezone", "nobody", "left_out", "grain", "charged")
+
+
+class _Told(dict[str, Any]):
+    """What a frame says of itself; never changed in place, so that the copies pandas makes of attributes can share it."""
+
+    def __deepcopy__(self, memo: object) -> _Told:
+        return self
 
 
 def made_with(frame: pd.DataFrame, source: pd.DataFrame, **told: Any) -> pd.DataFrame:
@@ -23,12 +31,13 @@ def made_with(frame: pd.DataFrame, source: pd.DataFrame, **told: Any) -> pd.Data
         source: the frame it was made of.
         told: `prices`, `rules`, `inputs` (versions), `dimensions` (list of its dimension columns), `timezone` (the
             reporting zone its days were made for), `nobody` (dimension -> values that are nobody), `left_out`
-            (columns a cube leaves out), `grain` ("day" for a cube); what is empty is left as the source has it.
+            (columns a cube leaves out), `grain` ("day" for a cube), `charged` (its workspace has a [chargeback] section);
+            what is empty is left as the source has it.
 
     >>> made_with(pd.DataFrame(), pd.DataFrame(), prices="a1").attrs
     {'finops_ai': {'prices': 'a1'}}
     """
-    frame.attrs[ORIGIN] = {**source.attrs.get(ORIGIN, {}), **{k: v for k, v in told.items() if v}}
+    frame.attrs[ORIGIN] = _Told({**source.attrs.get(ORIGIN, {}), **{k: v for k, v in told.items() if v}})
     return frame
 
 
@@ -56,6 +65,11 @@ def left_out_of(frame: pd.DataFrame) -> list[str]:
 def tells_hours(frame: pd.DataFrame) -> bool:
     """Whether rows stand at their own hour; the cells of a cube stand at their day."""
     return frame.attrs.get(ORIGIN, {}).get("grain") != "day"
+
+
+def is_charged(*frames: pd.DataFrame) -> bool:
+    """Whether amounts of these frames are published in minor units however small they are, as what is charged is."""
+    return any(frame.attrs.get(ORIGIN, {}).get("charged") for frame in frames)
 
 
 def provenance_of(*frames: pd.DataFrame) -> dict[str, Any]:

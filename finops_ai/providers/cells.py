@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,7 +14,7 @@ import pyarrow.compute as pc
 from finops_ai.errors import DataError
 from finops_ai.frames import TokenFrame, schema_of
 from finops_ai.periods import zone
-from finops_ai.providers.clocks import UnreadableTime, instants_of_text
+from finops_ai.providers.clocks import DOTNET, UnreadableTime, instants_of_text
 from finops_ai.providers.mapping import Time
 from finops_ai.providers.numbers import Numbers, plain
 
@@ -36,19 +38,23 @@ class Cells:
     Args:
         path: the file, for messages.
         numbers: how texts write numbers; None = as programs do, "1234.5".
+        rows: the number (from 0) that each row has in the file, where some were left out.
     """
 
-    def __init__(self, path: Path | str, numbers: Numbers | None = None) -> None:
-        self.path, self.numbers = path, numbers
+    def __init__(self, path: Path | str, numbers: Numbers | None = None, rows: Sequence[int] | None = None) -> None:
+        self.path, self.numbers, self.rows = path, numbers, rows
 
     def fail(self, row: int, column: str, value: Any, what: str, fix: str) -> NoReturn:
         """Raise a DataError that names file, row, column, value, what is wrong and the next step."""
         shown = value.as_py() if isinstance(value, pa.Scalar) else value
+        row = row if self.rows is None else int(self.rows[row - 1]) + 1
         raise DataError(f"{self.path}, row {row}, column {column!r}: {str(shown)[:100]!r} {what}. {fix}")
 
-    def quantities(self, table: pa.Table, column: str, *, whole: bool = False) -> pa.ChunkedArray:
-        """Counts that are 0 or more, exactly; `whole` ones have no fraction either."""
+    def quantities(self, table: pa.Table, column: str, *, whole: bool = False, times: int = 1) -> pa.ChunkedArray:
+        """Counts that are 0 or more, exactly; `whole` ones have no fraction either. One in the file is `times` of them."""
         counts = self.converted(table[column], QUANTITY, column)
+        if times != 1:
+            counts = pc.multiply(counts, pa.scalar(Decimal(times), pa.decimal128(7, 0))).cast(QUANTITY)
         fix = "Correct the row, or map another column."
         if row := first_true(pc.less(counts, scalar(0, QUANTITY))):
             self.fail(row, column, table[column][row - 1], "is negative: usage can't be", fix)
@@ -159,6 +165,9 @@ def cast(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
 def instants_of(values: pa.ChunkedArray, time: Time) -> pa.ChunkedArray:
     """Text, numbers, dates or timestamps as UTC instants of microseconds. Raises ArrowInvalid or UnreadableTime."""
     kind = values.type
+    if time.unit == "iso" and time.format and (pa.types.is_integer(kind) or pa.types.is_decimal(kind)):
+        values = values.cast(pa.string())  # 20261001
+        kind = values.type
     if _is_text(kind) and time.unit == "iso":
         values, minutes = _wall_clock(values.cast(pa.string()), time)
         if minutes is None:
@@ -190,10 +199,20 @@ def _zoned(values: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     return pc.assume_timezone(values, name, ambiguous="earliest", nonexistent="latest").cast(INSTANT, safe=False)
 
 
+def _of_dotnet(text: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Instants of texts that .NET wrote, None where there are others."""
+    if not pc.all(pc.match_substring_regex(text, DOTNET)).as_py():
+        return None
+    number = pc.replace_substring_regex(text, DOTNET, r"\1").cast(pa.int64())
+    return number.cast(pa.timestamp("ms")).cast(INSTANT)
+
+
 def _wall_clock(text: pa.ChunkedArray, time: Time) -> tuple[pa.ChunkedArray, pa.ChunkedArray | None]:
     """Texts as instants and None, or as wall-clock times and the minutes of their offsets."""
     if not time.format:
         trimmed = pc.utf8_trim_whitespace(text)
+        if len(trimmed) and trimmed[0].as_py()[-2:] in (")/", "\\/") and (written := _of_dotnet(trimmed)) is not None:
+            return written, None
         try:
             return trimmed.cast(pa.timestamp("ns", tz="UTC")).cast(INSTANT, safe=False), None
         except pa.ArrowInvalid:

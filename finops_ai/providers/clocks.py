@@ -12,9 +12,10 @@ MICROSECONDS = pa.timestamp("us")
 #: ways to write a day; the second of a pair reads the same digits with day and month exchanged
 DAYS = (
     "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%d.%m.%Y", "%d.%m.%y", "%d/%m/%Y", "%m/%d/%Y", "%d/%m/%y", "%m/%d/%y",
-    "%d-%m-%Y", "%m-%d-%Y", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%d/%b/%Y", "%b %d %Y", "%d. %b %Y", "%Y-%b-%d",
+    "%d-%m-%Y", "%m-%d-%Y", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%d/%b/%Y", "%b %d %Y", "%d. %b %Y", "%Y-%b-%d", "%Y %m %d",
+    "%Y-%m", "%Y/%m", "%m/%Y", "%m.%Y", "%b %Y",
 )  # fmt: skip
-CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %H%M%S")
+CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %H%M%S", " %H")
 #: month, the ways it begins in English, German, French, Spanish, Italian, Portuguese and Dutch
 MONTHS = {
     "Jan": r"jan[a-zä]*|jän[a-z]*|ene[a-z]*|gen(?:naio)?",
@@ -32,7 +33,13 @@ MONTHS = {
 }
 _WEEKDAY = r"(?i)^(?:mon|tue|wed|thu|fri|sat|sun|mo|di|mi|do|fr|sa|so|lun|mar|mer|jeu|ven|sam|dim|mi[ée]|jue|vie|s[áa]b|dom)[a-zäöüáéí]*\.?,?\s+"
 #: offset in minutes of the words used for zones with one meaning
-_OFFSET = r"(?i)\s*(?P<offset>Z|UTC|GMT|[+-]\d{2}:?\d{2}|[+-]\d{2})$"
+_OFFSET = r"(?i)\s*(?P<offset>(?:UTC|GMT)?[+-]\d{2}:?\d{2}|(?:UTC|GMT)[+-]\d{1,2}|Z|UTC|GMT|[+-]\d{2})$"
+#: a zone's name after its offset, as Java and JavaScript write it
+_ZONE_NAME = r"\s*(?:\[[A-Za-z_/+-]+\]|\([^()]*\))$"
+#: a year after the clock, as Unix writes it
+_YEAR_LAST = r"^([A-Za-z]{3} \d{1,2}) (\d\d:\d\d:\d\d)((?: [A-Z]{3,4}| [+-]\d{4})?) (\d{4})$"
+#: milliseconds since 1970, as .NET writes them into JSON
+DOTNET = r"^\\?/Date\((-?\d+)(?:[+-]\d{4})?\)\\?/$"
 
 
 class UnreadableTime(Exception):
@@ -89,6 +96,9 @@ def _tidied(values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedArray, 
     text = pc.utf8_trim_whitespace(values)
     text = pc.replace_substring_regex(text, r"[\s\x{00a0}\x{202f}]+", " ")
     text = pc.replace_substring_regex(text, _WEEKDAY, "")
+    text = pc.replace_substring_regex(text, _ZONE_NAME, "")
+    text = pc.replace_substring_regex(text, r"^(\d{4})[年년] ?(\d{1,2})[月월] ?(\d{1,2})[日일]", r"\1-\2-\3")
+    text = pc.replace_substring_regex(text, _YEAR_LAST, r"\1 \4 \2\3")
     found = pc.struct_field(pc.extract_regex(text, _OFFSET), "offset")
     # a bare -04 after a date is its day, so an offset needs a clock before it
     clocked = pc.match_substring_regex(text, r"\d:\d\d|\d[Tt]\d\d")
@@ -118,9 +128,10 @@ def _minutes(words: pa.ChunkedArray) -> pa.ChunkedArray:
     known = {}
     for word in pc.unique(words).to_pylist():
         if word is not None:
-            digits = re.sub(r"\D", "", word).ljust(4, "0")
-            size = 0 if word[0].isalpha() else int(digits[:2]) * 60 + int(digits[2:])
-            known[word] = -size if word.startswith("-") else size
+            digits = re.sub(r"\D", "", word)
+            digits = (digits if len(digits) > 1 else f"0{digits}").ljust(4, "0")
+            size = int(digits[:2]) * 60 + int(digits[2:])
+            known[word] = -size if "-" in word else size
     if not known:
         return pa.chunked_array([pa.nulls(len(words), pa.int64())])
     at = pc.index_in(words, pa.array(list(known), pa.string()))

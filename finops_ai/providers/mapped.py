@@ -19,8 +19,11 @@ from finops_ai.providers.cells import QUANTITY, Cells, first_true, scalar
 from finops_ai.providers.connector import Connector, ConnectorSettings
 from finops_ai.providers.files import find_files
 from finops_ai.providers.mapping import DEFAULTS, FileMapping, Usage, load_mapping
-from finops_ai.providers.numbers import Numbers, Unsure, numbers_of
-from finops_ai.providers.tables import load_table, members
+from finops_ai.providers.numbers import Numbers, Unsure, numbers_of, plain
+from finops_ai.providers.tables import load_table
+from finops_ai.providers.totals import not_usage, told
+from finops_ai.providers.unpacking import members
+from finops_ai.providers.widening import ROW, widened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,8 +68,8 @@ class MappedFiles(Connector):
                     # rows without an id are told apart by file and row: files of one name by their folder, too
                     name = path.name if alike[path.name] == 1 else f"{path.parent.name}/{path.name}"
                     label = name if len(inside) == 1 else f"{name}/{Path(shown).name}"
-                    table = load_table(file, self.form, columns)
-                    tables.append(tokens_of(table, self.mapping, shown, window, label))
+                    table = load_table(file, self.form, columns, self.notes)
+                    tables.append(tokens_of(table, self.mapping, shown, window, label, self.notes))
         return conform(pa.concat_tables(tables, promote_options="default"), source=", ".join(self.settings.files))
 
 
@@ -99,7 +102,12 @@ class JsonLinesFiles(MappedFiles):
 
 
 def tokens_of(
-    table: pa.Table, mapping: FileMapping, path: Path | str, window: Window, label: str | None = None
+    table: pa.Table,
+    mapping: FileMapping,
+    path: Path | str,
+    window: Window,
+    label: str | None = None,
+    notes: list[str] | None = None,
 ) -> pa.Table:
     """Turn the rows of one file into a long table: one row per meter that counted something.
 
@@ -111,18 +119,38 @@ def tokens_of(
         path: the file, for messages and row numbers.
         window: rows whose slice starts in `[window.start, window.end)` are kept.
         label: what ids of rows without one begin with; by default the file's name.
+        notes: what was left out (totals the file states itself, a header written again) is added here.
 
     Raises:
         DataError: a value can't be read or is negative, or parts exceed their total.
     """
+    times, model = mapping.columns.get("charge_period_start", []), mapping.columns.get("model")
+    keep, others = not_usage(
+        table, [times] if isinstance(times, str) else times, model if isinstance(model, str) else None
+    )
+    place = Cells(path)
+    if not keep.all():
+        whole, table, place.rows = table, table.filter(pa.array(keep)), np.flatnonzero(keep).tolist()
+    place.numbers = number_style(table, mapping, place)
+    if not keep.all() and notes is not None:
+        notes += told(whole, others, _counts_of(whole, mapping, place.numbers), Path(path).name)
+    table, mapping = widened(table, mapping, place)
+    if ROW in table.column_names:
+        place.rows = table[ROW].to_pylist()
     rows = table.num_rows
-    place = Cells(path, number_style(table, mapping, path))
-    start = place.instants(table, mapping.columns["charge_period_start"], mapping.time)
+    start = place.instants(table, times, mapping.time) if times else _moment(mapping, place, rows)
     common: dict[str, Any] = {"charge_period_start": start}
+    lasts = pa.scalar(mapping.time.microseconds, pa.duration("us"))
     if "charge_period_end" in mapping.columns:
-        common["charge_period_end"] = place.instants(table, mapping.columns["charge_period_end"], mapping.time)
+        end = place.instants(table, mapping.columns["charge_period_end"], mapping.time)
+        if row := first_true(pc.less(end, start)):
+            ended = str(mapping.columns["charge_period_end"])
+            what = f"is before the start, {start[row - 1]}"
+            place.fail(row, ended, end[row - 1], what, "Correct the row, or map another column.")
+        # a call that ended in the moment it began lasted less than the file's clock shows
+        common["charge_period_end"] = pc.if_else(pc.equal(end, start), pc.add(start, lasts), end)
     else:
-        common["charge_period_end"] = pc.add(start, pa.scalar(mapping.time.microseconds, pa.duration("us")))
+        common["charge_period_end"] = pc.add(start, lasts)
     for name, column in mapping.columns.items():
         if name not in common and isinstance(column, str):
             values = _translated(table[column], mapping.values.get(name, {}))
@@ -130,7 +158,9 @@ def tokens_of(
                 values = _translated(values, TIER_WORDS, folded=True)
             common[name] = place.converted(values, SCHEMA.field(name).type, column)
     if mapping.one_row_is_one_slice and "request_id" not in common:
-        numbers = pa.array(range(1, rows + 1)).cast(pa.string())
+        numbers = pa.array(np.arange(1, rows + 1) if place.rows is None else np.asarray(place.rows) + 1).cast(
+            pa.string()
+        )
         common["request_id"] = pc.binary_join_element_wise(label or Path(path).name, numbers, ":")
     first, last = pa.scalar(window.start, INSTANT), pa.scalar(window.end, INSTANT)
     wanted = pc.and_(pc.greater_equal(start, first), pc.less(start, last))
@@ -146,7 +176,29 @@ def tokens_of(
     return pa.concat_tables(out, promote_options="default")
 
 
-def number_style(table: pa.Table, mapping: FileMapping, path: Path | str) -> Numbers:
+def _moment(mapping: FileMapping, place: Cells, rows: int) -> pa.ChunkedArray:
+    """The one time that the mapping states for all rows."""
+    said = pa.table({"constant": [str(mapping.constants["charge_period_start"])] * rows})
+    return place.instants(said, "constant", mapping.time)
+
+
+def _counts_of(table: pa.Table, mapping: FileMapping, style: Numbers) -> dict[str, list[Any]]:
+    """The numbers of the columns that are counted, row by row; None where a cell holds none."""
+    found = {}
+    for name in dict.fromkeys(
+        str(n) for u in mapping.usage for n in (*u.meters.values(), *u.fields.values(), u.count) if n
+    ):
+        values = table[name]
+        if pa.types.is_string(values.type):
+            values = plain(values, style)
+        try:
+            found[name] = values.cast(pa.string()).cast(pa.decimal128(38, 6)).to_pylist()
+        except pa.ArrowInvalid:
+            continue  # a header written again
+    return found
+
+
+def number_style(table: pa.Table, mapping: FileMapping, place: Cells) -> Numbers:
     """How the file writes numbers: as the mapping says, else as all its counts and costs together tell.
 
     Raises:
@@ -158,7 +210,9 @@ def number_style(table: pa.Table, mapping: FileMapping, path: Path | str) -> Num
     amounts: dict[str, Any] = {}
     for usage in mapping.usage:
         for name, column in usage.meters.items():
-            (counts if _is_whole(name) else amounts)[column] = None
+            (counts if _is_whole(name) and usage.times == 1 else amounts)[column] = None
+        if usage.count:
+            (counts if usage.times == 1 else amounts)[usage.count] = None
         counts |= dict.fromkeys(usage.fields.values())
         if isinstance(usage.requests, str):
             counts[usage.requests] = None
@@ -174,7 +228,7 @@ def number_style(table: pa.Table, mapping: FileMapping, path: Path | str) -> Num
     except Unsure as error:
         row = pc.index(table[error.column], error.text).as_py() + 1
         fix = 'Say it in the mapping file: [numbers] decimal = "," and thousands = "." (or the other way round).'
-        Cells(path).fail(row, error.column, error.text, error.why, fix)
+        place.fail(row, error.column, error.text, error.why, fix)
 
 
 def _is_whole(name: str) -> bool:
@@ -218,7 +272,10 @@ def _meters(table: pa.Table, usage: Usage, place: Cells) -> dict[str, pa.Array]:
             raise UsageError(
                 f"{place.path}: {error} Correct `format` and `fields` in the mapping file.", error.flag
             ) from None
-    counts = {name: place.quantities(table, column, whole=_is_whole(name)) for name, column in usage.meters.items()}
+    counts = {
+        name: place.quantities(table, column, whole=_is_whole(name), times=usage.times)
+        for name, column in usage.meters.items()
+    }
     for whole in dict.fromkeys(usage.inside.values()):
         left = counts[whole]
         for part in [p for p, w in usage.inside.items() if w == whole]:

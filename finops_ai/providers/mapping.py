@@ -26,6 +26,10 @@ Written in TOML; nothing is guessed:
     meters = { input = "prompt", cache_read = "cached", output = "completion" }
     inside = { cache_read = "input" }   # the file's input total includes the cached tokens
 
+A file with a row per kind of token has `kind` (the column of the kind), `count` (the column of the number) and
+`kinds = { prompt = "input", completion = "output", total = "" }`, where "" leaves rows out that repeat others. Counts in
+thousands have `times = 1000`.
+
 Instead of `meters` and `inside`, `format = "openai-chat"` (any format of `finops_ai.meters.normalise`) with
 `fields = { prompt_tokens = "column", ... }` takes the totals apart as that provider counts them.
 """
@@ -120,6 +124,10 @@ class Usage(_Strict):
     requests: int | str | None = None
     meters: dict[str, str] = Field(default_factory=dict)
     inside: dict[str, str] = Field(default_factory=dict)
+    kind: str = ""
+    count: str = ""
+    kinds: dict[str, str] = Field(default_factory=dict)
+    times: int = Field(1, ge=1, le=1_000_000)
     format: str | None = None
     fields: dict[str, str] = Field(default_factory=dict)
     constants: dict[str, str | int | float] = Field(default_factory=dict)
@@ -127,15 +135,24 @@ class Usage(_Strict):
 
     @model_validator(mode="after")
     def _counts_something(self) -> Usage:
-        if bool(self.format) == bool(self.meters):
-            raise ValueError("give either `meters` (and `inside`) or `format` (and `fields`)")
+        if [bool(self.format), bool(self.meters), bool(self.kinds)].count(True) != 1:
+            raise ValueError(
+                "give either `meters` (and `inside`), or `format` (and `fields`), or `kind`, `count` and `kinds`"
+            )
+        if len({bool(self.kind), bool(self.count), bool(self.kinds)}) != 1:
+            raise ValueError("a row per kind of token needs `kind`, `count` and `kinds`")
+        if self.kinds and isinstance(self.requests, str):
+            raise ValueError(
+                "`requests` is 1 or left out where a row is a kind of token: calls are told apart by request_id"
+            )
         if bool(self.format) != bool(self.fields):
             raise ValueError("`format` needs `fields`: the format's field = column of the file")
-        for name in (*self.meters, *self.inside):
+        for name in (*self.meters, *self.inside, *(m for m in self.kinds.values() if m)):
             if name not in meters():
                 raise ValueError(f"no meter called {name!r}. {hint(name, meters())}")
         for part, whole in self.inside.items():
-            if part not in self.meters or whole not in self.meters or part == whole or whole in self.inside:
+            have = self.meters or self.kinds.values()
+            if part not in have or whole not in have or part == whole or whole in self.inside:
                 raise ValueError(f"inside: {part} = {whole!r} must name two meters of `meters`, and {whole} a total")
         return self
 
@@ -163,6 +180,13 @@ class FileMapping(_Strict):
         for name, column in self.columns.items():
             if isinstance(column, list) and not name.startswith("charge_period"):
                 raise ValueError(f"{name} takes one column; only times may be put together from several")
+        if any(usage.kinds for usage in self.usage):
+            if len(self.usage) > 1:
+                raise ValueError("`kinds` stands in the only [[usage]] there is")
+            if self.usage[0].requests and "request_id" not in self.columns:
+                raise ValueError(
+                    "`requests` needs request_id in [columns] where a row is a kind of token; leave it out if there is none"
+                )
         if both := sorted(self.columns.keys() & self.constants.keys()):
             raise ValueError(f"{both[0]} is both in [columns] and in [constants]")
         return self
@@ -170,6 +194,8 @@ class FileMapping(_Strict):
     @property
     def one_row_is_one_slice(self) -> bool:
         """Whether rows are single calls or runs, told apart by their number, rather than a provider's buckets."""
+        if any(usage.kinds for usage in self.usage):
+            return False
         return "charge_period_end" not in self.columns or all(usage.requests == 1 for usage in self.usage)
 
     def source_columns(self) -> list[str]:
@@ -177,7 +203,11 @@ class FileMapping(_Strict):
         names = [n for c in self.columns.values() for n in ([c] if isinstance(c, str) else c)]
         names += self.tags.values()
         for usage in self.usage:
-            names += [*usage.meters.values(), *usage.fields.values()]
+            names += [
+                *usage.meters.values(),
+                *usage.fields.values(),
+                *((usage.kind, usage.count) if usage.kind else ()),
+            ]
             names += [usage.requests] if isinstance(usage.requests, str) else []
         return list(dict.fromkeys(names))
 

@@ -12,12 +12,16 @@ COLUMNS = {
         "time", "timestamp", "ts", "createdat", "created", "starttime", "startedat", "start", "datetime", "requesttime",
         "eventtime", "loggedat", "occurredat", "calledat", "date", "day", "ds", "when", "t",
         "zeit", "zeitstempel", "zeitpunkt", "datum", "erstelltam", "horodatage", "heure", "dateheure", "jour", "fecha", "fechahora",
-        "hora", "data", "dataora", "orario", "ora", "datahora", "tijd", "tijdstip", "datumtijd",
+        "hora", "data", "dataora", "orario", "ora", "datahora", "tijd", "tijdstip", "datumtijd", "tid", "tidpunkt", "tidspunkt",
+        "tidsstempel", "dato", "czas", "zaman", "tarih", "время", "дата", "日時", "日付", "時刻", "时间", "日期", "時間", "시간", "날짜",
+        "processedtime", "createtime", "starteddatetime", "requestcreatedat", "createdtime", "requesttimestamp", "endtime",
+        "usagedate", "starttimestamp", "eventtimestamp", "utctime", "timestamputc", "timeutc", "unixtime", "epoch", "timestampms", "linetime",
+        "month", "monat", "mois", "mes", "mese", "maand", "period", "periode", "periodo", "billingmonth", "usagemonth", "billingperiod", "invoicemonth",
     ),
     "charge_period_end": ("endtime", "endedat", "end", "finishedat", "completedat", "ende", "fin", "fine"),
     "model": (
         "model", "modelname", "modelid", "deployment", "deploymentname", "responsemodel", "requestmodel", "engine", "llm",
-        "llmmodel", "aimodel", "modell", "modellname", "modele", "modelo", "modello",
+        "llmmodel", "aimodel", "modell", "modellname", "modele", "modelo", "modello", "модель", "モデル", "模型", "모델",
     ),
     "provider": ("provider", "vendor", "system", "modelprovider", "llmprovider", "anbieter", "fournisseur", "proveedor", "fornitore", "fornecedor"),
     "user_id": (
@@ -38,6 +42,41 @@ COLUMNS = {
     "billing_currency": ("currency", "billingcurrency", "wahrung", "waehrung", "devise", "moneda", "valuta", "moeda"),
 }  # fmt: skip
 #: second column of a time, where day and clock stand apart
+HOUR = ("hour", "hr", "hourofday", "stunde", "heure", "hora", "ora", "uur", "timme")
+#: a day in three columns
+YEAR = ("year", "yyyy", "jahr", "annee", "ano", "anno", "jaar")
+MONTH = ("month", "mm", "monat", "mois", "mes", "mese", "maand")
+#: column that says what the number of a row counts, and the column of that number, in tables with a row per kind of token
+KIND = (
+    "tokentype",
+    "type",
+    "kind",
+    "meter",
+    "metric",
+    "metricname",
+    "usagetype",
+    "tokenkind",
+    "category",
+    "typ",
+    "art",
+    "direction",
+    "tokencategory",
+)
+NUMBER = (
+    "tokens",
+    "count",
+    "quantity",
+    "value",
+    "amount",
+    "tokencount",
+    "usage",
+    "numtokens",
+    "anzahl",
+    "menge",
+    "usagequantity",
+    "units",
+    "n",
+)
 CLOCK = ("time", "uhrzeit", "clock", "timeofday", "zeit", "heure", "hora", "ora", "orario", "tijd")
 DAY = ("date", "day", "datum", "tag", "jour", "fecha", "dia", "giorno", "data", "dag")
 TAGS = (
@@ -50,7 +89,7 @@ TAGS = (
 COUNTS = {
     "input": (
         "inputtokens", "prompttokens", "tokensin", "intokens", "inputtokencount", "prompttokencount", "tokensprompt", "tokensinput",
-        "numinputtokens", "numprompttokens", "nprompttokens", "ntokensin", "inputtoken", "prompttoken", "totalinputtokens", "contexttokens",
+        "promptevalcount", "numinputtokens", "numprompttokens", "nprompttokens", "ntokensin", "inputtoken", "prompttoken", "totalinputtokens", "contexttokens",
         "input", "prompt", "eingabe", "eingabetoken", "eingabetokens", "eingang", "tokenseingabe", "entree", "jetonsentree", "tokensentree",
         "jetonsdentree", "tokensdentree", "entrada", "tokensentrada", "tokensdeentrada", "tokeningresso", "ingresso", "tokendiinput", "invoer", "invoertokens",
     ),
@@ -63,7 +102,7 @@ COUNTS = {
     "output": (
         "outputtokens", "completiontokens", "tokensout", "outtokens", "outputtokencount", "candidatestokencount", "tokenscompletion",
         "tokensoutput", "numoutputtokens", "numcompletiontokens", "ncompletiontokens", "generatedtokens", "responsetokens", "ntokensout",
-        "outputtoken", "completiontoken", "totaloutputtokens", "output", "completion", "ausgabe", "ausgabetoken", "ausgabetokens", "ausgang",
+        "evalcount", "outputtoken", "completiontoken", "totaloutputtokens", "output", "completion", "ausgabe", "ausgabetoken", "ausgabetokens", "ausgang",
         "tokensausgabe", "sortie", "jetonssortie", "tokenssortie", "jetonsdesortie", "tokensdesortie", "salida", "tokenssalida",
         "tokensdesalida", "uscita", "tokenuscita", "saida", "tokenssaida", "tokensdesaida", "uitvoer", "uitvoertokens",
     ),
@@ -71,14 +110,27 @@ COUNTS = {
 #: meter -> parts of a name that tell a count whose whole name isn't known; the first that fits holds
 STEMS = {
     "cache_write_5m": r"(cach|zwischensp).*(write|creat|schreib|ecri|escri|scritt)|(write|creat).*cach",
-    "cache_read": r"cach|zwischensp",
-    "input": r"input|prompt|eingabe|eingang|entree|entrada|ingresso|invoer",
-    "output": r"output|completion|generat|ausgabe|ausgang|sortie|salida|uscita|saida|uitvoer",
+    "cache_read": r"cach|zwischensp|podrecz|onbellek|к[эе]ш|キャッシュ|缓存|快取|캐시",
+    "input": r"input|prompt|uncach|fresh|eingabe|eingang|entree|entrada|ingresso|invoer|indata|inddata|inndata|wejsc|girdi|вход|ввод|入力|输入|輸入|입력",
+    "output": r"output|completion|generat|ausgabe|ausgang|sortie|salida|uscita|saida|uitvoer|utdata|uddata|wyjsc|c[iı]kt[iı]|выход|вывод|出力|输出|輸出|출력",
 }
+#: names of the input without what came from a cache
+UNCACHED = r"(?:un|non?|not|without|excl|ohne|sans|sin|senza|nicht)[a-z]{0,9}?(?:cach|zwischensp)|fresh"
 #: parts of a name that make a column of numbers look like a count of tokens
 COUNTLIKE = r"token|jeton|cach|reasoning|thinking|audio"
 #: reasoning counts, which every provider but xAI and Google has inside its output
-REASONING = ("reasoningtokens", "thinkingtokens", "reasoning", "outputreasoningtokens")
+REASONING = (
+    "reasoningtokens",
+    "thinkingtokens",
+    "reasoning",
+    "outputreasoningtokens",
+    "thoughtstokencount",
+    "thoughtstokens",
+    "thoughttokens",
+    "thoughts",
+    "reasoningtokencount",
+    "thinkingtokencount",
+)
 TOTALS = ("totaltokens", "tokenstotal", "totaltokencount", "total", "gesamt", "tokengesamt")
 REQUESTS = (
     "requests", "calls", "numrequests", "nummodelrequests", "requestcount", "numcalls", "callcount", "nrequests", "anfragen",
@@ -101,8 +153,8 @@ def bare_name(name: str) -> str:
     >>> bare_name("usage.Prompt_Tokens"), bare_name("Währung"), bare_name("Modèle")
     ('prompttokens', 'wahrung', 'modele')
     """
-    plain = unicodedata.normalize("NFKD", name.rpartition(".")[2]).encode("ascii", "ignore").decode()
-    return re.sub(r"[^a-z0-9]", "", plain.lower())
+    plain = re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFKD", name.rpartition(".")[2]))
+    return re.sub(r"[\W_]", "", unicodedata.normalize("NFC", plain).lower())
 
 
 def find_name(names: Sequence[str], known: Sequence[str]) -> str | None:
@@ -118,3 +170,39 @@ def maker_of(model: str) -> str | None:
     """
     name = model.lower().strip()
     return next((who for start, who in MAKERS.items() if name.startswith(start)), None)
+
+
+def meter_of(word: str) -> str | None:
+    """The meter that a kind of token is, by its name; None for totals and what isn't known.
+
+    >>> meter_of("prompt"), meter_of("cached_input"), meter_of("uncached input"), meter_of("total"), meter_of("dream")
+    ('input', 'cache_read', 'input', None, None)
+    """
+    said = bare_name(word)
+    for meter, known in COUNTS.items():
+        if said in known or f"{said}tokens" in known:
+            return meter
+    if said in REASONING:
+        return "reasoning"
+    if said in TOTALS:
+        return None
+    if re.search(UNCACHED, said):
+        return "input"
+    return next((meter for meter, stem in STEMS.items() if re.search(stem, said)), None)
+
+
+def times_of(name: str) -> int:
+    """How many tokens one is, where a name says that it counts thousands or millions.
+
+    >>> times_of("Input tokens (K)"), times_of("tokens in Mio."), times_of("prompt_tokens")
+    (1000, 1000000, 1)
+    """
+    if re.search(
+        r"(?i)[(\[ _-](?:k|thousands?|tsd\.?|tausend|milliers|miles|migliaia)[)\]]?$|in[ _](?:k|thousands?)\b", name
+    ):
+        return 1000
+    if re.search(
+        r"(?i)[(\[ _-](?:m|mm|mio\.?|millions?|millionen|millones|milioni)[)\]]?$|in[ _](?:m|mio|millions?)\b", name
+    ):
+        return 1_000_000
+    return 1

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 #: signs that may group digits by three, and those that may stand before decimals
 GROUPING, DECIMAL = ".,'’ _", ".,"
 #: what may stand around an amount: currency signs and codes
-_AROUND = re.compile(r"^\s*(?:[A-Z]{3}|[€$£¥])?\s*|\s*(?:[A-Z]{3}|[€$£¥])?\s*$")
+_AROUND = re.compile(r"^\s*(?:[A-Z]{3}|[€$£¥])?\s*|\s*(?:[A-Z]{3}|[€$£¥]|(?i:tokens?|toks?|jetons?|calls?))?\s*$")
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:(?P<by>[.,'’ _])\d{3})(?:(?P=by)\d{3})*(?:(?P<then>[.,])\d+)?")
 _FRACTION = re.compile(r"[+-]?\d*(?P<then>[.,])\d+(?:[eE][+-]?\d+)?")
 

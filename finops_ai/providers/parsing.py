@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -16,12 +17,13 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.S)
 _LONE = re.compile("[\ud800-\udfff]")
 
 
-def parse_json(content: bytes, place: object) -> Any:
+def parse_json(content: bytes, place: object, *, lenient: bool = False) -> Any:
     """A JSON document (UTF-8, with or without byte order mark), fractions as exact Decimals.
 
     Args:
         content: the bytes.
         place: file and line, or the request, for messages.
+        lenient: NaN and Infinity, which are no JSON, are null instead of an error.
 
     Raises:
         DataError: no whole JSON, nested deeper than `depth`, or a number with more than `digits` digits.
@@ -30,32 +32,14 @@ def parse_json(content: bytes, place: object) -> Any:
     {'cost': Decimal('0.1')}
     """
     content = content.removeprefix(b"\xef\xbb\xbf")
-    if content.count(b"[") + content.count(b"{") > limits().depth:
-        require(_depth(content), "depth", place, "how deep it is nested")
-    most = limits().digits
-
-    def number(text: str) -> Decimal:
-        try:
-            value = Decimal(text)
-        except InvalidOperation:  # an exponent beyond what decimals know
-            raise _NumberTooLong(text[:40]) from None
-        if (len(text) > most and (len(value.as_tuple().digits) > most)) or abs(value.adjusted()) > most:
-            raise _NumberTooLong(text[:40])
-        return value
-
-    def whole(text: str) -> int:
-        if len(text) > most:
-            raise _NumberTooLong(text[:40])
-        return int(text)
-
-    def constant(text: str) -> Any:
-        raise _NumberTooLong(text)
-
+    _check_depth(content, place)
     try:
-        document = json.loads(content, parse_float=number, parse_int=whole, parse_constant=constant)
+        document = json.loads(
+            content, parse_float=_number, parse_int=_digits, parse_constant=_null if lenient else _constant
+        )
     except _NumberTooLong as error:
         raise DataError(
-            f"{place}: {error} is no number that can be counted with (at most {most} digits). Nothing was stored."
+            f"{place}: {error} is no number that can be counted with (at most {limits().digits} digits). Nothing was stored."
         ) from None
     except json.JSONDecodeError as error:
         line = "" if ", line " in str(place) else f", line {error.lineno}"
@@ -70,6 +54,71 @@ def parse_json(content: bytes, place: object) -> Any:
     except RecursionError:
         raise DataError(f"{place}: it is nested too deep to be read. Nothing was stored.") from None
     return _whole_text(document) if b"\\ud" in content or b"\\uD" in content else document
+
+
+class Documents:
+    """JSON documents that follow each other with blanks, commas or record separators between them; NaN is null.
+
+    >>> list(Documents(b'{"a": 1}{"a": NaN},\\n[2]', "log"))
+    [{'a': 1}, {'a': None}, [2]]
+    """
+
+    def __init__(self, content: bytes, place: object) -> None:
+        self.content, self.place = content.removeprefix(b"\xef\xbb\xbf"), place
+
+    def __iter__(self) -> Iterator[Any]:
+        _check_depth(self.content, self.place)
+        decoder = json.JSONDecoder(parse_float=_number, parse_int=_digits, parse_constant=_null)
+        text = self.content.decode("utf-8", "replace")
+        at = 0
+        while at < len(text):
+            if text[at] in " \t\r\n,\x1e\0":
+                at += 1
+                continue
+            try:
+                document, at = decoder.raw_decode(text, at)
+            except _NumberTooLong as error:
+                raise DataError(
+                    f"{self.place}: {error} is no number that can be counted with (at most {limits().digits} digits). Nothing was stored."
+                ) from None
+            except json.JSONDecodeError as error:
+                raise DataError(
+                    f"{self.place}, line {error.lineno}, column {error.colno}: not whole JSON ({error.msg}). The file may be cut "
+                    "short: save the page again. Nothing was stored."
+                ) from None
+            except RecursionError:
+                raise DataError(f"{self.place}: it is nested too deep to be read. Nothing was stored.") from None
+            yield _whole_text(document) if "\\ud" in text or "\\uD" in text else document
+
+
+def _check_depth(content: bytes, place: object) -> None:
+    if content.count(b"[") + content.count(b"{") > limits().depth:
+        require(_depth(content), "depth", place, "how deep it is nested")
+
+
+def _number(text: str) -> Decimal:
+    most = limits().digits
+    try:
+        value = Decimal(text)
+    except InvalidOperation:  # an exponent beyond what decimals know
+        raise _NumberTooLong(text[:40]) from None
+    if (len(text) > most and (len(value.as_tuple().digits) > most)) or abs(value.adjusted()) > most:
+        raise _NumberTooLong(text[:40])
+    return value
+
+
+def _digits(text: str) -> int:
+    if len(text) > limits().digits:
+        raise _NumberTooLong(text[:40])
+    return int(text)
+
+
+def _constant(text: str) -> Any:
+    raise _NumberTooLong(text)
+
+
+def _null(text: str) -> None:
+    """NaN and Infinity of a field nobody counts with."""
 
 
 class _NumberTooLong(Exception):

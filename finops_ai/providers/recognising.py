@@ -10,7 +10,9 @@ from typing import Any
 from finops_ai.errors import DataError
 from finops_ai.providers.registry import registry
 from finops_ai.providers.responses import is_response_log
-from finops_ai.providers.tables import SAMPLE, form_of, members, shape_of
+from finops_ai.providers.tables import form_of
+from finops_ai.providers.texts import SAMPLE, shape_of
+from finops_ai.providers.unpacking import members
 
 #: connector -> columns or keys that together tell its files
 SIGNS: dict[str, list[set[str]]] = {

@@ -7,7 +7,7 @@ import email.utils
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
@@ -24,9 +24,10 @@ from finops_ai.meters.formats import find
 from finops_ai.money import exact
 from finops_ai.periods import UTC, zone
 from finops_ai.providers.connector import Connector, ConnectorSettings
-from finops_ai.providers.files import find_files, read_json_any
+from finops_ai.providers.files import find_files
+from finops_ai.providers.layouts import HOLDERS, documents
 from finops_ai.providers.names import COLUMNS, TAGS, bare_name, maker_of
-from finops_ai.providers.tables import members
+from finops_ai.providers.unpacking import members
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,8 +37,18 @@ if TYPE_CHECKING:
 #: fields that hold what was asked or answered: never looked into
 CONTENT = {"choices", "content", "messages_in", "prompt", "input", "contents", "candidates", "tools", "instructions"}
 #: fields whose text may be an answer written as JSON
-WRITTEN = {"response", "body", "output", "result", "raw_response", "response_body", "responsebody", "completion", "raw"}
-DEEPEST = 5
+WRITTEN = {
+    "response",
+    "body",
+    "output",
+    "result",
+    "raw_response",
+    "response_body",
+    "responsebody",
+    "completion",
+    *HOLDERS,
+}
+DEEPEST = 9
 LONGEST_LABEL = 200
 #: how ids of an answer begin that came by way of a cloud -> who bills it
 BILLED_BY = {"msg_bdrk_": "bedrock", "msg_vrtx_": "vertex"}
@@ -126,7 +137,7 @@ class ResponseFiles(Connector):
         for path in find_files(self.settings.files):
             with members(path) as inside:
                 for file, shown in inside:
-                    for number, document in read_json_any(file):
+                    for number, document in _whole_streams(documents(file, self.notes), shown, self.notes):
                         place = f"{shown}, document {number}"
                         calls = list(calls_in(document)) if isinstance(document, dict) else []
                         silent += not calls
@@ -160,7 +171,7 @@ class ResponseFiles(Connector):
             )
         start = moment(stated, self.settings.zone, place)
         name = re.sub(r"^(models|publishers/[^/]+/models)/", "", str(model))
-        usage = find(answer, kind.usage) if kind.usage else answer
+        usage = _counts(find(answer, kind.usage)) if kind.usage else answer
         tier = said(kind.tier)
         # batch results come with the id their request was given in the batch
         context = {"service_tier": None if tier is None else str(tier), "batch": "custom_id" in around}
@@ -172,7 +183,7 @@ class ResponseFiles(Connector):
         if counted.unknown_fields:
             note = f"Token counts this version doesn't know are rows of the meter 'unmapped': {', '.join(counted.unknown_fields[:5])}."
             self.notes += [note] if note not in self.notes else []
-        cost = said(kind.cost) if kind.cost else counted.reported_cost
+        cost = _amount(said(kind.cost) if kind.cost else counted.reported_cost)
         slices = {
             "charge_period_start": start,
             "charge_period_end": start + SECOND,
@@ -261,6 +272,12 @@ def _camel_name(name: str) -> str:
 
 
 def _format(kind: Answer, usage: Any, model: str) -> str:
+    if kind.format == "openai.chat" and "grok" in model.lower():
+        parts = [
+            find(usage, path) or 0
+            for path in ("prompt_tokens", "completion_tokens", "completion_tokens_details.reasoning_tokens")
+        ]
+        return "xai.chat" if parts[2] and sum(parts) == find(usage, "total_tokens") else kind.format
     if kind.format == "vercel.usage" and "claude" in model.lower() and "inputTokenDetails" not in usage:
         return "vercel.usage_beside"
     return kind.format
@@ -305,11 +322,63 @@ def _long(slices: dict[str, Any], counted: Normalised, usage: Any, cost: Any) ->
                 "meter": name,
                 "quantity": quantity,
                 "unit": meters()[name].unit,
-                "billed_cost": exact(cost) if once else None,
+                "billed_cost": cost if once else None,
                 "billing_currency": "USD" if once else None,
             }
         )
     return rows
+
+
+def _counts(value: Any) -> Any:
+    """Whole numbers that a log wrote as text or with decimals, as whole numbers."""
+    if isinstance(value, Mapping):
+        return {name: _counts(inner) for name, inner in value.items()}
+    if isinstance(value, str) and value.isdigit():
+        return int(value)
+    return int(value) if isinstance(value, Decimal) and value == value.to_integral_value() and value >= 0 else value
+
+
+def _amount(value: Any) -> Decimal | None:
+    """A stated cost as an exact number; None where it is none."""
+    try:
+        return exact(value) if isinstance(value, int | str | Decimal) and not isinstance(value, bool) else None
+    except (ArithmeticError, ValueError):
+        return None
+
+
+def _whole_streams(found: Iterable[tuple[int, Any]], shown: str, notes: list[str]) -> Iterator[tuple[int, Any]]:
+    """Documents, of which the events of a streamed Anthropic message are one: its final counts come in a later event.
+
+    Raises:
+        DataError: events of several messages are mixed, so that no one can tell which count is whose.
+    """
+    begun: tuple[int, dict[str, Any]] | None = None
+    cut = 0
+    for number, document in found:
+        kind = document.get("type") if isinstance(document, dict) else None
+        if kind == "message_start" and isinstance(document.get("message"), dict):
+            if begun:
+                cut += 1
+                yield begun
+            begun = (number, document)
+        elif kind == "message_delta" and isinstance(document.get("usage"), dict):
+            if not begun:
+                raise DataError(
+                    f"{shown}, document {number}: the events of several streamed messages are mixed. Log each message as it is at its end."
+                )
+            message = begun[1]["message"]
+            final = {name: value for name, value in document["usage"].items() if value is not None}
+            yield begun[0], {**begun[1], "message": {**message, "usage": {**message.get("usage", {}), **final}}}
+            begun = None
+        else:
+            yield number, document
+    if begun:
+        cut += 1
+        yield begun
+    if cut:
+        notes.append(
+            f"{cut} streamed messages in {shown} state no final count: their output is counted as it was at their start."
+        )
 
 
 def _leaf(usage: Any, path: str) -> int:
@@ -348,7 +417,7 @@ def is_response_log(path: Path) -> bool:
     """Whether the first documents of a file hold answers this reader knows."""
     with members(path) as inside:
         for file, _ in inside:
-            for number, (_, document) in enumerate(read_json_any(file)):
+            for number, (_, document) in enumerate(documents(file)):
                 if isinstance(document, dict) and any(True for _ in calls_in(document)):
                     return True
                 if number >= 50:

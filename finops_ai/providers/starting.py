@@ -22,18 +22,28 @@ from finops_ai.providers.names import (
     COUNTLIKE,
     COUNTS,
     DAY,
+    HOUR,
+    KIND,
+    MONTH,
+    NUMBER,
     REASONING,
     REQUESTS,
     STEMS,
     TAGS,
     TOTALS,
+    UNCACHED,
+    YEAR,
     bare_name,
     find_name,
     maker_of,
+    meter_of,
+    times_of,
 )
 from finops_ai.providers.numbers import Numbers, Unsure, numbers_of
 from finops_ai.providers.numbers import plain as plain_numbers
-from finops_ai.providers.tables import load_table, members
+from finops_ai.providers.tables import load_table
+from finops_ai.providers.totals import not_usage
+from finops_ai.providers.unpacking import members
 
 #: rows looked at for what their values say
 LOOKED_AT = 100_000
@@ -107,6 +117,8 @@ class _Guesser:
     def __init__(self, table: pa.Table, title: str) -> None:
         self.table, self.title, self.names = table, title, table.column_names
         self.doubts: list[str] = []
+        self.kinds: dict[str, str] = {}
+        self.calls_by_id = False
 
     def guess(self) -> Guess:
         columns: dict[str, Any] = {
@@ -114,7 +126,10 @@ class _Guesser:
         }
         columns = {"charge_period_start": "?", "model": "?"} | columns
         columns["charge_period_start"] = self._time_column(columns["charge_period_start"])
-        counts = self._counts(columns)
+        if columns["model"] == "?":
+            columns["model"] = next((n for n in self.names if self._holds_models(n)), "?")
+        self._only_usage(columns)
+        counts = self._long(columns) or self._counts(columns)
         if columns.get("charge_period_end") == columns["charge_period_start"]:
             del columns["charge_period_end"]
         self._cost(columns)
@@ -125,7 +140,8 @@ class _Guesser:
         free = [n for n in self.names if n not in {*used, *tags, calls}]
         for name in free:
             said = bare_name(name)
-            if said not in (*TOTALS, *REASONING) and re.search(COUNTLIKE, said) and self._counted(name):
+            inside = said in (*TOTALS, *REASONING) or re.search(UNCACHED, said)
+            if not inside and re.search(COUNTLIKE, said) and self._counted(name):
                 self.doubts.append(
                     f"{name!r} looks like a count and isn't used: add it to `meters` if it is billed on its own."
                 )
@@ -149,10 +165,16 @@ class _Guesser:
         lines += self._time(columns["charge_period_start"])
         if numbers and numbers != Numbers():
             lines += ["[numbers]", f"decimal = {_text(numbers.decimal)}", f"thousands = {_text(numbers.thousands)}", ""]
-        remark = "1  # a row is one call; name a column if it counts several"
-        lines += ["[[usage]]", f"requests = {_text(calls) if calls else remark}"]
-        lines.append("meters = { " + ", ".join(f"{m} = {_text(n)}" for m, n in counts.items()) + " }")
-        lines += self._inside(counts, columns["model"], numbers)
+        lines += ["[[usage]]", *self._requests(calls, columns)]
+        if self.kinds:
+            lines += [f"kind = {_text(counts['kind'])}", f"count = {_text(counts['count'])}"]
+            lines.append("kinds = { " + ", ".join(f"{_word(k)} = {_text(m)}" for k, m in self.kinds.items()) + " }")
+            lines += self._inside_kinds()
+            counts = {}
+        else:
+            lines.append("meters = { " + ", ".join(f"{m} = {_text(n)}" for m, n in counts.items()) + " }")
+            lines += self._times(counts)
+            lines += self._inside(counts, columns["model"], numbers)
         for missing in [c for c, n in columns.items() if n == "?"] + [m for m, n in counts.items() if n == "?"]:
             self.doubts.insert(0, f'No column was recognised as {missing}: put its name in the place of the "?".')
         return Guess("\n".join(lines) + "\n", self.doubts)
@@ -162,6 +184,11 @@ class _Guesser:
     def _time_column(self, found: str) -> Any:
         """The column of times; two where day and clock stand apart."""
         day, clock = find_name(self.names, DAY), find_name(self.names, CLOCK)
+        year, month, hour = (find_name(self.names, known) for known in (YEAR, MONTH, HOUR))
+        if year and month and all(re.fullmatch(r"(19|20)\d\d", v) for v in self._texts(year)[:50]):
+            return [year, month, *([day] if day else [])]
+        if day and hour and day != hour and all(re.fullmatch(r"[01]?\d|2[0-3]", v) for v in self._texts(hour)[:500]):
+            return [day, hour]
         if day and clock and day != clock and all(":" in v for v in self._texts(clock)[:50]):
             dated = [v for v in self._texts(day)[:50] if ":" not in v or re.search(r"00:00:00(\.0+)?$", v)]
             if dated:
@@ -186,6 +213,8 @@ class _Guesser:
             if unit := _unit(texts):
                 lines.append(f'unit = "{unit}"')
                 texts = []
+            elif texts and all(re.fullmatch(r"(19|20)\d\d[01]\d[0-3]\d", t) for t in texts[:50]):
+                pass  # a day without signs between
             elif texts and re.fullmatch(r"\d{1,8}(\.\d+)?", texts[0]):
                 self.doubts.append(
                     f"The times of {column!r} are numbers such as {texts[0]}: say what they count from, and in what unit."
@@ -211,6 +240,104 @@ class _Guesser:
 
     # -- counts and money ------------------------------------------------------------------------------------------
 
+    def _only_usage(self, columns: Mapping[str, Any]) -> None:
+        """Leave out rows of totals and headers, which tell nothing of how the others are written."""
+        times, model = columns["charge_period_start"], columns["model"]
+        if times != "?":
+            keep, _ = not_usage(
+                self.table, [times] if isinstance(times, str) else times, None if model == "?" else model
+            )
+            self.table = self.table.filter(pa.array(keep))
+
+    def _holds_models(self, name: str) -> bool:
+        texts = list(dict.fromkeys(self._texts(name)[:200]))
+        return bool(texts) and all(maker_of(text) for text in texts)
+
+    def _requests(self, calls: str | None, columns: Mapping[str, Any]) -> list[str]:
+        """The line that says how many calls a row is."""
+        if self.kinds:
+            known = "request_id" in columns
+            return (
+                ["requests = 1  # rows of one request_id are one call"]
+                if known
+                else ["# no column tells how many calls a row is"]
+            )
+        if calls:
+            return [f"requests = {_text(calls)}"]
+        times = columns["charge_period_start"]
+        clocked = (
+            times == "?"
+            or isinstance(times, list)
+            or any(":" in t or re.search(r"\d{9}", t) for t in self._texts(times)[:50])
+        )
+        if not clocked and "request_id" not in columns:
+            self.doubts.append(
+                "The times are days without a clock: if a row sums up many calls, name the column of their number as `requests`, or delete "
+                "that line; it is read as one call."
+            )
+        return ["requests = 1  # a row is one call; name a column if it counts several"]
+
+    def _long(self, columns: Mapping[str, Any]) -> dict[str, str]:
+        """The columns of kind and number, where a row counts one kind of token; what each kind is goes to `kinds`."""
+        taken = {n for c in columns.values() for n in ([c] if isinstance(c, str) else c)}
+        kind = find_name([n for n in self.names if n not in taken], KIND)
+        count = find_name([n for n in self.names if self._counted(n) and n != kind], NUMBER)
+        words = list(dict.fromkeys(self._texts(kind))) if kind and count else []
+        if not kind or not count or not words or len(words) > 30:
+            return {}
+        found = {word: meter_of(word) for word in words}
+        if "input" not in found.values() and "output" not in found.values():
+            return {}
+        self.kinds = {word: meter or "" for word, meter in found.items()}
+        for word, meter in found.items():
+            if meter is None and bare_name(word) not in TOTALS:
+                self.doubts.append(
+                    f"{word!r} in {kind!r} is no kind of token that is known: it is left out; name its meter in `kinds` if it is billed."
+                )
+        if isinstance(columns, dict) and columns.get("billed_cost") == count:
+            del columns["billed_cost"]
+        return {"kind": kind, "count": count}
+
+    def _inside_kinds(self) -> list[str]:
+        cached = [m for m in self.kinds.values() if m.startswith("cache")]
+        fresh = any(m == "input" and re.search(UNCACHED, bare_name(word)) for word, m in self.kinds.items())
+        if not cached or "input" not in self.kinds.values() or fresh:
+            return []
+        self.doubts.append(
+            "Whether the input includes the cached tokens isn't sure: it is read as if it doesn't, each kind beside the others; take the "
+            "remark off `inside` if it does."
+        )
+        pairs = ", ".join(f'{m} = "input"' for m in dict.fromkeys(cached))
+        return [f"# inside = {{ {pairs} }}  # if the input includes the cached tokens"]
+
+    def _times(self, counts: Mapping[str, str]) -> list[str]:
+        """A line where the names say that the counts are in thousands or millions."""
+        found = {times_of(name) for name in counts.values()}
+        if found == {1}:
+            return []
+        if len(found) > 1:
+            self.doubts.append(
+                "Some counts seem to be in thousands or millions and some not: set `times`, and a [[usage]] for each."
+            )
+            return []
+        times = found.pop()
+        self.doubts.append(
+            f"The names say that the counts are in {times:,}s: they are multiplied; delete `times` if not."
+        )
+        return [f"times = {times}  # one in the file is so many tokens"]
+
+    def _by_place(self, free: Sequence[str]) -> dict[str, str]:
+        """The counts of a table without a header, by their order: input, output, with a column between them of cached ones."""
+        names = [n for n in free if not any("." in t for t in self._texts(n)[:50])]
+        if len(names) not in (2, 3) or not all(n.startswith("column ") for n in self.names):
+            return {}
+        self.doubts.append(
+            f"The file has no header: {', '.join(names)} are read as {'input, cached and output' if len(names) == 3 else 'input and output'} tokens."
+        )
+        return dict(
+            zip(("input", "output") if len(names) == 2 else ("input", "cache_read", "output"), names, strict=True)
+        )
+
     def _counts(self, columns: Mapping[str, Any]) -> dict[str, str]:
         taken = {n for c in columns.values() for n in ([c] if isinstance(c, str) else c)}
         free = [n for n in self.names if n not in taken and self._counted(n)]
@@ -220,12 +347,43 @@ class _Guesser:
                 found[meter] = name
         for meter, stem in STEMS.items():
             rest = [n for n in free if n not in found.values() and bare_name(n) not in (*TOTALS, *REASONING, *REQUESTS)]
+            if meter == "cache_read":
+                rest = [n for n in rest if not re.search(UNCACHED, bare_name(n))]
             if meter not in found and (name := next((n for n in rest if re.search(stem, bare_name(n))), None)):
                 found[meter] = name
         found = {meter: found[meter] for meter in COUNTS if meter in found}
         if not found:
-            return {"input": "?", "output": "?"}
+            return self._by_place(free) or {"input": "?", "output": "?"}
+        if reasoning := self._reasoning_beside(found, columns["model"]):
+            found["reasoning"] = reasoning
         return {"input": "?"} | found if "input" not in found and "output" in found and len(found) == 1 else found
+
+    def _reasoning_beside(self, found: Mapping[str, str], model: str) -> str | None:
+        """The count of reasoning tokens where the output leaves them out, as Google and xAI count: its numbers tell, else its name."""
+        name = find_name(self.names, REASONING)
+        if name is None or not {"input", "output"} <= found.keys() or not self._counted(name):
+            return None
+        total = find_name(self.names, TOTALS)
+        if total:
+            try:
+                style = numbers_of({n: self._texts(n) for n in (name, total)})
+                parts = pc.add(self._exact(found["input"], style), self._exact(found["output"], style))
+                stated, thought = self._exact(total, style), self._exact(name, style)
+            except (pa.ArrowException, Unsure):
+                return None
+            some = pc.greater(thought, pa.scalar(0).cast(thought.type))
+            if pc.any(some).as_py():
+                beside = pc.equal(stated, pc.add(parts, thought)).filter(some)
+                inside = pc.equal(stated, parts).filter(some)
+                if pc.all(beside).as_py() != pc.all(inside).as_py():
+                    return name if pc.all(beside).as_py() else None
+        texts = self._texts(model)[:100]
+        if "thought" in bare_name(name) or (texts and all(re.match(r"(?i)(models/)?(gemini|grok)", t) for t in texts)):
+            self.doubts.append(
+                f"{name!r} is read beside the output, as Google and xAI count; delete it from `meters` if the output includes it."
+            )
+            return name
+        return None
 
     def _counted(self, name: str) -> bool:
         """Whether a column holds numbers."""
@@ -246,7 +404,11 @@ class _Guesser:
             columns.pop("billing_currency", None)
 
     def _numbers(self, counts: Mapping[str, str], columns: Mapping[str, Any]) -> Numbers | None:
-        whole = {n: self._texts(n) for n in counts.values() if n != "?" and pa.types.is_string(self.table[n].type)}
+        whole = {
+            n: self._texts(n)
+            for m, n in counts.items()
+            if n != "?" and m != "kind" and times_of(n) == 1 and pa.types.is_string(self.table[n].type)
+        }
         cost = columns.get("billed_cost")
         money = {cost: self._texts(cost)} if cost and pa.types.is_string(self.table[cost].type) else {}
         try:
@@ -292,6 +454,8 @@ class _Guesser:
         """Whether cached tokens are inside the input: the numbers of the file tell, else the names, else a remark."""
         cached = [m for m in counts if m.startswith("cache") and counts[m] != "?"]
         if not cached or counts.get("input", "?") == "?":
+            return []
+        if re.search(UNCACHED, bare_name(counts["input"])):
             return []
         verdict, sure = self._by_values(counts, cached, numbers)
         if verdict is None:
@@ -347,6 +511,8 @@ class _Guesser:
         if not isinstance(name, str) or name not in self.names:
             return []
         values = self.table[name]
+        if pa.types.is_nested(values.type) or pa.types.is_binary(values.type):
+            return []
         if pa.types.is_timestamp(values.type):
             values = pc.strftime(values, "%Y-%m-%d %H:%M:%S")
         texts = pc.drop_null(values.cast(pa.string())).to_pylist()
@@ -382,6 +548,10 @@ def _unit(texts: Iterable[str]) -> str:
 
 def _is_iso(texts: Sequence[str]) -> bool:
     return all(re.match(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d|$)", text) for text in texts)
+
+
+def _word(value: str) -> str:
+    return value if re.fullmatch(r"[A-Za-z0-9_-]+", value) else _text(value)
 
 
 def _text(value: str) -> str:

@@ -166,6 +166,31 @@ def bridge(data: Any, names: tuple[str, str], title: str) -> None:
     return display(HTML("".join(f"<p>{safe(text)}</p>" for text in data.facts.notes)))
 
 
+def drivers(data: Any, top: int = 8, words: Mapping[str, str] | None = None) -> None:
+    """Show who did what: the drivers of a change, largest first, what is left, and the whole change below.
+
+    Args:
+        data: what `fa.explain` returns for the whole (one row).
+        top: drivers told apart.
+        words: names that are no owner -> what they are called.
+    """
+    if not len(data):
+        return None
+    found = data.drivers(top).published().astype(object)
+    shown, currency = data.published().iloc[0], data.facts.currency
+    rest = shown["change"] - sum(found["amount"], Decimal(0))
+    said = [
+        sentence.replace(f"{who} ", f"{words[str(who)]} ", 1) if words and str(who) in words else sentence
+        for who, sentence in zip(found["who"], found["sentence"], strict=True)
+    ]
+    rows = [[text.rpartition(": ")[0], f"{value:+,}"] for text, value in zip(said, found["amount"], strict=True)]
+    rows += [["All else", f"{rest:+,}"]] if rest else []
+    foot = ["Change", f"{shown['change']:+,}"]
+    about = "Parts of one change, which don’t overlap: a new model’s includes the longer prompts and answers that came with it."
+    table = grid(["What carries the change", "Amount"], rows, texts=1, foot=foot, caption=f"Amounts in {currency}")
+    return display(HTML(f'{table}<p class="note">{safe(about)}</p>'))
+
+
 def daily_alt(daily: Any, by: str) -> str:
     """Alternative text of a chart of cost per day."""
     currency, sums = daily.facts.currency, _sums(daily, "day")

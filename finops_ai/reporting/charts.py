@@ -170,14 +170,32 @@ def stacked_days(
         for name in names:
             bottom = np.where(rows[name] < 0, below, above)
             width = 0.86 * (7 if time == "week" else 1)
-            axes.bar(places, rows[name], bottom=bottom, width=width, color=shades[name], label=_short(name, 20), lw=0)
+            _columns(axes, places, bottom, rows[name], width, color=shades[name], label=_short(name, 20))
             ends.append((float(bottom[-1] + rows[name][-1] / 2), name))
             above, below = above + np.maximum(rows[name], 0), below + np.minimum(rows[name], 0)
         axes.margins(x=0.01)
+        axes.autoscale_view()
+        if not below.any():
+            axes.set_ylim(bottom=0)
         _name_beside(axes, ends, shades)
     _amounts(axes.yaxis, currency)
     axes.grid(axis="y")
     return figure
+
+
+def _columns(
+    axes: Any, places: np.ndarray, bottom: np.ndarray, heights: np.ndarray, width: float, *, color: str, label: str
+) -> None:
+    """Columns of one colour as one path, which draws many times faster than a bar each."""
+    left, top = places - width / 2, bottom + heights
+    corners = [(left, bottom), (left, top), (left + width, top), (left + width, bottom), (left, bottom)]
+    points = np.stack([np.stack(corner, axis=1) for corner in corners], axis=1)[heights != 0].reshape(-1, 2)
+    kind = mpl.path.Path
+    turns = np.tile([kind.MOVETO, kind.LINETO, kind.LINETO, kind.LINETO, kind.CLOSEPOLY], len(points) // 5)
+    axes.add_artist(mpl.patches.PathPatch(kind(points, turns), facecolor=color, label=label, linewidth=0))
+    axes.update_datalim(
+        [(places[0] - width / 2, bottom.min()), (places[-1] + width / 2, top.max()), (places[0], top.min())]
+    )
 
 
 @themed
@@ -493,6 +511,10 @@ def svg(figure: Figure, alt: str, salt: str = "") -> str:
     buffer = io.StringIO()
     with mpl.rc_context({**THEME, "svg.hashsalt": alt + salt}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # the page's fonts draw the text, not ours
+        figure.dpi = 72
+        if layout := figure.get_layout_engine():
+            layout.execute(figure)  # once, here: saving would first draw everything to find out where things go
+            figure.set_layout_engine(None)
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]

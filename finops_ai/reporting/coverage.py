@@ -35,10 +35,13 @@ def captured(ws: Any, month: str) -> float | None:
     """Share of the month's bill that usage explains; None without a bill."""
     from finops_ai.tables import reconcile
 
-    try:
-        return reconcile(ws.cube(month), ws.bills(month), timezone=ws.timezone).facts.coverage["captured"]
-    except FinopsError:
-        return None
+    def share() -> float | None:
+        try:
+            return reconcile(ws.cube(month), ws.bills(month), timezone=ws.timezone).facts.coverage["captured"]
+        except FinopsError:
+            return None
+
+    return ws.recent.once(("captured", month, ws.digest(), ws.ledger.head()), share, keep=lambda found: True)
 
 
 def owners(data: Any, ws: Any) -> str:

@@ -26,7 +26,7 @@ def budgets(ws: Any, month: str) -> None:
     table = workspace_budgets(ws, month)
     if table is None:
         return
-    rows = table.astype(object).to_dict("records")
+    rows = table.published().astype(object).to_dict("records")
     off = [r for r in rows if r["status"] != "ok"]
     told = f"{len(off)} of {len(rows)} budgets {'is' if len(off) == 1 else 'are'} over or heading over" if off else ""
     said = told or ("All budgets are on course" if rows else "No budget touches this month")

@@ -11,11 +11,12 @@ import pandas as pd
 
 from finops_ai.errors import DataError
 from finops_ai.html import Html, render
+from finops_ai.money import published
 from finops_ai.reporting import answers, charts, coverage, owners
 from finops_ai.reporting.grid import read
 from finops_ai.reporting.navigation import Link
 from finops_ai.reporting.notebooks import PAGE_CSS
-from finops_ai.reporting.text import amount, is_unknown, money, percent, safe, slug
+from finops_ai.reporting.text import UNKNOWN, amount, is_unknown, money, percent, safe, slug
 from finops_ai.tables import showback
 from finops_ai.tables.grouping import grouped
 
@@ -213,15 +214,11 @@ def kpi_page(ws: Workspace, month: str) -> str:
         name = r["kpi"] + (f", {r['of']}" if r["of"] else "")
         parts = [answers.heading(part) for part in one.ratio]
         made = [
-            "" if is_unknown(value) else f"{read(value, kind, 2)} {what[:1].lower()}{what[1:]}"
+            "" if is_unknown(value) else f"{_kpi(value, kind, table.facts.currency)} {what[:1].lower()}{what[1:]}"
             for (what, kind), value in zip(parts, (r["upper"], r["lower"]), strict=False)
         ]
         unknown += is_unknown(r["value"])
-        figure = (
-            "–"
-            if is_unknown(r["value"])
-            else read(r["value"], one.kind, 2 if one.kind == "money" or abs(r["value"]) >= 1 else 4)
-        )
+        figure = UNKNOWN if is_unknown(r["value"]) else _kpi(r["value"], one.kind, table.facts.currency)
         unit = "" if one.kind in ("share", "ratio") else r["unit"]
         lines.append([name, figure, unit, " / ".join(filter(None, made)) or r["formula"], r["about"], r["remark"]])
     known = len(rows) - unknown
@@ -234,6 +231,14 @@ def kpi_page(ws: Workspace, month: str) -> str:
         name="KPIs",
     )
     return f'<h1>KPIs, {safe(answers.month_text(month))}</h1><p class="answer">{said}</p>{grid}'
+
+
+def _kpi(value: Any, kind: str, currency: str) -> str:
+    """A KPI's figure: amounts in minor units, those below one of them as exactly as six places; small rates to four."""
+    if kind == "money":
+        cents = published(value, currency or "USD")
+        return money(cents if cents or not value else round(value, 6))
+    return read(value, kind, 2 if abs(value) >= 1 else 4)
 
 
 def glossary_page() -> str:

@@ -302,6 +302,11 @@ class Lake:
         existing = self._table(table, look=True)
         return None if existing is None else existing.version()
 
+    def state(self, table: str) -> list[object] | None:
+        """What tells the table as it is from every other, one that stood in its place before too; None without one."""
+        existing = self._table(table, look=True)
+        return None if existing is None else [existing.metadata().id, existing.version()]
+
     def loads(self, table: str = "tokens", limit: int | None = None) -> pd.DataFrame:
         """One row per load that changed the table, newest first: when, connection, window, rows, notes."""
         existing = self._table(table)

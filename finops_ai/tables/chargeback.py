@@ -71,7 +71,12 @@ class Chargeback:
             raise DataError(f"No statement for {receiver!r} in {self.month}. {hint(receiver, self.receivers)}")
         shown = pd.DataFrame(mine).drop(columns=["receiver", "exact"]).reset_index(drop=True)
         facts = Facts(
-            f"Statement for {receiver}", self.currency, self.month, "its lines add up to its charge", money=["amount"]
+            f"Statement for {receiver}",
+            self.currency,
+            self.month,
+            "its lines add up to its charge",
+            money=["amount"],
+            charged=True,
         )
         facts.notes = [text for kind, text in zip(mine["kind"], mine["text"], strict=True) if kind == "incentive"]
         facts.provenance = dict(self.provenance)
@@ -216,7 +221,7 @@ def _before(frame: pd.DataFrame, window: Window, months: int) -> pd.DataFrame:
 
 def _usage(rows: pd.DataFrame, dim: str, currency: str) -> list[dict]:
     """Cost, its cents and quantity per receiver, account, model and meter class."""
-    cents = PUBLISHED in rows.columns and _in_minor_units(rows[PUBLISHED], currency)
+    cents = PUBLISHED in rows.columns and in_minor_units(rows)
     measures = {"quantity": "sum(quantity)", "cost": "sum(effective_cost)"}
     measures |= {"cents": f"sum({PUBLISHED})"} if cents else {}
     keys = ["provider", "billing_account_id", dim, "model", "meter"]
@@ -236,10 +241,12 @@ def _usage(rows: pd.DataFrame, dim: str, currency: str) -> list[dict]:
     return list(out.values())
 
 
-def _in_minor_units(amounts: pd.Series, currency: str) -> bool:
-    """Whether cents can be posted: those of a month below one unit of currency have more places."""
-    places = minor_units(currency)
-    return all(v == round(v, places) for v in amounts.dropna().unique())
+def in_minor_units(rows: pd.DataFrame) -> bool:
+    """Whether the published costs of rows can be posted: those of a month below one unit of currency have more places."""
+    if PUBLISHED not in rows.columns:
+        return True
+    each = rows[["pricing_currency", PUBLISHED]].dropna().drop_duplicates().itertuples(index=False)
+    return all(cost == round(cost, minor_units(currency)) for currency, cost in each)
 
 
 def _decide(found: list[dict], dim: str, currency: str) -> None:
@@ -340,7 +347,9 @@ def _lines_table(lines: list[Line], published: list[Decimal], currency: str, mon
         }
     )
     conserves = "amounts add up to the cost recovered plus the stated margin; incentives and funding add up to 0"
-    return Table.of(to_pandas(table), Facts("Chargeback lines", currency, month, conserves, money=["amount", "exact"]))
+    return Table.of(
+        to_pandas(table), Facts("Chargeback lines", currency, month, conserves, money=["amount", "exact"], charged=True)
+    )
 
 
 def _summary_table(
@@ -373,7 +382,7 @@ def summary_facts(currency: str, month: str) -> Facts:
     """What holds for a table of charges per receiver."""
     money = [*ADDS, "charge"]
     conserves = "cost, other lines of the bill, margin and incentive add up to the charge; incentives add up to 0"
-    return Facts("Chargeback", currency, month, conserves, money=money, adds=[("charge", ADDS)])
+    return Facts("Chargeback", currency, month, conserves, money=money, adds=[("charge", ADDS)], charged=True)
 
 
 def _accounts(usage: list[dict]) -> dict[tuple[str, str, str], Decimal]:

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from finops_ai.engine.dialects import DUCKDB
+from finops_ai.engine.fields import PUBLISHED
 from finops_ai.frames import to_pandas
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.periods import MONTHS
@@ -92,11 +93,18 @@ class Story:
         return Table.of(to_pandas(table), facts, *self.frames)
 
     def _changes(self) -> dict[str, Decimal]:
-        """The change of everybody a driver may be of."""
+        """The change of everybody a driver may be of, as it is published where the rows say so."""
         sums: dict[str, Decimal] = {}
         for atom in self.atoms:
             who = self._who(atom.work)
             sums[who] = sums.get(who, _ZERO) + atom.after - atom.before
+        names = list(self.by) or list(self.dimensions[:1])
+        if len(names) == 1 and all({PUBLISHED, *names} <= set(frame.columns) for frame in self.frames):
+            cents: dict[str, Decimal] = {}
+            for frame, sign in zip(self.frames, (-1, 1), strict=True):
+                for g in grouped(frame, names, {"cents": f"sum({PUBLISHED})"}, needs=(PUBLISHED,)):
+                    cents[str(g[names[0]])] = cents.get(str(g[names[0]]), _ZERO) + sign * (g["cents"] or _ZERO)
+            sums |= {who: cents[who] for who in sums.keys() & cents.keys() if abs(sums[who] - cents[who]) < 1}
         return sums
 
     def _drivers(self) -> list[Driver]:

@@ -70,6 +70,11 @@ class Explanation(Table):
         with localcontext(prec=DIGITS):
             return self._story.table(top)
 
+    def explain(self) -> str:
+        """The bridge in words, and its three largest drivers."""
+        told = [f"- {sentence}" for sentence in self.drivers(3).get("sentence", ())]
+        return "\n".join([super().explain(), *(["What carries the change:", *told] if told else [])])
+
 
 def explain(
     before: pd.DataFrame,

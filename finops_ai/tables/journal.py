@@ -284,7 +284,7 @@ def journal_table(rows: list[dict[str, Any]], currency: str, period: str) -> Tab
     """Entries as a table."""
     kinds = dict.fromkeys(_AMOUNTS, _AMOUNT) | {"date": pa.date32()}
     table = pa.table({name: pa.array([r[name] for r in rows], kinds.get(name, pa.string())) for name in COLUMNS})
-    facts = Facts("Journal", currency, period, "debits equal credits", money=["debit", "credit"])
+    facts = Facts("Journal", currency, period, "debits equal credits", money=["debit", "credit"], charged=True)
     return Table.of(to_pandas(table), facts)
 
 

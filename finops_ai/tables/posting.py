@@ -18,7 +18,7 @@ from finops_ai.errors import DataError, hint
 from finops_ai.frames import to_pandas
 from finops_ai.money import COST
 from finops_ai.tables.bill_rules import load_bill_rules
-from finops_ai.tables.chargeback import ADDS, Chargeback, chargeback, summary_facts
+from finops_ai.tables.chargeback import ADDS, Chargeback, chargeback, in_minor_units, summary_facts
 from finops_ai.tables.journal import journal_table, whole_entries, write_files
 from finops_ai.tables.policy import Policy, policy_or_default
 from finops_ai.tables.result import Facts, Table
@@ -85,7 +85,7 @@ class Posting:
         columns |= {name: pa.array([r[name] for r in ranked], _MONEY) for name in money}
         adds = [("charge", ADDS), ("due", ("charge", "true_up"))]
         conserves = "cost, other lines of the bill, margin and incentive add up to the charge, charge and true-up to what is due"
-        facts = Facts("Chargeback", self.currency, self.month, conserves, money=money, adds=adds)
+        facts = Facts("Chargeback", self.currency, self.month, conserves, money=money, adds=adds, charged=True)
         return Table.of(to_pandas(pa.table(columns)), facts)
 
     def due(self, receiver: str) -> dict[str, Decimal]:
@@ -111,7 +111,9 @@ class Posting:
         kinds = {"quantity": pa.decimal128(38, 6), "rate": _MONEY, "amount": _MONEY}
         names = ("receiver", "kind", "text", "quantity", "unit", "rate", "amount")
         table = pa.table({n: pa.array([r.get(n) for r in rows], kinds.get(n, pa.string())) for n in names})
-        facts = Facts("Statement lines", self.currency, self.month, "lines add up to what is due", money=["amount"])
+        facts = Facts(
+            "Statement lines", self.currency, self.month, "lines add up to what is due", money=["amount"], charged=True
+        )
         return Table.of(to_pandas(table), facts)
 
     def statement(self, receiver: str) -> Table:
@@ -123,7 +125,9 @@ class Posting:
         mine = self.lines(receiver)
         if mine.empty and receiver not in self.receivers:
             raise DataError(f"No statement for {receiver!r} in {self.month}. {hint(receiver, self.receivers)}")
-        facts = Facts(f"Statement for {receiver}", self.currency, self.month, "its lines add up to what is due")
+        facts = Facts(
+            f"Statement for {receiver}", self.currency, self.month, "its lines add up to what is due", charged=True
+        )
         facts.money = ["amount"]
         facts.notes = [text for kind, text in zip(mine["kind"], mine["text"], strict=True) if kind == "incentive"]
         return Table.of(pd.DataFrame(mine).drop(columns="receiver"), facts)
@@ -161,7 +165,7 @@ def posting(ws: Workspace, month: str) -> Posting:
                 f"{one.facts['currency']}; sums never mix currencies. Post it in a month of its own currency."
             )
     entries = pd.concat([whole_entries(own), *(whole_entries(s.table("true_up")) for s in incoming)], ignore_index=True)
-    facts = Facts("Journal", charged.currency, month, "debits equal credits", money=["debit", "credit"])
+    facts = Facts("Journal", charged.currency, month, "debits equal credits", money=["debit", "credit"], charged=True)
     return Posting(
         charged,
         Table.of(entries, facts),
@@ -209,6 +213,11 @@ def charge_month(ws: Workspace, month: str) -> Chargeback:
     if not len(rows):
         have = ", ".join(ws.months()) or "none"
         raise DataError(f"There is no usage of {month} to charge. Months with data: {have}.")
+    if "chargeback" not in ws.settings.policies and not in_minor_units(rows):
+        raise DataError(
+            f"{month} comes to less than one unit of currency in all, so nothing is charged. A [chargeback] section in "
+            "finops.toml charges it anyway, in whole cents."
+        )
     history = ws.history(month, 1 + Policy.load(policy).incentives.baseline_months)
     bill = bill_of(ws, ws.bills(month))
     made = chargeback(rows, policy, month=month, timezone=ws.timezone, book=ws.book, history=history, bill=bill)
@@ -248,7 +257,14 @@ def _restored(
     rules = Policy.load(policy)
     rows = _records(read("costs"))
     costs = {(r["provider"], r["billing_account_id"], r["receiver"]): r["cost"] for r in rows}
-    lines = Facts("Chargeback lines", currency, month, "incentives and funding add up to 0", money=["amount", "exact"])
+    lines = Facts(
+        "Chargeback lines",
+        currency,
+        month,
+        "incentives and funding add up to 0",
+        money=["amount", "exact"],
+        charged=True,
+    )
     spared = tuple(dict.fromkeys(r["receiver"] for r in rows if r["receiver"] in rules.not_charged))
     return Chargeback(
         month,
@@ -281,7 +297,7 @@ def _differences(found: Any, name: str, currency: str) -> Table:
     rows = [r | {name: month} for month, entries in found for r in _records(summary(entries, currency, month))]
     columns = {n: pa.array([r[n] for r in rows], pa.string()) for n in (name, "receiver", "cause")}
     columns["difference"] = pa.array([r["difference"] for r in rows], pa.decimal128(38, 4))
-    return Table.of(to_pandas(pa.table(columns)), Facts("True-ups", currency, money=["difference"]))
+    return Table.of(to_pandas(pa.table(columns)), Facts("True-ups", currency, money=["difference"], charged=True))
 
 
 def _of(frame: pd.DataFrame, receiver: str | None) -> pd.DataFrame:

@@ -47,11 +47,11 @@ def publish(frame: pd.DataFrame, facts: Facts) -> pd.DataFrame:
             out[name] = known
             done.add(name)
         elif name not in wholes and name not in fitted and name not in facts.beside:
-            out[name] = _rounded(out, name, currencies)
+            out[name] = _rounded(out, name, currencies, facts.charged)
             done.add(name)
     for name, other in facts.beside.items():
         if name in money and other in done:
-            out[name] = _beside(frame, out, name, other, currencies)
+            out[name] = _beside(frame, out, name, other, currencies, facts.charged)
             done.add(name)
     for whole, parts in facts.adds:
         here = [p for p in parts if p.lstrip("-") in money]
@@ -67,7 +67,7 @@ def publish(frame: pd.DataFrame, facts: Facts) -> pd.DataFrame:
             done |= set(here)
     for name in money:
         if name not in done:
-            out[name] = _rounded(out, name, currencies)
+            out[name] = _rounded(out, name, currencies, facts.charged)
     return out
 
 
@@ -103,28 +103,32 @@ def _short(value: Decimal) -> Decimal:
     return value.quantize(Decimal(1).scaleb(-places))
 
 
-def _rounded(out: pd.DataFrame, name: str, currencies: pd.Series) -> pd.Series:
+def _rounded(out: pd.DataFrame, name: str, currencies: pd.Series, charged: bool) -> pd.Series:
     values = pd.Series([None] * len(out), index=out.index, dtype=object)
     for currency in dict.fromkeys(currencies):  # amounts of one currency add up; currencies are never mixed
         known = (out[name].notna() & (currencies == currency)).to_numpy(bool)
         amounts = [Decimal(v) for v in out.loc[known, name]]
-        values[known] = round_to_total(amounts, _places(amounts, currency))
+        values[known] = round_to_total(amounts, _places(amounts, currency, charged))
     return values
 
 
-def _beside(frame: pd.DataFrame, out: pd.DataFrame, name: str, other: str, currencies: pd.Series) -> pd.Series:
+def _beside(
+    frame: pd.DataFrame, out: pd.DataFrame, name: str, other: str, currencies: pd.Series, charged: bool
+) -> pd.Series:
     """An amount as another's published amount plus their difference, rounded; where the other is unknown, for itself."""
     both = (frame[name].notna() & frame[other].notna()).to_numpy(bool)
     apart = pd.DataFrame({name: frame[name].astype(object)}, index=frame.index)
     pairs = zip(frame[name], frame[other], both, strict=True)
     apart[name] = pd.Series([Decimal(a) - Decimal(b) if k else a for a, b, k in pairs], index=frame.index, dtype=object)
-    rounded = _rounded(apart, name, currencies)
+    rounded = _rounded(apart, name, currencies, charged)
     rounded[both] = [a + b for a, b in zip(rounded[both], out.loc[both, other], strict=True)]
     return rounded
 
 
-def _places(amounts: Sequence[Decimal], currency: str) -> int:
-    small = any(amounts) and sum(map(abs, amounts), Decimal(0)) < 1  # amounts that cancel out are not small
+def _places(amounts: Sequence[Decimal], currency: str, charged: bool) -> int:
+    small = (
+        not charged and any(amounts) and sum(map(abs, amounts), Decimal(0)) < 1
+    )  # amounts that cancel out are not small
     return 6 if small else minor_units(currency or "USD")
 
 

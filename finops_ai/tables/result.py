@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import pandas as pd
 
-from finops_ai.frames.origin import provenance_of
+from finops_ai.frames.origin import is_charged, provenance_of
 from finops_ai.html import render
 from finops_ai.tables.plotting import TablePlot
 from finops_ai.tables.publishing import publish
@@ -37,6 +37,8 @@ class Facts:
         beside: amounts that are published as another column plus their rounded difference from it, so that what is equal
             looks equal.
         cents: published amounts that were decided elsewhere (see `finops_ai.engine.cents`), by column and row.
+        charged: amounts are published in minor units however small they are; else those below one unit of currency in all
+            keep six places.
     """
 
     title: str = ""
@@ -51,6 +53,7 @@ class Facts:
     adds: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     beside: dict[str, str] = field(default_factory=dict)
     cents: dict[str, Any] = field(default_factory=dict)
+    charged: bool = False
 
     def copy(self) -> Facts:
         """Facts that can be changed without changing these."""
@@ -90,7 +93,8 @@ class Table(pd.DataFrame):
         table = cls(frame)
         cents = {name: pd.Series(list(v), index=table.index, dtype=object) for name, v in facts.cents.items()}
         told = provenance_of(*sources) | facts.provenance
-        table.facts = replace(facts, rows=len(table), provenance=told, cents=cents)
+        charged = facts.charged or is_charged(*sources)
+        table.facts = replace(facts, rows=len(table), provenance=told, cents=cents, charged=charged)
         return table
 
     @property
@@ -235,6 +239,7 @@ def _common(all_facts: list[Facts]) -> Facts:
         money=money,
         notes=notes,
         provenance=dict(same("provenance", {})),
+        charged=any(f.charged for f in all_facts),
     )
 
 

@@ -473,7 +473,9 @@ def table_of(parts: Sequence[Part], currency: str, month: str) -> Table:
         for i, name in enumerate(_COLUMNS)
     })  # fmt: skip
     conserves = "per account and currency the items add up to what is payable or accrued"
-    return Table.of(to_pandas(table), Facts("Charges and bill", currency, month, conserves, money=["amount"]))
+    return Table.of(
+        to_pandas(table), Facts("Charges and bill", currency, month, conserves, money=["amount"], charged=True)
+    )
 
 
 def parts_of(table: pd.DataFrame) -> list[Part]:

@@ -211,5 +211,12 @@ def summary(entries: pd.DataFrame, currency: str, month: str) -> Table:
     )
     return Table.of(
         to_pandas(table),
-        Facts(f"True-up of {month} by cause", currency, month, "adds up to the entries", money=["difference"]),
+        Facts(
+            f"True-up of {month} by cause",
+            currency,
+            month,
+            "adds up to the entries",
+            money=["difference"],
+            charged=True,
+        ),
     )

@@ -61,8 +61,9 @@ def check(documents: Iterable[Document]) -> list[Fault]:
     """Every fault of everything a report publishes."""
     documents = list(documents)
     sheets = [s for d in documents for s in d.sheets]
-    out = [f for s in sheets for f in (*footing(s), *ratios(s), *zeros(s))]
+    out = [f for s in sheets for f in (*footing(s), *years(s), *ratios(s), *zeros(s))]
     out += pairs(sheets)
+    out += budgets(sheets)
     out += [f for d in documents for f in sentences(d)]
     return out
 
@@ -133,6 +134,43 @@ def footing(sheet: Sheet) -> list[Fault]:
     return out
 
 
+def years(sheet: Sheet) -> list[Fault]:
+    """A year spent what its months did."""
+    heads = [h.strip().lower() for h in sheet.heads]
+    lines = [*sheet.rows, *([sheet.total] if sheet.total else [])]
+    if heads[:1] != ["month"] or "spent" not in heads or not lines or lines[-1][0].text != "Year":
+        return []
+    at = heads.index("spent")
+    months = sum((r[at].value for r in lines[:-1] if _at(r, at).value is not None), Decimal(0))
+    year = _at(lines[-1], at)
+    if year.value is None or year.value == months:
+        return []
+    return [Fault("column", sheet.place, f"spent: months come to {months}, the year says {year.text}")]
+
+
+def budgets(sheets: Iterable[Sheet]) -> list[Fault]:
+    """What a budget of one name and month says is spent is what that name cost in that month."""
+    sheets = list(sheets)
+    costs: dict[str, dict[Decimal, str]] = {}
+    for sheet in sheets:
+        if columns(sheet).get("cost", (0, 0))[0] == 1 and not PARTS.match(sheet.place):
+            for row in sheet.rows:
+                if _at(row, 1).value is not None and _at(row, 1).digit <= Decimal("0.01"):
+                    costs.setdefault(row[0].text, {})[row[1].value] = sheet.place
+    out = []
+    for sheet in sheets:
+        heads = [h.strip().lower() for h in sheet.heads]
+        if heads[:1] != ["budget"] or "spent" not in heads:
+            continue
+        for row in sheet.rows:
+            name, spent = re.match(r"(.*?)(?:, \w+ \d{4})?$", row[0].text), _at(row, heads.index("spent"))
+            known = costs.get(name[1], {}) if name and name[0] != name[1] else {}
+            if known and spent.value is not None and spent.value not in known:
+                said = "; ".join(f"{v} in {p}" for v, p in known.items())
+                out.append(Fault("pair", sheet.place, f"{row[0].text}: spent {spent.text}, but {said}"))
+    return out
+
+
 def ratios(sheet: Sheet) -> list[Fault]:
     """A person can redo every unit cost from the figures beside it."""
     out = []
@@ -164,7 +202,7 @@ def _agrees(shown: Cell, top: Cell, bottom: Cell, times: Decimal, per: int) -> b
     if top.value is None or bottom.value is None or not bottom.value:
         return False
     # cents are decided for many small rows together: a small part may be two cents away from its exact cost
-    half_top = max(top.digit / 2, Decimal("0.025") if top.digit >= Decimal("0.01") else top.digit)
+    half_top = max(top.digit / 2, min(top.digit, Decimal("0.01")) * Decimal("2.5"))
     half_bottom = bottom.digit * times / 2 if bottom.digit < 1 or times > 1 else Decimal("0.5")
     low = (top.value - half_top) * per / (bottom.value * times + half_bottom)
     high = (top.value + half_top) * per / max(bottom.value * times - half_bottom, Decimal("1e-9"))
@@ -190,7 +228,7 @@ def zeros(sheet: Sheet) -> list[Fault]:
             and _at(row, cols["priced_tokens"][0]).value == 0
         ):
             out.append(Fault("zero", sheet.place, f"{row[0].text}: cost 0 where no token has a price"))
-    if "previous_cost" in cols and sheet.rows:
+    if "previous_cost" in cols and sheet.rows and not sheet.place.startswith("team-"):  # a team may well be new
         before = [_at(r, cols["previous_cost"][0]).value for r in sheet.rows]
         if all(b == 0 for b in before) and any(_at(r, cols["cost"][0]).value for r in sheet.rows):
             out.append(Fault("zero", sheet.place, "the month before is 0 throughout, as if there had been one"))

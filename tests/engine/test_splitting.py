@@ -355,3 +355,71 @@ def test_pieces_of_one_row_for_one_receiver_are_put_together(tokens_of, book):
 def test_an_expression_that_never_ends_elsewhere_does_here():
     slow = {"team": {"regex": "^(a+)+$"}}
     fa.Rules.load(rules(entry(when=slow, method="even", to=["a" * 40 + "b", "b"])))
+
+
+def test_a_long_cascade_gives_what_fractions_give(frame_of):
+    """Twenty pools, each keeping 9 of 10 for the next: what the last team gets is the product of all shares."""
+    stages = [
+        entry(name=f"s{n}", when={"team": f"p{n}"}, method="fixed", shares={f"t{n}": "0.1", f"p{n + 1}": "0.9"})
+        for n in range(20)
+    ]
+    document = {"dimensions": {"team": {}}, "rules": [{"name": "all", "set": {"team": "p0"}}], "shared": stages}
+    given = [{"cost": D(cost), "request_id": str(n)} for n, cost in enumerate((1000, "-0.03", "123456.789"))]
+    out = fa.allocate(frame_of(given), document)
+    for n, cost in enumerate((Fraction(1000), Fraction("-0.03"), Fraction("123456.789"))):
+        mine = out[(out["request_id"] == str(n)).to_numpy()]
+        assert sum(mine["effective_cost"]) == D(cost.numerator) / D(cost.denominator)
+        assert sum(mine["share"]) == 1
+        got = dict(zip(mine["team"], mine["effective_cost"], strict=True))
+        for stage in range(20):
+            expected = cost * Fraction(9, 10) ** stage / 10
+            assert abs(Fraction(got[f"t{stage}"]) - expected) <= abs(cost) * Fraction(25, 10**18) + Fraction(1, 10**18)
+
+
+def test_who_gets_less_than_any_digit_has_none_of_it(frame_of):
+    stages = [
+        entry(name=f"s{n}", when={"team": f"p{n}"}, method="fixed", shares={f"t{n}": "0.99", f"p{n + 1}": "0.01"})
+        for n in range(12)
+    ]
+    document = {"dimensions": {"team": {}}, "rules": [{"name": "all", "set": {"team": "p0"}}], "shared": stages}
+    out = fa.allocate(frame_of([{"cost": D(5)}]), document)
+    assert list(out["team"]) == [f"t{n}" for n in range(10)]  # 0.01^9 is one unit of a part, which only one receives
+    assert sum(out["effective_cost"]) == 5
+
+
+@pytest.mark.parametrize("many", [30, 300])
+def test_rows_laid_out_by_receiver_say_what_rows_say(many, frame_of):
+    """300 rows of one kind are laid out receiver by receiver, 30 row by row: the same rows either way."""
+    given = [
+        {
+            "api_key_id": k,
+            "cost": D(n * 7 + 1) / 1000,
+            "request_id": f"{k}{n}",
+            "quantity": D(n),
+            "prompt_id": f"p{n % 7}",
+        }
+        for n in range(many)
+        for k in ("shared", "a")
+    ]
+    frame = frame_of(given)
+    frame["effective_cost"] = frame["effective_cost"].where(frame["request_id"] != "shared3")  # one unknown cost
+    out = fa.allocate(frame, rules(entry(method="fixed", shares={"a": "0.25", "b": "0.75"})))
+    assert len(out) == 3 * many
+    assert list(out["request_id"][out["share"].eq(1).to_numpy()]) == [f"a{n}" for n in range(many)]
+    for n in range(many):
+        mine = out[(out["request_id"] == f"shared{n}").to_numpy()]
+        known = n != 3
+        assert list(mine["team"]) == ["a", "b"]
+        assert list(mine["effective_cost"].fillna(D(-1))) == (
+            [D(n * 7 + 1) / 4000, D(n * 7 + 1) * 3 / 4000] if known else [-1, -1]
+        )
+        assert list(mine["quantity"]) == [D(n) / 4, D(n) * 3 / 4]
+        assert set(mine["prompt_id"]) == {f"p{n % 7}"}
+        assert set(mine["rule"]) == {"shared + split"}
+    assert set(out["share"]) == {D(1), D("0.25"), D("0.75")}
+
+
+def test_a_condition_on_an_amount_is_met_by_each_rows_own(frame_of):
+    given = [{"api_key_id": "shared", "cost": D(c)} for c in (10, 1, 10, 2)]
+    out = fa.allocate(frame_of(given), rules(entry(when={"team": "shared", "effective_cost": {"at_least": 5}}, method="even", to=["a", "b"])))  # fmt: skip
+    assert by_team(out, "effective_cost") == {"a": D(10), "b": D(10), "shared": D(3)}

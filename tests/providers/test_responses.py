@@ -182,3 +182,75 @@ def test_a_mapping_without_a_file_is_a_sentence(capsys):
         main(["report", "--mapping", "x.toml"])
     assert stopped.value.code == 2
     assert "give the file with --input" in capsys.readouterr().err
+
+
+CHAT = {
+    "id": "c1", "object": "chat.completion", "created": 1790812800, "model": "gpt-5.4", "choices": [{"message": {"content": SECRET}}],
+    "usage": {"prompt_tokens": 20, "completion_tokens": 10, "total_tokens": 30, "prompt_tokens_details": {"cached_tokens": 5}},
+}  # fmt: skip
+MESSAGE = {
+    "id": "msg_1", "type": "message", "model": "claude-sonnet-4-6", "content": [{"type": "text", "text": SECRET}],
+    "usage": {"input_tokens": 15, "cache_read_input_tokens": 5, "cache_creation_input_tokens": 0, "output_tokens": 10},
+}  # fmt: skip
+AT = "2026-10-01T10:00:00Z"
+CALL = {"input": 15, "cache_read": 5, "output": 10}
+STREAM = [
+    {"timestamp": AT, "type": "message_start", "message": {**MESSAGE, "usage": {**MESSAGE["usage"], "output_tokens": 1}}},
+    {"timestamp": AT, "type": "content_block_delta", "delta": {"text": SECRET}},
+    {"timestamp": AT, "type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 10}},
+]  # fmt: skip
+CHUNKS = [
+    {**CHAT, "object": "chat.completion.chunk", "usage": None},
+    {**CHAT, "object": "chat.completion.chunk", "choices": []},
+]
+#: how a log holds answers -> its text, and the meters of the one call in it, by hand
+HELD = {
+    "events of a stream": ("".join(f"data: {json.dumps(chunk)}\n\n" for chunk in CHUNKS) + "data: [DONE]\n", CALL),
+    "events of a message": ("\n".join(map(json.dumps, STREAM)), CALL),
+    "log lines": (f"2026-10-01 10:00:00,000 INFO answered {json.dumps(MESSAGE)}\nstarting\n", CALL),
+    "a container's log": (json.dumps({"log": json.dumps(CHAT) + "\n", "stream": "stdout", "time": AT}), CALL),
+    "pretty": (json.dumps(CHAT, indent=2), CALL),
+    "NaN beside": ('{"score": NaN, "answer": ' + json.dumps(CHAT) + "}", CALL),
+    "counts as text": (json.dumps({**CHAT, "usage": {"prompt_tokens": "20", "completion_tokens": "10"}}), {"input": 20, "output": 10}),
+    "a cost in parts": (
+        json.dumps({**CHAT, "usage": {**CHAT["usage"], "cost": {"total": "n/a"}}}), CALL,
+    ),
+    "perplexity": (json.dumps({**CHAT, "model": "sonar-pro", "usage": {"prompt_tokens": 20, "completion_tokens": 10, "total_tokens": 30,
+        "search_context_size": "low", "cost": {"request_cost": 0.006, "total_cost": 0.306}}}), {"input": 20, "output": 10}),
+    "grok, reasoning beside": (json.dumps({**CHAT, "model": "grok-4", "usage": {"prompt_tokens": 20, "completion_tokens": 6, "total_tokens": 30,
+        "completion_tokens_details": {"reasoning_tokens": 4}}}), {"input": 20, "output": 6, "reasoning": 4}),
+    "an image": (json.dumps({"created": 1790812800, "model": "gpt-image-1", "data": [{"b64_json": SECRET}],
+        "usage": {"total_tokens": 120, "input_tokens": 20, "output_tokens": 100, "input_tokens_details": {"text_tokens": 20, "image_tokens": 0}}}),
+        {"input": 20, "output_image": 100}),
+    "realtime": (json.dumps({"timestamp": AT, "type": "response.done", "response": {"object": "realtime.response", "id": "r", "model": "gpt-realtime",
+        "usage": {"total_tokens": 30, "input_tokens": 20, "output_tokens": 10, "input_token_details": {"text_tokens": 8, "audio_tokens": 12, "cached_tokens": 0},
+        "output_token_details": {"text_tokens": 4, "audio_tokens": 6}}}}), {"input": 8, "input_audio": 12, "output": 4, "output_audio": 6}),
+    "cohere": (json.dumps({"id": "x", "timestamp": AT, "model": "command-a-03-2025", "usage": {
+        "billed_units": {"input_tokens": 20, "output_tokens": 10}, "tokens": {"input_tokens": 90, "output_tokens": 12}}}), {"input": 20, "output": 10}),
+    "langsmith": (json.dumps({"id": "run", "run_type": "llm", "start_time": AT, "outputs": {"generations": [[{"message": {"kwargs": {
+        "usage_metadata": {"input_tokens": 20, "output_tokens": 10, "total_tokens": 30, "input_token_details": {"cache_read": 5}},
+        "response_metadata": {"model_name": "gpt-5.4", "id": "chatcmpl-9"}}}}]]}}), CALL),
+    "vercel, result": (json.dumps({"response": {"id": "v", "modelId": "gpt-5.4", "timestamp": AT},
+        "usage": {"inputTokens": 20, "outputTokens": 10, "totalTokens": 30, "cachedInputTokens": 5}}), CALL),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_answers_are_found_however_a_log_holds_them(tmp_path, name):
+    text, want = HELD[name]
+    (tmp_path / "app.log").write_text(text)
+    frame = fa.read(tmp_path / "app.log", format="auto")
+    assert dict(zip(frame["meter"], frame["quantity"], strict=True)) == {m: D(n) for m, n in want.items()} | {
+        "requests": D(1)
+    }
+    assert SECRET not in frame.to_csv()
+
+
+def test_a_stream_without_its_end_is_told_and_mixed_ones_are_refused(tmp_path):
+    reader = fa.providers.collecting.connector("responses", files=[str(written(tmp_path, STREAM[0], OPENAI))])
+    frame = reader.usage(fa.providers.collecting.ALWAYS)
+    assert (frame["meter"] == "requests").sum() == 2
+    assert any("1 streamed messages in" in note and "state no final count" in note for note in reader.notes)
+    other = {**STREAM[0], "message": {**STREAM[0]["message"], "id": "msg_2"}}
+    with pytest.raises(DataError, match="document 4: the events of several streamed messages are mixed"):
+        fa.read(written(tmp_path, STREAM[0], other, STREAM[2], STREAM[2]), format="responses")

@@ -104,6 +104,27 @@ def test_failed_calls_are_calls_with_an_outcome(telemetry: Any) -> None:
     assert any("1 model calls failed" in note for note in connector.notes)
 
 
+def test_a_failure_told_twice_is_one_and_a_refused_request_is_no_call(telemetry: Any) -> None:
+    asked = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-5.4"}
+    good = {**telemetry.call(provider="openai", input_tokens=5, output_tokens=1), "gen_ai.response.id": "r"}
+    lines = []
+    for scope, errors in (
+        ("one", ["overloaded", "openai.BadRequestError", "TypeError"]),
+        ("two", ["529", "invalid_request_error"]),
+    ):
+        spans = [
+            telemetry.span(f"{scope}{n}", AT, {**asked, "error.type": e}, trace=f"{scope}{n}")
+            for n, e in enumerate(errors)
+        ]
+        document = json.loads(telemetry.spans_document([telemetry.span(scope, AT, good, trace=scope), *spans]))
+        document["resourceSpans"][0]["scopeSpans"][0]["scope"] = {"name": scope}
+        lines.append(json.dumps(document))
+    connector = OtelConnector(files=[telemetry.write(*lines)])
+    calls = (frame := connector.usage(DAY))[frame["meter"] == "requests"]
+    assert sorted(calls["outcome"]) == ["error", "ok"]
+    assert any("3 spans tell of requests that were refused before a model ran" in note for note in connector.notes)
+
+
 def test_audio_and_images_are_told_apart(telemetry: Any) -> None:
     counts = {
         "input_tokens": 300, "cache_read__input_tokens": 40, "text__input_tokens": 100, "text__cache_read__input_tokens": 40,

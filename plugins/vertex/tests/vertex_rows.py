@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+from decimal import Decimal
 from typing import Any
 
 from finops_ai_vertex.columns import COLUMNS
@@ -173,6 +174,8 @@ class PlayedBigQuery:
     def _results(self, name: str, request: Request) -> dict[str, Any]:
         query = self._jobs[name]["configuration"]["query"]
         bounds = {p["name"]: _moment(p["parameterValue"]["value"]) for p in query["queryParameters"]}
+        if "COUNT(*)" in query["query"]:
+            return self._others(name, bounds)
         select = query["query"].split(" FROM ")[0].removeprefix("SELECT ")
         columns = [part.split(" AS ") for part in select.split(", ")]
         kinds = {name: kind for name, (_, kind, _) in COLUMNS.items()}
@@ -195,6 +198,25 @@ class PlayedBigQuery:
         elif start + size < len(rows) or self.repeat_token:
             answer["pageToken"] = "0" if self.repeat_token else str(start + size)
         return answer
+
+    def _others(self, name: str, bounds: dict[str, Any]) -> dict[str, Any]:
+        """Sums of the rows that aren't AI, by service, kind and currency."""
+        sums: dict[tuple[Any, ...], list[Any]] = {}
+        for r in self.rows:
+            ai = "Claude" in (r["sku"]["description"] or "") or r["service"]["description"] == "Vertex AI"
+            if bounds["start"] <= _moment(r["usage_start_time"]) < bounds["end"] and not ai:
+                slot = sums.setdefault(
+                    (r["service"]["description"], r["cost_type"], r["currency"]), [0, Decimal(0), Decimal(0)]
+                )
+                slot[0] += 1
+                slot[1] += Decimal(str(r["cost"] or 0))
+                slot[2] += sum((Decimal(str(c["amount"])) for c in r["credits"] or ()), Decimal(0))
+        names = ("service_description", "cost_type", "currency", "found", "cost", "credit")
+        return {
+            "jobReference": self._jobs[name]["jobReference"], "jobComplete": True, "totalRows": str(len(sums)),
+            "schema": {"fields": [{"name": n, "type": "STRING", "mode": "NULLABLE"} for n in names]},
+            "rows": [{"f": [{"v": v if v is None else str(v)} for v in (*key, *values)]} for key, values in sums.items()],
+        }  # fmt: skip
 
 
 def failure(status: int, reason: str, message: str = "on purpose", headers: dict[str, str] | None = None) -> Reply:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import re
 import time
+from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -146,7 +148,11 @@ class Oci(Connector):
         client, tenancy = self._client()
         if self.settings.read_from == "usage_api":
             self._others.clear()
-            found = usage_api.fetch(client, tenancy, window, self.settings, self.notes, self._others)
+            self._elsewhere.clear()
+            wanted: list[Charge] = []
+            found = list(usage_api.fetch(client, tenancy, window, self.settings, self.notes, self._others, wanted))
+            if self.settings.compartment_id and usage_api.whole(window, usage_api.DAY) == window:
+                self._elsewhere += _rest(wanted, found)
         else:
             listed = reports.fetch(client, tenancy, window, self.settings.read_from)
             self._others.clear()
@@ -198,3 +204,18 @@ class Oci(Connector):
                             yield charge
                         else:
                             self._others.append(charge)
+
+
+def _rest(whole: Iterable[Charge], found: Iterable[Charge]) -> Iterator[Charge]:
+    """What services came to beyond the charges found, by currency: the compartments nobody asked for."""
+    sums: dict[str, Charge] = {}
+    for charge in whole:
+        one = sums.setdefault(
+            charge.currency, replace(charge, cost=Decimal(0), compartment_name="not named in compartment_id")
+        )
+        one.cost = (one.cost or Decimal(0)) + (charge.cost or Decimal(0))
+    for charge in found:
+        if charge.currency in sums:
+            one = sums[charge.currency]
+            one.cost = (one.cost or Decimal(0)) - (charge.cost or Decimal(0))
+    return (charge for charge in sums.values() if charge.cost)

@@ -35,7 +35,13 @@ def whole(window: Window, grain: dt.timedelta) -> Window:
 
 
 def fetch(
-    client: Client, tenancy: str, window: Window, settings: Any, notes: list[str], others: list[Charge] | None = None
+    client: Client,
+    tenancy: str,
+    window: Window,
+    settings: Any,
+    notes: list[str],
+    others: list[Charge] | None = None,
+    wanted: list[Charge] | None = None,
 ) -> Iterator[Charge]:
     """Charges of every grain the window touches, for the services that match the setting.
 
@@ -47,7 +53,7 @@ def fetch(
     sdk = client.make(oci.usage_api.UsageapiClient)
     grain = GRAINS[settings.granularity]
     wide = whole(window, grain)
-    names = services(client, tenancy, whole(window, DAY), settings.services, others)
+    names = services(client, tenancy, whole(window, DAY), settings.services, others, wanted)
     if not names:
         return
     rung = 0
@@ -69,11 +75,17 @@ def fetch(
 
 
 def services(
-    client: Client, tenancy: str, window: Window, pattern: str, others: list[Charge] | None = None
+    client: Client,
+    tenancy: str,
+    window: Window,
+    pattern: str,
+    others: list[Charge] | None = None,
+    wanted: list[Charge] | None = None,
 ) -> list[str]:
     """Names of the services charged in the window that match a regular expression, as the API spells them.
 
-    `others` gets what the services that don't match came to, one charge each.
+    `others` gets what the services that don't match came to, one charge each; `wanted` what those that do came to in all
+    compartments.
     """
     import oci
 
@@ -92,8 +104,11 @@ def services(
             name = item.get("service")
             if name and re.search(pattern, str(name), re.I):
                 found.add(str(name))
-            elif others is not None:
-                others += charge_of({**item, "time_usage_started": piece.start}, tenancy, DAY, f"Usage API, {piece}")
+                into = wanted
+            else:
+                into = others
+            if into is not None:
+                into += charge_of({**item, "time_usage_started": piece.start}, tenancy, DAY, f"Usage API, {piece}")
     return sorted(found)
 
 

@@ -43,6 +43,14 @@ OPERATION = ("gen_ai.operation.name", "llm.request.type")
 REQUEST_ID = ("gen_ai.response.id",)
 #: says that a call failed
 FAILED = ("error.type", "exception.type")
+#: errors of a request that was refused, or never sent, before a model ran: the last word of error.type, lower case, no signs
+REFUSED = {
+    "400", "401", "403", "404", "405", "413", "415", "422", "invalidrequesterror", "badrequesterror", "badrequest", "authenticationerror",
+    "permissionerror", "permissiondeniederror", "notfounderror", "unprocessableentityerror", "requesttoolarge", "validationexception",
+    "accessdeniedexception", "resourcenotfoundexception", "invalidargument", "permissiondenied", "notfound", "unauthenticated",
+    "typeerror", "valueerror", "keyerror", "attributeerror", "nameerror", "indexerror", "assertionerror", "importerror",
+    "notimplementederror", "validationerror",
+}  # fmt: skip
 USER = ("enduser.id", "user.id", "enduser.pseudo.id")
 API_KEY = ("gen_ai.api_key.id", "api_key.id")
 PROMPT_NAME = ("gen_ai.prompt.name", "traceloop.prompt.key", "langfuse.prompt.name", "langfuse.observation.prompt.name")

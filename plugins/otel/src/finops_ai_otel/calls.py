@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from finops_ai_otel.attributes import FAILED, NO_CALLS, OPERATION, OPERATIONS, REQUEST_ID, biller_of, first
+from finops_ai_otel.attributes import FAILED, NO_CALLS, OPERATION, OPERATIONS, REFUSED, REQUEST_ID, biller_of, first
 from finops_ai_otel.otlp import USAGE, Span
 
 
@@ -25,7 +25,9 @@ def model_calls(spans: Iterable[Span], notes: list[str]) -> list[tuple[Span, dic
 
     A span exported twice counts once. Agents, workflows and gateways repeat the sum of the calls below them: of spans
     with counts that lie inside each other, the innermost holds. Several instrumentations tell of one call in spans of
-    their own, perhaps in traces of their own: of spans with one response id the one that states most counts holds.
+    their own, perhaps in traces of their own: of spans with one response id the one that states most counts holds. A
+    failed call has no response id: where several instrumentations tell of the same calls, its failures are those of the
+    one that tells of most. A request that was refused before a model ran is no call.
     """
     by_id: dict[tuple[str, str], Span] = {}
     twice = 0
@@ -46,6 +48,7 @@ def model_calls(spans: Iterable[Span], notes: list[str]) -> list[tuple[Span, dic
         notes.append(f"{len(outer)} spans repeat the tokens of model calls inside them (agents, gateways): left out.")
     calls: dict[Any, tuple[str, str]] = {}
     again = 0
+    alike: list[set[str]] = []  # instrumentations that told of the same calls
     for key, usage in found.items():
         if key in outer:
             continue
@@ -54,6 +57,7 @@ def model_calls(spans: Iterable[Span], notes: list[str]) -> list[tuple[Span, dic
         name = ("response", biller_of(span.attributes), response) if response else key
         if name in calls:
             again += 1
+            alike.append({span.scope, by_id[calls[name]].scope})
             if len(usage) <= len(found[calls[name]]):
                 continue
         calls[name] = key
@@ -65,6 +69,12 @@ def model_calls(spans: Iterable[Span], notes: list[str]) -> list[tuple[Span, dic
     failed = [span for span in silent if first(span.attributes, FAILED)]
     around |= _around(failed, by_id)
     alone = [span for span in failed if (span.trace_id, span.span_id) not in around]
+    refused = [span for span in alone if _is_refused(span.attributes)]
+    alone = _told_once([span for span in alone if not _is_refused(span.attributes)], alike)
+    if refused:
+        notes.append(
+            f"{len(refused)} spans tell of requests that were refused before a model ran (bad request, no permission): no calls."
+        )
     if alone:
         notes.append(
             f"{len(alone)} model calls failed and state no tokens: they count as calls that ended in an error."
@@ -75,6 +85,24 @@ def model_calls(spans: Iterable[Span], notes: list[str]) -> list[tuple[Span, dic
             f"{len(silent) - len(failed)} spans of model calls state no token counts this version knows (they have {', '.join(names)}): left out."
         )
     return [(by_id[key], found[key]) for key in calls.values()] + [(span, {}) for span in alone]
+
+
+def _is_refused(attributes: Mapping[str, Any]) -> bool:
+    word = str(first(attributes, FAILED)).rpartition(".")[2].lower()
+    return "".join(ch for ch in word if ch.isalnum()) in REFUSED
+
+
+def _told_once(failed: list[Span], alike: Iterable[set[str]]) -> list[Span]:
+    """Failed calls without those that a second instrumentation of the same calls told of."""
+    groups: list[set[str]] = []
+    for scopes in alike:
+        joined = scopes.union(*(g for g in groups if g & scopes))
+        groups = [g for g in groups if not g & scopes] + [joined]
+    for group in groups:
+        told = {scope: sum(span.scope == scope for span in failed) for scope in sorted(group)}
+        best = max(told, key=lambda scope: told[scope])
+        failed = [span for span in failed if span.scope == best or span.scope not in group]
+    return failed
 
 
 def _around(spans: Iterable[Span], by_id: Mapping[tuple[str, str], Span]) -> set[tuple[str, str]]:

@@ -52,6 +52,7 @@ class Span:
     attributes: Mapping[str, Any]
     resource: Mapping[str, Any]
     place: str
+    scope: str = ""
 
 
 @dataclass
@@ -184,6 +185,7 @@ def _spans(document: Mapping[str, Any], place: str) -> Iterator[Span]:
                     attributes,
                     resource,
                     place,
+                    str((scope.get("scope") or scope.get("instrumentationLibrary") or {}).get("name") or ""),
                 )
 
 

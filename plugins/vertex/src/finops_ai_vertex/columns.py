@@ -81,6 +81,19 @@ def bigquery_select(tree: Tree) -> list[str]:
     ]
 
 
+def bigquery_others(tree: Tree) -> list[str]:
+    """Select expressions for BigQuery that add up rows by service, kind and currency, exactly enough for money."""
+    credits = "SUM((SELECT SUM(CAST(c.amount AS BIGNUMERIC)) FROM UNNEST(credits) AS c))"
+    return [
+        "service.description AS service_description",
+        f"{'cost_type' if present(tree, 'cost_type') else 'CAST(NULL AS STRING)'} AS cost_type",
+        "currency AS currency",
+        "CAST(COUNT(*) AS STRING) AS found",
+        "CAST(ROUND(SUM(CAST(cost AS BIGNUMERIC)), 12) AS STRING) AS cost",
+        f"{f'CAST(ROUND({credits}, 12) AS STRING)' if present(tree, 'credits') else 'CAST(NULL AS STRING)'} AS credit",
+    ]
+
+
 def flatten(con: duckdb.DuckDBPyConnection, name: str, source: str, have: Mapping[str, str]) -> None:
     """Make the table `name` with every flat column, typed, out of a DuckDB source.
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finops_ai.errors import DataError, FinopsError, SettingsError, hint
+from finops_ai.errors import CredentialsError, DataError, FinopsError, SettingsError, hint
 from finops_ai.frames import BillFrame, conform, empty
 from finops_ai.periods import Window
-from finops_ai.providers import Connector, Finding, HttpClient, LineItem
+from finops_ai.providers import Connector, Finding, HttpClient, LeftOut, LineItem
 from finops_ai.providers.files import find_files, read_json_any
 from finops_ai_vertex import columns, export, monitoring, request_log
 from finops_ai_vertex.bigquery import GRANT, BigQuery, credentials_of, no_credentials
@@ -80,7 +80,7 @@ class Vertex(Connector):
             )
             return empty(BillFrame)
         read = self._read_export(window)
-        self.left_out = list(read.left_out)
+        self.left_out = self._query_others(window) if self.live else list(read.left_out)
         return conform(export.bills_table(read), BillFrame, source="vertex billing export")
 
     def _note(self, text: str) -> None:
@@ -110,13 +110,27 @@ class Vertex(Connector):
             raise DataError(
                 f"vertex: {table} has no column {missing[0]!r}: it is no Cloud billing export. It has {sorted(tree)[:12]}."
             )
-        where = ["usage_start_time >= @start", "usage_start_time < @end"]
-        where.append(export.selection(self.settings.services, "service.description", "sku.description"))
-        if filed_by_load:
-            # rows are filed by the day they were loaded, which is never before they were used and may be long after
-            where.append("(_PARTITIONTIME >= TIMESTAMP_TRUNC(@start, DAY) OR _PARTITIONTIME IS NULL)")
+        where = [*_within(filed_by_load), self._selection]
         query = f"SELECT {', '.join(columns.bigquery_select(tree))} FROM `{table}` WHERE {' AND '.join(where)}"
         return self._bigquery.query(query, {"start": window.start, "end": window.end})
+
+    @property
+    def _selection(self) -> str:
+        return export.selection(self.settings.services, "service.description", "sku.description")
+
+    def _query_others(self, window: Window) -> list[LeftOut]:
+        """What the export's other rows of the window come to, added up by BigQuery; a note where it can't tell."""
+        table = self.settings.billing_table or self._find_table()
+        try:
+            tree, filed_by_load = self._bigquery.describe(table)
+            where = [*_within(filed_by_load), f"NOT COALESCE({self._selection}, FALSE)"]
+            query = f"SELECT {', '.join(columns.bigquery_others(tree))} FROM `{table}` WHERE {' AND '.join(where)} GROUP BY 1, 2, 3"
+            return export.others_of(self._bigquery.query(query, {"start": window.start, "end": window.end}))
+        except CredentialsError:
+            raise
+        except FinopsError as error:
+            self._note(f"vertex: what the export's other services come to isn't known: {error}")
+            return []
 
     def _find_table(self) -> str:
         dataset = self.settings.billing_dataset
@@ -248,6 +262,15 @@ class Vertex(Connector):
         else:
             findings.append(Finding("vertex access", True, f"the {self.source} source answers"))
         return findings
+
+
+def _within(filed_by_load: bool) -> list[str]:
+    """Conditions on the rows of a window in BigQuery."""
+    where = ["usage_start_time >= @start", "usage_start_time < @end"]
+    if filed_by_load:
+        # rows are filed by the day they were loaded, which is never before they were used and may be long after
+        where.append("(_PARTITIONTIME >= TIMESTAMP_TRUNC(@start, DAY) OR _PARTITIONTIME IS NULL)")
+    return where
 
 
 def _is_request_log(path: Path) -> bool:

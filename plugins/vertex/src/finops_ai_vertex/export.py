@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from finops_ai.errors import DataError
 from finops_ai.meters import meters
+from finops_ai.money import exact
 from finops_ai.periods import UTC, Window
 from finops_ai.providers import LeftOut, left_out_of
 from finops_ai_vertex.columns import flatten, load_files
@@ -113,7 +114,7 @@ def explain(
             coalesce(picked.region, location) AS place,
             coalesce(resource_global_name, resource_name) AS resource_id,
             coalesce(t_credits.amount, 0) AS credit,
-            cost + coalesce(t_credits.amount, 0) AS net_cost,
+            CASE WHEN cost IS NOT NULL OR t_credits.amount <> 0 THEN coalesce(cost, 0) + coalesce(t_credits.amount, 0) END AS net_cost,
             coalesce(cost_type, 'regular') AS kind,
             m_start AS month_start, m_end AS month_end
         FROM picked
@@ -126,18 +127,34 @@ def explain(
         """
     )
     _check_units(export)
+    ((silent,),) = con.sql("SELECT count(*) FROM lines WHERE net_cost IS NULL").fetchall()
+    if silent:
+        export.notes.append(f"vertex: {silent} rows state no cost; they are in usage only.")
     return export
 
 
 def _others(con: duckdb.DuckDBPyConnection, loaded: str, chosen: str, within: str) -> list[LeftOut]:
     """The rows of the window that aren't AI: by service, and tax, rounding and adjustments that name none."""
     rows = con.sql(
-        f"SELECT service_description, cost_type, currency, credits, count(*), sum(cost) FROM {loaded} "
+        f"SELECT service_description, cost_type, currency, credits, count(*), coalesce(sum(cost), 0) FROM {loaded} "
         f"WHERE {within} AND NOT coalesce({chosen}, false) GROUP BY ALL ORDER BY ALL"
     ).fetchall()
     return left_out_of(
         (reason_of(service, kind), unit or "", count, amount + count * credit_of(credits))
         for service, kind, unit, credits, count, amount in rows
+    )
+
+
+def others_of(answer: pa.Table) -> list[LeftOut]:
+    """What BigQuery's sums of the rows that aren't AI (`columns.bigquery_others`) come to."""
+    return left_out_of(
+        (
+            reason_of(row["service_description"], row["cost_type"]),
+            row["currency"] or "",
+            int(row["found"]),
+            exact(row["cost"] or 0) + exact(row["credit"] or 0),
+        )
+        for row in answer.to_pylist()
     )
 
 
@@ -357,7 +374,7 @@ def bills_table(export: Export) -> pa.Table:
             cost_at_list AS list_cost, cost AS contracted_cost, net_cost AS effective_cost, net_cost AS billed_cost,
             currency AS billing_currency, commitment AS commitment_discount_id,
             CASE WHEN cardinality(all_tags) > 0 THEN all_tags END AS tags, 'billing_export' AS source
-        FROM lines
+        FROM lines WHERE net_cost IS NOT NULL
         ORDER BY charge_period_start, project_id, sku_description, cost
         """
     ).to_arrow_table()
