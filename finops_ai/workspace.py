@@ -383,7 +383,7 @@ class Workspace:
             fields,
             source=lambda: self.lake.source("tokens", window, names),
             files=lambda: self.lake.files("tokens", window, names),
-            place=f"{self.lake.root}/tokens",
+            place=self.lake.place,
         )
 
     def sql(self, month: str | Window, engine: str = "", by: Sequence[str] = ()) -> str:

@@ -88,6 +88,16 @@ lake = "finops-lake"        # a folder, or s3://bucket/path, gs://..., abfs://..
 reports = "reports"
 # prices = "prices.toml"    # your contract: discounts and own rates, laid over the list prices
 
+# Where a month's rows are added up: in this process, or by a cluster that reads the lake where it is. Tables stay the same.
+# [engine]
+# name = "duckdb"                         # or "spark", "bigquery"; docs/scale.md tells when
+# remote = "sc://spark.internal:15002"    # Spark: a cluster, or "databricks"; nothing = a session on this machine
+# project = "acme-finops"                 # BigQuery: who runs and pays the queries,
+# dataset = "finops"                      # and where the lake is an external table
+# cells = 200_000                         # rows a month's cube stays below; finer columns are left out first
+# [engine.options]
+# memory_limit = "2GB"                    # of DuckDB, or of the Spark session
+
 # One section per connection. `finops-ai providers` lists what is installed, `finops-ai doctor` checks each.
 {providers}
 # Business dimensions, in order. Every cost gets a value in each; what no rule reaches is "unallocated".

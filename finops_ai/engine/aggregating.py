@@ -27,7 +27,7 @@ from finops_ai.engine.pricing import (
     run,
 )
 from finops_ai.engine.rules import Rules
-from finops_ai.engine.summing import TIMES, can_be_summed, summed
+from finops_ai.engine.summing import KEYS, SUMS, TIMES, can_be_summed, summed
 from finops_ai.errors import DataError, RuleError, hint
 from finops_ai.frames import to_pandas
 from finops_ai.periods import Window, utc_offsets
@@ -91,7 +91,7 @@ def aggregate(
             scan = summed(con, source, by, book, rules, window=window, offsets=offsets)
             plain, rules = [f for f in by if f.startswith(TAG)], Rules.none()
             fields = [*scan_fields(by, book, rules), *mapped, NUMBER]
-        prices = None if terms else prices_for(con, scan, book)
+        prices = None if terms else prices_for(con, scan, book, numbered=KEYS if scan.name == SUMS else "")
         if terms:
             fields = list(dict.fromkeys([*fields, *costs, *(c for c in PRICED if c in (*by, *rules.used_fields()))]))
             scan = Scan(con, price(_frame(con, scan, [*fields, *terms]), book), fields, name="settled_rows")

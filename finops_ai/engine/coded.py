@@ -21,6 +21,8 @@ from finops_ai.frames.types import TAGS_TYPE
 
 #: rows numbered at a time
 BATCH = 131_072
+#: tuples of so many bits are found in a table
+_DENSE = 22
 _KEYS, _VALUES = "tags.key_value.key", "tags.key_value.value"
 
 
@@ -95,8 +97,10 @@ class Tuples:
 
     def __init__(self, width: int) -> None:
         self.rows = np.zeros((0, width), np.int64)
-        self._bits = np.zeros(width, np.int64)
+        self._bits = [0] * width
         self._codes = pa.array([], pa.int64())
+        #: number by code, where codes are short
+        self._dense: np.ndarray | None = None
         self._halves: tuple[Tuples, Tuples] | None = None
 
     def __len__(self) -> int:
@@ -105,35 +109,63 @@ class Tuples:
     def numbers(self, columns: Sequence[np.ndarray]) -> np.ndarray:
         """The number of each row of columns, new ones added."""
         codes = self._coded(columns)
+        found = self._found(codes)
+        if found is None:
+            new = pc.unique(codes).filter(pc.invert(pc.is_in(pc.unique(codes), value_set=self._codes)))
+            self.rows = np.concatenate([self.rows, self._taken_apart(new.to_numpy())])
+            self._codes = pa.concat_arrays([self._codes, new])
+            if self._dense is not None:
+                self._dense[new.to_numpy()] = np.arange(len(self.rows) - len(new), len(self.rows))
+            found = self._found(codes)
+            assert found is not None
+        return found
+
+    def _found(self, codes: pa.Array) -> np.ndarray | None:
+        """Number of each code; None where one is new."""
+        if self._dense is not None:
+            dense = np.take(self._dense, codes.to_numpy())
+            return None if dense.min(initial=0) < 0 else dense
         found = pc.index_in(codes, value_set=self._codes)
-        if found.null_count:
-            new = np.unique(codes.to_numpy()[found.is_null().to_numpy(zero_copy_only=False)], return_index=True)[1]
-            place = np.flatnonzero(found.is_null().to_numpy(zero_copy_only=False))[np.sort(new)]
-            self.rows = np.concatenate([self.rows, np.stack([c[place] for c in columns], axis=1)])
-            self._codes = pa.concat_arrays([self._codes, codes.take(pa.array(place))])
-            found = pc.index_in(codes, value_set=self._codes)
-        return found.to_numpy()
+        return None if found.null_count else found.to_numpy()
 
     def _coded(self, columns: Sequence[np.ndarray]) -> pa.Array:
         """One number per row, in which every column has its bits."""
         if self._halves is None:
-            most = [int(c.max(initial=0)) for c in columns]
-            if any(m >> b for m, b in zip(most, self._bits, strict=True)):
-                needed = [max(m.bit_length(), int(b)) for m, b in zip(most, self._bits, strict=True)]
-                if sum(needed) <= 62:
-                    self._bits = np.array(needed)
-                else:
-                    half = len(columns) // 2
-                    self._halves = Tuples(half), Tuples(len(columns) - half)
-                self._codes = self._coded(list(self.rows.T)) if len(self.rows) else self._codes
+            needed = [max(int(c.max(initial=0)).bit_length(), b) for c, b in zip(columns, self._bits, strict=True)]
+            if needed != self._bits or (self._dense is None and not len(self)):
+                self._widen(needed)
         if self._halves is not None:
             half = self._halves[0].rows.shape[1]
             one, two = self._halves[0].numbers(columns[:half]), self._halves[1].numbers(columns[half:])
             return pa.array((one.astype(np.int64) << 32) | two)
-        code = np.zeros(len(columns[0]), np.int64)
-        for column, bits in zip(columns, self._bits, strict=True):
-            code = (code << bits) | column
+        code = columns[0].astype(np.int64)
+        for column, bits in zip(columns[1:], self._bits[1:], strict=True):
+            code <<= bits
+            code |= column
         return pa.array(code)
+
+    def _widen(self, needed: list[int]) -> None:
+        self._dense = None
+        if sum(needed) <= 62:
+            self._bits = needed
+        else:
+            half = len(needed) // 2
+            self._halves = Tuples(half), Tuples(len(needed) - half)
+        if len(self):
+            self._codes = self._coded(list(self.rows.T))
+        if self._halves is None and sum(needed) <= _DENSE:
+            self._dense = np.full(1 << sum(needed), -1, np.int32)
+            self._dense[self._codes.to_numpy()] = np.arange(len(self))
+
+    def _taken_apart(self, codes: np.ndarray) -> np.ndarray:
+        if self._halves is not None:
+            one, two = self._halves
+            return np.concatenate([one.rows[codes >> 32], two.rows[codes & 0xFFFFFFFF]], axis=1)
+        out = []
+        for bits in reversed(self._bits):
+            out.append(codes & ((1 << bits) - 1))
+            codes = codes >> bits
+        return np.stack(out[::-1], axis=1)
 
 
 class Coder:

@@ -230,25 +230,26 @@ def fields_needed(book: Book) -> list[str]:
     return list(dict.fromkeys([*NEEDED, "charge_period_end", *book.key_columns]))
 
 
-def prices_for(con: duckdb.DuckDBPyConnection, scan: Scan, book: Book) -> Prices:
+def prices_for(con: duckdb.DuckDBPyConnection, scan: Scan, book: Book, *, numbered: str = "") -> Prices:
     """Unit prices of every key and UTC day in a source.
 
     One pass finds the keys and the days they span. Where the book tells on which days prices change, each key is asked
     for once per stretch without change; else a second pass finds every key and day.
     Key columns with one value throughout needn't be joined on, so they are left out of `keys`.
+    `numbered` is a relation of the keys by their number, which the source has too: then that is what is joined on.
     """
     day = f"CAST({scan.column('charge_period_start')} AS DATE)"
     names = list(book.key_columns)
     picked = ", ".join(f"{scan.column(k)} AS {DUCKDB.ident(k)}" for k in names)
-    by_number = NUMBER in scan.columns
-    if by_number:
+    spans_sql = f"SELECT {picked}, min({day}) AS first, max({day}) AS last FROM {scan.name} GROUP BY ALL"
+    if numbered:
         names = [NUMBER, *names]
-        picked = ", ".join(
-            [NUMBER, *(f"any_value({scan.column(k)}) AS {DUCKDB.ident(k)}" for k in names if k != NUMBER)]
+        picked = ", ".join(f"k.{DUCKDB.ident(k)}" for k in names)
+        spans_sql = (
+            f"SELECT {picked}, s.first, s.last FROM {numbered} k JOIN (SELECT {NUMBER}, min({day}) AS first, max({day}) AS last "
+            f"FROM {scan.name} GROUP BY ALL) s USING ({NUMBER})"
         )
-    spans = con.sql(
-        f"SELECT {picked}, min({day}) AS first, max({day}) AS last FROM {scan.name} GROUP BY {NUMBER if by_number else 'ALL'}"
-    ).to_arrow_table()
+    spans = con.sql(spans_sql).to_arrow_table()
     models = sorted({(r["provider"], r["model"]) for r in spans.select(["provider", "model"]).to_pylist()}, key=str)
     first, last = (f(spans[c]).as_py() for f, c in ((pc.min, "first"), (pc.max, "last")))
     change_minutes = getattr(book, "change_minutes", None)
@@ -279,7 +280,7 @@ def prices_for(con: duckdb.DuckDBPyConnection, scan: Scan, book: Book) -> Prices
             FROM expanded x"""
     ).to_arrow_table()
     con.unregister("expanded")
-    keys = [k for k in ([NUMBER] if by_number else names) if len(table[k].unique()) > 1]
+    keys = [k for k in ([NUMBER] if numbered else names) if len(table[k].unique()) > 1]
     crossed = False
     if "price_until" in table.column_names and table["price_until"].null_count < table.num_rows:
         (end,) = con.execute(f"SELECT max({scan.column('charge_period_end')}) FROM {scan.name}").fetchall()[0]

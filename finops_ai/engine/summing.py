@@ -7,13 +7,12 @@ last digit, because a sum of quantities times a price is the sum of the products
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from finops_ai.engine.classes import Classes, by_class, fields_for, local_days
 from finops_ai.engine.coded import Coder, Tuples, batches, instants
@@ -28,9 +27,13 @@ from finops_ai.periods import Window
 _DAY, _MINUTE = 86_400_000_000, 60_000_000
 #: prices may change on any day of these
 _EVER = dt.date(1990, 1, 1), dt.date(2100, 1, 1)
+#: from here on days and months are small numbers
+_USUAL_DAY, _USUAL_MONTH = 18_262, 600
 #: what only single rows tell, so that their sum can't
 _OF_ROWS = frozenset({"price_note"})
 TIMES = ("month", "day")
+#: the relations of a connection: the sums as token rows, and their price keys by number
+SUMS, KEYS = "summed_rows", "sums_key"
 
 
 def can_be_summed(by: Sequence[str], book: Book, rules: Rules) -> bool:
@@ -71,13 +74,13 @@ def summed(
         Token rows with the book's key columns and their number, the columns, tags and dimensions of `by` as plain columns,
         `quantity`, the lowest count of input tokens of the context tier, and an instant of the stretch of time.
     """
-    keys = list(dict.fromkeys([*book.key_columns, "meter"]))
+    keys = list(dict.fromkeys(["provider", "model", *book.key_columns, "meter"]))
     more = [c for c in by if (c.startswith(TAG) or kind_of_column(c)) and c not in (*keys, *PRICED)]
     dimensions = [d for d in rules.dimensions if d in by]
-    coder = Coder(list(dict.fromkeys([*keys, *more, "provider", "model", *fields_for(rules, dimensions)])))
+    coder = Coder(list(dict.fromkeys([*keys, *more, *fields_for(rules, dimensions)])))
     classes = Classes(rules, dimensions, coder)
     calls, told, beside = _Calls(book), Tuples(len(keys)), Tuples(max(1, len(more)))
-    times, models = _Times(book, by, offsets), _Models()
+    times = _Times(book, by, offsets)
 
     def numbered() -> Iterator[pa.RecordBatch]:
         for rows in batches(source, [*coder.names, *NEEDED]):
@@ -85,11 +88,14 @@ def summed(
             if not len(batch):
                 continue
             numbers, start = coder.numbers(batch), instants(batch)
-            if new := models.new(numbers, coder):
+            before = len(told)
+            key = told.numbers([numbers[k] for k in keys])
+            if len(told) > before:
+                new = _models(coder, told.rows[before:])
                 times.learn(new)
                 calls.learn(new)
             columns = {
-                "key": told.numbers([numbers[k] for k in keys]),
+                "key": key,
                 "beside": beside.numbers([numbers[c] for c in more] or [np.zeros(len(batch), np.int64)]),
                 "outcome": classes.outcomes(numbers, local_days(start, offsets)),
                 "time": times.numbers(start),
@@ -104,10 +110,12 @@ def summed(
         f"FROM numbered GROUP BY {names}"
     )
     con.unregister("numbered")
+    decided = classes.table()
+    outcomes = dict(zip(decided.column_names, decided.columns, strict=True))
     tables = {
         "key": {NUMBER: pa.array(range(len(told)))} | _texts(coder, keys, told),
         "beside": _texts(coder, more, beside),
-        "outcome": {d: classes.table()[d] for d in dimensions},
+        "outcome": {name: values for name, values in outcomes.items() if name in dimensions},
         "time": {"charge_period_start": times.instants()},
         "call": calls.columns(),
     }
@@ -118,8 +126,8 @@ def summed(
             register(con, f"sums_{name}", pa.table({"_of": pa.array(range(count), pa.int32()), **columns}))
             picked += [f"sums_{name}.{DUCKDB.ident(c)}" for c in columns]
             joins.append(f"JOIN sums_{name} ON s.{name} = sums_{name}._of")
-    con.execute(f"CREATE OR REPLACE TEMP VIEW summed_rows AS SELECT {', '.join(picked)} FROM sums s {' '.join(joins)}")
-    return Scan.of_view(con, "summed_rows")
+    con.execute(f"CREATE OR REPLACE TEMP VIEW {SUMS} AS SELECT {', '.join(picked)} FROM sums s {' '.join(joins)}")
+    return Scan.of_view(con, SUMS)
 
 
 def _texts(coder: Coder, fields: Sequence[str], tuples: Tuples) -> dict[str, Any]:
@@ -145,19 +153,12 @@ def _starting_in(batch: pa.RecordBatch, window: Window | None) -> pa.RecordBatch
     return batch if inside.all() else batch.filter(pa.array(inside))  # fmt: skip
 
 
-class _Models:
-    """The (provider, model) pairs that were seen."""
-
-    def __init__(self) -> None:
-        self.seen: set[int] = set()
-
-    def new(self, numbers: Mapping[str, np.ndarray], coder: Coder) -> list[tuple[str, str]]:
-        """Pairs of a batch that no batch before had."""
-        pairs = pa.array(numbers["provider"].astype(np.int64) << 32 | numbers["model"])
-        found = set(pc.unique(pairs).to_pylist()) - self.seen
-        self.seen |= found
-        providers, models = coder.names["provider"].values, coder.names["model"].values
-        return sorted((providers[n >> 32].as_py() or "", models[n & 0xFFFFFFFF].as_py() or "") for n in found)
+def _models(coder: Coder, keys: np.ndarray) -> list[tuple[str, str]]:
+    """The (provider, model) pairs of keys, which begin with both."""
+    providers, models = coder.names["provider"].values, coder.names["model"].values
+    return sorted(
+        (providers[int(p)].as_py() or "", models[int(m)].as_py() or "") for p, m in np.unique(keys[:, :2], axis=0)
+    )
 
 
 class _Calls:
@@ -219,9 +220,14 @@ class _Times:
 
     def numbers(self, start: np.ndarray) -> np.ndarray:
         utc, local = start // _DAY, local_days(start, self.offsets)
-        stretch = np.searchsorted(self.days, utc, side="right") if self.change_days else utc + (1 << 24)
-        part = np.searchsorted(self.minutes, start % _DAY // _MINUTE, side="right")
-        group = local + (1 << 24) if "day" in self.by else _months(local) if "month" in self.by else np.zeros_like(utc)
+        none = np.zeros(len(start), np.int64)
+        stretch = np.searchsorted(self.days, utc, side="right") if self.change_days else _small(utc, _USUAL_DAY)
+        part = np.searchsorted(self.minutes, start % _DAY // _MINUTE, side="right") if len(self.minutes) else none
+        group = none
+        if "day" in self.by:
+            group = _small(local, _USUAL_DAY)
+        elif "month" in self.by:
+            group = _small(_months(local), _USUAL_MONTH)
         before = len(self.told)
         found = self.told.numbers([np.full(len(start), self.turn), stretch, part, group])
         if len(self.told) > before:
@@ -246,5 +252,12 @@ class _Times:
 
 
 def _months(days: np.ndarray) -> np.ndarray:
-    """Months of days since 1970, counted from long before it."""
-    return days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64) + (1 << 24)
+    """Months of days since 1970."""
+    low, high = int(days.min()), int(days.max())
+    months = np.arange(low, high + 1).astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+    return np.take(months, days - low)
+
+
+def _small(numbers: np.ndarray, zero: int) -> np.ndarray:
+    """Numbers counted from a usual one; those before it are kept, far away."""
+    return np.where(numbers < zero, numbers + (1 << 40), numbers - zero)

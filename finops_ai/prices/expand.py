@@ -78,7 +78,7 @@ def expand(book: PriceBook, keys: pa.Table) -> pa.Table:
     ends: list[int] = []
     timed: list[int] = []
     for number, combo in enumerate(combos):
-        if book.by_time_of_day(combo["provider"], combo["model"]):
+        if known.by_time_of_day(combo):
             timed.append(number)
             continue
         turns = known.turns(combo, int(low[number]), int(high[number]))
@@ -162,7 +162,16 @@ class _Known:
         self.book = book
         self._turns: dict[tuple[str, str], list[int]] = {}
         self._told: dict[tuple[str, str], frozenset[str]] = {}
+        self._timed: dict[tuple[str, str], bool] = {}
+        self._words: dict[tuple, tuple[str, ...]] = {}
         self._rows: dict[tuple, _Row] = {}
+
+    def by_time_of_day(self, combo: dict[str, Any]) -> bool:
+        """Whether a key's model has prices for some hours or weekdays only."""
+        who = combo["provider"], combo["model"]
+        if who not in self._timed:
+            self._timed[who] = self.book.by_time_of_day(*who)
+        return self._timed[who]
 
     def turns(self, combo: dict[str, Any], low: int, high: int) -> list[int]:
         """Minutes since 1970 at which a price of a key may change: the first it is asked for, and those after."""
@@ -178,8 +187,11 @@ class _Known:
         who = combo["provider"], combo["model"]
         if who not in self._told:
             self._told[who] = self.book.places_told(*who)
-        where = self.book.place_of(combo, _EPOCH + timedelta(minutes=minute))
-        words = tuple(w for w in map(bare, where) if w in self._told[who])
+        spot = (*who, combo.get("inference_geo"), combo.get("region"), minute)
+        if spot not in self._words:
+            where = self.book.place_of(combo, _EPOCH + timedelta(minutes=minute))
+            self._words[spot] = tuple(w for w in map(bare, where) if w in self._told[who])
+        words = self._words[spot]
         rest = tuple(v for k, v in sorted(combo.items()) if k not in ("inference_geo", "region", NUMBER))
         key = (minute, words, *rest)
         if key not in self._rows:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -57,17 +58,23 @@ class Verdict:
     damage: list[Damage]
 
 
-def record(lake: Lake) -> int:
-    """Write the checksums of files that have none yet; returns how many. Without a lake there is nothing to do."""
+def record(lake: Lake, *, version: int | None = None) -> int:
+    """Write the checksums of files that have none yet; returns how many. Without a lake there is nothing to do.
+
+    Args:
+        lake: the lake.
+        version: what this process wrote a moment ago; the files of other versions are read whole before they get a checksum.
+    """
     files = _files(lake)
     known, damaged = _known(files)
     current = _data_files(lake)
+    own = _added(files, version)
     fresh = {}
     for path in [*current, *_logs(files)]:
         if path not in known or path == POINTER:
             digest, _ = _sha256(files, path)
             if digest is not None and known.get(path) != digest:
-                if path.endswith(".parquet") and path not in known:
+                if path.endswith(".parquet") and path not in known and path not in own:
                     _readable(files, path)
                 fresh[path] = digest
     if fresh:
@@ -167,14 +174,24 @@ def _logs(files: pafs.FileSystem) -> list[str]:
     return sorted(n for n in names if re.search(r"/(\d{20}.*\.(json|parquet)|_last_checkpoint)$", n))
 
 
+def _added(files: pafs.FileSystem, version: int | None) -> set[str]:
+    """Data files that a version of the log added."""
+    if version is None:
+        return set()
+    try:
+        with files.open_input_stream(f"{LOG}/{version:020d}.json") as stream:
+            actions = [json.loads(line) for line in stream.read().splitlines() if line]
+    except FileNotFoundError:
+        return set()
+    return {unquote(action["add"]["path"]) for action in actions if "add" in action}
+
+
 def _data_files(lake: Lake) -> list[str]:
     return sorted(owners(lake._table("tokens")))
 
 
 def owners(table: deltalake.DeltaTable | None) -> dict[str, dict[str, Any]]:
     """Current data files and whose rows they hold."""
-    from urllib.parse import unquote
-
     if table is None:
         return {}
     rows = pa.table(table.get_add_actions(flatten=True)).to_pylist()

@@ -124,8 +124,9 @@ class Lake:
             ):
                 with attempt, private():
                     loads = self._replace_once(connection, window, new, note)
-            if any(load.changed for load in loads.values()):
-                after_load(self, connection)
+            made = [load.version for load in loads.values() if load.version is not None]
+            if made:
+                after_load(self, connection, max(made))
             return loads
         except CommitFailedError as error:
             raise StoreError(
@@ -358,10 +359,15 @@ class Lake:
         )
         return to_pandas(grouped.rename_columns(columns)).sort_values("connection", ignore_index=True)
 
+    @property
+    def place(self) -> str:
+        """Address of the table that holds all frames; every file of `files` is below it."""
+        return f"{self.root}/{FOLDER}"
+
     def _place(self, table: str) -> str:
         if table not in TABLES:
             raise StoreError(f"No table called {table!r} in the lake; it has {sorted(TABLES)}.")
-        return f"{self.root}/{FOLDER}"
+        return self.place
 
     def _table(self, table: str, version: int | None = None, *, look: bool = False) -> deltalake.DeltaTable | None:
         """The table as it is now, or at a version; None where there is none. `look`: only to look at, so one may be reused."""

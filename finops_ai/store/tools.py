@@ -100,14 +100,14 @@ def deltalake_of(lake: Lake) -> deltalake.DeltaTable:
     return table
 
 
-def after_load(lake: Lake, connection: str) -> None:
-    """What follows a load: checksums of what it wrote, and few files instead of many. Neither can fail the load."""
+def after_load(lake: Lake, connection: str, version: int | None = None) -> None:
+    """What follows a load that made a version: checksums of what it wrote, and few files instead of many. Neither can fail the load."""
     try:
         owners = checking.owners(lake._table("tokens")).values()
         if sum(owner["connection"] == connection for owner in owners) >= MANY:
             compact(lake, [connection])
         else:
-            checking.record(lake)
+            checking.record(lake, version=version)
     except (OSError, StoreError, DeltaError) as error:
         log.warning("The load is kept, but its checksums are not written yet: %s", error)
 

@@ -61,6 +61,23 @@ def test_two_spark_executors_make_the_same_cubes(company, tmp_path, zone):
         assert len(got) > 3000
 
 
+def test_other_engines_get_a_folder_that_is_there_and_holds_the_files(company, monkeypatch):
+    from finops_ai.engine import choosing
+
+    asked = {}
+
+    def usage_rows(engine, fields, *, files, place, **_):
+        asked.update(files=files(), place=place)
+        raise DataError("seen")
+
+    monkeypatch.setattr(choosing, "usage_rows", usage_rows)
+    with pytest.raises(DataError, match="seen"):
+        company("").cube("2026-10")
+    assert Path(asked["place"]).is_dir()
+    assert asked["files"]
+    assert all(Path(file).is_file() and file.startswith(asked["place"] + "/") for file in asked["files"])
+
+
 def test_what_sql_prints_runs_as_it_is(company):
     ws = company("")
     text = ws.sql("2026-10")
