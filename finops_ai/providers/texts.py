@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -75,9 +76,10 @@ def shape_of(path: Path) -> Shape:
     if len(head) == SAMPLE:
         text = text[: text.rfind("\n") + 1] or text
     quote = "'" if text.lstrip()[:1] == "'" and '"' not in text else '"'
-    escape = "\\" if f"\\{quote}" in text else quote
+    # a backslash before a quote may also be the end of a text: the way that cuts lines more evenly is right
+    escapes = (quote, "\\") if f"\\{quote}" in text else (quote,)
     best: tuple[tuple[float, int, int], Shape] | None = None
-    for place, delimiter in enumerate(DELIMITERS):
+    for place, (delimiter, escape) in enumerate(itertools.product(DELIMITERS, escapes)):
         shape = Shape(encoding, delimiter, (), 0, quote, escape)
         try:
             lines = list(shape.rows(text))[:200]

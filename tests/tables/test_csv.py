@@ -141,6 +141,8 @@ def test_nothing_else_writes_csv():
             continue
         if path.is_relative_to(package / "prices" / "maps"):  # the package's own data files, which no spreadsheet opens
             continue
+        if path.match("providers/texts.py"):  # a regular copy of somebody's file in a folder that only its reader sees
+            continue
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             name = getattr(getattr(node, "func", None), "attr", "")
             if isinstance(node, ast.Call) and (
