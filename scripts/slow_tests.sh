@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The tests against real counterparts: installs what they need, then runs every test marked slow,
+# The tests that take seconds each, then those against real counterparts: installs what they need, runs every test marked slow,
 # and the property tests of what conserves money with many more examples.
 # What can't be installed on this machine is named, and the tests that need it say so when they skip.
 set -uo pipefail
@@ -36,6 +36,7 @@ environment spark-engine -e . "pyspark[connect]"
 export FINOPS_AI_SPARK_PYTHON="$PWD/$TOOLS/spark-engine/bin/python"
 export FINOPS_AI_TOOLS="$PWD/$TOOLS"
 code=0
+"$BIN/python" -m pytest -q -n auto --dist loadfile -m "long and not slow and not soak" || code=$?
 # what has not been seen whole on this version yet runs with `make soak`; a line here goes as soon as it has
 LATER=(tests/tables/test_reconcile.py)
 echo "left to make soak: ${LATER[*]}"

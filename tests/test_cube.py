@@ -58,6 +58,7 @@ def cost(frame, team):
     return sum(frame["effective_cost"][(frame["team"] == team).to_numpy()], Decimal(0))
 
 
+@pytest.mark.long
 def test_a_cube_has_the_columns_of_the_rows_and_their_sums_by_day(company):
     ws = company(zone="Europe/Berlin")
     cube, rows = ws.cube("2026-10"), ws.allocated("2026-10")
@@ -77,6 +78,7 @@ def test_a_cube_has_the_columns_of_the_rows_and_their_sums_by_day(company):
         assert one[[*by, "cost", "tokens"]].equals(two[[*by, "cost", "tokens"]])
 
 
+@pytest.mark.long
 def test_a_cube_is_kept_in_the_lake_with_what_it_was_made_of_and_made_again_when_that_changes(
     company, tokens_of, monkeypatch
 ):
@@ -117,6 +119,7 @@ def test_a_rule_may_read_what_only_single_requests_have(company, tokens_of):
     assert cost(ws.cube("2026-10"), "search") == wanted == cost(ws.allocated("2026-10"), "search")
 
 
+@pytest.mark.long
 def test_tags_are_kept_where_rules_or_settings_name_them_or_somebody_asks(company):
     ws = company(when='"tags.env" = "dev"')
     assert {key for tags in ws.cube("2026-10")["tags"] for key, _ in tags} == {"env"}
@@ -126,6 +129,7 @@ def test_tags_are_kept_where_rules_or_settings_name_them_or_somebody_asks(compan
     assert len({dict(tags)["trace"] for tags in named.cube("2026-10")["tags"]}) == 600
 
 
+@pytest.mark.long
 def test_what_a_bounded_cube_leaves_out_is_named_refused_and_given_on_demand(company, tokens_of):
     many = calls(tokens_of, 744)
     many = fa.frames.concat(
@@ -154,6 +158,7 @@ def test_hours_are_not_asked_of_days(company):
         fa.forecast(ws.history("2026-10"), 24, freq="h")
 
 
+@pytest.mark.long
 def test_a_closed_month_is_read_from_its_files_and_a_true_up_of_nothing_posts_nothing(company, capsys, tokens_of):
     def main(arguments):
         with pytest.raises(SystemExit) as end:

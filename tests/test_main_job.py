@@ -41,6 +41,7 @@ def downloaded(folder):
         return list(csv.DictReader(handle))
 
 
+@pytest.mark.long
 def test_the_cubes_of_the_sample_hold_what_its_rows_hold():
     ws = sample_workspace()
     for month in ("2025-12", "2026-10"):
@@ -58,6 +59,7 @@ def test_the_cubes_of_the_sample_hold_what_its_rows_hold():
             assert one[exact].equals(two[exact]), (month, by)
 
 
+@pytest.mark.long
 def test_the_sample_report_equals_the_ground_truth(tmp_path):
     assert report("--sample", "--out", str(tmp_path), "--only", "showback") == 0
     folder = tmp_path / "2026-10"
@@ -77,6 +79,7 @@ def test_the_sample_report_equals_the_ground_truth(tmp_path):
     assert "http" not in page.replace("http://www.w3.org", "")
 
 
+@pytest.mark.long
 def test_agent_runs_cost_what_a_hand_calculation_says(tmp_path, shared):
     source = shared / "data" / "dotnet_skills_agent_runs.parquet"
     rows = pq.read_table(source).to_pylist()
@@ -109,6 +112,7 @@ def test_agent_runs_cost_what_a_hand_calculation_says(tmp_path, shared):
     assert sum(Decimal(row["cost"]) for row in downloaded(tmp_path / "2026-03")) == cost.quantize(Decimal("0.01"))
 
 
+@pytest.mark.long
 def test_a_request_trace_costs_what_a_hand_calculation_says(tmp_path, shared):
     source = shared / "data" / "azure_llm_2023_requests.parquet"
     table = pq.read_table(source)

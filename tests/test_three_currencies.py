@@ -108,6 +108,7 @@ def moved(entries, *keys):
 
 
 #: of a model that no list has, and of one whose list price is in dollars: contracts in euros and yen stand alone
+@pytest.mark.long
 @pytest.mark.parametrize("company", ["contoso 7", "gpt 4.1"], indirect=True)
 def test_a_month_in_three_currencies_by_hand(company):
     ws = company()
@@ -138,6 +139,7 @@ def test_a_month_in_three_currencies_by_hand(company):
     }  # fmt: skip
 
 
+@pytest.mark.long
 def test_late_yen_usage_is_trued_up_in_yen_and_in_dollars(company):
     close_month(company(), "2026-10")
     # 300 JPY more for beta, 2.00; the fee of 500 JPY now goes 14:8, 318 and 182 JPY, 2.12 and 1.21; the invoice 3800 JPY, 30.40
@@ -156,6 +158,7 @@ def test_late_yen_usage_is_trued_up_in_yen_and_in_dollars(company):
     assert moved(later, "account", "cost_centre", "transaction_currency")["2190", "", "JPY"] == (D("-2.40"), D(-300))
 
 
+@pytest.mark.long
 def test_without_booking_at_the_invoice_s_rate_there_is_no_exchange_difference(company, tmp_path):
     ws = company()
     text = (tmp_path / "finops.toml").read_text().replace('owed = "invoice"\n', "")

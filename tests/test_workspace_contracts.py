@@ -77,6 +77,7 @@ def of(frame: pd.DataFrame, provider: str, column: str) -> Fraction:
     return exact(frame[column][(frame["provider"] == provider).to_numpy(bool)])
 
 
+@pytest.mark.long
 def test_a_month_is_settled_whole_and_a_credit_goes_on(company):
     ws = company("UTC")
     september, october = ws.priced("2026-09"), ws.priced("2026-10")
@@ -97,6 +98,7 @@ def test_a_month_is_settled_whole_and_a_credit_goes_on(company):
     assert statement.loc["ptu", "share"] == Decimal("0.5")
 
 
+@pytest.mark.long
 def test_allocation_showback_and_a_scenario_see_effective_beside_contracted(company):
     ws = company("UTC")
     allocated = ws.allocated("2026-10")
@@ -111,6 +113,7 @@ def test_allocation_showback_and_a_scenario_see_effective_beside_contracted(comp
     assert Fraction(found.loc["openai", "scenario_cost"]) == 56  # half of it: the tiers count batch tokens, too
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/Los_Angeles"])
 def test_any_window_is_a_part_of_whole_months(company, zone):
     whole = exact(company("UTC").priced(Window.of("2026-09-01", "2026-11-01"))["contracted_cost"])
@@ -122,6 +125,7 @@ def test_any_window_is_a_part_of_whole_months(company, zone):
     assert abs(of(day, "openai", "contracted_cost") - 4 * (1 - Fraction(12, 124))) < Fraction(1, 10**12)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo"])
 def test_the_same_rows_at_the_same_prices_cost_the_same_again(company, zone):
     ws = company(zone)
@@ -133,6 +137,7 @@ def test_the_same_rows_at_the_same_prices_cost_the_same_again(company, zone):
     assert len(again) == len(rows)
 
 
+@pytest.mark.long
 def test_the_command_prints_the_statement(company, capsys):
     from finops_ai.cli import main
 

@@ -78,6 +78,7 @@ def test_three_currencies_from_rows_to_a_posted_true_up_by_hand(company):
     assert (later.currency, sum(later.entries["debit"]), sum(later.entries["credit"])) == ("USD", D("0.40"), D("0.40"))
 
 
+@pytest.mark.long
 def test_the_group_may_have_no_minor_unit_and_a_month_one_rate(company):
     ws = company(TOML.replace('group = "USD"', 'group = "JPY"\nday = "month"'))
     # the month's average of 150 and 100 yen for a dollar, 125: 1.50 USD = 187.5, 1.00 EUR = 1.25 USD = 156.25, and 200 JPY

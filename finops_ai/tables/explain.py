@@ -63,7 +63,7 @@ class Explanation(Table):
             >>> cost = fa.allocate(fa.price(fa.sample(months=2)), fa.sample.rules())
             >>> in_october = cost["charge_period_start"] >= "2026-10-01"
             >>> print(fa.explain(cost[~in_october], cost[in_october]).drivers(1)["sentence"].iloc[0])
-            support moved from claude-haiku-4-5 to claude-sonnet-5 on 25 October with prompt support-answer v5: +1,229.00 of +1,544.47 USD.
+            support moved from claude-haiku-4-5 to claude-sonnet-5 on 25 October with prompt support-answer v5: +1,229.00 of +1,544.46 USD.
         """
         if self._story is None:
             return Table.of(pd.DataFrame(), Facts("What carries the change"))

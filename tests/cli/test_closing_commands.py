@@ -22,6 +22,7 @@ def add(text):
     path.write_text(path.read_text() + text)
 
 
+@pytest.mark.long
 def test_months_close_in_order_or_say_why_not(run):
     assert run("close", "2026-09")[0] == 0
     assert run("reopen", "2026-09", "--approved-by", "A. Finance", "--reason", "an invoice came late")[0] == 0
@@ -34,6 +35,7 @@ def test_months_close_in_order_or_say_why_not(run):
     assert (code, "1 closed months, 0 true-ups, 1 reopened" in out) == (0, True)
 
 
+@pytest.mark.long
 def test_conditions_are_looked_at_before_a_month_is_closed(run):
     # 20M of the search key have a price and a team, 10M of key_new have a price only: 3.00 of 4.50 is attributed
     add('[close]\npriced = "0.99"\nattributed = "0.9"\nunexplained = "0.01"\napproval = true\n')
@@ -54,6 +56,7 @@ def test_conditions_are_looked_at_before_a_month_is_closed(run):
     assert facts["gates"]["attributed"] == "66.67% (60.00% required)"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("text", "words"),
     [('[close]\nprised = "1"\n', "Did you mean 'priced'"), ('[close]\npriced = "99"\n', "between 0 and 1")],
@@ -64,6 +67,7 @@ def test_conditions_that_cannot_be_used(run, text, words):
     assert (code, words in err) == (2, True)
 
 
+@pytest.mark.long
 def test_what_was_posted_is_shown_for_a_month_without_usage(run, tokens_of):
     run("close", "2026-10")
     load(tokens_of, 3_000_000)  # 10M more tokens of the search key: 1.50 of cost, 0.15 of margin
@@ -78,6 +82,7 @@ def test_what_was_posted_is_shown_for_a_month_without_usage(run, tokens_of):
     assert "Nothing has changed" in run("true-up", "2026-10")[2]
 
 
+@pytest.mark.long
 def test_a_reopened_month_is_closed_again_beside_what_was_closed(run, tokens_of):
     run("close", "2026-10")
     first = {p: p.read_bytes() for p in Path("closed/2026-10").iterdir()}
@@ -94,6 +99,7 @@ def test_a_reopened_month_is_closed_again_beside_what_was_closed(run, tokens_of)
     assert (code, "would count twice" in err) == (3, True)
 
 
+@pytest.mark.long
 def test_a_cut_chain_is_mended_from_its_folders_and_nothing_else_is(run, tokens_of):
     run("close", "2026-09")
     run("close", "2026-10")
@@ -136,6 +142,7 @@ def test_random_histories_hold():
         histories.expect(False, "unsound")
 
 
+@pytest.mark.long
 def test_what_is_read_is_what_was_sealed_even_after_the_check(run):
     run("close", "2026-10")
     sealed = fa.open(".").ledger.closed("2026-10")

@@ -111,6 +111,7 @@ def test_doctor_runs_without_a_workspace(tmp_path, capsys, monkeypatch):
     assert code in (0, 1)
 
 
+@pytest.mark.long
 def test_verbose_shows_the_traceback(tmp_path):
     command = [sys.executable, "-m", "finops_ai.cli", "-v", "collect", "--config", str(tmp_path / "none.toml")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

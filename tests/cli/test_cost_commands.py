@@ -123,6 +123,7 @@ def test_files_are_what_is_published_and_all_digits_on_request(run, more, cost):
     assert {r["receiver"]: r["charge"] for r in json.loads(out)} == {"search": "3.3"}
 
 
+@pytest.mark.long
 def test_usage_that_arrives_during_a_close_closes_nothing(run, tokens_of, tmp_path, monkeypatch):
     from finops_ai.tables import posting
 
@@ -205,6 +206,7 @@ amount = "7"
     assert early["year"] == 4.05  # 2.70 and 1.35: what came after the 3rd isn't spent yet
 
 
+@pytest.mark.long
 def test_alerts_reach_the_configured_webhook(run, tmp_path, monkeypatch):
     got = []
 

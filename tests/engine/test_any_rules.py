@@ -147,6 +147,7 @@ SEEN = [
 ]  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("timezone", ["UTC", "America/New_York"])
 @settings(max_examples=3 * MANY, deadline=None, suppress_health_check=list(HealthCheck))
 @given(rows=ROWS, cascade=CASCADES)

@@ -32,6 +32,7 @@ cost = st.integers(-(10**19), 10**21).map(lambda n: D(n).scaleb(-18))
 cell = st.tuples(st.sampled_from("xyz"), st.sampled_from("abcde"), st.sampled_from("mn"), st.one_of(st.none(), cost))
 
 
+@pytest.mark.long
 @given(st.lists(cell, max_size=40))
 def test_every_sum_of_rows_is_in_cents_and_accounts_add_up_to_the_rounded_total(cells):
     frame = with_cents(rows_of(cells), ["team"], "UTC")
@@ -50,6 +51,7 @@ def test_every_sum_of_rows_is_in_cents_and_accounts_add_up_to_the_rounded_total(
         assert value == round(value, places)
 
 
+@pytest.mark.long
 @given(st.lists(cell, min_size=1, max_size=30), st.randoms(use_true_random=False))
 def test_the_order_of_rows_changes_no_name(cells, random):
     one = with_cents(rows_of(cells), ["team"], "UTC")

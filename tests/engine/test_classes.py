@@ -95,6 +95,7 @@ def test_rows_are_mapped_as_row_by_row(tokens_of, book, row_by_row, rules, zone)
     pd.testing.assert_frame_equal(work(), row_by_row(work))
 
 
+@pytest.mark.long
 def test_the_bundled_book_too(row_by_row):
     tokens = fa.sample(months=2)
     rules = {"dimensions": {"team": {}}, "rules": [{"when": {"tags.team": {"prefix": "s"}}, "set": {"team": "s"}}]}
@@ -107,6 +108,7 @@ def test_the_bundled_book_too(row_by_row):
     assert content(work()) == content(row_by_row(work))
 
 
+@pytest.mark.long
 def test_any_file_layout(tokens_of, book, row_by_row, tmp_path):
     whole = to_arrow(tokens_of(rows()))
     one = whole.slice(0, 200).drop_columns(["tags", "user_id"])  # a file that lacks columns

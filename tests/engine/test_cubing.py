@@ -69,6 +69,7 @@ def sums(frame, by, zone, values=("quantity", "list_cost", "contracted_cost", "e
     return dict(out)
 
 
+@pytest.mark.long
 @settings(
     max_examples=5 * EXAMPLES,
     deadline=None,

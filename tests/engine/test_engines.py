@@ -78,6 +78,7 @@ def test_other_engines_get_a_folder_that_is_there_and_holds_the_files(company, m
     assert all(Path(file).is_file() and file.startswith(asked["place"] + "/") for file in asked["files"])
 
 
+@pytest.mark.long
 def test_what_sql_prints_runs_as_it_is(company):
     ws = company("")
     text = ws.sql("2026-10")
@@ -105,6 +106,7 @@ def test_an_engine_that_cant_read_the_lake_says_what_to_do(company, engine, says
         ws.cube("2026-10")
 
 
+@pytest.mark.long
 def test_options_of_duckdb_are_set(company):
     ws = company('\n[engine]\n[engine.options]\nmemory_limit = "300MB"\n')
     assert len(ws.cube("2026-10")) > 3000

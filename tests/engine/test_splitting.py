@@ -355,6 +355,7 @@ def test_telemetry_of_other_work_divides_nothing(tokens_of, book, caplog):
     )
 
 
+@pytest.mark.long
 def test_pieces_of_one_row_for_one_receiver_are_put_together(tokens_of, book):
     """Ten stages that each keep a half and pass a half on to two pools that meet again: without merging 2^10 pieces."""
     keys = [{"name": "all", "set": {"team": "p0"}}]
@@ -380,6 +381,7 @@ def test_an_expression_that_never_ends_elsewhere_does_here():
     fa.Rules.load(rules(entry(when=slow, method="even", to=["a" * 40 + "b", "b"])))
 
 
+@pytest.mark.long
 def test_a_long_cascade_gives_what_fractions_give(frame_of):
     """Twenty pools, each keeping 9 of 10 for the next: what the last team gets is the product of all shares."""
     stages = [
@@ -410,6 +412,7 @@ def test_who_gets_less_than_any_digit_has_none_of_it(frame_of):
     assert sum(out["effective_cost"]) == 5
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("many", [30, 300])
 def test_rows_laid_out_by_receiver_say_what_rows_say(many, frame_of):
     """300 rows of one kind are laid out receiver by receiver, 30 row by row: the same rows either way."""

@@ -80,6 +80,7 @@ def test_dead_series_are_left_out_and_said():
     assert "2 series and origins left out" in done.notes[0]
 
 
+@pytest.mark.long
 def test_default_windows_leave_half_the_history():
     assert run_backtest(frame(np.arange(100.0)), 10, 7).settings["windows"] == 5
     assert run_backtest(frame(np.arange(900.0)), 10, 7).settings["windows"] == 12
@@ -94,6 +95,7 @@ def test_what_cannot_be_tested_is_refused():
         backtest(frame(np.ones(50)), 5, windows=0)
 
 
+@pytest.mark.long
 def test_the_command_prints_the_figures(tmp_path: Path):
     random = np.random.default_rng(4)
     y = np.tile([5.0, 6, 7, 6, 5, 2, 1], 12) + random.normal(0, 0.3, 84)

@@ -146,6 +146,7 @@ def test_the_page_shows_budgets_and_models(page, shown):
     assert "temperature" in shown[2]
 
 
+@pytest.mark.long
 def test_a_page_without_open_budgets_says_so(ws, shown):
     past = {**ws.settings.policies, "budgets": [{"amount": 100, "month": "2026-06"}]}
     settings = SimpleNamespace(policies=past, workspace=ws.settings.workspace)
@@ -176,6 +177,7 @@ def test_the_forecast_command(run):
     assert len(lines) == 1 + 3 * 3  # total and two teams
 
 
+@pytest.mark.long
 def test_the_plan_command(run):
     assert "chance of going over it" in run(commands.plan, "--words").output
     assert '"over_budget"' in run(commands.plan, "--budgets", "--format", "json").output

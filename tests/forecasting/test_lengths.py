@@ -21,6 +21,7 @@ def log(seed=0, count=4000):
     )
 
 
+@pytest.mark.long
 def test_features_model_and_template_are_learned():
     made = OutputLengths(features=["p_code"]).fit(log())
     fresh = log(seed=1)

@@ -197,6 +197,7 @@ def company():
     )
 
 
+@pytest.mark.long
 def test_the_same_month_is_the_same_figure_whatever_was_asked(company):
     budgets = [
         {"name": "all", "month": "2026-11", "amount": 5000},

@@ -178,6 +178,7 @@ changes = st.lists(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=20, deadline=None)
 @given(changes=changes)
 def test_contributions_add_up_to_the_difference_exactly(base, changes):

@@ -33,6 +33,7 @@ def test_inputs_that_once_crashed_a_reader_are_sentences_now():
     assert len(CRASHES) >= 5
 
 
+@pytest.mark.long
 def test_a_reader_that_crashed_would_be_seen():
     code = (
         f"import sys; sys.path.insert(0, {str(FOLDER)!r}); import run; from pathlib import Path\n"

@@ -343,6 +343,7 @@ def test_doubts_only_touch_their_time_and_meter():
     assert not BOOK.lookup("openai", "o3", "input", "2025-06-09").needs_confirmation
 
 
+@pytest.mark.long
 def test_the_version_is_the_same_in_every_process():
     import os
     import subprocess

@@ -66,6 +66,7 @@ def test_a_derived_price_says_so_whatever_it_is_derived_from():
     assert (listed.status, derived.status) == ("contract", "assumed")  # half of a guess is a guess
 
 
+@pytest.mark.long
 @settings(max_examples=12, deadline=None)
 @given(
     st.integers(0, 999),

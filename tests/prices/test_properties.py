@@ -6,6 +6,7 @@ import datetime as dt
 from decimal import Decimal
 
 import pandas as pd
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,6 +32,7 @@ def frame(
     return conform(tokens_from_slices(columns, meters), source="test")
 
 
+@pytest.mark.long
 @settings(max_examples=12, deadline=None)
 @given(COUNT, COUNT, COUNT, COUNT, DAY, st.sampled_from(["claude-sonnet-4-6", "claude-sonnet-4-5", "claude-opus-5"]))
 def test_raw_call_span_gateway_log_and_bill_row_cost_the_same(fresh, read, write, output, day, model):
@@ -64,6 +66,7 @@ def test_raw_call_span_gateway_log_and_bill_row_cost_the_same(fresh, read, write
     assert price(row, BOOK)["list_cost"].dropna().sum() == cost
 
 
+@pytest.mark.long
 @settings(max_examples=6, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 60), COUNT, COUNT), min_size=1, max_size=12),
@@ -81,6 +84,7 @@ def test_every_day_priced_alone_adds_up_to_the_whole(rows, channel):
     assert sum(days, Decimal(0)) == total
 
 
+@pytest.mark.long
 @settings(max_examples=8, deadline=None)
 @given(COUNT, st.integers(0, 100), DAY)
 def test_splitting_a_window_changes_no_total(quantity, share, day):

@@ -124,6 +124,7 @@ def test_rows_in_another_order_cost_the_same():
         assert once[name].tolist() == again[name].tolist()
 
 
+@pytest.mark.long
 @settings(max_examples=12, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 40), st.integers(1, 10**11), st.integers(0, 10**9)), min_size=1, max_size=8),
@@ -242,6 +243,7 @@ def test_two_commitments_for_the_same_traffic_are_one_pool_and_upfront_is_amorti
     assert exact(priced["payable_cost"]) == 48 + 48 + 3100  # upfront is invoiced once
 
 
+@pytest.mark.long
 def test_days_of_capacity_priced_alone_add_up_to_the_month():
     monthly = PTU | {"monthly": "1000"}
     del monthly["hourly"]
@@ -278,6 +280,7 @@ def test_graphics_cards_serve_calls_of_any_tier():
     assert list(priced["meter"]) == ["input", "output", "gpu_hours"]
 
 
+@pytest.mark.long
 @settings(max_examples=8, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 10), st.integers(0, 10**9), st.integers(0, 10**9)), min_size=1, max_size=8),
@@ -345,6 +348,7 @@ def test_a_credit_goes_on_where_the_month_before_left_it():
     assert list(priced["effective_cost"]) == [D("2.5")]  # 3 of 4 at half
 
 
+@pytest.mark.long
 @settings(max_examples=8, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 20), st.integers(0, 10**10), st.integers(1, 10**9)), min_size=1, max_size=8),

@@ -66,6 +66,7 @@ def today(days: int = 0) -> str:
     return (dt.datetime.now(dt.UTC).date() + dt.timedelta(days=days)).isoformat()
 
 
+@pytest.mark.long
 def test_a_new_map_is_shown_then_kept(tmp_path):
     path = litellm(tmp_path, nova_9={"input_cost_per_token": 3e-06, "output_cost_per_token": 1.5e-05})
     before = PriceBook.default().version
@@ -81,6 +82,7 @@ def test_a_new_map_is_shown_then_kept(tmp_path):
     assert (found.unit_price * 1_000_000, found.status) == (3, "listed")
 
 
+@pytest.mark.long
 def test_the_same_file_twice_changes_nothing(tmp_path):
     path = litellm(tmp_path, nova_9={"input_cost_per_token": 3e-06})
     run(str(path), "--dated", today())
@@ -111,6 +113,7 @@ def test_an_undated_file_is_refused(tmp_path):
     assert not (tmp_path / "kept").exists()
 
 
+@pytest.mark.long
 def test_a_wheel_is_dated_by_its_files(tmp_path):
     day = dt.datetime.now(dt.UTC).date()
     wheel = tmp_path / "litellm-9.9.9-py3-none-any.whl"
@@ -140,6 +143,7 @@ def test_a_cancelled_future_price_is_never_applied(tmp_path):
     assert (after.unit_price * 1_000_000, after.needs_confirmation) == (1, False)
 
 
+@pytest.mark.long
 def test_a_change_holds_from_its_day_and_the_past_stays(tmp_path):
     prepare([litellm(tmp_path, nova_9={"input_cost_per_token": 3e-06})], dated=dt.date(2026, 11, 22)).keep()
     book_module._default.cache_clear()
@@ -151,6 +155,7 @@ def test_a_change_holds_from_its_day_and_the_past_stays(tmp_path):
     assert rates == [3, 2]
 
 
+@pytest.mark.long
 def test_what_was_priced_stays_after_an_update(tmp_path):
     tokens = sample(months=1)
     before = price(tokens, PriceBook.default())
@@ -166,6 +171,7 @@ def test_what_was_priced_stays_after_an_update(tmp_path):
     assert before.attrs != after.attrs  # the version of the book is another one, and said
 
 
+@pytest.mark.long
 def test_all_known_bills_pass_after_an_update(tmp_path):
     prepare([litellm(tmp_path, nova_9={"input_cost_per_token": 3e-06})], dated=dt.datetime.now(dt.UTC).date()).keep()
     book_module._default.cache_clear()

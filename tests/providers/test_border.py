@@ -73,6 +73,7 @@ def test_every_limit_is_a_setting_and_is_said(tmp_path, limits, name, content, s
         read()
 
 
+@pytest.mark.long
 def test_a_bomb_stops_at_the_limit_not_at_the_memory(tmp_path):
     """A gigabyte of blanks in a megabyte."""
     packer = zlib.compressobj(9, wbits=31)
@@ -333,6 +334,7 @@ def workspace_with(tmp_path, sections):
     return config
 
 
+@pytest.mark.long
 def test_one_bad_plugin_costs_the_others_nothing(tmp_path, plugin):
     plugin("bad", "return {}['tokens']")
     plugin("gone", "import sys; sys.exit(7)")
@@ -351,6 +353,7 @@ def test_one_bad_plugin_costs_the_others_nothing(tmp_path, plugin):
     assert {n for n, o in outcomes.items() if o.tokens} >= {"openai", "anthropic", "vertex"}
 
 
+@pytest.mark.long
 def test_the_command_loads_the_others_and_exits_3(tmp_path, plugin):
     from finops_ai.cli import group
 
@@ -362,6 +365,7 @@ def test_the_command_loads_the_others_and_exits_3(tmp_path, plugin):
     assert "openai         2026-10-01 to 2026-11-01  loaded" in done.stderr
 
 
+@pytest.mark.long
 def test_a_plugin_that_is_not_configured_is_not_imported(tmp_path, plugin):
     mark = plugin("sleeping")
     config = workspace_with(tmp_path, "")
@@ -374,6 +378,7 @@ def test_a_plugin_that_is_not_configured_is_not_imported(tmp_path, plugin):
     assert mark.exists()
 
 
+@pytest.mark.long
 def test_the_allow_list_decides_whose_code_runs(tmp_path, plugin):
     mark = plugin("other", version="2")
     for allow, said in (
@@ -394,6 +399,7 @@ def test_the_allow_list_decides_whose_code_runs(tmp_path, plugin):
     assert "allow list" in str(outcomes["vertex"])
 
 
+@pytest.mark.long
 def test_every_manifest_names_whose_code_read_the_data(tmp_path):
     config = workspace_with(tmp_path, "")
     ws = fa.open(config)
@@ -508,6 +514,7 @@ def command(*words, cwd, env=None, **options):
     )  # fmt: skip
 
 
+@pytest.mark.long
 def test_exit_codes_and_last_words(tmp_path):
     assert command("--version", cwd=tmp_path).returncode == 0
     usage = command("colect", cwd=tmp_path)
@@ -540,6 +547,7 @@ def faulty(tmp_path, error, *argv):
     )  # fmt: skip
 
 
+@pytest.mark.long
 def test_an_unexpected_error_is_70_with_a_log_only_its_owner_reads(tmp_path):
     done = faulty(tmp_path, "ZeroDivisionError('sk-abcdefgh12345678 by zero')")
     assert done.returncode == 70
@@ -559,6 +567,7 @@ def test_an_unexpected_error_is_70_with_a_log_only_its_owner_reads(tmp_path):
     assert (loud.returncode, "Traceback" in loud.stderr) == (70, True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
@@ -576,6 +585,7 @@ def test_what_the_machine_refuses_is_said(tmp_path, error, code, said):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_a_load_with_130_and_leaves_the_lake_whole(tmp_path):
     write_workspace(tmp_path, months=6)
     process = subprocess.Popen(

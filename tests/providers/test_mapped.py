@@ -238,6 +238,7 @@ def test_buckets_of_a_provider_need_an_end_and_no_request_id(log):
 counts = st.integers(0, 10**12)
 
 
+@pytest.mark.long
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(counts, counts, counts), min_size=1, max_size=8))
 def test_parts_add_up_to_the_totals_of_the_file(tmp_path_factory, rows):
@@ -250,6 +251,7 @@ def test_parts_add_up_to_the_totals_of_the_file(tmp_path_factory, rows):
     assert found.get("output", 0) == sum(r[2] for r in rows)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not TRACES.exists(), reason=f"the real traces are not beside this checkout ({TRACES})")
 def test_the_agent_trace_is_read_whole():
     path = TRACES / "dotnet_skills_agent_runs.parquet"

@@ -93,6 +93,7 @@ def test_outside_text_stays_text():
     assert "<b>" not in charts.svg(charts.ranked_bars(daily([name]), "team"), 'alt "<b>"')
 
 
+@pytest.mark.long
 def test_a_chart_draws_itself_again_for_a_narrow_screen():
     figure = charts.stacked_days(daily(), "team", title="t")
     wide, narrow = figure.get_figwidth(), figure.again().get_figwidth()

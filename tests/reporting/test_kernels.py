@@ -24,6 +24,7 @@ def write(path, *sources):
     return path
 
 
+@pytest.mark.long
 def test_notebooks_of_one_kernel_begin_empty_and_survive_each_other(tmp_path, capfd):
     first = write(tmp_path / "first.ipynb", "left = 1\nimport os\nprint('process', os.getpid())")
     second = write(tmp_path / "second.ipynb", "import os\nprint('process', os.getpid(), 'left' in globals(), month)")
@@ -46,6 +47,7 @@ def test_notebooks_of_one_kernel_begin_empty_and_survive_each_other(tmp_path, ca
     assert capfd.readouterr().err == ""  # nothing is left open
 
 
+@pytest.mark.long
 def test_every_chart_of_a_kernel_draws(tmp_path):
     table = "\n".join(
         [

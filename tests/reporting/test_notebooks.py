@@ -64,6 +64,7 @@ def test_a_whole_number_is_a_fine_float(notebook):
     assert check_parameters(notebook(), {"share": 1}) == {"share": 1}
 
 
+@pytest.mark.long
 def test_a_page_asks_no_network_and_shows_no_code(notebook, tmp_path):
     page = run_notebook(
         notebook('print("figure", month, top)'), tmp_path / "out" / "page.ipynb", {"top": 7}
@@ -76,6 +77,7 @@ def test_a_page_asks_no_network_and_shows_no_code(notebook, tmp_path):
     assert "<title>A question</title>" in page
 
 
+@pytest.mark.long
 def test_a_failing_cell_leaves_the_old_page_and_names_the_cause(notebook, tmp_path):
     target = tmp_path / "page.ipynb"
     run_notebook(notebook('print("first")'), target, {})

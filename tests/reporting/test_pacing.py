@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 import finops_ai as fa
 from finops_ai.forecasting.budgets import workspace_budgets
 from finops_ai.periods import Window
@@ -45,6 +47,7 @@ def test_budgets_stand_with_state_and_day(make_workspace, tmp_path, monkeypatch)
     assert note.startswith("As of 2026-10-04 00:00 UTC")
 
 
+@pytest.mark.long
 def test_what_is_spent_is_the_closed_month_s_until_it_is_opened_again(make_workspace, tmp_path):
     make_workspace(["search", "mobile"])
     path = tmp_path / "finops.toml"

@@ -54,6 +54,7 @@ def test_the_overview_states_the_api_s_total_and_every_page_is_two_steps_from_ev
         assert '<a href="coverage.html">what the figures cover</a>' in text
 
 
+@pytest.mark.long
 def test_two_thousand_teams_make_a_sensible_report(make_workspace, tmp_path, monkeypatch):
     monkeypatch.setattr("finops_ai.reporting.pages.MOST", 5)
     report = site(make_workspace([f"team {i:05}" for i in range(2_000)], days=(1,)), tmp_path / "out")
@@ -80,6 +81,7 @@ def test_an_empty_month_is_a_clear_error(make_workspace, tmp_path):
     assert not (tmp_path / "out" / "2026-07").exists()
 
 
+@pytest.mark.long
 def test_pages_that_lack_data_are_left_out_with_the_reason(make_workspace, tmp_path, monkeypatch):
     ws = make_workspace(["search"])
 
@@ -94,6 +96,7 @@ def test_pages_that_lack_data_are_left_out_with_the_reason(make_workspace, tmp_p
     assert "forecast.html" not in text
 
 
+@pytest.mark.long
 def test_a_broken_notebook_is_named_and_counts_as_failed(make_workspace, tmp_path, monkeypatch):
     ws = make_workspace(["search"])
 
@@ -106,6 +109,7 @@ def test_a_broken_notebook_is_named_and_counts_as_failed(make_workspace, tmp_pat
     assert "division by zero" in made.index.read_text("utf-8")
 
 
+@pytest.mark.long
 def test_a_broken_notebook_is_told_on_the_command_line_with_exit_code_1(make_workspace, tmp_path, monkeypatch, capsys):
     make_workspace(["search"])
 
@@ -133,6 +137,7 @@ def test_a_workspace_without_rules_is_told_what_it_lacks(make_workspace, tmp_pat
     assert pages[0].left_out == "finops.toml declares no dimension, such as [dimensions.team]."
 
 
+@pytest.mark.long
 def test_group_pages_hold_their_own_cost_only(make_workspace, tmp_path):
     ws = make_workspace(["search", "mobile"])
     links = group_pages(ws, "2026-10", "team", tmp_path)
@@ -214,6 +219,7 @@ def test_what_a_killed_run_moved_aside_comes_back(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["2026-10"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("place", ["downloads.write_tables", "index.index_page", "manifest.hash_of"])
 def test_a_report_that_fails_half_way_leaves_the_last_good_one(make_workspace, tmp_path, monkeypatch, place):
     ws, out = make_workspace(["search"]), tmp_path / "out"
@@ -237,6 +243,7 @@ def test_a_report_that_fails_half_way_leaves_the_last_good_one(make_workspace, t
     assert [p.name for p in out.iterdir()] == ["2026-10"]
 
 
+@pytest.mark.long
 def test_a_report_with_a_broken_page_is_kept_beside_a_whole_one(make_workspace, tmp_path, monkeypatch):
     ws, out = make_workspace(["search"]), tmp_path / "out"
     options = {"config": str(tmp_path / "finops.toml"), "only": ["showback"]}

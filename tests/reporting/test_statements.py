@@ -82,6 +82,7 @@ def overview(ws, month):
     }
 
 
+@pytest.mark.long
 def test_a_statement_adds_up_to_what_is_due(ws, shown):
     post = posting(ws, "2026-10")
     # search: 20M x 0.15 = 3.00 and a tenth; gone: 1.50 and 0.15
@@ -118,6 +119,7 @@ def test_statements_follow_the_page_s_colours(ws, shown):
         assert not re.search(r"(?<!,)#[0-9a-f]{3,6}|rgb|white|black", inline), inline
 
 
+@pytest.mark.long
 def test_a_closed_month_stays_and_its_true_up_is_posted_later(ws, shown, tmp_path, capsys):
     assert run(ws, "close", "2026-10") == 0
     before = ws.allocated("2026-10")
@@ -174,6 +176,7 @@ def test_a_closed_month_stays_and_its_true_up_is_posted_later(ws, shown, tmp_pat
     assert overview(ws, "2026-11")["search"] == (D("1.65"), D("1.65"), D("3.30"))
 
 
+@pytest.mark.long
 def test_a_tampered_close_makes_no_report(ws, tmp_path):
     run(ws, "close", "2026-10")
     path = tmp_path / "closed" / "2026-10" / "allocated.parquet"
@@ -184,6 +187,7 @@ def test_a_tampered_close_makes_no_report(ws, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.long
 def test_true_ups_of_another_currency_are_refused(ws, monkeypatch):
     run(ws, "close", "2026-10")
     ws.load(10, search=30)
@@ -201,6 +205,7 @@ def test_true_ups_of_another_currency_are_refused(ws, monkeypatch):
         posting(ws, "2026-11")
 
 
+@pytest.mark.long
 def test_hostile_names_are_text_on_statements_and_in_files(ws, shown, tmp_path):
     ws.load(10, **{name: 10 + i for i, name in enumerate([*HOSTILE, "-1+1", "+cmd", "@x", "bell\x07", "quote'"])})
     post = posting(ws, "2026-10")

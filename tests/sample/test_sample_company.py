@@ -28,11 +28,13 @@ def spent(frame):
     return sum(frame["list_cost"], Decimal(0))
 
 
+@pytest.mark.long
 def test_it_is_callable_and_a_module_whichever_is_touched_first():
     code = "import finops_ai.sample as s, finops_ai as fa; assert len(fa.sample(months=1)) and fa.sample.rules() and s.events"
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)
 
 
+@pytest.mark.long
 def test_a_fresh_process_gives_the_frame_quickly():
     code = "import time, finops_ai as fa; fa.sample(); print(time.process_time())"
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
@@ -170,6 +172,7 @@ def test_late_usage_arrives_only_when_asked_for(tokens, slices):
     assert {str(d.date()) for d in missing["charge_period_start"]} == {"2026-09-28", "2026-09-29", "2026-09-30"}
 
 
+@pytest.mark.long
 def test_truth_bills_and_slices_agree_to_the_last_digit(slices):
     bills = fa.sample.bills()
     charges = bills.groupby("charge_category")["billed_cost"].sum()

@@ -129,6 +129,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cause", CHANGES)
 def test_one_change_is_posted_under_its_own_cause_only(tokens_of, book, cause):
     tokens = tokens_of([

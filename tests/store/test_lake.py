@@ -72,6 +72,7 @@ def test_an_empty_lake_gives_typed_empty_frames(tmp_path):
     assert lake.freshness().empty
 
 
+@pytest.mark.long
 def test_connections_load_side_by_side(tmp_path):
     lake = Lake(str(tmp_path / "lake"))
     errors = []
@@ -100,6 +101,7 @@ def test_loads_are_remembered_with_their_notes(tmp_path):
     assert (row["connection"], row["rows"], row["notes"]) == ("openai", 1, ["grouped by project only"])
 
 
+@pytest.mark.long
 def test_an_interpreter_that_read_the_lake_ends_well(tmp_path):
     # delta-rs issue 2184: with its default file system the interpreter may abort at exit
     Lake(str(tmp_path / "lake")).replace("tokens", "openai", JANUARY, frame([1]))

@@ -75,6 +75,7 @@ def content(lake):
     return {t: sorted(map(repr, rows.to_pylist())) for t, rows in found.items()}
 
 
+@pytest.mark.long
 def test_usage_and_bill_are_one_commit(tmp_path):
     lake = Lake(str(tmp_path / "lake"))
     loads = lake.replace_window("openai", JANUARY, {"tokens": tokens([1, 2]), "bills": bills([1])})
@@ -123,6 +124,7 @@ def every_file(lake):
     return sorted(p for p in Path(lake.root).rglob("*") if p.is_file() and not p.name.startswith("."))
 
 
+@pytest.mark.long
 def test_a_hundred_flipped_bits_are_found_and_named(tmp_path):
     lake = loaded(tmp_path / "lake")
     lake.replace("tokens", "openai", Window.of("2026-01-05", "2026-01-06"), tokens([5], 9))
@@ -173,6 +175,7 @@ def test_a_load_killed_before_its_checksums_is_whole_and_gets_them_later(tmp_pat
     assert path.exists()
 
 
+@pytest.mark.long
 def test_records_stay_few(tmp_path, monkeypatch):
     monkeypatch.setattr(checking, "MOST", 4)
     lake = Lake(str(tmp_path / "lake"))
@@ -182,6 +185,7 @@ def test_records_stay_few(tmp_path, monkeypatch):
     assert (checking.verify(lake).damage, checking.verify(lake).unrecorded) == ([], 0)
 
 
+@pytest.mark.long
 def test_compacting_changes_no_row_and_follows_many_loads(tmp_path, monkeypatch):
     monkeypatch.setattr(tools, "MANY", 6)
     lake = Lake(str(tmp_path / "lake"))
@@ -212,6 +216,7 @@ def test_export_is_complete_and_checked(tmp_path):
     assert tools.export(Lake(str(tmp_path / "none")), tmp_path / "empty")[0].read_text() == ""
 
 
+@pytest.mark.long
 def test_a_lake_of_the_first_version_is_brought_over(tmp_path):
     new = loaded(tmp_path / "new", ["openai", "azure"])
     old = Lake(str(tmp_path / "old"))
@@ -256,6 +261,7 @@ def test_a_damaged_cache_heals_itself(tmp_path, damage):
     assert read_whole(path).equals(table)
 
 
+@pytest.mark.long
 def test_the_workspace_makes_damaged_frames_again(tmp_path):
     write_workspace(tmp_path, months=1)
     ws = fa.open(tmp_path)
@@ -272,6 +278,7 @@ def test_the_workspace_makes_damaged_frames_again(tmp_path):
     assert fa.open(tmp_path).lake.loads()["plugin"].str.startswith("finops-ai-").all()
 
 
+@pytest.mark.long
 def test_the_command_looks_verifies_and_exits_by_what_it_finds(tmp_path):
     write_workspace(tmp_path, months=1)
     config = ["-c", str(tmp_path / "finops.toml")]

@@ -233,6 +233,7 @@ def test_map_charge_and_journal_conserve_to_the_cent(rows, tariffs, month, book)
         assert abs(sum(mine["credit"], D(0)) - sum(mine["debit"], D(0)) - cost) <= D("0.01")
 
 
+@pytest.mark.long
 @settings(max_examples=3 * MANY, deadline=None, suppress_health_check=list(HealthCheck))
 @given(rows=ROWS)
 def test_splitting_keys_and_requests_changes_no_charge(rows, month, book):
@@ -272,6 +273,7 @@ def improved(rows, team, habit, chance):
     ]
 
 
+@pytest.mark.long
 @settings(max_examples=3 * MANY, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     rows=ROWS, team=st.sampled_from("abc"), tariff=TARIFFS.map(lambda x: x[0]), habit=st.sampled_from(["batch", "cache"]),
@@ -316,6 +318,7 @@ def test_a_reward_stays_below_what_the_work_cost(month, book):
     assert all("held at 50% of what that work cost, held at 0.11 USD in all" in r.text for r in mine)
 
 
+@pytest.mark.long
 def test_ways_to_game_an_incentive_that_once_worked(month, book):
     """Tokens sent only to be rewarded cost more than they earn; a baseline counts for as much work as it rests on."""
     work = [{"api_key_id": "a-1", "quantity": 10_000_000}, {"api_key_id": "b-1", "quantity": 100_000_000}]

@@ -86,6 +86,7 @@ dimension = "team"
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", CONTRACTS)
 def test_a_closed_month_says_what_the_open_one_said(kind, tmp_path):
     tokens = fa.sample(months=1)

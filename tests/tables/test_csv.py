@@ -132,6 +132,7 @@ def test_focus_is_harmless_in_csv_and_comes_back_exactly(tmp_path):
     assert {dict(t)["team"] for t in back["tags"]} == set(EVIL)
 
 
+@pytest.mark.long
 def test_nothing_else_writes_csv():
     """Every module that turns a frame into CSV goes through this writer; the sample plays providers, who have their own."""
     package = Path(fa.__file__).parent

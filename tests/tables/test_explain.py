@@ -205,6 +205,7 @@ GROUPINGS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(8))
 def test_every_bridge_is_exact_symmetric_and_the_same_at_every_grain(seed):
     rng = random.Random(seed)

@@ -162,6 +162,7 @@ def test_the_sample_company_keeps_every_cost(allocated):
     assert len(focus) == len(allocated)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("version", "ending"), [("1.2", "csv"), ("1.3", "parquet"), ("1.4", "csv")])
 def test_export_then_import_gives_the_same_frame(allocated, tmp_path, version, ending):
     path = write_focus(to_focus(allocated, version, draft_keys=version == "1.4"), tmp_path / f"focus.{ending}")

@@ -65,6 +65,7 @@ def test_hours_are_judged_by_hours():
     assert stretches(values, grain=HOURLY) == [(24 * 8 + 2, 24 * 8 + 4)]
 
 
+@pytest.mark.long
 def test_one_event_is_one_incident_with_its_driver():
     calm = [
         *days(1, 30, 9, calls=20_000, user="ann"),
@@ -136,6 +137,7 @@ def test_a_price_is_watched_by_its_model_and_its_money_is_what_it_costs_more():
     assert "small has higher list prices since 21 September" in fa.incidents(rows, by=["model"])["driver"].iloc[0]
 
 
+@pytest.mark.long
 def test_the_samples_spike_is_the_largest_incident_and_anomaly():
     cost = fa.allocate(fa.price(fa.sample(months=2)), fa.sample.rules())
     first = fa.incidents(cost, most=1).iloc[0]

@@ -168,6 +168,7 @@ def names_and_widths(axes):
 
 
 class TestDrawing:
+    @pytest.mark.long
     def test_largest_first_with_its_currency(self):
         frame = pd.DataFrame({"team": ["a$b", "big", "unknown"], "cost": [D("1.5"), D("7"), None]})
         axes = Table.of(frame, Facts("Cost by team", "EUR", money=["cost"])).plot()

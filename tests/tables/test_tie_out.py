@@ -170,6 +170,7 @@ def test_a_net_credit_stays_a_credit(charged):
     assert accounts(made) == {("6100", "k-b"): D(9), ("6100", "k-a"): D(-32), ("2190", ""): D(23)}
 
 
+@pytest.mark.long
 def test_a_bill_in_another_currency_or_none_is_accrued(charged):
     for found in (None, bill(used("20.00", billing_currency="EUR"))):
         made = charged(found)
@@ -226,6 +227,7 @@ LINES = st.lists(
 )  # fmt: skip
 
 
+@pytest.mark.long
 @settings(
     max_examples=5 * int(os.environ.get("FINOPS_AI_EXAMPLES", "1")), deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -214,6 +214,7 @@ def test_every_rule_has_a_fault():
     assert planted | {"test_importing_it_loads_no_sdk"} >= RULES
 
 
+@pytest.mark.long
 def test_each_rule_fails_on_its_fault(pytester):
     expected = broken_suite(pytester)
     nodes = [

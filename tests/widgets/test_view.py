@@ -155,6 +155,7 @@ def test_hostile_names_stay_names(teams_frame):
         assert list(eval(last, scope)["cost"]) == [Decimal("0.03")]  # 3 days x 1000 tokens x 10 USD per million
 
 
+@pytest.mark.long
 def test_ten_thousand_teams_are_ranked_and_folded(teams_frame):
     explorer = fa.explore(teams_frame([f"team {i:05}" for i in range(10_000)], days=2), by="team")
     data = explorer.board.data

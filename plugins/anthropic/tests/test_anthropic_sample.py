@@ -22,6 +22,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("month", ["2025-12", "2026-10"])
 def test_a_month_reads_back_exactly(pages: Path, month: str) -> None:
     window = Window.month(month)

@@ -132,6 +132,7 @@ def test_the_bill_of_a_reservation_is_spread_over_used_and_idle_hours():
 money = st.decimals(min_value=0, max_value=10**9, places=18, allow_nan=False)
 
 
+@pytest.mark.long
 @settings(max_examples=12, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 500), st.integers(0, 100)), min_size=1, max_size=4), money)
 def test_no_cost_of_capacity_is_lost(made, cost):
@@ -276,6 +277,7 @@ def test_a_file_of_another_kind_is_refused_by_name(tmp_path):
         AzureOpenAI(files=str(tmp_path / "*.json")).usage(OCTOBER)
 
 
+@pytest.mark.long
 def test_the_sample_companys_files_say_what_its_truth_says(tmp_path):
     from finops_ai.sample import slices
     from finops_ai.sample.native_azure_openai import write

@@ -244,6 +244,7 @@ def test_settings_name_what_is_missing():
 amounts = st.integers(0, 10**9)
 
 
+@pytest.mark.long
 @settings(max_examples=6, deadline=None)
 @given(
     st.lists(

@@ -153,6 +153,7 @@ def test_the_official_messy_1_0_sample_is_read_whole():
     assert "3 usage rows" in ai.notes[0]
 
 
+@pytest.mark.long
 @needs_samples
 def test_us_dates_and_virtual_currencies_are_read():
     for file in sorted((SAMPLES / "spec_saas_virtual_currency_1.2").glob("*.csv")):

@@ -210,6 +210,7 @@ def test_old_reports_are_not_fetched(world, played):
 amounts = st.decimals(min_value=-1000, max_value=10**6, places=12, allow_nan=False)
 
 
+@pytest.mark.long
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 71), st.integers(0, 10**9), amounts), min_size=1, max_size=30))
 def test_adding_up_slices_loses_nothing(lines):

@@ -206,6 +206,7 @@ def test_line_items_of_every_style(text, want):
     assert (item.model, item.meter, item.service_tier) == want
 
 
+@pytest.mark.long
 def test_the_sample_companys_pages_hold_its_truth(tmp_path):
     from finops_ai.sample import slices, write_native
 

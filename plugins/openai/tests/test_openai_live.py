@@ -468,6 +468,7 @@ def test_the_played_answers_and_the_questions_keep_the_published_contract():
             jsonschema.validate(given if kind.get("type") == "array" else given[0], kind)
 
 
+@pytest.mark.long
 @needs_contracts
 def test_the_official_examples_are_read():
     spec = json.loads((CONTRACTS / "usage_costs.openapi.json").read_text("utf-8"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from finops_ai_otel import OtelConnector
 
 from finops_ai.periods import Window
@@ -11,6 +12,7 @@ from finops_ai.sample import frames
 from finops_ai.sample.native_otel import write
 
 
+@pytest.mark.long
 def test_the_telemetry_reads_back_exactly(tmp_path: Path) -> None:
     truth = frames.slices()
     connector = OtelConnector(files=[str(p) for p in write(truth, tmp_path)])

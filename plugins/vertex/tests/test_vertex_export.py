@@ -176,6 +176,7 @@ def arrow_form(rows):
     return pa.table(columns)
 
 
+@pytest.mark.long
 def test_json_parquet_and_csv_say_the_same(tmp_path):
     as_json = read(tmp_path, EXPORT)
     pq.write_table(arrow_form(EXPORT), tmp_path / "export.parquet")
@@ -286,6 +287,7 @@ def test_the_columns_are_those_of_the_contract():
     assert [name for name in row() if name not in contract] == []
 
 
+@pytest.mark.long
 @settings(max_examples=6, deadline=None)
 @given(
     st.lists(
