@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from finops_ai.providers import Connector
 from finops_ai.providers.registry import origin_of
 from finops_ai.store import Lake
 from finops_ai.store.closing import Ledger, Sealed
-from finops_ai.store.keeping import Cubes, Kept, Recent
+from finops_ai.store.keeping import Cubes, Kept, Recent, code_stamp
 
 if TYPE_CHECKING:
     from finops_ai.engine import Rules
@@ -68,6 +68,7 @@ class Workspace:
         self.settings = settings
         self.lake = Lake(settings.lake, settings.workspace.storage_options)
         self.recent = Recent.of(self.lake.root)
+        self._charges = "chargeback" in settings.policies
 
     def __repr__(self) -> str:
         return f"<Workspace {self.settings.workspace.name!r} at {self.settings.root.resolve()}>"
@@ -441,7 +442,7 @@ class Workspace:
             "until": [self._until_now(piece).end for piece in whole] if self.book.has_terms else [],
             "prices": self.book.version,
             "rules": self.rules.version,
-            "charged": "chargeback" in self.settings.policies,
+            "charged": self._charges,
             "mapping": self.settings.mapping,
             "lookups": self._lookup_stamps(),
             "rates": self._rate_stamp(),
@@ -450,7 +451,7 @@ class Workspace:
             "timezone": self.timezone,
             "cells": self.settings.engine.cells,
             "by": sorted({*by, *self._named_fields()}),
-            "code": [__version__, _code_stamp()],
+            "code": [__version__, code_stamp()],
         }
 
     def history(self, month: str, months: int = 13, by: Sequence[str] = ()) -> pd.DataFrame:
@@ -493,14 +494,14 @@ class Workspace:
         parts = [
             versions,
             self.book.version,
-            "chargeback" in self.settings.policies,
+            self._charges,
             self.settings.mapping,
             self._telemetry_names(),
             self._lookup_stamps(),
             self._rate_stamp(),
             self.timezone,
             __version__,
-            _code_stamp(),
+            code_stamp(),
         ]
         return hashlib.sha256(json.dumps(parts, default=str, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -554,8 +555,7 @@ class Workspace:
         """The frame, which now says its versions, its dimensions and the reporting zone."""
         versions = {"prices": self.book.version, "rules": self.rules.version, "inputs": digest} if digest else {}
         mapped = self.rules.nature() if "rule" in frame.columns else {}
-        charged = "chargeback" in self.settings.policies
-        return made_with(frame, frame, timezone=self.timezone, charged=charged, **mapped, **versions)
+        return made_with(frame, frame, timezone=self.timezone, charged=self._charges, **mapped, **versions)
 
 
 def _small(found: tuple[pd.DataFrame, Any] | None) -> bool:
@@ -585,19 +585,6 @@ def _inside(frame: pd.DataFrame, window: Window) -> pd.DataFrame:
     """The rows that start in a window."""
     inside = _mask(frame, window)
     return frame if inside.all() else frame[inside].reset_index(drop=True)
-
-
-@cache
-def _code_stamp() -> str:
-    """Changes when the installed code that derives figures changes, so that an upgrade never shows old figures."""
-    package = Path(__file__).parent
-    stamps = sorted(
-        f"{p.name}:{p.stat().st_mtime_ns}"
-        for folder in ("engine", "prices", "meters")
-        for p in (package / folder).rglob("*.*")
-        if p.suffix in (".py", ".toml")
-    )
-    return hashlib.sha256("".join(stamps).encode()).hexdigest()[:8]
 
 
 __all__ = ["Outcome", "Workspace", "open", "open_workspace"]

@@ -41,10 +41,12 @@ def turned(text: str, source: str, known: dict[str, str]) -> str:
             return target
         full = os.path.normpath(Path(source).parent / path)
         place = known.get(full) or next((page for start, page in INSTEAD.items() if full.startswith(start)), None)
-        if place is None and (ROOT / full).is_file() and not full.endswith((".md", ".ipynb", ".toml")):
-            place = full
+        if place is None and (ROOT / full).is_file() and not full.endswith((".md", ".ipynb")):
+            place = full  # a file that a page leads to comes along
+            (STAGE / full).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / full, STAGE / full)
         if place is None:
-            return "https://pypi.org/project/finops-ai-core/" if full.endswith((".toml", ".py")) else target
+            return target
         return Path(os.path.relpath(place, here)).as_posix() + mark + anchor
 
     parts = FENCE.split(text)

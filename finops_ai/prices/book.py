@@ -23,7 +23,7 @@ from finops_ai.prices.maps.history import Kept
 from finops_ai.prices.maps.weighing import cards_of, joined
 from finops_ai.prices.names import Named, Names, channel_of, provider_name, providers, take_apart
 from finops_ai.prices.own import ANY_MODEL, OwnData, bundled, like_any, stable
-from finops_ai.prices.places import bare, deployment_tier, places_of, same_place
+from finops_ai.prices.places import deployment_tier, places_of, same_place
 from finops_ai.prices.price import SAME_RATE, Price, pick, priced, same_name
 
 if TYPE_CHECKING:
@@ -434,7 +434,7 @@ class PriceBook:
     def turns(self, provider: str, model: str) -> list[datetime]:
         """Every instant at which a price of a model may change."""
         instants: set[datetime | None] = set()
-        for card in self._listed_cards(provider, model):
+        for card in self.listed_cards(provider, model):
             instants |= {card.start, card.end, card.unsure_from}
         provider = provider_name(provider)
         for _, name, _, start, end in self.own.names:
@@ -449,7 +449,7 @@ class PriceBook:
                 instants |= {rule.start, rule.end}
         return sorted(at for at in instants if at)
 
-    def _listed_cards(self, provider: str, model: str) -> Iterable[Card]:
+    def listed_cards(self, provider: str, model: str) -> Iterable[Card]:
         """Every card of the lists that may price a model, whenever."""
         channel, provider = channel_of(provider, model), provider_name(provider)
         sellers = self.sellers(provider, model, None, channel)
@@ -462,23 +462,9 @@ class PriceBook:
 
     def cuts_of(self, models: Iterable[tuple[str, str]]) -> list[int]:
         """Input tokens from which on a call of one of these (provider, model) pairs may be in another context tier."""
-        cards = [card for provider, model in models for card in self._listed_cards(provider, model)]
+        cards = [card for provider, model in models for card in self.listed_cards(provider, model)]
         cards += [card for contract in self.contracts for card in contract.cards]
         return sorted({tokens + (not inclusive) for tokens, inclusive in {c.over for c in cards if c.over}})
-
-    def places_told(self, provider: str, model: str) -> frozenset[str]:
-        """The places that a price of a model names; where else a call ran makes no difference."""
-        cards = [*self._listed_cards(provider, model), *(c for contract in self.contracts for c in contract.cards)]
-        rules = [place for rule in self.own.rules for place in rule.places or ()]
-        return frozenset(map(bare, {card.geography for card in cards if card.geography} | set(rules)))
-
-    def place_of(self, key: Mapping[str, Any], at: datetime) -> tuple[str, ...]:
-        """The words for where the calls of one key of a token frame ran."""
-        provider = provider_name(key["provider"])
-        sellers = self.sellers(provider, key["model"], at, channel_of(key["provider"], key["model"]))
-        named = sellers[0] if sellers else take_apart(provider, key["model"])
-        region = key.get("region") or named.region
-        return places_of(provider, named=named.place, inference_geo=key.get("inference_geo"), region=region)
 
     def both(self, key: dict, at: datetime) -> tuple[Price, Price]:
         """List and contracted price of one key of a token frame at an instant.

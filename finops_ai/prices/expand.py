@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,8 @@ import pyarrow as pa
 from finops_ai.money import UNIT_PRICE
 from finops_ai.prices.cards import rate
 from finops_ai.prices.identity import identity
-from finops_ai.prices.names import provider_name
-from finops_ai.prices.places import bare
+from finops_ai.prices.names import channel_of, provider_name, take_apart
+from finops_ai.prices.places import bare, places_of
 
 if TYPE_CHECKING:
     from finops_ai.prices.book import PriceBook
@@ -186,10 +187,10 @@ class _Known:
             return _Row(self.book, combo, minute)
         who = combo["provider"], combo["model"]
         if who not in self._told:
-            self._told[who] = self.book.places_told(*who)
+            self._told[who] = _places_told(self.book, *who)
         spot = (*who, combo.get("inference_geo"), combo.get("region"), minute)
         if spot not in self._words:
-            where = self.book.place_of(combo, _EPOCH + timedelta(minutes=minute))
+            where = _place_of(self.book, combo, _EPOCH + timedelta(minutes=minute))
             self._words[spot] = tuple(w for w in map(bare, where) if w in self._told[who])
         words = self._words[spot]
         rest = tuple(v for k, v in sorted(combo.items()) if k not in ("inference_geo", "region", NUMBER))
@@ -197,6 +198,22 @@ class _Known:
         if key not in self._rows:
             self._rows[key] = _Row(self.book, combo, minute)
         return self._rows[key]
+
+
+def _places_told(book: PriceBook, provider: str, model: str) -> frozenset[str]:
+    """The places that a price of a model names; where else a call ran makes no difference."""
+    cards = [*book.listed_cards(provider, model), *(card for contract in book.contracts for card in contract.cards)]
+    rules = [place for rule in book.own.rules for place in rule.places or ()]
+    return frozenset(map(bare, {card.geography for card in cards if card.geography} | set(rules)))
+
+
+def _place_of(book: PriceBook, key: Mapping[str, Any], at: datetime) -> tuple[str, ...]:
+    """The words for where the calls of one key of a token frame ran."""
+    provider = provider_name(key["provider"])
+    sellers = book.sellers(provider, key["model"], at, channel_of(key["provider"], key["model"]))
+    named = sellers[0] if sellers else take_apart(provider, key["model"])
+    region = key.get("region") or named.region
+    return places_of(provider, named=named.place, inference_geo=key.get("inference_geo"), region=region)
 
 
 def _minute(at: datetime) -> int:

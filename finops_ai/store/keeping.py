@@ -12,6 +12,7 @@ import os
 import shutil
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -153,3 +154,16 @@ class Cubes:
             stream.write(content)
         if self.local:
             files.move(partial, target)
+
+
+@cache
+def code_stamp() -> str:
+    """Changes when the installed code that derives figures changes, so that an upgrade never shows old figures."""
+    package = Path(__file__).parents[1]
+    stamps = sorted(
+        f"{p.name}:{p.stat().st_mtime_ns}"
+        for folder in ("engine", "prices", "meters")
+        for p in (package / folder).rglob("*.*")
+        if p.suffix in (".py", ".toml")
+    )
+    return hashlib.sha256("".join(stamps).encode()).hexdigest()[:8]
