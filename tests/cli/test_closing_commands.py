@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,17 @@ def test_what_is_read_is_what_was_sealed_even_after_the_check(run):
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(CheckFailed, match=r"journal\.parquet is not as it was sealed"):
         sealed.table("journal")
+
+
+def test_a_preview_stops_at_a_changed_month_and_an_audit_says_the_way_back(run):
+    assert run("close", "2026-09")[0] == 0
+    table = max(Path("closed/2026-09").iterdir(), key=lambda file: file.stat().st_size)
+    table.chmod(0o644)
+    table.write_bytes(table.read_bytes()[:-1] + b"x")
+    code, _, err = run("close", "2026-10", "--dry-run")
+    assert code in (1, 3)
+    assert table.name in err
+    code, out, err = run("audit")
+    assert code == 1
+    assert table.name in out + err
+    assert re.search("backup|Restore", out + err)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 import pytest
 
 import finops_ai as fa
+from finops_ai.errors import DataError
 from finops_ai.forecasting.budgets import workspace_budgets
 from finops_ai.periods import Window
 from finops_ai.reporting import pacing
 from finops_ai.tables.closing import close_month
+from finops_ai.tables.posting import charge_month
 
 PLAN = """
 [[budgets]]
@@ -68,3 +71,36 @@ def test_what_is_spent_is_the_closed_month_s_until_it_is_opened_again(make_works
     assert spent() == "0.03"
     ws.ledger.reopen("2026-10", "A. Finance", "usage was restated")
     assert spent() == "0.06"
+
+
+def test_what_budgets_and_plans_say_was_spent_is_what_showback_says():
+    priced = fa.allocate(fa.price(fa.sample(months=3)), fa.sample.rules(), telemetry=fa.sample.telemetry())
+    shown = fa.showback(priced, by=["team"], month="2026-10").published()
+    known = dict(zip(shown["team"], shown["cost"], strict=True))
+    limits = [{"name": n, "month": "2026-10", "amount": 1, "for": {"team": n}} for n in known]
+    spent = fa.budgets(priced, limits).published()
+    assert dict(zip(spent["name"], spent["spent"], strict=True)) == known
+    assert dict(zip(spent["name"], spent["projected"], strict=True)) == known  # the month is over
+    plan = fa.plan(priced).published()
+    total = plan[plan["unique_id"] == "total"].set_index("month")["actual"]
+    months = fa.showback(priced, by=["month"]).published().set_index("month")["cost"]
+    assert {m: total[m] for m in months.index} == dict(months)
+    assert total["year"] == sum(months)
+
+
+def test_a_month_below_one_unit_is_whole_cents_where_it_is_charged_and_not_charged_elsewhere(make_workspace, tmp_path):
+    ws = make_workspace(["search", "mobile"], days=range(1, 11), model="gpt-4o-mini")  # 0.0006 a day each
+    costs = fa.showback(ws.cube("2026-10"), by=["team"]).published()["cost"]
+    assert [f"{c:f}" for c in costs] == ["0.006", "0.006"]
+    with pytest.raises(DataError, match="nothing is charged"):
+        charge_month(ws, "2026-10")
+    path = tmp_path / "finops.toml"
+    path.write_text(path.read_text("utf-8") + '[chargeback]\ndimension = "team"\n', encoding="utf-8")
+    ws = fa.open(tmp_path)
+    cube = ws.cube("2026-10")
+    cents = fa.showback(cube, by=["team"]).published()
+    assert sum(cents["cost"]) == Decimal("0.01")  # 0.012 in all
+    charged = charge_month(ws, "2026-10").summary
+    assert dict(zip(charged["receiver"], charged["charge"], strict=True)) == dict(
+        zip(cents["team"], cents["cost"], strict=True)
+    )
