@@ -161,11 +161,12 @@ def workspace_budgets(ws: Workspace, month: str, as_of: object = None) -> Table 
     starts = [parse_month(row.get("month", row.get("from", month))) for row in plan]
     first = min([day for day in starts if day <= now], default=now)
     months = max((now.year - first.year) * 12 + now.month - first.month + 1, HISTORY)
-    return ws.recent.once(
+    found = ws.recent.once(
         ("budgets", ws.digest(), ws.ledger.head(), month, str(as_of), repr(plan)),
         lambda: budgets(ws.history(month, months), plan, month=month, as_of=as_of, timezone=ws.timezone, book=ws.book),
-        keep=lambda table: table is not None,
+        keep=lambda table: True,
     )
+    return found.copy(deep=False)  # what its reader changes in it is nobody else's
 
 
 def _published(row: Mapping[str, Any], name: str, currency: str) -> Decimal | None:

@@ -44,7 +44,7 @@ class Spending:
         fixed: `(cells, days)`, of which was paid whether used or not, by series (see `priced_ahead`).
         leaves: one row per cell, provider, model and further columns asked for: `cell` and those columns.
         leaf_amounts: `(leaves, days)` cost of use.
-        spent: `(cell or leaf place, month)` -> amount, to the last digit.
+        spent: `(leaf place, month)` -> amount: its published cents where the rows say them, else to the last digit.
         lost: days not collected, by source.
         fees: non-token series apart: `(cell, leaf, name, days' amounts)`.
         unpriced: what has no price: rows, tokens, models, and what it would cost at the usual price.
@@ -188,7 +188,7 @@ def _codes(rows: pd.DataFrame, columns: Sequence[str]) -> tuple[np.ndarray, list
 
 
 def _spent(cost: pd.Series, leaf: np.ndarray, month: np.ndarray) -> dict[tuple[int, str], Decimal]:
-    """Sum of each leaf and month in decimals."""
+    """Sum of each leaf and month in decimals; rows that hold floats, such as simulated ones, are added as such."""
     amounts = pa.array(cost)
     if isinstance(amounts, pa.ChunkedArray):
         amounts = amounts.combine_chunks()

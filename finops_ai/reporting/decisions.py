@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from finops_ai.errors import FinopsError
@@ -285,13 +284,16 @@ def change(
     return Change(before, row["cost"], causes, rest), drivers
 
 
-@lru_cache(maxsize=4)
-def _drivers(ws: Workspace, month: str) -> tuple[dict[str, Any], ...]:
-    """The largest drivers of the change from the month before, found once for all pages."""
-    try:
-        return tuple(pd_records(explain(ws.cube(month_before(month)), ws.cube(month)).drivers(8)))
-    except FinopsError:
-        return ()
+def _drivers(ws: Workspace, month: str) -> list[dict[str, Any]]:
+    """The largest drivers of the change from the month before, found once for all pages of a state of the data."""
+
+    def found() -> list[dict[str, Any]]:
+        try:
+            return pd_records(explain(ws.cube(month_before(month)), ws.cube(month)).drivers(8))
+        except FinopsError:
+            return []
+
+    return ws.recent.once(("drivers", month, ws.digest(), ws.ledger.head()), found, keep=lambda rows: True)
 
 
 def pd_records(table: Any) -> list[dict[str, Any]]:

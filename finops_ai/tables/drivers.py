@@ -16,6 +16,7 @@ from finops_ai.engine.dialects import DUCKDB
 from finops_ai.engine.fields import PUBLISHED
 from finops_ai.frames import to_pandas
 from finops_ai.frames.types import COST_TYPE
+from finops_ai.money import minor_units
 from finops_ai.periods import MONTHS
 from finops_ai.tables.bridge import EFFECTS, Atom
 from finops_ai.tables.grouping import grouped
@@ -89,7 +90,9 @@ class Story:
         facts = Facts("What carries the change", self.currency, money=["amount"])
         left = sum((d.amount for d in found[top:]), _ZERO)
         if found[top:]:
-            facts.notes.append(f"{len(found) - top} smaller drivers come to {left:+,.2f} {self.currency} together.")
+            facts.notes.append(
+                f"{len(found) - top} smaller drivers come to {left:+,.{minor_units(self.currency or 'USD')}f} {self.currency} together."
+            )
         return Table.of(to_pandas(table), facts, *self.frames)
 
     def _changes(self) -> dict[str, Decimal]:
@@ -264,7 +267,8 @@ class Story:
         prompt = f"prompt {d.family}" if d.family else ""
         versioned = f"prompt {d.family} {d.version}" if d.family and d.version else ""
         where = f" ({', '.join(filter(None, [prompt, d.user and f'user {d.user}']))})" if prompt or d.user else ""
-        money = f"{d.amount:+,.2f} of {whole:+,.2f} {self.currency}".rstrip()
+        places = minor_units(self.currency or "USD")
+        money = f"{d.amount:+,.{places}f} of {whole:+,.{places}f} {self.currency}".rstrip()
         if d.what == "switch":
             text = f"{d.who} moved from {short(d.model_from)} to {short(d.model_to)}{at}"
             text += f" with {versioned}" if versioned else f" in {prompt}" if prompt else ""

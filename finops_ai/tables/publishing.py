@@ -63,8 +63,8 @@ def publish(frame: pd.DataFrame, facts: Facts) -> pd.DataFrame:
             out[whole] = pd.Series(sums, index=out.index, dtype=object)
             done.add(whole)
         elif whole in done:
-            _fit(out, whole, [p for p in here if p not in done], currencies)
-            done |= set(here)
+            _fit(out, whole, [p for p in here if p.lstrip("-") not in done], currencies)
+            done |= {p.lstrip("-") for p in here}
     for name in money:
         if name not in done:
             out[name] = _rounded(out, name, currencies, facts.charged)
@@ -140,18 +140,25 @@ def _added(values: Iterable[Any], parts: Sequence[str]) -> Decimal | None:
 
 
 def _fit(out: pd.DataFrame, whole: str, parts: Sequence[str], currencies: pd.Series) -> None:
-    """Round parts so that each row adds up to its published whole and each column to its rounded total, as near as can be."""
+    """Round parts so that each row adds up to its published whole and each column to its rounded total, as near as can be.
+
+    A part with a leading minus is taken away.
+    """
     fitted = {p: pd.Series([None] * len(out), index=out.index, dtype=object) for p in parts}
     for currency in dict.fromkeys(currencies):
         rows = (currencies == currency).to_numpy(bool) & np.array([_known(v) for v in out[whole]], dtype=bool)
-        columns = [out.loc[rows, p] for p in parts]
-        exact = [[Decimal(v) if _known(v) else Decimal(0) for v in values] for values in zip(*columns, strict=True)]
+        columns = [out.loc[rows, p.lstrip("-")] for p in parts]
+        signs = [-1 if p.startswith("-") else 1 for p in parts]
+        exact = [
+            [sign * Decimal(v) if _known(v) else Decimal(0) for v, sign in zip(values, signs, strict=True)]
+            for values in zip(*columns, strict=True)
+        ]
         wholes = [Decimal(v) for v in out.loc[rows, whole]]
         places = max([minor_units(currency or "USD"), *(-int(w.as_tuple().exponent) for w in wholes if w)])
         for p, amounts in zip(parts, zip(*fit(exact, wholes, places), strict=True), strict=False):
-            fitted[p][rows] = list(amounts)
+            fitted[p][rows] = [-a for a in amounts] if p.startswith("-") else list(amounts)
     for p in parts:
-        out[p] = fitted[p]
+        out[p.lstrip("-")] = fitted[p]
 
 
 def fit(rows: Sequence[Sequence[Decimal]], wholes: Sequence[Decimal], places: int) -> list[list[Decimal]]:

@@ -295,13 +295,14 @@ def _table(
     arrays["saving"] = pa.array([a - b for a, b in zip(value[0], value[-1], strict=True)], COST_TYPE)
     for i, (name, _) in enumerate(totals[1:], 1):
         arrays[name] = pa.array([b - a for a, b in zip(value[i - 1], value[i], strict=True)], COST_TYPE)
+    steps = tuple(f"-{name}" for name, _ in totals[1:])
     facts = Facts(
         "What if",
         currency,
         conserves="steps add up to scenario cost minus cost",
         notes=notes,
         money=list(arrays)[len(by) :],
-        adds=[("saving", ("cost", "-scenario_cost"))],
+        adds=[("saving", ("cost", "-scenario_cost")), *([("saving", steps)] if steps else [])],
         beside={"scenario_cost": "cost"},  # what a step leaves alone looks alone
         total=True,
     )

@@ -21,17 +21,9 @@ from finops_ai.errors import DataError
 from finops_ai.providers.collecting import ALWAYS, connector
 from finops_ai.providers.recognising import recognise
 from finops_ai.providers.starting import first_mapping
+from tests.providers.test_odd_files import CALLS, STARTS, TRUTH
 
 MODEL = "gpt-5.4"
-# day, clock, input with the cached tokens, cached, output; told by hand
-CALLS = [
-    ("2026-10-01", "10:00:00", 5402, 1350, 682),
-    ("2026-10-13", "23:30:00", 12000, 0, 90),
-    ("2026-10-31", "08:15:00", 999, 500, 1200),
-]
-# 5402 - 1350 + 12000 + 999 - 500; 1350 + 500; 682 + 90 + 1200
-TRUTH = {"input": D(16551), "cache_read": D(1850), "output": D(1972), "requests": D(3)}
-STARTS = ["2026-10-01T10:00:00+00:00", "2026-10-13T23:30:00+00:00", "2026-10-31T08:15:00+00:00"]
 DAYS = [f"{start[:10]}T00:00:00+00:00" for start in STARTS]
 EN = ["timestamp", "model", "prompt_tokens", "cached_tokens", "completion_tokens"]
 TOTAL = ("Total", "", 18401, 1850, 1972)

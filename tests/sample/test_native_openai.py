@@ -60,7 +60,7 @@ def test_buckets_are_the_days_of_the_month_and_only_the_last_page_ends(pages):
 
 @pytest.mark.skipif(not SCHEMA.exists(), reason="needs the contract schemas in ../shared, which aren't here")
 def test_results_fit_the_published_response_models(pages):
-    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema isn't installed: it is in the development group")
     definitions = json.loads(SCHEMA.read_text("utf-8"))["$defs"]
     for name, title in (("completions", "UsageCompletions"), ("embeddings", "UsageEmbeddings"), ("costs", "Costs")):
         model = definitions[f"DataResultOrganization{title}Result"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+import re
 from decimal import Decimal
 
 import pandas as pd
@@ -310,3 +311,21 @@ def test_rows_without_a_price_are_counted_and_wrong_input_is_refused():
     with pytest.raises(FrameError, match="Did you mean 'team'"):
         fa.explain(ONE, ONE, by=["tem"])
     assert len(fa.explain(ONE.head(0), ONE.head(0)).drivers()) == 0
+
+
+def test_the_page_of_causes_adds_up_to_the_change_and_names_the_planted_one(monkeypatch):
+    from finops_ai.reporting import answers
+
+    cost = fa.allocate(fa.price(fa.sample(months=2)), fa.sample.rules(), telemetry=fa.sample.telemetry())
+    after = cost["charge_period_start"] >= "2026-10-01"
+    change, shown = fa.explain(cost[~after], cost[after]), []
+    monkeypatch.setattr(answers, "display", lambda html: shown.append(html.data))
+    answers.drivers(change, 4, {"idle": "Idle capacity"})
+    table = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line) for line in shown[0].split("<tr")[2:]]
+    told, amounts = [row[0] for row in table], [Decimal(row[1].replace(",", "")) for row in table]
+    # the sample's company moved support to claude-sonnet-5 on 25 October
+    assert "support moved from claude-haiku-4-5 to claude-sonnet-5 on 25 October" in told[0]
+    assert "support moved from claude-haiku-4-5 to claude-sonnet-5 on 25 October" in change.explain()
+    assert told[-2:] == ["All else", "Change"]
+    assert sum(amounts[:-1]) == amounts[-1] == Decimal("1914.94")
+    assert not any(text.startswith("idle ") for text in told)

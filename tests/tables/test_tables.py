@@ -183,6 +183,21 @@ def test_webhook_gets_the_alerts(rows_of):
 # ---- what if
 
 
+def test_steps_and_savings_of_a_scenario_add_up_as_they_are_published():
+    cost = fa.allocate(fa.price(fa.sample(months=1)), fa.sample.rules(), telemetry=fa.sample.telemetry())
+    steps = {
+        "swap": {"when": {"model": {"prefix": "claude-sonnet"}}, "to": "claude-haiku-4-5", "token_factor": "1.07"},
+        "batch": {"when": {"provider": "openai"}, "share": "0.3"},
+    }
+    found = fa.what_if(cost, steps, by=["product"]).published()
+    own = fa.showback(cost, by=["product"]).published().set_index("product")["cost"]
+    step = [c for c in found.columns if c not in ("product", "cost", "scenario_cost", "saving")]
+    assert len(step) == 2
+    for row in found.to_dict("records"):
+        assert row["cost"] == own[row["product"]]
+        assert row["cost"] - row["scenario_cost"] == row["saving"] == -sum(row[c] for c in step)
+
+
 def test_what_if_by_hand(rows_of, book):
     rows = rows_of(
         [
