@@ -36,7 +36,10 @@ def found(telemetry: Any, *lines: str) -> tuple[dict[str, int], Any]:
 
 def test_spans_of_the_sdk(telemetry: Any) -> None:
     pytest.importorskip("opentelemetry.sdk", reason="opentelemetry-sdk is not installed")
-    encoder = pytest.importorskip("opentelemetry.exporter.otlp.proto.common.trace_encoder", reason="the OTLP exporter isn\'t installed: `make test-slow` installs it")
+    encoder = pytest.importorskip(
+        "opentelemetry.exporter.otlp.proto.common.trace_encoder",
+        reason="the OTLP exporter isn't installed: `make test-slow` installs it",
+    )
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -62,7 +65,10 @@ def test_spans_of_the_sdk(telemetry: Any) -> None:
 
 def test_metrics_of_the_sdk(telemetry: Any) -> None:
     pytest.importorskip("opentelemetry.sdk", reason="opentelemetry-sdk is not installed")
-    encoder = pytest.importorskip("opentelemetry.exporter.otlp.proto.common.metrics_encoder", reason="the OTLP exporter isn\'t installed: `make test-slow` installs it")
+    encoder = pytest.importorskip(
+        "opentelemetry.exporter.otlp.proto.common.metrics_encoder",
+        reason="the OTLP exporter isn't installed: `make test-slow` installs it",
+    )
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
