@@ -134,43 +134,42 @@ class Answer:
         )
         out["notes"] = [change(note, "") for note in notes]
         out["data_until"] = self.until
+        frame = pd.DataFrame() if table is None else pd.DataFrame(table) if exact else table.published()
         if table is not None and len(table.columns):
-            out |= _grid(self, exact, change)
+            out |= {"amounts": "exact" if exact else "published"} | _grid(self, frame, change)
         if rows and self.behind is not None:
             out["behind"] = _behind(self.behind(), rows, change)
-        return _within(out, max(min(tokens, MOST_TOKENS), LEAST_TOKENS), table, self.top)
+        return _within(out, max(min(tokens, MOST_TOKENS), LEAST_TOKENS), frame, table)
 
 
-def _grid(answer: Answer, exact: bool, change: Callable[[Any, str], Any]) -> dict[str, Any]:
-    table = answer.table
-    assert table is not None
-    columns = [c for c in answer.shown if c in table.columns] or [str(c) for c in table.columns]
-    frame = pd.DataFrame(table) if exact else table.published()
+def _grid(answer: Answer, frame: pd.DataFrame, change: Callable[[Any, str], Any]) -> dict[str, Any]:
+    columns = [c for c in answer.shown if c in frame.columns] or [str(c) for c in frame.columns]
     lines = [
         [change(plain_value(v), c) for v, c in zip(line, columns, strict=True)]
-        for line in frame[columns].astype(object).head(answer.top).itertuples(index=False, name=None)
+        for line in frame[columns].head(answer.top).astype(object).itertuples(index=False, name=None)
     ]
-    return {"amounts": "exact" if exact else "published", "columns": columns, "rows": lines}
+    return {"columns": columns, "rows": lines}
 
 
 def _behind(frame: pd.DataFrame, rows: int, change: Callable[[Any, str], Any]) -> dict[str, Any]:
     kept = [str(c) for c in frame.columns if frame[c].notna().any()]
     lines = [
         [change(plain_value(v), c) for v, c in zip(line, kept, strict=True)]
-        for line in frame[kept].astype(object).head(rows).itertuples(index=False, name=None)
+        for line in frame[kept].head(rows).astype(object).itertuples(index=False, name=None)
     ]
     return {"columns": kept, "rows": lines, "of": len(frame)}
 
 
-def _within(out: dict[str, Any], tokens: int, table: Table | None, top: int) -> dict[str, Any]:
+def _within(out: dict[str, Any], tokens: int, frame: pd.DataFrame, table: Table | None) -> dict[str, Any]:
     """The parts that fit the budget: rows behind go first, then rows from the end, then notes; the answer itself stays."""
     out = {k: v for k, v in out.items() if v not in ("", None, [], {})}
-    whole = 0 if table is None else len(table)
     shown = len(out.get("rows", ()))
+    sums = _sums_left(frame, table)
 
     def fits() -> bool:
-        if "rows" in out and len(out["rows"]) < whole:
-            out["left_out"] = _left_out(table, len(out["rows"]), out["amounts"] == "exact")
+        if "rows" in out and len(out["rows"]) < len(frame):
+            left = len(out["rows"])
+            out["left_out"] = {"rows": len(frame) - left} | {name: digits(of[left]) for name, of in sums.items()}
         else:
             out.pop("left_out", None)
         return estimate(out) <= tokens
@@ -194,16 +193,16 @@ def _within(out: dict[str, Any], tokens: int, table: Table | None, top: int) -> 
     return out
 
 
-def _left_out(table: Table | None, shown: int, exact: bool) -> dict[str, Any]:
-    """How many rows aren't shown, and what their amounts add up to."""
-    assert table is not None
-    rest = (pd.DataFrame(table) if exact else table.published()).iloc[shown:]
-    sums: dict[str, Any] = {}
-    if table.facts.total or "cost" in table.columns:
-        for name in [c for c in ("cost", "change", "amount") if c in table.facts.money and c in rest.columns]:
-            known = [v for v in rest[name] if isinstance(v, Decimal)]
-            sums[name] = plain_value(sum(known, Decimal(0)))
-    return {"rows": len(rest)} | sums
+def _sums_left(frame: pd.DataFrame, table: Table | None) -> dict[str, list[Decimal]]:
+    """For each amount whose rows are parts of a whole: what the rows from a position on add up to, by position."""
+    out: dict[str, list[Decimal]] = {}
+    for name in ("cost", "change", "amount") if table is not None else ():
+        if table is not None and name in table.facts.money and name in frame.columns:
+            left = [Decimal(0)]
+            for value in reversed(list(frame[name])):
+                left.append(left[-1] + (value if isinstance(value, Decimal) else 0))
+            out[name] = left[::-1]
+    return out
 
 
 def estimate(value: Any) -> int:

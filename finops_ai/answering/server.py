@@ -6,6 +6,7 @@ comes from bills and logs is data inside JSON, never an instruction. Needs the e
 
 from __future__ import annotations
 
+import datetime as dt
 import ipaddress
 import logging
 import threading
@@ -70,11 +71,16 @@ class Desk:
     Args:
         open_workspace: opens it.
         settings_file: whose change is looked for; None where there is no file.
-        shown: identity columns let out, beside those of finops.toml.
+        now: the moment that "last week" is relative to; by default the present one.
     """
 
-    def __init__(self, open_workspace: Callable[[], Workspace], settings_file: Path | None = None) -> None:
-        self._open, self._file = open_workspace, settings_file
+    def __init__(
+        self,
+        open_workspace: Callable[[], Workspace],
+        settings_file: Path | None = None,
+        now: Callable[[], dt.datetime] | None = None,
+    ) -> None:
+        self._open, self._file, self._now = open_workspace, settings_file, now
         self._lock = threading.Lock()
         self._stamp: Any = None
         self._known: Known | None = None
@@ -86,7 +92,7 @@ class Desk:
         stamp = self._file.stat().st_mtime_ns if self._file and self._file.exists() else 0
         if self._known is None or self._mask is None or stamp != self._stamp:
             ws = self._open()
-            self._known = Known(ws)
+            self._known = Known(ws, self._now)
             self._mask = Mask(self._known, shown_by(ws.settings))
             self._stamp, self._state = stamp, None
         known = self._known.fresh()
@@ -281,7 +287,7 @@ def make_server(desk: Desk) -> MCPServer:
 
     @tool("Why a charge is whose it is")
     def rules_why(
-        only: Only, period: Period = "", top: Top = 10, rows: Rows = 0, tokens: Tokens = 1200
+        only: Only, period: Period = "", top: Top = 10, rows: Rows = 0, exact: Exact = False, tokens: Tokens = 1200
     ) -> CallToolResult:
         """Which mapping rules brought a charge, such as {"team": "search"}, from which accounts, keys and models."""
 
@@ -291,7 +297,7 @@ def make_server(desk: Desk) -> MCPServer:
                 raise SettingsError('Which charge? Give a column and its value, such as {"team": "search"}.')
             return Question("rules", only=pairs, period=span(k, period), top=top)
 
-        return desk.answer(make, rows=rows, tokens=tokens)
+        return desk.answer(make, rows=rows, exact=exact, tokens=tokens)
 
     @tool("Data: freshness and coverage")
     def data(period: Period = "") -> CallToolResult:

@@ -97,7 +97,7 @@ def understand(text: str, known: Known) -> Question:
     if not rest.strip("\x01 0123456789"):
         raise Unclear(f"There is no question in {cut(text)!r}. {_ways()}")
     top, rest = _top(rest)
-    kind, rest = _kind(rest)
+    kind, rest, measure = _kind(rest)
     if kind == "glossary":
         from finops_ai.answering import words
 
@@ -106,8 +106,10 @@ def understand(text: str, known: Known) -> Question:
             return Question("glossary", term=words.find(term, known) or term)
         kind = "spending"
     tokens, rest = _tokens(rest) if kind == "price" else ({}, rest)
+    if kind == "forecast":
+        rest = re.sub(r"\b(?:until|till|through|up to)\b", " ", rest)
     against, period, rest = _times(rest, known)
-    found = _Found(kind)
+    found = _Found(kind, measure=measure)
     _words(rest, names, found, known)
     if found.unclear:
         raise Unclear(_nearest(found.unclear, known), tuple(found.unclear))
@@ -142,11 +144,24 @@ def _question(
     )  # fmt: skip
 
 
-def _kind(text: str) -> tuple[str, str]:
-    for kind, pattern in WHAT:
-        if match := re.search(pattern, text):
-            return kind, (text[: match.start()] + " " + text[match.end() :]).strip()
-    return "spending", text
+def _kind(text: str) -> tuple[str, str, str]:
+    """What is asked, the text without the words that say so, and the measure that several words name."""
+    found = next(((kind, pattern) for kind, pattern in WHAT if re.search(pattern, text)), ("spending", r"(?!)"))
+    kind, pattern = found
+    measure = "cost"
+    if kind == "spending" and (named := _measure_names().search(text)):
+        measure = _measures()[plain(named[0])]
+        text = text[: named.start()] + " " + text[named.end() :]
+    match = re.search(pattern, text)
+    left = text if match is None else text[: match.start()] + " " + text[match.end() :]
+    return kind, left.strip(), measure
+
+
+@cache
+def _measure_names() -> re.Pattern[str]:
+    """Measures whose names are several words, the longest first."""
+    names = sorted((name for name in _measures() if " " in name), key=len, reverse=True)
+    return re.compile(r"(?<!\w)(?:" + "|".join(re.escape(n).replace(r"\ ", r"[\s_-]+") for n in names) + r")(?!\w)")
 
 
 def _top(text: str) -> tuple[int, str]:
