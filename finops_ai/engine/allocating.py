@@ -131,7 +131,7 @@ def _mapped_by_class(frame: pd.DataFrame, rules: Rules, offsets: Sequence[tuple[
     return classes.table().take(pa.array(np.concatenate(found) if found else np.zeros(0, np.int32)))
 
 
-def totals(frame: pd.DataFrame, by: tuple[str, ...] = CONSERVED_BY) -> dict[tuple, dict[str, Decimal]]:
+def totals(frame: pd.DataFrame, by: tuple[str, ...] = CONSERVED_BY) -> dict[tuple[Any, ...], dict[str, Decimal]]:
     """Exact totals of every cost and of quantity per group, months in UTC."""
     costs = [c for c in (*COSTS, PAYABLE, "billed_cost", "quantity") if c in frame.columns]
     keys = [c for c in by if c != "month" and (c in frame.columns or c in columns())]

@@ -138,7 +138,7 @@ def _days(con: duckdb.DuckDBPyConnection, period: Window | None) -> list[dt.date
 
 
 def _volume(con: duckdb.DuckDBPyConnection, book: PriceBook) -> list[dict[str, Any]]:
-    cells: dict[tuple, dict[str | None, tuple[Fraction, Fraction]]] = {}
+    cells: dict[tuple[Any, ...], dict[str | None, tuple[Fraction, Fraction]]] = {}
     found = con.execute(
         """SELECT volume, _month, pricing_currency, sum(quantity), sum(contracted_cost) FROM settled
            WHERE volume IS NOT NULL GROUP BY ALL ORDER BY ALL"""
@@ -260,7 +260,7 @@ def _used(pool: Pool, weight: Fraction, hours: Fraction) -> tuple[Fraction, Frac
 
 
 def _line(
-    pool: Pool, places: Sequence[tuple], start: dt.datetime, hours: Fraction, cost: int, bill: int
+    pool: Pool, places: Sequence[tuple[Any, ...]], start: dt.datetime, hours: Fraction, cost: int, bill: int
 ) -> dict[str, Any]:
     """The line of a pool's day: the hours that are paid, at the cost of what nobody used."""
     one, parts = pool.scope, QUANTITY[1]
@@ -273,7 +273,7 @@ def _line(
     }  # fmt: skip
 
 
-def _place(contract: Any, places: Sequence[tuple]) -> dict[str, Any]:
+def _place(contract: Any, places: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
     """What all lines of a contract say, and whose they are: its account, if it names one."""
     mine = [p for p in places if not contract.accounts or {p[1], p[2]} & contract.accounts]
     billing = sorted({p[1] for p in mine if p[1]}) or sorted(contract.accounts) or [contract.name]
@@ -311,8 +311,8 @@ def _credits(
            WHERE credit IS NOT NULL AND contracted_cost IS NOT NULL GROUP BY ALL ORDER BY ALL"""
     ).fetchall()
     accounts = con.execute("SELECT DISTINCT provider, billing_account_id, sub_account_id FROM settled").fetchall()
-    paid: dict[tuple, int] = {}
-    saved: dict[tuple, int] = {}
+    paid: dict[tuple[Any, ...], int] = {}
+    saved: dict[tuple[Any, ...], int] = {}
     lines: list[dict[str, Any]] = []
     statement: list[dict[str, Any]] = []
     for number, terms in enumerate(book.contracts):
@@ -365,7 +365,7 @@ def _credits(
 
 
 def _spread(
-    con: duckdb.DuckDBPyConnection, cell: Sequence[str], weight: str, amounts: Mapping[tuple, int], what: str
+    con: duckdb.DuckDBPyConnection, cell: Sequence[str], weight: str, amounts: Mapping[tuple[Any, ...], int], what: str
 ) -> bool:
     """Make the table `parts` (_row, part): amounts in 10^-18 over their cells' rows, in proportion to a whole weight.
 

@@ -7,6 +7,7 @@ they were always the same.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -82,7 +83,7 @@ def _on(days: pd.DatetimeIndex, anchor: int) -> np.ndarray:
 
 
 def fees(
-    apart: list[tuple[int, int, str, np.ndarray]], days: pd.DatetimeIndex, sources: list[tuple] | None = None
+    apart: list[tuple[int, int, str, np.ndarray]], days: pd.DatetimeIndex, sources: list[tuple[Any, ...]] | None = None
 ) -> tuple[list[Recurring], np.ndarray]:
     """Fees and capacity among series that aren't billed by token.
 

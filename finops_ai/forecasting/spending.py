@@ -178,7 +178,7 @@ def _day(priced: pd.DataFrame, timezone: str) -> pd.Series:
     return middle.dt.floor("D")
 
 
-def _codes(rows: pd.DataFrame, columns: Sequence[str]) -> tuple[np.ndarray, list[tuple]]:
+def _codes(rows: pd.DataFrame, columns: Sequence[str]) -> tuple[np.ndarray, list[tuple[Any, ...]]]:
     """A number for each combination of columns, in sorted order, and the combinations."""
     if not columns:
         return np.zeros(len(rows), dtype=np.int64), [()]
@@ -201,7 +201,7 @@ def _spent(cost: pd.Series, leaf: np.ndarray, month: np.ndarray) -> dict[tuple[i
     return {(leaf, m): Decimal(0) if c is None else c for leaf, m, c in zip(*columns, strict=True)}
 
 
-def _lost(keys: dict[str, np.ndarray], known: np.ndarray, day: pd.Series, days: pd.DatetimeIndex) -> dict:
+def _lost(keys: dict[str, np.ndarray], known: np.ndarray, day: pd.Series, days: pd.DatetimeIndex) -> dict[str, Any]:
     """Days without any row, of everything or of one provider, where there are rows on nearly every other day."""
     source = keys.get("provider")
     out: dict[str, list[pd.Timestamp]] = {}

@@ -15,12 +15,16 @@ from finops_ai.periods import Window
 from finops_ai.reporting import charts
 from finops_ai.reporting.coverage import coverage as coverage
 from finops_ai.reporting.coverage import stamp as stamp
-from finops_ai.reporting.grid import grid, label, read, table_html
+from finops_ai.reporting.grid import grid as grid
 from finops_ai.reporting.grid import heading as heading
+from finops_ai.reporting.grid import label as label
+from finops_ai.reporting.grid import read
+from finops_ai.reporting.grid import table_html as table_html
 from finops_ai.reporting.months import month_before as month_before
 from finops_ai.reporting.months import month_text as month_text
 from finops_ai.reporting.months import month_with_data as month_with_data
-from finops_ai.reporting.text import amount, count, is_unknown, named, percent, safe
+from finops_ai.reporting.text import amount, count, is_unknown, percent, safe
+from finops_ai.reporting.text import named as named
 from finops_ai.tables.grouping import nobody_of
 
 
@@ -293,7 +297,7 @@ def first_row(data: Any) -> dict[str, Any] | None:
 
 def together(data: Any, keys: Sequence[str]) -> Any:
     """Rows that share some columns next to each other, the dearest family first, so that channels compare."""
-    sums: dict[tuple, Decimal] = {}
+    sums: dict[tuple[Any, ...], Decimal] = {}
     groups = list(zip(*(data[k].map(label) for k in keys), strict=True))
     for group, cost in zip(groups, data["cost"], strict=True):
         sums[group] = sums.get(group, Decimal(0)) + (Decimal(0) if is_unknown(cost) else cost)

@@ -116,7 +116,7 @@ class Kernel:
     """
 
     def __init__(self) -> None:
-        self._sockets: tempfile.TemporaryDirectory | None = None
+        self._sockets: tempfile.TemporaryDirectory[str] | None = None
         self._manager: Any = None
         self._client: Any = None
 
@@ -155,7 +155,7 @@ class Kernel:
             self._client = None
 
     def _start(self) -> None:
-        from jupyter_client import AsyncKernelManager
+        from jupyter_client.manager import AsyncKernelManager
         from jupyter_core.utils import run_sync
 
         os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")

@@ -114,7 +114,7 @@ class Story:
         by_work: dict[Workload, list[Atom]] = {}
         for atom in self.atoms:
             by_work.setdefault(atom.work, []).append(atom)
-        found: dict[tuple, Driver] = {}
+        found: dict[tuple[Any, ...], Driver] = {}
         for work, mine in by_work.items():
             for driver in self._of(work, mine):
                 name = (driver.who, driver.what, driver.model_from, driver.model_to, driver.family, driver.version)

@@ -248,7 +248,7 @@ def paired(before: Mapping[Workload, Side], after: Mapping[Workload, Side]) -> l
     neither a dimension nor a prompt, a new key stays a new workload.
     """
     pairs = {work: (work, before[work], after[work]) for work in before.keys() & after.keys()}
-    loose: dict[tuple, tuple[list[Workload], list[Workload]]] = {}
+    loose: dict[tuple[Any, ...], tuple[list[Workload], list[Workload]]] = {}
     for i, (one, other) in enumerate(((before, after), (after, before))):
         for work in one.keys() - other.keys():
             known = work.prompt is not None or any(d not in (None, "unallocated") for d in work.dimensions)
