@@ -200,7 +200,7 @@ def _with_known_prices(outlook: Outlook, book: PriceBook) -> Outlook:
     first = outlook.days[0].to_pydatetime().replace(tzinfo=UTC)
     last = outlook.days[-1].to_pydatetime().replace(tzinfo=UTC)
     for pair, rows in outlook.parts.groupby(["provider", "model"]):
-        provider, model = map(str, pair)  # type: ignore[call-overload]
+        provider, model = map(str, pair)
         turns = [] if NONE in (provider, model) else [t for t in book.turns(provider, model) if first < t <= last]
         for turn in turns:
             since = outlook.days >= pd.Timestamp(turn).tz_localize(None)

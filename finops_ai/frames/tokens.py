@@ -22,7 +22,7 @@ MONEY_BASES = ["cash", "included", "list"]
 
 
 def _text(description: str, unit: str = "", counterpart: str = "", **kwargs: Any) -> Any:
-    return pa.Field(description=description, metadata={"unit": unit, "counterpart": counterpart}, **kwargs)  # type: ignore[arg-type]
+    return pa.Field(description=description, metadata={"unit": unit, "counterpart": counterpart}, **kwargs)
 
 
 def _opt(description: str, unit: str = "", counterpart: str = "", **kwargs: Any) -> Any:

@@ -305,7 +305,7 @@ class PriceBook:
         found = sellers[0] if sellers else None
         named = found or take_apart(provider, model)
         place = {**place, "region": place.get("region") or named.region}
-        places = places_of(provider, named=named.place, **place)  # type: ignore[arg-type]
+        places = places_of(provider, named=named.place, **place)
         listed = list_price(self, sellers, Asked(provider, meter, at, tier, places))
         if not (contract and self.contracts):
             return listed

@@ -368,7 +368,7 @@ def unpriced(priced: Any, top: int = 40) -> None:
     for *key, quantity in zip(
         rows["provider"], rows["model"], rows["meter"], rows["unit"], rows["quantity"], strict=True
     ):
-        sums[tuple(key)] = sums.get(tuple(key), Decimal(0)) + quantity  # type: ignore[index,arg-type]
+        sums[tuple(key)] = sums.get(tuple(key), Decimal(0)) + quantity
     if not sums:
         return note("Everything has a price.")
     order = sorted(sums.items(), key=lambda item: -item[1])

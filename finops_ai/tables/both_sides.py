@@ -184,7 +184,7 @@ def _account(
             bill.covered + row["covered"],
         )
         known = row["quantity"] is not None and not row["unknown"] and bill.quantity is not None
-        bill.quantity = bill.quantity + row["quantity"] if known else None  # type: ignore[operator]
+        bill.quantity = bill.quantity + row["quantity"] if known else None
         first = bill.lines == row["lines"]
         bill.listed, bill.agreed = (
             new if first else None if None in (had, new) else had + new

@@ -203,7 +203,7 @@ class Table(pd.DataFrame):
         return write_workbook(path, {sheet_name: self.published(), "About": about}, title=self.facts.title)
 
     @property
-    def plot(self) -> TablePlot:  # type: ignore[override]
+    def plot(self) -> TablePlot:
         """Draw the table: `table.plot()` chooses the chart that fits its shape; `table.plot.line(...)` is pandas' own.
 
         See `finops_ai.tables.plotting.TablePlot`.
