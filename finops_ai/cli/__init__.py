@@ -70,7 +70,8 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, function = COMMANDS[cmd_name][0].split(":")
-        return getattr(importlib.import_module(module), function)
+        out: click.Command | None = getattr(importlib.import_module(module), function)
+        return out
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, ...]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):

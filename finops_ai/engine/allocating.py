@@ -86,7 +86,10 @@ def _divided(allocated: pd.DataFrame, rules: Rules) -> np.ndarray:
     """Which rows a shared cost has given to somebody, in part or whole."""
     parts = (allocated["share"] != Decimal(1)).to_numpy(bool, na_value=False)
     ends = tuple(f" + {entry.name}" for entry in rules.shared)
-    return parts | np.array([isinstance(rule, str) and rule.endswith(ends) for rule in allocated["rule"]], bool)
+    out: np.ndarray = parts | np.array(
+        [isinstance(rule, str) and rule.endswith(ends) for rule in allocated["rule"]], bool
+    )
+    return out
 
 
 def _allocate_rest(

@@ -118,7 +118,8 @@ def with_lines(frame: pd.DataFrame, lines: Sequence[Mapping[str, Any]]) -> pd.Da
     """A priced frame with lines below it; columns a line doesn't have are null."""
     if not lines:
         return frame
-    columns = {c: pd.array([line.get(c) for line in lines], dtype=frame[c].dtype) for c in frame.columns}
+    kinds: dict[str, Any] = dict(frame.dtypes)
+    columns = {c: pd.array([line.get(c) for line in lines], dtype=kinds[c]) for c in frame.columns}
     added = pd.DataFrame(columns)
     whole_numbers = len(frame) > 0 and pd.api.types.is_integer_dtype(frame.index)
     added.index += int(frame.index.max()) + 1 if whole_numbers else 0

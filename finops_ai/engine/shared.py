@@ -173,7 +173,7 @@ def parse_shared(
 
 
 def _one_of(row: Mapping[str, Any], key: str, allowed: Collection[str], at: str, default: str) -> str:
-    value = row.get(key, default)
+    value: str = row.get(key, default)
     if value not in allowed:
         raise RuleError(f"{at}: {key} = {value!r} is unknown. {hint(str(value), allowed)}")
     return value

@@ -79,7 +79,8 @@ class Recurring:
 
 def _on(days: pd.DatetimeIndex, anchor: int) -> np.ndarray:
     day = days.day.to_numpy()
-    return (day == anchor) if anchor > 0 else (days.days_in_month.to_numpy() - day + 1 == -anchor)
+    out: np.ndarray = (day == anchor) if anchor > 0 else (days.days_in_month.to_numpy() - day + 1 == -anchor)
+    return out
 
 
 def fees(
@@ -244,4 +245,5 @@ def _usual(y: np.ndarray) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         out = np.nanmedian(near, axis=0)
-    return np.where(np.isnan(out), np.nanmedian(y), out)
+    found: np.ndarray = np.where(np.isnan(out), np.nanmedian(y), out)
+    return found

@@ -55,7 +55,8 @@ class Outlook:
     @property
     def cost(self) -> np.ndarray:
         """`(parts, days)`: quantity x price + lump."""
-        return self.quantity * self.price + self.lump
+        out: np.ndarray = self.quantity * self.price + self.lump
+        return out
 
     def by_series(self, ids: Sequence[str]) -> np.ndarray:
         """Cost `(series, days)` in the order of `ids`."""

@@ -98,4 +98,5 @@ def _scaled(own: np.ndarray, parent: np.ndarray, histories: list[np.ndarray]) ->
     share = past / past.sum() if past.sum() > 0 else np.full(len(past), 1 / len(past))
     usable = np.abs(total) > 1e-12 * np.abs(own).sum(0)
     scaled = np.where(usable, own / np.where(usable, total, 1.0), share[:, None])
-    return scaled * parent
+    out: np.ndarray = scaled * parent
+    return out

@@ -175,7 +175,8 @@ def _day(priced: pd.DataFrame, timezone: str) -> pd.Series:
         if long.any():
             start = local_middle(priced.drop(columns="charge_period_end"), timezone)
             middle = middle.where(~long, start)
-    return middle.dt.floor("D")
+    out: pd.Series = middle.dt.floor("D")
+    return out
 
 
 def _codes(rows: pd.DataFrame, columns: Sequence[str]) -> tuple[np.ndarray, list[tuple[Any, ...]]]:

@@ -41,7 +41,10 @@ def captured(ws: Any, month: str) -> float | None:
         except FinopsError:
             return None
 
-    return ws.recent.once(("captured", month, ws.digest(), ws.ledger.head()), share, keep=lambda found: True)
+    out: float | None = ws.recent.once(
+        ("captured", month, ws.digest(), ws.ledger.head()), share, keep=lambda found: True
+    )
+    return out
 
 
 def owners(data: Any, ws: Any) -> str:

@@ -288,6 +288,7 @@ def to_html(notebook: Mapping[str, Any], *, title: str) -> str:
     """An executed notebook as one page that asks nothing of any network: no code, no prompts, pictures inside."""
     import nbformat
 
+    body: str
     body, _ = _exporter().from_notebook_node(
         nbformat.reads(json.dumps(notebook), as_version=4),
         resources={"metadata": {"name": title}, "finops_css": PAGE_CSS.read_text("utf-8")},

@@ -232,7 +232,8 @@ def _mine(priced: pd.DataFrame, key: tuple[Any, ...], account: Account) -> pd.Da
         & (priced["billing_account_id"] == key[1])
         & priced["model"].str.lower().isin(models)
     )
-    return priced[mine.to_numpy(bool, na_value=False)]
+    out: pd.DataFrame = priced[mine.to_numpy(bool, na_value=False)]
+    return out
 
 
 def _repeats(priced: pd.DataFrame, key: tuple[Any, ...], account: Account, timezone: str) -> dict[Key, Decimal]:

@@ -69,7 +69,8 @@ def grouped(
 ) -> list[dict[str, Any]]:
     """One dict per group: keys and measures (see `grouped_table`)."""
     found = grouped_table(frame, by, measures, window=window, timezone=timezone, needs=needs, where=where)
-    return found.to_pylist()
+    out: list[dict[str, Any]] = found.to_pylist()
+    return out
 
 
 def grouped_table(

@@ -259,7 +259,8 @@ def _unsettled(rows: pd.DataFrame, book: Book) -> pd.DataFrame:
 def _alike(rows: pd.DataFrame, other: pd.DataFrame) -> np.ndarray:
     """Which rows are in the currency they were repriced in: what was converted can't be compared, so it isn't measured."""
     one, two = rows["pricing_currency"], other["pricing_currency"]
-    return (one.isna().to_numpy() | two.isna().to_numpy()) | (one.to_numpy(object) == two.to_numpy(object))
+    out: np.ndarray = (one.isna().to_numpy() | two.isna().to_numpy()) | (one.to_numpy(object) == two.to_numpy(object))
+    return out
 
 
 def _provisioned(rows: pd.DataFrame) -> np.ndarray:

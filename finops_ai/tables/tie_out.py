@@ -545,7 +545,8 @@ def _alike(lines: pd.DataFrame, rules: Sequence[BillRule], mapped: pd.Series | N
     )
     keys = [*same, *told, "drawn"]
     found = table.group_by(keys, use_threads=False).aggregate([("amount", "sum")]).rename_columns([*keys, "amount"])
-    return found.to_pylist()
+    out: list[dict[str, Any]] = found.to_pylist()
+    return out
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -219,7 +219,8 @@ def _rolled(table: pa.Table, names: Sequence[str], *, by_day: bool) -> list[dict
     keys = list(dict.fromkeys([*names, *WHO, *PRICED_BY, "pricing_currency", *(["day"] if by_day else [])]))
     sums = ["sum_quantity", "sum_cost", "sum_listed", "unlisted"]
     found = table.group_by(keys, use_threads=False).aggregate([(name, "sum") for name in sums])
-    return found.rename_columns([*keys, *sums]).to_pylist()
+    out: list[dict[str, Any]] = found.rename_columns([*keys, *sums]).to_pylist()
+    return out
 
 
 def _uncounted(table: pa.Table, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -233,12 +234,13 @@ def _uncounted(table: pa.Table, names: Sequence[str]) -> list[dict[str, Any]]:
     names = own.column_names[:-2]
     days = own.group_by(names, use_threads=False).aggregate([("tokens", "sum"), ("calls", "sum")])
     days = days.filter(pc.fill_null(pc.equal(days["calls_sum"].cast(pa.float64()), 0), True))
-    return (
+    out: list[dict[str, Any]] = (
         days.group_by(keys, use_threads=False)
         .aggregate([("tokens_sum", "sum")])
         .rename_columns([*keys, "tokens"])
         .to_pylist()
     )
+    return out
 
 
 def paired(before: Mapping[Workload, Side], after: Mapping[Workload, Side]) -> list[tuple[Workload, Side, Side]]:
