@@ -55,7 +55,7 @@ def explain(
             raise DataError(
                 f"The lake holds no usage of {name}. It has {', '.join(ws.months()) or 'none'}; load more with `finops-ai collect`."
             )
-    table = fa.explain(*frames, by=columns_of(by, ws), timezone=ws.timezone)
+    table = fa.explain(frames[0], frames[1], by=columns_of(by, ws), timezone=ws.timezone)
     table.facts.period = f"{names[0]} to {names[1]}"
     drivers = table.drivers(top)
     if only_drivers:

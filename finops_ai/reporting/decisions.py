@@ -304,7 +304,8 @@ def _drivers(ws: Workspace, month: str) -> list[dict[str, Any]]:
 
 def pd_records(table: Any) -> list[dict[str, Any]]:
     """A table's published rows as dicts."""
-    return table.published().astype(object).to_dict("records")
+    out: list[dict[str, Any]] = table.published().astype(object).to_dict("records")
+    return out
 
 
 #: kinds of drivers in a few words; the others are effects of the bridge

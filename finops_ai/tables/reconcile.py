@@ -42,7 +42,7 @@ class Reconciliation(Table):
     """Computed against billed cost; `.rows(cause)` gives what a cause is made of."""
 
     _metadata = [*Table._metadata, "_accounts"]
-    _accounts: Mapping[tuple, Account] | None = None
+    _accounts: Mapping[tuple[Any, ...], Account] | None = None
 
     @property
     def _constructor(self) -> type[Reconciliation]:
@@ -73,7 +73,7 @@ class Reconciliation(Table):
         names = [*_ACCOUNT, *_CELL]
         if unknown := [name for name in only if name not in names]:
             raise FrameError(f"Can't look at {unknown[0]!r}. {hint(unknown[0], names)}")
-        found: dict[tuple, list[Any]] = {}
+        found: dict[tuple[Any, ...], list[Any]] = {}
         for account, sides in (self._accounts or {}).items():
             for entry in sides.entries:
                 place = dict(zip(_ACCOUNT, account, strict=True)) | {c: getattr(entry.key, k) for c, k in _CELL.items()}
@@ -206,11 +206,14 @@ def _of_workspace(ws: Workspace, month: str, by: Sequence[str], tolerance: Toler
 
 
 def _rows(
-    accounts: Mapping[tuple, Account], stated: Mapping[tuple, Decimal], by: list[str], policy: Tolerance
+    accounts: Mapping[tuple[Any, ...], Account],
+    stated: Mapping[tuple[Any, ...], Decimal],
+    by: list[str],
+    policy: Tolerance,
 ) -> list[dict[str, Any]]:
-    groups: dict[tuple, dict[str, Any]] = {}
+    groups: dict[tuple[Any, ...], dict[str, Any]] = {}
 
-    def row(account: tuple, key: Key) -> dict[str, Any]:
+    def row(account: tuple[Any, ...], key: Key) -> dict[str, Any]:
         place = dict(zip(_ACCOUNT, account, strict=True)) | {c: getattr(key, k) for c, k in _CELL.items()}
         name = tuple(place[c] for c in by)
         return groups.setdefault(name, dict(zip(by, name, strict=True)) | {
@@ -282,7 +285,7 @@ def _finished(row: dict[str, Any], policy: Tolerance) -> dict[str, Any]:
 def _table(
     rows: list[dict[str, Any]],
     by: list[str],
-    accounts: Mapping[tuple, Account],
+    accounts: Mapping[tuple[Any, ...], Account],
     doubts: list[str],
     priced: pd.DataFrame,
 ) -> Reconciliation:
