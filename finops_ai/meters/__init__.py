@@ -4,6 +4,7 @@ from finops_ai.meters.formats import Format, format_named, formats
 from finops_ai.meters.normalise import CONTEXT_KEYS, TIER_WORDS, Normalised, normalise, normalise_columns, service_tier
 from finops_ai.meters.registry import Meter, meter, meters, token_meters
 from finops_ai.meters.slices import quantity_array, tokens_from_slices
+from finops_ai.meters.usages import disjoint_columns
 
 __all__ = [
     "CONTEXT_KEYS",
@@ -11,6 +12,7 @@ __all__ = [
     "Format",
     "Meter",
     "Normalised",
+    "disjoint_columns",
     "format_named",
     "formats",
     "meter",
