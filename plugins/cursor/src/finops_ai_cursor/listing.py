@@ -88,7 +88,12 @@ def _read(ask: Callable[[int], Page]) -> list[Row]:
         rows, repeated = _without_repeats(pages, total), True
     if len(rows) != total:
         raise _Changed(rows, total)
-    return _newest(ask, rows) + rows if repeated else rows
+    for _ in range(TRIES if repeated else 0):
+        fresh, asked = _newest(ask, rows)
+        rows = fresh + rows
+        if asked == 1:  # one answer is one moment; while more are read, more may come
+            break
+    return rows
 
 
 def _unseen(seen: list[Row], rows: list[Row], start: int) -> list[Row]:
@@ -115,8 +120,8 @@ def _without_repeats(pages: list[list[Row]], total: int) -> list[Row]:
     return kept
 
 
-def _newest(ask: Callable[[int], Page], known: list[Row]) -> list[Row]:
-    """What came in front of the known rows."""
+def _newest(ask: Callable[[int], Page], known: list[Row]) -> tuple[list[Row], int]:
+    """What came in front of the known rows, and how many pages it took to read."""
     page = ask(1)
     total, rows, pages = page.total or 0, list(page.rows), [page.rows]
     fresh = total - len(known)
@@ -129,4 +134,4 @@ def _newest(ask: Callable[[int], Page], known: list[Row]) -> list[Row]:
         fresh = next((n for n in range(1, len(rows)) if rows[n:] == known[: len(rows) - n]), -1)
     if fresh < 0 or rows[fresh:] != known[: len(rows) - fresh]:
         raise _Changed(known, total)
-    return rows[:fresh]
+    return rows[:fresh], len(pages)
