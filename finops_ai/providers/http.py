@@ -147,6 +147,10 @@ class HttpClient:
             )
             self._sleep(pause)
 
+    def wait(self, seconds: float) -> None:
+        """Wait before looking again, as between two tries: for what the provider prepares meanwhile."""
+        self._sleep(seconds)
+
     def _require_own_host(self, path: str) -> None:
         """A link that leads elsewhere, such as a lying provider's next page, gets no request and no credentials."""
         if "://" not in path:
