@@ -19,7 +19,7 @@ from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.money import COST
 from finops_ai.people.identity import NO_TEAM, Identities
-from finops_ai.people.privacy import Privacy
+from finops_ai.people.privacy import Privacy, told
 from finops_ai.people.seat_prices import SeatPrices, held_seats
 from finops_ai.people.spreading import Periods, as_cost, register_lines, register_who, spread_sql, within
 from finops_ai.periods import Window, next_month, parse_month, zone
@@ -111,8 +111,7 @@ def people_months(
         raise FrameError("people_months takes priced rows; call fa.price first.")
     timezone = zone_of(*(() if usage is None else (usage,)), timezone=timezone)
     bills = empty(BillFrame) if bills is None else bills
-    privacy = privacy or Privacy(salt=identities.salt)
-    privacy = privacy if privacy.salt else Privacy(privacy.shown, privacy.smallest, privacy.ranked, identities.salt)
+    privacy = told(privacy, identities)
     prices = prices or SeatPrices.default()
     periods = _periods(month, usage, bills, seats, timezone)
     sellers = {row.provider for row in prices.rows} | (set(seats["provider"]) if seats is not None else set())

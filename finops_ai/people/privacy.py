@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
+
+from finops_ai.people.identity import Identities
 
 #: what accounts nobody is known to hold are called, before their masked name
 UNKNOWN = "unknown account"
@@ -84,4 +86,10 @@ class Privacy:
         return out
 
 
-__all__ = ["NOBODY", "UNKNOWN", "Privacy"]
+def told(privacy: Privacy | None, identities: Identities) -> Privacy:
+    """What may be seen, with the salt of who is who where it has none of its own."""
+    privacy = privacy or Privacy()
+    return privacy if privacy.salt else replace(privacy, salt=identities.salt)
+
+
+__all__ = ["NOBODY", "UNKNOWN", "Privacy", "told"]
