@@ -335,7 +335,7 @@ def outcome_costs(
     return Table.of(frame, facts, links)
 
 
-def _outcome_of(row: Mapping[str, Any], unit: str, merged_on: Mapping[str, Any], number: int) -> str | None:
+def _outcome_of(row: Mapping[Any, Any], unit: str, merged_on: Mapping[str, Any], number: int) -> str | None:
     """The outcome that a row's cost led to; None where it is none of them."""
     if unit == "session":
         return None if row["method"] == "not joinable" else str(row["session_id"] or f"row {number}")

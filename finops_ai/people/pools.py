@@ -65,7 +65,8 @@ def pools(
     """
     after = dt.date.fromisoformat(as_of) if isinstance(as_of, str) else as_of
     last = after - _DAY
-    prices, identities, privacy = prices or SeatPrices.default(), identities or Identities(), told(privacy, identities)
+    prices, identities = prices or SeatPrices.default(), identities or Identities()
+    privacy = told(privacy, identities)
     rows: list[dict[str, Any]] = []
     with connect() as con:
         held_seats(con, seats)
@@ -227,7 +228,8 @@ def fair_net(
     >>> sum(table["vendor_net"]) == sum(table["fair_net"])
     True
     """
-    identities, privacy = identities or Identities(), told(privacy, identities)
+    identities = identities or Identities()
+    privacy = told(privacy, identities)
     if isinstance(month, str):
         window = Window.of(parse_month(month), next_month(parse_month(month)), timezone or "UTC")
     else:

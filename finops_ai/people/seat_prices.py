@@ -301,7 +301,7 @@ def _read(row: Mapping[str, Any], where: str, known: SeatPrice | None = None) ->
         raise PriceError(f"{place}: clock is a day of the month, 1 to 31, not {values['clock']!r}.")
     if known is None:
         return SeatPrice(**values)
-    undated = {"valid_from": _FIRST, "valid_to": _LAST, "source": "", "doubt": "", "checked": None}
+    undated: dict[str, Any] = {"valid_from": _FIRST, "valid_to": _LAST, "source": "", "doubt": "", "checked": None}
     return replace(known, **(undated | values))
 
 
