@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pandas as pd
@@ -162,7 +164,7 @@ def _pool(
         ran_out = None
     days = (last - since).days + 1
     recent = [d for d in by_day if last - d < 7 * _DAY]
-    paces = [whole / days, sum((by_day[d] for d in recent), Decimal(0)) / min(7, days)]
+    paces = [Fraction(whole) / days, Fraction(sum((by_day[d] for d in recent), Decimal(0))) / min(7, days)]
     left = max(size - whole, Decimal(0))
     ahead = [_day_at(left, pace, last, until) if ran_out is None else None for pace in paces]
     dated = [day for day in ahead if day]
@@ -175,11 +177,11 @@ def _pool(
     }  # fmt: skip
 
 
-def _day_at(left: Decimal, pace: Decimal, last: dt.date, until: dt.date) -> dt.date | None:
+def _day_at(left: Decimal, pace: Fraction, last: dt.date, until: dt.date) -> dt.date | None:
     """The day on which what is left is used at a pace; None where that isn't within the period."""
     if pace <= 0:
         return None
-    days = int(-(-left // pace))
+    days = math.ceil(Fraction(left) / pace)
     return last + days * _DAY if last + days * _DAY < until else None
 
 
