@@ -35,7 +35,8 @@ from finops_ai.store.writing import Batches, batches_of, fingerprint
 
 log = logging.getLogger("finops_ai.store")
 
-TABLES = {"tokens": TokenFrame, "bills": BillFrame}
+#: `told` is usage that another connection counts (see `store.twice`)
+TABLES = {"tokens": TokenFrame, "bills": BillFrame, "told": TokenFrame}
 #: columns that say which frame a row belongs to and who loaded it; the table is partitioned by both
 KIND, CONNECTION = "kind", "connection"
 FOLDER = "frames"
@@ -354,6 +355,10 @@ class Lake:
         return pd.DataFrame(
             rows, columns=None if rows else ["loaded_at", "version", "connection", "start", "end", "rows"]
         )
+
+    def rows_of(self, table: str, window: Window | None = None, connections: Sequence[str] | None = None) -> int:
+        """How many rows the files that may hold rows of a window have."""
+        return sum(file["rows"] or 0 for file in self._files(table, window, connections))
 
     def freshness(self) -> pd.DataFrame:
         """One row per connection: first and last instant covered and the rows held."""
