@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from typing import Any
 
 from finops_ai.prices.cards import MAPS, MILLION, Card, plain, rate, read_over
 from finops_ai.prices.maps.history import Change, Kept
@@ -299,8 +300,8 @@ def _same(one: Decimal, other: Decimal) -> bool:
 
 def joined(cards: Iterable[Card]) -> list[Card]:
     """Cards that differ only in their meters and sources, as one where the sources are the same."""
-    groups: dict[tuple, dict[str, Decimal]] = {}
-    kept: dict[tuple, Card] = {}
+    groups: dict[tuple[Any, ...], dict[str, Decimal]] = {}
+    kept: dict[tuple[Any, ...], Card] = {}
     for card in cards:
         mark = (card.service_tier, card.over, card.geography, card.start, card.end, card.source, card.known_since)
         groups.setdefault(mark, {}).update(card.prices)
