@@ -86,12 +86,15 @@ class Workspace:
     @cached_property
     def book(self) -> PriceBook:
         """The price book: the bundled list prices, with the company's own file and `[[contracts]]` laid over them."""
+        from finops_ai.engine.pricing import remembered
         from finops_ai.prices import PriceBook
         from finops_ai.prices.contracts import contracts_of
 
         own, rows = self.settings.workspace.prices, self.settings.policies.get("contracts")
         book = PriceBook.load(self.settings.path(own)) if own else PriceBook.default()
-        return book.under(contracts_of(rows, FILE_NAME), FILE_NAME) if rows else book
+        book = book.under(contracts_of(rows, FILE_NAME), FILE_NAME) if rows else book
+        remembered(book)
+        return book
 
     @cached_property
     def rules(self) -> Rules:
