@@ -144,6 +144,10 @@ class Workspace:
         """Token frame of a month of the reporting time zone, or of any half-open window; telemetry is left out."""
         return self.lake.read("tokens", self._window(month), self._own_connections())
 
+    def usage_source(self, month: str | Window) -> Any:
+        """What DuckDB reads the month's billed usage rows from, for questions that neither frame nor cube answers."""
+        return self.lake.source("tokens", self._window(month), self._own_connections())
+
     def telemetry(self, month: str | Window) -> pd.DataFrame | None:
         """What connections marked `telemetry = true` saw of calls that others bill: it splits shared cost, and is none."""
         seen = self._telemetry_names()
