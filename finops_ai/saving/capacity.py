@@ -87,7 +87,7 @@ def capacity(cells: Cells, profile: Profile) -> Iterator[Finding]:
                 units, now, saving = found
                 yield Finding(
                     "capacity", subject, f"Release or fill idle capacity of {where}",
-                    f"{float(idle / fee):.1%} of what was reserved served no call; {_units(units)} of {_units(now)} units would have been enough",
+                    f"{float(idle):,.2f} of {float(fee):,.2f} were paid for units that served no call ({float(idle / fee):.1%}); {_units(units)} of {_units(now)} units would have been enough",
                     np.array(pool.idle_rows), saving=saving, confidence="high" if shapes else "medium", owner=owner,
                     assumptions=("calls come as they did; what fewer units don’t serve is billed by the token",
                                  *(() if shapes else ("peaks within a day aren’t told: keep some room",))),
@@ -98,7 +98,8 @@ def capacity(cells: Cells, profile: Profile) -> Iterator[Finding]:
             most = money(int((fee - demand) * 10**18))
             yield Finding(
                 "on_demand", subject, f"Pay for {where} by the token instead of by the hour",
-                f"the calls it served would have cost {float(demand):,.2f} by the token, {float(demand / fee):.0%} of the reservation",
+                f"the calls it served would have cost {float(demand):,.2f} by the token, {float(demand / fee):.0%} of the "
+                f"{float(fee):,.2f} that were paid, {float(idle):,.2f} of them for idle units",
                 np.array([*pool.hour_rows, *pool.token_rows]),
                 saving=Range(most - money(int(demand * 10**17)), most, most), confidence="medium", owner=owner,
                 assumptions=("the reservation can end, and its guaranteed speed isn’t needed",),
@@ -223,11 +224,9 @@ def _resized(pool: _Pool, shapes: Mapping[dt.date, list[Fraction]]) -> tuple[Fra
     careful = [u for u in savings if u >= best and all(_fits(day, shape, u) for day, shape in days)]
     low = max((savings[u] for u in careful), default=savings[best] / 2)
     idle = pool.sum("idle")
-    low, usual, high = (
-        money(int(v * 10**18))
-        for v in (max(min(low, savings[best] * Fraction(4, 5)), Fraction(0)), savings[best], max(idle, savings[best]))
-    )
-    return best, now, Range(low, usual, high)
+    surely = max(min(low, savings[best] * Fraction(4, 5)), Fraction(0))
+    least, usual, most = (money(int(v * 10**18)) for v in (surely, savings[best], max(idle, savings[best])))
+    return best, now, Range(least, usual, most)
 
 
 def _saving(days: list[tuple[_Day, list[Fraction] | None]], units: Fraction) -> Fraction:

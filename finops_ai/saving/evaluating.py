@@ -45,17 +45,22 @@ def _range(
     cells: Cells, finding: Finding, number: int, known: dict[int, Decimal | None],
     after: dict[tuple[int, int], list[Decimal | None]],
 ) -> Range | None:  # fmt: skip
-    before = [known[i] for i in finding.rows.tolist()]
-    cases = [after[number, k] for k in range(3)]
-    if any(v is None for values in (before, *cases) for v in values):
-        return None
-    listed, paid = sum(before, _ZERO), cells.total(finding.rows)  # type: ignore[arg-type]
+    listed = _sum([known[i] for i in finding.rows.tolist()])
+    cases = [_sum(after[number, k]) for k in range(3)]
     if not listed:
         return None
-    less = [listed - sum(values, _ZERO) for values in cases]  # type: ignore[arg-type]
+    paid, less = cells.total(finding.rows), [listed - case for case in cases if case is not None]
+    if len(less) < len(cases):
+        return None
     if paid != listed:
         less = [(value * paid / listed).quantize(_PLACES) for value in less]
     return Range(*less)
+
+
+def _sum(values: Sequence[Decimal | None]) -> Decimal | None:
+    """The sum, None where a part isn't known."""
+    known = [v for v in values if v is not None]
+    return sum(known, _ZERO) if len(known) == len(values) else None
 
 
 def _costs(rows: pd.DataFrame, cells: Cells) -> dict[int, list[Decimal | None]]:

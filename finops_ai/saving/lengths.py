@@ -113,7 +113,8 @@ def _clearest(days: Sequence[dt.date], lengths: tuple[np.ndarray, np.ndarray]) -
             now.append(new)
             clear += step if up else 0
         if clear and (best is None or clear > best[0]):
-            best = (clear, _Step(days[at], *factors, (least[0], least[1]), (was[0], was[1]), (now[0], now[1])))
+            prompt, answer = factors
+            best = (clear, _Step(days[at], prompt, answer, (least[0], least[1]), (was[0], was[1]), (now[0], now[1])))
     return best[1] if best else None
 
 

@@ -145,10 +145,9 @@ def _lengths(scan: Scan, where: str) -> dict[tuple, Lengths]:
     ).to_arrow_table()
     out: dict[tuple, Lengths] = {}
     for row in rows.to_pylist():
-        made = Lengths(
-            row["calls"], *(Decimal(row[n]) for n in ("shortest", "short", "middle", "longest")), Decimal(str(row["mean"])),
-            (row["alone_5"], row["alone_60"]),
-        )  # fmt: skip
+        shortest, short, middle, longest = (Decimal(row[n]) for n in ("shortest", "short", "middle", "longest"))
+        mean, alone = Decimal(str(row["mean"])), (row["alone_5"], row["alone_60"])
+        made = Lengths(row["calls"], shortest, short, middle, longest, mean, alone)
         key = (_who(row), row["model"])
         had = out.get(key)  # versions of a prompt: the one with most calls speaks for the work
         out[key] = made if had is None or made.calls > had.calls else had

@@ -41,8 +41,10 @@ _ONE_OF = ("model", "batch")
 class Recommendations(Table):
     """Opportunities, ranked; `.evidence(id)` gives the rows one rests on, `.best` those that can be had together."""
 
-    _metadata = [*Table._metadata, "_rows"]
+    _metadata = [*Table._metadata, "_rows", "subjects"]
     _rows: Mapping[str, pd.DataFrame] | None = None
+    #: id -> what it is about, as column -> value
+    subjects: Mapping[str, dict[str, str]] = {}
 
     @property
     def _constructor(self) -> type[Recommendations]:
@@ -212,6 +214,7 @@ def _table(
     )  # fmt: skip
     table = Recommendations(Table.of(to_pandas(pa.table(arrays)), facts, allocated))
     table.facts = Table.of(pd.DataFrame(table), facts, allocated).facts
+    table.subjects = {v.finding.id: v.finding.subject for v in found}
     table._rows = {v.finding.id: cells.frame.iloc[v.finding.rows] for v in found}
     return table
 

@@ -111,14 +111,15 @@ class Decisions:
         if decision == "dismiss" and not reason.strip():
             raise SettingsError('A dismissal needs its reason, so that nobody looks into it again: --reason "...".')
         known = self.states().get(id, OPEN)
-        made = State(DECISIONS[decision], reason.strip(), at or dt.datetime.now(dt.UTC), dict(about or known.about))
+        when = at or dt.datetime.now(dt.UTC)
+        made = State(DECISIONS[decision], reason.strip(), when, dict(about or known.about))
         entry = {
             "id": id,
             "state": made.state,
             "reason": made.reason,
-            "at": made.at.isoformat(),
+            "at": when.isoformat(),
             "about": _plain(made.about),
-        }  # type: ignore[union-attr]
+        }
         line = json.dumps(entry, ensure_ascii=False, default=str) + "\n"
         handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -60,20 +60,17 @@ def _by_place(cells: Cells, rows: np.ndarray, provider: str) -> dict[str, np.nda
 
 def long_contexts(cells: Cells) -> Iterator[Finding]:
     """Calls whose context lies above a threshold from which every token costs more."""
-    cuts = getattr(cells.book, "cuts_of", lambda models: [])
+    cuts: Callable[[list[tuple[str, str]]], list[int]] = getattr(cells.book, "cuts_of", lambda models: [])
     lengths = cells.frame["slice_input_tokens"].astype(object).to_numpy()
     single = (cells.frame["slice_requests"] == 1).to_numpy(bool, na_value=False)
-    tiers_told = cells.values(np.arange(len(cells.frame)), "context_tier")
-    told = np.concatenate(
-        [r for v, r in tiers_told.items() if v and v.lower().startswith(("200k", ">", "272k"))] or [[]]
-    )
+    told = np.array([str(t or "").lower().startswith(("200k", ">", "272k")) for t in cells.text("context_tier")], bool)
     for work in cells.works:
         for model, rows in cells.values(work.rows, "model").items():
-            steps = cuts([(work.who["provider"], model)])
+            steps = cuts([(work.who["provider"], str(model))])
             if not steps:
                 continue
             above = np.array(
-                [i in told or (single[i] and isinstance(lengths[i], int) and lengths[i] >= min(steps)) for i in rows],
+                [told[i] or (single[i] and isinstance(lengths[i], int) and lengths[i] >= min(steps)) for i in rows],
                 bool,
             )
             if above.any():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from finops_ai.errors import FinopsError
+from finops_ai.errors import DataError, FinopsError, hint
 from finops_ai.periods import Window
 from finops_ai.saving.profile import Profile, profile
 from finops_ai.saving.recommending import Recommendations, recommend
-from finops_ai.saving.states import Decisions
+from finops_ai.saving.states import Decisions, State
 
 if TYPE_CHECKING:
     from finops_ai.workspace import Workspace
@@ -46,3 +46,31 @@ def _calls(ws: Workspace, month: str) -> Profile:
         return profile(ws.usage_source(window), ws.timezone, window)
     except FinopsError:
         return Profile()
+
+
+def decide_on(ws: Workspace, month: str, id: str, decision: str, reason: str = "") -> State:
+    """Write down what was decided of an opportunity, with what it was at that time.
+
+    Args:
+        ws: the workspace.
+        month: in which it was found.
+        id: of the opportunity.
+        decision: accept, dismiss, done or reopen.
+        reason: why; a dismissal needs one.
+
+    Raises:
+        DataError: the month has no such opportunity, and nothing was decided of one before.
+        SettingsError: an unknown decision, or a dismissal without a reason.
+    """
+    book, table = decisions_of(ws), workspace_opportunities(ws, month)
+    about: dict[str, Any] = {}
+    if id in table.subjects:
+        row = table[(table["id"] == id).to_numpy(bool)].iloc[0]
+        about = {"kind": row["kind"], "subject": table.subjects[id], "what": row["what"], "month": month,
+                 "saving": str(row["saving"]), "saving_low": str(row["saving_low"]), "saving_high": str(row["saving_high"])}  # fmt: skip
+    elif id not in book.states():
+        raise DataError(f"No opportunity {id!r} in {month}. {hint(id, list(table['id']))}")
+    known = book.states().get(id)
+    if known is not None and known.about:  # what it was when it was first decided is what it is measured against
+        about = dict(known.about)
+    return book.decide(id, decision, reason, about)

@@ -157,7 +157,9 @@ def _owned(found: pd.DataFrame, frame: pd.DataFrame, rows: int) -> pd.DataFrame:
     told = [owners.get(tuple(row)) for row in made[keys].itertuples(index=False, name=None)]
     for i, name in enumerate(dims):
         values = [*found[name].iloc[:rows], *(row[i] if row else None for row in told)]
-        found[name] = pd.array([None if v is pd.NA else v for v in values], dtype=found[name].dtype)
+        found[name] = changing.column(
+            [v if isinstance(v, str) else None for v in values], pa.string(), found.index
+        ).astype(found[name].dtype)
     return found
 
 
@@ -167,7 +169,9 @@ def _repriced(
     rows = _settled(changed, own, book)
     bare = (rows["price_status"] == "unpriced").to_numpy(bool)
     if bare.any():
-        rows = _settled(changing.with_known_meters(changed.reset_index(drop=True), bare[: len(changed)]), own, book)
+        rows = _settled(
+            changing.with_known_meters(changed.reset_index(drop=True), bare[: len(changed)].tolist()), own, book
+        )
     known = set(before.loc[(before["price_status"] == "unpriced").to_numpy(bool), "model"])
     lost = rows[(rows["price_status"] == "unpriced").to_numpy(bool) & ~rows["model"].isin(list(known)).to_numpy(bool)]
     if len(lost):

@@ -88,22 +88,19 @@ class Maker:
         return sums
 
     def calls(self, name, provider, model, lengths, answer, **more):
-        """Single calls, every seven minutes or so of each day. Gives how many."""
-        for number, length in enumerate(lengths):
-            at = dt.datetime.combine(FIRST, dt.time(0), self.zone).astimezone(dt.UTC) + dt.timedelta(
-                seconds=number * DAYS * 86400 // len(lengths)
-            )
+        """Single calls, a hundred a day, one a minute from nine o'clock on."""
+        start = dt.datetime.combine(FIRST, dt.time(9), self.zone).astimezone(dt.UTC)
+        for n, length in enumerate(lengths):
+            at = start + dt.timedelta(days=n // 100, minutes=n % 100)
             own = {
                 "provider": provider,
                 "slice_requests": 1,
                 "slice_input_tokens": length,
-                "request_id": f"{name}-{number}",
+                "request_id": f"{name}-{n}",
             } | more
-            end = dt.timedelta(seconds=2)
             for meter, quantity in (("input", length), ("output", answer), ("requests", 1)):
                 self.row(name, at, 1, model, meter, quantity, **own)
-                self.rows[-1]["charge_period_end"] = at + end
-        return len(lengths)
+                self.rows[-1]["charge_period_end"] = at + dt.timedelta(seconds=2)
 
     def frame(self, contracts):
         names = list(dict.fromkeys(name for row in self.rows for name in row))
@@ -210,33 +207,16 @@ def company(seed: int, plants: set[str]) -> Company:
             fixed + round(rnd.expovariate(1 / 900) if tail == "exponential" else rnd.uniform(50, 1800))
             for _ in range(count)
         ]
+        planted["caching"] = (
+            "review",
+            count * fixed * (price("openai", "gpt-5.4", "input") - price("openai", "gpt-5.4", "cache_read")),
+        )
     else:
         lengths = [round(rnd.lognormvariate(8.6, 0.7)) for _ in range(count)]
-    gap = DAYS * 86400 / count
-    scale = 12  # each call stands for a dozen at once, so that entries stay warm: see `gap`
     make.calls("review", "openai", "gpt-5.4", lengths, 250, prompt_id="review@v2")
-    if "caching" in plants:
-        # calls come every 17 minutes: an entry of five minutes is never read. So the same prompts come in bursts
-        del scale, gap
-        bursts(make, "review")
-        read = sum((D(fixed) for _ in lengths), D(0)) * (
-            price("openai", "gpt-5.4", "input") - price("openai", "gpt-5.4", "cache_read")
-        )
-        planted["caching"] = ("review", read)
 
     # reserved units: as many as it takes, or half as many again and more
     return _with_capacity(make, planted, plants, rnd)
-
-
-def bursts(make, name):
-    """Calls of a work one a minute in office hours of the first days, instead of evenly."""
-    mine = [row for row in make.rows if row["tags"]["product"] == name]
-    numbers = {request: n for n, request in enumerate(dict.fromkeys(row["request_id"] for row in mine))}
-    start = dt.datetime.combine(FIRST, dt.time(9), make.zone).astimezone(dt.UTC)
-    for row in mine:
-        n = numbers[row["request_id"]]
-        at = start + dt.timedelta(days=n // 100, minutes=n % 100)
-        row["charge_period_start"], row["charge_period_end"] = at, at + dt.timedelta(seconds=2)
 
 
 def _with_capacity(make, planted, plants, rnd):
@@ -272,5 +252,6 @@ def _with_capacity(make, planted, plants, rnd):
             if work in ("claims", "answer"):
                 planted[kind] = (work, saving * D("0.9"))
     if "capacity" in plants:
-        planted["capacity"] = ("gpt-4.1", (units - needed) * hourly * 24 * DAYS)
+        days = {row["charge_period_start"].date() for row in make.rows}  # of UTC, for which capacity is paid
+        planted["capacity"] = ("gpt-4.1", (units - needed) * hourly * 24 * len(days))
     return Company(make.frame(contracts), planted)
