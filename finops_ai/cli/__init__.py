@@ -26,6 +26,7 @@ COMMANDS = {
     ),
     "showback": ("finops_ai.cli.tables:showback", "Cost, tokens and unit costs by any dimension."),
     "kpis": ("finops_ai.cli.kpis:kpis", "Every KPI of FinOps for AI with your figures, or what it takes to know it."),
+    "unit-economics": ("finops_ai.cli.kpis:unit_economics", "Cost per ticket, customer or document you count."),
     "chargeback": (
         "finops_ai.cli.chargeback:chargeback",
         "What each cost centre is charged: summary, statement, journal.",

@@ -153,9 +153,9 @@ def reconcile(
     ws, month = workspace(config, month)
     wanted = [c.strip() for text in by for c in text.split(",") if c.strip()]
     more = {"by": wanted} if wanted else {}
-    table = fa.reconcile(
-        ws.priced(month), ws.bills(month), tolerance=ws.settings.policies.get("reconcile"), timezone=ws.timezone, **more
-    )
+    with ws.steady():
+        rows, bills = ws.priced(month), ws.bills(month)
+    table = fa.reconcile(rows, bills, tolerance=ws.settings.policies.get("reconcile"), timezone=ws.timezone, **more)
     say(table.rows(cause) if cause else table, form, output)
     return int(check and table.status == "fail")
 

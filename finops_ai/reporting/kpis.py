@@ -8,6 +8,7 @@ from finops_ai.forecasting.budgets import workspace_budgets
 from finops_ai.forecasting.planning import workspace_past_error
 from finops_ai.tables.kpis import kpis
 from finops_ai.tables.result import Table
+from finops_ai.tables.unit_economics import workspace_metrics
 
 if TYPE_CHECKING:
     from finops_ai.workspace import Workspace
@@ -21,6 +22,9 @@ def workspace_kpis(ws: Workspace, month: str) -> Table:
         month: `YYYY-MM` of the reporting zone.
     """
     errors = workspace_past_error(ws, month)
+    with ws.steady():
+        rows, bills = ws.cube(month), ws.bills(month)
     return kpis(
-        ws.cube(month), month=month, bills=ws.bills(month), budgets=workspace_budgets(ws, month), past_error=errors
-    )
+        rows, month=month, bills=bills, budgets=workspace_budgets(ws, month), past_error=errors,
+        business_metrics=workspace_metrics(ws),
+    )  # fmt: skip

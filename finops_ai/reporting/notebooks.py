@@ -110,12 +110,16 @@ class Kernel:
 
     Belongs to the thread that made it. A kernel that died is replaced before the next notebook.
 
+    Args:
+        surroundings: more environment variables for it.
+
     Example:
         >>> with Kernel() as kernel:  # doctest: +SKIP
         ...     run_notebook(Path("notebooks/showback.ipynb"), Path("out/showback.ipynb"), {}, kernel=kernel)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, surroundings: Mapping[str, str] | None = None) -> None:
+        self._surroundings = dict(surroundings or {})
         self._sockets: tempfile.TemporaryDirectory | None = None
         self._manager: Any = None
         self._client: Any = None
@@ -173,7 +177,7 @@ class Kernel:
         self._manager.client = client
         quiet = ["--IPKernelApp.log_level=50"]  # its farewell is no news
         # charts go into the notebook, also where a job's surroundings ask for another backend
-        env = os.environ | {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+        env = os.environ | {"MPLBACKEND": "module://matplotlib_inline.backend_inline"} | self._surroundings
         run_sync(self._manager.start_kernel)(extra_arguments=quiet, cwd=str(Path.cwd()), env=env)
 
     async def _clear(self) -> None:

@@ -81,7 +81,7 @@ def _usage(priced: pd.DataFrame, timezone: str) -> list[dict[str, Any]]:
         priced, [*keys, "day", "month"],
         {
             "cost": f"coalesce(sum({cost}), 0)", "quantity": "coalesce(sum(quantity), 0)", "rows": "count(*)",
-            "unpriced": "count(*) FILTER (WHERE price_status = 'unpriced')", "stated": "sum(billed_cost)" if own else "NULL",
+            "unpriced": f"count(*) FILTER (WHERE price_status = 'unpriced' OR {cost} IS NULL)", "stated": "sum(billed_cost)" if own else "NULL",
         },
         timezone=timezone, needs=(cost, "quantity", "price_status", *(["billed_cost"] if own else [])),
         where="price_status <> 'not_billed'",

@@ -354,11 +354,13 @@ def _worst_unexplained(table: Table) -> tuple[Decimal | None, str]:
     """The largest unexplained share of any account's bill; None where nothing was billed."""
     worst: tuple[Decimal | None, str] = (None, " (there is no bill)")
     for row in pd.DataFrame(table).astype(object).to_dict("records"):
+        if row["billed"] is None or row["billed"] != row["billed"]:
+            continue
         billed, left = abs(row["billed"]), abs(row["unexplained"])
         share = left / billed if billed else Decimal(1 if left else 0)
         if worst[0] is None or share > worst[0]:
             worst = share, f" ({row['provider']}, {row['billing_account_id']})"
-    return worst if any(table["billed"]) else (None, " (there is no bill)")
+    return worst
 
 
 def _share(value: float | None) -> tuple[Decimal | None, str]:

@@ -120,8 +120,9 @@ def reconcile(
 
     Returns:
         One row per group: `computed` (effective cost; where contracts with credits or capacity were settled, what is
-        payable), `stated` (the provider's own cost, of a cost API or on the usage itself; null where none), `billed`,
-        `difference` (billed minus computed), one column per cause in `CAUSES` (they add up to the difference exactly),
+        payable; null where no price is known), `stated` (the provider's own cost, of a cost API or on the usage itself;
+        null where none), `billed` (null while the account has no bill of the month), `difference` (billed minus computed,
+        what isn't known counting as nothing), one column per cause in `CAUSES` (they add up to the difference exactly),
         `open` (what causes that are faults come to, all signs as amounts), `captured` (share of billed usage that usage rows
         explain) and `status` (pass, warn or fail by the tolerance; warn where there is no bill). `.rows(cause)` gives the
         cells of a cause; what can't be told apart is in the notes.
@@ -171,27 +172,35 @@ def _rows(
         name = tuple(place[c] for c in by)
         return groups.setdefault(name, dict(zip(by, name, strict=True)) | {
             "computed": _ZERO, "stated": None, "billed": _ZERO, "entries": [], "usage": _ZERO, "lines": 0, "provider_": account[0],
+            "rows": 0, "priced": 0, "has_bill": False,
         })  # fmt: skip
 
     for account, sides in accounts.items():
+        billed_months = {key.month for key in sides.billed} | {month for month, _ in sides.loose}
+        billed_months |= {entry.key.month for entry in sides.entries if entry.line}
         for key, use in sides.computed.items():
             found = row(account, key)
             found["computed"] += use.cost
+            found["rows"], found["priced"] = found["rows"] + use.rows, found["priced"] + use.rows - use.unpriced
+            found["has_bill"] |= key.month in billed_months
             if use.stated is not None:
                 found["stated"] = (found["stated"] or _ZERO) + use.stated
         for key, bill in sides.billed.items():
             found = row(account, key)
+            found["has_bill"] = True
             found["billed"] += bill.cost
             found["usage"] += bill.cost
             found["lines"] += bill.lines
         for (month, model), bill in sides.loose.items():
             found = row(account, Key(month, None, None, model, "unmapped", None, None))
+            found["has_bill"] = True
             found["billed"] += bill.cost
             found["usage"] += bill.cost
             found["lines"] += bill.lines
         for entry in sides.entries:
             found = row(account, entry.key)
             found["entries"].append(entry)
+            found["has_bill"] |= entry.key.month in billed_months
             if entry.line:
                 found["billed"] += entry.amount
                 found["lines"] += 1
@@ -219,8 +228,10 @@ def _finished(row: dict[str, Any], policy: Tolerance) -> dict[str, Any]:
             apart[entry.cause] = apart.get(entry.cause, _ZERO) + abs(entry.amount)
     open_amount = sum(apart.values(), _ZERO) + (abs(rest) if abs(rest) >= Decimal("1e-9") else _ZERO)
     status = policy.status(row["provider_"], open_amount, billed) if row["lines"] else "warn" if computed else "pass"
+    unknown = {"computed": bool(row["rows"]) and not row["priced"], "billed": not row["has_bill"]}
     return row | sums | {
-        "computed": computed, "billed": billed, "difference": billed - computed, "open": _fit(open_amount), "status": status,
+        "computed": None if unknown["computed"] else computed, "billed": None if unknown["billed"] else billed,
+        "difference": billed - computed, "open": _fit(open_amount), "status": status,
         "captured": float(1 - missed / row["usage"]) if row["usage"] > 0 else None, "missed": missed,
     }  # fmt: skip
 
@@ -246,7 +257,7 @@ def _table(
     )
     facts = Facts("Computed cost against the bill", currencies[0] if len(currencies) == 1 else "", money=names)
     facts.total = len(currencies) == 1
-    facts.conserves = "causes add up to billed minus computed, exactly"
+    facts.conserves = "causes add up to the difference of billed and computed, exactly"
     usage, missed = (sum((r[n] for r in rows), _ZERO) for n in ("usage", "missed"))
     facts.coverage = {"captured": float(1 - missed / usage) if usage > 0 else None}
     facts.notes.append(_first_sentence(rows, facts.currency))
@@ -267,8 +278,15 @@ def _first_sentence(rows: Sequence[Mapping[str, Any]], currency: str) -> str:
     counts = {s: sum(r["status"] == s for r in rows) for s in ("pass", "warn", "fail")}
     if not rows:
         return "There is neither usage nor a bill."
-    billed, computed = (sum((r[n] for r in rows), _ZERO) for n in ("billed", "computed"))
+    billed, computed = (sum((r[n] or _ZERO for r in rows), _ZERO) for n in ("billed", "computed"))
     money = f"billed {billed:,.2f}, computed {computed:,.2f} {currency}".rstrip()
+    if all(r["computed"] is None for r in rows if r["rows"]) and any(r["rows"] for r in rows):
+        bill = (
+            f"billed {billed:,.2f} {currency}".rstrip()
+            if any(r["lines"] for r in rows)
+            else "there is no bill yet, either"
+        )
+        return f"No price is known for the usage, so nothing is computed ({bill})."
     if not any(r["lines"] for r in rows):
         return f"No bill is there yet: computed {computed:,.2f} {currency}".rstrip() + "."
     if counts["fail"]:
