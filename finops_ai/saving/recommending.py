@@ -112,7 +112,10 @@ def recommend(
         >>> import finops_ai as fa
         >>> cost = fa.allocate(fa.price(fa.sample(months=1)), fa.sample.rules())
         >>> found = fa.recommend(cost)
-        >>> found[found["kind"] == "capacity"][["what", "saving_high"]]
+        >>> print(found.published().set_index("what")["saving"].filter(like="support-answer").to_string())
+        what
+        Run support-answer on claude-haiku-4-5 instead of claude-sonnet-5    1012.20
+        Bring support-answer v5 back to its length                            646.57
     """
     if "effective_cost" not in allocated.columns:
         raise FrameError("fa.recommend takes priced rows; call fa.price, and fa.allocate for owners.")
