@@ -190,7 +190,11 @@ def _by_the_token(cells: Cells, rows: np.ndarray) -> list[Decimal | None]:
     if not len(rows):
         return []
     found = reprice(at_tier(cells.frame.iloc[rows], "standard"), cells.book)
-    return [None if c is None or not isinstance(c, Decimal) else c for c in found["contracted_cost"].astype(object)]
+    rates = cells.exchange_rates(rows)
+    return [
+        c * rate if isinstance(c, Decimal) else None
+        for c, rate in zip(found["contracted_cost"].astype(object), rates, strict=True)
+    ]
 
 
 # -- what would be best
@@ -269,7 +273,9 @@ def buying(cells: Cells, profile: Profile) -> Iterator[Finding]:
         if not mine:
             continue
         rows = np.array(mine)
-        fee = sum((Fraction(p.cost(*_span(cells))) / (p.units or 1) for p in pool.parts[-1:]), Fraction(0)) / cells.days
+        last = pool.parts[-1]
+        rate = Fraction(max(cells.exchange_rates(rows)))  # the load is in the group's currency, the price may not be
+        fee = Fraction(last.cost(*_span(cells))) / Fraction(last.units) / cells.days * rate
         days = []
         for _, found in cells.by_day(rows).items():
             weight = sum(

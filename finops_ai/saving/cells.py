@@ -106,6 +106,13 @@ class Cells:
             self._kinds[key] = np.array([m in key for m in self.meter], bool)
         return self._kinds[key]
 
+    def exchange_rates(self, rows: np.ndarray) -> list[Decimal]:
+        """What amounts of some rows were multiplied with to be in the group's currency; 1 where they are in their own."""
+        if "exchange_rate" not in self.frame:
+            return [Decimal(1)] * len(rows)
+        held = self.frame["exchange_rate"].astype(object).to_numpy()
+        return [held[i] if isinstance(held[i], Decimal) else Decimal(1) for i in rows]
+
     @property
     def now(self) -> np.ndarray:
         """Positions of the period's rows; those before it are the past."""

@@ -22,6 +22,7 @@ from finops_ai.saving.cells import Cells
 from finops_ai.saving.choosing import best_set
 from finops_ai.saving.evaluating import savings
 from finops_ai.saving.opportunity import Finding, Range
+from finops_ai.saving.outlook import coming
 from finops_ai.saving.practice import effort, how
 from finops_ai.saving.profile import Profile, profile
 from finops_ai.saving.states import OPEN, State
@@ -41,8 +42,9 @@ _ONE_OF = ("model", "batch")
 class Recommendations(Table):
     """Opportunities, ranked; `.evidence(id)` gives the rows one rests on, `.best` those that can be had together."""
 
-    _metadata = [*Table._metadata, "_rows", "subjects"]
+    _metadata = [*Table._metadata, "_rows", "_coming", "subjects"]
     _rows: Mapping[str, pd.DataFrame] | None = None
+    _coming: Table | None = None
     #: id -> what it is about, as column -> value
     subjects: Mapping[str, dict[str, str]] = {}
 
@@ -54,6 +56,11 @@ class Recommendations(Table):
     def best(self) -> Recommendations:
         """The set with the largest saving in which no two share a row of cost."""
         return self[self["counted"].to_numpy(bool)]
+
+    @property
+    def coming(self) -> Table:
+        """Models in use that end or get dearer within four months: no saving, but a day by which to act."""
+        return Table.of(pd.DataFrame(), Facts("What is coming")) if self._coming is None else self._coming
 
     def evidence(self, id: str) -> Table:
         """The rows an opportunity rests on, as they are; their cost adds up to its `cost`.
@@ -102,7 +109,7 @@ def recommend(
         for a month of 30 days in which it holds every day), `cost` (of the rows it changes), `counted` (part of the best
         set that shares no row: their savings add up), `effort`, `confidence`, `why`, `assumptions`, `risk`, `how`,
         `state`, `reason`. The notes state the total of the best set and the cost that remains. None is told that
-        the rows don't support; what each kind takes is in docs/savings.md.
+        the rows don't support; what each kind takes is in docs/savings.md. `.coming` lists models that end or get dearer.
 
     Raises:
         FrameError: rows that aren't priced.
@@ -218,8 +225,20 @@ def _table(
     table = Recommendations(Table.of(to_pandas(pa.table(arrays)), facts, allocated))
     table.facts = Table.of(pd.DataFrame(table), facts, allocated).facts
     table.subjects = {v.finding.id: v.finding.subject for v in found}
+    table._coming = coming(cells, currency)
+    table.facts.notes += _announced(table._coming)
     table._rows = {v.finding.id: cells.frame.iloc[v.finding.rows] for v in found}
     return table
+
+
+def _announced(table: Table) -> list[str]:
+    """What is coming, in a sentence each."""
+    said = []
+    for row in table.published().astype(object).to_dict("records"):
+        what = "retires" if row["what"] == "retires" else f"costs {row['more']:,} more a period"
+        instead = f"; its maker names {row['instead']}" if isinstance(row["instead"], str) else ""
+        said.append(f"{row['model']} at {row['provider']} {what} on {row['on'].day} {row['on']:%B %Y}{instead}.")
+    return said
 
 
 def _monthly(cells: Cells, valued: Valued) -> Decimal:

@@ -155,6 +155,29 @@ def test_retries_and_long_contexts_are_found_by_hand():
     assert one(found, "long_context", "b")["saving"] == 5 * D("0.4") * D("2.5")
 
 
+def test_models_that_end_or_get_dearer_are_announced_and_are_no_saving():
+    from finops_ai.prices.contracts import contracts_of
+
+    rows = [{"name": "c", "provider": "openai", "from": "2026-01-01", "prices": [
+        {"model": "gpt-5.4", "prices": {"input": "2"}, "to": "2026-12-01"}]}]  # fmt: skip
+    book = fa.PriceBook.default().under(contracts_of(rows, "t"), "t")
+    day = dt.datetime(2026, 10, 31, tzinfo=dt.UTC)
+    names = [
+        ("openai", "gpt-4.1-2025-04-14"),
+        ("azure-openai", "gpt-4.1"),
+        ("openai", "gpt-5.4"),
+        ("openai", "gpt-5.1"),
+    ]
+    tokens = make_tokens([{"at": day, "provider": p, "model": m, "quantity": 1_000_000} for p, m in names])
+    found = fa.recommend(fa.price(tokens, book))
+    assert not len(found)
+    told = {(r["model"], r["what"], str(r["on"])): r for r in found.coming.to_dict("records")}
+    # Azure has dates of its own, and GPT-5.1 is further away than four months
+    assert set(told) == {("gpt-4.1-2025-04-14", "retires", "2027-01-14"), ("gpt-5.4", "dearer", "2026-12-01")}
+    assert told["gpt-5.4", "dearer", "2026-12-01"]["more"] == D("0.5")  # the list's 2.50 instead of 2
+    assert any("gpt-4.1-2025-04-14 at openai retires on 14 January 2027" in note for note in found.facts.notes)
+
+
 # ---- what is decided
 
 
