@@ -159,19 +159,17 @@ class _Filling:
             return frame
         keys = list(map(tuple, cells[CELL].values.tolist()))
         requests = frame["request_id"].tolist()
-        changed = {}
+        changed: dict[str, pd.Series] = {}
         for name in ENRICHED:
             values = frame[name].astype(object).where(frame[name].notna(), None).tolist()
             if all(value is not None for value in values):
                 continue
-            changed[name] = pd.array(
-                [
-                    value if value is not None else (self.by_call.get(request) or self.by_day.get(key) or {}).get(name)
-                    for value, request, key in zip(values, requests, keys, strict=True)
-                ],
-                dtype=frame[name].dtype,
-            )
-        return frame.assign(**{name: pd.Series(values, index=frame.index) for name, values in changed.items()})
+            filled: list[str | None] = [
+                value if value is not None else (self.by_call.get(request) or self.by_day.get(key) or {}).get(name)
+                for value, request, key in zip(values, requests, keys, strict=True)
+            ]
+            changed[name] = pd.Series(filled, index=frame.index, dtype=frame[name].dtype)
+        return frame.assign(**changed)
 
 
 def _differences(
