@@ -39,6 +39,16 @@ _PUBLIC = {
     "unit_costs": "finops_ai.tables.unit_costs",
     "measures": "finops_ai.tables.kpis",
     "kpis": "finops_ai.tables.kpis",
+    "Identities": "finops_ai.people.identity",
+    "Privacy": "finops_ai.people.privacy",
+    "SeatPrices": "finops_ai.people.seat_prices",
+    "idle_seats": "finops_ai.people.idle",
+    "pools": "finops_ai.people.pools",
+    "fair_net": "finops_ai.people.pools",
+    "outcomes": "finops_ai.people.outcomes",
+    "outcome_costs": "finops_ai.people.outcomes",
+    "outcome_metrics": "finops_ai.people.outcomes",
+    "people_months": "finops_ai.people.months",
     "forecast": "finops_ai.forecasting",
     "backtest": "finops_ai.forecasting",
     "plan": "finops_ai.forecasting",
@@ -47,12 +57,14 @@ _PUBLIC = {
     "compare_plans": "finops_ai.forecasting",
     "to_focus": "finops_ai.tables.focus",
     "from_focus": "finops_ai.tables.focus",
+    "ask": "finops_ai.answering",
     "explore": "finops_ai.widgets",
     "open": "finops_ai.workspace",
     "open_workspace": "finops_ai.workspace",
 }
 
-__all__ = ["__version__", *_PUBLIC]
+#: what a star import brings: `open` stays away, so that the builtin is not replaced
+__all__ = ["__version__", *(name for name in _PUBLIC if name != "open")]
 
 
 def __getattr__(name: str) -> Any:
@@ -77,4 +89,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, "open"])

@@ -104,4 +104,5 @@ def token_factor(old: Identity, new: Identity) -> tuple[Decimal, Decimal, Decima
 @cache
 def _tokenisers() -> list[dict[str, Any]]:
     table = tomllib.loads(files("finops_ai.prices").joinpath("data/developers.toml").read_text("utf-8"))
-    return table["tokeniser"]
+    out: list[dict[str, str]] = table["tokeniser"]
+    return out

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
+from typing import Any
 
 from finops_ai.prices.cards import CONTRACT, OWN, Card, plain
 from finops_ai.prices.names import Names
@@ -31,6 +32,8 @@ NO_PRICE = {
 #: meters that no public list has a price of, and why
 UNLISTED = {
     "own_key_cost": "it is on the bill of the provider whose key was used",
+    "credits": "a credit's price is on its vendor's bill; rows state their cost where the vendor does",
+    "premium_requests": "their price is on the vendor's bill; rows state their cost where the vendor does",
     "realtime_sessions": "sessions are billed by their tokens; the count is only for information",
     "gpu_hours": "clusters are sold by contract or by the hour of a shape; the bill has the rate",
     "model_months": "storage of custom models is on the bill only",
@@ -182,7 +185,7 @@ def pick(
     if not fitting:
         return None
 
-    def rank(card: Card) -> tuple:
+    def rank(card: Card) -> tuple[Any, ...]:
         place = same_place(card.geography, places) if card.geography else 0
         start = card.start or datetime.min.replace(tzinfo=UTC)
         timed = card.weekdays is not None or card.hours is not None

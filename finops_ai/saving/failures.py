@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ def unused(cells: Cells) -> Iterator[Finding]:
     for name in _KEPT:
         rows = cells.now[((cells.meter == name) & cells.priced & (cells.operation != IDLE))[cells.now]]
         keys = ("provider", "model", "resource_id", "sub_account_id")
-        groups: dict[tuple, list[int]] = {}
+        groups: dict[tuple[Any, ...], list[int]] = {}
         columns = {k: cells.frame[k].astype(object).to_numpy() for k in keys if k in cells.frame}
         for i in rows:
             groups.setdefault(tuple(v[i] if isinstance(v[i], str) else None for v in columns.values()), []).append(i)
@@ -64,7 +65,7 @@ def unused(cells: Cells) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _used(cells: Cells, mine: dict, name: str) -> bool:
+def _used(cells: Cells, mine: dict[str, Any], name: str) -> bool:
     """Whether any call of the period was to the same model, and, where rows name it, the same resource."""
     same = (cells.provider == mine["provider"]) & (cells.model == mine["model"])
     names = READS if name == "cache_storage" else TOKENS

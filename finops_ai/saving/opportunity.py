@@ -6,13 +6,15 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
+import numpy.typing as npt
 
 if TYPE_CHECKING:
     import pandas as pd
 
+#: positions of rows, or one value for each
+Positions: TypeAlias = npt.NDArray[Any]
 #: rows as they are -> the same calls otherwise, to be priced anew
 Change = Callable[["pd.DataFrame"], "pd.DataFrame"]
 
@@ -59,7 +61,7 @@ class Finding:
     subject: dict[str, str]
     what: str
     why: str
-    rows: np.ndarray
+    rows: Positions
     changes: tuple[Change, Change, Change] | None = None
     saving: Range | None = None
     assumptions: Sequence[str] = ()

@@ -174,7 +174,7 @@ def _kept(cells: Cells, findings: Sequence[Finding], floor: Decimal) -> list[Val
 
 def _one_of_each(found: Iterable[Valued]) -> list[Valued]:
     """Of the models that could do a work, and the tiers it could wait in, the best supported; of equals the nearest in price."""
-    out: dict[tuple, Valued] = {}
+    out: dict[tuple[Any, ...], Valued] = {}
     rank = {"high": 0, "medium": 1, "low": 2}
     for valued in sorted(found, key=lambda v: (rank[v.finding.confidence], v.saving.usual)):
         finding = valued.finding
@@ -227,7 +227,7 @@ def _table(
     table.subjects = {v.finding.id: v.finding.subject for v in found}
     table._coming = coming(cells, currency)
     table.facts.notes += _announced(table._coming)
-    table._rows = {v.finding.id: cells.frame.iloc[v.finding.rows] for v in found}
+    table._rows = {v.finding.id: cells.frame.take(v.finding.rows.tolist()) for v in found}
     return table
 
 

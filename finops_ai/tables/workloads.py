@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from finops_ai.engine.plan import CHARGED
 from finops_ai.errors import DataError, FrameError
 from finops_ai.frames.origin import zone_of
 from finops_ai.meters import Meter, meters
@@ -127,7 +128,11 @@ class Side:
 def daily(frame: pd.DataFrame, dimensions: Sequence[str], extra: Sequence[str], timezone: str | None) -> pa.Table:
     """Quantity and cost by workload, cell and day: the one pass over the rows that all else is made of."""
     listed = "list_cost" if "list_cost" in frame.columns else "NULL"
-    needs = [c for c in ("quantity", "effective_cost", "list_cost") if c in frame.columns]
+    needs = [
+        c
+        for c in ("quantity", "effective_cost", "list_cost", "price_status")
+        if c in frame.columns or c == "price_status"
+    ]
     names = dict.fromkeys([*dimensions, *WHO, *PRICED_BY, "pricing_currency", *extra])
     missing = [name for name in (*WHO, *PRICED_BY, "pricing_currency") if name not in frame.columns]
     table = grouped_table(
@@ -138,7 +143,7 @@ def daily(frame: pd.DataFrame, dimensions: Sequence[str], extra: Sequence[str], 
             "sum_cost": "sum(effective_cost)",
             "sum_listed": f"sum({listed}) FILTER (WHERE effective_cost IS NOT NULL)",
             "unlisted": f"count(*) FILTER (WHERE effective_cost IS NOT NULL AND {listed} IS NULL)",
-            "unpriced": "count(*) FILTER (WHERE effective_cost IS NULL)",
+            "unpriced": f"count(*) FILTER (WHERE effective_cost IS NULL AND {CHARGED})",
         },
         timezone=zone_of(frame, timezone=timezone),
         needs=needs,
@@ -219,7 +224,8 @@ def _rolled(table: pa.Table, names: Sequence[str], *, by_day: bool) -> list[dict
     keys = list(dict.fromkeys([*names, *WHO, *PRICED_BY, "pricing_currency", *(["day"] if by_day else [])]))
     sums = ["sum_quantity", "sum_cost", "sum_listed", "unlisted"]
     found = table.group_by(keys, use_threads=False).aggregate([(name, "sum") for name in sums])
-    return found.rename_columns([*keys, *sums]).to_pylist()
+    out: list[dict[str, Any]] = found.rename_columns([*keys, *sums]).to_pylist()
+    return out
 
 
 def _uncounted(table: pa.Table, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -233,12 +239,13 @@ def _uncounted(table: pa.Table, names: Sequence[str]) -> list[dict[str, Any]]:
     names = own.column_names[:-2]
     days = own.group_by(names, use_threads=False).aggregate([("tokens", "sum"), ("calls", "sum")])
     days = days.filter(pc.fill_null(pc.equal(days["calls_sum"].cast(pa.float64()), 0), True))
-    return (
+    out: list[dict[str, Any]] = (
         days.group_by(keys, use_threads=False)
         .aggregate([("tokens_sum", "sum")])
         .rename_columns([*keys, "tokens"])
         .to_pylist()
     )
+    return out
 
 
 def paired(before: Mapping[Workload, Side], after: Mapping[Workload, Side]) -> list[tuple[Workload, Side, Side]]:
@@ -248,7 +255,7 @@ def paired(before: Mapping[Workload, Side], after: Mapping[Workload, Side]) -> l
     neither a dimension nor a prompt, a new key stays a new workload.
     """
     pairs = {work: (work, before[work], after[work]) for work in before.keys() & after.keys()}
-    loose: dict[tuple, tuple[list[Workload], list[Workload]]] = {}
+    loose: dict[tuple[Any, ...], tuple[list[Workload], list[Workload]]] = {}
     for i, (one, other) in enumerate(((before, after), (after, before))):
         for work in one.keys() - other.keys():
             known = work.prompt is not None or any(d not in (None, "unallocated") for d in work.dimensions)
