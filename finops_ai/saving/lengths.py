@@ -108,7 +108,7 @@ def _clearest(days: Sequence[dt.date], lengths: tuple[Positions, Positions]) -> 
             step = (after.mean() - before.mean()) / (max(before.std(), after.std()) or 1e-9)
             up = old > 0 and new >= old * _LONGER and step >= _CLEAR
             factors.append(_factor(old, new) if up else _ONE)
-            least.append(_factor(float(np.quantile(before, 0.25)), float(np.quantile(after, 0.75))) if up else _ONE)
+            least.append(_factor(float(np.quantile(before, 0.1)), float(np.quantile(after, 0.9))) if up else _ONE)
             was.append(old)
             now.append(new)
             clear += step if up else 0
