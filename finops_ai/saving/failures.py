@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from finops_ai.engine.settling import IDLE
 from finops_ai.meters import meters
@@ -63,6 +64,24 @@ def unused(cells: Cells) -> Iterator[Finding]:
                 assumptions=("nobody needs it soon",), confidence="medium", risk="it has to be made again if it is needed after all",
                 terms={"provider": str(mine["provider"])},
             )  # fmt: skip
+
+
+def seats(idle: pd.DataFrame) -> Iterator[Finding]:
+    """Seats that nobody uses, by seller and plan, of a table of `fa.idle_seats`; what isn't proven idle is none."""
+    sums: dict[tuple[str, str], list[Decimal]] = {}
+    for provider, plan, status, cost in zip(
+        idle["provider"], idle["plan"], idle["status"], idle["idle_cost"], strict=True
+    ):
+        if status == "idle" and isinstance(cost, Decimal) and cost > 0:
+            sums.setdefault((str(provider), str(plan)), []).append(cost)
+    for (provider, plan), costs in sums.items():
+        cost = sum(costs, Decimal(0))
+        yield Finding(
+            "seats", {"provider": provider, "plan": plan}, f"Give up {len(costs)} idle seats of {plan} at {provider}",
+            "nobody who holds one was seen in any source for the days that `[people]` asks for", np.array([], int),
+            saving=Range(cost, cost, cost), held=cost, assumptions=("nobody comes back to them", "seats can be given up before the term ends"),
+            confidence="high", risk="somebody has to ask for a seat again", terms={"provider": provider},
+        )  # fmt: skip
 
 
 def _used(cells: Cells, mine: dict[str, Any], name: str) -> bool:

@@ -53,6 +53,7 @@ class Finding:
         confidence: high (measured on these very calls), medium (measured, may not go on), low (by analogy).
         owner: who would do it; "" where rows don't tell.
         risk: what may get worse.
+        held: what it costs where that is in no row of usage, such as seats.
         days: for how many days of the period it would have saved; None for all.
         terms: words for `practice.toml`'s texts.
     """
@@ -68,6 +69,7 @@ class Finding:
     confidence: str = "medium"
     owner: str = ""
     risk: str = ""
+    held: Decimal | None = None
     days: int | None = None
     terms: Mapping[str, Any] = field(default_factory=dict)
 

@@ -88,6 +88,7 @@ def recommend(
     least: Decimal | int | str | None = None,
     states: Mapping[str, State] | None = None,
     calls: Profile | None = None,
+    seats: pd.DataFrame | None = None,
     timezone: str | None = None,
 ) -> Recommendations:
     """What would have cost less, as far as the rows show it: ranked, each with a range, what it rests on and how it is done.
@@ -101,6 +102,7 @@ def recommend(
         states: what was decided of earlier ones (see `finops_ai.saving.states`).
         calls: hours and lengths of the single rows (see `finops_ai.saving.profile`), where `allocated` is their cube; by
             default looked for in `allocated`.
+        seats: what `fa.idle_seats` returns, for seats to give up.
         timezone: whose days and hours; by default those the rows were made for.
 
     Returns:
@@ -131,7 +133,8 @@ def recommend(
     floor = cells.total() * _LEAST if least is None else Decimal(str(least))
     if calls is None:
         calls = profile(allocated, cells.timezone) if tells_hours(allocated) else Profile()
-    found = _kept(cells, list(_findings(cells, calls)), floor)
+    more = list(failures.seats(seats)) if seats is not None and len(seats) else []
+    found = _kept(cells, [*_findings(cells, calls), *more], floor)
     return _table(cells, found, states or {}, currency, allocated)
 
 
@@ -164,7 +167,7 @@ def _kept(cells: Cells, findings: Sequence[Finding], floor: Decimal) -> list[Val
     """Findings with a known saving worth telling; of alternatives for the same work the best supported."""
     out: list[Valued] = []
     for finding, saving in zip(findings, savings(cells, findings), strict=True):
-        cost = cells.total(finding.rows)
+        cost = cells.total(finding.rows) if finding.held is None else finding.held
         if saving is None or saving.usual <= 0 or saving.usual < max(floor, cost * _WORTH):
             continue
         low, high = max(saving.low, _ZERO), min(saving.high, cost)
@@ -253,7 +256,7 @@ def _monthly(cells: Cells, valued: Valued) -> Decimal:
 
 
 def _notes(cells: Cells, found: Sequence[Valued], counted: set[int], currency: str) -> list[str]:
-    whole = cells.total()
+    whole = cells.total() + sum((v.finding.held or _ZERO for v in found), _ZERO)
     new = models.untested(cells)
     tested = [
         f"Newer versions of {len(new)} models in use are sold, which nothing here has run on yet: {', '.join(new[:4])}"

@@ -178,6 +178,20 @@ def test_models_that_end_or_get_dearer_are_announced_and_are_no_saving():
     assert any("gpt-4.1-2025-04-14 at openai retires on 14 January 2027" in note for note in found.facts.notes)
 
 
+def test_idle_seats_are_given_up_and_stand_beside_the_rows():
+    import pandas as pd
+
+    cost = fa.price(make_tokens([{"model": "gpt-5.4", "quantity": 40_000_000}]))  # 100
+    seats = pd.DataFrame({
+        "provider": ["cursor"] * 3, "plan": ["teams"] * 3, "status": ["idle", "idle", "unknown"], "idle_cost": [D(40), D(40), D(0)],
+    })  # fmt: skip
+    found = fa.recommend(cost, seats=seats)
+    row = one(found, "seats", "2 idle seats of teams")
+    assert (row["saving"], row["cost"], row["counted"]) == (80, 80, True)
+    assert "80.00 USD (80.00 USD to 80.00 USD) of 180.00 USD" in found.facts.notes[0]
+    assert not len(found.evidence(row["id"]))
+
+
 # ---- what is decided
 
 
