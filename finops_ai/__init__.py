@@ -59,12 +59,14 @@ _PUBLIC = {
     "compare_plans": "finops_ai.forecasting",
     "to_focus": "finops_ai.tables.focus",
     "from_focus": "finops_ai.tables.focus",
+    "ask": "finops_ai.answering",
     "explore": "finops_ai.widgets",
     "open": "finops_ai.workspace",
     "open_workspace": "finops_ai.workspace",
 }
 
-__all__ = ["__version__", *_PUBLIC]
+#: what a star import brings: `open` stays away, so that the builtin is not replaced
+__all__ = ["__version__", *(name for name in _PUBLIC if name != "open")]
 
 
 def __getattr__(name: str) -> Any:
@@ -89,4 +91,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, "open"])

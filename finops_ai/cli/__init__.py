@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
+from typing import Any
 
 import click
 
@@ -34,6 +35,7 @@ COMMANDS = {
     "reconcile": ("finops_ai.cli.why:reconcile", "Computed cost against the bill, the difference by cause."),
     "explain": ("finops_ai.cli.why:explain", "Why the cost changed: volume, length, model, tier, cache, price."),
     "what-if": ("finops_ai.cli.tables:what_if", "Reprice real traffic: other models, caching, batch, provisioned."),
+    "people": ("finops_ai.cli.people:people", "Coding tools: true cost of people and teams, idle seats, outcomes."),
     "commitments": ("finops_ai.cli.commitments:commitments", "What volume tiers, capacity and credits came to."),
     "anomalies": ("finops_ai.cli.why:anomalies", "Days out of the ordinary, with their likely cause."),
     "incidents": ("finops_ai.cli.why:incidents", "Events: since when, going on or over, money, who drives it."),
@@ -41,6 +43,8 @@ COMMANDS = {
     "forecast": ("finops_ai.cli.forecasting:forecast", "Daily cost ahead with intervals, or any series file."),
     "plan": ("finops_ai.cli.forecasting:plan", "Months to year end: P10, P50, P90 against budget, chance of overrun."),
     "backtest": ("finops_ai.cli.forecasting:backtest", "Forecast error on a series file against three baselines."),
+    "ask": ("finops_ai.cli.asking:ask", "Answer a question in words: who, what, why, how much, forecast, tie."),
+    "mcp": ("finops_ai.cli.asking:mcp", "Serve the workspace to assistants (Model Context Protocol), read-only."),
     "rules": (
         "finops_ai.cli.rules:rules",
         "Test the mapping rules, see what a change would change; trace a charge back to its rows.",
@@ -70,9 +74,10 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, function = COMMANDS[cmd_name][0].split(":")
-        return getattr(importlib.import_module(module), function)
+        out: click.Command | None = getattr(importlib.import_module(module), function)
+        return out
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple:
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, ...]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             raise click.UsageError(f"No command {args[0]!r}. {hint(args[0], COMMANDS)}", ctx)
         return super().resolve_command(ctx, args)

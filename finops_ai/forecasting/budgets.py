@@ -186,7 +186,8 @@ def _published(row: Mapping[str, Any], name: str, currency: str) -> Decimal | No
     if row[name] is None:
         return None
     if row[name] == row["spent"]:
-        return row["cents"]
+        out: Decimal | None = row["cents"]
+        return out
     return published(row[name], currency or "USD") or round(row[name], 6)  # what is less than a cent is shown, too
 
 

@@ -461,7 +461,7 @@ def doubts(plan: Plan) -> list[str]:
         risk: Any = bare["at_risk"]
         models: Any = bare["models"]
         worth = (
-            f"at the usual price per token about {risk / bare['days'] * 30.44:,.0f} {history.currency} a month"  # type: ignore[operator]
+            f"at the usual price per token about {risk / bare['days'] * 30.44:,.0f} {history.currency} a month"
             if risk
             else "what it would cost can't be told"
         )

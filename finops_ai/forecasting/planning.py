@@ -413,7 +413,9 @@ def line_figures(
 
 def currency_of_plan(priced: pd.DataFrame) -> str:
     """The currency of priced rows, USD where they say none."""
-    known: list = priced["pricing_currency"].dropna().unique().tolist() if "pricing_currency" in priced.columns else []
+    known: list[Any] = (
+        priced["pricing_currency"].dropna().unique().tolist() if "pricing_currency" in priced.columns else []
+    )
     return str(known[0]) if known else "USD"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
@@ -48,5 +49,5 @@ class SeatFrame(pa.DataFrameModel):
         metadata = {"version": "1.0", "grain": "one seat held"}
 
     @pa.dataframe_check(name="the seat is held before it ends")
-    def _held_before_end(cls, frame):
+    def _held_before_end(cls, frame: pd.DataFrame) -> pd.Series:
         return frame["seat_start"].isna() | frame["seat_end"].isna() | (frame["seat_start"] < frame["seat_end"])

@@ -16,9 +16,10 @@ from finops_ai.reporting import owners
 from finops_ai.reporting.charts import sparkline
 from finops_ai.reporting.months import month_before, month_text
 from finops_ai.reporting.text import UNKNOWN, is_unknown, money, named, percent
-from finops_ai.tables import explain, reconcile
+from finops_ai.tables import explain
 from finops_ai.tables.bridge import EFFECTS
 from finops_ai.tables.drivers import short
+from finops_ai.tables.reconcile import workspace_reconciliation
 
 if TYPE_CHECKING:
     from finops_ai.workspace import Workspace
@@ -148,7 +149,7 @@ def invoices(ws: Workspace, month: str) -> Tile:
     href = "provider_coverage.html"
     try:
         cube = ws.cube(month)
-        table = reconcile(cube, ws.bills(month), timezone=ws.timezone)
+        table = workspace_reconciliation(ws, month)
     except FinopsError as error:
         return Tile("Invoices", UNKNOWN, [("", str(error))], href, brief="can't be compared with the invoices")
     shown, currency = table.published(), table.facts.currency
@@ -303,7 +304,8 @@ def _drivers(ws: Workspace, month: str) -> list[dict[str, Any]]:
 
 def pd_records(table: Any) -> list[dict[str, Any]]:
     """A table's published rows as dicts."""
-    return table.published().astype(object).to_dict("records")
+    out: list[dict[str, Any]] = table.published().astype(object).to_dict("records")
+    return out
 
 
 #: kinds of drivers in a few words; the others are effects of the bridge

@@ -120,7 +120,7 @@ class Kernel:
 
     def __init__(self, surroundings: Mapping[str, str] | None = None) -> None:
         self._surroundings = dict(surroundings or {})
-        self._sockets: tempfile.TemporaryDirectory | None = None
+        self._sockets: tempfile.TemporaryDirectory[str] | None = None
         self._manager: Any = None
         self._client: Any = None
 
@@ -159,7 +159,7 @@ class Kernel:
             self._client = None
 
     def _start(self) -> None:
-        from jupyter_client import AsyncKernelManager
+        from jupyter_client.manager import AsyncKernelManager
         from jupyter_core.utils import run_sync
 
         os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
@@ -288,6 +288,7 @@ def to_html(notebook: Mapping[str, Any], *, title: str) -> str:
     """An executed notebook as one page that asks nothing of any network: no code, no prompts, pictures inside."""
     import nbformat
 
+    body: str
     body, _ = _exporter().from_notebook_node(
         nbformat.reads(json.dumps(notebook), as_version=4),
         resources={"metadata": {"name": title}, "finops_css": PAGE_CSS.read_text("utf-8")},

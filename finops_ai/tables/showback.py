@@ -163,7 +163,7 @@ def _share(part: Decimal | None, whole: Decimal | None) -> float | None:
 
 
 def _compare(
-    rows: list[dict],
+    rows: list[dict[str, Any]],
     allocated: pd.DataFrame,
     by: Sequence[str],
     month: str,
@@ -199,7 +199,7 @@ def _compare(
             row["_cents"]["previous_cost"] = earlier.get(CENTS + "cost")
 
 
-def _frame(rows: list[dict], by: Sequence[str], shown: Sequence[str], compared: bool) -> pd.DataFrame:
+def _frame(rows: list[dict[str, Any]], by: Sequence[str], shown: Sequence[str], compared: bool) -> pd.DataFrame:
     arrays = {}
     for name in (*by, *shown, *(_COMPARED if compared else ())):
         found = [row[name] for row in rows]

@@ -73,7 +73,7 @@ def unit_economics(
     found = grouped(allocated, [per, *dims], measures, timezone=timezone, needs=("effective_cost", "quantity", "meter"))
     costs = {tuple(str(g[k]) for k in (per, *dims)): g for g in found}
     rows: list[dict[str, Any]] = []
-    last: dict[tuple, Decimal] = {}
+    last: dict[tuple[Any, ...], Decimal] = {}
     for key in sorted(counted):
         period, *rest, metric = key
         g = costs.get((period, *rest))
@@ -136,8 +136,8 @@ def workspace_metrics(ws: Workspace) -> pd.DataFrame | None:
     return found
 
 
-def _counted(metrics: pd.DataFrame, time: str, per: str, dims: list[str]) -> dict[tuple, Decimal]:
-    out: dict[tuple, Decimal] = {}
+def _counted(metrics: pd.DataFrame, time: str, per: str, dims: list[str]) -> dict[tuple[Any, ...], Decimal]:
+    out: dict[tuple[Any, ...], Decimal] = {}
     for number, row in enumerate(metrics.astype(object).to_dict("records"), 1):
         try:
             value = exact(row["value"])
