@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from finops_ai.errors import FinopsError, SettingsError, hint
-from finops_ai.frames import BillFrame, CommitFrame, SeatFrame, concat, empty, to_arrow, to_pandas
+from finops_ai.frames import BillFrame, CommitFrame, SeatFrame, concat, empty, schema_of, to_arrow, to_pandas
 from finops_ai.people.identity import Identities
 from finops_ai.people.idle import idle_seats
 from finops_ai.people.months import people_months
@@ -83,10 +83,11 @@ class People:
             SettingsError: something in `[people]` is wrong.
         """
         table = settings_of(ws)
-        names = ws.months_before(month, months) or [month]
+        following = f"{next_month(parse_month(month)):%Y-%m}"  # a cycle that began in the month is billed with the next one's use
+        names = [*(ws.months_before(month, months) or [month]), *([following] if following in ws.months() else [])]
         with ws.steady():
             frames = [ws.priced(name) for name in names]
-            window = Window(Window.month(names[0], ws.timezone).start - _BACK, Window.month(month, ws.timezone).end)
+            window = Window(Window.month(names[0], ws.timezone).start - _BACK, Window.month(names[-1], ws.timezone).end)
             bills = ws.bills(window)
         usage = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
         usage.attrs = frames[-1].attrs
@@ -100,7 +101,11 @@ class People:
                 read_commits(root / str(place), pulls=pulls, since=whole.start.date() - dt.timedelta(days=31))
             )
         fresh = ws.lake.freshness()
-        last = fresh["last"].max().to_pydatetime().date() if len(fresh) else whole.end.date()
+        last = (
+            (fresh["last"].max() - pd.Timedelta(1, "us")).date() + dt.timedelta(days=1)
+            if len(fresh)
+            else whole.end.date()
+        )
         return cls(
             usage, bills, kept(root, "seats"), concat(commits, CommitFrame), identities_of(ws, table),
             SeatPrices.default().under(ws.settings.policies.get("seats", [])), privacy_of(table), table.get("idle_days", 30),
@@ -234,10 +239,13 @@ def collect_people(ws: Workspace, window: Window, names: tuple[str, ...] = ()) -
     return said
 
 
+def keep(root: Path, name: str, kind: str, frame: pd.DataFrame) -> None:
+    """Keep seats or commits that come from elsewhere than a connection, under a name; what was under it goes."""
+    _write(root / "people" / f"{name}.{kind}.parquet", frame, SeatFrame if kind == "seats" else CommitFrame)
+
+
 def _write(place: Path, frame: pd.DataFrame, model: Any) -> None:
     """A file that is there whole or not at all."""
-    from finops_ai.frames import schema_of
-
     place.parent.mkdir(parents=True, exist_ok=True)
     partial = place.with_suffix(f".{os.getpid()}.partial")
     pq.write_table(to_arrow(frame, schema_of(model)), partial)
@@ -252,4 +260,4 @@ def kept(root: Path, kind: str) -> pd.DataFrame:
     )
 
 
-__all__ = ["KEYS", "People", "collect_people", "kept", "settings_of"]
+__all__ = ["KEYS", "People", "collect_people", "keep", "kept", "settings_of"]
