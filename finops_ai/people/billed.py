@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import pandas as pd
@@ -30,7 +31,9 @@ _SAME = (
 )
 
 
-def register_billed_use(con: Any, usage: pd.DataFrame | None, timezone: str, periods: Periods) -> None:
+def register_billed_use(
+    con: Any, usage: pd.DataFrame | None, timezone: str, periods: Periods, known_from: dt.date | None = None
+) -> None:
     """Make the tables `used_days` and `kept_use`, and turn lines of use that name nobody into their difference with it.
 
     `used_days` is use per day, account and person; `kept_use` that of it which no line names the account of. Lines of use
@@ -41,7 +44,9 @@ def register_billed_use(con: Any, usage: pd.DataFrame | None, timezone: str, per
     Raises:
         CheckFailed: the differences and the kept use are not what the lines charge.
     """
-    first = usage["charge_period_start"].min().date() if usage is not None and len(usage) else None
+    first = known_from
+    if first is None and usage is not None and len(usage):
+        first = usage["charge_period_start"].min().date()
     _register_used(con, usage, timezone, periods)
     con.execute("""
         CREATE OR REPLACE TEMP TABLE use_lines AS

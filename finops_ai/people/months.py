@@ -42,6 +42,7 @@ def people_months(
     by: Sequence[str] = ("month", "person"),
     privacy: Privacy | None = None,
     timezone: str | None = None,
+    known_from: dt.date | None = None,
 ) -> Table:
     """True cost per person or team and month: seat share, on demand and API, adding up to the invoices to the cent.
 
@@ -62,6 +63,8 @@ def people_months(
         privacy: what may be seen of persons; by default names are masked, teams of fewer than 5 people are one row, and
             persons stand in the order of their names.
         timezone: whose days use is of; by default that of the rows. Charges of a bill keep the UTC days of their period.
+        known_from: the first day that `usage` knows of; by default that of its first row. A bill's line that began before is
+            divided evenly as far as use isn't known.
 
     Returns:
         One row per group: the keys; `seat_cost`, `on_demand_cost` (charged use beyond what a seat covers), `usage_cost` (use
@@ -110,7 +113,7 @@ def people_months(
     with connect() as con:
         register_who(con, identities, periods)
         register_lines(con, [(bills, None), *charged])
-        _make_entries(con, usage, seats, sellers, timezone, periods)
+        _make_entries(con, usage, seats, sellers, timezone, periods, known_from)
         _check(con)
         frame, facts = _totals(con, by, privacy, identities)
     facts.notes = [*_said_of_seats(listed, seats, prices, periods), *facts.notes]
@@ -173,14 +176,20 @@ def _seats_at_list(
 
 
 def _make_entries(
-    con: Any, usage: pd.DataFrame | None, seats: pd.DataFrame | None, sellers: set[str], timezone: str, periods: Periods
+    con: Any,
+    usage: pd.DataFrame | None,
+    seats: pd.DataFrame | None,
+    sellers: set[str],
+    timezone: str,
+    periods: Periods,
+    known_from: dt.date | None,
 ) -> None:
     """Make the table `entries`: one amount per period, account, person, team, provider, currency and kind of money."""
     if seats is not None and len(seats):
         held_seats(con, seats)
         _divide_among_holders(con)
     register(con, "sellers", pa.table({"provider": pa.array(sorted(sellers), pa.string())}))
-    register_billed_use(con, usage, timezone, periods)
+    register_billed_use(con, usage, timezone, periods, known_from)
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE spread AS
         SELECT s.*, CASE WHEN s.charge_category = 'Usage' THEN CASE WHEN s.provider IN (SELECT provider FROM sellers) THEN 'on_demand_cost' ELSE 'usage_cost' END

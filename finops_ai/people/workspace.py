@@ -55,6 +55,7 @@ class People:
         idle_days: days without an event after which a seat is idle.
         grace: how long after a session a commit belongs to it.
         timezone: the reporting zone.
+        known_from: the first day that usage is known of.
         known_until: the day after the last one that usage is known of.
     """
 
@@ -68,6 +69,7 @@ class People:
     idle_days: int = 30
     grace: dt.timedelta = dt.timedelta(hours=2)
     timezone: str = "UTC"
+    known_from: dt.date | None = None
     known_until: dt.date | None = None
 
     @classmethod
@@ -109,7 +111,7 @@ class People:
         return cls(
             usage, bills, kept(root, "seats"), concat(commits, CommitFrame), identities_of(ws, table),
             SeatPrices.default().under(ws.settings.policies.get("seats", [])), privacy_of(table), table.get("idle_days", 30),
-            dt.timedelta(hours=table.get("grace_hours", 2)), ws.timezone, min(last, next_month(parse_month(month))),
+            dt.timedelta(hours=table.get("grace_hours", 2)), ws.timezone, parse_month(names[0]), min(last, next_month(parse_month(month))),
         )  # fmt: skip
 
     def after(self, month: str) -> dt.date:
@@ -121,7 +123,7 @@ class People:
         """True cost of the month (see `fa.people_months`)."""
         return people_months(
             self.identities, usage=self.usage, bills=self.bills, seats=self.seats, prices=self.prices, month=month, by=by,
-            privacy=self.privacy, timezone=self.timezone,
+            privacy=self.privacy, timezone=self.timezone, known_from=self.known_from,
         )  # fmt: skip
 
     def idle(self, month: str) -> Table:

@@ -46,11 +46,7 @@ def test_months_add_up_to_the_invoices_of_their_clocks(people: People) -> None:
 def test_included_use_is_in_no_cash(people: People) -> None:
     rows = people.usage
     cash = sum(rows[rows["price_status"] == "stated"]["effective_cost"])
-    assert cash == sum(
-        b
-        for b, m in zip(rows["billed_cost"], rows["money_basis"], strict=True)
-        if m == "cash" and b == b and b is not None
-    )
+    assert cash == sum(rows[(rows["money_basis"] == "cash").to_numpy(bool, na_value=False)]["billed_cost"].dropna())
     assert rows[rows["price_status"] == "included"]["effective_cost"].isna().all()
 
 
@@ -85,7 +81,7 @@ def test_seats_and_commits_of_connections_are_kept_and_replaced(tmp_path, monkey
     sample = fa.sample.engineers()
 
     class Source:
-        live = True
+        live, settings = True, None
         rows = sample.seats
 
         def seats(self, window):
