@@ -26,6 +26,10 @@ class Privacy:
         smallest: groups of fewer persons are put together in one row; 1 shows each.
         ranked: rows of persons are ordered by cost; else by name.
         salt: what masked names are made with.
+
+    Example:
+        >>> Privacy(shown=True).name("Ada"), Privacy().name("Ada").startswith("person ")
+        ('Ada', True)
     """
 
     shown: bool = False
