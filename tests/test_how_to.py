@@ -20,7 +20,7 @@ SAID = {
     "shared-key": "growth",
     "close-a-month": "2026-09",
     "scenario": "saving",
-    "coding-tools": "merged pull request",
+    "coding-tools": "all_in",
 }
 
 

@@ -107,7 +107,11 @@ def seat_or_api(
 
 
 def _people(
-    used: list[tuple], held: list[dict[str, Any]], identities: Identities, prices: SeatPrices, months: Sequence[str]
+    used: list[tuple[Any, ...]],
+    held: list[dict[str, Any]],
+    identities: Identities,
+    prices: SeatPrices,
+    months: Sequence[str],
 ) -> dict[tuple[str, str], dict[str, Any]]:
     """Everybody with a seat or with use of a vendor that sells seats, with use per month and the seat held last."""
     out: dict[tuple[str, str], dict[str, Any]] = {}
@@ -187,7 +191,7 @@ def _row(one: dict[str, Any], prices: SeatPrices, months: Sequence[str], privacy
     }  # fmt: skip
 
 
-def _use(found: list[tuple]) -> dict[str, Any]:
+def _use(found: list[tuple[Any, ...]]) -> dict[str, Any]:
     """A month's use by the first road that knows it."""
     total = {name: sum((f[0][name] for f in found), Decimal(0)) for name in ("cash", "included", "billed", "logged")}
     currencies = {f[3] for f in found if f[3]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -78,7 +79,7 @@ def vendor_against_logs(
               sum(cash + included) AS at_vendor, sum(logged) AS by_logs, sum(vendor_tokens) AS vendor_tokens, sum(logged_tokens) AS logged_tokens,
               bool_or(has_vendor) AS has_vendor, bool_or(has_logs) AS has_logs
             FROM consumed WHERE has_vendor OR has_logs GROUP BY ALL ORDER BY ALL""").to_arrow_table()
-    groups: dict[tuple, dict[str, Decimal]] = {}
+    groups: dict[tuple[Any, ...], dict[str, Decimal]] = {}
     currencies = sorted({c for c in days["currency"].to_pylist() if c})
     several = ["currency"] if len(currencies) > 1 else []
     for row in days.to_pylist():
@@ -106,7 +107,7 @@ def vendor_against_logs(
 _SUMS = ("vendor", "logs", "difference", *CAUSES, "vendor_tokens", "logged_tokens")
 
 
-def _differences(row: dict) -> dict[str, Decimal]:
+def _differences(row: dict[str, Any]) -> dict[str, Decimal]:
     """A person's day by both roads, and the causes of its difference."""
     vendor, logs = (Decimal(int(row[name])).scaleb(-COST[1]) for name in ("at_vendor", "by_logs"))
     at, by = Decimal(row["vendor_tokens"] or 0), Decimal(row["logged_tokens"] or 0)

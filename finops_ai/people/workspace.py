@@ -183,7 +183,8 @@ def settings_of(ws: Workspace) -> dict[str, Any]:
     for name, value in table.items():
         if name not in KEYS:
             raise SettingsError(f"[people]: no setting called {name!r}. {hint(name, KEYS)}")
-        if not isinstance(value, KEYS[name]) or (KEYS[name] is int and (isinstance(value, bool) or value < 0)):
+        number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        if not isinstance(value, KEYS[name]) or (KEYS[name] is int and not number):
             raise SettingsError(f"[people] {name} must be {_WORDS[KEYS[name]]}, not {value!r}.")
     return table
 
