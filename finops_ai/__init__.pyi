@@ -28,6 +28,7 @@ from finops_ai.prices import PriceBook as PriceBook
 from finops_ai.providers.collecting import collect as collect
 from finops_ai.providers.collecting import read as read
 from finops_ai.sample import sample as sample
+from finops_ai.saving import recommend as recommend
 from finops_ai.tables import anomalies as anomalies
 from finops_ai.tables import chargeback as chargeback
 from finops_ai.tables import explain as explain
@@ -41,6 +42,7 @@ from finops_ai.tables.focus import to_focus as to_focus
 from finops_ai.tables.incidents import incidents as incidents
 from finops_ai.tables.kpis import kpis as kpis
 from finops_ai.tables.kpis import measures as measures
+from finops_ai.tables.one_road import one_road as one_road
 from finops_ai.tables.unit_costs import unit_costs as unit_costs
 from finops_ai.widgets import explore as explore
 from finops_ai.workspace import open as open
@@ -61,12 +63,14 @@ __all__ = [
     "reconcile",
     "explain",
     "what_if",
+    "recommend",
     "commitments",
     "anomalies",
     "incidents",
     "budgets",
     "unit_economics",
     "unit_costs",
+    "one_road",
     "measures",
     "kpis",
     "Identities",
