@@ -17,9 +17,12 @@ from finops_ai.people.months import people_months as people_months
 from finops_ai.people.outcomes import outcome_costs as outcome_costs
 from finops_ai.people.outcomes import outcome_metrics as outcome_metrics
 from finops_ai.people.outcomes import outcomes as outcomes
+from finops_ai.people.plans import seat_or_api as seat_or_api
 from finops_ai.people.pools import fair_net as fair_net
 from finops_ai.people.pools import pools as pools
 from finops_ai.people.privacy import Privacy as Privacy
+from finops_ai.people.reading import read_commits as read_commits
+from finops_ai.people.roads import vendor_against_logs as vendor_against_logs
 from finops_ai.people.seat_prices import SeatPrices as SeatPrices
 from finops_ai.prices import PriceBook as PriceBook
 from finops_ai.providers.collecting import collect as collect
@@ -79,6 +82,9 @@ __all__ = [
     "outcomes",
     "outcome_costs",
     "outcome_metrics",
+    "seat_or_api",
+    "vendor_against_logs",
+    "read_commits",
     "people_months",
     "forecast",
     "backtest",
