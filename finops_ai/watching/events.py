@@ -85,9 +85,10 @@ def incident_events(ws: Workspace, memory: Memory, until: dt.datetime) -> tuple[
     opened = memory.open_events("incident")
     out = []
     for row in table.to_dict("records"):
+        group = row["group"] if isinstance(row["group"], str) else "everything"
         facts = {
-            "incident": row["incident"], "column": row["column"], "group": row["group"], "what": row["what"], "state": row["state"],
-            "start": str(row["start"]), "end": str(row["end"]), "excess": str(row["excess"]), "driver": row["driver"],
+            "incident": row["incident"], "column": row["column"], "group": group, "what": row["what"], "state": row["state"],
+            "start": str(row["start"]), "end": str(row["end"]), "excess": str(row["excess"]), "driver": row["driver"] if isinstance(row["driver"], str) else None,
         }  # fmt: skip
         key = _told_as(facts, opened) or f"incident:{row['incident']}"
         going = row["state"] in ("new", "ongoing")
@@ -95,10 +96,10 @@ def incident_events(ws: Workspace, memory: Memory, until: dt.datetime) -> tuple[
             continue  # it was over before anybody was told of it
         excess = row["excess"] if isinstance(row["excess"], Decimal) else Decimal(0)
         side = "over" if excess >= 0 else "under"
-        text = f"{row['what']} of {row['group']} since {row['start']}: {abs(excess):,.2f} {table.facts.currency} {side} expectation"
-        text += f". {row['driver']}" if row["driver"] else "."
+        text = f"{row['what']} of {group} since {row['start']}: {abs(excess):,.2f} {table.facts.currency} {side} expectation"
+        text += f". {facts['driver']}" if facts["driver"] else "."
         if not going:
-            text = f"{row['what']} of {row['group']} is as expected again since {row['end']}: {abs(excess):,.2f} {table.facts.currency} {side} expectation in all."
+            text = f"{row['what']} of {group} is as expected again since {row['end']}: {abs(excess):,.2f} {table.facts.currency} {side} expectation in all."
         level = max(float(abs(excess)), 1.0) if going else 0.0
         out.append(Event(key, "incident", level, text, facts, step=_WORSE, quiet=row["state"] == "acknowledged"))
     return _one_each(out), table
