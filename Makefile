@@ -61,6 +61,8 @@ lint: setup  ## style, import direction, types
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+	$(BIN)/mypy --strict tests/typing/typed_use.py tests/typing/misuse.py
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 audit: setup  ## known weaknesses of the pinned versions, and a bill of materials
 	VENV=$(VENV) bash scripts/audit.sh
@@ -70,7 +72,8 @@ format: setup  ## put the code in shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: setup  ## generate the pages made from code: docs/reference, docs/columns.md
+docs: setup  ## generate what is made from code: docs/reference, docs/columns.md, the static names of fa.*
+	$(BIN)/python scripts/static_names.py
 	$(BIN)/python scripts/reference.py
 
 site:  ## the documentation as a site with search, read without a network: site/index.html

@@ -52,7 +52,8 @@ _PUBLIC = {
     "open_workspace": "finops_ai.workspace",
 }
 
-__all__ = ["__version__", *_PUBLIC]
+#: what a star import brings: `open` stays away, so that the builtin is not replaced
+__all__ = ["__version__", *(name for name in _PUBLIC if name != "open")]
 
 
 def __getattr__(name: str) -> Any:
@@ -77,4 +78,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, "open"])

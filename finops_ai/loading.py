@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any
 
+import pandas as pd
+
 from finops_ai.config import Settings
 from finops_ai.errors import ConnectorFault, FinopsError, ProviderNotFound, SettingsError, hint
 from finops_ai.periods import Window, month_pieces
@@ -15,7 +17,7 @@ from finops_ai.providers import Connector, LeftOut
 from finops_ai.providers.border import bills_of, fault_of, usage_of, without_secrets
 from finops_ai.providers.collecting import connector
 from finops_ai.providers.registry import allowing, origin_of
-from finops_ai.store import Lake
+from finops_ai.store import Lake, twice
 
 
 @dataclass
@@ -108,6 +110,7 @@ def collect(
     for name in names:
         if name not in available and name not in left_out:
             raise SettingsError(f"No [providers.{name}] in finops.toml. {hint(name, [*available, *left_out])}")
+    counting = [n for n in settings.providers if settings.providers[n].get("telemetry") is not True]
     chosen = {n: source for n, source in available.items() if not names or n in names}
     outcomes = [Outcome(n, window, error=e) for n, e in left_out.items() if not names or n in names]
     for outcome in outcomes:
@@ -116,7 +119,7 @@ def collect(
     for name, source in chosen.items():
         # files are read whole anyway; a live source gives a month at a time, so that a long load can be resumed
         for piece in month_pieces(window) if source.live else [window]:
-            outcome = _piece(settings, lake, name, source, piece)
+            outcome = _piece(settings, lake, name, source, piece, counting)
             outcomes.append(outcome)
             if watch:
                 watch(outcome)
@@ -125,7 +128,9 @@ def collect(
     return outcomes
 
 
-def _piece(settings: Settings, lake: Lake, name: str, connector: Connector, window: Window) -> Outcome:
+def _piece(
+    settings: Settings, lake: Lake, name: str, connector: Connector, window: Window, counting: Sequence[str]
+) -> Outcome:
     outcome = Outcome(name, window)
     connector.notes, connector.left_out = [], []
     try:
@@ -135,20 +140,37 @@ def _piece(settings: Settings, lake: Lake, name: str, connector: Connector, wind
         outcome.kept = {
             str(unit): sum(part, Decimal(0)) for unit, part in bills.groupby("billing_currency")["billed_cost"]
         }
-        outcome.left_out = list(connector.left_out)
+        above = counting[: counting.index(name)] if name in counting else []
+        counted, told, owners = twice.split(lake, name, window, tokens, above)
+        outcome.left_out = [*connector.left_out, *_told(told, owners)]
         note = {
             "notes": connector.notes, "fresh_until": connector.fresh_until, "kept": outcome.kept,
             "left_out": [asdict(item) for item in outcome.left_out], "plugin": origin_of(type(connector)),
         }  # fmt: skip
-        loads = lake.replace_window(name, window, {"tokens": tokens, "bills": bills}, note).values()
+        frames = {"tokens": counted, "bills": bills}
+        if len(told) or lake.rows_of("told", window, [name]):
+            frames["told"] = told
+        loads = lake.replace_window(name, window, frames, note).values()
+        for other in counting[len(above) + 1 :] if name in counting else ():
+            if calls := twice.settle(lake, other, window, counting[: counting.index(other)]).get(name):
+                outcome.notes.append(f"{calls:,} calls are told by {other}, too; they count here.")
     except FinopsError as error:
         outcome.error = error
     except Exception as error:  # the store's own fault costs the other connections nothing either
         outcome.error = fault_of(error, connector, name, "storing")
         outcome.error.__cause__ = error
     else:
-        outcome.tokens, outcome.bills = len(tokens), len(bills)
+        outcome.tokens, outcome.bills = len(counted), len(bills)
         outcome.changed = any(load.changed for load in loads)
         outcome.fresh_until = connector.fresh_until
-    outcome.notes = [without_secrets(str(note)) for note in connector.notes]
+    outcome.notes += [without_secrets(str(note)) for note in connector.notes]
     return outcome
+
+
+def _told(rows: pd.DataFrame, owners: dict[str, int]) -> list[LeftOut]:
+    """Calls that other connections count, as left out."""
+    if not len(rows):
+        return []
+    tokens = sum(rows["quantity"][(rows["unit"] == "tokens").to_numpy(bool)], Decimal(0))
+    who = " and ".join(f"{name} ({calls:,} calls)" for name, calls in owners.items())
+    return [LeftOut(f"counted by {who}; kept beside the usage", len(rows), tokens, "tokens")]

@@ -131,6 +131,15 @@ class Workspace:
         """
         return loading.collect(self.settings, self.lake, window, connections, watch=watch)
 
+    def steady(self) -> AbstractContextManager[object]:
+        """All that is read in here is of one state of the lake, whatever is loaded meanwhile: usage fits its bill.
+
+        Example:
+            >>> with ws.steady():  # doctest: +SKIP
+            ...     table = fa.reconcile(ws.priced("2026-10"), ws.bills("2026-10"))
+        """
+        return self.lake.steady()
+
     def plugins(self) -> dict[str, str]:
         """Whose code reads each connection: distribution and version, for manifests."""
         left_out: dict[str, FinopsError] = {}

@@ -298,8 +298,8 @@ SECTIONS_TOLD = {
     "[journal]": "accounts of the journal: [chargeback](../chargeback.md)",
     "[[budgets]]": "amounts by month and dimension: [forecasts](../forecasting.md)",
     "[scenario.NAME]": "what will change: [forecasts](../forecasting.md)",
-    "[plan]": "how far the plan looks and what it takes for known: [forecasts](../forecasting.md)",
-    "[business]": "outcomes that cost is divided by, such as tickets: [unit economics](tables.md#faunit_economics)",
+    "[plan]": "fiscal year, days off, planned lines, owners' figures, units to come: [forecasts](../forecasting.md)",
+    "[business]": "`file` with outcomes that cost is divided by, such as tickets: [unit economics](tables.md#faunit_economics)",
     "[[contracts]], [[capacity]], [currency]": "your own prices, in the file that `prices` names: [prices](../prices.md)",
 }  # fmt: skip
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -48,3 +50,28 @@ def test_every_command_of_the_list_exists_and_has_help():
         command = group.get_command(None, name)
         assert command.help, name
         assert line.endswith("."), name
+
+
+def test_type_checkers_see_the_names_that_are_there():
+    spec = importlib.util.spec_from_file_location("static_names", Path(__file__).parents[1] / "scripts/static_names.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    made = script.static_names(finops_ai._PUBLIC, finops_ai.__all__)
+    assert script.STUB.read_text("utf-8") == made, "run `make docs`"
+
+
+def test_a_star_import_leaves_the_builtins_alone():
+    import builtins
+
+    assert not set(finops_ai.__all__).intersection(dir(builtins))
+    scope = {}
+    exec("from finops_ai import *", scope)  # what a user's first cell does
+    assert "open" not in scope
+    assert scope["open_workspace"] is finops_ai.open is finops_ai.open_workspace
+
+
+def test_type_information_is_shipped():
+    root = Path(__file__).parents[1]
+    packages = [root / "finops_ai", *(p for p in root.glob("plugins/*/src/*") if (p / "__init__.py").exists())]
+    assert len(packages) > 9
+    assert not [p.name for p in packages if not (p / "py.typed").exists()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
+from typing import Any
 
 import click
 
@@ -26,6 +27,7 @@ COMMANDS = {
     ),
     "showback": ("finops_ai.cli.tables:showback", "Cost, tokens and unit costs by any dimension."),
     "kpis": ("finops_ai.cli.kpis:kpis", "Every KPI of FinOps for AI with your figures, or what it takes to know it."),
+    "unit-economics": ("finops_ai.cli.kpis:unit_economics", "Cost per ticket, customer or document you count."),
     "chargeback": (
         "finops_ai.cli.chargeback:chargeback",
         "What each cost centre is charged: summary, statement, journal.",
@@ -72,9 +74,10 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, function = COMMANDS[cmd_name][0].split(":")
-        return getattr(importlib.import_module(module), function)
+        out: click.Command | None = getattr(importlib.import_module(module), function)
+        return out
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple:
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, ...]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             raise click.UsageError(f"No command {args[0]!r}. {hint(args[0], COMMANDS)}", ctx)
         return super().resolve_command(ctx, args)

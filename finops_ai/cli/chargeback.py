@@ -105,16 +105,10 @@ def check(month: str | None, months: int, config: str, form: str, output: str | 
     rules = Policy.load(policy_of(ws))
 
     def charged(name: str) -> Chargeback:
-        history = ws.history(name, 1 + rules.incentives.baseline_months)
-        return fa.chargeback(
-            ws.cube(name),
-            rules,
-            month=name,
-            timezone=ws.timezone,
-            book=ws.book,
-            history=history,
-            bill=bill_of(ws, ws.bills(name)),
-        )
+        with ws.steady():
+            history = ws.history(name, 1 + rules.incentives.baseline_months)
+            cube, bill = ws.cube(name), bill_of(ws, ws.bills(name))
+        return fa.chargeback(cube, rules, month=name, timezone=ws.timezone, book=ws.book, history=history, bill=bill)
 
     table = check_policy(rules, ws.months_before(month, months), charged, ws.settings.policies.get("journal"))
     if form == "table" and not output:

@@ -124,7 +124,10 @@ def forecast(
     if file:
         done = fa.forecast(read_series(file), horizon, level=levels, freq=freq, season=season)
     else:
+        from finops_ai.forecasting.terms import workspace_terms
+
         ws, history = _history(config, months, hours=freq == "h")
+        known = workspace_terms(ws).known
         done = fa.forecast(
             history,
             horizon,
@@ -135,15 +138,19 @@ def forecast(
             season=season,
             book=ws.book,
             timezone=ws.timezone,
+            **known,
         )
     show(done, form, output)
 
 
 @click.command()
 @by_option
-@click.option("--until", metavar="YYYY-MM", help="Last month of the plan; December if not given.")
+@click.option("--until", metavar="YYYY-MM", help="Last month of the plan; the end of the fiscal year if not given.")
 @click.option("--words", is_flag=True, help="Say it in sentences, with the error of past plans, instead of a table.")
 @click.option("--budgets", is_flag=True, help="One row per budget still open, over its own period.")
+@click.option("--save", metavar="NAME", help="Keep the plan as it is today under a name.")
+@click.option("--saved", is_flag=True, help="List the plans that are kept.")
+@click.option("--against", metavar="NAME", help="Bridge a kept plan to what came, by cause.")
 @scenario_option
 @months_option
 @config_option
@@ -153,6 +160,9 @@ def plan(
     until: str | None,
     words: bool,
     budgets: bool,
+    save: str | None,
+    saved: bool,
+    against: str | None,
     scenario: str | None,
     months: int,
     config: str,
@@ -166,20 +176,53 @@ def plan(
     finops-ai plan --until 2027-03 --words
     finops-ai plan --budgets
     finops-ai plan --scenario leaner
+    finops-ai plan --save "board plan"
+    finops-ai plan --against "board plan" --by team
+
+    \b
+    [plan]
+    fiscal_start = 4                 # the fiscal year begins in April
+    [[plan.lines]]                   # an amount that is known
+    name = "pilot"
+    month = "2026-12"
+    amount = "5000"
+    [[plan.overrides]]               # an owner's own figure
+    month = "2026-12"
+    factor = "0.8"
+    owner = "platform"
+    for = { team = "search" }
+    [[plan.units]]                   # units to come, times what one cost
+    metric = "tickets"               # of the file that [business] names
+    for = { product = "support-bot" }
+    months = { "2026-12" = 12000 }
     """
     from finops_ai.forecasting import budget_outlook, plan_in_words
     from finops_ai.forecasting import plan as make_plan
     from finops_ai.forecasting.planning import workspace_past_error
+    from finops_ai.forecasting.shelf import held_against, keep_plan, saved_plans
+    from finops_ai.forecasting.terms import workspace_terms
 
+    if sum(map(bool, (budgets, words, save, saved, against))) > 1:
+        raise click.UsageError("Give one of --words, --budgets, --save, --saved and --against.")
     ws, history = _history(config, months)
-    budget = ws.settings.policies.get("budgets")
-    told = {"scenario": _scenario(scenario, ws), "book": ws.book, "timezone": ws.timezone}
+    if saved:
+        show(saved_plans(ws), form, output)
+        return
+    if against:
+        show(held_against(ws, against, _columns(by)), form, output)
+        return
+    if save:
+        place = keep_plan(ws, save, until=until, scenario=_scenario(scenario, ws), months=months)
+        click.echo(f'{place}: kept as {save!r}. `finops-ai plan --against "{save}"` holds it against what comes.')
+        return
+    budget, terms = ws.settings.policies.get("budgets"), workspace_terms(ws)
+    told = {"scenario": _scenario(scenario, ws), "book": ws.book, "timezone": ws.timezone, **terms.known}
     if budgets:
         if not budget:
             raise DataError("finops.toml has no [[budgets]]. Add one with `amount`, and `month` or `from` and `to`.")
         show(budget_outlook(history, budget, **told), form, output)
         return
-    table = make_plan(history, budget, by=_columns(by), until=until, **told)
+    table = make_plan(history, budget, by=_columns(by), until=until or terms.until, **told, **terms.year)
     if not words:
         show(table, form, output)
         return

@@ -1,4 +1,4 @@
-"""`finops-ai kpis`: the KPIs of FinOps for AI with the user's own figures."""
+"""`finops-ai kpis` and `unit-economics`: KPIs with the user's own figures, and what an outcome costs."""
 
 from __future__ import annotations
 
@@ -24,3 +24,34 @@ def kpis(month: str | None, config: str, form: str, output: str | None) -> None:
     ws, month = workspace(config, month)
     rows_of(ws, month)
     say(workspace_kpis(ws, month), form, output)
+
+
+@click.command("unit-economics")
+@month_option
+@click.option("--months", type=click.IntRange(1, 60), default=2, show_default=True, help="Months up to that one.")
+@click.option("--per", type=click.Choice(["month", "week", "day"]), default="month", show_default=True)
+@config_option
+@format_options
+def unit_economics(month: str | None, months: int, per: str, config: str, form: str, output: str | None) -> None:
+    """Cost per ticket, customer or document: cost over what the business counts.
+
+    \b
+    finops-ai unit-economics --months 6
+
+    \b
+    [business]
+    file = "business.csv"     # month or day, metric, value, and a column per dimension it is counted for
+    """
+    import finops_ai as fa
+    from finops_ai.errors import SettingsError
+    from finops_ai.tables.unit_economics import workspace_metrics
+
+    ws, month = workspace(config, month)
+    metrics = workspace_metrics(ws)
+    if metrics is None:
+        raise SettingsError('finops.toml has no [business] section. Add one with file = "business.csv".')
+    shown = ws.months_before(month, months)
+    time = "day" if "day" in metrics.columns else "month"
+    if time in metrics.columns:
+        metrics = metrics[metrics[time].astype(str).str[:7].isin(shown)]
+    say(fa.unit_economics(ws.history(month, months), metrics, per=per, timezone=ws.timezone), form, output)

@@ -145,7 +145,8 @@ def _last_month(ws: Any, complete: bool) -> str:
 
     months = ws.months()
     if complete and months:
-        return months[-1]
+        out: str = months[-1]
+        return out
     last = last_complete_month()
     return max([m for m in months if m <= last], default=last)
 

@@ -20,6 +20,7 @@ from finops_ai.engine.fields import columns
 from finops_ai.engine.lookups import LOOKUP_KEYS
 from finops_ai.engine.rules import DIMENSION_KEYS, RULE_KEYS
 from finops_ai.engine.shared import EVERY, METHODS, METRICS
+from finops_ai.forecasting.terms import LINE_KEYS, OVERRIDE_KEYS, PLAN_KEYS, UNIT_KEYS
 from finops_ai.prices.currency import CURRENCY_KEYS
 from finops_ai.tables.bill_rules import DIVIDED, POSTED
 from finops_ai.tables.closing import GATES
@@ -63,6 +64,8 @@ def settings_schema() -> dict[str, Any]:
         "journal": _journal(),
         "bill": _list(_bill()),
         "currency": _table(CURRENCY_KEYS),
+        "plan": _plan(),
+        "business": _table(("file",), file=TEXT),
     }
     for name in (*MAPPING_SECTIONS, *POLICY_SECTIONS):
         sections[name] = own.get(name, {"type": ["object", "array"]})
@@ -139,6 +142,20 @@ def _shared() -> dict[str, Any]:
         for method, keys in METHODS.items()
     ]
     return table
+
+
+def _plan() -> dict[str, Any]:
+    when = {"month": TEXT, "from": TEXT, "to": TEXT, "for": _named(TEXT), "name": TEXT, "owner": TEXT, "note": TEXT}
+    return _table(
+        PLAN_KEYS,
+        until=TEXT,
+        fiscal_start={"type": "integer", "minimum": 1, "maximum": 12},
+        quarters={"type": "boolean"},
+        holidays=TEXTS,
+        lines=_list(_table(LINE_KEYS, others=NUMBER, **when)),
+        overrides=_list(_table(OVERRIDE_KEYS, others=NUMBER, **when)),
+        units=_list(_table(UNIT_KEYS, others=NUMBER, **(when | {"metric": TEXT, "months": _named(NUMBER)}))),
+    )
 
 
 def _chargeback() -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -327,7 +328,8 @@ def _check_workspace(line: Any, config: str) -> None:
         return
     for name, reason in left_out.items():
         line(False, f"[providers.{name}]", str(reason))
-    for what, load in (("mapping rules", lambda: ws.rules), ("price book", lambda: ws.book)):
+    loads: dict[str, Callable[[], object]] = {"mapping rules": lambda: ws.rules, "price book": lambda: ws.book}
+    for what, load in loads.items():
         try:
             load()
             line(True, what)

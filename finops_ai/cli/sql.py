@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from finops_ai.cli.tables import config_option, month_option, workspace
+from finops_ai.cli.collecting import config_option
+from finops_ai.cli.tables import month_option, workspace
 
 
 @click.command()

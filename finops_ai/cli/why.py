@@ -55,7 +55,7 @@ def explain(
             raise DataError(
                 f"The lake holds no usage of {name}. It has {', '.join(ws.months()) or 'none'}; load more with `finops-ai collect`."
             )
-    table = fa.explain(*frames, by=columns_of(by, ws), timezone=ws.timezone)
+    table = fa.explain(frames[0], frames[1], by=columns_of(by, ws), timezone=ws.timezone)
     table.facts.period = f"{names[0]} to {names[1]}"
     drivers = table.drivers(top)
     if only_drivers:
@@ -148,14 +148,11 @@ def reconcile(
     fail = { amount = "5", share = "0.005" }
     providers.oci = { fail = { share = "0.02" } }
     """
-    import finops_ai as fa
+    from finops_ai.tables.reconcile import workspace_reconciliation
 
     ws, month = workspace(config, month)
     wanted = [c.strip() for text in by for c in text.split(",") if c.strip()]
-    more = {"by": wanted} if wanted else {}
-    table = fa.reconcile(
-        ws.priced(month), ws.bills(month), tolerance=ws.settings.policies.get("reconcile"), timezone=ws.timezone, **more
-    )
+    table = workspace_reconciliation(ws, month, **({"by": wanted} if wanted else {}))
     say(table.rows(cause) if cause else table, form, output)
     return int(check and table.status == "fail")
 

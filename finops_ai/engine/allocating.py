@@ -86,7 +86,10 @@ def _divided(allocated: pd.DataFrame, rules: Rules) -> np.ndarray:
     """Which rows a shared cost has given to somebody, in part or whole."""
     parts = (allocated["share"] != Decimal(1)).to_numpy(bool, na_value=False)
     ends = tuple(f" + {entry.name}" for entry in rules.shared)
-    return parts | np.array([isinstance(rule, str) and rule.endswith(ends) for rule in allocated["rule"]], bool)
+    out: np.ndarray = parts | np.array(
+        [isinstance(rule, str) and rule.endswith(ends) for rule in allocated["rule"]], bool
+    )
+    return out
 
 
 def _allocate_rest(
@@ -131,7 +134,7 @@ def _mapped_by_class(frame: pd.DataFrame, rules: Rules, offsets: Sequence[tuple[
     return classes.table().take(pa.array(np.concatenate(found) if found else np.zeros(0, np.int32)))
 
 
-def totals(frame: pd.DataFrame, by: tuple[str, ...] = CONSERVED_BY) -> dict[tuple, dict[str, Decimal]]:
+def totals(frame: pd.DataFrame, by: tuple[str, ...] = CONSERVED_BY) -> dict[tuple[Any, ...], dict[str, Decimal]]:
     """Exact totals of every cost and of quantity per group, months in UTC."""
     costs = [c for c in (*COSTS, PAYABLE, "billed_cost", "quantity") if c in frame.columns]
     keys = [c for c in by if c != "month" and (c in frame.columns or c in columns())]

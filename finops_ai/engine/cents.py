@@ -113,7 +113,10 @@ def _rounded(costs: pa.Array, names: pd.DataFrame, dimensions: Sequence[str], di
 def _per(account: np.ndarray, costs: pa.Array) -> list[Decimal]:
     """Exact sums per account, in the order of their numbers."""
     table = pa.table({"account": account, "cost": costs.cast(COST_TYPE)})
-    return table.group_by("account").aggregate([("cost", "sum")]).sort_by("account")["cost_sum"].to_pylist()
+    out: list[Decimal] = (
+        table.group_by("account").aggregate([("cost", "sum")]).sort_by("account")["cost_sum"].to_pylist()
+    )
+    return out
 
 
 def _families(names: pd.DataFrame, dimensions: Sequence[str]) -> list[tuple[np.ndarray, float]]:

@@ -181,7 +181,8 @@ class Classes:
         if isinstance(condition, Test):
             place = self._place[condition.field]
             field = self.fields[place]
-            return field.answers[:, field.tests[condition]][combos[:, place]]
+            found: np.ndarray = field.answers[:, field.tests[condition]][combos[:, place]]
+            return found
         if isinstance(condition, Not):
             return ~self._holds(condition.part, combos)
         every = isinstance(condition, All)

@@ -89,7 +89,8 @@ class Names:
             self.values = pa.concat_arrays([self.values, new])
             found = pc.index_in(texts, value_set=self.values)
         at = found.take(array.indices)
-        return (at.fill_null(0) if at.null_count else at).to_numpy()
+        out: np.ndarray = (at.fill_null(0) if at.null_count else at).to_numpy()
+        return out
 
 
 class Tuples:
@@ -210,4 +211,5 @@ class Coder:
 def instants(batch: pa.RecordBatch, name: str = "charge_period_start") -> np.ndarray:
     """UTC instants in microseconds."""
     array = batch[name]
-    return array.cast(pa.timestamp("us", array.type.tz)).cast(pa.int64()).to_numpy(zero_copy_only=False)
+    out: np.ndarray = array.cast(pa.timestamp("us", array.type.tz)).cast(pa.int64()).to_numpy(zero_copy_only=False)
+    return out

@@ -171,5 +171,6 @@ def to_sql(condition: Condition, dialect: Dialect, column: Callable[[str], str])
     if op == "in":
         return dialect.one_of(x, value)  # type: ignore[arg-type]
     if op in ("prefix", "regex"):
-        return getattr(dialect, op).format(x=x, v=dialect.literal(value))
+        out: str = getattr(dialect, op).format(x=x, v=dialect.literal(value))
+        return out
     return f"{x} {_COMPARED[op]} {dialect.literal(value)}"

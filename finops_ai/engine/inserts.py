@@ -29,7 +29,7 @@ class Insert:
 
     text: str
     field: str
-    steps: tuple[tuple[str, tuple], ...] = ()
+    steps: tuple[tuple[str, tuple[Any, ...]], ...] = ()
 
     @classmethod
     def read(cls, text: str) -> Insert:

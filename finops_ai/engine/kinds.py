@@ -74,7 +74,8 @@ def kinds_of(
 
 def _periods(starts: pa.ChunkedArray, timezone: str, daily: bool) -> np.ndarray:
     local = starts.to_pandas().dt.tz_convert(zone(timezone)).dt.tz_localize(None)
-    return pd.factorize(local.dt.normalize() if daily else local.dt.year * 12 + local.dt.month)[0]
+    out: np.ndarray = pd.factorize(local.dt.normalize() if daily else local.dt.year * 12 + local.dt.month)[0]
+    return out
 
 
 def _joined_codes(codes: np.ndarray, values: pa.ChunkedArray) -> np.ndarray:
@@ -83,7 +84,8 @@ def _joined_codes(codes: np.ndarray, values: pa.ChunkedArray) -> np.ndarray:
         values.combine_chunks().dictionary_encode() if values.num_chunks != 1 else values.chunk(0).dictionary_encode()
     )
     own = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy().astype(np.int64)
-    return pd.factorize(codes * (len(encoded.dictionary) + 1) + own)[0]
+    out: np.ndarray = pd.factorize(codes * (len(encoded.dictionary) + 1) + own)[0]
+    return out
 
 
 def spread(rows: pa.Table, kinds: Kinds, found: pa.Table, told: Sequence[str], amounts: Sequence[str]) -> pa.Table:

@@ -28,7 +28,7 @@ class Lookup:
     key: str
     on: str
     values: tuple[str, ...]
-    rows: tuple[tuple, ...]
+    rows: tuple[tuple[Any, ...], ...]
 
     def table(self) -> pa.Table:
         """The rows as Arrow: `_key`, the value columns, `valid_from`, `valid_to`."""
@@ -156,7 +156,7 @@ def _day(text: str | None, column: str, where: str) -> dt.date | None:
         raise RuleError(f"{where}: {column} {text!r} is not a day; write 2026-10-01.") from None
 
 
-def _refuse_overlaps(ordered: list[tuple], where: str) -> None:
+def _refuse_overlaps(ordered: list[tuple[Any, ...]], where: str) -> None:
     for one, two in itertools.pairwise(ordered):
         if one[0] == two[0] and two[-2] < one[-1]:
             end = "open" if one[-1] == LAST else f"until {one[-1]}"

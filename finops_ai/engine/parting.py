@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from decimal import Context, Decimal
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -84,7 +84,7 @@ def _by_limb(high: np.ndarray, low: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     return (out[0] << _HALF) | out[1], (out[2] << _HALF) | out[3], rest
 
 
-def _upto(whole: np.ndarray, more: np.ndarray, less: np.ndarray, bound: np.ndarray, narrow: bool):
+def _upto(whole: np.ndarray, more: np.ndarray, less: np.ndarray, bound: np.ndarray, narrow: bool) -> tuple[Any, Any]:
     """What lies below a bound, as high and low words; the amount is whole 10^18 + more 10^9 + less."""
     coarse, fine = bound // _LIMB, bound % _LIMB
     rest = more * coarse + (more * fine + less * coarse + less * fine // _LIMB) // _LIMB

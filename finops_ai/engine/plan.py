@@ -16,6 +16,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 
@@ -240,7 +241,7 @@ class Plan:
     def _level(self, rules: Rules, number: int, dims: list[str], rule: bool) -> list[str]:
         """One CASE per group of dimensions that the same rules decide, then a join to their values."""
         d, source = self.dialect, self.last
-        groups: dict[tuple, list[str]] = {}
+        groups: dict[tuple[Any, ...], list[str]] = {}
         for name in dims:
             deciding = tuple((i, r.set[name].inserts) for i, r in enumerate(rules.rules) if name in r.set)
             groups.setdefault(deciding, []).append(name)

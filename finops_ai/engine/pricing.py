@@ -288,7 +288,7 @@ def prices_for(con: duckdb.DuckDBPyConnection, scan: Scan, book: Book, *, number
     return Prices(table, keys + (["minute"] if parts else []), periods, parts, crossed)
 
 
-def _periods(spans: pa.Table, book: Book, models: list) -> pa.Table | None:
+def _periods(spans: pa.Table, book: Book, models: list[Any]) -> pa.Table | None:
     """Each UTC day with the day since which no price has changed; None if the book can't tell, or prices change often."""
     change_days = getattr(book, "change_days", None)
     if change_days is None or not spans.num_rows:

@@ -118,7 +118,8 @@ def with_lines(frame: pd.DataFrame, lines: Sequence[Mapping[str, Any]]) -> pd.Da
     """A priced frame with lines below it; columns a line doesn't have are null."""
     if not lines:
         return frame
-    columns = {c: pd.array([line.get(c) for line in lines], dtype=frame[c].dtype) for c in frame.columns}  # type: ignore[call-overload,arg-type,misc]
+    kinds: dict[str, Any] = dict(frame.dtypes)
+    columns = {c: pd.array([line.get(c) for line in lines], dtype=kinds[c]) for c in frame.columns}
     added = pd.DataFrame(columns)
     whole_numbers = len(frame) > 0 and pd.api.types.is_integer_dtype(frame.index)
     added.index += int(frame.index.max()) + 1 if whole_numbers else 0
@@ -138,7 +139,7 @@ def _days(con: duckdb.DuckDBPyConnection, period: Window | None) -> list[dt.date
 
 
 def _volume(con: duckdb.DuckDBPyConnection, book: PriceBook) -> list[dict[str, Any]]:
-    cells: dict[tuple, dict[str | None, tuple[Fraction, Fraction]]] = {}
+    cells: dict[tuple[Any, ...], dict[str | None, tuple[Fraction, Fraction]]] = {}
     found = con.execute(
         """SELECT volume, _month, pricing_currency, sum(quantity), sum(contracted_cost) FROM settled
            WHERE volume IS NOT NULL GROUP BY ALL ORDER BY ALL"""
@@ -260,7 +261,7 @@ def _used(pool: Pool, weight: Fraction, hours: Fraction) -> tuple[Fraction, Frac
 
 
 def _line(
-    pool: Pool, places: Sequence[tuple], start: dt.datetime, hours: Fraction, cost: int, bill: int
+    pool: Pool, places: Sequence[tuple[Any, ...]], start: dt.datetime, hours: Fraction, cost: int, bill: int
 ) -> dict[str, Any]:
     """The line of a pool's day: the hours that are paid, at the cost of what nobody used."""
     one, parts = pool.scope, QUANTITY[1]
@@ -273,7 +274,7 @@ def _line(
     }  # fmt: skip
 
 
-def _place(contract: Any, places: Sequence[tuple]) -> dict[str, Any]:
+def _place(contract: Any, places: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
     """What all lines of a contract say, and whose they are: its account, if it names one."""
     mine = [p for p in places if not contract.accounts or {p[1], p[2]} & contract.accounts]
     billing = sorted({p[1] for p in mine if p[1]}) or sorted(contract.accounts) or [contract.name]
@@ -311,8 +312,8 @@ def _credits(
            WHERE credit IS NOT NULL AND contracted_cost IS NOT NULL GROUP BY ALL ORDER BY ALL"""
     ).fetchall()
     accounts = con.execute("SELECT DISTINCT provider, billing_account_id, sub_account_id FROM settled").fetchall()
-    paid: dict[tuple, int] = {}
-    saved: dict[tuple, int] = {}
+    paid: dict[tuple[Any, ...], int] = {}
+    saved: dict[tuple[Any, ...], int] = {}
     lines: list[dict[str, Any]] = []
     statement: list[dict[str, Any]] = []
     for number, terms in enumerate(book.contracts):
@@ -365,7 +366,7 @@ def _credits(
 
 
 def _spread(
-    con: duckdb.DuckDBPyConnection, cell: Sequence[str], weight: str, amounts: Mapping[tuple, int], what: str
+    con: duckdb.DuckDBPyConnection, cell: Sequence[str], weight: str, amounts: Mapping[tuple[Any, ...], int], what: str
 ) -> bool:
     """Make the table `parts` (_row, part): amounts in 10^-18 over their cells' rows, in proportion to a whole weight.
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 from finops_ai.engine.conditions import All, Condition, Kinds, Not, Test, parse_condition
 from finops_ai.engine.regex import found_in
@@ -171,8 +172,8 @@ def parse_shared(
     return tuple(out)
 
 
-def _one_of(row: Mapping, key: str, allowed: Collection[str], at: str, default: str) -> str:
-    value = row.get(key, default)
+def _one_of(row: Mapping[str, Any], key: str, allowed: Collection[str], at: str, default: str) -> str:
+    value: str = row.get(key, default)
     if value not in allowed:
         raise RuleError(f"{at}: {key} = {value!r} is unknown. {hint(str(value), allowed)}")
     return value
@@ -187,7 +188,7 @@ def _receivers(values: object, at: str) -> tuple[str, ...]:
     return out
 
 
-def _positive(row: Mapping, key: str, at: str) -> Decimal:
+def _positive(row: Mapping[str, Any], key: str, at: str) -> Decimal:
     try:
         value = exact(row.get(key, 1))
     except (ValueError, ArithmeticError):

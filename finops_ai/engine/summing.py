@@ -201,7 +201,8 @@ def _counts(batch: pa.RecordBatch, name: str) -> np.ndarray:
     """Whole numbers, -1 for null."""
     if name not in batch.schema.names:
         return np.full(len(batch), -1)
-    return batch[name].cast(pa.int64()).fill_null(-1).to_numpy()
+    out: np.ndarray = batch[name].cast(pa.int64()).fill_null(-1).to_numpy()
+    return out
 
 
 class _Times:

@@ -96,7 +96,7 @@ def _proportional(
     cell: tuple[str, ...],
     default: str,
     earlier: Sequence[Shared],
-) -> dict:
+) -> dict[Cell, dict[Receiver, Fraction]]:
     name = DUCKDB.ident(entry.dimension)
     chosen = DUCKDB.one_of(name, entry.to) if entry.to else f"{name} <> {DUCKDB.literal(default)}"
     keys = ", ".join(map(DUCKDB.ident, cell))
@@ -108,7 +108,12 @@ def _proportional(
     return out
 
 
-def _tiered(con: duckdb.DuckDBPyConnection, entry: Shared, cell: tuple[str, ...], weighed: Mapping[str, dict]) -> dict:
+def _tiered(
+    con: duckdb.DuckDBPyConnection,
+    entry: Shared,
+    cell: tuple[str, ...],
+    weighed: Mapping[str, dict[Cell, dict[Receiver, Fraction]]],
+) -> dict[Cell, dict[Receiver, Fraction]]:
     """Each slice of the pool by its own method; a credit is sliced by its size, and a pool of nothing is in the first slice.
 
     A pool with a slice that nobody can receive stays as it is.
@@ -165,7 +170,7 @@ def _telemetry(con: duckdb.DuckDBPyConnection, entry: Shared, default: str) -> W
     return Weights(columns, steps)
 
 
-def _capacity(con: duckdb.DuckDBPyConnection, entry: Shared, period: str) -> dict:
+def _capacity(con: duckdb.DuckDBPyConnection, entry: Shared, period: str) -> dict[Cell, dict[Receiver, Fraction]]:
     """Units used by each value (weighted tokens / what a unit-hour serves); what is left of the hours is idle."""
     name, cell = DUCKDB.ident(entry.dimension), ", ".join(DUCKDB.ident(c) for c in (period, *entry.match))
     used: dict[Cell, dict[Receiver, Fraction]] = {}

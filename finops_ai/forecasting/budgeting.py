@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,7 +66,9 @@ def budget_lines(budget: Budget, currency: str | None = None) -> list[BudgetLine
     return [_line(entry, f"budget {entry.get('name') or number}", currency) for number, entry in enumerate(budget, 1)]
 
 
-def budget_of(budget: Budget, by: Sequence[str], currency: str | None = None) -> Callable[[str, tuple], Decimal | None]:
+def budget_of(
+    budget: Budget, by: Sequence[str], currency: str | None = None
+) -> Callable[[str, tuple[Any, ...]], Decimal | None]:
     """A function from month and dimension values to the budgeted amount, None where there is none.
 
     A budget over several months counts evenly. The total's budget is its own, else the sum of the budgets of its
@@ -76,18 +79,18 @@ def budget_of(budget: Budget, by: Sequence[str], currency: str | None = None) ->
     if not isinstance(budget, Mapping | Sequence | pd.DataFrame):
         amount = _amount(budget, "the budget")
         return lambda month, key: amount if not key or key[0] == TOTAL else None
-    amounts: dict[tuple[str, frozenset], Decimal] = {}
+    amounts: dict[tuple[str, frozenset[Any]], Decimal] = {}
     for line in budget_lines(budget, currency):
         for month in line.months:
             place = (month, line.scope)
             amounts[place] = amounts.get(place, Decimal(0)) + line.amount / len(line.months)
 
-    def find(month: str, key: tuple) -> Decimal | None:
+    def find(month: str, key: tuple[Any, ...]) -> Decimal | None:
         if key and key[0] != TOTAL:
             return amounts.get((month, frozenset(zip(by, key, strict=True))))
         if (month, frozenset()) in amounts:
             return amounts[month, frozenset()]
-        parts: dict[frozenset, Decimal] = {}
+        parts: dict[frozenset[Any], Decimal] = {}
         for (m, scope), amount in amounts.items():
             names = frozenset(name for name, _ in scope)
             if m == month and names <= set(by):

@@ -7,7 +7,7 @@ the last days.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from finops_ai.errors import CheckFailed, DataError, RuleError, hint
 from finops_ai.forecasting.budgeting import BudgetLine
 from finops_ai.forecasting.making import Plan, make_plan
 from finops_ai.forecasting.planning import line_figures
+from finops_ai.forecasting.terms import workspace_terms
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
@@ -48,6 +49,9 @@ def budgets(
     as_of: object = None,
     timezone: str | None = None,
     book: PriceBook | None = None,
+    lines: Sequence[Mapping[str, Any]] = (),
+    overrides: Sequence[Mapping[str, Any]] = (),
+    holidays: Iterable[object] = (),
 ) -> Table:
     """Compare spend with budgets.
 
@@ -60,6 +64,7 @@ def budgets(
         as_of: how far the data reaches (instant or day); by default the end of the last row.
         timezone: reporting zone; by default the one the rows were made for.
         book: price book, for price changes already known; as in `plan`.
+        lines, overrides, holidays: what is known of the time to come, as in `plan`.
 
     Returns:
         One row per budget: `budget`, `spent`, `used` (share), `expected` (even pace up to `as_of`), `pacing` (spent over
@@ -99,7 +104,8 @@ def budgets(
     days = grouped(priced, [*dims, "day"], measures, timezone=timezone, needs=needs)
     today = now.astimezone(tz).date()
     asked = [e for e in entries if e["from"] <= today]
-    made, doubt = _planned(priced, asked, now, timezone, book, dims)
+    known = {"lines": lines, "overrides": overrides, "holidays": holidays}
+    made, doubt = _planned(priced, asked, now, timezone, book, dims, known)
     rows = []
     for entry in entries:
         if month and not (entry["from"] <= parse_month(month) < entry["to"]):
@@ -161,9 +167,12 @@ def workspace_budgets(ws: Workspace, month: str, as_of: object = None) -> Table 
     starts = [parse_month(row.get("month", row.get("from", month))) for row in plan]
     first = min([day for day in starts if day <= now], default=now)
     months = max((now.year - first.year) * 12 + now.month - first.month + 1, HISTORY)
+    terms = workspace_terms(ws, month)
     found = ws.recent.once(
-        ("budgets", ws.digest(), ws.ledger.head(), month, str(as_of), repr(plan)),
-        lambda: budgets(ws.history(month, months), plan, month=month, as_of=as_of, timezone=ws.timezone, book=ws.book),
+        ("budgets", ws.digest(), ws.ledger.head(), month, str(as_of), repr(plan), repr(terms)),
+        lambda: budgets(
+            ws.history(month, months), plan, month=month, as_of=as_of, timezone=ws.timezone, book=ws.book, **terms.known
+        ),
         keep=lambda table: True,
     )
     return found.copy(deep=False)  # what its reader changes in it is nobody else's
@@ -173,7 +182,8 @@ def _published(row: Mapping[str, Any], name: str, currency: str) -> Decimal | No
     if row[name] is None:
         return None
     if row[name] == row["spent"]:
-        return row["cents"]
+        out: Decimal | None = row["cents"]
+        return out
     return published(row[name], currency or "USD") or round(row[name], 6)  # what is less than a cent is shown, too
 
 
@@ -229,6 +239,7 @@ def _planned(
     timezone: str,
     book: PriceBook | None,
     dims: Sequence[str],
+    known: Mapping[str, Any],
 ) -> tuple[Plan | None, list[str]]:
     """The plan to the end of the last budget, or why there is none; and what it doubts."""
     end = pd.Timestamp(now.astimezone(zone(timezone))).tz_localize(None).normalize()
@@ -237,7 +248,7 @@ def _planned(
         return None, []
     until = str(pd.Period(last - pd.Timedelta(days=1), "M"))
     try:
-        made = make_plan(priced, until=until, keep=dims, as_of=end, timezone=timezone, book=book)
+        made = make_plan(priced, until=until, keep=dims, as_of=end, timezone=timezone, book=book, **known)
     except DataError as error:
         return None, [f"Where the budgets are heading isn't known: {error}"]
     return made, made.notes

@@ -205,7 +205,10 @@ def _new_price(outlook: Outlook, part: Mapping[str, str], switch: ModelSwitch, b
         weight = outlook.quantity[known]
         total = weight.sum(0)
         mean = outlook.price[known].mean(0)
-        return np.where(total > 0, (outlook.price[known] * weight).sum(0) / np.where(total > 0, total, 1), mean)
+        out: np.ndarray = np.where(
+            total > 0, (outlook.price[known] * weight).sum(0) / np.where(total > 0, total, 1), mean
+        )
+        return out
     at = _instant(switch.start)
     found = (
         book.lookup(part["provider"], switch.to_model, part["meter"], at, service_tier=part["service_tier"])
@@ -269,13 +272,16 @@ class CacheAdoption(Change):
 
     def _price(self, outlook: Outlook, row: int, book: PriceBook | None) -> np.ndarray | None:
         price, part = outlook.price[row], outlook.parts.iloc[row]
+        out: np.ndarray
         if self.read_price is not None:
-            return price * self.read_price
+            out = price * self.read_price
+            return out
         keys = ["provider", "model", "service_tier"]
         same = outlook.parts[keys].eq(part[keys]).all(axis=1) & (outlook.parts["meter"] == CACHE_READ)
         reads = same.to_numpy() & (outlook.price > 0).any(1)
         if reads.any():
-            return np.minimum(outlook.price[reads].mean(0), price)
+            out = np.minimum(outlook.price[reads].mean(0), price)
+            return out
         if book is None:
             return None
         at = _instant(self.start)

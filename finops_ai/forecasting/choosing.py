@@ -199,4 +199,5 @@ def _weighted_median(candidates: np.ndarray, weights: np.ndarray) -> np.ndarray:
     r0, r1 = np.take_along_axis(rank, below, 0)[0], np.take_along_axis(rank, above, 0)[0]
     v0, v1 = np.take_along_axis(values, below, 0)[0], np.take_along_axis(values, above, 0)[0]
     share = np.clip((0.5 - r0) / np.maximum(r1 - r0, 1e-12), 0, 1)
-    return v0 + share * (v1 - v0)
+    out: np.ndarray = v0 + share * (v1 - v0)
+    return out

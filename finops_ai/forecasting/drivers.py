@@ -93,4 +93,5 @@ def _ratio(above: pd.Series, below: pd.Series) -> pd.Series:
 def _period(instants: pd.Series, freq: str) -> np.ndarray:
     if freq not in ("MS", "W", "D"):
         raise SettingsError(f"freq is {freq!r}: give MS (months), W (weeks) or D (days).")
-    return instants.dt.to_period({"MS": "M", "W": "W", "D": "D"}[freq]).dt.to_timestamp().to_numpy()
+    out: np.ndarray = instants.dt.to_period({"MS": "M", "W": "W", "D": "D"}[freq]).dt.to_timestamp().to_numpy()
+    return out

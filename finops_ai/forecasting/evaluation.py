@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -49,7 +49,7 @@ class Backtest:
     def figures(self) -> dict[str, object]:
         """The headline figures as one flat dictionary (what `finops-ai backtest --format json` prints)."""
         ours = self.summary.set_index("model").loc[OURS]
-        rows: list = self.summary.astype(object).where(self.summary.notna(), None).to_dict("records")
+        rows: list[Any] = self.summary.astype(object).where(self.summary.notna(), None).to_dict("records")
         flat = {str(name): (None if pd.isna(value) else float(value)) for name, value in ours.items()}
         return {
             **{str(name): value for name, value in self.settings.items()},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +90,8 @@ def forecast(
     book: PriceBook | None = None,
     timezone: str | None = None,
     holidays: Iterable[object] = (),
+    lines: Sequence[Mapping[str, Any]] = (),
+    overrides: Sequence[Mapping[str, Any]] = (),
 ) -> Table:
     """Forecast series, or the cost of priced rows by any dimensions.
 
@@ -109,6 +111,7 @@ def forecast(
             already knows (none if not given).
         timezone: reporting zone, whose days are meant.
         holidays: dates, past and to come, that don't follow their weekday (company closures).
+        lines, overrides: what is known of priced rows, as in `plan`; days and months only.
 
     Returns:
         `unique_id, ds, yhat, lo-80, hi-80, ...`, one row per series and point ahead. `yhat` is the middle forecast
@@ -128,7 +131,8 @@ def forecast(
         [[140.0, 140.0, 140.0], [140.0, 140.0, 140.0], [100.0, 100.0, 100.0]]
     """
     if is_cost_frame(history) and freq in (None, "D", "MS") and models is None and season is None:
-        return _from_plan(history, horizon, scenario, level, by, freq or "D", until, book, timezone, holidays)
+        known = {"holidays": holidays, "lines": lines, "overrides": overrides}
+        return _from_plan(history, horizon, scenario, level, by, freq or "D", until, book, timezone, known)
     if is_cost_frame(history):
         change = None if scenario is None else one_scenario(scenario)
         done = forecast_cost(
@@ -169,7 +173,7 @@ def _from_plan(
     until: str | pd.Timestamp | None,
     book: PriceBook | None,
     timezone: str | None,
-    holidays: Iterable[object],
+    known: Mapping[str, Any],
 ) -> Table:
     """Days or months of priced rows, read from the plan."""
     from finops_ai.forecasting.making import make_plan
@@ -184,7 +188,7 @@ def _from_plan(
     else:
         last = pd.Period(end + pd.Timedelta(days=horizon - 1), "M")
     made = make_plan(
-        priced, until=str(last), keep=by, scenario=change, book=book, as_of=end, timezone=timezone, holidays=holidays
+        priced, until=str(last), keep=by, scenario=change, book=book, as_of=end, timezone=timezone, **known
     )
     keys, groups = plan_levels(made, by)
     names = [unique_id(key) for key in keys]

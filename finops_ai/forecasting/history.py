@@ -83,7 +83,8 @@ def cost_history(
     grid = pd.date_range(summed["ds"].min(), summed["ds"].max(), freq=freq)
     if not by:
         whole = summed.set_index("ds")["y"].reindex(grid, fill_value=0.0).rename_axis("ds").reset_index()
-        return whole.assign(unique_id=TOTAL)[["unique_id", "ds", "y"]]
+        out: pd.DataFrame = whole.assign(unique_id=TOTAL)[["unique_id", "ds", "y"]]
+        return out
     wide = summed.pivot(index="ds", columns=by, values="y").reindex(grid).fillna(0.0)
     wide.index.name = "ds"
     keys = wide.columns if len(by) > 1 else [(key,) for key in wide.columns]
@@ -132,10 +133,13 @@ def local_middle(frame: pd.DataFrame, timezone: str = "UTC") -> pd.Series:
 
 
 def _floor(instants: pd.Series, freq: str) -> pd.Series:
+    out: pd.Series
     if freq == "MS":
-        return instants.dt.to_period("M").dt.to_timestamp()
+        out = instants.dt.to_period("M").dt.to_timestamp()
+        return out
     try:
-        return instants.dt.floor(freq)
+        out = instants.dt.floor(freq)
+        return out
     except ValueError:
         raise SettingsError(f"freq is {freq!r}: give h (hourly), D (daily) or MS (monthly).") from None
 
@@ -148,7 +152,8 @@ def end_of_data(frame: pd.DataFrame, timezone: str = "UTC") -> pd.Timestamp:
     if frame.empty:
         raise DataError("There are no rows: nothing to forecast from.")
     last = frame.iloc[[int(frame["charge_period_end"].argmax())]]
-    end = last["charge_period_end"].iloc[0]
+    end: pd.Timestamp = last["charge_period_end"].iloc[0]
     if end - last["charge_period_start"].iloc[0] >= pd.Timedelta(days=1):
-        return local_middle(last, timezone).iloc[0].floor("D") + pd.Timedelta(days=1)
+        first: pd.Timestamp = local_middle(last, timezone).iloc[0].floor("D")
+        return first + pd.Timedelta(days=1)
     return end.tz_convert(zone(timezone)).tz_localize(None).floor("D")

@@ -45,7 +45,8 @@ class Surprises:
     def quantile(self, q: float, lead: int) -> float:
         """Scaled miss at quantile `q` for a lead counted in seasons from 0."""
         values, rank = self.by_lead[min(lead, len(self.by_lead) - 1)]
-        return float(np.interp(q, rank, values)) * max(1.0, ((lead + 1) / self.longest) ** BEYOND)
+        out: float = np.interp(q, rank, values) * max(1.0, ((lead + 1) / self.longest) ** BEYOND)
+        return float(out)
 
 
 def usual_miss(fit: Fit, history: np.ndarray) -> np.ndarray:
@@ -54,7 +55,8 @@ def usual_miss(fit: Fit, history: np.ndarray) -> np.ndarray:
     if not fit.trials:
         return np.full_like(floor, np.nan)
     misses = np.concatenate([np.abs(actual - made) for actual, made in fit.trials], axis=1)
-    return np.maximum(misses.mean(1, keepdims=True), floor)
+    out: np.ndarray = np.maximum(misses.mean(1, keepdims=True), floor)
+    return out
 
 
 def _widths(fit: Fit, forecast: np.ndarray) -> np.ndarray:
@@ -62,7 +64,8 @@ def _widths(fit: Fit, forecast: np.ndarray) -> np.ndarray:
     seen = np.concatenate([made for _, made in fit.trials], axis=1) if fit.trials else forecast
     usual = np.abs(seen).mean(1, keepdims=True)
     level = np.divide(np.maximum(forecast, 0), usual, out=np.zeros_like(forecast), where=usual > 0)
-    return np.minimum((level + FLOOR) ** FOLLOW, WIDEST)
+    out: np.ndarray = np.minimum((level + FLOOR) ** FOLLOW, WIDEST)
+    return out
 
 
 def pool(fits: Sequence[tuple[Fit, np.ndarray]], horizon: int, season: int, sample: int = 200_000) -> Surprises:
@@ -139,7 +142,8 @@ def _bound(fit: Fit, history: np.ndarray, surprises: Surprises, miss: np.ndarray
         leads = np.arange(made.shape[1]) // season
         reach = np.array([surprises.quantile(q, lead) for lead in range(leads[-1] + 1)])[leads]
         reach = np.minimum(reach, 0.0) if q < 0.5 else np.maximum(reach, 0.0)
-        return np.maximum(made + reach * miss * _widths(fit, made), floor)
+        out: np.ndarray = np.maximum(made + reach * miss * _widths(fit, made), floor)
+        return out
 
     own = conformal(fit.forecast)
     shown = _shown(history, q, season, own.shape[1])
@@ -156,7 +160,8 @@ def _bound(fit: Fit, history: np.ndarray, surprises: Surprises, miss: np.ndarray
     relative = np.divide(loss, loss[0], out=np.ones_like(loss), where=loss[0] > 0)
     relative = tried * relative + MIX_POOLING * relative.mean(1, keepdims=True)
     share = shares[relative.argmin(0), :, 0]
-    return own * (1 - share) + shown * share
+    out: np.ndarray = own * (1 - share) + shown * share
+    return out
 
 
 def _shown(history: np.ndarray, q: float, season: int, horizon: int) -> np.ndarray | None:

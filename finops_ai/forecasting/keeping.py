@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +46,7 @@ def save_plan(
     timezone: str | None = None,
     lines: Sequence[Mapping[str, Any]] = (),
     overrides: Sequence[Mapping[str, Any]] = (),
+    holidays: Iterable[object] = (),
 ) -> Table:
     """Keep a plan under a name, as rows of planned use that can be bridged to what comes.
 
@@ -53,7 +54,7 @@ def save_plan(
         priced: priced or allocated rows.
         path: Parquet file to write; none keeps it in memory only.
         name: of this version, such as "board plan".
-        until, scenario, book, as_of, timezone, lines, overrides: as in `plan`.
+        until, scenario, book, as_of, timezone, lines, overrides, holidays: as in `plan`.
 
     Returns:
         One row per month, dimension values, provider, model, prompt, meter and tier: `quantity` and `effective_cost`
@@ -85,6 +86,7 @@ def save_plan(
         timezone=timezone,
         lines=lines,
         overrides=overrides,
+        holidays=holidays,
     )
     frame = _planned_rows(made, priced, timezone, keep)
     made_with(frame, priced, dimensions=list(made.history.dimensions), timezone=timezone)

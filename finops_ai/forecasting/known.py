@@ -7,6 +7,7 @@ they were always the same.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -78,11 +79,12 @@ class Recurring:
 
 def _on(days: pd.DatetimeIndex, anchor: int) -> np.ndarray:
     day = days.day.to_numpy()
-    return (day == anchor) if anchor > 0 else (days.days_in_month.to_numpy() - day + 1 == -anchor)
+    out: np.ndarray = (day == anchor) if anchor > 0 else (days.days_in_month.to_numpy() - day + 1 == -anchor)
+    return out
 
 
 def fees(
-    apart: list[tuple[int, int, str, np.ndarray]], days: pd.DatetimeIndex, sources: list[tuple] | None = None
+    apart: list[tuple[int, int, str, np.ndarray]], days: pd.DatetimeIndex, sources: list[tuple[Any, ...]] | None = None
 ) -> tuple[list[Recurring], np.ndarray]:
     """Fees and capacity among series that aren't billed by token.
 
@@ -243,4 +245,5 @@ def _usual(y: np.ndarray) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         out = np.nanmedian(near, axis=0)
-    return np.where(np.isnan(out), np.nanmedian(y), out)
+    found: np.ndarray = np.where(np.isnan(out), np.nanmedian(y), out)
+    return found

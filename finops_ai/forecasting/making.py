@@ -251,6 +251,9 @@ def make_plan(
         plan, told = _changed(plan, priced, scenario, book, timezone)
         notes += told
     for row in overrides:
+        if not set(_months_of(row, f"override {_named(row)}")) & set(plan.projection.months):
+            notes.append(f"The override {_named(row)} lies outside the months planned: it changes nothing here.")
+            continue
         plan = _overridden(plan, row)
         assumptions.append({"kind": "override", "what": _named(row), "amount": row.get("amount", row.get("factor"))})
     for row in lines:
@@ -392,8 +395,6 @@ def _overridden(plan: Plan, row: Mapping[str, Any]) -> Plan:
         raise SettingsError(f"{place} needs either `amount` or `factor`.")
     p = plan.projection
     months = [m for m in _months_of(row, place) if m in p.months]
-    if not months:
-        raise SettingsError(f"{place} lies outside the months planned, {p.months[0]} to {p.months[-1]}.")
     mask = plan.chosen(dict(row.get("for") or {}))
     if not mask.any():
         raise SettingsError(f"{place}: nothing in use has {dict(row.get('for') or {})}; give it as a planned line.")
@@ -460,7 +461,7 @@ def doubts(plan: Plan) -> list[str]:
         risk: Any = bare["at_risk"]
         models: Any = bare["models"]
         worth = (
-            f"at the usual price per token about {risk / bare['days'] * 30.44:,.0f} {history.currency} a month"  # type: ignore[operator]
+            f"at the usual price per token about {risk / bare['days'] * 30.44:,.0f} {history.currency} a month"
             if risk
             else "what it would cost can't be told"
         )

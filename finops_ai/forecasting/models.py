@@ -153,7 +153,8 @@ def weighted_quantile(samples: np.ndarray, weights: np.ndarray, q: float) -> np.
     r0, r1 = np.take_along_axis(rank, below, 1), np.take_along_axis(rank, above, 1)
     v0, v1 = np.take_along_axis(values, below, 1), np.take_along_axis(values, above, 1)
     share = np.clip((q - r0) / np.maximum(r1 - r0, 1e-12), 0, 1)
-    return (v0 + share * (v1 - v0))[:, 0]
+    out: np.ndarray = (v0 + share * (v1 - v0))[:, 0]
+    return out
 
 
 def _ages(count: int, decay: float) -> np.ndarray:
@@ -164,7 +165,8 @@ def _ages(count: int, decay: float) -> np.ndarray:
 def _levels(seasons: np.ndarray) -> np.ndarray:
     """Mean of each season, floored at 2 % of the mean of all so that logs and ratios stay tame."""
     level = seasons.mean(2)
-    return np.maximum(level, np.maximum(0.02 * level.mean(1, keepdims=True), 1e-9))
+    out: np.ndarray = np.maximum(level, np.maximum(0.02 * level.mean(1, keepdims=True), 1e-9))
+    return out
 
 
 def _shape(seasons: np.ndarray, level: np.ndarray, decay: float = 0.9) -> np.ndarray:
@@ -199,7 +201,8 @@ def linear_trend(history: np.ndarray, horizon: int, season: int = 1) -> np.ndarr
     t = np.arange(points) - (points - 1) / 2
     slope = history @ t / max(t @ t, 1e-12)
     ahead = np.arange(points, points + horizon) - (points - 1) / 2
-    return history.mean(1)[:, None] + slope[:, None] * ahead
+    out: np.ndarray = history.mean(1)[:, None] + slope[:, None] * ahead
+    return out
 
 
 def last_value(history: np.ndarray, horizon: int, season: int = 1) -> np.ndarray:
@@ -248,7 +251,8 @@ def level_and_shape(history: np.ndarray, horizon: int, season: int) -> np.ndarra
     recent, usual = _recent_and_usual(logs)
     ahead = np.arange(-(-horizon // season))
     path = np.exp(usual[:, None] + (recent - usual)[:, None] * _persistence(logs) ** ahead)
-    return (path[:, :, None] * _shape(seasons, level)[:, None, :]).reshape(len(history), -1)[:, :horizon]
+    out: np.ndarray = (path[:, :, None] * _shape(seasons, level)[:, None, :]).reshape(len(history), -1)[:, :horizon]
+    return out
 
 
 def _recent_and_usual(logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -278,7 +282,8 @@ def smoothing(alpha: float) -> Model:
     def model(history: np.ndarray, horizon: int, season: int) -> np.ndarray:
         flat, profile = _unseasoned_log(history, season)
         weights = _ages(flat.shape[1], 1 - alpha)
-        return np.exp((flat @ weights / weights.sum())[:, None] + tile(profile, horizon))
+        out: np.ndarray = np.exp((flat @ weights / weights.sum())[:, None] + tile(profile, horizon))
+        return out
 
     model.__doc__ = smoothing.__doc__
     return model
@@ -293,7 +298,8 @@ def season_trend(history: np.ndarray, horizon: int, season: int) -> np.ndarray:
     low, high = level.min(1, keepdims=True), level.max(1, keepdims=True)
     path = np.clip(ahead, np.where(low < 0, 1.5 * low, 0.5 * low), np.maximum(1.5 * high, 0.5 * high))
     shape = np.median(seasons / _levels(seasons)[:, :, None], axis=1)
-    return (path[:, :, None] * shape[:, None, :]).reshape(len(history), -1)[:, :horizon]
+    out: np.ndarray = (path[:, :, None] * shape[:, None, :]).reshape(len(history), -1)[:, :horizon]
+    return out
 
 
 def linear_seasonal(history: np.ndarray, horizon: int, season: int) -> np.ndarray:
@@ -302,7 +308,8 @@ def linear_seasonal(history: np.ndarray, horizon: int, season: int) -> np.ndarra
     line = linear_trend(history, horizon)
     t = np.arange(points) - (points - 1) / 2
     rest = history - history.mean(1)[:, None] - (history @ t / max(t @ t, 1e-12))[:, None] * t
-    return line + tile(seasons_of(rest, season).mean(1), horizon)
+    out: np.ndarray = line + tile(seasons_of(rest, season).mean(1), horizon)
+    return out
 
 
 def damped_trend(history: np.ndarray, horizon: int, season: int) -> np.ndarray:
@@ -316,7 +323,8 @@ def damped_trend(history: np.ndarray, horizon: int, season: int) -> np.ndarray:
         level, slope = expected + alpha * surprise, damping * slope + alpha * beta * surprise
     ahead = level[:, None] + slope[:, None] * np.cumsum(damping ** np.arange(1, horizon + 1))
     ahead = np.clip(ahead, flat.min(1, keepdims=True) - 0.3, flat.max(1, keepdims=True) + 0.3)
-    return np.exp(ahead + tile(profile, horizon))
+    out: np.ndarray = np.exp(ahead + tile(profile, horizon))
+    return out
 
 
 def theta(history: np.ndarray, horizon: int, season: int) -> np.ndarray:
@@ -339,7 +347,8 @@ def theta(history: np.ndarray, horizon: int, season: int) -> np.ndarray:
         best, chosen = np.where(better, error, best), np.where(better, level, chosen)
     ahead = chosen[:, None] + drift[:, None] * np.arange(1, horizon + 1)
     low, high = flat.min(1, keepdims=True), flat.max(1, keepdims=True)
-    return np.clip(ahead, low - (high - low) / 2, high + (high - low) / 2) + tile(profile, horizon)
+    out: np.ndarray = np.clip(ahead, low - (high - low) / 2, high + (high - low) / 2) + tile(profile, horizon)
+    return out
 
 
 def annual(history: np.ndarray, horizon: int, season: int, alpha: float = 0.1) -> np.ndarray:
@@ -355,6 +364,7 @@ def annual(history: np.ndarray, horizon: int, season: int, alpha: float = 0.1) -
     weights = _ages(flat.shape[1], 1 - alpha)
     level, week = (flat @ weights / weights.sum())[:, None], tile(profile, horizon)
     logs = np.log(np.maximum(history, np.maximum(0.01 * history.mean(1, keepdims=True), 1e-9)))
+    out: np.ndarray
     courses = []
     for start in range(points - year, back - 1, -year):
         near = [start + days for days in around if start + days >= 0 and start + days + horizon <= points]
@@ -362,9 +372,11 @@ def annual(history: np.ndarray, horizon: int, season: int, alpha: float = 0.1) -
             usual = logs[:, start - back : start].mean(1, keepdims=True)
             courses.append(np.median([logs[:, at : at + horizon] for at in near], axis=0) - usual)
     if not courses:
-        return np.exp(level + week)
+        out = np.exp(level + week)
+        return out
     trust = len(courses) / (len(courses) + 1)
-    return np.exp(level + week + trust * np.clip(np.median(courses, axis=0) - week, -2, 2))
+    out = np.exp(level + week + trust * np.clip(np.median(courses, axis=0) - week, -2, 2))
+    return out
 
 
 def last_week(history: np.ndarray, horizon: int, season: int) -> np.ndarray:
@@ -393,7 +405,8 @@ def by_week(model: Model) -> Model:
         factor = (count * usual + day + 0.05 * (count + 1)) / ((count + 1) * (day + 0.05))
         factor = np.clip(factor, 0.1, 5)
         past = tile(factor[:, ::-1], points)[:, ::-1]
-        return model(history / past, horizon, season) * tile(factor, horizon)
+        out: np.ndarray = model(history / past, horizon, season) * tile(factor, horizon)
+        return out
 
     weekly.__doc__ = by_week.__doc__
     return weekly

@@ -55,7 +55,8 @@ class Outlook:
     @property
     def cost(self) -> np.ndarray:
         """`(parts, days)`: quantity x price + lump."""
-        return self.quantity * self.price + self.lump
+        out: np.ndarray = self.quantity * self.price + self.lump
+        return out
 
     def by_series(self, ids: Sequence[str]) -> np.ndarray:
         """Cost `(series, days)` in the order of `ids`."""
@@ -200,7 +201,7 @@ def _with_known_prices(outlook: Outlook, book: PriceBook) -> Outlook:
     first = outlook.days[0].to_pydatetime().replace(tzinfo=UTC)
     last = outlook.days[-1].to_pydatetime().replace(tzinfo=UTC)
     for pair, rows in outlook.parts.groupby(["provider", "model"]):
-        provider, model = map(str, pair)  # type: ignore[call-overload]
+        provider, model = map(str, pair)
         turns = [] if NONE in (provider, model) else [t for t in book.turns(provider, model) if first < t <= last]
         for turn in turns:
             since = outlook.days >= pd.Timestamp(turn).tz_localize(None)

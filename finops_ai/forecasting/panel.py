@@ -193,7 +193,8 @@ def _frequency(table: pd.DataFrame) -> str:
     if 28 <= days <= 31 and (table["ds"].dt.day == 1).all():
         return "MS"
     if days == 7:
-        return "W-" + table["ds"].iloc[0].strftime("%a").upper()
+        out: str = "W-" + table["ds"].iloc[0].strftime("%a").upper()
+        return out
     return pd.tseries.frequencies.to_offset(usual).freqstr if days != 1 else "D"
 
 

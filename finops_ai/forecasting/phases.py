@@ -220,4 +220,5 @@ def weekday_factors(y: np.ndarray, weekday: np.ndarray, prior: np.ndarray | None
     apart = np.maximum(((factor - prior) ** 2).mean(1, keepdims=True) - error.mean(1, keepdims=True), 0.0)
     trust = np.where(weeks > 1, apart / (apart + error), 0.0)
     mixed = trust * factor + (1 - trust) * prior
-    return np.maximum(mixed / mixed.mean(1, keepdims=True), 0.02)
+    out: np.ndarray = np.maximum(mixed / mixed.mean(1, keepdims=True), 0.02)
+    return out

@@ -91,7 +91,7 @@ def plan(
     """
     timezone = zone_of(priced, timezone=timezone)
     change = None if scenario is None else one_scenario(scenario)
-    until = until or _year_end(priced, as_of, timezone, fiscal_start)
+    until = until or year_end_of(priced, timezone, fiscal_start, as_of)
     made = make_plan(
         priced, until=until, keep=by, scenario=change, book=book, as_of=as_of, timezone=timezone, lines=lines,
         overrides=overrides, holidays=holidays,
@@ -158,7 +158,8 @@ def said(assumptions: Sequence[Mapping[str, object]]) -> list[str]:
     return out
 
 
-def _year_end(priced: pd.DataFrame, as_of: Any, timezone: str, fiscal_start: int) -> str:
+def year_end_of(priced: pd.DataFrame, timezone: str, fiscal_start: int = 1, as_of: Any = None) -> str:
+    """Last month of the fiscal year that the first day ahead lies in."""
     end = end_of_data(priced, timezone) if as_of is None else pd.Timestamp(as_of).tz_localize(None)
     first = _year_start(pd.Period(end, "M"), fiscal_start)
     return str(first + 11)
@@ -412,7 +413,9 @@ def line_figures(
 
 def currency_of_plan(priced: pd.DataFrame) -> str:
     """The currency of priced rows, USD where they say none."""
-    known: list = priced["pricing_currency"].dropna().unique().tolist() if "pricing_currency" in priced.columns else []
+    known: list[Any] = (
+        priced["pricing_currency"].dropna().unique().tolist() if "pricing_currency" in priced.columns else []
+    )
     return str(known[0]) if known else "USD"
 
 

@@ -129,7 +129,8 @@ class Projection:
     def use_days(self) -> np.ndarray:
         """`(leaves, days)`: the middle of use."""
         use = self.use[self.leaf_cells] * self.shares[:, None]
-        return use if self.factor is None else use * self.factor
+        out: np.ndarray = use if self.factor is None else use * self.factor
+        return out
 
     @cached_property
     def sure_days(self) -> np.ndarray:
@@ -140,7 +141,8 @@ class Projection:
     @cached_property
     def leaf_days(self) -> np.ndarray:
         """`(leaves, days)`: the middle path. Sums over any leaves and days agree with each other."""
-        return self.use_days + self.sure_days
+        out: np.ndarray = self.use_days + self.sure_days
+        return out
 
     def middle(self) -> np.ndarray:
         """`(leaves, months)`: the middle path by month."""
@@ -180,7 +182,8 @@ class Projection:
     def _outcome(self, cost: np.ndarray, leaves: np.ndarray) -> np.ndarray:
         """`(months, draws or 1)`: the sum of some leaves, at each path's outcome of an uncertain scenario."""
         if self.nodes is None:
-            return cost[leaves].sum(0)[:, None]
+            out: np.ndarray = cost[leaves].sum(0)[:, None]
+            return out
         return spread_of((cost[leaves] * self.nodes[:, leaves]).sum(1), DRAWS).T
 
     def _vary(self, one: Recurring, out: np.ndarray, group: np.ndarray) -> None:
@@ -241,7 +244,7 @@ class Projection:
         s2 = variance * scale**2
         beyond = np.maximum(lead - TRIED, 0.0) * self.slope_spread[cell]
         drifted = np.exp(scale[:, None] * z - s2[:, None] / 4 + beyond[:, None] * _even(random.standard_normal(DRAWS)))
-        out = noise * drifted
+        out: np.ndarray = noise * drifted
         if cell in self.outcomes:
             one, other = self.outcomes[cell]
             stays = _ranks(random.random(DRAWS)) < self.lives[cell].chance * DRAWS
@@ -259,7 +262,10 @@ class Projection:
         moved = share[:, None, None] * np.exp(self.share_spread[cell] * walk)
         total = moved.sum(0, keepdims=True)
         moved = np.divide(moved, total, out=np.zeros_like(moved), where=total > 0)
-        return np.divide(moved, share[:, None, None], out=np.ones_like(moved), where=share[:, None, None] > 0)
+        out: np.ndarray = np.divide(
+            moved, share[:, None, None], out=np.ones_like(moved), where=share[:, None, None] > 0
+        )
+        return out
 
 
 def _seed(name: Sequence[str]) -> int:
@@ -272,7 +278,8 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 def _even(z: np.ndarray) -> np.ndarray:
     """Normal draws moved to their even quantiles, so that few paths tell a quantile well."""
-    return _quantiles(z.shape[-1])[_ranks(z)]
+    out: np.ndarray = _quantiles(z.shape[-1])[_ranks(z)]
+    return out
 
 
 _QUANTILES: dict[int, np.ndarray] = {}
@@ -447,7 +454,8 @@ def along(level: np.ndarray, horizon: int) -> np.ndarray:
     middles = step * (np.arange(len(level)) + 0.5)
     day = np.arange(horizon) + 0.5
     if not (level > 0).all():
-        return np.interp(day, middles, level)
+        out: np.ndarray = np.interp(day, middles, level)
+        return out
     logs = np.log(level)
     slope = (logs[-1] - logs[0]) / (middles[-1] - middles[0]) if len(level) > 1 else 0.0
     early = logs[0] + (logs[1] - logs[0]) / step * (day - middles[0]) if len(level) > 1 else np.full(horizon, logs[0])

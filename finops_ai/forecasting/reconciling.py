@@ -8,6 +8,7 @@ than either. Models live for weeks: how a parent splits over models is its recen
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,7 +34,7 @@ def levels_of(history: pd.DataFrame, by: Sequence[str], freq: str) -> tuple[Pane
     values: list[np.ndarray] = []
     end = history["ds"].max()
     for depth in range(len(by) + 1):
-        groups: list[tuple]
+        groups: list[tuple[Any, ...]]
         if depth == 0:
             groups = [((), history.groupby("ds")["y"].sum().to_numpy())]
         else:
@@ -97,4 +98,5 @@ def _scaled(own: np.ndarray, parent: np.ndarray, histories: list[np.ndarray]) ->
     share = past / past.sum() if past.sum() > 0 else np.full(len(past), 1 / len(past))
     usable = np.abs(total) > 1e-12 * np.abs(own).sum(0)
     scaled = np.where(usable, own / np.where(usable, total, 1.0), share[:, None])
-    return scaled * parent
+    out: np.ndarray = scaled * parent
+    return out

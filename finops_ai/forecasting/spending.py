@@ -175,10 +175,11 @@ def _day(priced: pd.DataFrame, timezone: str) -> pd.Series:
         if long.any():
             start = local_middle(priced.drop(columns="charge_period_end"), timezone)
             middle = middle.where(~long, start)
-    return middle.dt.floor("D")
+    out: pd.Series = middle.dt.floor("D")
+    return out
 
 
-def _codes(rows: pd.DataFrame, columns: Sequence[str]) -> tuple[np.ndarray, list[tuple]]:
+def _codes(rows: pd.DataFrame, columns: Sequence[str]) -> tuple[np.ndarray, list[tuple[Any, ...]]]:
     """A number for each combination of columns, in sorted order, and the combinations."""
     if not columns:
         return np.zeros(len(rows), dtype=np.int64), [()]
@@ -201,7 +202,7 @@ def _spent(cost: pd.Series, leaf: np.ndarray, month: np.ndarray) -> dict[tuple[i
     return {(leaf, m): Decimal(0) if c is None else c for leaf, m, c in zip(*columns, strict=True)}
 
 
-def _lost(keys: dict[str, np.ndarray], known: np.ndarray, day: pd.Series, days: pd.DatetimeIndex) -> dict:
+def _lost(keys: dict[str, np.ndarray], known: np.ndarray, day: pd.Series, days: pd.DatetimeIndex) -> dict[str, Any]:
     """Days without any row, of everything or of one provider, where there are rows on nearly every other day."""
     source = keys.get("provider")
     out: dict[str, list[pd.Timestamp]] = {}

@@ -70,7 +70,8 @@ def weekly(daily: np.ndarray) -> np.ndarray:
     weeks = daily[:, daily.shape[1] - count * WEEK :].reshape(len(daily), count, WEEK)
     known = ~np.isnan(weeks)
     total, days = np.where(known, weeks, 0.0).sum(2), known.sum(2)
-    return np.divide(total, days, out=np.full(total.shape, np.nan), where=days > 0)
+    out: np.ndarray = np.divide(total, days, out=np.full(total.shape, np.nan), where=days > 0)
+    return out
 
 
 def filled(weeks: np.ndarray) -> np.ndarray:
@@ -80,7 +81,8 @@ def filled(weeks: np.ndarray) -> np.ndarray:
         out[:, k] = np.where(np.isnan(out[:, k]), out[:, k - 1], out[:, k])
     for k in range(out.shape[1] - 2, -1, -1):
         out[:, k] = np.where(np.isnan(out[:, k]), out[:, k + 1], out[:, k])
-    return np.nan_to_num(out)
+    found: np.ndarray = np.nan_to_num(out)
+    return found
 
 
 def candidates(weeks: np.ndarray, leads: int = LEADS) -> tuple[list[str], np.ndarray]:
@@ -180,7 +182,8 @@ def local_noise(weeks: np.ndarray, around: int = 4) -> np.ndarray:
     ratio = weeks / np.maximum(local, least)
     ratio = np.minimum(ratio, number)
     ratio = 1 + (ratio - 1) * np.sqrt(number / (number - 1))
-    return np.maximum(ratio, 0.0)
+    out: np.ndarray = np.maximum(ratio, 0.0)
+    return out
 
 
 def forecast_sums(weeks: np.ndarray, extra: tuple[list[str], np.ndarray, np.ndarray] | None = None) -> Sums:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
@@ -74,5 +75,5 @@ class BillFrame(pa.DataFrameModel):
         metadata = {"version": "1.0", "grain": "one charge as billed"}
 
     @pa.dataframe_check(name="the charge starts before it ends")
-    def _starts_before_end(cls, frame):
+    def _starts_before_end(cls, frame: pd.DataFrame) -> pd.Series:
         return frame["charge_period_start"] < frame["charge_period_end"]

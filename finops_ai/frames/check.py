@@ -40,7 +40,8 @@ def check_frame(frame: pd.DataFrame, model: Model = TokenFrame, *, source: str) 
     if surely_keeps(frame, model):
         return frame
     try:
-        return model.validate(frame, lazy=True)
+        out: pd.DataFrame = model.validate(frame, lazy=True)
+        return out
     except pandera.errors.SchemaErrors as error:
         raise FrameError(f"{model.__name__} from {source} breaks its contract:\n{_broken(error, frame)}") from None
 

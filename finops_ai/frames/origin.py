@@ -64,7 +64,7 @@ def left_out_of(frame: pd.DataFrame) -> list[str]:
 
 def tells_hours(frame: pd.DataFrame) -> bool:
     """Whether rows stand at their own hour; the cells of a cube stand at their day."""
-    return frame.attrs.get(ORIGIN, {}).get("grain") != "day"
+    return bool(frame.attrs.get(ORIGIN, {}).get("grain") != "day")
 
 
 def is_charged(*frames: pd.DataFrame) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
@@ -21,7 +22,7 @@ MONEY_BASES = ["cash", "included", "list"]
 
 
 def _text(description: str, unit: str = "", counterpart: str = "", **kwargs: Any) -> Any:
-    return pa.Field(description=description, metadata={"unit": unit, "counterpart": counterpart}, **kwargs)  # type: ignore[arg-type]
+    return pa.Field(description=description, metadata={"unit": unit, "counterpart": counterpart}, **kwargs)
 
 
 def _opt(description: str, unit: str = "", counterpart: str = "", **kwargs: Any) -> Any:
@@ -101,16 +102,16 @@ class TokenFrame(pa.DataFrameModel):
         metadata = {"version": "1.0", "grain": "one meter of one usage slice"}
 
     @pa.dataframe_check(name="the slice starts before it ends")
-    def _starts_before_end(cls, frame):
+    def _starts_before_end(cls, frame: pd.DataFrame) -> pd.Series:
         return frame["charge_period_start"] < frame["charge_period_end"]
 
     @pa.dataframe_check(name="the unit is the meter's unit")
-    def _unit_fits_meter(cls, frame):
+    def _unit_fits_meter(cls, frame: pd.DataFrame) -> pd.Series:
         units = {name: m.unit for name, m in meters().items()}
         return frame["unit"] == frame["meter"].map(units)
 
     @pa.dataframe_check(name="a stated cost has a currency")
-    def _cost_has_currency(cls, frame):
+    def _cost_has_currency(cls, frame: pd.DataFrame) -> pd.Series:
         return frame["billed_cost"].isna() | frame["billing_currency"].notna()
 
 

@@ -60,7 +60,8 @@ def to_pandas(table: pa.Table) -> pd.DataFrame:
             kind = pa.int64()
         fields.append(pa.field(field.name, kind))
     table = table.cast(pa.schema(fields))
-    return table.to_pandas(types_mapper=pandas_dtype, ignore_metadata=True)
+    out: pd.DataFrame = table.to_pandas(types_mapper=pandas_dtype, ignore_metadata=True)
+    return out
 
 
 def to_arrow(frame: pd.DataFrame, schema: pa.Schema | None = None) -> pa.Table:

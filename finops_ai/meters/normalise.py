@@ -294,7 +294,9 @@ def _differ(stated: str, values: Counts, against: str, other: Counts) -> Callabl
     return lambda row: f"{stated} states {values[row]}, {against} {other[row]}."
 
 
-def _modalities(spec: Format, parts: dict[str, Counts], take: Callable[[Paths], Column], left: Callable) -> None:
+def _modalities(
+    spec: Format, parts: dict[str, Counts], take: Callable[[Paths], Column], left: Callable[..., Any]
+) -> None:
     """Tell audio, image and video apart from the text of input, cache reads and output.
 
     Where a source counts a modality over fresh and cached tokens together and doesn't split the cached ones, as many

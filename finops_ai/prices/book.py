@@ -67,7 +67,7 @@ class PriceBook:
         self._names: dict[str, Names] = {}
         self._cards: dict[tuple[str, str], list[Card]] = {}
         self._found: dict[tuple[str, str, datetime | None, str], list[Found]] = {}
-        self.proofs: dict[tuple, Decimal | None] = {}
+        self.proofs: dict[tuple[Any, ...], Decimal | None] = {}
 
     # -- where books come from
 
@@ -305,7 +305,7 @@ class PriceBook:
         found = sellers[0] if sellers else None
         named = found or take_apart(provider, model)
         place = {**place, "region": place.get("region") or named.region}
-        places = places_of(provider, named=named.place, **place)  # type: ignore[arg-type]
+        places = places_of(provider, named=named.place, **place)
         listed = list_price(self, sellers, Asked(provider, meter, at, tier, places))
         if not (contract and self.contracts):
             return listed
@@ -466,7 +466,7 @@ class PriceBook:
         cards += [card for contract in self.contracts for card in contract.cards]
         return sorted({tokens + (not inclusive) for tokens, inclusive in {c.over for c in cards if c.over}})
 
-    def both(self, key: dict, at: datetime) -> tuple[Price, Price]:
+    def both(self, key: dict[str, Any], at: datetime) -> tuple[Price, Price]:
         """List and contracted price of one key of a token frame at an instant.
 
         A list price in another currency than the contract's is no list price of the row: it is unknown there, not converted.

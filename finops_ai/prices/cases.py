@@ -44,7 +44,7 @@ def read_cases(path: str | Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise CaseFileError(f"Case file {path} can't be read: {getattr(error, 'strerror', None) or error}.") from None
     try:
-        table = json.loads(text, parse_float=Decimal, object_pairs_hook=once)
+        table: dict[str, Any] = json.loads(text, parse_float=Decimal, object_pairs_hook=once)
     except (ValueError, ArithmeticError) as error:  # also a number nobody can count with
         raise CaseFileError(f"Case file {path} is no JSON: {error}.") from None
     except RecursionError:

@@ -199,7 +199,7 @@ _INSTANT = timedelta(microseconds=1)
 
 def pools_of(contracts: Iterable[Contract]) -> list[Pool]:
     """Committed capacity by what it serves."""
-    found: dict[tuple, tuple[Contract, list[Capacity]]] = {}
+    found: dict[tuple[Any, ...], tuple[Contract, list[Capacity]]] = {}
     for number, contract in enumerate(contracts):
         for part in contract.capacity:
             scope = (number, part.model, part.meter, part.resources, part.tokens_per_hour, tuple(part.weights.items()))

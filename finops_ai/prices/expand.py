@@ -115,7 +115,7 @@ class _Row:
         listed, contracted = book.both(combo, at)
         window = combo.get("context_tier")
         one, two = listed.in_window(window), contracted.in_window(window)
-        self.tiers: list[tuple] = []
+        self.tiers: list[tuple[Any, ...]] = []
         if one and two:
             listed, contracted = one, two
         else:
@@ -133,7 +133,7 @@ class _Row:
         )  # fmt: skip
 
 
-def _tiers(listed: Price, contracted: Price) -> list[tuple]:
+def _tiers(listed: Price, contracted: Price) -> list[tuple[Any, ...]]:
     """Both prices in every context tier that either has, lowest threshold first."""
     found = {over for price in (listed, contracted) for over, _, _ in price.tiers}
     out = []
@@ -164,8 +164,8 @@ class _Known:
         self._turns: dict[tuple[str, str], list[int]] = {}
         self._told: dict[tuple[str, str], frozenset[str]] = {}
         self._timed: dict[tuple[str, str], bool] = {}
-        self._words: dict[tuple, tuple[str, ...]] = {}
-        self._rows: dict[tuple, _Row] = {}
+        self._words: dict[tuple[Any, ...], tuple[str, ...]] = {}
+        self._rows: dict[tuple[Any, ...], _Row] = {}
 
     def by_time_of_day(self, combo: dict[str, Any]) -> bool:
         """Whether a key's model has prices for some hours or weekdays only."""
@@ -238,7 +238,7 @@ def _by_time_of_day(
     turns = _Known(book).turns(combo, low, high)
     parts = [0, *book.minutes_of_day(combo["provider"], combo["model"])]
     unsure = len(parts) > 1 and not by_minute
-    found: dict[tuple, int] = {}
+    found: dict[tuple[Any, ...], int] = {}
 
     def row_at(minute: int) -> int:
         day, rest = divmod(minute, _DAY)

@@ -71,4 +71,5 @@ def tokeniser(developer: str, family: str, version: str) -> str:
 @cache
 def _tokenisers() -> list[dict[str, str]]:
     table = tomllib.loads(files("finops_ai.prices").joinpath("data/developers.toml").read_text("utf-8"))
-    return table["tokeniser"]
+    out: list[dict[str, str]] = table["tokeniser"]
+    return out

@@ -288,7 +288,7 @@ def check_overlaps(cards: list[Card], where: str) -> list[Card]:
     Raises:
         PriceError: names the two rows.
     """
-    seen: dict[tuple, list[Card]] = {}
+    seen: dict[tuple[Any, ...], list[Card]] = {}
     for card in cards:
         for name in card.prices:
             key = (

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
+from typing import Any
 
 from finops_ai.prices.cards import CONTRACT, OWN, Card, plain
 from finops_ai.prices.names import Names
@@ -182,7 +183,7 @@ def pick(
     if not fitting:
         return None
 
-    def rank(card: Card) -> tuple:
+    def rank(card: Card) -> tuple[Any, ...]:
         place = same_place(card.geography, places) if card.geography else 0
         start = card.start or datetime.min.replace(tzinfo=UTC)
         timed = card.weekdays is not None or card.hours is not None

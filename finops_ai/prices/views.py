@@ -260,7 +260,10 @@ def unpriced(tokens: pd.DataFrame, book: PriceBook | None = None) -> pd.DataFram
         first_day=("day", "min"),
         last_day=("day", "max"),
     )
-    return found.reset_index().sort_values(["quantity", "model"], ascending=[False, True], ignore_index=True)
+    out: pd.DataFrame = found.reset_index().sort_values(
+        ["quantity", "model"], ascending=[False, True], ignore_index=True
+    )
+    return out
 
 
 def _exact(kind: pa.DataType) -> Any:

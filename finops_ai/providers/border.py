@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from finops_ai.config import LimitsSettings
 from finops_ai.errors import ConnectorFault, FinopsError, ProviderError
-from finops_ai.frames import BillFrame, check_frame
+from finops_ai.frames import BillFrame, CommitFrame, SeatFrame, check_frame
 from finops_ai.providers.limits import in_force, limits, watched
 from finops_ai.providers.plain_http import plain_http
 from finops_ai.providers.registry import origin_of
@@ -64,6 +64,20 @@ def bills_of(
     name = name or connector.name
     with guarded(connector, name, "bills", chosen):
         return check_frame(_frame(connector.bills(window), "bills"), BillFrame, source=f"{name} bills")
+
+
+def seats_of(connector: Connector, window: Window, *, name: str = "") -> pd.DataFrame:
+    """The connector's seat frame of a window, checked (see `usage_of`)."""
+    name = name or connector.name
+    with guarded(connector, name, "seats"):
+        return check_frame(_frame(connector.seats(window), "seats"), SeatFrame, source=f"{name} seats")
+
+
+def commits_of(connector: Connector, window: Window, *, name: str = "") -> pd.DataFrame:
+    """The connector's commit frame of a window, checked (see `usage_of`)."""
+    name = name or connector.name
+    with guarded(connector, name, "commits"):
+        return check_frame(_frame(connector.commits(window), "commits"), CommitFrame, source=f"{name} commits")
 
 
 def made(cls: type[Connector], settings: Mapping[str, Any], name: str) -> Connector:
@@ -187,4 +201,15 @@ def _place(error: BaseException, connector: Connector) -> str:
     return f"{'/'.join(path.parts[-2:])}, line {found[-1].lineno}"
 
 
-__all__ = ["asked", "bills_of", "described", "fault_of", "guarded", "made", "usage_of", "without_secrets"]
+__all__ = [
+    "asked",
+    "bills_of",
+    "commits_of",
+    "described",
+    "fault_of",
+    "guarded",
+    "made",
+    "seats_of",
+    "usage_of",
+    "without_secrets",
+]

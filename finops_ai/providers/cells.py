@@ -29,7 +29,7 @@ def scalar(value: object, kind: pa.DataType) -> pa.Scalar:
 
 def first_true(broken: Any) -> int:
     """Number of the first row (from 1) where something is broken, else 0."""
-    return pc.index(pc.fill_null(broken, False), True).as_py() + 1
+    return int(pc.index(pc.fill_null(broken, False), True).as_py() + 1)
 
 
 class Cells:
@@ -127,7 +127,7 @@ UNITS = {"s": ("1000000", 6), "ms": ("1000", 6), "us": ("1", 6), "ns": ("0.001",
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _kind_name(kind: pa.DataType) -> str:

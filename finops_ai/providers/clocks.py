@@ -182,4 +182,5 @@ def _first_unread(values: pa.ChunkedArray, local: pa.ChunkedArray) -> str:
     unread = _unread(pc.unique(local))
     day = DAYS[unread.index(min(unread))]
     read = _parsed(local, [day + clock for clock in CLOCKS])
-    return values[pc.index(read.is_null(), True).as_py() if read.null_count < len(read) else 0].as_py()
+    out: str = values[pc.index(read.is_null(), True).as_py() if read.null_count < len(read) else 0].as_py()
+    return out

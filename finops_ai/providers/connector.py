@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from finops_ai.errors import CredentialsError, PluginError, SettingsError, hint
-from finops_ai.frames import BillFrame, empty
+from finops_ai.frames import BillFrame, CommitFrame, SeatFrame, empty
 from finops_ai.providers.plain_http import require_https
 
 if TYPE_CHECKING:
@@ -167,6 +167,15 @@ class Connector:
     def bills(self, window: Window) -> pd.DataFrame:
         """Bill frame of the window; empty where the provider gives none."""
         return empty(BillFrame)
+
+    def seats(self, window: Window) -> pd.DataFrame:
+        """Seat frame: who holds which seat at any time in the window, as far as the source tells; its money is in `bills`
+        where the source states it, else in the seat-price file. Empty where there are no seats."""
+        return empty(SeatFrame)
+
+    def commits(self, window: Window) -> pd.DataFrame:
+        """Commit frame of the window, where the source says which session or agent made a commit; else empty."""
+        return empty(CommitFrame)
 
     @classmethod
     def line_item(cls, row: Mapping[str, str | None]) -> LineItem | None:

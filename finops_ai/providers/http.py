@@ -254,7 +254,7 @@ def pause_before(provider: str, what: str, problem: str, wait: float | None, att
         ProviderUnavailable: the answer asks for longer than a load waits; says for how long.
     """
     if wait is None:
-        return min(0.5 * 2 ** (attempt - 1) * (0.75 + random.random() / 2), LONGEST_WAIT)
+        return min(0.5 * 2.0 ** (attempt - 1) * (0.75 + random.random() / 2), LONGEST_WAIT)
     if wait > PATIENCE:
         raise ProviderUnavailable(
             f"{provider}: {what} asks to wait {wait:,.0f} s ({problem}). Nothing of this window was stored; run the same "

@@ -54,6 +54,7 @@ def _from_s3(bucket: str, key: str) -> bytes:
             f"s3://{bucket}/{key} needs boto3: pip install 'finops-ai-core[{SCHEMES['s3']}]', or download the file."
         ) from None
     try:
-        return boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+        out: bytes = boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+        return out
     except (BotoCoreError, ClientError) as error:
         raise SettingsError(f"s3://{bucket}/{key} can't be read: {error}") from None

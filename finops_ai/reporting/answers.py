@@ -15,12 +15,16 @@ from finops_ai.periods import Window
 from finops_ai.reporting import charts
 from finops_ai.reporting.coverage import coverage as coverage
 from finops_ai.reporting.coverage import stamp as stamp
-from finops_ai.reporting.grid import grid, label, read, table_html
+from finops_ai.reporting.grid import grid as grid
 from finops_ai.reporting.grid import heading as heading
+from finops_ai.reporting.grid import label as label
+from finops_ai.reporting.grid import read
+from finops_ai.reporting.grid import table_html as table_html
 from finops_ai.reporting.months import month_before as month_before
 from finops_ai.reporting.months import month_text as month_text
 from finops_ai.reporting.months import month_with_data as month_with_data
-from finops_ai.reporting.text import amount, count, is_unknown, named, percent, safe
+from finops_ai.reporting.text import amount, count, is_unknown, percent, safe
+from finops_ai.reporting.text import named as named
 from finops_ai.tables.grouping import nobody_of
 
 
@@ -151,7 +155,8 @@ def bridge(data: Any, names: tuple[str, str], title: str) -> None:
         title: what the chart says.
     """
     if not len(data):
-        return note("There is nothing to compare: one of the periods holds no cost.")
+        note("There is nothing to compare: one of the periods holds no cost.")
+        return
     row, steps = data.iloc[0], list(data.columns[list(data.columns).index("change") + 1 :])
     shown = [
         (s.replace("_", " ").capitalize(), row[s])
@@ -163,7 +168,7 @@ def bridge(data: Any, names: tuple[str, str], title: str) -> None:
     whole = f"{names[0]}: {row['before']:,.2f} {currency}, {names[1]}: {row['after']:,.2f} {currency}"
     alt = f"{title}. {whole}. " + ", ".join(f"{name} {value:+,.2f}" for name, value in shown)
     charts.show(charts.bridge(shown, ends=ends, currency=currency, title=title), alt)
-    return display(HTML("".join(f"<p>{safe(text)}</p>" for text in data.facts.notes)))
+    display(HTML("".join(f"<p>{safe(text)}</p>" for text in data.facts.notes)))
 
 
 def drivers(data: Any, top: int = 8, words: Mapping[str, str] | None = None) -> None:
@@ -175,7 +180,7 @@ def drivers(data: Any, top: int = 8, words: Mapping[str, str] | None = None) -> 
         words: names that are no owner -> what they are called.
     """
     if not len(data):
-        return None
+        return
     found = data.drivers(top).published().astype(object)
     shown, currency = data.published().iloc[0], data.facts.currency
     rest = shown["change"] - sum(found["amount"], Decimal(0))
@@ -188,7 +193,7 @@ def drivers(data: Any, top: int = 8, words: Mapping[str, str] | None = None) -> 
     foot = ["Change", f"{shown['change']:+,}"]
     about = "Parts of one change, which don’t overlap: a new model’s includes the longer prompts and answers that came with it."
     table = grid(["What carries the change", "Amount"], rows, texts=1, foot=foot, caption=f"Amounts in {currency}")
-    return display(HTML(f'{table}<p class="note">{safe(about)}</p>'))
+    display(HTML(f'{table}<p class="note">{safe(about)}</p>'))
 
 
 def daily_alt(daily: Any, by: str) -> str:
@@ -277,13 +282,14 @@ def prompts(data: Any, columns: Sequence[str] = SPENT, *, top: int = 12, whole: 
     total = sum(costs.values(), Decimal(0))
     told = total - costs.get(label(None), Decimal(0))
     if data["prompt_id"].isna().all():
-        return note("No source names a prompt: a gateway, a log or a trace that carries the template's name would.")
+        note("No source names a prompt: a gateway, a log or a trace that carries the template's name would.")
+        return
     note(
         f"{percent(told, total)} of cost names its prompt: that of calls seen by a gateway, a log or a trace that carries its name."
     )
     figure = charts.ranked_bars(data, "prompt_id", currency=data.facts.currency, title="Cost by prompt", top=top)
     charts.show(figure, ranked_alt(data, "prompt_id"))
-    return table(data, columns, top=top, whole=first_row(whole), trends=trends)
+    table(data, columns, top=top, whole=first_row(whole), trends=trends)
 
 
 def first_row(data: Any) -> dict[str, Any] | None:
@@ -293,7 +299,7 @@ def first_row(data: Any) -> dict[str, Any] | None:
 
 def together(data: Any, keys: Sequence[str]) -> Any:
     """Rows that share some columns next to each other, the dearest family first, so that channels compare."""
-    sums: dict[tuple, Decimal] = {}
+    sums: dict[tuple[Any, ...], Decimal] = {}
     groups = list(zip(*(data[k].map(label) for k in keys), strict=True))
     for group, cost in zip(groups, data["cost"], strict=True):
         sums[group] = sums.get(group, Decimal(0)) + (Decimal(0) if is_unknown(cost) else cost)
@@ -307,7 +313,8 @@ def unit_sentence(data: Any, month: str) -> None:
     own, earlier = rows.get(month), rows.get(month_before(month))
     name = "token_cost_per_1m_tokens"
     if own is None or is_unknown(own[name]):
-        return say(f"No priced tokens were used in {safe(month_text(month))}.")
+        say(f"No priced tokens were used in {safe(month_text(month))}.")
+        return
     currency = data.facts.currency
     text = f"In {safe(month_text(month))} the tokens themselves cost <strong>{amount(own[name], currency)}</strong> a million"
     if earlier and not is_unknown(earlier[name]) and earlier[name]:
@@ -316,29 +323,29 @@ def unit_sentence(data: Any, month: str) -> None:
     text += f"; with capacity, searches and fees it was {amount(own['cost_per_1m_tokens'], currency)}"
     if not is_unknown(own["cost_per_request"]):
         text += f". A request cost {amount(own['cost_per_request'], currency)}, where requests are counted"
-    return say(text + ".")
+    say(text + ".")
 
 
 def reconcile_sentence(data: Any, month: str) -> None:
     """Say how computed cost and the bill compare."""
     if not len(data):
-        return say(f"There is neither usage nor a bill for {safe(month_text(month))}.")
+        say(f"There is neither usage nor a bill for {safe(month_text(month))}.")
+        return
     shown = data.published()
     computed, billed = (sum((v for v in shown[c] if not is_unknown(v)), Decimal(0)) for c in ("computed", "billed"))
     currency = data.facts.currency or "in several currencies"
     captured = data.facts.coverage.get("captured")
     if not any(not is_unknown(v) and v for v in shown["billed"]):
-        return say(
+        say(
             f"There is <strong>no bill</strong> for {safe(month_text(month))} yet; its usage computes to {amount(computed, currency)}."
         )
+        return
     text = f"{safe(month_text(month))} was billed <strong>{amount(billed, currency)}</strong>; its usage computes to {amount(computed, currency)}"
     if billed == computed:
         text += ", the same to the cent"
     elif billed:
         text += f", {percent(abs(billed - computed), billed)} {'less' if computed < billed else 'more'}"
-    return say(
-        text + (f". Usage rows explain {percent(captured)} of the billed usage." if captured is not None else ".")
-    )
+    say(text + (f". Usage rows explain {percent(captured)} of the billed usage." if captured is not None else "."))
 
 
 def causes(data: Any) -> None:
@@ -348,13 +355,14 @@ def causes(data: Any) -> None:
     totals = {name: sum((v for v in data[name] if not is_unknown(v)), Decimal(0)) for name in CAUSES if name in data}
     rows = [(name, value) for name, value in totals.items() if abs(value) >= Decimal("0.005")]
     if not rows:
-        return note("They agree to the cent.")
+        note("They agree to the cent.")
+        return
     lines = [
         (name.replace("_", " ").capitalize(), CAUSES[name][0], f"{value:+,.2f}")
         for name, value in sorted(rows, key=lambda row: -abs(row[1]))
     ]
     caption = f"Amounts in {data.facts.currency or 'the currencies of the bills'}"
-    return display(HTML(grid(["Cause", "What it is", "Amount"], lines, texts=2, caption=caption)))
+    display(HTML(grid(["Cause", "What it is", "Amount"], lines, texts=2, caption=caption)))
 
 
 def unpriced(priced: Any, top: int = 40) -> None:
@@ -364,13 +372,14 @@ def unpriced(priced: Any, top: int = 40) -> None:
     for *key, quantity in zip(
         rows["provider"], rows["model"], rows["meter"], rows["unit"], rows["quantity"], strict=True
     ):
-        sums[tuple(key)] = sums.get(tuple(key), Decimal(0)) + quantity  # type: ignore[index,arg-type]
+        sums[tuple(key)] = sums.get(tuple(key), Decimal(0)) + quantity
     if not sums:
-        return note("Everything has a price.")
+        note("Everything has a price.")
+        return
     order = sorted(sums.items(), key=lambda item: -item[1])
     lines = [(*names, f"{quantity:,.0f}") for names, quantity in order[:top]]
     caption = "Usage without a known price" + (f", the largest {top} of {len(order):,}" if len(order) > top else "")
-    return display(HTML(grid(["Provider", "Model", "Meter", "Unit", "Quantity"], lines, texts=4, caption=caption)))
+    display(HTML(grid(["Provider", "Model", "Meter", "Unit", "Quantity"], lines, texts=4, caption=caption)))
 
 
 def kinds_of_tokens(priced: Any) -> None:

@@ -83,7 +83,7 @@ def _amounts(axis: Any, unit: str) -> None:
 
 def _times(axes: Any, days: Sequence[Any]) -> np.ndarray:
     """Dates on the x axis, written so that no month needs guessing."""
-    places = mdates.date2num([dt.date.fromisoformat(str(d)[:10]) for d in days])
+    places: np.ndarray = mdates.date2num([dt.date.fromisoformat(str(d)[:10]) for d in days])
     axes.xaxis_date()
     if len(places) > 1 and set(np.diff(places)) == {1} and len(places) <= 31:
         few = 3 if _narrow.get() else 10

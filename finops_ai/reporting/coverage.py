@@ -33,15 +33,12 @@ def coverage_of(data: Any, ws: Any, month: str) -> dict[str, float | None]:
 
 def captured(ws: Any, month: str) -> float | None:
     """Share of the month's bill that usage explains; None without a bill."""
-    from finops_ai.tables import reconcile
+    from finops_ai.tables.reconcile import workspace_reconciliation
 
-    def share() -> float | None:
-        try:
-            return reconcile(ws.cube(month), ws.bills(month), timezone=ws.timezone).facts.coverage["captured"]
-        except FinopsError:
-            return None
-
-    return ws.recent.once(("captured", month, ws.digest(), ws.ledger.head()), share, keep=lambda found: True)
+    try:
+        return workspace_reconciliation(ws, month).facts.coverage["captured"]
+    except FinopsError:
+        return None
 
 
 def owners(data: Any, ws: Any) -> str:

@@ -16,9 +16,10 @@ from finops_ai.reporting import owners
 from finops_ai.reporting.charts import sparkline
 from finops_ai.reporting.months import month_before, month_text
 from finops_ai.reporting.text import UNKNOWN, is_unknown, money, named, percent
-from finops_ai.tables import explain, reconcile
+from finops_ai.tables import explain
 from finops_ai.tables.bridge import EFFECTS
 from finops_ai.tables.drivers import short
+from finops_ai.tables.reconcile import workspace_reconciliation
 
 if TYPE_CHECKING:
     from finops_ai.workspace import Workspace
@@ -148,7 +149,7 @@ def invoices(ws: Workspace, month: str) -> Tile:
     href = "provider_coverage.html"
     try:
         cube = ws.cube(month)
-        table = reconcile(cube, ws.bills(month), timezone=ws.timezone)
+        table = workspace_reconciliation(ws, month)
     except FinopsError as error:
         return Tile("Invoices", UNKNOWN, [("", str(error))], href, brief="can't be compared with the invoices")
     shown, currency = table.published(), table.facts.currency
@@ -193,11 +194,16 @@ def invoices(ws: Workspace, month: str) -> Tile:
 def year_end(ws: Workspace, month: str, by: str, history: Any, currency: str) -> Tile:
     """What the year is heading for, its range, and the budget of that time."""
     from finops_ai.forecasting import plan
+    from finops_ai.forecasting.terms import workspace_terms
 
     if not history["effective_cost"].notna().any():
         return Tile("Year end", UNKNOWN, [("", "nothing with a known price to plan from")])
     try:
-        table = plan(history, ws.settings.policies.get("budgets"), by=[by], book=ws.book, timezone=ws.timezone)
+        terms = workspace_terms(ws, month)
+        table = plan(
+            history, ws.settings.policies.get("budgets"), by=[by], until=terms.until, book=ws.book, timezone=ws.timezone,
+            **terms.year, **terms.known,
+        )  # fmt: skip
     except FinopsError as error:
         return Tile("Year end", UNKNOWN, [("", str(error))])
     found = table[((table["month"] == "year") & (table["unique_id"] == "total")).to_numpy(bool)]
@@ -298,7 +304,8 @@ def _drivers(ws: Workspace, month: str) -> list[dict[str, Any]]:
 
 def pd_records(table: Any) -> list[dict[str, Any]]:
     """A table's published rows as dicts."""
-    return table.published().astype(object).to_dict("records")
+    out: list[dict[str, Any]] = table.published().astype(object).to_dict("records")
+    return out
 
 
 #: kinds of drivers in a few words; the others are effects of the bridge

@@ -25,10 +25,13 @@ from finops_ai.forecasting import (
     standard_scenarios,
 )
 from finops_ai.forecasting.planning import workspace_past_error
+from finops_ai.forecasting.shelf import held_against, saved_plans
+from finops_ai.forecasting.terms import workspace_terms
 from finops_ai.reporting import answers, charts
-from finops_ai.reporting.grid import column, grid
+from finops_ai.reporting.grid import column, grid, heading
 from finops_ai.reporting.text import amount, is_unknown, percent, safe, title
 from finops_ai.tables import showback
+from finops_ai.tables.result import Table
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,9 @@ class Outlook:
     temperature: float | None
     commitments: pd.DataFrame
     notes: list[str]
+    against: Table | None = None
+    #: name of the saved plan it is held against
+    agreed: str = ""
 
 
 def outlook(ws: Any, month: str, *, by: str = "", until: str = "", scenarios: str = "", months: int = 13) -> Outlook:
@@ -71,7 +77,7 @@ def outlook(ws: Any, month: str, *, by: str = "", until: str = "", scenarios: st
         ws: the workspace.
         month: last month that is known.
         by: dimension to split by; empty = the first of the rules.
-        until: last month of the plan; empty = December.
+        until: last month of the plan; empty = that of `[plan]`, else the end of the fiscal year.
         scenarios: TOML file; empty = those of finops.toml that list changes, else three standard ones.
         months: months of history.
     """
@@ -80,9 +86,9 @@ def outlook(ws: Any, month: str, *, by: str = "", until: str = "", scenarios: st
         raise DataError(f"The lake holds no usage up to {month}: there is nothing to forecast from.")
     by = by or answers.first_dimension(ws)
     told = {"book": ws.book, "timezone": ws.timezone}
-    budgets = ws.settings.policies.get("budgets")
-    table = plan(history, budgets, by=[by], until=until or None, **told)
-    ahead = budget_outlook(history, budgets, **told)
+    budgets, terms = ws.settings.policies.get("budgets"), workspace_terms(ws, month)
+    table = plan(history, budgets, by=[by], until=until or terms.until, **told, **terms.year, **terms.known)
+    ahead = budget_outlook(history, budgets, **told, **terms.known)
     notes = [*table.facts.notes[1:], *ahead.facts.notes]
     if not len(ahead):
         notes.append(
@@ -92,7 +98,9 @@ def outlook(ws: Any, month: str, *, by: str = "", until: str = "", scenarios: st
     errors = workspace_past_error(ws, month, months)
     own = {name: t for name, t in ws.settings.policies.get("scenario", {}).items() if "changes" in t}
     wanted = load_scenarios(scenarios or {"scenario": own}) if scenarios or own else []
-    base = forecast_cost(history, 90, by=[by], levels=(80, 95), keep=columns_touched(wanted), **told)
+    base = forecast_cost(
+        history, 90, by=[by], levels=(80, 95), keep=columns_touched(wanted), holidays=terms.holidays, **told
+    )
     advice = commitment_advice(history, by=["provider"], timezone=ws.timezone)
     return Outlook(
         ws.settings.workspace.currency,
@@ -107,7 +115,42 @@ def outlook(ws: Any, month: str, *, by: str = "", until: str = "", scenarios: st
         _temperature(history),
         advice,
         notes,
+        *_against(ws, month, by),
     )
+
+
+def _against(ws: Any, month: str, by: str) -> tuple[Table | None, str]:
+    """The newest saved plan that has the month in it, bridged to what came."""
+    for row in saved_plans(ws).to_dict("records"):
+        if row["first"] <= month <= row["until"]:
+            try:
+                return held_against(ws, row["name"], [by], until=month), str(row["name"])
+            except DataError:
+                continue  # no whole month of it is over
+    return None, ""
+
+
+def against_plan(page: Outlook) -> None:
+    """The plan that was agreed, held against what came: by owner, what made the difference."""
+    if page.against is None:
+        answers.note(
+            "No saved plan has this month in it. `finops-ai plan --save NAME` keeps today's plan for later months."
+        )
+        return
+    shown = page.against.published()
+    last = shown[shown["month"] == shown["month"].max()]
+    effects = [c for c in last.columns if c not in ("month", page.by, "planned", "actual", "difference")]
+    effects = [c for c in effects if any(not is_unknown(v) and abs(v) >= Decimal("0.005") for v in last[c])]
+    columns = ["planned", "actual", "difference", *effects]
+    rows = [
+        [str(row[page.by]), *(_money(row[c]) if c in ("planned", "actual") else _signed(row[c]) for c in columns)]
+        for row in last.to_dict("records")
+    ]
+    totals = {c: sum((v for v in last[c] if not is_unknown(v)), Decimal(0)) for c in columns}
+    foot = ["Total", *(_money(totals[c]) if c in ("planned", "actual") else _signed(totals[c]) for c in columns)]
+    heads = [title(page.by), "Planned", "Came", "Difference", *(heading(c)[0] for c in effects)]
+    caption = f"{page.agreed}, {answers.month_text(last['month'].iloc[0])}, in {page.currency}; the effects add up to the difference"
+    _show(grid(heads, rows, foot=foot, caption=caption))
 
 
 def answer(page: Outlook) -> None:

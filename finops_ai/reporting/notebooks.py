@@ -110,13 +110,17 @@ class Kernel:
 
     Belongs to the thread that made it. A kernel that died is replaced before the next notebook.
 
+    Args:
+        surroundings: more environment variables for it.
+
     Example:
         >>> with Kernel() as kernel:  # doctest: +SKIP
         ...     run_notebook(Path("notebooks/showback.ipynb"), Path("out/showback.ipynb"), {}, kernel=kernel)
     """
 
-    def __init__(self) -> None:
-        self._sockets: tempfile.TemporaryDirectory | None = None
+    def __init__(self, surroundings: Mapping[str, str] | None = None) -> None:
+        self._surroundings = dict(surroundings or {})
+        self._sockets: tempfile.TemporaryDirectory[str] | None = None
         self._manager: Any = None
         self._client: Any = None
 
@@ -155,7 +159,7 @@ class Kernel:
             self._client = None
 
     def _start(self) -> None:
-        from jupyter_client import AsyncKernelManager
+        from jupyter_client.manager import AsyncKernelManager
         from jupyter_core.utils import run_sync
 
         os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
@@ -173,7 +177,7 @@ class Kernel:
         self._manager.client = client
         quiet = ["--IPKernelApp.log_level=50"]  # its farewell is no news
         # charts go into the notebook, also where a job's surroundings ask for another backend
-        env = os.environ | {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+        env = os.environ | {"MPLBACKEND": "module://matplotlib_inline.backend_inline"} | self._surroundings
         run_sync(self._manager.start_kernel)(extra_arguments=quiet, cwd=str(Path.cwd()), env=env)
 
     async def _clear(self) -> None:
@@ -284,6 +288,7 @@ def to_html(notebook: Mapping[str, Any], *, title: str) -> str:
     """An executed notebook as one page that asks nothing of any network: no code, no prompts, pictures inside."""
     import nbformat
 
+    body: str
     body, _ = _exporter().from_notebook_node(
         nbformat.reads(json.dumps(notebook), as_version=4),
         resources={"metadata": {"name": title}, "finops_css": PAGE_CSS.read_text("utf-8")},

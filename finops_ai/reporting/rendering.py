@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
@@ -23,7 +23,14 @@ class Renderer:
         ...     renderer.render(pages)
     """
 
-    def __init__(self, folder: Path, jobs: int, watch: Callable[[Page], None] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        jobs: int,
+        watch: Callable[[Page], None] | None = None,
+        surroundings: Mapping[str, str] | None = None,
+    ) -> None:
+        self._surroundings = surroundings
         self._folder, self._watch, self._count = folder, watch, max(jobs, 1)
         self._waiting: SimpleQueue[Page | None] = SimpleQueue()
         self._pool = ThreadPoolExecutor(self._count)
@@ -50,7 +57,7 @@ class Renderer:
                 self._waiting.put(page)
 
     def _work(self) -> None:
-        with Kernel() as kernel:
+        with Kernel(self._surroundings) as kernel:
             kernel.warm()
             while page := self._waiting.get():
                 _render(page, self._folder, kernel)

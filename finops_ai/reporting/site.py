@@ -63,11 +63,12 @@ def make_report(
         ws.ledger.require_sound()
     check_month(ws, month, given)
     target = out / month
-    with beside(target) as folder:
+    with beside(target) as folder, ws.lake.steady() as surroundings:
         report = Report(folder, month, notes=list(notes))
         if only:
             start_from(folder, target)
-        build(ws, report, config=config, only=only, given=given, jobs=jobs, watch=watch)
+        renderer = Renderer(folder, min(jobs, len(only) or jobs), watch, surroundings)
+        build(ws, report, renderer, config=config, only=only, given=given)
         if report.failed and is_whole(target):
             target = target.with_name(f"{month}.failed")
             shutil.rmtree(target, ignore_errors=True)
@@ -78,16 +79,15 @@ def make_report(
 def build(
     ws: Workspace,
     report: Report,
+    renderer: Renderer,
     *,
     config: str,
     only: Sequence[str],
     given: Mapping[str, Any],
-    jobs: int,
-    watch: Callable[[Page], None] | None,
 ) -> None:
     """Write everything of a report into its folder."""
     month, folder = report.month, report.folder
-    with Renderer(folder, min(jobs, len(only) or jobs), watch) as renderer:
+    with renderer:
         for name in track(ws.months_before(month, 13), "Price and map months"):
             ws.cube(name)  # once, here; the notebooks find it kept
         post = _posting(ws, month)

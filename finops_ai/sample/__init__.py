@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 import types
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from finops_ai.sample.frames import bills, business_metrics, events, plan, slices, telemetry, tokens, truth
 from finops_ai.sample.settings import rules, settings_toml, write_native, write_workspace
@@ -21,8 +21,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class _Sample(types.ModuleType):
+class SampleCompany(types.ModuleType):
     """This module, also callable: `fa.sample()` is its token frame and `fa.sample.rules()` stays reachable."""
+
+    if TYPE_CHECKING:  # at run time the module itself has them
+        bills = staticmethod(bills)
+        business_metrics = staticmethod(business_metrics)
+        events = staticmethod(events)
+        plan = staticmethod(plan)
+        rules = staticmethod(rules)
+        settings_toml = staticmethod(settings_toml)
+        slices = staticmethod(slices)
+        telemetry = staticmethod(telemetry)
+        tokens = staticmethod(tokens)
+        truth = staticmethod(truth)
+        write_native = staticmethod(write_native)
+        write_workspace = staticmethod(write_workspace)
 
     def __call__(self, months: int = 13, *, late: bool = True) -> pd.DataFrame:
         """The sample company's token frame: eight teams, six providers, no network, the same figures every time.
@@ -46,8 +60,9 @@ class _Sample(types.ModuleType):
         return tokens(months, late=late)
 
 
-sys.modules[__name__].__class__ = _Sample
-sample = sys.modules[__name__]
+sys.modules[__name__].__class__ = SampleCompany
+#: this module as `fa.sample`
+sample: SampleCompany = cast(SampleCompany, sys.modules[__name__])
 
 __all__ = [
     "bills",

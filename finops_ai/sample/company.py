@@ -85,7 +85,8 @@ def _steps(changes: list[list[Any]], column: int, first: Any) -> tuple[np.ndarra
 def _daily(changes: list[list[Any]], column: int) -> np.ndarray:
     """A number's value on every day, 0 before its first change."""
     position, values = _steps(changes, column, 0.0)
-    return np.asarray(values)[position]
+    out: np.ndarray = np.asarray(values)[position]
+    return out
 
 
 @dataclass
@@ -248,10 +249,11 @@ def _list_cost(n: dict[str, np.ndarray], price: dict[str, np.ndarray], day: np.n
     """Exact list cost in whole 10**-12 USD; a batch call costs half, a provisioned one is paid by the hour."""
     halves = np.asarray([{"batch": 1, "provisioned": 0}.get(t, 2) for t in tiers], dtype=np.int64)
     tokens = sum(n[m] * price[m][day] for m in METERS if m in price and m not in ("requests", "provisioned_hours"))
-    return (
+    out: np.ndarray = (
         tokens * halves // 2
         + n["provisioned_hours"] * price.get("provisioned_hours", np.zeros(len(days()), dtype=np.int64))[day]
     )
+    return out
 
 
 def _held_back(segment: _Segment, price: dict[str, np.ndarray]) -> list[_Segment]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -139,8 +139,8 @@ def bills(months: int = 13) -> pd.DataFrame:
     True
     """
     table = _last(months)
-    rows: dict[tuple, int] = {}
-    quantities: dict[tuple, int] = {}
+    rows: dict[tuple[Any, ...], int] = {}
+    quantities: dict[tuple[Any, ...], int] = {}
     priced = _meter_costs(table)
     for key, cost, quantity in priced:
         rows[key] = rows.get(key, 0) + cost
@@ -201,7 +201,7 @@ def bills(months: int = 13) -> pd.DataFrame:
     return conform(columns, BillFrame, source="the sample company")
 
 
-def _meter_costs(table: pa.Table) -> list[tuple[tuple, int, int]]:
+def _meter_costs(table: pa.Table) -> list[tuple[tuple[Any, ...], int, int]]:
     """Key of the charge, cost in whole 10**-12 USD and quantity, of every meter of every slice that costs anything."""
     from finops_ai.sample.company import unit_prices
 

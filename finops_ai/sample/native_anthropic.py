@@ -123,7 +123,7 @@ def _cost(frame: pd.DataFrame) -> Iterator[tuple[str, dict[str, Any], str]]:
 
 def _total(counts: dict[str, Any]) -> int:
     plain = [n for n in counts.values() if isinstance(n, int)]
-    return sum(plain) + sum(counts["cache_creation"].values())
+    return int(sum(plain) + sum(counts["cache_creation"].values()))
 
 
 def _day(date: str) -> dict[str, str]:

@@ -114,7 +114,7 @@ def _lines(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _day_number(day: Any) -> int:
-    return (day.date() - days()[0].item()).days
+    return int((day.date() - days()[0].item()).days)
 
 
 def _line(row: Mapping[Any, Any], meter: str, pico: int, tags: Any, identity: str) -> dict[str, Any]:

@@ -68,12 +68,14 @@ class Sealed:
     @property
     def month(self) -> str:
         """The month it is about."""
-        return self.manifest["month"]
+        out: str = self.manifest["month"]
+        return out
 
     @property
     def facts(self) -> Mapping[str, Any]:
         """What it was made from, as stated when it was sealed."""
-        return self.manifest["facts"]
+        out: Mapping[str, Any] = self.manifest["facts"]
+        return out
 
     @property
     def seal(self) -> str:
@@ -83,7 +85,8 @@ class Sealed:
     @property
     def files(self) -> Mapping[str, str]:
         """File name -> SHA-256."""
-        return self.manifest["files"]
+        out: Mapping[str, str] = self.manifest["files"]
+        return out
 
     def has(self, name: str) -> bool:
         """Whether it has a table of that name."""

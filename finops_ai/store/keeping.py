@@ -86,7 +86,8 @@ class Recent:
         """
         if key in self._made:
             self._made.move_to_end(key)
-            return self._made[key]
+            out: T = self._made[key]
+            return out
         found = make()
         if keep(found):
             self._made[key] = found

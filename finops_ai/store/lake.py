@@ -10,8 +10,10 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,10 +35,13 @@ from finops_ai.store.writing import Batches, batches_of, fingerprint
 
 log = logging.getLogger("finops_ai.store")
 
-TABLES = {"tokens": TokenFrame, "bills": BillFrame}
+#: `told` is usage that another connection counts (see `store.twice`)
+TABLES = {"tokens": TokenFrame, "bills": BillFrame, "told": TokenFrame}
 #: columns that say which frame a row belongs to and who loaded it; the table is partitioned by both
 KIND, CONNECTION = "kind", "connection"
 FOLDER = "frames"
+#: names the version that another process, such as a report, reads a lake at: "VERSION ROOT"
+HELD = "FINOPS_AI_LAKE_HELD"
 
 
 @dataclass(frozen=True)
@@ -68,9 +73,26 @@ class Lake:
         self.root = root.rstrip("/")
         self.storage_options = storage_options or {}
         self._opened: tuple[deltalake.DeltaTable | None, int] = (None, 0)
+        self._seen: deltalake.DeltaTable | None = None
+        version, _, held = os.environ.get(HELD, "").partition(" ")
+        self._held = int(version) if held == self.root else None
 
     def __repr__(self) -> str:
         return f"<Lake {self.root}>"
+
+    @contextmanager
+    def steady(self) -> Iterator[dict[str, str]]:
+        """All that is read in here is of one version, whatever others load meanwhile; what is loaded in here is not held back.
+
+        Yields:
+            Variables for the surroundings of processes that shall read the same version.
+        """
+        before = self._held
+        self._held = self.version("tokens") if before is None else before
+        try:
+            yield {} if self._held is None else {HELD: f"{self._held} {self.root}"}
+        finally:
+            self._held = before
 
     def replace(
         self, table: str, connection: str, window: Window, frame: pd.DataFrame, note: dict[str, Any] | None = None
@@ -108,6 +130,8 @@ class Lake:
         """
         from finops_ai.store.tools import after_load
 
+        if self._held is not None:
+            return Lake(self.root, self.storage_options)._loose().replace_window(connection, window, frames, note)
         new = {}
         for table, frame in frames.items():
             self._place(table)
@@ -133,6 +157,11 @@ class Lake:
                 f"{self.root}: other loads kept getting in first ({str(error).splitlines()[0][:200]}). The old data is whole; "
                 "run the same command again."
             ) from error
+
+    def _loose(self) -> Lake:
+        """This lake as it is now, held by nobody."""
+        self._held = None
+        return self
 
     def _replace_once(
         self, connection: str, window: Window, new: Mapping[str, Batches], note: dict[str, Any] | None
@@ -327,6 +356,10 @@ class Lake:
             rows, columns=None if rows else ["loaded_at", "version", "connection", "start", "end", "rows"]
         )
 
+    def rows_of(self, table: str, window: Window | None = None, connections: Sequence[str] | None = None) -> int:
+        """How many rows the files that may hold rows of a window have."""
+        return sum(file["rows"] or 0 for file in self._files(table, window, connections))
+
     def freshness(self) -> pd.DataFrame:
         """One row per connection: first and last instant covered and the rows held."""
         columns = ["connection", "first", "last", "rows"]
@@ -373,7 +406,10 @@ class Lake:
         """The table as it is now, or at a version; None where there is none. `look`: only to look at, so one may be reused."""
         try:
             place = self._place(table)
-            if look and "://" not in place:
+            if look and version is None and self._held is not None:
+                return self._then(place, self._held)
+            version = self._held if version is None else version
+            if look and version is None and "://" not in place:
                 return self._newest(place)
             return deltalake.DeltaTable(place, version=version, storage_options=self.storage_options or None)
         except TableNotFoundError:
@@ -381,6 +417,12 @@ class Lake:
             return None
         except Exception as error:
             raise StoreError(f"{self._place(table)}: the lake can't be read: {_said(error)}") from error
+
+    def _then(self, place: str, version: int) -> deltalake.DeltaTable:
+        """The table at a version, opened once."""
+        if self._seen is None or self._seen.version() != version:
+            self._seen = deltalake.DeltaTable(place, version=version, storage_options=self.storage_options or None)
+        return self._seen
 
     def _newest(self, place: str) -> deltalake.DeltaTable:
         """The table on this machine's disk, opened again only when its log has changed."""

@@ -91,10 +91,10 @@ def anomalies(
 
 def by_day(
     found: Sequence[dict[str, Any]], by: Sequence[str], measure: str
-) -> tuple[dt.date, dict[tuple, np.ndarray], dict[tuple, dict[int, Decimal]]]:
+) -> tuple[dt.date, dict[tuple[Any, ...], np.ndarray], dict[tuple[Any, ...], dict[int, Decimal]]]:
     """Series without gaps from grouped rows: the first day, values for judging, exact amounts for telling."""
-    series: dict[tuple, np.ndarray] = {}
-    exact: dict[tuple, dict[int, Decimal]] = {}
+    series: dict[tuple[Any, ...], np.ndarray] = {}
+    exact: dict[tuple[Any, ...], dict[int, Decimal]] = {}
     if not found:
         return dt.date(1970, 1, 1), series, exact
     days = [g["day"] for g in found]

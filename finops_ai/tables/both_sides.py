@@ -29,15 +29,15 @@ _NOT_IDENTITY = {"invoice_id", "billing_period_start", "billing_period_end", "so
 
 def accounts_of(
     priced: pd.DataFrame, bills: pd.DataFrame, timezone: str, rates: Rates | None
-) -> tuple[dict[tuple, Account], dict[tuple, Decimal], list[str]]:
+) -> tuple[dict[tuple[Any, ...], Account], dict[tuple[Any, ...], Decimal], list[str]]:
     """Both sides of every account, cells alike on both; what the provider itself states; what had to be assumed."""
     usage, lines = _usage(priced, timezone), _lines(bills, timezone)
     names = {(u["provider"], u["billing_account_id"]) for u in usage} | {
         (b["provider"], b["billing_account_id"]) for b in lines
     }
     repeated = _repeated(bills, timezone) if len(bills) else {}
-    accounts: dict[tuple, Account] = {}
-    stated: dict[tuple, Decimal] = {}
+    accounts: dict[tuple[Any, ...], Account] = {}
+    stated: dict[tuple[Any, ...], Decimal] = {}
     doubts: list[str] = []
     for provider, account in sorted(names, key=str):
         mine = [u for u in usage if (u["provider"], u["billing_account_id"]) == (provider, account)]
@@ -81,7 +81,7 @@ def _usage(priced: pd.DataFrame, timezone: str) -> list[dict[str, Any]]:
         priced, [*keys, "day", "month"],
         {
             "cost": f"coalesce(sum({cost}), 0)", "quantity": "coalesce(sum(quantity), 0)", "rows": "count(*)",
-            "unpriced": "count(*) FILTER (WHERE price_status = 'unpriced')", "stated": "sum(billed_cost)" if own else "NULL",
+            "unpriced": f"count(*) FILTER (WHERE price_status = 'unpriced' OR {cost} IS NULL)", "stated": "sum(billed_cost)" if own else "NULL",
         },
         timezone=timezone, needs=(cost, "quantity", "price_status", *(["billed_cost"] if own else [])),
         where="price_status <> 'not_billed'",
@@ -139,7 +139,12 @@ def _cased(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"model": row["model"].lower() if row.get("model") else None, "tier": row.get("service_tier")}
 
 
-def _account(usage: list[dict], lines: list[dict], repeated: Mapping[tuple, tuple], converted: bool) -> Account:
+def _account(
+    usage: list[dict[str, Any]],
+    lines: list[dict[str, Any]],
+    repeated: Mapping[tuple[Any, ...], tuple[Any, ...]],
+    converted: bool,
+) -> Account:
     """An account's cells: what one of the two sides never tells is dropped from both."""
     charged = [b for b in lines if b["kind"] == "usage" and b["model"] and b["meter"] != "unmapped"]
     told = {
@@ -179,7 +184,7 @@ def _account(usage: list[dict], lines: list[dict], repeated: Mapping[tuple, tupl
             bill.covered + row["covered"],
         )
         known = row["quantity"] is not None and not row["unknown"] and bill.quantity is not None
-        bill.quantity = bill.quantity + row["quantity"] if known else None  # type: ignore[operator]
+        bill.quantity = bill.quantity + row["quantity"] if known else None
         first = bill.lines == row["lines"]
         bill.listed, bill.agreed = (
             new if first else None if None in (had, new) else had + new
@@ -197,7 +202,9 @@ def _account(usage: list[dict], lines: list[dict], repeated: Mapping[tuple, tupl
 _REPEATED = ("month", "day", "sub_account_id", "model", "meter", "tier", "region")
 
 
-def _repeated(bills: pd.DataFrame, timezone: str) -> dict[tuple, dict[tuple, tuple[int, Decimal, Decimal]]]:
+def _repeated(
+    bills: pd.DataFrame, timezone: str
+) -> dict[tuple[Any, ...], dict[tuple[Any, ...], tuple[int, Decimal, Decimal]]]:
     """Usage lines that stand on the bill more than once, by account and cell: how many too many, their quantity and cost."""
     identity = [
         c for c in bills.columns if c not in _NOT_IDENTITY and c not in ("tags", "billed_cost", "consumed_quantity")
@@ -207,7 +214,7 @@ def _repeated(bills: pd.DataFrame, timezone: str) -> dict[tuple, dict[tuple, tup
     keys = [*identity, "tagged", "billed_cost", "consumed_quantity"]
     table = grouped_table(own, [*keys, "day", "month"], sums, timezone=timezone, where="charge_category = 'Usage'")
     table = table.filter(pc.greater(table["copies"], 1))
-    out: dict[tuple, dict[tuple, tuple[int, Decimal, Decimal]]] = {}
+    out: dict[tuple[Any, ...], dict[tuple[Any, ...], tuple[int, Decimal, Decimal]]] = {}
     for row in map(_cased, table.to_pylist()):
         account = (row["provider"], row["billing_account_id"], row["billing_currency"] or "")
         place = tuple(row[name] for name in _REPEATED)
@@ -217,7 +224,7 @@ def _repeated(bills: pd.DataFrame, timezone: str) -> dict[tuple, dict[tuple, tup
     return out
 
 
-def _mine(priced: pd.DataFrame, key: tuple, account: Account) -> pd.DataFrame:
+def _mine(priced: pd.DataFrame, key: tuple[Any, ...], account: Account) -> pd.DataFrame:
     """The account's rows of models whose quantities don't tie."""
     models = {k.model for k in account.left}
     mine = (
@@ -225,10 +232,11 @@ def _mine(priced: pd.DataFrame, key: tuple, account: Account) -> pd.DataFrame:
         & (priced["billing_account_id"] == key[1])
         & priced["model"].str.lower().isin(models)
     )
-    return priced[mine.to_numpy(bool, na_value=False)]
+    out: pd.DataFrame = priced[mine.to_numpy(bool, na_value=False)]
+    return out
 
 
-def _repeats(priced: pd.DataFrame, key: tuple, account: Account, timezone: str) -> dict[Key, Decimal]:
+def _repeats(priced: pd.DataFrame, key: tuple[Any, ...], account: Account, timezone: str) -> dict[Key, Decimal]:
     """Quantity of usage rows that repeat another one in everything but how it was found out."""
     own = _mine(priced, key, account)
     names = [c for c in ROW_KEY if c in own.columns and c not in ("source", "quantity_basis") and own[c].notna().any()]
@@ -251,7 +259,9 @@ def _repeats(priced: pd.DataFrame, key: tuple, account: Account, timezone: str) 
     return out
 
 
-def _shifted(priced: pd.DataFrame, key: tuple, account: Account, timezone: str, hours: int) -> dict[Key, Decimal]:
+def _shifted(
+    priced: pd.DataFrame, key: tuple[Any, ...], account: Account, timezone: str, hours: int
+) -> dict[Key, Decimal]:
     """The account's usage with days that begin `hours` later."""
     if account.pending is None:
         account.pending = _mine(priced, key, account)
@@ -272,7 +282,9 @@ def _shifted(priced: pd.DataFrame, key: tuple, account: Account, timezone: str, 
     return out
 
 
-def _convert(usage: list[dict], lines: list[dict], currency: str, rates: Rates | None, name: str) -> list[str]:
+def _convert(
+    usage: list[dict[str, Any]], lines: list[dict[str, Any]], currency: str, rates: Rates | None, name: str
+) -> list[str]:
     """Bring computed cost to the bill's currency, at dated rates or at the bill's own mean rate."""
     if rates is not None:
         for row in usage:

@@ -168,7 +168,7 @@ def _rounded(effects: Mapping[str, Decimal], change: Decimal) -> dict[str, Decim
     return {name: value for name, value in out.items() if value}
 
 
-def _units(a: Side, b: Side, counted: bool) -> list[tuple[set, Callable[[Cell], Any]]]:
+def _units(a: Side, b: Side, counted: bool) -> list[tuple[set[Any], Callable[[Cell], Any]]]:
     """The parts of a workload that are compared: its models and tiers one by one where all grew or all shrank."""
 
     def whole(cell: Cell) -> Any:
@@ -236,7 +236,7 @@ class _Unit:
             found = self.effects[cell]
             found[effect] = found.get(effect, _ZERO) + value
 
-    def explain(self, groups: tuple[set, Callable[[Cell], Any]], counted: bool) -> None:
+    def explain(self, groups: tuple[set[Any], Callable[[Cell], Any]], counted: bool) -> None:
         names, group = groups
         a, b = self.sides
         cells = [c for c in self.effects if group(c) in names]

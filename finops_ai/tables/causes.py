@@ -295,7 +295,7 @@ class Account:
 
     def _relabelled(self, attribute: str, cause: str, paid: dict[Key, Decimal]) -> None:
         """The same quantity, short in one cell and over in another that differs in one attribute."""
-        groups: dict[tuple, list[Key]] = {}
+        groups: dict[tuple[Any, ...], list[Key]] = {}
         for key in self.left:
             groups.setdefault(tuple(v for n, v in key._asdict().items() if n != attribute), []).append(key)
         for group in groups.values():
@@ -408,7 +408,7 @@ class Account:
 
     def _prices_paid(self, paid: Mapping[Key, Decimal]) -> None:
         """What the bill charges beside the computed price: rounding, a discount, or another price."""
-        groups: dict[tuple, list[Key]] = {}
+        groups: dict[tuple[Any, ...], list[Key]] = {}
         for key in paid:
             if paid[key]:
                 groups.setdefault((key.model, key.meter, key.tier, key.region), []).append(key)
@@ -471,8 +471,8 @@ class Account:
         return None
 
 
-def _prices(usage: Mapping[Key, Usage]) -> dict[tuple, Decimal]:
-    sums: dict[tuple, list[Decimal]] = {}
+def _prices(usage: Mapping[Key, Usage]) -> dict[tuple[Any, ...], Decimal]:
+    sums: dict[tuple[Any, ...], list[Decimal]] = {}
     for key, use in usage.items():
         if use.quantity and use.cost and not use.unpriced:
             had = sums.setdefault((key.model, key.meter, key.tier, key.region), [_ZERO, _ZERO])

@@ -155,7 +155,7 @@ def chargeback(
     costs = _by_receiver(usage)
     charged = [name for name in costs if name not in policy.not_charged]
     averages, tariffs = averages_of(usage), {name: policy.tariff_of(name, month) for name in charged}
-    mine: dict[str, list[dict]] = {}
+    mine: dict[str, list[dict[str, Any]]] = {}
     for u in usage:
         mine.setdefault(u["receiver"], []).append(u)
     plain: dict[str, dict[str, Fraction]] = {}
@@ -219,7 +219,7 @@ def _before(frame: pd.DataFrame, window: Window, months: int) -> pd.DataFrame:
     return frame[((start >= since) & (start < window.start)).to_numpy()]
 
 
-def _usage(rows: pd.DataFrame, dim: str, currency: str) -> list[dict]:
+def _usage(rows: pd.DataFrame, dim: str, currency: str) -> list[dict[str, Any]]:
     """Cost, its cents and quantity per receiver, account, model and meter class."""
     cents = PUBLISHED in rows.columns and in_minor_units(rows)
     measures = {"quantity": "sum(quantity)", "cost": "sum(effective_cost)"}
@@ -228,7 +228,7 @@ def _usage(rows: pd.DataFrame, dim: str, currency: str) -> list[dict]:
     found = grouped(rows, keys, measures, needs=("quantity", "effective_cost", *([PUBLISHED] if cents else [])))
     if not cents:
         _decide(found, dim, currency)
-    out: dict[tuple, dict] = {}
+    out: dict[tuple[Any, ...], dict[str, Any]] = {}
     for g in found:
         kind = meters()[g["meter"]].roll_up or "other"
         unit = meters()[g["meter"]].unit
@@ -249,7 +249,7 @@ def in_minor_units(rows: pd.DataFrame) -> bool:
     return all(cost == round(cost, minor_units(currency)) for currency, cost in each)
 
 
-def _decide(found: list[dict], dim: str, currency: str) -> None:
+def _decide(found: list[dict[str, Any]], dim: str, currency: str) -> None:
     """Cents for rows that have none yet, such as those of a frame with too many of them."""
     frame = pd.DataFrame(found)
     frame["effective_cost"] = pd.array(pa.array(list(frame["cost"]), COST_TYPE), dtype=pd.ArrowDtype(COST_TYPE))
@@ -258,9 +258,9 @@ def _decide(found: list[dict], dim: str, currency: str) -> None:
         g["cents"] = None if value is pd.NA else value
 
 
-def _merged(usage: list[dict]) -> list[dict]:
+def _merged(usage: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """One receiver's usage per model and meter class, whatever account it is on."""
-    out: dict[tuple, dict] = {}
+    out: dict[tuple[Any, ...], dict[str, Any]] = {}
     for u in usage:
         key = (u["model"], u["class"], u["unit"])
         kept = out.setdefault(key, u | dict.fromkeys(("quantity", "cost", "cents"), Decimal(0)))
@@ -269,7 +269,7 @@ def _merged(usage: list[dict]) -> list[dict]:
     return list(out.values())
 
 
-def _by_receiver(usage: list[dict]) -> dict[str, Decimal]:
+def _by_receiver(usage: list[dict[str, Any]]) -> dict[str, Decimal]:
     """Published cost per receiver."""
     out: dict[str, Decimal] = {}
     for u in usage:
@@ -387,7 +387,7 @@ def summary_facts(currency: str, month: str) -> Facts:
     )
 
 
-def _accounts(usage: list[dict]) -> dict[tuple[str, str, str], Decimal]:
+def _accounts(usage: list[dict[str, Any]]) -> dict[tuple[str, str, str], Decimal]:
     """Published cost per provider, billing account and receiver."""
     out: dict[tuple[str, str, str], Decimal] = {}
     for u in usage:

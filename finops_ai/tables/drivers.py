@@ -114,7 +114,7 @@ class Story:
         by_work: dict[Workload, list[Atom]] = {}
         for atom in self.atoms:
             by_work.setdefault(atom.work, []).append(atom)
-        found: dict[tuple, Driver] = {}
+        found: dict[tuple[Any, ...], Driver] = {}
         for work, mine in by_work.items():
             for driver in self._of(work, mine):
                 name = (driver.who, driver.what, driver.model_from, driver.model_to, driver.family, driver.version)
@@ -378,7 +378,10 @@ def _shortened(table: pa.Table, dimensions: Sequence[str], driver: Driver) -> li
         if any((*w.dimensions, w.operation)[i] is None for w in driver.works):
             test = pc.or_(test, pc.is_null(table[name]))
         mask = test if mask is None else pc.and_(mask, test)
-    return (table if mask is None else table.filter(mask)).select([*dict.fromkeys([*dimensions, *names])]).to_pylist()
+    out: list[dict[str, Any]] = (
+        (table if mask is None else table.filter(mask)).select([*dict.fromkeys([*dimensions, *names])]).to_pylist()
+    )
+    return out
 
 
 def _first_day(table: pa.Table) -> list[dict[str, Any]]:

@@ -171,15 +171,15 @@ def _reconciled(parts: list[Atom], whole: list[Atom]) -> list[Atom]:
     over the effects of a cell, so the change of every part stays as it is.
     """
 
-    def name(atom: Atom) -> tuple:
+    def name(atom: Atom) -> tuple[Any, ...]:
         return (atom.work._replace(extra=(), account=None, key=None), atom.cell)
 
-    wanted: dict[tuple, dict[str, Decimal]] = {}
+    wanted: dict[tuple[Any, ...], dict[str, Decimal]] = {}
     for atom in whole:
         found = wanted.setdefault(name(atom), {})
         for effect, value in atom.effects.items():
             found[effect] = found.get(effect, _ZERO) + value
-    groups: dict[tuple, list[Atom]] = {}
+    groups: dict[tuple[Any, ...], list[Atom]] = {}
     for atom in parts:
         groups.setdefault(name(atom), []).append(atom)
     for key, group in groups.items():
@@ -214,7 +214,7 @@ def _rows(
     extra: Sequence[str],
     columns: Mapping[str, str],
 ) -> list[dict[str, Any]]:
-    sums: dict[tuple, dict[str, Decimal]] = {}
+    sums: dict[tuple[Any, ...], dict[str, Decimal]] = {}
     labelled = any(name in _LABELS for name in by)
     for atom in parts:
         for part, label in _by_label(atom) if labelled else [(atom, (None, None, None))]:
@@ -231,7 +231,7 @@ def _rows(
     return sorted(rows, key=lambda r: (-abs(r["change"]), [str(r[k]) for k in by]))
 
 
-def _value(atom: Atom, name: str, label: tuple, dimensions: Sequence[str], extra: Sequence[str]) -> Any:
+def _value(atom: Atom, name: str, label: tuple[Any, ...], dimensions: Sequence[str], extra: Sequence[str]) -> Any:
     work: Workload = atom.work
     if name in dimensions:
         return work.dimensions[list(dimensions).index(name)]
@@ -240,7 +240,7 @@ def _value(atom: Atom, name: str, label: tuple, dimensions: Sequence[str], extra
     return work.extra[list(extra).index(name)] if name in extra else _CELL[name](atom)
 
 
-def _by_label(atom: Atom) -> list[tuple[Atom, tuple]]:
+def _by_label(atom: Atom) -> list[tuple[Atom, tuple[Any, ...]]]:
     """One cell by the accounts, keys and prompt versions of its rows.
 
     What the whole cell says of its effects holds for its versions by their share; that work went from one to another is

@@ -223,7 +223,7 @@ def _agreed_price(named: Mapping[str, pa.Array], price: pa.Array, quantity: pa.A
 
 def _skus(named: Mapping[str, pa.Array], rows: int, draft_keys: bool) -> dict[str, pa.Array]:
     """What was bought: one SKU price per model, meter and modifiers, described alike in all its rows."""
-    known: dict[tuple, tuple[str, str, str, str, str]] = {}
+    known: dict[tuple[Any, ...], tuple[str, str, str, str, str]] = {}
     out = []
     columns_ = [named[name].to_pylist() for name in SKU_KEY]
     columns_ += [named[name].to_pylist() if name in named else [None] * rows for name in IDENTITY]

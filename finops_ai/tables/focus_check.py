@@ -74,7 +74,7 @@ def check_focus(path: str | Path, version: str = "1.2", *, draft_keys: bool = Fa
     for name in names:
         if name not in columns(version) and not re.fullmatch(r"x_[A-Z][A-Za-z0-9]{0,47}", name):
             found.setdefault("custom columns start with x_ and a capital", []).append((0, name))
-    seen: dict[tuple, int] = {}
+    seen: dict[tuple[Any, ...], int] = {}
     details: dict[str, str] = {}
     for number, row in enumerate(rows, 1):
         for rule, detail in _problems(row, draft_keys, details):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -65,10 +66,11 @@ def grouped(
     timezone: str | None = None,
     needs: Sequence[str] = (),
     where: str = "",
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """One dict per group: keys and measures (see `grouped_table`)."""
     found = grouped_table(frame, by, measures, window=window, timezone=timezone, needs=needs, where=where)
-    return found.to_pylist()
+    out: list[dict[str, Any]] = found.to_pylist()
+    return out
 
 
 def grouped_table(

@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -190,7 +191,7 @@ def _cache_and_batch(
     """
     alpha, beta = (Fraction(rules.rates.get(kind, 0)) for kind in ("cache", "batch"))
     share = bound(rules)
-    cells: dict[tuple, dict[str, Fraction]] = {}
+    cells: dict[tuple[Any, ...], dict[str, Fraction]] = {}
     for g in _thrifty(rows, dimension, book):
         receiver, cost = g[dimension], Fraction(g["cost"])
         saved, batched = Fraction(g["plain"]) - cost, Fraction(g["standard"]) - Fraction(g["plain"])
@@ -211,7 +212,7 @@ def _cache_and_batch(
             out.add("batch", receiver, cell["batched"], cell["batch_earned"])
 
 
-def _thrifty(rows: pd.DataFrame, dimension: str, book: Book) -> list[dict]:
+def _thrifty(rows: pd.DataFrame, dimension: str, book: Book) -> list[dict[str, Any]]:
     """Cached and batched work: its quantity, cost, cost uncached, and cost uncached in the standard tier."""
     chosen = rows["meter"].isin(list(_PLAIN)).to_numpy() | (rows["service_tier"] == "batch").to_numpy(
         bool, na_value=False
@@ -258,7 +259,8 @@ def _unsettled(rows: pd.DataFrame, book: Book) -> pd.DataFrame:
 def _alike(rows: pd.DataFrame, other: pd.DataFrame) -> np.ndarray:
     """Which rows are in the currency they were repriced in: what was converted can't be compared, so it isn't measured."""
     one, two = rows["pricing_currency"], other["pricing_currency"]
-    return (one.isna().to_numpy() | two.isna().to_numpy()) | (one.to_numpy(object) == two.to_numpy(object))
+    out: np.ndarray = (one.isna().to_numpy() | two.isna().to_numpy()) | (one.to_numpy(object) == two.to_numpy(object))
+    return out
 
 
 def _provisioned(rows: pd.DataFrame) -> np.ndarray:
@@ -308,11 +310,11 @@ def _cheaper_model(
     """Prompts repriced on the model that did most of their work in the baseline, as much of it as that model did a month."""
     tokens = {"tokens": f"sum(quantity) FILTER (WHERE meter IN {_TOKENS})"}
     keys, where = [dimension, "prompt_id", "provider", "model"], "prompt_id IS NOT NULL"
-    found: dict[tuple, Fraction] = {}
+    found: dict[tuple[Any, ...], Fraction] = {}
     for g in grouped(baseline, keys, tokens, needs=("quantity", "meter"), where=where):
         key = (g[dimension], template_of(g["prompt_id"]), g["provider"], g["model"])
         found[key] = found.get(key, ZERO) + Fraction(g["tokens"] or 0)
-    main: dict[tuple, tuple] = {}
+    main: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     for key, volume in sorted(found.items(), key=lambda x: (x[1], str(x[0]))):
         main[key[:2]] = (*key[2:], volume / rules.baseline_months)
     names = [template_of(p) if isinstance(p, str) else None for p in rows["prompt_id"].astype(object)]
@@ -331,12 +333,12 @@ def _cheaper_model(
     moved = moved.assign(
         _other=other, _template=pd.Series(pd.array(template, dtype=pd.ArrowDtype(pa.string())), index=moved.index)
     )
-    now: dict[tuple, Fraction] = {}
+    now: dict[tuple[Any, ...], Fraction] = {}
     for g in grouped(rows, [dimension, "prompt_id"], tokens, needs=("quantity", "meter"), where=where):
         key = (g[dimension], template_of(g["prompt_id"]))
         now[key] = now.get(key, ZERO) + Fraction(g["tokens"] or 0)
     sums = {"quantity": "sum(quantity)", "cost": "sum(effective_cost)", "other": "sum(_other)"}
-    cells: dict[tuple, list[Fraction]] = {}
+    cells: dict[tuple[Any, ...], list[Fraction]] = {}
     per = [dimension, "_template", "provider", "model", "meter"]
     for g in grouped(moved[known], per, sums, needs=("quantity", "effective_cost", "_other")):
         cost, instead = Fraction(g["cost"]), Fraction(g["other"])
@@ -389,11 +391,11 @@ def _shorter_prompts(
         out.add("prompt", key[0], saved, min(min(rate, safe) * saved, share * max(least, ZERO)))
 
 
-def _templates(rows: pd.DataFrame, dimension: str) -> dict[tuple, dict[tuple, dict]]:
+def _templates(rows: pd.DataFrame, dimension: str) -> dict[tuple[Any, ...], dict[tuple[Any, ...], dict[str, Any]]]:
     """Input, output and calls per receiver and template, and in it per provider, model and tier."""
     sums = {"quantity": "sum(quantity)", "cost": "sum(effective_cost)"}
     keys = [dimension, "prompt_id", "provider", "model", "service_tier", "meter"]
-    out: dict[tuple, dict[tuple, dict]] = {}
+    out: dict[tuple[Any, ...], dict[tuple[Any, ...], dict[str, Any]]] = {}
     for g in grouped(rows, keys, sums, needs=("quantity", "effective_cost"), where="prompt_id IS NOT NULL"):
         cells = out.setdefault((g[dimension], template_of(g["prompt_id"])), {})
         cell = cells.setdefault((g["provider"], g["model"], g["service_tier"]), _added([]) | {"meters": []})
@@ -407,13 +409,13 @@ def _templates(rows: pd.DataFrame, dimension: str) -> dict[tuple, dict[tuple, di
     return out
 
 
-def _added(cells: Iterable[dict]) -> dict:
+def _added(cells: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Cells of a template added up."""
     names = ("inputs", "outputs", "calls", "input_cost", "output_cost")
     return {name: sum((c[name] for c in cells), ZERO) for name in names}
 
 
-def _meters_of(cells: Mapping[tuple, dict]) -> list[tuple[str, str, dict]]:
+def _meters_of(cells: Mapping[tuple[Any, ...], dict[str, Any]]) -> list[tuple[str, str, dict[str, Any]]]:
     return [found for cell in cells.values() for found in cell["meters"]]
 
 

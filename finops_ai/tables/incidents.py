@@ -130,9 +130,10 @@ def _rows_of(priced: pd.DataFrame, group: dict[str, Any]) -> pd.DataFrame:
     """The rows of a watched group, all versions of its prompt."""
     if "prompt_id" not in group:
         return of_group(priced, group)
-    return priced[
+    out: pd.DataFrame = priced[
         (priced["prompt_id"].map(family_of, na_action="ignore") == group["prompt_id"]).to_numpy(bool, na_value=False)
     ]
+    return out
 
 
 def merged(findings: Sequence[Finding]) -> list[list[Finding]]:

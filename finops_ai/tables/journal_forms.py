@@ -113,7 +113,7 @@ def journals(entries: pd.DataFrame, name: str, *, amounts: str = "group") -> lis
         raise RuleError(f"No amounts called {amounts!r}. {hint(amounts, AMOUNTS)}")
     currency, debit, credit = AMOUNTS[amounts]
     frame = pd.DataFrame(entries).astype(object)
-    groups: dict[tuple, list[dict[str, Any]]] = {}
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in frame.where(frame.notna(), "").to_dict("records"):
         amount = Decimal(row[debit] or 0) - Decimal(row[credit] or 0)
         line = {key: row.get(key, "") for key in HOLDS if key in row} | {"currency": row[currency], "amount": amount}

@@ -287,7 +287,7 @@ def _plan(axes: Any, frame: pd.DataFrame, facts: Facts, value: str | None, by: s
     return axes.yaxis
 
 
-Shape = tuple[Callable[[set, int], bool], Callable[..., Any]]
+Shape = tuple[Callable[[set[Any], int], bool], Callable[..., Any]]
 #: which columns (and how many rows) make which chart; the first that fits
 SHAPES: list[Shape] = [
     (lambda has, rows: {"ds", "yhat"} <= has, _fan),

@@ -76,7 +76,9 @@ def _finding(finding: str, subject: str = "", text: str = "", **figures: Any) ->
     return empty | {"finding": finding, "subject": subject or None, "text": text} | figures
 
 
-def _ignored(rules: Policy, receivers: list[str], months: list[str], accounts: Mapping[str, Any]) -> list[dict]:
+def _ignored(
+    rules: Policy, receivers: list[str], months: list[str], accounts: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     """Names nobody has, tariffs nobody is under."""
     out = []
     named = [(t.name, name) for t in rules.tariffs for name in t.receivers]
@@ -97,7 +99,7 @@ def _ignored(rules: Policy, receivers: list[str], months: list[str], accounts: M
     return out
 
 
-def _held(rules: Policy, made: Mapping[str, Chargeback]) -> list[dict]:
+def _held(rules: Policy, made: Mapping[str, Chargeback]) -> list[dict[str, Any]]:
     """Rewards that were held at their bound in the past months."""
     lines = [
         (month, str(r["receiver"]), str(r["text"]))
@@ -116,7 +118,7 @@ def _held(rules: Policy, made: Mapping[str, Chargeback]) -> list[dict]:
     return [_finding("held", "incentives", said)]
 
 
-def _allowed(rules: Policy) -> list[dict]:
+def _allowed(rules: Policy) -> list[dict[str, Any]]:
     """Tariffs and incentives in words."""
     out = [_finding("allows", t.name, _in_words(t)) for t in rules.tariffs]
     rates = {kind: rate for kind, rate in rules.incentives.rates.items() if rate}

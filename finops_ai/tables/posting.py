@@ -201,6 +201,11 @@ def charge_month(ws: Workspace, month: str) -> Chargeback:
     if sealed := ws.closed(month):
         facts, policy = sealed.facts, sealed.document("policy")
         return _restored(sealed.table, month, facts["currency"], policy, has_tie_out=sealed.has("tie_out"))
+    with ws.steady():
+        return _charged_now(ws, month)
+
+
+def _charged_now(ws: Workspace, month: str) -> Chargeback:
     policy = policy_of(ws)
     stamp = hashlib.sha256(
         json.dumps([policy, ws.settings.policies.get("bill"), _code_stamp(), ws.ledger.head()], default=str).encode()

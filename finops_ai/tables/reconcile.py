@@ -13,6 +13,7 @@ from finops_ai.errors import FrameError, hint
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE, QUANTITY_TYPE
+from finops_ai.periods import Window
 from finops_ai.tables.both_sides import accounts_of
 from finops_ai.tables.causes import CAUSES, Account, Key, summed
 from finops_ai.tables.result import Facts, Table
@@ -20,12 +21,18 @@ from finops_ai.tables.tolerance import Tolerance
 
 if TYPE_CHECKING:
     from finops_ai.prices.currency import Rates
+    from finops_ai.workspace import Workspace
 
-__all__ = ["CAUSES", "Reconciliation", "reconcile"]
+__all__ = ["CAUSES", "Reconciliation", "reconcile", "workspace_reconciliation"]
 
 _ZERO, _DIGITS = Decimal(0), 60
 _ACCOUNT = ("provider", "billing_account_id", "currency")
 _DEFAULT = (*_ACCOUNT, "month")
+#: rows of a month that are looked at one by one where its cells don't tie, and rows of a result that are kept
+ROWS, KEPT = 5_000_000, 50_000
+#: causes that only single rows tell apart from each other
+_OF_ROWS = ("timezone", "late", "tier", "geography", "meter_mapping", "double_metering", "duplicate_billing", "duplicate_usage",
+            "missing_usage", "not_billed", "unexplained")  # fmt: skip
 #: column of the result -> part of a cell's key
 _CELL = {"sub_account_id": "sub_account", "month": "month", "day": "day", "model": "model", "meter": "meter",
          "service_tier": "tier", "region": "region"}  # fmt: skip
@@ -35,7 +42,7 @@ class Reconciliation(Table):
     """Computed against billed cost; `.rows(cause)` gives what a cause is made of."""
 
     _metadata = [*Table._metadata, "_accounts"]
-    _accounts: Mapping[tuple, Account] | None = None
+    _accounts: Mapping[tuple[Any, ...], Account] | None = None
 
     @property
     def _constructor(self) -> type[Reconciliation]:
@@ -66,7 +73,7 @@ class Reconciliation(Table):
         names = [*_ACCOUNT, *_CELL]
         if unknown := [name for name in only if name not in names]:
             raise FrameError(f"Can't look at {unknown[0]!r}. {hint(unknown[0], names)}")
-        found: dict[tuple, list[Any]] = {}
+        found: dict[tuple[Any, ...], list[Any]] = {}
         for account, sides in (self._accounts or {}).items():
             for entry in sides.entries:
                 place = dict(zip(_ACCOUNT, account, strict=True)) | {c: getattr(entry.key, k) for c, k in _CELL.items()}
@@ -120,8 +127,9 @@ def reconcile(
 
     Returns:
         One row per group: `computed` (effective cost; where contracts with credits or capacity were settled, what is
-        payable), `stated` (the provider's own cost, of a cost API or on the usage itself; null where none), `billed`,
-        `difference` (billed minus computed), one column per cause in `CAUSES` (they add up to the difference exactly),
+        payable; null where no price is known), `stated` (the provider's own cost, of a cost API or on the usage itself;
+        null where none), `billed` (null while the account has no bill of the month), `difference` (billed minus computed,
+        what isn't known counting as nothing), one column per cause in `CAUSES` (they add up to the difference exactly),
         `open` (what causes that are faults come to, all signs as amounts), `captured` (share of billed usage that usage rows
         explain) and `status` (pass, warn or fail by the tolerance; warn where there is no bill). `.rows(cause)` gives the
         cells of a cause; what can't be told apart is in the notes.
@@ -161,37 +169,84 @@ def reconcile(
     )
 
 
-def _rows(
-    accounts: Mapping[tuple, Account], stated: Mapping[tuple, Decimal], by: list[str], policy: Tolerance
-) -> list[dict[str, Any]]:
-    groups: dict[tuple, dict[str, Any]] = {}
+def workspace_reconciliation(ws: Workspace, month: str, by: Sequence[str] = _DEFAULT) -> Reconciliation:
+    """Whether a workspace's month ties, by the tolerance of its `[reconcile]`: the one answer of commands, pages and gates.
 
-    def row(account: tuple, key: Key) -> dict[str, Any]:
+    Made once for each state of the workspace: of the month's cube, and where something is open of its single rows, which
+    tell repeated rows and days of another zone apart (up to `ROWS` of them; a note says where cells had to do).
+
+    Args:
+        ws: the workspace.
+        month: `YYYY-MM` of the reporting zone.
+        by: as in `reconcile`.
+    """
+    policies, head = ws.settings.policies.get("reconcile"), ws.ledger.head()
+    with ws.steady():
+        found = ws.recent.once(
+            ("reconciliation", month, tuple(by), ws.digest(), head, repr(policies)),
+            lambda: _of_workspace(ws, month, by, Tolerance.load(policies)),
+            keep=lambda table: len(table) <= KEPT,
+        )
+    return found.copy(deep=False)  # what its reader changes in it is nobody else's
+
+
+def _of_workspace(ws: Workspace, month: str, by: Sequence[str], tolerance: Tolerance) -> Reconciliation:
+    bills = ws.bills(month)
+    table = reconcile(ws.cube(month), bills, by, tolerance=tolerance, timezone=ws.timezone)
+    billed = table[table["billed"].notna().to_numpy(bool)]
+    if not any(v for cause in _OF_ROWS for v in billed[cause].dropna()):
+        return table
+    rows = ws.lake.rows_of("tokens", Window.month(month, ws.timezone))
+    if rows <= ROWS:
+        return reconcile(ws.priced(month), bills, by, tolerance=tolerance, timezone=ws.timezone)
+    table.facts.notes.append(
+        f"{rows:,} rows are too many to look at one by one: repeated rows and days of another zone aren't told apart."
+    )
+    return table
+
+
+def _rows(
+    accounts: Mapping[tuple[Any, ...], Account],
+    stated: Mapping[tuple[Any, ...], Decimal],
+    by: list[str],
+    policy: Tolerance,
+) -> list[dict[str, Any]]:
+    groups: dict[tuple[Any, ...], dict[str, Any]] = {}
+
+    def row(account: tuple[Any, ...], key: Key) -> dict[str, Any]:
         place = dict(zip(_ACCOUNT, account, strict=True)) | {c: getattr(key, k) for c, k in _CELL.items()}
         name = tuple(place[c] for c in by)
         return groups.setdefault(name, dict(zip(by, name, strict=True)) | {
             "computed": _ZERO, "stated": None, "billed": _ZERO, "entries": [], "usage": _ZERO, "lines": 0, "provider_": account[0],
+            "rows": 0, "priced": 0, "has_bill": False,
         })  # fmt: skip
 
     for account, sides in accounts.items():
+        billed_months = {key.month for key in sides.billed} | {month for month, _ in sides.loose}
+        billed_months |= {entry.key.month for entry in sides.entries if entry.line}
         for key, use in sides.computed.items():
             found = row(account, key)
             found["computed"] += use.cost
+            found["rows"], found["priced"] = found["rows"] + use.rows, found["priced"] + use.rows - use.unpriced
+            found["has_bill"] |= key.month in billed_months
             if use.stated is not None:
                 found["stated"] = (found["stated"] or _ZERO) + use.stated
         for key, bill in sides.billed.items():
             found = row(account, key)
+            found["has_bill"] = True
             found["billed"] += bill.cost
             found["usage"] += bill.cost
             found["lines"] += bill.lines
         for (month, model), bill in sides.loose.items():
             found = row(account, Key(month, None, None, model, "unmapped", None, None))
+            found["has_bill"] = True
             found["billed"] += bill.cost
             found["usage"] += bill.cost
             found["lines"] += bill.lines
         for entry in sides.entries:
             found = row(account, entry.key)
             found["entries"].append(entry)
+            found["has_bill"] |= entry.key.month in billed_months
             if entry.line:
                 found["billed"] += entry.amount
                 found["lines"] += 1
@@ -219,8 +274,10 @@ def _finished(row: dict[str, Any], policy: Tolerance) -> dict[str, Any]:
             apart[entry.cause] = apart.get(entry.cause, _ZERO) + abs(entry.amount)
     open_amount = sum(apart.values(), _ZERO) + (abs(rest) if abs(rest) >= Decimal("1e-9") else _ZERO)
     status = policy.status(row["provider_"], open_amount, billed) if row["lines"] else "warn" if computed else "pass"
+    unknown = {"computed": bool(row["rows"]) and not row["priced"], "billed": not row["has_bill"]}
     return row | sums | {
-        "computed": computed, "billed": billed, "difference": billed - computed, "open": _fit(open_amount), "status": status,
+        "computed": None if unknown["computed"] else computed, "billed": None if unknown["billed"] else billed,
+        "difference": billed - computed, "open": _fit(open_amount), "status": status,
         "captured": float(1 - missed / row["usage"]) if row["usage"] > 0 else None, "missed": missed,
     }  # fmt: skip
 
@@ -228,7 +285,7 @@ def _finished(row: dict[str, Any], policy: Tolerance) -> dict[str, Any]:
 def _table(
     rows: list[dict[str, Any]],
     by: list[str],
-    accounts: Mapping[tuple, Account],
+    accounts: Mapping[tuple[Any, ...], Account],
     doubts: list[str],
     priced: pd.DataFrame,
 ) -> Reconciliation:
@@ -246,7 +303,7 @@ def _table(
     )
     facts = Facts("Computed cost against the bill", currencies[0] if len(currencies) == 1 else "", money=names)
     facts.total = len(currencies) == 1
-    facts.conserves = "causes add up to billed minus computed, exactly"
+    facts.conserves = "causes add up to the difference of billed and computed, exactly"
     usage, missed = (sum((r[n] for r in rows), _ZERO) for n in ("usage", "missed"))
     facts.coverage = {"captured": float(1 - missed / usage) if usage > 0 else None}
     facts.notes.append(_first_sentence(rows, facts.currency))
@@ -267,8 +324,15 @@ def _first_sentence(rows: Sequence[Mapping[str, Any]], currency: str) -> str:
     counts = {s: sum(r["status"] == s for r in rows) for s in ("pass", "warn", "fail")}
     if not rows:
         return "There is neither usage nor a bill."
-    billed, computed = (sum((r[n] for r in rows), _ZERO) for n in ("billed", "computed"))
+    billed, computed = (sum((r[n] or _ZERO for r in rows), _ZERO) for n in ("billed", "computed"))
     money = f"billed {billed:,.2f}, computed {computed:,.2f} {currency}".rstrip()
+    if all(r["computed"] is None for r in rows if r["rows"]) and any(r["rows"] for r in rows):
+        bill = (
+            f"billed {billed:,.2f} {currency}".rstrip()
+            if any(r["lines"] for r in rows)
+            else "there is no bill yet, either"
+        )
+        return f"No price is known for the usage, so nothing is computed ({bill})."
     if not any(r["lines"] for r in rows):
         return f"No bill is there yet: computed {computed:,.2f} {currency}".rstrip() + "."
     if counts["fail"]:

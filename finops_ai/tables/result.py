@@ -113,7 +113,7 @@ class Table(pd.DataFrame):
         object.__setattr__(self, "_facts_held", facts)
 
     def __finalize__(self, other: Any, method: str | None = None, **kwargs: Any) -> Self:
-        out = super().__finalize__(other, method, **kwargs)  # type: ignore[misc]
+        out: Self = super().__finalize__(other, method, **kwargs)  # type: ignore[misc]
         sources = _sources(other)
         if sources:
             out.facts = sources[0].copy() if len(sources) == 1 else _common(sources)
@@ -203,7 +203,7 @@ class Table(pd.DataFrame):
         return write_workbook(path, {sheet_name: self.published(), "About": about}, title=self.facts.title)
 
     @property
-    def plot(self) -> TablePlot:  # type: ignore[override]
+    def plot(self) -> TablePlot:
         """Draw the table: `table.plot()` chooses the chart that fits its shape; `table.plot.line(...)` is pandas' own.
 
         See `finops_ai.tables.plotting.TablePlot`.

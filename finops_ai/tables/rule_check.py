@@ -141,7 +141,7 @@ def _finding(
     rows: int | None = None,
     cost: Decimal | None = None,
     text: str = "",
-) -> dict:
+) -> dict[str, Any]:
     return {
         "finding": finding,
         "rule": rule or None,
@@ -185,7 +185,7 @@ def _match_sets(
         yield row["bits"], found, row["rows"], row["cost"] or Decimal(0)
 
 
-def _shared(mapped: pd.DataFrame, rules: Rules) -> list[dict]:
+def _shared(mapped: pd.DataFrame, rules: Rules) -> list[dict[str, Any]]:
     """Shared costs that took no row, and the rows they should have taken but nobody could receive."""
     out = []
     for entry in rules.shared:
@@ -202,7 +202,7 @@ def _shared(mapped: pd.DataFrame, rules: Rules) -> list[dict]:
     return out
 
 
-def _unallocated(mapped: pd.DataFrame, rules: Rules, suggestions: int) -> list[dict]:
+def _unallocated(mapped: pd.DataFrame, rules: Rules, suggestions: int) -> list[dict[str, Any]]:
     out = []
     seen = np.zeros(len(mapped), bool)
     for dimension in rules.dimensions:
@@ -228,7 +228,7 @@ def _unallocated(mapped: pd.DataFrame, rules: Rules, suggestions: int) -> list[d
     return out
 
 
-def _suggestions(bare: pd.DataFrame, dimension: str, rules: Rules, count: int) -> list[dict]:
+def _suggestions(bare: pd.DataFrame, dimension: str, rules: Rules, count: int) -> list[dict[str, Any]]:
     """Keys, tags and values of other dimensions that unmapped rows have, by cost; of clues to the same rows the best three."""
     keys = sorted({k for t in bare["tags"].dropna() for k, _ in t}) if "tags" in bare.columns else []
     found: dict[tuple[str, str], list[Any]] = {}
@@ -239,7 +239,7 @@ def _suggestions(bare: pd.DataFrame, dimension: str, rules: Rules, count: int) -
         for g in grouped(bare, [clue], {"cost": "sum(effective_cost)", "rows": "count(*)"}, needs=("effective_cost",)):
             if g[clue] and g[clue] != rules.defaults.get(clue):
                 found[clue, g[clue]] = [g["cost"] or Decimal(0), g["rows"]]
-    same: dict[tuple, int] = {}
+    same: dict[tuple[Any, ...], int] = {}
     top = []
     for clue_value, (cost, rows) in sorted(found.items(), key=lambda x: -x[1][0]):
         same[cost, rows] = same.get((cost, rows), 0) + 1

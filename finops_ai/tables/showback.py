@@ -153,7 +153,7 @@ def _share(part: Decimal | None, whole: Decimal | None) -> float | None:
 
 
 def _compare(
-    rows: list[dict], allocated: pd.DataFrame, by: Sequence[str], month: str, timezone: str, cents: str
+    rows: list[dict[str, Any]], allocated: pd.DataFrame, by: Sequence[str], month: str, timezone: str, cents: str
 ) -> None:
     """Add the month before, per group; groups that only existed then appear with no cost now.
 
@@ -183,7 +183,7 @@ def _compare(
             row["_cents"]["previous_cost"] = earlier.get(CENTS + "cost")
 
 
-def _frame(rows: list[dict], by: Sequence[str], compared: bool) -> pd.DataFrame:
+def _frame(rows: list[dict[str, Any]], by: Sequence[str], compared: bool) -> pd.DataFrame:
     arrays = {}
     for name in (*by, *MEASURES, *(_COMPARED if compared else ())):
         found = [row[name] for row in rows]

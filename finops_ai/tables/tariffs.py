@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 from finops_ai.meters import meters
 from finops_ai.tables.policy import Step, Tariff
@@ -33,9 +34,9 @@ class Line:
     cents: Decimal | None = None
 
 
-def averages_of(usage: list[dict]) -> dict[tuple, Fraction]:
+def averages_of(usage: list[dict[str, Any]]) -> dict[tuple[Any, ...], Fraction]:
     """The company's average price per model, meter class and unit."""
-    sums: dict[tuple, list[Decimal]] = {}
+    sums: dict[tuple[Any, ...], list[Decimal]] = {}
     for u in usage:
         kept = sums.setdefault((u["model"], u["class"], u["unit"]), [Decimal(0), Decimal(0)])
         kept[0] += u["cost"]
@@ -50,9 +51,9 @@ def needs_plain(tariff: Tariff) -> bool:
 
 def tariff_lines(
     name: str,
-    usage: list[dict],
+    usage: list[dict[str, Any]],
     tariff: Tariff,
-    averages: Mapping[tuple, Fraction],
+    averages: Mapping[tuple[Any, ...], Fraction],
     plain: Mapping[str, Fraction] | None = None,
 ) -> list[Line]:
     """Usage, fee and margin of one receiver.
@@ -94,7 +95,7 @@ def minimum_line(name: str, tariff: Tariff, subtotal: Fraction) -> list[Line]:
     return [Line(name, "minimum", text, Fraction(tariff.minimum) - subtotal)]
 
 
-def marginal(tariff: Tariff, averages: Mapping[tuple, Fraction], model: str, meter: str, quantity: Fraction, cost: Fraction, plain: Fraction) -> Fraction:  # fmt: skip
+def marginal(tariff: Tariff, averages: Mapping[tuple[Any, ...], Fraction], model: str, meter: str, quantity: Fraction, cost: Fraction, plain: Fraction) -> Fraction:  # fmt: skip
     """The least that so much usage adds to a charge under the tariff: what a reward for it must stay below."""
     one = meters()[meter]
     kind = one.roll_up or "other"
@@ -113,7 +114,7 @@ def marginal(tariff: Tariff, averages: Mapping[tuple, Fraction], model: str, met
     return Fraction(0)  # a subscription's fee doesn't follow the usage
 
 
-def _subscription_lines(name: str, usage: list[dict], tariff: Tariff) -> list[Line]:
+def _subscription_lines(name: str, usage: list[dict[str, Any]], tariff: Tariff) -> list[Line]:
     """The fee, and tokens beyond it at the overage rate, at most at what they cost: a cheaper model never charges more."""
     tokens = sum((u["quantity"] for u in usage if u["unit"] == "tokens"), Decimal(0))
     cost = sum((u["cost"] for u in usage if u["unit"] == "tokens"), Decimal(0))
@@ -143,7 +144,7 @@ def _subscription_lines(name: str, usage: list[dict], tariff: Tariff) -> list[Li
     return [*lines, Line(name, "usage", text, Fraction(over) * overage, over, "tokens", tariff.overage)]
 
 
-def _card_lines(name: str, usage: list[dict], tariff: Tariff, plain: Mapping[str, Fraction]) -> list[Line]:
+def _card_lines(name: str, usage: list[dict[str, Any]], tariff: Tariff, plain: Mapping[str, Fraction]) -> list[Line]:
     """Classes on the card at its rates, tier by tier; cached input that isn't, at the plain rate times what it costs relative
     to plain input; other classes at cost."""
     lines: list[Line] = []

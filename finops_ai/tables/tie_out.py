@@ -7,7 +7,7 @@ invoice. An account without a bill is accrued: what it will be billed is what it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -116,7 +116,7 @@ class TieOut:
         self.usage = self._usage(rows)
         self.lines = self._lines()
 
-    def _usage(self, rows: pd.DataFrame) -> dict[tuple[str, str], list[dict]]:
+    def _usage(self, rows: pd.DataFrame) -> dict[tuple[str, str], list[dict[str, Any]]]:
         payable = PAYABLE if PAYABLE in rows.columns else "effective_cost"
         native = ["native_currency", "exchange_rate"] if "exchange_rate" in rows.columns else []
         keys = ["provider", "billing_account_id", self.dimension, "model", "meter", "service_tier", *native]
@@ -125,7 +125,7 @@ class TieOut:
             "unpriced": "sum(quantity) FILTER (WHERE price_status = 'unpriced')",
         }  # fmt: skip
         found = grouped(rows, keys, measures, needs=("effective_cost", payable, "quantity", "price_status"))
-        out: dict[tuple[str, str], list[dict]] = {}
+        out: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for g in found:
             g["rate"] = Fraction(g.get("exchange_rate") or 1)
             g["currency"] = g.get("native_currency") or ("" if native else self.currency)
@@ -153,7 +153,7 @@ class TieOut:
     def parts(self) -> list[Part]:
         """Every item of every account."""
         accounts = dict.fromkeys(self.usage)
-        apart: dict[tuple[str, str], set[tuple]] = {}
+        apart: dict[tuple[str, str], set[tuple[Any, ...]]] = {}
         if self.lines is not None and len(self.lines):
             for account, billed in self._billed().items():
                 accounts[account] = None
@@ -180,7 +180,7 @@ class TieOut:
         side.drawn[0] += g["cost"] - g["payable"]
         side.drawn[1] += (g["cost"] - g["payable"]) / rate
 
-    def _billed(self) -> dict[tuple[str, str], list[dict]]:
+    def _billed(self) -> dict[tuple[str, str], list[dict[str, Any]]]:
         """The bill's lines added up per account, currency, invoice and cell."""
         assert self.lines is not None
         keys = [
@@ -199,14 +199,14 @@ class TieOut:
             "drawn": f"sum(effective_cost - billed_cost) FILTER (WHERE {drawn})",
         }  # fmt: skip
         needs = ("billed_cost", "effective_cost", "billing_period_end", "commitment_discount_id")
-        out: dict[tuple[str, str], list[dict]] = {}
+        out: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for b in grouped(self.lines, [*keys, "service_tier"], measures, timezone=self.timezone, needs=needs):
             b["cost"], b["drawn"] = Fraction(b["cost"] or 0), Fraction(b["drawn"] or 0)
             b["rate"] = Fraction(b["exchange_rate"])
             out.setdefault((b["provider"], b["billing_account_id"]), []).append(b)
         return out
 
-    def _compare(self, account: tuple[str, str], billed: list[dict]) -> set[tuple]:
+    def _compare(self, account: tuple[str, str], billed: list[dict[str, Any]]) -> set[tuple[Any, ...]]:
         """Put usage beside the bill; returns the cells of the bill that are given to receivers line by line."""
         used, charged = self.usage.get(account, []), [b for b in billed if b["kind"] == "usage"]
         currencies = sorted({b["native_currency"] for b in billed})
@@ -214,12 +214,12 @@ class TieOut:
         mean = whole / native if native else Fraction(1)
         tiers = any(b["service_tier"] for b in charged)
 
-        def cell(row: Mapping[str, Any]) -> tuple:
+        def cell(row: Mapping[str, Any]) -> tuple[Any, ...]:
             model = row["model"].lower() if row["model"] else None
             return (model, row["meter"], (row["service_tier"] or "standard") if tiers else None)
 
         contracted = any(g["cost"] != g["payable"] for g in used)
-        sums: dict[tuple, list[Fraction]] = {}
+        sums: dict[tuple[Any, ...], list[Fraction]] = {}
         for b in billed:
             side = self._side(account, b["native_currency"])
             side.billed = True
@@ -232,7 +232,7 @@ class TieOut:
                 for i, scale in enumerate((Fraction(1), b["rate"])):
                     side.difference[i] += (b["cost"] + drawn) / scale
                     side.drawn[i] += drawn / scale
-        cells: dict[tuple, list[Any]] = {}
+        cells: dict[tuple[Any, ...], list[Any]] = {}
         for g in used:
             known = g["currency"] in currencies
             currency, rate = (g["currency"], g["rate"]) if known else (currencies[0], mean)
@@ -264,7 +264,7 @@ class TieOut:
             side.difference[0] -= amount
             side.difference[1] -= amount / rate
 
-    def _give(self, apart: Mapping[tuple[str, str], set[tuple]]) -> None:
+    def _give(self, apart: Mapping[tuple[str, str], set[tuple[Any, ...]]]) -> None:
         """Lines that are no use of a model, and use that no row shows: by the bill's rules, else by the mapping."""
         assert self.bill is not None
         assert self.lines is not None
@@ -323,7 +323,7 @@ class TieOut:
 
     def _weights(self, account: tuple[str, str], scope: str) -> dict[str, Decimal]:
         """Receivers' cost on the account, else of its provider, else of the company."""
-        scopes = {
+        scopes: dict[str, Callable[[str, str], bool]] = {
             "account": lambda p, a: (p, a) == account,
             "provider": lambda p, a: p == account[0],
             "company": lambda p, a: True,
@@ -452,7 +452,7 @@ def check(parts: Iterable[Part]) -> None:
     Raises:
         CheckFailed: names the account.
     """
-    sums: dict[tuple, list[Decimal]] = {}
+    sums: dict[tuple[Any, ...], list[Decimal]] = {}
     for p in parts:
         found = sums.setdefault((p.provider, p.account, p.currency), [Decimal(0), Decimal(0)])
         sign = -1 if p.item in OWED else 1
@@ -489,7 +489,7 @@ def parts_of(table: pd.DataFrame) -> list[Part]:
     ]  # fmt: skip
 
 
-def _cell(model: Any, meter: str, tier: Any, found: set[tuple]) -> tuple:
+def _cell(model: Any, meter: str, tier: Any, found: set[tuple[Any, ...]]) -> tuple[Any, ...]:
     tiers = next(iter(found), (None, "", None, False))[3]
     named = model if isinstance(model, str) and model else None
     return (
@@ -502,7 +502,7 @@ def _cell(model: Any, meter: str, tier: Any, found: set[tuple]) -> tuple:
 
 def _merged(parts: Sequence[Part]) -> list[Part]:
     """Parts alike in everything but their amounts put together; those that come to nothing left out."""
-    out: dict[tuple, Part] = {}
+    out: dict[tuple[Any, ...], Part] = {}
     for p in parts:
         key = (p.currency, p.item, p.invoice, p.receiver, p.text)
         had = out.get(key)
@@ -545,7 +545,8 @@ def _alike(lines: pd.DataFrame, rules: Sequence[BillRule], mapped: pd.Series | N
     )
     keys = [*same, *told, "drawn"]
     found = table.group_by(keys, use_threads=False).aggregate([("amount", "sum")]).rename_columns([*keys, "amount"])
-    return found.to_pylist()
+    out: list[dict[str, Any]] = found.to_pylist()
+    return out
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -108,7 +108,7 @@ def recompute(
 
 
 def true_up(
-    closed_journal: pd.DataFrame | Mapping[tuple, Balance],
+    closed_journal: pd.DataFrame | Mapping[tuple[Any, ...], Balance],
     steps: Sequence[tuple[str, pd.DataFrame]],
     *,
     month: str,
@@ -160,7 +160,7 @@ def true_up(
     return table
 
 
-def posted_balances(closed_journal: pd.DataFrame, posted: Iterable[pd.DataFrame]) -> dict[tuple, Balance]:
+def posted_balances(closed_journal: pd.DataFrame, posted: Iterable[pd.DataFrame]) -> dict[tuple[Any, ...], Balance]:
     """Debit minus credit per account, cost centre, provider, billing account, invoice, entity and currency: what was closed and all
     that was posted."""
     out = _balances(closed_journal)
@@ -171,7 +171,7 @@ def posted_balances(closed_journal: pd.DataFrame, posted: Iterable[pd.DataFrame]
     return out
 
 
-def _nonzero(balances: Mapping[tuple, Balance]) -> dict[tuple, Balance]:
+def _nonzero(balances: Mapping[tuple[Any, ...], Balance]) -> dict[tuple[Any, ...], Balance]:
     return {key: balance for key, balance in balances.items() if any(balance)}
 
 
@@ -179,9 +179,9 @@ def _less(one: Balance, two: Balance) -> Balance:
     return one[0] - two[0], one[1] - two[1]
 
 
-def _balances(entries: pd.DataFrame) -> dict[tuple, Balance]:
+def _balances(entries: pd.DataFrame) -> dict[tuple[Any, ...], Balance]:
     """Debit minus credit per key, in both currencies; entries from before transaction currencies were told are in their own."""
-    out: dict[tuple, Balance] = {}
+    out: dict[tuple[Any, ...], Balance] = {}
     frame = pd.DataFrame(entries).astype(object)
     for row in frame.where(frame.notna(), None).to_dict("records"):
         own = row.get("transaction_currency") or row["currency"]

@@ -61,7 +61,7 @@ def unit_costs(priced: pd.DataFrame, *, by_tier: bool = False) -> Table:
     found = grouped(
         priced, [*keys, "model", "meter"], _MEASURES, needs=("quantity", "list_cost", "effective_cost", "meter")
     )
-    sums: dict[tuple, dict[str, Decimal]] = {}
+    sums: dict[tuple[Any, ...], dict[str, Decimal]] = {}
     for group in found:
         if not group["tokens"]:
             continue
@@ -111,7 +111,7 @@ def _columns(by_tier: bool) -> list[str]:
     ]
 
 
-def _row(key: tuple, row: dict[str, Decimal], by_tier: bool) -> dict[str, Any]:
+def _row(key: tuple[Any, ...], row: dict[str, Decimal], by_tier: bool) -> dict[str, Any]:
     developer, family, version, channel, *tier, name = key
     return {
         **dict(zip(IDENTITY, (developer, family, version), strict=True)),
@@ -127,7 +127,7 @@ def _row(key: tuple, row: dict[str, Decimal], by_tier: bool) -> dict[str, Any]:
 
 
 def _compare(rows: list[dict[str, Any]]) -> None:
-    cheapest: dict[tuple, Decimal] = {}
+    cheapest: dict[tuple[Any, ...], Decimal] = {}
     for row in rows:
         rate, key = row["effective_per_million"], (*(row[name] for name in IDENTITY), row["meter"])
         if rate:

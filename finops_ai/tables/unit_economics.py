@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -17,6 +18,9 @@ from finops_ai.money import exact
 from finops_ai.periods import parse_month
 from finops_ai.tables.grouping import TIMES, UNALLOCATED, currency_of, grouped
 from finops_ai.tables.result import Facts, Table, safe_ratio
+
+if TYPE_CHECKING:
+    from finops_ai.workspace import Workspace
 
 
 def unit_economics(
@@ -69,7 +73,7 @@ def unit_economics(
     found = grouped(allocated, [per, *dims], measures, timezone=timezone, needs=("effective_cost", "quantity", "meter"))
     costs = {tuple(str(g[k]) for k in (per, *dims)): g for g in found}
     rows: list[dict[str, Any]] = []
-    last: dict[tuple, Decimal] = {}
+    last: dict[tuple[Any, ...], Decimal] = {}
     for key in sorted(counted):
         period, *rest, metric = key
         g = costs.get((period, *rest))
@@ -105,8 +109,35 @@ def unit_economics(
     )
 
 
-def _counted(metrics: pd.DataFrame, time: str, per: str, dims: list[str]) -> dict[tuple, Decimal]:
-    out: dict[tuple, Decimal] = {}
+def workspace_metrics(ws: Workspace) -> pd.DataFrame | None:
+    """What the business counts, from the file that `[business]` of finops.toml names; None without one.
+
+    Args:
+        ws: the workspace.
+
+    Raises:
+        SettingsError: an unknown key, or a file that isn't there or can't be read.
+    """
+    table = ws.settings.policies.get("business")
+    if not table:
+        return None
+    if not isinstance(table, Mapping) or set(table) != {"file"}:
+        raise SettingsError(
+            '[business] names a file: file = "business.csv", with month or day, metric, value and dimensions.'
+        )
+    path = ws.settings.path(str(table["file"]))
+    if not path.is_file():
+        raise SettingsError(f"[business] file: there is no {path}.")
+    try:
+        found = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype="str")
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"[business] file: {path} can't be read: {error}") from error
+    found.columns = [str(c).strip() for c in found.columns]
+    return found
+
+
+def _counted(metrics: pd.DataFrame, time: str, per: str, dims: list[str]) -> dict[tuple[Any, ...], Decimal]:
+    out: dict[tuple[Any, ...], Decimal] = {}
     for number, row in enumerate(metrics.astype(object).to_dict("records"), 1):
         try:
             value = exact(row["value"])

@@ -88,12 +88,12 @@ class Watched:
         time = "hour" if hourly else "day"
         table = _cells(priced, columns, time, timezone)
         self.first: Any = pc.min(table[time]).as_py() if table.num_rows else None
-        self.keys: list[tuple] = []
+        self.keys: list[tuple[Any, ...]] = []
         self.count = 0
         if self.first is None:
             return
         self.count = int((pc.max(table[time]).as_py() - self.first) / self.step) + 1
-        names: dict[tuple, int] = {}
+        names: dict[tuple[Any, ...], int] = {}
         keys = zip(*(table[c].to_pylist() for c in columns), strict=True) if columns else [()] * table.num_rows
         rows = np.array([names.setdefault(key, len(names)) for key in keys], dtype=np.int64)
         places = np.array([int((v - self.first) / self.step) for v in table[time].to_pylist()], dtype=np.int64)
@@ -121,7 +121,7 @@ class Watched:
         """By model: its cost by place, and what it would be at each meter's and tier's usual unit cost; nan where unknown."""
         keys = [c for c in ("model", "meter", "service_tier", "region") if c in priced.columns]
         sums = {"cost": "coalesce(sum(effective_cost), 0)", "amount": "coalesce(sum(quantity), 0)"}
-        cells: dict[tuple, tuple[np.ndarray, np.ndarray]] = {}
+        cells: dict[tuple[Any, ...], tuple[np.ndarray, np.ndarray]] = {}
         where = "effective_cost IS NOT NULL AND quantity > 0"
         needs = ("effective_cost", "quantity")
         for row in grouped(priced, [*keys, time], sums, timezone=timezone, needs=needs, where=where):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -66,7 +66,7 @@ def what_if(
     by, book, currency = list(by), default_book(book), currency_of(priced)
     own = [c for c in priced.columns if c not in _PRICED]
     rows = price(priced[own], book)
-    totals: list[tuple[str, dict[tuple, Decimal]]] = [("cost", _totals(rows, by))]
+    totals: list[tuple[str, dict[tuple[Any, ...], Decimal]]] = [("cost", _totals(rows, by))]
     notes: list[str] = []
     first = rows
     for number, (kind, step) in enumerate(_steps(scenario), 1):
@@ -152,7 +152,9 @@ def _divided(rows: pd.DataFrame, share: Decimal) -> tuple[pd.DataFrame, pd.DataF
     return moved, kept[[q > 0 for q in left]]
 
 
-def _swap(rows, chosen, step, place, book, currency):
+def _swap(
+    rows: pd.DataFrame, chosen: pd.Series, step: Mapping[str, Any], place: str, book: Book, currency: str
+) -> tuple[pd.DataFrame, list[str]]:
     if "to" not in step:
         raise RuleError(f"{place} needs `to`: the model to use instead.")
     moved, kept = _divided(rows[chosen.to_numpy()], _share(step, "share", place))
@@ -169,7 +171,9 @@ def _swap(rows, chosen, step, place, book, currency):
     return pd.concat([rows[~chosen.to_numpy()], kept, swapped]).reset_index(drop=True), []
 
 
-def _batch(rows, chosen, step, place, book, currency):
+def _batch(
+    rows: pd.DataFrame, chosen: pd.Series, step: Mapping[str, Any], place: str, book: Book, currency: str
+) -> tuple[pd.DataFrame, list[str]]:
     eligible = chosen.to_numpy() & (rows["service_tier"] == "standard").to_numpy()
     moved, kept = _divided(rows[eligible], _share(step, "share", place))
     return pd.concat(
@@ -177,7 +181,9 @@ def _batch(rows, chosen, step, place, book, currency):
     ).reset_index(drop=True), []
 
 
-def _cache(rows, chosen, step, place, book, currency):
+def _cache(
+    rows: pd.DataFrame, chosen: pd.Series, step: Mapping[str, Any], place: str, book: Book, currency: str
+) -> tuple[pd.DataFrame, list[str]]:
     """Raise each group's cache reads to the hit rate by turning fresh input into reads (and, if asked, writes)."""
     rate = _share(step, "hit_rate", place)
     took = rows[chosen.to_numpy()]
@@ -210,7 +216,9 @@ _INPUTS = {
 }
 
 
-def _provisioned(rows, chosen, step, place, book, currency):
+def _provisioned(
+    rows: pd.DataFrame, chosen: pd.Series, step: Mapping[str, Any], place: str, book: Book, currency: str
+) -> tuple[pd.DataFrame, list[str]]:
     """Replace the chosen traffic's token cost by that of reserved units, and say from which utilisation on it pays."""
     units, per_hour = _number(step, "units", place), _number(step, "price_per_hour", place)
     capacity, weight = _number(step, "tokens_per_hour", place), _number(step, "output_weight", place, "1")
@@ -251,7 +259,12 @@ def _provisioned(rows, chosen, step, place, book, currency):
     return rows.assign(effective_cost=cost), notes
 
 
-_APPLY = {"swap": _swap, "cache": _cache, "batch": _batch, "provisioned": _provisioned}
+_APPLY: dict[str, Callable[..., tuple[pd.DataFrame, list[str]]]] = {
+    "swap": _swap,
+    "cache": _cache,
+    "batch": _batch,
+    "provisioned": _provisioned,
+}
 
 
 def _column(values: Sequence[Any], kind: pa.DataType, index: pd.Index) -> pd.Series:
@@ -277,13 +290,13 @@ def _refuse_unpriced(before: pd.DataFrame, after: pd.DataFrame, place: str) -> N
         )
 
 
-def _totals(rows: pd.DataFrame, by: Sequence[str]) -> dict[tuple, Decimal]:
+def _totals(rows: pd.DataFrame, by: Sequence[str]) -> dict[tuple[Any, ...], Decimal]:
     found = grouped(rows, by, {"cost": "sum(effective_cost)"}, needs=("effective_cost",))
     return {tuple(g[k] for k in by): g["cost"] or Decimal(0) for g in found}
 
 
 def _table(
-    by: list[str], totals: list, currency: str, notes: list[str], first: pd.DataFrame, last: pd.DataFrame
+    by: list[str], totals: list[Any], currency: str, notes: list[str], first: pd.DataFrame, last: pd.DataFrame
 ) -> Table:
     keys = sorted(set().union(*(t for _, t in totals)), key=lambda k: (-totals[0][1].get(k, Decimal(0)), str(k)))
     arrays: dict[str, Any] = {

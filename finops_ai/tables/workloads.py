@@ -219,7 +219,8 @@ def _rolled(table: pa.Table, names: Sequence[str], *, by_day: bool) -> list[dict
     keys = list(dict.fromkeys([*names, *WHO, *PRICED_BY, "pricing_currency", *(["day"] if by_day else [])]))
     sums = ["sum_quantity", "sum_cost", "sum_listed", "unlisted"]
     found = table.group_by(keys, use_threads=False).aggregate([(name, "sum") for name in sums])
-    return found.rename_columns([*keys, *sums]).to_pylist()
+    out: list[dict[str, Any]] = found.rename_columns([*keys, *sums]).to_pylist()
+    return out
 
 
 def _uncounted(table: pa.Table, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -233,12 +234,13 @@ def _uncounted(table: pa.Table, names: Sequence[str]) -> list[dict[str, Any]]:
     names = own.column_names[:-2]
     days = own.group_by(names, use_threads=False).aggregate([("tokens", "sum"), ("calls", "sum")])
     days = days.filter(pc.fill_null(pc.equal(days["calls_sum"].cast(pa.float64()), 0), True))
-    return (
+    out: list[dict[str, Any]] = (
         days.group_by(keys, use_threads=False)
         .aggregate([("tokens_sum", "sum")])
         .rename_columns([*keys, "tokens"])
         .to_pylist()
     )
+    return out
 
 
 def paired(before: Mapping[Workload, Side], after: Mapping[Workload, Side]) -> list[tuple[Workload, Side, Side]]:
@@ -248,7 +250,7 @@ def paired(before: Mapping[Workload, Side], after: Mapping[Workload, Side]) -> l
     neither a dimension nor a prompt, a new key stays a new workload.
     """
     pairs = {work: (work, before[work], after[work]) for work in before.keys() & after.keys()}
-    loose: dict[tuple, tuple[list[Workload], list[Workload]]] = {}
+    loose: dict[tuple[Any, ...], tuple[list[Workload], list[Workload]]] = {}
     for i, (one, other) in enumerate(((before, after), (after, before))):
         for work in one.keys() - other.keys():
             known = work.prompt is not None or any(d not in (None, "unallocated") for d in work.dimensions)

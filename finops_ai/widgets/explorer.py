@@ -220,7 +220,7 @@ class Explorer(ui.VBox):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any] | None:
         """In a notebook that becomes a page, the explorer that needs no kernel goes along with the widget."""
-        bundle = super()._repr_mimebundle_(**kwargs)
+        bundle: dict[str, Any] | None = super()._repr_mimebundle_(**kwargs)
         if isinstance(bundle, dict) and os.environ.get("FINOPS_AI_PAGES"):
             options: dict[str, Any] = {
                 "timezone": self.cube.timezone,

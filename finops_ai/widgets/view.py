@@ -27,7 +27,7 @@ SHOWN = (
 
 def _metric(name: str) -> tuple[str, str, str | None, int]:
     one = measure_of(name)
-    return one.label, *(one.ratio or (name, None)), one.per  # type: ignore[return-value]
+    return one.label, *(one.ratio or (name, None)), one.per
 
 
 #: metric -> (title, numerator, denominator, times); a metric with a denominator is a ratio and drawn as lines

@@ -4,6 +4,7 @@ import html
 import re
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -62,6 +63,7 @@ def ws():
             },
         },
         workspace=SimpleNamespace(currency="USD"),
+        root=Path("there is no such folder"),
     )
     return SimpleNamespace(
         history=lambda month, months: frame,
@@ -149,7 +151,7 @@ def test_the_page_shows_budgets_and_models(page, shown):
 @pytest.mark.long
 def test_a_page_without_open_budgets_says_so(ws, shown):
     past = {**ws.settings.policies, "budgets": [{"amount": 100, "month": "2026-06"}]}
-    settings = SimpleNamespace(policies=past, workspace=ws.settings.workspace)
+    settings = SimpleNamespace(policies=past, workspace=ws.settings.workspace, root=ws.settings.root)
     page = forecasts.outlook(SimpleNamespace(**{**vars(ws), "settings": settings}), "2026-06")
     assert any("No budget reaches beyond" in note for note in page.notes)
     forecasts.budgets_ahead(page)

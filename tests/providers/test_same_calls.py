@@ -12,6 +12,7 @@ from decimal import Decimal as D
 
 import pytest
 
+import finops_ai as fa
 from finops_ai.periods import Window
 from finops_ai.providers.collecting import connector
 
@@ -211,3 +212,77 @@ def test_all_together_count_each_call_once(tmp_path):
     assert by_call(frame) == TRUTH
     # of the spans of one call the one that states most counts holds: the one with times
     assert any("15 spans tell of calls that another instrumentation told of" in note for note in reader.notes)
+
+
+def workspace_of(folder, *names, without=""):
+    """A workspace with a connection for each of these, in this order."""
+    sections = []
+    for name in names:
+        kind, file, make = TOLD[name]
+        (folder / file).write_bytes(make())
+        sections.append(
+            f'[providers."{name}"]\nconnector = "{kind}"\nfiles = ["{file}"]\nenabled = {str(name != without).lower()}'
+        )
+    (folder / "finops.toml").write_text(
+        "[workspace]\n" + "\n".join(sections) + '\n[dimensions.team]\ndefault = "nobody"\n', "utf-8"
+    )
+    return fa.open(folder)
+
+
+@pytest.mark.parametrize("order", [("litellm", "with times", "answers"), ("with times", "answers", "litellm")])
+def test_connections_of_one_workspace_count_each_call_once(tmp_path, order):
+    ws = workspace_of(tmp_path, *order)
+    outcomes = {outcome.connection: outcome for outcome in ws.collect(OCTOBER)}
+    assert by_call(ws.tokens("2026-10")) == by_call(ws.allocated("2026-10")) == TRUTH
+    assert [name for name, outcome in outcomes.items() if outcome.tokens] == [order[0]]
+    # 976+1024+200+100, 10+500+200+70 and 30+20+6+4 tokens of what the two others tell are left out, and said
+    (left,) = outcomes[order[1]].left_out
+    assert (left.amount, left.unit) == (3140, "tokens")
+    assert left.reason == f"counted by {order[0]} (3 calls); kept beside the usage"
+    assert sum(ws.lake.read("told")["quantity"][ws.lake.read("told")["unit"] == "tokens"]) == 2 * 3140
+    assert not any(outcome.changed for outcome in ws.collect(OCTOBER))
+
+
+def test_a_connection_that_comes_later_and_stands_first_takes_the_calls_over(tmp_path):
+    ws = workspace_of(tmp_path, "litellm", "with times", without="litellm")
+    ws.collect(OCTOBER)
+    assert set(ws.tokens("2026-10")["source"]) == {"log"}
+    ws = workspace_of(tmp_path, "litellm", "with times")
+    (outcome,) = ws.collect(OCTOBER, ["litellm"])
+    assert by_call(ws.tokens("2026-10")) == TRUTH
+    assert set(ws.tokens("2026-10")["source"]) == {"gateway"}
+    assert outcome.notes[0] == "3 calls are told by with times, too; they count here."
+    # what it no longer tells counts by the other one again
+    (tmp_path / TOLD["litellm"][1]).write_bytes(lines([gateway(CHAT)]))
+    ws.collect(OCTOBER, ["litellm"])
+    assert by_call(ws.tokens("2026-10")) == TRUTH
+    assert len(set(ws.tokens("2026-10")["source"])) == 2
+
+
+def test_ids_that_anybody_could_count_up_are_calls_of_their_own(tmp_path):
+    for name, tokens in (("a", [10, 20]), ("b", [10, 30])):
+        rows = "\n".join(f"{n},2026-10-0{n}T10:00:00Z,gpt-5.4,{count}" for n, count in enumerate(tokens, 1))
+        (tmp_path / f"{name}.csv").write_text(f"id,time,model,input_tokens\n{rows}\n")
+    mapping = """
+[columns]
+request_id = "id"
+charge_period_start = "time"
+model = "model"
+[constants]
+provider = "openai"
+billing_account_id = "x"
+[[usage]]
+requests = 1
+meters = { input = "input_tokens" }
+"""
+    (tmp_path / "m.toml").write_text(mapping)
+    (tmp_path / "finops.toml").write_text(
+        "[workspace]\n"
+        + "".join(f'[providers.{n}]\nconnector = "csv"\nfiles = ["{n}.csv"]\nmapping = "m.toml"\n' for n in "ab")
+        + '[dimensions.team]\ndefault = "nobody"\n'
+    )
+    ws = fa.open(tmp_path)
+    outcomes = ws.collect(OCTOBER)
+    assert [outcome.error for outcome in outcomes] == [None, None]
+    # 1 is ten tokens at the same second in both and may well be one call; 2 is another call in each
+    assert sorted(ws.tokens("2026-10")["quantity"][ws.tokens("2026-10")["meter"] == "input"]) == [10, 20, 30]

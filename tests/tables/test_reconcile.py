@@ -230,3 +230,20 @@ def test_wrong_input_is_refused(rows_of):
     with pytest.raises(FrameError, match="Can't look at"):
         fa.reconcile(rows, bills).rows("price", colour="red")
     assert isinstance(fa.reconcile(rows, bills).head(1), pd.DataFrame)
+
+
+def test_a_side_that_is_not_known_is_not_zero(rows_of):
+    rows = rows_of([
+        {"quantity": 10_000_000},  # 9.00, and no bill of its account
+        {"billing_account_id": "other", "model": "nobody", "quantity": 5},  # no price, and a bill
+    ])  # fmt: skip
+    table = fa.reconcile(rows, bills_of([bill(billing_account_id="other", model="nobody", billed_cost=D("2"))]))
+    mine, other = (table[table["billing_account_id"] == name].iloc[0] for name in ("acct", "other"))
+    assert (mine["computed"], pd.isna(mine["billed"]), causes(mine), mine["status"]) == (
+        9,
+        True,
+        {"not_billed": -9},
+        "warn",
+    )
+    assert (pd.isna(other["computed"]), other["billed"], causes(other)) == (True, 2, {"unpriced": 2})
+    assert sum(table["difference"]) == sum(sum(causes(row).values()) for row in (mine, other)) == -7

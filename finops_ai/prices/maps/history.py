@@ -68,7 +68,7 @@ class History:
 
 def text_of(history: History, provider: str) -> str:
     """One provider's part as CSV, in a stable order."""
-    rows: dict[tuple, dict[str, Decimal | None]] = {}
+    rows: dict[tuple[Any, ...], dict[str, Decimal | None]] = {}
     for key, sources in history.changes.items():
         if key.provider == provider:
             for source, changes in sources.items():
