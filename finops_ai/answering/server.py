@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from mcp.server import MCPServer
 from mcp.types import CallToolResult, TextContent, ToolAnnotations
@@ -63,6 +63,10 @@ Rows = Annotated[
 Top = Annotated[int, Field(description="How many rows of the table.", ge=1, le=500)]
 Tokens = Annotated[int, Field(description="Most tokens the answer may take.", ge=1, le=20_000)]
 Exact = Annotated[bool, Field(description="Amounts with all their digits instead of published cents.")]
+
+
+#: a function that is a tool
+Tool = TypeVar("Tool", bound=Callable[..., CallToolResult])
 
 
 class Desk:
@@ -202,7 +206,7 @@ def make_server(desk: Desk) -> MCPServer:
                 out += known.only({column: real})
         return tuple(out)
 
-    def tool(title: str) -> Any:
+    def tool(title: str) -> Callable[[Tool], Tool]:
         return server.tool(title=title, annotations=reads, structured_output=False)
 
     @tool("Who spent how much")

@@ -55,7 +55,7 @@ def budget_events(table: Table) -> list[Event]:
 
 
 def _one_month(row: Mapping[Hashable, Any]) -> bool:
-    return (row["to"] - row["from"]).days <= 31
+    return bool((row["to"] - row["from"]).days <= 31)
 
 
 def source_events(found: Iterable[Source], timezone: str) -> list[Event]:

@@ -167,14 +167,14 @@ def _due(memory: Memory, name: str) -> bool:
     return took <= CHEAP or abs(time.time() - at) >= took / SHARE
 
 
-def totals(frame: pd.DataFrame, measure: str, apart: Sequence[str]) -> dict[dt.date, dict[tuple, Decimal]]:
+def totals(frame: pd.DataFrame, measure: str, apart: Sequence[str]) -> dict[dt.date, dict[tuple[str, ...], Decimal]]:
     """What each UTC day adds up to, told apart by who and what; sums of nothing are left out."""
     if frame.empty:
         return {}
     days = frame["charge_period_start"].dt.date
     kept = [name for name in apart if name in frame.columns]
     keys = [["" if v is None or v is pd.NA else str(v) for v in frame[name].astype(object)] for name in kept]
-    out: dict[dt.date, dict[tuple, Decimal]] = {}
+    out: dict[dt.date, dict[tuple[str, ...], Decimal]] = {}
     for day, value, *key in zip(days, frame[measure].astype(object), *keys, strict=True):
         if isinstance(value, Decimal) and value:
             cells = out.setdefault(day, {})

@@ -96,7 +96,8 @@ def _money(ws: Workspace, memory: Memory, found: Look) -> list[Event]:
     """The pace, the budgets and the incidents, as far as there is data for them."""
     month = f"{found.now.astimezone(zone(ws.timezone)):%Y-%m}"
     scopes = [dict(entry.get("for", {})) for entry in ws.settings.policies.get("budgets", [])]
-    found.pace = pace(ws, found.sources, found.now, scopes)
+    with ws.steady():
+        found.pace = pace(ws, found.sources, found.now, scopes)
     events: list[Event] = []
     months = ws.months()
     if not months:

@@ -176,7 +176,7 @@ class Memory:
             "INSERT OR IGNORE INTO posts VALUES (?, ?, ?, ?, ?, 'due', 0, '', ?)",
             [f"{id}@{channel}", event.key, channel, stage, json.dumps(body, default=str), _now()],
         )
-        return con.execute("SELECT changes()").fetchone()[0]
+        return int(con.execute("SELECT changes()").fetchone()[0])
 
     def due(self, message: Message) -> bool:
         """Let a message fall due that no event has, such as a statement; False if it did so before."""

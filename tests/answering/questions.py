@@ -68,7 +68,10 @@ def price(provider, model, usage=None, at="2026-11-01"):
 
 
 def tie(at, **only):
-    return lambda ws: part(fa.reconcile(ws.priced(at), ws.bills(at), timezone=ws.timezone), **only)
+    return lambda ws: part(
+        fa.reconcile(ws.cube(at), ws.bills(at), tolerance=ws.settings.policies.get("reconcile"), timezone=ws.timezone),
+        **only,
+    )
 
 
 def events(at, start):
