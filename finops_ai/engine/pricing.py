@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 from finops_ai.engine.dialects import DUCKDB
 from finops_ai.engine.duck import ROW, Scan, connect, register
 from finops_ai.engine.fields import NATIVE, PAYABLE, PRICED
-from finops_ai.engine.plan import LABELS, Plan, Prices, part_of_day
+from finops_ai.engine.plan import BASIS, LABELS, Plan, Prices, part_of_day
 from finops_ai.errors import FrameError
 from finops_ai.frames import to_pandas
-from finops_ai.frames.origin import made_with
+from finops_ai.frames.origin import ORIGIN, made_with
 from finops_ai.periods import Window
 
 if TYPE_CHECKING:
@@ -71,6 +71,42 @@ class Book(Protocol):
     def expand(self, keys: pa.Table) -> pa.Table: ...
 
 
+#: the last books that rows were priced with here, by their version
+_USED: dict[str, Book] = {}
+_USED_MOST = 16
+
+
+def remembered(book: Book) -> Book:
+    """The book, which `book_of` finds again by its version."""
+    version = str(getattr(book, "version", ""))
+    if version:
+        _USED.pop(version, None)
+        _USED[version] = book
+        while len(_USED) > _USED_MOST:
+            del _USED[next(iter(_USED))]
+    return book
+
+
+def book_of(frame: pd.DataFrame, book: Book | None = None) -> Book:
+    """The book that a frame's costs are of: the one given, else the one it was priced with, contracts and all.
+
+    Raises:
+        FrameError: the frame was priced with a book that this process doesn't have.
+    """
+    if book is not None:
+        return remembered(book)
+    version = str(frame.attrs.get(ORIGIN, {}).get("prices", ""))
+    if version in _USED:
+        return _USED[version]
+    usual = default_book(None)
+    if version and version != getattr(usual, "version", version):
+        raise FrameError(
+            f"The rows were priced with price book {version}, which isn't loaded here: give it as book=, such as ws.book "
+            "of their workspace or fa.PriceBook.load of its file."
+        )
+    return usual
+
+
 def default_book(book: Book | None) -> Book:
     """The book given, or the bundled one."""
     if book is not None:
@@ -97,7 +133,9 @@ def price(tokens: pd.DataFrame | pa.Table, book: Book | None = None, *, period: 
         The frame with, per row: `list_cost`, `contracted_cost`, `effective_cost` (decimal128(38,18) in
         `pricing_currency`, null where no price is known), `list_unit_price` (per single unit), `price_id`,
         `price_status` (listed, contract, promotional, disputed, assumed, unpriced, or not_billed for calls that no
-        price row bills), `price_note` (context_tier_unknown, or needs_confirmation, also where the slice reaches across
+        price row bills; by `money_basis`: stated, a charge whose amount the source states; included, covered by an
+        allowance; estimate, what list prices would come to: these two cost nothing that is known, and `list_cost` is
+        what they are worth), `price_note` (context_tier_unknown, or needs_confirmation, also where the slice reaches across
         a change of price), `pricing_currency` and the model's identity. One row per row given, in order; `.attrs` names
         the version of the price book. Every price has a source and a date: `PriceBook.show` names them. A book with
         such contracts also gives `payable_cost`, what is invoiced for the row, and at the end one line more per day of
@@ -121,7 +159,7 @@ def settled(
     tokens: pd.DataFrame | pa.Table, book: Book | None = None, *, period: Window | None = None
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
     """What `price` returns, and what its contracts came to: one row per contract, item and month."""
-    book = default_book(book)
+    book = remembered(default_book(book))
     from finops_ai.engine.settling import TERMS, settle, with_lines, without_lines
 
     frame = _checked(tokens)
@@ -143,7 +181,14 @@ def reprice(tokens: pd.DataFrame | pa.Table, book: Book | None = None) -> pd.Dat
 
     For "as if" questions about some rows of a month, whose volume, credits and capacity they can't tell.
     """
-    frame, book = _checked(tokens), default_book(book)
+    frame, book = _checked(tokens), remembered(default_book(book))
+    if _told(frame):
+        with connect() as con:
+            plan = _plan(con, frame, book)
+            added = (
+                run(con, plan.rows([ROW, *PRICED], order=ROW)).drop_columns([ROW]).cast(pa.schema(list(PRICED.items())))
+            )
+        return made_with(attach(frame, added), frame, prices=str(getattr(book, "version", "")))
     with connect() as con:
         scan = Scan(con, frame, fields_needed(book), numbered=True)
         prices = prices_for(con, scan, book)
@@ -156,6 +201,11 @@ def reprice(tokens: pd.DataFrame | pa.Table, book: Book | None = None) -> pd.Dat
         found = run(con, plan.rows([ROW, *costs, *_MARKS]))
     added = _described(found, prices).cast(pa.schema(list(PRICED.items())))
     return made_with(attach(frame, added), frame, prices=str(getattr(book, "version", "")))
+
+
+def _told(frame: pd.DataFrame) -> bool:
+    """Whether any row says which money it is."""
+    return "money_basis" in frame.columns and bool(frame["money_basis"].notna().any())
 
 
 def _agreed(prices: Prices) -> bool:
@@ -219,6 +269,7 @@ def _plan(
     fields: Sequence[str] = (),
 ) -> Plan:
     """The frame's rows joined with their prices; `labels` and `fields` are carried along."""
+    fields = [*fields, *(BASIS if _told(frame) else ())]
     scan = Scan(con, frame, [*fields_needed(book), *fields], numbered=True)
     prices = prices_for(con, scan, book)
     read = list(dict.fromkeys([ROW, *NEEDED, *prices.fields, *fields]))

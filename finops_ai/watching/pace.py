@@ -91,7 +91,7 @@ def pace(ws: Workspace, found: Sequence[Source], now: dt.datetime, scopes: Seque
         own.append(
             (_sum(so_far["effective_cost"][mine]), sum((d for d, m in zip(day, rows, strict=True) if m), Decimal(0)))
         )
-    unpriced = int(so_far["effective_cost"].isna().sum())
+    unpriced = int((so_far["price_status"] == "unpriced").sum())
     return Pace(month, total, days, mean, max(end, total), known, unpriced, own)
 
 

@@ -63,7 +63,17 @@ def client_answers(ws):
 
 def everything(case):
     """The call with all digits and room for every row."""
-    exact = {"spending", "why_changed", "ties", "incidents", "budgets", "forecast", "kpis", "rules_why"}
+    exact = {
+        "spending",
+        "why_changed",
+        "ties",
+        "incidents",
+        "budgets",
+        "forecast",
+        "kpis",
+        "rules_why",
+        "opportunities",
+    }
     more = {"exact": True, "tokens": 20_000} if case.tool in exact else {}
     top = {"top": 500} if case.tool in ("spending", "why_changed") else {}
     return more | top | case.given
