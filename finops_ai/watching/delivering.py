@@ -29,7 +29,8 @@ from finops_ai.errors import ClosedPeriodError, DataError, FinopsError, Provider
 from finops_ai.store.whole import private
 from finops_ai.tables.posting import posting
 from finops_ai.tables.result import Facts, Table
-from finops_ai.watching.channels import KEYS, Email, Handed, Webhook, channel_of, mailer
+from finops_ai.watching.channels import KEYS as SENDING
+from finops_ai.watching.channels import Email, Handed, Webhook, channel_of, mailer
 from finops_ai.watching.documents import Document, Documents
 from finops_ai.watching.memory import Memory, Message, memory_of, send_due
 
@@ -39,10 +40,11 @@ if TYPE_CHECKING:
 WHAT = ("statements", "report")
 FORMS = ("folder", "email", "webhook", "s3")
 _OWN = ("what", "to", "name", "for")
-_KEYS = {
+#: keys of a [[deliver]] entry, by form
+KEYS = {
     "folder": (*_OWN, "folder"),
-    "email": (*_OWN, *KEYS["email"], "addresses"),
-    "webhook": (*_OWN, *KEYS["http"]),
+    "email": (*_OWN, *SENDING["email"], "addresses"),
+    "webhook": (*_OWN, *SENDING["http"]),
     "s3": (*_OWN, "bucket", "prefix", "region", "endpoint_url"),
 }  # fmt: skip
 #: most bytes that go with one mail
@@ -157,8 +159,8 @@ def targets_of(section: Any, place: str = "finops.toml") -> list[Target]:
             raise SettingsError(f"{where}: `what` is {what!r}. {hint(str(what), WHAT)}")
         if form not in FORMS:
             raise SettingsError(f"{where}: `to` is {form!r}. {hint(str(form), FORMS)}")
-        if unknown := [key for key in entry if key not in _KEYS[form]]:
-            raise SettingsError(f"{where}: no key {unknown[0]!r}. {hint(str(unknown[0]), _KEYS[form])}")
+        if unknown := [key for key in entry if key not in KEYS[form]]:
+            raise SettingsError(f"{where}: no key {unknown[0]!r}. {hint(str(unknown[0]), KEYS[form])}")
         needed = {"folder": "folder", "s3": "bucket", "email": "sender"}.get(form)
         if needed and not entry.get(needed):
             raise SettingsError(f"{where} needs `{needed}`.")

@@ -91,6 +91,8 @@ def incident_events(ws: Workspace, memory: Memory, until: dt.datetime) -> tuple[
             "start": str(row["start"]), "end": str(row["end"]), "excess": str(row["excess"]), "driver": row["driver"] if isinstance(row["driver"], str) else None,
         }  # fmt: skip
         key = _told_as(facts, opened) or f"incident:{row['incident']}"
+        if row["what"] != "cost" and isinstance(row["excess"], Decimal) and row["excess"] < 0 and key not in opened:
+            continue  # fewer calls or shorter ones cost nobody anything; a source that fell silent is told as such
         going = row["state"] in ("new", "ongoing")
         if not going and key not in opened:
             continue  # it was over before anybody was told of it
