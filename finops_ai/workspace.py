@@ -545,6 +545,11 @@ class Workspace:
         return self.settings.root / ".finops-cache"
 
     @property
+    def state_folder(self) -> Path:
+        """Where it is remembered what was told to whom; not to be deleted."""
+        return self.settings.root / ".finops-state"
+
+    @property
     def kept(self) -> Kept:
         """The derived frames that are kept."""
         return Kept(self.cache_folder)

@@ -31,6 +31,7 @@ class Answer:
         sentence: the answer in words.
         understood: how the question was understood, in words that are understood again.
         table: the whole table the figures are of, exact; None where there is none.
+        published: the table as published, where that is known already.
         shown: the columns that answer, in order; by default all.
         top: how many rows are shown.
         definition: what the figure is, from the catalogue of measures.
@@ -54,6 +55,10 @@ class Answer:
     notes: tuple[str, ...] = ()
     behind: Callable[[], pd.DataFrame] | None = field(default=None, repr=False, compare=False)
     clear: bool = True
+    published: pd.DataFrame | None = field(default=None, repr=False, compare=False)
+
+    def _shown(self, table: Table) -> pd.DataFrame:
+        return table.published() if self.published is None else self.published
 
     def rows(self) -> Table:
         """The rows behind the answer, the dearest first.
@@ -134,7 +139,7 @@ class Answer:
         )
         out["notes"] = [change(note, "") for note in notes]
         out["data_until"] = self.until
-        frame = pd.DataFrame() if table is None else pd.DataFrame(table) if exact else table.published()
+        frame = pd.DataFrame() if table is None else pd.DataFrame(table) if exact else self._shown(table)
         if table is not None and len(table.columns):
             out |= {"amounts": "exact" if exact else "published"} | _grid(self, frame, change)
         if rows and self.behind is not None:

@@ -11,7 +11,6 @@ from finops_ai.answering.answer import Answer
 from finops_ai.answering.known import Known
 from finops_ai.answering.question import Question
 from finops_ai.answering.understanding import Unclear, understand
-from finops_ai.errors import DataError, SettingsError
 from finops_ai.periods import iso
 
 if TYPE_CHECKING:
@@ -66,10 +65,8 @@ def answer(known: Known, question: Question) -> Answer:
         SettingsError: it can't be asked this way; says how it can.
         DataError: there is no data for it.
     """
-    try:
+    with known.ws.steady():
         found = _answerer(question.kind)(known, question)
-    except (SettingsError, DataError):
-        raise
     until = known.until
     return found.with_remarks(question.words(known.timezone), iso(until) if until else "", question.remarks)
 
@@ -79,7 +76,10 @@ def _answerer(kind: str) -> Callable[[Known, Question], Answer]:
     import importlib
 
     module, function = _ANSWERERS[kind]
-    return getattr(importlib.import_module(f"finops_ai.answering.{module}"), function)
+    found: Callable[[Known, Question], Answer] = getattr(
+        importlib.import_module(f"finops_ai.answering.{module}"), function
+    )
+    return found
 
 
 _ANSWERERS = {

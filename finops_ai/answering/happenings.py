@@ -52,7 +52,8 @@ def happenings(known: Known, question: Question) -> Answer:
         first_row = shown.iloc[0]
         excess = first_row["excess"]
         text = f"{len(mine)} incident{'s' * (len(mine) > 1)} {span.words(known.timezone)}, {going} of them going on. The largest: "
-        text += f"{first_row['what']} of {name(first_row['group'])} since {first_row['start']}"
+        who = name(first_row["group"]) if isinstance(first_row["group"], str) else "everything"
+        text += f"{first_row['what']} of {who} since {first_row['start']}"
         if isinstance(excess, Decimal):
             text += f", {money(abs(excess), currency)} {'over' if excess >= 0 else 'under'} expectation"
         text += f". {clean(str(first_row['driver'] or ''))}"

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, cached_property
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 
@@ -17,6 +17,7 @@ from finops_ai.answering.question import Question, Span
 from finops_ai.answering.spans import Clock
 from finops_ai.engine.conditions import All, Test
 from finops_ai.engine.conditions import Any as Either
+from finops_ai.engine.cubing import OF_ONE_REQUEST
 from finops_ai.engine.fields import PUBLISHED
 from finops_ai.engine.selecting import matching
 from finops_ai.errors import DataError, SettingsError, hint
@@ -27,6 +28,8 @@ from finops_ai.tables.grouping import TIMES
 
 if TYPE_CHECKING:
     from finops_ai.workspace import Workspace
+
+T = TypeVar("T")
 
 #: columns whose values questions may name, beside the dimensions, in the order a word is looked up in them
 NAMED = (
@@ -79,11 +82,12 @@ class Known:
             del self.__dict__["clock"]
         return self
 
-    def kept(self, key: Any, make: Callable[[], Any]) -> Any:
+    def kept(self, key: Any, make: Callable[[], T]) -> T:
         """What was made under a key in this state of the data, or what `make` makes now."""
         if key in self._kept:
             self._kept.move_to_end(key)
-            return self._kept[key]
+            known: T = self._kept[key]
+            return known
         found = self._kept[key] = make()
         while len(self._kept) > _FRAMES:
             self._kept.popitem(last=False)
@@ -110,8 +114,12 @@ class Known:
     @property
     def until(self) -> dt.datetime | None:
         """The instant the data reaches; None where there is none."""
-        fresh = self.ws.lake.freshness()
-        return fresh["last"].max().to_pydatetime() if len(fresh) else None
+
+        def last() -> dt.datetime | None:
+            fresh = self.ws.lake.freshness()
+            return fresh["last"].max().to_pydatetime() if len(fresh) else None
+
+        return self.kept("until", last)
 
     def month_of(self, question: Question) -> str:
         """The month a question is about, for what is known by the month only.
@@ -216,15 +224,22 @@ class Known:
         """
         wanted = tuple(sorted({c for c in columns if c not in TIMES}))
         hours = "hour" in columns
+        if span.month:
+            names = self.ws.months_before(span.month, 2) if before else [span.month]
+        else:
+            tz = zone(self.timezone)
+            first, last = (
+                m.astimezone(tz) for m in (span.window.start, span.window.end - dt.timedelta(microseconds=1))
+            )
+            names = [m for m in self.clock.months if f"{first:%Y-%m}" <= m <= f"{last:%Y-%m}"]
 
         def make() -> pd.DataFrame:
             if hours:
                 return self.ws.allocated(span.month or span.window)
-            if not span.month:
-                return self._days(span.window, wanted)
-            return self.ws.history(span.month, 2, wanted) if before else self.ws.cube(span.month, wanted)
+            whole = self._months(tuple(names), wanted)
+            return whole if span.month else self._days(whole, span.window)
 
-        found = self.kept(("frame", span, wanted, before, hours), make)
+        found = self.kept(("frame", span, self._more(names, wanted), before, hours), make)
         if not len(found) or (span.month and span.month not in self.clock.months):
             months = self.clock.months
             held = (
@@ -233,18 +248,38 @@ class Known:
             raise DataError(f"The lake holds no usage of {span.text(self.timezone)}. {held}")
         return found
 
-    def _days(self, window: Window, wanted: tuple[str, ...]) -> pd.DataFrame:
-        """The cells of whole days, out of the cubes of their months: nothing is read or priced again for them."""
-        tz = zone(self.timezone)
-        first, last = window.start.astimezone(tz), (window.end - dt.timedelta(microseconds=1)).astimezone(tz)
-        months = [m for m in self.clock.months if f"{first:%Y-%m}" <= m <= f"{last:%Y-%m}"]
-        if not months:
+    def _more(self, names: Sequence[str], wanted: tuple[str, ...]) -> tuple[str, ...]:
+        """Columns and tags that the months' cubes leave out, so that they must be made again for them."""
+        if not wanted:
+            return ()
+        left = {c for name in names for c in left_out_of(self._cube(name, ()))}
+        return tuple(c for c in wanted if c in left or c.startswith("tags.") or c in OF_ONE_REQUEST)
+
+    def _cube(self, month: str, more: tuple[str, ...]) -> pd.DataFrame:
+        """A month's cube, kept in memory however large it is: answers come from it at once."""
+        return self.kept(("cube", month, more), lambda: self.ws.cube(month, more))
+
+    def _months(self, names: tuple[str, ...], wanted: tuple[str, ...]) -> pd.DataFrame:
+        """The cubes of some months below each other."""
+        more = self._more(names, wanted)
+        frames = [f for f in (self._cube(name, more) for name in names) if len(f)]
+        if len(frames) == 1:
+            return frames[0]
+        if not frames:
             return pd.DataFrame()
-        around = self.kept(("months", tuple(months), wanted), lambda: self.ws.history(months[-1], len(months), wanted))
-        start = around["charge_period_start"]
-        inside = around[((start >= window.start) & (start < window.end)).to_numpy(bool)]
+        left = sorted({name for frame in frames for name in left_out_of(frame)})
+        whole = self.kept(("months", names, more), lambda: pd.concat(frames, ignore_index=True))
+        return made_with(whole, frames[-1], grain="day", left_out=left)
+
+    @staticmethod
+    def _days(whole: pd.DataFrame, window: Window) -> pd.DataFrame:
+        """The cells of whole days, out of the cubes of their months: nothing is read or priced again for them."""
+        if whole.empty:
+            return whole
+        start = whole["charge_period_start"]
+        inside = whole[((start >= window.start) & (start < window.end)).to_numpy(bool)]
         # cents are decided per month; a part of one publishes what its own exact sums round to
-        return made_with(inside.drop(columns=PUBLISHED, errors="ignore"), around)
+        return made_with(inside.drop(columns=PUBLISHED, errors="ignore"), whole)
 
     def chosen(self, frame: pd.DataFrame, only: Sequence[tuple[str, str]]) -> pd.DataFrame:
         """The rows of a frame that have the values asked for."""

@@ -26,8 +26,6 @@ log = logging.getLogger("finops_ai.answering")
 
 #: column -> what its values are called when they are masked
 IDENTITIES = {"user_id": "user", "api_key_id": "key", "session_id": "session", "request_id": "request"}
-#: folder beside finops.toml that holds what must be remembered: the key of the masks, what was told to whom
-STATE = ".finops-state"
 _EMAIL = re.compile(r"[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
 _WORD = re.compile(r"[\w-]+")
 _PSEUDONYM = re.compile(r"(user|key|session|request|person)-[0-9a-f]{10}")
@@ -43,7 +41,7 @@ class Mask:
 
     def __init__(self, known: Known, shown: Sequence[str] = ()) -> None:
         self.known, self.shown = known, frozenset(shown)
-        self.key = _key_of(known.ws.settings.root / STATE / "mask.key")
+        self.key = _key_of(known.ws.state_folder / "mask.key")
 
     @property
     def masked(self) -> list[str]:

@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from mcp.server import MCPServer
 from mcp.types import CallToolResult, TextContent, ToolAnnotations
@@ -63,6 +63,10 @@ Rows = Annotated[
 Top = Annotated[int, Field(description="How many rows of the table.", ge=1, le=500)]
 Tokens = Annotated[int, Field(description="Most tokens the answer may take.", ge=1, le=20_000)]
 Exact = Annotated[bool, Field(description="Amounts with all their digits instead of published cents.")]
+
+
+#: a function that is a tool
+Tool = TypeVar("Tool", bound=Callable[..., CallToolResult])
 
 
 class Desk:
@@ -162,7 +166,7 @@ def _names(known: Known, mask: Mask, column: str, like: str) -> dict[str, Any]:
             "dimensions": dims, "columns": sorted(held - set(dims)), "times": [t for t in TIMES if t != "hour"],
             "months": [known.clock.months[0], known.clock.months[-1]] if known.clock.months else [],
             "masked": [c for c in mask.masked if c in held], "currency": known.ws.settings.workspace.currency,
-            "timezone": known.timezone, "questions": {kind: text for kind, (_, text) in KINDS.items() if kind in asked()},
+            "timezone": known.timezone, "questions": {kind: text for kind, (_, text) in KINDS.items()},
         }  # fmt: skip
     name = known.column(column)
     values = sorted(v for pairs in known.values.values() for c, v in pairs if c == name)
@@ -172,13 +176,6 @@ def _names(known: Known, mask: Mask, column: str, like: str) -> dict[str, Any]:
 
         shown = [v for v in shown if plain(like) in plain(v)]
     return {"column": name, "values": [clean(v)[:120] for v in shown[:200]], "of": len(shown)}
-
-
-def asked() -> list[str]:
-    """Kinds of question that can be answered here."""
-    import finops_ai as fa
-
-    return [kind for kind in KINDS if kind != "save" or "recommend" in fa.__all__]
 
 
 def make_server(desk: Desk) -> MCPServer:
@@ -202,7 +199,7 @@ def make_server(desk: Desk) -> MCPServer:
                 out += known.only({column: real})
         return tuple(out)
 
-    def tool(title: str) -> Any:
+    def tool(title: str) -> Callable[[Tool], Tool]:
         return server.tool(title=title, annotations=reads, structured_output=False)
 
     @tool("Who spent how much")
@@ -259,6 +256,11 @@ def make_server(desk: Desk) -> MCPServer:
             lambda k, m: Question("forecast", tuple(k.column(c) for c in by), period=k.clock.read(until) if until.strip() else None, top=60),
             exact=exact, tokens=tokens,
         )  # fmt: skip
+
+    @tool("Where money can be saved")
+    def opportunities(month: Period = "", top: Top = 10, exact: Exact = False, tokens: Tokens = 1600) -> CallToolResult:
+        """Changes that would have cost less, ranked: saving with its range, owner, effort, confidence, how it is done at that provider."""
+        return desk.answer(lambda k, m: Question("save", period=span(k, month), top=top), exact=exact, tokens=tokens)
 
     @tool("Price of a call")
     def price_of_call(

@@ -40,9 +40,11 @@ def spending(known: Known, question: Question) -> Answer:
     frame = known.frame(span, wanted, before=months)
     mine = known.chosen(frame, question.only)
     timed = {"month": span.month} if months else {} if span.month else {"window": span.window}
-    table = showback(mine, by, timezone=known.timezone, **timed)  # type: ignore[arg-type]
+    table = showback(mine, by, timezone=known.timezone, **timed)
     if set(by) & set(TIMES):  # times are read in their order
-        table = table.sort_values(by, kind="stable", ignore_index=True)
+        table = table.sort_values(by, kind="stable")
+    elif measure != "cost":
+        table = table.sort_values(measure, ascending=False, kind="stable", na_position="last")
     shown = (
         (*by, *SHOWN)
         if measure == "cost"
@@ -50,9 +52,11 @@ def spending(known: Known, question: Question) -> Answer:
     )
     if not months:
         shown = tuple(c for c in shown if c not in ("previous_cost", "change"))
+    published = table.published()
     return Answer(
-        _sentence(table, known, question, mine, timed),
+        _sentence(table, published, known, question, mine, timed),
         table=table,
+        published=published,
         shown=tuple(dict.fromkeys(shown)),
         top=max(question.top, 366 if set(by) & set(TIMES) else 0),
         definition=definition(measure, table.facts.currency),
@@ -84,7 +88,9 @@ def _parts(measure: str) -> tuple[str, ...]:
     return (*one.ratio, *one.minus)
 
 
-def _sentence(table: Table, known: Known, question: Question, mine: pd.DataFrame, timed: dict[str, Any]) -> str:
+def _sentence(
+    table: Table, published: pd.DataFrame, known: Known, question: Question, mine: pd.DataFrame, timed: dict[str, Any]
+) -> str:
     span = question.period
     assert span is not None
     who = " and ".join(f"{c} {name(v)}" for c, v in question.only)
@@ -93,29 +99,23 @@ def _sentence(table: Table, known: Known, question: Question, mine: pd.DataFrame
     currency = table.facts.currency
     if not len(table):
         return f"There is no usage{f' of {who}' if who else ''} {when}."
-    whole = showback(mine, timezone=known.timezone, **timed)
-    label = catalogue()[question.measure].label
+    whole = known.kept(("whole", span, question.only), lambda: showback(mine, timezone=known.timezone, **timed))
+    shown = known.kept(("whole in cents", span, question.only), whole.published)
+    one = shown.iloc[0] if len(shown) == 1 else None
     if question.measure != "cost":
-        total = (
-            figure(whole.published()[question.measure].iloc[0], question.measure, whole.facts.currency)
-            if len(whole)
-            else "unknown"
-        )
-        text = f"{label}{f' of {who}' if who else ''} {when}: {total}"
+        total = "unknown" if one is None else figure(one[question.measure], question.measure, whole.facts.currency)
+        text = f"{catalogue()[question.measure].label}{f' of {who}' if who else ''} {when}: {total}"
     else:
-        total = money(sum_of(whole.published()["cost"]), whole.facts.currency or currency)
+        total = money(sum_of(shown["cost"]), whole.facts.currency or currency)
         text = f"{of}cost {total} {when}" if of else f"{total} was spent {when}"
-        change = whole.published()["change"].iloc[0] if "change" in whole.columns and len(whole) == 1 else None
-        before = (
-            whole.published()["previous_cost"].iloc[0] if "previous_cost" in whole.columns and len(whole) == 1 else None
-        )
+        change, before = (None, None) if one is None else (one.get("change"), one.get("previous_cost"))
         if isinstance(change, Decimal) and isinstance(before, Decimal) and before:
             text += f", {abs(change):,.2f} ({abs(change) / abs(before):.1%}) {'more' if change >= 0 else 'less'} than the month before"
-    told = [c for c in question.by if c not in TIMES]
-    if told and len(table) > 1 and not set(question.by) & set(TIMES):
-        first = table.published().iloc[0]
+    if question.by and len(table) > 1 and not set(question.by) & set(TIMES):
+        first = published.iloc[0]
         value = figure(first[question.measure], question.measure, currency)
-        text += f"; most by {' and '.join(name(first[c]) for c in question.by)}: {value}"
+        most = "most by" if catalogue()[question.measure].kind in ("money", "count") else "highest for"
+        text += f"; {most} {' and '.join(name(first[c]) for c in question.by)}: {value}"
     return text[:1].upper() + text[1:] + "."
 
 

@@ -1,4 +1,4 @@
-"""Whether computed cost ties to the bill: `fa.reconcile` of a month."""
+"""Whether computed cost ties to the bill: `workspace_reconciliation` of a month."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from finops_ai.answering.question import Question
 from finops_ai.answering.spending import money, sum_of
 from finops_ai.errors import DataError
 from finops_ai.tables.causes import CAUSES
-from finops_ai.tables.reconcile import Reconciliation, reconcile
+from finops_ai.tables.reconcile import workspace_reconciliation
 
 _SHOWN = (
     "provider",
@@ -29,14 +29,7 @@ _SHOWN = (
 def tie(known: Known, question: Question) -> Answer:
     """Computed against billed, the difference by named cause, pass or fail."""
     month = known.month_of(question)
-    ws = known.ws
-
-    def make() -> Reconciliation:
-        return reconcile(
-            ws.priced(month), ws.bills(month), tolerance=ws.settings.policies.get("reconcile"), timezone=ws.timezone
-        )
-
-    table = known.kept(("tie", month), make)
+    table = workspace_reconciliation(known.ws, month)
     where = dict(question.only)
     if unknown := [c for c in where if c not in table.columns]:
         raise DataError(f"Bills are tied by provider, account and month, not by {unknown[0]}.")

@@ -55,6 +55,7 @@ COMMANDS = {
     "true-up": ("finops_ai.cli.closing:true_up", "Post what changed since a month was closed."),
     "reopen": ("finops_ai.cli.closing:reopen", "Open the last closed month again, on record."),
     "audit": ("finops_ai.cli.closing:audit", "Prove that closed months are as they were."),
+    "deliver": ("finops_ai.cli.delivering:deliver", "Send a closed month's report and statements, each once."),
     "explore": ("finops_ai.cli.watching:explore", "Open the explorer notebook in JupyterLab."),
     "prices": ("finops_ai.cli.prices:prices", "Look prices up and see why; compare books; find what is unpriced."),
     "export": ("finops_ai.cli.export:export", "Write the month's rows as FOCUS, and check the file."),

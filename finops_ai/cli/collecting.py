@@ -79,29 +79,36 @@ def balance_lines(outcome: Any) -> list[str]:
     return lines
 
 
-def run_collect(ws: Any, window: Any, providers: tuple[str, ...] = ()) -> int:
-    """Collect and say how each connection went: 0 if all did, 2 if the settings of all that failed are wrong, else 3."""
-    if not ws.settings.providers:
-        from finops_ai.errors import SettingsError
+def require_connections(ws: Any, names: tuple[str, ...] = ()) -> None:
+    """Stop where there is nothing to load, or a connection is named that finops.toml doesn't have."""
+    from finops_ai.errors import SettingsError, hint
 
+    if not ws.settings.providers:
         raise SettingsError(
             "finops.toml has no [providers.NAME] section, so there is nothing to collect. Uncomment one, or add one: "
             "`finops-ai providers` lists the names."
         )
-    failed = []
+    for name in names:
+        if name not in ws.settings.providers:
+            raise SettingsError(f"No [providers.{name}] in finops.toml. {hint(name, ws.settings.providers)}")
 
-    def watch(outcome: Any) -> None:
-        label = f"{outcome.connection:<14} {outcome.window.start:%Y-%m-%d} to {outcome.window.end:%Y-%m-%d}"
-        if outcome.error:
-            failed.append(outcome)
-            click.echo(f"{label}  failed: {outcome.error}", err=True)
-        else:
-            state = "loaded" if outcome.changed else "unchanged"
-            click.echo(f"{label}  {state}: {outcome.tokens:,} usage rows, {outcome.bills:,} charges", err=True)
-        for line in [*balance_lines(outcome), *(f"note: {note}" for note in outcome.notes)]:
-            click.echo(f"{'':<14} {line}", err=True)
 
-    ws.collect(window, providers, watch=watch)
+def outcome_line(outcome: Any) -> None:
+    """Say how a connection went."""
+    label = f"{outcome.connection:<14} {outcome.window.start:%Y-%m-%d} to {outcome.window.end:%Y-%m-%d}"
+    if outcome.error:
+        click.echo(f"{label}  failed: {outcome.error}", err=True)
+    else:
+        state = "loaded" if outcome.changed else "unchanged"
+        click.echo(f"{label}  {state}: {outcome.tokens:,} usage rows, {outcome.bills:,} charges", err=True)
+    for line in [*balance_lines(outcome), *(f"note: {note}" for note in outcome.notes)]:
+        click.echo(f"{'':<14} {line}", err=True)
+
+
+def run_collect(ws: Any, window: Any, providers: tuple[str, ...] = ()) -> int:
+    """Collect and say how each connection went: 0 if all did, 2 if the settings of all that failed are wrong, else 3."""
+    require_connections(ws)
+    failed = [o for o in ws.collect(window, providers, watch=outcome_line) if o.error]
     if "people" in ws.settings.policies:
         from finops_ai.people.workspace import collect_people
 

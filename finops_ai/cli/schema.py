@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from finops_ai.answering.masking import IDENTITIES
 from finops_ai.config import (
     MAPPING_SECTIONS,
     POLICY_SECTIONS,
@@ -28,6 +29,10 @@ from finops_ai.tables.journal import ACCOUNTS
 from finops_ai.tables.policy import CLASSES, INCENTIVES, POLICY_KEYS, TARIFF_KEYS
 from finops_ai.tables.policy import METHODS as TARIFF_METHODS
 from finops_ai.tables.rule_tests import TEST_KEYS
+from finops_ai.watching.channels import FORMS, KINDS
+from finops_ai.watching.channels import KEYS as ALERT_KEYS
+from finops_ai.watching.delivering import KEYS as DELIVER_KEYS
+from finops_ai.watching.delivering import WHAT
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 TEXT: dict[str, Any] = {"type": "string"}
@@ -64,6 +69,9 @@ def settings_schema() -> dict[str, Any]:
         "journal": _journal(),
         "bill": _list(_bill()),
         "currency": _table(CURRENCY_KEYS),
+        "alerts": _list(_alerts()),
+        "answers": _table(("show",), show={"type": "array", "items": {"enum": list(IDENTITIES)}}),
+        "deliver": _list(_deliver()),
         "plan": _plan(),
         "business": _table(("file",), file=TEXT),
     }
@@ -156,6 +164,28 @@ def _plan() -> dict[str, Any]:
         overrides=_list(_table(OVERRIDE_KEYS, others=NUMBER, **when)),
         units=_list(_table(UNIT_KEYS, others=NUMBER, **(when | {"metric": TEXT, "months": _named(NUMBER)}))),
     )
+
+
+def _sending(keys: Collection[str], forms: Collection[str], **known: Any) -> dict[str, Any]:
+    """An entry that says where something is sent."""
+    many = {"anyOf": [TEXT, TEXTS]}
+    return _table(
+        dict.fromkeys(keys), to={"enum": list(forms)}, port={"type": "integer"}, receivers=many,
+        security={"enum": ["starttls", "tls", "none"]}, others=TEXT, **known,
+    )  # fmt: skip
+
+
+def _alerts() -> dict[str, Any]:
+    keys = [key for keys in ALERT_KEYS.values() for key in keys]
+    events = {"type": "array", "items": {"enum": list(KINDS)}}
+    return _sending(keys, FORMS, events=events) | {"required": ["to"]}
+
+
+def _deliver() -> dict[str, Any]:
+    keys = [key for keys in DELIVER_KEYS.values() for key in keys]
+    many = {"anyOf": [TEXT, TEXTS]}
+    table = _sending(keys, DELIVER_KEYS, what={"enum": list(WHAT)}, addresses=_named(many), **{"for": many})
+    return table | {"required": ["what", "to"]}
 
 
 def _chargeback() -> dict[str, Any]:

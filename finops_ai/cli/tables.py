@@ -154,7 +154,7 @@ def what_if(
     "--webhook",
     metavar="URL",
     envvar="FINOPS_AI_WEBHOOK",
-    help="POST the alerts there as JSON. Default: $FINOPS_AI_WEBHOOK, so that its secret stays out of files.",
+    help="POST each alert there once, when it opens, gets worse and is over. Default: $FINOPS_AI_WEBHOOK, so that its secret stays out of files.",
 )
 @config_option
 @format_options
@@ -167,7 +167,7 @@ def budgets(
     finops-ai budgets --month 2026-10
     """
     from finops_ai.errors import SettingsError
-    from finops_ai.forecasting.budgets import alerts, send_alerts, workspace_budgets
+    from finops_ai.forecasting.budgets import alerts, workspace_budgets
 
     ws, month = workspace(config, month)
     table = workspace_budgets(ws, month, as_of)
@@ -177,5 +177,10 @@ def budgets(
         )
     say(table, form, output)
     if webhook:
-        click.echo(f"{send_alerts(table, webhook)} alerts sent.", err=True)
+        from finops_ai.watching.telling import tell_budgets
+
+        sent, waiting = tell_budgets(ws, table, webhook)
+        click.echo(f"{sent} alerts sent, each once" + (f"; {waiting}" if waiting else "."), err=True)
+        if waiting:
+            return 3
     return int(check and any(a["status"] != "ok" for a in alerts(table)))

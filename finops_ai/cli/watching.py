@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from typing import Any
 
 import click
 
-from finops_ai.cli.collecting import config_option, run_collect, window_of
+from finops_ai.cli.collecting import config_option, outcome_line, require_connections
+from finops_ai.errors import SettingsError
 
 #: how the parameter that `finops-ai explore` fills in stands in the notebook
 EMPTY = 'config: str = ""'
@@ -22,35 +24,65 @@ EMPTY = 'config: str = ""'
     "--budget",
     default=None,
     metavar="AMOUNT",
-    help="Month's budget in the workspace's currency, to compare the pace with.",
+    help="Month's budget in the workspace's currency, to compare the pace with, beside those of finops.toml.",
 )
 @click.option(
     "--times", type=click.IntRange(min=1), default=None, help="Stop after this many looks. Default: go on until Ctrl-C."
 )
+@click.option("--as-of", metavar="INSTANT", help="The moment to look from. Default: now.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only what somebody must know; for cron with --times 1.")
+@click.option("--no-alerts", is_flag=True, help="Send nothing.")
 @config_option
-def watch(providers: tuple[str, ...], every: float, budget: str | None, times: int | None, config: str) -> int:
-    """Load what is new every few minutes and show the month's cost, the last day's burn and where it leads.
+def watch(
+    providers: tuple[str, ...], every: float, budget: str | None, times: int | None, as_of: str | None, quiet: bool,
+    no_alerts: bool, config: str,
+) -> int:  # fmt: skip
+    """Load what is new every few minutes; show the pace, budgets left, incidents and late sources; tell each event once.
 
     \b
     finops-ai watch --budget 25000
     finops-ai watch openai --every 5
+    finops-ai watch --times 1 --quiet          one look, from cron
 
-    Exits with 1 if the pace leads over the budget when it stops. Ctrl-C stops it at any moment; nothing is half-written.
+    \b
+    [[alerts]]                                 # told once: when it opens, gets worse, is over
+    to = "slack"                               # webhook, slack, teams, email
+    url_env = "SLACK_URL"
+    events = ["budget", "incident", "source"]
+
+    Exits with 1 if the pace leads over --budget when it stops. Ctrl-C stops it at any moment; nothing is half-written.
     """
     from decimal import Decimal, InvalidOperation
 
     import finops_ai as fa
+    from finops_ai.errors import FinopsError
+    from finops_ai.periods import UTC, instant
+    from finops_ai.watching.looking import look, said
 
     try:
         limit = Decimal(budget.replace(",", "")) if budget else None
     except InvalidOperation:
         raise click.UsageError(f"--budget {budget}: not an amount; write 25000 or 25,000.50.") from None
-    looks, over = 0, False
+    looks, code, over = 0, 0, False
     while True:
         ws = fa.open(config)
-        code = run_collect(ws, window_of(ws, None, None, None), providers)
+        require_connections(ws, providers)
+        now = instant(as_of, ws.timezone) if as_of else dt.datetime.now(UTC)
         looks += 1
-        over = burn(ws, limit)
+        try:
+            found = look(ws, now, providers, alert=not no_alerts, watch=None if quiet else outcome_line)
+        except FinopsError as error:
+            if times is None and not isinstance(error, SettingsError):
+                click.echo(f"{now:%H:%M} UTC  {error}", err=True)
+            else:
+                raise
+        else:
+            over = limit is not None and found.pace is not None and found.pace.end > limit
+            lines = said(found, ws, limit)
+            if not quiet or found.news or over:
+                click.echo("\n".join(lines))
+            failed = [o.error for o in found.outcomes if o.error]
+            code = 0 if not failed else 2 if all(error.exit_code == 2 for error in failed) else 3
         if times and looks >= times:
             return code or int(over)
         try:
@@ -58,34 +90,6 @@ def watch(providers: tuple[str, ...], every: float, budget: str | None, times: i
         except KeyboardInterrupt:
             click.echo("Stopped.", err=True)
             return int(over)
-
-
-def burn(ws: Any, limit: Any, now: Any = None) -> bool:
-    """Print the month so far, the last 24 hours, and the month's end at that pace; whether that is over the limit."""
-    import datetime as dt
-    from decimal import Decimal
-
-    from finops_ai.periods import UTC, Window
-    from finops_ai.reporting.text import amount, percent
-
-    now = now or dt.datetime.now(UTC)
-    month = Window.month(f"{now.astimezone(dt.UTC):%Y-%m}", ws.timezone)
-    frame = ws.priced(Window(month.start, min(month.end, now)))
-    costs = frame["effective_cost"]
-    so_far = sum((c for c in costs.dropna()), Decimal(0))
-    recent = frame[frame["charge_period_end"] > now - dt.timedelta(days=1)]["effective_cost"]
-    day = sum((c for c in recent.dropna()), Decimal(0))
-    left = Decimal(str(max((month.end - now).total_seconds(), 0) / 86400))
-    end = so_far + day * left
-    currency = ws.settings.workspace.currency
-    text = f"{now:%H:%M} UTC  month so far {amount(so_far, currency)}, last day {amount(day, currency)}, month at that pace {amount(end, currency)}"
-    unpriced = int(costs.isna().sum())
-    if unpriced:
-        text += f" ({unpriced:,} rows have no price)"
-    if limit is not None:
-        text += f", {percent(end, limit)} of the budget of {amount(limit, currency)}"
-    click.echo(text)
-    return limit is not None and end > limit
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

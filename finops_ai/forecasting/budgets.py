@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from finops_ai.engine.fields import PUBLISHED
 from finops_ai.engine.plan import CHARGED
-from finops_ai.errors import CheckFailed, DataError, ProviderUnavailable, RuleError, hint
+from finops_ai.errors import CheckFailed, DataError, RuleError, hint
 from finops_ai.forecasting.budgeting import BudgetLine
 from finops_ai.forecasting.making import Plan, make_plan
 from finops_ai.forecasting.planning import line_figures
@@ -386,31 +386,3 @@ def require_within(table: pd.DataFrame) -> None:
     bad = [r["text"] for r in alerts(table) if r["status"] != "ok"]
     if bad:
         raise CheckFailed("Budgets off course:\n" + "\n".join(f"  {text}" for text in bad))
-
-
-def send_alerts(table: pd.DataFrame, url: str, *, timeout: float = 10.0) -> int:
-    """POST the alerts as JSON (`{"text": ..., "alerts": [...]}`) to a webhook, if there are any.
-
-    Returns:
-        How many alerts were sent.
-
-    Raises:
-        RuleError: the URL isn't http or https.
-        ProviderUnavailable: the webhook doesn't answer with success; its address's query is never repeated.
-    """
-    import httpx
-
-    found = alerts(table)
-    parts = httpx.URL(url)
-    if parts.scheme not in ("http", "https"):
-        raise RuleError(f"The webhook must be an http or https address, not {parts.scheme!r}.")
-    if not found:
-        return 0
-    body = {"text": "\n".join(a["text"] for a in found), "alerts": found}
-    try:
-        httpx.post(url, json=body, timeout=timeout).raise_for_status()
-    except httpx.HTTPStatusError as error:
-        raise ProviderUnavailable(f"The webhook at {parts.host} answered {error.response.status_code}.") from None
-    except httpx.HTTPError as error:
-        raise ProviderUnavailable(f"The webhook at {parts.host} can't be reached: {type(error).__name__}.") from None
-    return len(found)

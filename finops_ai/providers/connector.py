@@ -132,6 +132,9 @@ class Connector:
         title: name people read.
         Settings: pydantic model of its settings.
         restated_days: how far back the provider may still change usage; incremental loads re-read that much.
+        promised: how late data may be, by what the provider says; what is later is stale.
+        finest: settings by which usage is read as finely as the source has it: what is watched is read so.
+        coarsest: settings by which totals of days are read with the fewest calls: what is compared is read so.
         notes: what a reader of the result must know (a grouping the API refused, say); filled while reading.
         left_out: what the source holds for the window and the frames don't, with amounts and reasons; filled while
             reading. The bill frame's cost and the left-out amounts of its currency add up to the source's total.
@@ -142,6 +145,9 @@ class Connector:
     title: ClassVar[str]
     Settings: ClassVar[type[ConnectorSettings]] = ConnectorSettings
     restated_days: ClassVar[int] = 3
+    promised: ClassVar[dt.timedelta] = dt.timedelta(days=1)
+    finest: ClassVar[Mapping[str, Any]] = {}
+    coarsest: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, **settings: Any) -> None:
         self.settings = read_settings(self.Settings, settings, place=f"[providers.{self.name}]")

@@ -15,6 +15,7 @@ from finops_ai.forecasting.budgets import workspace_budgets
 from finops_ai.periods import Window
 from finops_ai.prices.views import prices_of
 from finops_ai.reporting.kpis import workspace_kpis
+from finops_ai.saving.workspace import workspace_opportunities
 from finops_ai.tables.rule_check import why
 
 
@@ -68,7 +69,10 @@ def price(provider, model, usage=None, at="2026-11-01"):
 
 
 def tie(at, **only):
-    return lambda ws: part(fa.reconcile(ws.priced(at), ws.bills(at), timezone=ws.timezone), **only)
+    return lambda ws: part(
+        fa.reconcile(ws.cube(at), ws.bills(at), tolerance=ws.settings.policies.get("reconcile"), timezone=ws.timezone),
+        **only,
+    )
 
 
 def events(at, start):
@@ -143,6 +147,6 @@ CASES = [
     Case("what are the kpis", "kpis", {}, lambda ws: workspace_kpis(ws, "2026-10"), ["id", "value"], heavy=True),
     Case("kpis in september", "kpis", {"month": "2026-09"}, lambda ws: workspace_kpis(ws, "2026-09"), ["id", "value"], heavy=True),
     Case("what is cost_per_request", "glossary", {"term": "cost_per_request"}, None),
+    Case("where can we save in october", "opportunities", {"month": "October", "top": 100}, lambda ws: workspace_opportunities(ws, "2026-10"), ["id", "saving", "saving_low", "saving_high"], heavy=True),
     Case("define token", "glossary", {"term": "token"}, None),
-    Case("what is cache_read", "glossary", {"term": "cache_read"}, None),
 ]  # fmt: skip

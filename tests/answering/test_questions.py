@@ -63,7 +63,17 @@ def client_answers(ws):
 
 def everything(case):
     """The call with all digits and room for every row."""
-    exact = {"spending", "why_changed", "ties", "incidents", "budgets", "forecast", "kpis", "rules_why"}
+    exact = {
+        "spending",
+        "why_changed",
+        "ties",
+        "incidents",
+        "budgets",
+        "forecast",
+        "kpis",
+        "rules_why",
+        "opportunities",
+    }
     more = {"exact": True, "tokens": 20_000} if case.tool in exact else {}
     top = {"top": 500} if case.tool in ("spending", "why_changed") else {}
     return more | top | case.given
@@ -113,3 +123,20 @@ def test_a_question_is_relative_to_the_day_it_is_asked(ws):
     early = Known(ws, lambda: dt.datetime(2026, 10, 9, tzinfo=dt.UTC)).fresh()
     assert understand("who spent last month", early).period.month == "2026-09"
     assert understand("who spent", early).period.month == "2026-09"
+
+
+def test_the_most_of_a_measure_is_of_that_measure_and_cents_stay_with_their_row(ws, known):
+    import finops_ai as fa
+
+    by_tokens = answer(known, understand("how many tokens by model", known))
+    table = fa.showback(ws.history("2026-10", 2), ["model"], month="2026-10")
+    largest = max(table.to_dict("records"), key=lambda r: r["tokens"] or 0)
+    assert f"most by {largest['model']}: " in by_tokens.sentence
+    cents = dict(zip(table["model"], table.published()["cost"], strict=True))
+    assert dict(zip(by_tokens.table["model"], by_tokens.table.published()["cost"], strict=True)) == cents
+    days = answer(known, understand("cost by day in october", known)).table
+    wanted = fa.showback(ws.cube("2026-10"), ["day"], month=None)
+    assert dict(zip(days["day"], days.published()["cost"], strict=True)) == dict(
+        zip(wanted["day"], wanted.published()["cost"], strict=True)
+    )
+    assert list(days["day"]) == sorted(days["day"])

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import http.server
-import json
-import threading
 from decimal import Decimal
 
 import openpyxl
@@ -13,8 +10,8 @@ import pandas as pd
 import pytest
 
 import finops_ai as fa
-from finops_ai.errors import CheckFailed, DataError, FrameError, ProviderUnavailable, RuleError
-from finops_ai.forecasting.budgets import alerts, require_within, send_alerts
+from finops_ai.errors import CheckFailed, DataError, FrameError, RuleError
+from finops_ai.forecasting.budgets import alerts, require_within
 from finops_ai.tables.rule_check import check_rules, why
 
 D = Decimal
@@ -149,35 +146,6 @@ def test_bad_budgets(rows_of, plan, error, words):
     with pytest.raises(error) as caught:
         fa.budgets(rows_of([{"quantity": 1}]), plan)
     assert words in str(caught.value)
-
-
-def test_webhook_gets_the_alerts(rows_of):
-    got = []
-
-    class Hook(http.server.BaseHTTPRequestHandler):
-        def do_POST(self):
-            got.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(500 if self.path.startswith("/broken") else 204)
-            self.end_headers()
-
-        def log_message(self, *args):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        address = f"http://127.0.0.1:{server.server_port}"
-        table = fa.budgets(rows_of([{"quantity": 10**7}]), [{"name": "x", "month": "2026-10", "amount": 1}])
-        assert send_alerts(table, f"{address}/hook") == 1
-        assert got[0]["alerts"][0]["name"] == "x"
-        with pytest.raises(ProviderUnavailable) as caught:
-            send_alerts(table, f"{address}/broken?token=secret")
-        assert "secret" not in str(caught.value)
-    finally:
-        server.shutdown()
-        server.server_close()
-    with pytest.raises(RuleError, match="http or https"):
-        send_alerts(table, "file:///etc/passwd")
 
 
 # ---- what if

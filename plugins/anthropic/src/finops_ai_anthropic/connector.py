@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -50,6 +51,10 @@ class AnthropicConnector(Connector):
     title: ClassVar[str] = "Anthropic (Claude API and Enterprise)"
     Settings: ClassVar[type[ConnectorSettings]] = AnthropicSettings
     restated_days: ClassVar[int] = 3
+    #: "usually within 5 minutes, sometimes longer"
+    promised: ClassVar[dt.timedelta] = dt.timedelta(minutes=15)
+    finest: ClassVar[Mapping[str, Any]] = {"bucket_width": "1m"}
+    coarsest: ClassVar[Mapping[str, Any]] = {"bucket_width": "1d"}
     _read: tuple[Any, Saved] | None = None
 
     def usage(self, window: Window) -> pd.DataFrame:

@@ -105,6 +105,8 @@ class AzureOpenAI(Connector):
     Settings: ClassVar[type[ConnectorSettings]] = AzureOpenAISettings
     #: an open month is an estimate, re-rated until the 5th of the next one
     restated_days: ClassVar[int] = 36
+    finest: ClassVar[Mapping[str, Any]] = {"interval": "PT5M"}
+    coarsest: ClassVar[Mapping[str, Any]] = {"interval": "P1D"}
     #: azure-identity's chain unless a caller brings its own credential
     credential: Any = None
     #: how to wait between retries, and what time it is

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Generator
 from contextlib import closing
@@ -53,6 +54,8 @@ class LiteLLMConnector(Connector):
     title: ClassVar[str] = "LiteLLM gateway"
     Settings: ClassVar[type[ConnectorSettings]] = LiteLLMSettings
     restated_days: ClassVar[int] = 1
+    #: written as calls end
+    promised: ClassVar[dt.timedelta] = dt.timedelta(minutes=15)
 
     def usage(self, window: Window) -> pd.DataFrame:
         """Token frame of the calls that start in the window, by key, team, user, end user and tags."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -69,6 +70,8 @@ class Oci(Connector):
     Settings: ClassVar[type[ConnectorSettings]] = OciSettings
     #: lines come up to 24 hours late; corrections until the month is invoiced
     restated_days: ClassVar[int] = 7
+    finest: ClassVar[Mapping[str, Any]] = {"granularity": "HOURLY"}
+    coarsest: ClassVar[Mapping[str, Any]] = {"granularity": "DAILY"}
     #: SDK configuration and signer, where a caller brings its own
     config: dict[str, Any] | None = None
     signer: Any = None

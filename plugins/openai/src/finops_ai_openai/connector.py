@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pyarrow as pa
@@ -58,6 +59,10 @@ class OpenAI(Connector):
     Settings: ClassVar[type[ConnectorSettings]] = OpenAISettings
     #: OpenAI publishes no figure; the reference only says usage "may not always reconcile perfectly with the Costs"
     restated_days: ClassVar[int] = 3
+    #: no figure is published; usage is there within minutes
+    promised: ClassVar[dt.timedelta] = dt.timedelta(minutes=15)
+    finest: ClassVar[Mapping[str, Any]] = {"bucket_width": "1m"}
+    coarsest: ClassVar[Mapping[str, Any]] = {"bucket_width": "1d"}
 
     def usage(self, window: Window) -> pd.DataFrame:
         """Token frame: one row per meter of each bucket's results that start in the window.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -58,6 +59,8 @@ class OtelConnector(Connector):
     title: ClassVar[str] = "OpenTelemetry GenAI spans and metrics"
     Settings: ClassVar[type[ConnectorSettings]] = OtelSettings
     restated_days: ClassVar[int] = 1
+    #: written as calls end
+    promised: ClassVar[dt.timedelta] = dt.timedelta(minutes=15)
     _read: tuple[Any, list[metrics.Slice]] | None = None
 
     @property
