@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import sys
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from finops_ai.errors import FinopsError
+    from finops_ai.loading import Outcome
+    from finops_ai.periods import Window
+    from finops_ai.workspace import Workspace
 
 config_option = click.option(
     "-c", "--config", default="finops.toml", show_default=True, help="Settings file of the workspace."
@@ -41,7 +47,7 @@ def collect(providers: tuple[str, ...], start: str | None, end: str | None, mont
     return run_collect(ws, window, providers)
 
 
-def window_of(ws: Any, start: str | None, end: str | None, month: str | None) -> Any:
+def window_of(ws: Workspace, start: str | None, end: str | None, month: str | None) -> Any:
     """The window a user asked for; by default from what may still be restated up to now."""
     import datetime as dt
 
@@ -63,7 +69,7 @@ def window_of(ws: Any, start: str | None, end: str | None, month: str | None) ->
     return Window(first, instant(end, ws.timezone) if end else now)
 
 
-def balance_lines(outcome: Any) -> list[str]:
+def balance_lines(outcome: Outcome) -> list[str]:
     """What the source holds, what was kept and what was left out for which reason, by currency or unit."""
     lines = []
     for unit in sorted({*outcome.kept, *(item.unit for item in outcome.left_out)}):
@@ -79,7 +85,7 @@ def balance_lines(outcome: Any) -> list[str]:
     return lines
 
 
-def run_collect(ws: Any, window: Any, providers: tuple[str, ...] = ()) -> int:
+def run_collect(ws: Workspace, window: Window, providers: tuple[str, ...] = ()) -> int:
     """Collect and say how each connection went: 0 if all did, 2 if the settings of all that failed are wrong, else 3."""
     if not ws.settings.providers:
         from finops_ai.errors import SettingsError
@@ -88,12 +94,12 @@ def run_collect(ws: Any, window: Any, providers: tuple[str, ...] = ()) -> int:
             "finops.toml has no [providers.NAME] section, so there is nothing to collect. Uncomment one, or add one: "
             "`finops-ai providers` lists the names."
         )
-    failed = []
+    failed: list[FinopsError] = []
 
-    def watch(outcome: Any) -> None:
+    def watch(outcome: Outcome) -> None:
         label = f"{outcome.connection:<14} {outcome.window.start:%Y-%m-%d} to {outcome.window.end:%Y-%m-%d}"
         if outcome.error:
-            failed.append(outcome)
+            failed.append(outcome.error)
             click.echo(f"{label}  failed: {outcome.error}", err=True)
         else:
             state = "loaded" if outcome.changed else "unchanged"
@@ -104,4 +110,4 @@ def run_collect(ws: Any, window: Any, providers: tuple[str, ...] = ()) -> int:
     ws.collect(window, providers, watch=watch)
     sys.stderr.flush()
     # a connection that finops.toml gets wrong is told apart from one whose data is missing
-    return 0 if not failed else 2 if all(o.error.exit_code == 2 for o in failed) else 3
+    return 0 if not failed else 2 if all(e.exit_code == 2 for e in failed) else 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import click
@@ -121,7 +122,9 @@ def check(ctx: click.Context, contracts: str | None, tokens: str | None, form: s
 )
 @click.option("--allow-older", is_flag=True, help="Take a map that is older than what the book has.")
 @format_options
-def update(files: tuple[str, ...], dry_run: bool, dated: Any, allow_older: bool, form: str, output: str | None) -> None:
+def update(
+    files: tuple[str, ...], dry_run: bool, dated: dt.datetime | None, allow_older: bool, form: str, output: str | None
+) -> None:
     """Bring the price book up to date from FILES, without network: shows what changes, then keeps it.
 
     \b

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
-from typing import Any
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from finops_ai.cli.collecting import config_option, run_collect, window_of
+
+if TYPE_CHECKING:
+    from finops_ai.workspace import Workspace
 
 #: how the parameter that `finops-ai explore` fills in stands in the notebook
 EMPTY = 'config: str = ""'
@@ -60,7 +66,7 @@ def watch(providers: tuple[str, ...], every: float, budget: str | None, times: i
             return int(over)
 
 
-def burn(ws: Any, limit: Any, now: Any = None) -> bool:
+def burn(ws: Workspace, limit: Decimal | None, now: dt.datetime | None = None) -> bool:
     """Print the month so far, the last 24 hours, and the month's end at that pace; whether that is over the limit."""
     import datetime as dt
     from decimal import Decimal
@@ -135,7 +141,7 @@ def explore(config: str, sample: bool, no_lab: bool, lab_options: tuple[str, ...
     return subprocess.call([sys.executable, "-m", "jupyterlab", str(target), *lab_options])
 
 
-def write_explorer(target: Any, config: str) -> None:
+def write_explorer(target: Path, config: str) -> None:
     """The explorer notebook with its `config` parameter filled in, so that it also runs when Jupyter opens it alone."""
     import json
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -158,7 +159,9 @@ def said(assumptions: Sequence[Mapping[str, object]]) -> list[str]:
     return out
 
 
-def year_end_of(priced: pd.DataFrame, timezone: str, fiscal_start: int = 1, as_of: Any = None) -> str:
+def year_end_of(
+    priced: pd.DataFrame, timezone: str, fiscal_start: int = 1, as_of: str | dt.date | pd.Timestamp | None = None
+) -> str:
     """Last month of the fiscal year that the first day ahead lies in."""
     end = end_of_data(priced, timezone) if as_of is None else pd.Timestamp(as_of).tz_localize(None)
     first = _year_start(pd.Period(end, "M"), fiscal_start)

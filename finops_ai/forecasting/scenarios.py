@@ -121,7 +121,7 @@ def _read_toml(source: str | Path) -> dict[str, Any]:
         raise RuleError(f"{'The scenarios' if is_text else source} can't be read as TOML: {error}.") from None
 
 
-def _parse(name: str, table: Any) -> Scenario:
+def _parse(name: str, table: object) -> Scenario:
     place = f"scenario.{name}"
     if isinstance(table, Scenario):
         return table

@@ -137,7 +137,7 @@ def read_base(path: str | Path, published: date | None = None) -> Base:
     return _base(raw, str(path), day, blake2b(text.encode(), digest_size=6).hexdigest())
 
 
-def _base(raw: Any, where: str, day: date, mark: str) -> Base:
+def _base(raw: object, where: str, day: date, mark: str) -> Base:
     from genai_prices.types import _providers_from_raw
 
     try:

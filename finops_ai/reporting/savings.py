@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from finops_ai.engine.settling import IDLE
 from finops_ai.figures import aggregates, values
@@ -17,6 +17,9 @@ from finops_ai.figures.computing import fields
 from finops_ai.reporting.text import is_unknown, percent
 from finops_ai.tables.drivers import short
 from finops_ai.tables.grouping import dimensions_of, grouped, nobody_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Action:
     owner: str = ""
 
 
-def savings(frame: Any, drivers: Sequence[dict[str, Any]] = ()) -> list[Action]:
+def savings(frame: pd.DataFrame, drivers: Sequence[dict[str, Any]] = ()) -> list[Action]:
     """The month's actions, the largest saving first.
 
     Args:
@@ -47,7 +50,7 @@ def savings(frame: Any, drivers: Sequence[dict[str, Any]] = ()) -> list[Action]:
     return sorted(found, key=lambda a: (-a.saving, a.what))
 
 
-def _idle_capacity(frame: Any) -> list[Action]:
+def _idle_capacity(frame: pd.DataFrame) -> list[Action]:
     """Reserved capacity that served no call, by provider and place."""
     wanted = ["idle_cost", "capacity_cost", "idle_share"]
     keys = ["provider", "region"] if "region" in frame.columns else ["provider"]
@@ -70,7 +73,7 @@ def _idle_capacity(frame: Any) -> list[Action]:
     return out
 
 
-def _user(frame: Any, provider: str) -> str:
+def _user(frame: pd.DataFrame, provider: str) -> str:
     """Who uses most of a provider's reserved capacity; "" where nobody is named."""
     own = dimensions_of(frame)
     if not own:

@@ -112,7 +112,7 @@ def write_focus(focus: pd.DataFrame, path: str | Path) -> Path:
     return put(csv_of(table.column_names, columns, _cell), path)
 
 
-def from_focus(path: str | Path, **settings: Any) -> pd.DataFrame:
+def from_focus(path: str | Path, **settings: object) -> pd.DataFrame:
     """Token frame of FOCUS 1.0 to 1.4 files of any provider (needs the plugin finops-ai-focus).
 
     Args:
@@ -352,7 +352,7 @@ def _pascal(name: str) -> str:
     return "".join(part[:1].upper() + part[1:] for part in name.replace(".", "_").split("_"))[:48]
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, dt.datetime):
