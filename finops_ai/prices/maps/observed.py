@@ -14,6 +14,7 @@ TITLES = {
     "modelsdev": "models.dev",
     "portkey": "Portkey models",
     "azure": "Azure retail prices",
+    "providers": "the provider's own list",
     "metergraph": "Metergraph",
     "openrouter": "OpenRouter's own list",
     "langfuse": "Langfuse",

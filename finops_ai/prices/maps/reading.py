@@ -48,7 +48,7 @@ def canonical_in(book: PriceBook) -> Canonical:
 
     def _canonical(provider: str, name: str) -> str:
         if provider == "vertex":
-            if name.startswith("claude"):
+            if name.removeprefix("anthropic.").startswith("claude"):
                 return ""  # sold at Anthropic's list, with the place's factor
             name = re.sub(r"@.*$", "", name)
         owner = "google" if provider == "vertex" else provider

@@ -18,7 +18,7 @@ from finops_ai.prices.cards import MAPS, MILLION, Card, plain, rate, read_over
 from finops_ai.prices.maps.history import Change, Kept
 from finops_ai.prices.maps.observed import TITLES, Key
 
-_ORDER = ("litellm", "modelsdev", "portkey", "azure", "openrouter", "metergraph", "langfuse", "llmprices")
+_ORDER = ("litellm", "modelsdev", "portkey", "azure", "openrouter", "providers", "metergraph", "langfuse", "llmprices")
 _FRESH = timedelta(days=45)  # a map read longer before the base was published can confirm its prices, not correct them
 Said = Mapping[str, Sequence[Change]]
 
@@ -151,6 +151,8 @@ def _correction(key: Key, said: Said, own: Sequence[Card], fresh: frozenset[str]
         return []
     for _, other in how.disputed:
         allies = [ally for ally, value in how.disputed if _same(value, other)]
+        if "providers" not in fresh and "providers" in allies:
+            allies.remove("providers")  # an older reading of a seller's own list shows what it said then
         if any(_same(card.prices[key.meter] * MILLION, other) for card in own):
             continue  # a price of the past
         if len(allies) > 1 and fresh.intersection(allies):

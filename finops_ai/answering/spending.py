@@ -1,0 +1,151 @@
+"""Who spent, or used, how much: `fa.showback` of the time and part that is asked about."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+
+from finops_ai.answering.answer import Answer, name
+from finops_ai.answering.known import Known
+from finops_ai.answering.question import Question
+from finops_ai.errors import SettingsError
+from finops_ai.figures import catalogue
+from finops_ai.tables.grouping import TIMES
+from finops_ai.tables.result import Table
+from finops_ai.tables.showback import MEASURES, showback
+
+#: what is shown beside the groups where the cost is asked
+SHOWN = ("cost", "previous_cost", "change", "tokens", "requests", "cost_per_1m_tokens")
+#: columns of the rows behind an answer
+ROWS = (
+    "charge_period_start", "provider", "model", "meter", "quantity", "unit", "service_tier", "operation", "sub_account_name", "region",
+    "prompt_id", "api_key_id", "user_id", "agent_name", "rule", "share", "effective_cost", "price_id", "price_status",
+)  # fmt: skip
+
+
+def spending(known: Known, question: Question) -> Answer:
+    """Cost, or another measure, by group, largest first."""
+    span = question.period
+    assert span is not None
+    measure = question.measure
+    if measure not in MEASURES and measure not in ("previous_cost", "change"):
+        raise SettingsError(
+            f"{measure} isn't known by group. Ask for the KPIs, or for one of {', '.join(MEASURES[:8])} and the like."
+        )
+    by = list(question.by)
+    wanted = [*by, *(column for column, _ in question.only)]
+    months = bool(span.month) and not set(by) & {"month"}
+    frame = known.frame(span, wanted, before=months)
+    mine = known.chosen(frame, question.only)
+    timed = {"month": span.month} if months else {} if span.month else {"window": span.window}
+    table = showback(mine, by, timezone=known.timezone, **timed)  # type: ignore[arg-type]
+    if set(by) & set(TIMES):  # times are read in their order
+        table = table.sort_values(by, kind="stable", ignore_index=True)
+    shown = (
+        (*by, *SHOWN)
+        if measure == "cost"
+        else (*by, measure, *(m for m in _parts(measure) if m in table.columns), "cost")
+    )
+    if not months:
+        shown = tuple(c for c in shown if c not in ("previous_cost", "change"))
+    return Answer(
+        _sentence(table, known, question, mine, timed),
+        table=table,
+        shown=tuple(dict.fromkeys(shown)),
+        top=max(question.top, 366 if set(by) & set(TIMES) else 0),
+        definition=definition(measure, table.facts.currency),
+        period=span.text(known.timezone),
+        currency=table.facts.currency,
+        behind=lambda: rows_of(mine, span.window),
+    )
+
+
+def rows_of(frame: pd.DataFrame, window: Any = None) -> pd.DataFrame:
+    """The rows of a window, the dearest first, in the columns that say what they are."""
+    if window is not None:
+        start = frame["charge_period_start"]
+        frame = frame[((start >= window.start) & (start < window.end)).to_numpy(bool)]
+    shown = frame[[c for c in ROWS if c in frame.columns]]
+    return shown.sort_values("effective_cost", ascending=False, kind="stable", na_position="last", ignore_index=True)
+
+
+def definition(measure: str, currency: str = "") -> str:
+    """What a measure says, how it is made and what it leaves out."""
+    one = catalogue()[measure]
+    unit = one.unit_of(currency)
+    left = f" Leaves out {one.leaves_out}." if one.leaves_out else ""
+    return f"{one.label}{f' ({unit})' if unit else ''}: {one.about} Formula: {one.formula}.{left}"
+
+
+def _parts(measure: str) -> tuple[str, ...]:
+    one = catalogue()[measure]
+    return (*one.ratio, *one.minus)
+
+
+def _sentence(table: Table, known: Known, question: Question, mine: pd.DataFrame, timed: dict[str, Any]) -> str:
+    span = question.period
+    assert span is not None
+    who = " and ".join(f"{c} {name(v)}" for c, v in question.only)
+    when = span.words(known.timezone)
+    of = f"{who} " if who else ""
+    currency = table.facts.currency
+    if not len(table):
+        return f"There is no usage{f' of {who}' if who else ''} {when}."
+    whole = showback(mine, timezone=known.timezone, **timed)
+    label = catalogue()[question.measure].label
+    if question.measure != "cost":
+        total = (
+            figure(whole.published()[question.measure].iloc[0], question.measure, whole.facts.currency)
+            if len(whole)
+            else "unknown"
+        )
+        text = f"{label}{f' of {who}' if who else ''} {when}: {total}"
+    else:
+        total = money(sum_of(whole.published()["cost"]), whole.facts.currency or currency)
+        text = f"{of}cost {total} {when}" if of else f"{total} was spent {when}"
+        change = whole.published()["change"].iloc[0] if "change" in whole.columns and len(whole) == 1 else None
+        before = (
+            whole.published()["previous_cost"].iloc[0] if "previous_cost" in whole.columns and len(whole) == 1 else None
+        )
+        if isinstance(change, Decimal) and isinstance(before, Decimal) and before:
+            text += f", {abs(change):,.2f} ({abs(change) / abs(before):.1%}) {'more' if change >= 0 else 'less'} than the month before"
+    told = [c for c in question.by if c not in TIMES]
+    if told and len(table) > 1 and not set(question.by) & set(TIMES):
+        first = table.published().iloc[0]
+        value = figure(first[question.measure], question.measure, currency)
+        text += f"; most by {' and '.join(name(first[c]) for c in question.by)}: {value}"
+    return text[:1].upper() + text[1:] + "."
+
+
+def sum_of(values: Any) -> Decimal | None:
+    """The sum of what is known; None where nothing is."""
+    known = [v for v in values if isinstance(v, Decimal)]
+    return sum(known, Decimal(0)) if known else None
+
+
+def money(value: Any, currency: str) -> str:
+    """A published amount in words; small ones keep their digits, unknown is said.
+
+    >>> money(Decimal("1234.5"), "USD"), money(Decimal("0.000421"), "USD"), money(None, "USD")
+    ('1,234.50 USD', '0.000421 USD', 'an unknown amount')
+    """
+    if not isinstance(value, Decimal):
+        return "an unknown amount"
+    text = f"{value:,.2f}" if not value or abs(value) >= Decimal("0.01") else f"{value.normalize():f}"
+    return f"{text} {currency}".strip()
+
+
+def figure(value: Any, measure: str, currency: str) -> str:
+    """A figure in words, by the kind of its measure."""
+    one = catalogue()[measure]
+    if value is None or type(value).__name__ == "NAType" or value != value:
+        return f"unknown ({one.unknown_when})"
+    if one.kind in ("money", "rate"):
+        shown = f"{Decimal(str(value)):,.6f}".rstrip("0") if one.kind == "rate" else money(Decimal(str(value)), "")
+        unit = one.unit_of(currency) or currency
+        return f"{shown.rstrip('.').strip()} {unit}"
+    if one.kind == "share":
+        return f"{Decimal(str(value)):.1%}"
+    return f"{value:,.3f}" if one.kind == "ratio" else f"{value:,.0f}"

@@ -1,0 +1,115 @@
+"""Sixty fixed questions: in words and through MCP, every figure is the Python API's, to the last digit."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+
+import anyio
+import pytest
+
+from finops_ai.answering.asking import answer
+from finops_ai.answering.known import Known
+from finops_ai.answering.understanding import understand
+
+from .conftest import NOW
+from .questions import CASES
+
+mcp = pytest.importorskip("mcp", reason="needs the extra mcp")
+
+
+def plain(value):
+    """A value as it can be compared with what came through JSON."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType") or value != value:
+        return None
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, Decimal | int):
+        return Decimal(value)
+    if isinstance(value, float):
+        return Decimal(str(round(value, 6)))
+    if isinstance(value, dt.date | dt.datetime):
+        return value.isoformat()
+    text = str(value)
+    try:
+        return Decimal(text)
+    except ArithmeticError:
+        return text
+
+
+def lines(table, columns):
+    frame = table[columns].astype(object)
+    return [tuple(plain(v) for v in row) for row in frame.itertuples(index=False, name=None)]
+
+
+@pytest.fixture(scope="module")
+def client_answers(ws):
+    """The answers of all tools, asked by the SDK's own client; made when first needed."""
+    from mcp import Client
+
+    from finops_ai.answering.server import Desk, make_server
+
+    server = make_server(Desk(lambda: ws, now=lambda: NOW))
+
+    def ask(tool, given):
+        async def call():
+            async with Client(server) as client:
+                return await client.call_tool(tool, given)
+
+        return anyio.run(call)
+
+    return ask
+
+
+def everything(case):
+    """The call with all digits and room for every row."""
+    exact = {"spending", "why_changed", "ties", "incidents", "budgets", "forecast", "kpis", "rules_why"}
+    more = {"exact": True, "tokens": 20_000} if case.tool in exact else {}
+    top = {"top": 500} if case.tool in ("spending", "why_changed") else {}
+    return more | top | case.given
+
+
+MARKED = [pytest.param(c, id=c.words, marks=[pytest.mark.long] if c.heavy else []) for c in CASES]
+
+
+def test_there_are_sixty():
+    assert len(CASES) == 60
+    assert len({c.words for c in CASES}) == 60
+
+
+@pytest.mark.parametrize("case", MARKED)
+def test_every_figure_is_the_python_apis(case, ws, known, client_answers):
+    found = answer(known, understand(case.words, known))
+    sent = client_answers(case.tool, everything(case))
+    assert not sent.is_error, sent.content
+    told = sent.structured_content
+    if case.expected is None:
+        assert found.sentence == told["answer"]
+        return
+    table = case.expected(ws)
+    wanted = lines(table, case.columns)
+    if case.tool == "ties" and "openai" in case.words:
+        wanted = [row for row in wanted if row[0] == "openai"]
+    assert len(wanted)
+    assert sorted(lines(found.table, case.columns), key=str) == sorted(wanted, key=str)
+    places = [told["columns"].index(c) for c in case.columns]
+    came = [tuple(plain(row[p]) for p in places) for row in told["rows"]]
+    if case.tool == "ties":
+        wanted = lines(table, case.columns)
+    assert sorted(came, key=str) == sorted(wanted, key=str)
+
+
+@pytest.mark.parametrize("case", [pytest.param(c, id=c.words) for c in CASES])
+def test_what_is_repeated_is_understood_the_same(case, known):
+    question = understand(case.words, known)
+    again = understand(question.words(known.timezone), known)
+    assert again.words(known.timezone) == question.words(known.timezone)
+    assert (again.kind, again.by, again.only, again.period, again.against) == (
+        question.kind, question.by, question.only, question.period, question.against,
+    )  # fmt: skip
+
+
+def test_a_question_is_relative_to_the_day_it_is_asked(ws):
+    early = Known(ws, lambda: dt.datetime(2026, 10, 9, tzinfo=dt.UTC)).fresh()
+    assert understand("who spent last month", early).period.month == "2026-09"
+    assert understand("who spent", early).period.month == "2026-09"
