@@ -71,7 +71,8 @@ def diff(ctx: click.Context, before: str, after: str | None, form: str, output: 
     \b
     finops-ai prices diff prices-2025.toml prices.toml
     """
-    from finops_ai.prices.views import diff_books, load_any
+    from finops_ai.prices.updating import load_any
+    from finops_ai.prices.views import diff_books
 
     frame = diff_books(load_any(before), load_any(after) if after else _load(None))
     if len(frame):

@@ -12,10 +12,9 @@ import pandas as pd
 
 from finops_ai.errors import DataError, SettingsError
 from finops_ai.forecasting.budgeting import Budget, BudgetLine, budget_lines, budget_of, overrun_probability
-from finops_ai.forecasting.forecaster import one_scenario
 from finops_ai.forecasting.history import TOTAL, cost_history, end_of_data, local_middle, unique_id
-from finops_ai.forecasting.making import Months, Plan, make_plan, unknown_scope
-from finops_ai.forecasting.scenarios import ScenarioLike
+from finops_ai.forecasting.making import Months, Plan, make_plan, said, unknown_scope
+from finops_ai.forecasting.scenarios import ScenarioLike, one_scenario
 from finops_ai.frames.origin import zone_of
 from finops_ai.money import minor_units, round_to_total
 from finops_ai.tables.result import Facts, Table
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 LOW, HIGH = 0.1, 0.9
 #: days of history a past plan needs to be checked
 SHORTEST = 28
-#: what is said of the assumptions in a table's notes, at most
-MOST_SAID = 8
 
 
 def plan(
@@ -145,18 +142,6 @@ def plan_table(
     ]
     facts.notes += _without_budget(table, by)
     return Table.of(table, facts, *sources)
-
-
-def said(assumptions: Sequence[Mapping[str, object]]) -> list[str]:
-    """Assumptions as sentences, the first ones."""
-    out = []
-    for row in assumptions[:MOST_SAID]:
-        amount: Any = row.get("amount")
-        figure = f": {amount:,.2f}" if isinstance(amount, int | float | Decimal) else f": {amount}" if amount else ""
-        out.append(f"Assumed, {row['kind']}: {row['what']}{figure}.")
-    if len(assumptions) > MOST_SAID:
-        out.append(f"{len(assumptions) - MOST_SAID} more assumptions.")
-    return out
 
 
 def year_end_of(
