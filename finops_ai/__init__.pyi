@@ -11,6 +11,16 @@ from finops_ai.forecasting import forecast as forecast
 from finops_ai.forecasting import plan as plan
 from finops_ai.forecasting import read_plan as read_plan
 from finops_ai.forecasting import save_plan as save_plan
+from finops_ai.people.identity import Identities as Identities
+from finops_ai.people.idle import idle_seats as idle_seats
+from finops_ai.people.months import people_months as people_months
+from finops_ai.people.outcomes import outcome_costs as outcome_costs
+from finops_ai.people.outcomes import outcome_metrics as outcome_metrics
+from finops_ai.people.outcomes import outcomes as outcomes
+from finops_ai.people.pools import fair_net as fair_net
+from finops_ai.people.pools import pools as pools
+from finops_ai.people.privacy import Privacy as Privacy
+from finops_ai.people.seat_prices import SeatPrices as SeatPrices
 from finops_ai.prices import PriceBook as PriceBook
 from finops_ai.providers.collecting import collect as collect
 from finops_ai.providers.collecting import read as read
@@ -56,6 +66,16 @@ __all__ = [
     "unit_costs",
     "measures",
     "kpis",
+    "Identities",
+    "Privacy",
+    "SeatPrices",
+    "idle_seats",
+    "pools",
+    "fair_net",
+    "outcomes",
+    "outcome_costs",
+    "outcome_metrics",
+    "people_months",
     "forecast",
     "backtest",
     "plan",

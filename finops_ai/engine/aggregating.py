@@ -14,7 +14,7 @@ import pyarrow as pa
 from finops_ai.engine.dialects import DUCKDB, Dialect
 from finops_ai.engine.duck import Scan, Source, connect
 from finops_ai.engine.fields import PRICED, TAG, columns
-from finops_ai.engine.plan import COSTS, LABELS, Plan, Prices
+from finops_ai.engine.plan import BASIS, COSTS, LABELS, Plan, Prices
 from finops_ai.engine.pricing import (
     NEEDED,
     NUMBER,
@@ -79,7 +79,10 @@ def aggregate(
     mapped = [d for d in rules.dimensions if d in by]
     with connect() as con:
         fields = scan_fields(by, book, rules)
-        scan = Scan(con, source, [*fields, *terms])
+        scan = Scan(con, source, [*fields, *terms, "money_basis"])
+        if _has_basis(con, scan):
+            fields = list(dict.fromkeys([*fields, *BASIS]))
+            scan = Scan(con, source, [*fields, *terms])
         where = window_sql(DUCKDB, window, scan.column("charge_period_start"))
         if where:
             con.execute(f"CREATE TEMP VIEW chosen AS SELECT * FROM {scan.name} WHERE {where}")
@@ -87,7 +90,7 @@ def aggregate(
         span = window or (_span(con, scan) if timezone != "UTC" else _ANY)
         offsets = utc_offsets(span, timezone)
         plain: list[str] = []
-        if not terms and can_be_summed(by, book, rules):
+        if not terms and not set(BASIS) <= set(fields) and can_be_summed(by, book, rules):
             scan = summed(con, source, by, book, rules, window=window, offsets=offsets)
             plain, rules = [f for f in by if f.startswith(TAG)], Rules.none()
             fields = [*scan_fields(by, book, rules), *mapped, NUMBER]
@@ -99,6 +102,13 @@ def aggregate(
             DUCKDB, fields, prices, rules, by, costs=costs, offsets=offsets, read=scan.column, table=scan.name, projected=plain,
         )  # fmt: skip
         return to_pandas(run(con, plan))
+
+
+def _has_basis(con: duckdb.DuckDBPyConnection, scan: Scan) -> bool:
+    """Whether any row of a source says which money it is."""
+    if "money_basis" not in scan.columns:
+        return False
+    return bool(con.execute(f"SELECT 1 FROM {scan.name} WHERE money_basis IS NOT NULL LIMIT 1").fetchall())
 
 
 def scan_fields(by: Sequence[str], book: Book, rules: Rules) -> list[str]:
@@ -148,7 +158,7 @@ def compile_totals(
         )
     used = {f for name in rules.used_fields() for f in [name]} | set(by)
     labels = [name for name in ("list_unit_price", *LABELS) if name in used]
-    joined = {*NEEDED, *by, *rules.used_fields(), *(prices.fields if prices else (*costs, *labels))}
+    joined = {*NEEDED, *BASIS, *by, *rules.used_fields(), *(prices.fields if prices else (*costs, *labels))}
     plan = Plan(dialect).scan(
         [f for f in fields if f in joined], read=read, table=table, offsets=offsets, projected=projected
     )

@@ -37,6 +37,14 @@ LABELS = (
     "model_version",
 )
 DEFAULT_RULE = "default"
+#: what tells which of three moneys a row is (`finops_ai.frames.tokens.MONEY_BASES`): read, they decide what it costs
+BASIS = ("money_basis", "billed_cost", "billing_currency")
+#: price statuses of rows that are no charge: what an allowance covers, and what list prices would come to
+INCLUDED, ESTIMATE = "included", "estimate"
+#: whether a row is a charge, as SQL over its price status
+CHARGED = f"coalesce(price_status, '') NOT IN ('{INCLUDED}', '{ESTIMATE}')"
+#: price status of a charge whose amount the source states
+STATED = "stated"
 #: what `price_doubt` tells of a row beside its price: 0 nothing
 PAST_CHANGE, UNKNOWN_TIER = 1, 2
 
@@ -87,6 +95,8 @@ class Plan:
     day: str = "_day"
     tags: dict[str, str] = field(default_factory=dict)
     sql: str = ""
+    #: whether rows say which money they are, so that each is priced by it
+    told: bool = False
 
     def _step(self, name: str, text: str) -> None:
         self.steps.append(f"{name} AS ({text})")
@@ -131,6 +141,7 @@ class Plan:
             if local != start:
                 self.day = "_local_day"
                 out.append(f"CAST({local} AS DATE) AS {self.day}")
+        self.told = set(BASIS) <= set(fields)
         self._step("u", f"SELECT {', '.join(out)} FROM {d.ident(table)}")
         return self
 
@@ -183,7 +194,10 @@ class Plan:
             "contracted_cost": "contracted_unit_price",
             "effective_cost": "contracted_unit_price",
         }
-        out = [f"CAST(u.quantity * {either(unit[c])} AS {d.cost}) AS {c}" for c in costs]
+        costed = {c: f"CAST(u.quantity * {either(unit[c])} AS {d.cost})" for c in costs}
+        if self.told:
+            costed = {c: _by_basis(c, sql, d.cost) for c, sql in costed.items()}
+        out = [f"{sql} AS {c}" for c, sql in costed.items()]
         text = {
             "price_id": either("price_id"),
             "price_status": "coalesce(x.price_status, 'unpriced')",
@@ -193,6 +207,18 @@ class Plan:
             "price_level": f"CASE {levels} ELSE 0 END" if levels else "0",
             "price_doubt": f"CASE {unknown_tier}{past_change}ELSE 0 END" if unknown_tier or past_change else "0",
         }
+        if self.told:
+            text["price_status"] = (
+                f"CASE u.money_basis WHEN 'cash' THEN '{STATED}' WHEN 'included' THEN '{INCLUDED}' ELSE "
+                f"CASE WHEN u.money_basis = 'list' AND {text['price_status']} <> 'unpriced' THEN '{ESTIMATE}' "
+                f"ELSE {text['price_status']} END END"
+            )
+            text["list_unit_price"] = (
+                f"CASE WHEN u.money_basis = 'included' THEN NULL ELSE {text['list_unit_price']} END"
+            )
+            text["pricing_currency"] = (
+                "CASE WHEN u.money_basis IN ('cash', 'included') THEN coalesce(u.billing_currency, x.currency) ELSE x.currency END"
+            )
         out += [f"{text.get(name, 'x.' + name)} AS {name}" for name in labels]
         self._step("p", f"SELECT u.*, {', '.join(out)} FROM {source} LEFT JOIN prices x ON {' AND '.join(on)}")
         return self
@@ -341,3 +367,19 @@ def _outputs(rules: Rules, numbers: Sequence[int], dims: Sequence[str]) -> pa.Ta
         columns[name] = pa.array([*values, rules.defaults[name]], pa.string())
     columns["_name"] = pa.array([*(rules.rules[i].name for i in numbers), DEFAULT_RULE], pa.string())
     return pa.table(columns)
+
+
+def _by_basis(cost: str, priced: str, kind: str) -> str:
+    """A cost of a row as its money basis says, as SQL: three moneys that never add up in one column of what was spent.
+
+    A charge costs what its source states, once per slice; what an allowance covers and what list prices would come to
+    cost nothing that is known here. What they are worth is their list cost: the source's own value, or the book's.
+    """
+    stated = f"CAST(coalesce(u.billed_cost, 0) AS {kind})"
+    if cost == "list_cost":
+        other = "u.billing_currency IS NOT NULL AND u.billing_currency <> x.currency"
+        return (
+            f"CASE u.money_basis WHEN 'included' THEN {stated} WHEN 'cash' THEN CASE WHEN {other} THEN NULL ELSE {priced} END "
+            f"ELSE {priced} END"
+        )
+    return f"CASE u.money_basis WHEN 'cash' THEN {stated} WHEN 'included' THEN NULL WHEN 'list' THEN NULL ELSE {priced} END"

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from finops_ai.engine.dialects import DUCKDB
 from finops_ai.engine.duck import ROW, Scan, connect, register
 from finops_ai.engine.fields import NATIVE, PAYABLE, PRICED
-from finops_ai.engine.plan import LABELS, Plan, Prices, part_of_day
+from finops_ai.engine.plan import BASIS, LABELS, Plan, Prices, part_of_day
 from finops_ai.errors import FrameError
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import made_with
@@ -97,7 +97,9 @@ def price(tokens: pd.DataFrame | pa.Table, book: Book | None = None, *, period: 
         The frame with, per row: `list_cost`, `contracted_cost`, `effective_cost` (decimal128(38,18) in
         `pricing_currency`, null where no price is known), `list_unit_price` (per single unit), `price_id`,
         `price_status` (listed, contract, promotional, disputed, assumed, unpriced, or not_billed for calls that no
-        price row bills), `price_note` (context_tier_unknown, or needs_confirmation, also where the slice reaches across
+        price row bills; by `money_basis`: stated, a charge whose amount the source states; included, covered by an
+        allowance; estimate, what list prices would come to: these two cost nothing that is known, and `list_cost` is
+        what they are worth), `price_note` (context_tier_unknown, or needs_confirmation, also where the slice reaches across
         a change of price), `pricing_currency` and the model's identity. One row per row given, in order; `.attrs` names
         the version of the price book. Every price has a source and a date: `PriceBook.show` names them. A book with
         such contracts also gives `payable_cost`, what is invoiced for the row, and at the end one line more per day of
@@ -144,6 +146,13 @@ def reprice(tokens: pd.DataFrame | pa.Table, book: Book | None = None) -> pd.Dat
     For "as if" questions about some rows of a month, whose volume, credits and capacity they can't tell.
     """
     frame, book = _checked(tokens), default_book(book)
+    if _told(frame):
+        with connect() as con:
+            plan = _plan(con, frame, book)
+            added = (
+                run(con, plan.rows([ROW, *PRICED], order=ROW)).drop_columns([ROW]).cast(pa.schema(list(PRICED.items())))
+            )
+        return made_with(attach(frame, added), frame, prices=str(getattr(book, "version", "")))
     with connect() as con:
         scan = Scan(con, frame, fields_needed(book), numbered=True)
         prices = prices_for(con, scan, book)
@@ -156,6 +165,11 @@ def reprice(tokens: pd.DataFrame | pa.Table, book: Book | None = None) -> pd.Dat
         found = run(con, plan.rows([ROW, *costs, *_MARKS]))
     added = _described(found, prices).cast(pa.schema(list(PRICED.items())))
     return made_with(attach(frame, added), frame, prices=str(getattr(book, "version", "")))
+
+
+def _told(frame: pd.DataFrame) -> bool:
+    """Whether any row says which money it is."""
+    return "money_basis" in frame.columns and bool(frame["money_basis"].notna().any())
 
 
 def _agreed(prices: Prices) -> bool:
@@ -219,6 +233,7 @@ def _plan(
     fields: Sequence[str] = (),
 ) -> Plan:
     """The frame's rows joined with their prices; `labels` and `fields` are carried along."""
+    fields = [*fields, *(BASIS if _told(frame) else ())]
     scan = Scan(con, frame, [*fields_needed(book), *fields], numbered=True)
     prices = prices_for(con, scan, book)
     read = list(dict.fromkeys([ROW, *NEEDED, *prices.fields, *fields]))

@@ -68,8 +68,11 @@ def _known(one: Measure, sql: str) -> str:
     if one.sum not in _COSTS:
         return sql
     mine = f"{one.filter} AND " if one.filter else ""
-    unknown = f"count(*) FILTER (WHERE {mine}{one.sum} IS NULL)"
+    unknown = f"count(*) FILTER (WHERE {mine}{one.sum} IS NULL AND price_status IS DISTINCT FROM 'included')"
     billed = f"count({one.sum}) FILTER (WHERE {mine}price_status IS DISTINCT FROM 'not_billed')"
+    if one.sum == "effective_cost":  # what an allowance covers is known to cost nothing more
+        covered = f"count(*) FILTER (WHERE {mine}price_status = 'included')"
+        return f"CASE WHEN {unknown} = 0 OR {billed} > 0 THEN coalesce({sql}, CASE WHEN {covered} > 0 THEN 0 END) END"
     return f"CASE WHEN {unknown} = 0 OR {billed} > 0 THEN {sql} END"
 
 

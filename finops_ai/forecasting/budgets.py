@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 
 from finops_ai.engine.fields import PUBLISHED
+from finops_ai.engine.plan import CHARGED
 from finops_ai.errors import CheckFailed, DataError, ProviderUnavailable, RuleError, hint
 from finops_ai.forecasting.budgeting import BudgetLine
 from finops_ai.forecasting.making import Plan, make_plan
@@ -97,8 +98,11 @@ def budgets(
     dims = sorted({d for e in entries for d in e["for"]})
     first = priced["charge_period_start"].min() if len(priced) else None
     priced = priced[(priced["charge_period_start"] < now).to_numpy()]
-    measures = {"cost": "sum(effective_cost)", "unknown": "count(*) FILTER (WHERE effective_cost IS NULL)"}
-    needs = ["effective_cost"]
+    measures = {
+        "cost": "sum(effective_cost)",
+        "unknown": f"count(*) FILTER (WHERE effective_cost IS NULL AND {CHARGED})",
+    }
+    needs = ["effective_cost", "price_status"]
     if PUBLISHED in priced.columns:
         measures["cents"], needs = f"sum({PUBLISHED})", [*needs, PUBLISHED]
     days = grouped(priced, [*dims, "day"], measures, timezone=timezone, needs=needs)

@@ -18,6 +18,7 @@ from finops_ai.forecasting.holidays import read_days
 from finops_ai.forecasting.outlook import Outlook, build_outlook
 from finops_ai.forecasting.phases import Phase, weekday_factors
 from finops_ai.forecasting.projection import DRAWS, Projection, project
+from finops_ai.forecasting.promised import price_changes, promised
 from finops_ai.forecasting.scenarios import Scenario, columns_touched
 from finops_ai.forecasting.spending import Spending, spending
 from finops_ai.frames.origin import zone_of
@@ -250,8 +251,11 @@ def make_plan(
     notes = doubts(plan)
     assumptions = found_out(plan)
     if book is not None or scenario is not None:
-        plan, told = _changed(plan, priced, scenario, book, timezone)
-        notes += told
+        plan, told, dated = _changed(plan, priced, scenario, book, timezone)
+        notes, assumptions = [*notes, *told], [*assumptions, *dated]
+    if book is not None:
+        plan, dated = promised(plan, priced, book, timezone)
+        assumptions += dated
     for row in overrides:
         if not set(_months_of(row, f"override {_named(row)}")) & set(plan.projection.months):
             notes.append(f"The override {_named(row)} lies outside the months planned: it changes nothing here.")
@@ -271,7 +275,7 @@ def make_plan(
 
 def _changed(
     plan: Plan, priced: pd.DataFrame, scenario: Scenario | None, book: PriceBook | None, timezone: str
-) -> tuple[Plan, list[str]]:
+) -> tuple[Plan, list[str], list[dict[str, object]]]:
     """The plan under dated prices and a scenario: each leaf's months times what they become."""
     from finops_ai.forecasting.scenarios import list_prices
 
@@ -284,8 +288,10 @@ def _changed(
     before = _leaf_costs(outlook, keys)
     notes: list[str] = []
     others: list[Outlook] = []
+    dated: list[dict[str, object]] = []
     if book is not None:
-        outlook = build_outlook(priced, columns, keys, projection.days, base_days, book, timezone, keep)
+        known, outlook = outlook, build_outlook(priced, columns, keys, projection.days, base_days, book, timezone, keep)
+        dated = price_changes(known, outlook)
     if scenario is not None:
         prices = book or list_prices()
         plain = outlook
@@ -317,7 +323,7 @@ def _changed(
             ]
         )
     changed = replace(projection, factor=factor, added=added, nodes=nodes)
-    return replace(plan, projection=changed, outlook=outlook), notes
+    return replace(plan, projection=changed, outlook=outlook), notes, dated
 
 
 def _leaf_costs(outlook: Outlook, keys: Sequence[tuple[str, ...]]) -> np.ndarray:

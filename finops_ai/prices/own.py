@@ -187,7 +187,7 @@ def bundled() -> OwnData:
     """The price files of this repository."""
     data = OwnData()
     for file in sorted(files("finops_ai.prices").joinpath("data").iterdir(), key=lambda f: f.name):
-        if file.name.endswith(".toml") and file.name not in ("providers.toml", "developers.toml"):
+        if file.name.endswith(".toml") and file.name not in ("providers.toml", "developers.toml", "seats.toml"):
             data.add(read_own(tomllib.loads(file.read_text("utf-8")), file.name))
     return data
 

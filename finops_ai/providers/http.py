@@ -34,8 +34,8 @@ PATIENCE = 900.0
 
 
 class HttpClient:
-    """A JSON client for one provider. 429, 5xx and dropped connections are retried, honouring retry-after;
-    400, 401, 403 and 404 never are.
+    """A JSON client for one provider. 429, 5xx, dropped connections and a 403 that says when to come back (a rate limit)
+    are retried, honouring retry-after; 400, 401, other 403 and 404 never are.
 
     Args:
         provider: name for messages.
@@ -130,7 +130,7 @@ class HttpClient:
                         return response
                     except ValueError as error:
                         problem = f"the answer is not whole ({' '.join(str(error).split())[:200]})"
-                elif response.status_code not in RETRIED:
+                elif response.status_code not in RETRIED and not _is_rate_limit(response):
                     raise self._refused(method, path, response)
                 else:
                     problem = f"HTTP {response.status_code} {self._said(response)}".strip()
@@ -146,6 +146,10 @@ class HttpClient:
                 "%s: %s; asking again in %.1f s (%d of %d)", self.provider, problem, pause, attempt, self.max_retries
             )
             self._sleep(pause)
+
+    def wait(self, seconds: float) -> None:
+        """Wait before looking again, as between two tries: for what the provider prepares meanwhile."""
+        self._sleep(seconds)
 
     def _require_own_host(self, path: str) -> None:
         """A link that leads elsewhere, such as a lying provider's next page, gets no request and no credentials."""
@@ -271,6 +275,12 @@ def retry_after(answer: Mapping[str, str] | httpx.Response) -> float | None:
     """
     headers = answer.headers if isinstance(answer, httpx.Response) else answer
     named = {str(name).lower(): str(value).strip() for name, value in headers.items()}
+    if (
+        named.get("x-ratelimit-remaining") == "0" and "retry-after" not in named
+    ):  # GitHub states when the limit is reset
+        reset = named.get("x-ratelimit-reset", "")
+        if reset.isdigit():
+            return max(float(reset) - _server_time(named.get("date")).timestamp(), 0.0)
     waits = [_seconds(text, named.get("date")) for name, text in named.items() if name.endswith("retry-after")]
     for name, text in named.items():
         if name.endswith("retry-after-ms") and text.replace(".", "", 1).isdigit():
@@ -285,11 +295,23 @@ def _seconds(text: str, date: str | None) -> float | None:
         pass
     try:
         when = email.utils.parsedate_to_datetime(text)
-        # the server's own clock, so that a skewed clock here doesn't matter
-        now = email.utils.parsedate_to_datetime(date) if date else dt.datetime.now(dt.UTC)
-        return max((when - now).total_seconds(), 0.0)
+        return max((when - _server_time(date)).total_seconds(), 0.0)
     except (ValueError, TypeError):
         return None
+
+
+def _server_time(date: str | None) -> dt.datetime:
+    """The server's own clock where it tells, so that a skewed clock here doesn't matter."""
+    try:
+        return email.utils.parsedate_to_datetime(date) if date else dt.datetime.now(dt.UTC)
+    except (ValueError, TypeError):
+        return dt.datetime.now(dt.UTC)
+
+
+def _is_rate_limit(response: httpx.Response) -> bool:
+    """Whether a refusal is a rate limit: a 403 that says when to come back, as GitHub words it."""
+    headers = response.headers
+    return response.status_code == 403 and ("retry-after" in headers or headers.get("x-ratelimit-remaining") == "0")
 
 
 def message_of(response: httpx.Response) -> str:

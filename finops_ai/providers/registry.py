@@ -23,7 +23,20 @@ log = logging.getLogger("finops_ai.providers")
 #: this project's own plugins: their names are theirs, whatever else is installed
 OFFICIAL = frozenset(
     f"finops-ai-{name}"
-    for name in ("anthropic", "azure-openai", "bedrock", "focus", "litellm", "oci", "openai", "otel", "vertex")
+    for name in (
+        "agent-logs",
+        "anthropic",
+        "azure-openai",
+        "bedrock",
+        "cursor",
+        "focus",
+        "github-copilot",
+        "litellm",
+        "oci",
+        "openai",
+        "otel",
+        "vertex",
+    )
 )
 
 

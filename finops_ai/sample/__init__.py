@@ -14,6 +14,7 @@ import sys
 import types
 from typing import TYPE_CHECKING, cast
 
+from finops_ai.sample.engineering import Engineers, engineers
 from finops_ai.sample.frames import bills, business_metrics, events, plan, slices, telemetry, tokens, truth
 from finops_ai.sample.settings import rules, settings_toml, write_native, write_workspace
 
@@ -65,8 +66,10 @@ sys.modules[__name__].__class__ = SampleCompany
 sample: SampleCompany = cast(SampleCompany, sys.modules[__name__])
 
 __all__ = [
+    "Engineers",
     "bills",
     "business_metrics",
+    "engineers",
     "events",
     "plan",
     "rules",

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from finops_ai.engine.fields import PAYABLE
+from finops_ai.engine.plan import CHARGED
 from finops_ai.frames.tokens import ROW_KEY
 from finops_ai.tables.causes import Account, Billed, Entry, Key, Usage
 from finops_ai.tables.grouping import grouped_table
@@ -84,7 +85,7 @@ def _usage(priced: pd.DataFrame, timezone: str) -> list[dict[str, Any]]:
             "unpriced": f"count(*) FILTER (WHERE price_status = 'unpriced' OR {cost} IS NULL)", "stated": "sum(billed_cost)" if own else "NULL",
         },
         timezone=timezone, needs=(cost, "quantity", "price_status", *(["billed_cost"] if own else [])),
-        where="price_status <> 'not_billed'",
+        where=f"price_status <> 'not_billed' AND {CHARGED}",
     )  # fmt: skip
     return [_cased(row) | {"currency": row.get("pricing_currency") or ""} for row in table.to_pylist()]
 

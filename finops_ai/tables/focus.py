@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from finops_ai.engine.plan import ESTIMATE, INCLUDED
 from finops_ai.errors import DataError, SettingsError, hint
 from finops_ai.frames import to_arrow, to_pandas
 from finops_ai.frames.focus import (
@@ -61,7 +62,8 @@ def to_focus(frame: pd.DataFrame, version: str = "1.2", *, draft_keys: bool = Fa
         draft_keys: write the 1.5 draft's keys of SkuPriceDetails (ModelId, TokenDirection, ...) without the `x_` prefix.
 
     Returns:
-        One row per row of `frame`: all columns of the version in alphabetical order, then the `x_` columns. Costs and
+        One row per row of `frame` that is a charge (estimates from logs are none; what an allowance covers is billed 0, its
+        value is its ListCost): all columns of the version in alphabetical order, then the `x_` columns. Costs and
         quantities are exact decimals; ListCost is ListUnitPrice times PricingQuantity.
 
     Raises:
@@ -78,7 +80,7 @@ def to_focus(frame: pd.DataFrame, version: str = "1.2", *, draft_keys: bool = Fa
         raise SettingsError(f"FOCUS {version!r} can't be written. {hint(version, WRITTEN)}")
     if missing := [name for name in (*COSTS, "list_unit_price", "pricing_currency") if name not in frame.columns]:
         raise DataError(f"to_focus needs priced rows: columns {missing} are missing. Call fa.price(tokens) first.")
-    table = to_arrow(frame)
+    table = to_arrow(_charged(frame))
     named = {name: _column(table, name) for name in table.column_names}
     out = _charges(named, table.num_rows) | _skus(named, table.num_rows, draft_keys)
     dimensions = dimensions_of(frame)
@@ -139,6 +141,14 @@ def from_focus(path: str | Path, **settings: object) -> pd.DataFrame:
     return read(path, format="focus", **settings)
 
 
+def _charged(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows that belong on a bill: what list prices would come to is no charge."""
+    if "price_status" not in frame.columns:
+        return frame
+    estimated = (frame["price_status"] == ESTIMATE).to_numpy(bool, na_value=False)
+    return frame[~estimated] if estimated.any() else frame
+
+
 def _charges(named: Mapping[str, pa.Array], rows: int) -> dict[str, pa.Array]:
     """Who, when, how much and what it costs."""
     issuers = _by_value(named["provider"], issuer_of)
@@ -155,6 +165,9 @@ def _charges(named: Mapping[str, pa.Array], rows: int) -> dict[str, pa.Array]:
     costs = {column: pc.coalesce(named[column], zero) for column in COSTS}
     same = pc.equal(named["billing_currency"], currency)
     stated = pc.if_else(pc.fill_null(same, False), named["billed_cost"], pa.scalar(None, KINDS["number"]))
+    covered = (
+        pc.fill_null(pc.equal(named["price_status"], INCLUDED), False) if "price_status" in named else pa.scalar(False)
+    )
     agreed = _agreed_price(named, price, quantity)
     in_tags = _by_value(named["tags"].cast(pa.map_(pa.string(), pa.string())), _json_of)
     return {
@@ -200,7 +213,9 @@ def _charges(named: Mapping[str, pa.Array], rows: int) -> dict[str, pa.Array]:
         "ListCost": costs["list_cost"],
         "ContractedCost": costs["contracted_cost"],
         "EffectiveCost": costs["effective_cost"],
-        "BilledCost": pc.coalesce(stated, named.get("payable_cost", costs["contracted_cost"])),
+        "BilledCost": pc.if_else(
+            covered, zero, pc.coalesce(stated, named.get("payable_cost", costs["contracted_cost"]), zero)
+        ),
         "Tags": pa.array(in_tags, pa.string()),
         "x_PriceStatus": named["price_status"] if "price_status" in named else pa.nulls(rows, pa.string()),
     }

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from finops_ai.engine.allocating import SHARE_TYPE
 from finops_ai.engine.fields import PUBLISHED, TAG, columns
+from finops_ai.engine.plan import ESTIMATE, INCLUDED
 from finops_ai.errors import FrameError
 from finops_ai.figures import aggregates, catalogue, values
 from finops_ai.figures.computing import CENTS, fields
@@ -32,6 +33,8 @@ MEASURES = (
     "output_input_ratio", "batch_share", "effective_vs_list", "priced",
 )  # fmt: skip
 _COMPARED = ("previous_cost", "change")
+#: the other two moneys, where rows say which one they are; never part of a cost
+_OTHER_MONEYS = ("included_cost", "list_value")
 #: what the notes and the coverage need besides
 _ALSO = ("listed_tokens", "metered_tokens")
 _DOUBTS = {
@@ -70,7 +73,8 @@ def showback(
         by the token) and `counted_cost` (of the sources that count requests), `cost_per_request` (counted cost over
         requests), `cost_per_1m_tokens` (all cost, capacity and fees included, over the tokens of known cost),
         `token_cost_per_1m_tokens` and per direction, `cache_hit_rate`, `cache_hit_cost_share`, `output_input_ratio`,
-        `batch_share`, `effective_vs_list`, `priced` (share of tokens with a known price). Costs are exact; a group without
+        `batch_share`, `effective_vs_list`, `priced` (share of tokens with a known price). Where rows say which money they
+        are (`money_basis`), also `included_cost` and `list_value`, which are no part of any cost. Costs are exact; a group without
         any known price has cost null. Published amounts are the cents of `fa.allocate`'s rows, so that they are the same
         in every table of the month.
 
@@ -101,15 +105,16 @@ def showback(
     window = Window.month(month, timezone) if month else window
     dims = [d for d in by if d in dimensions_of(allocated)] or dimensions_of(allocated)
     cents = PUBLISHED if PUBLISHED in allocated.columns else ""
-    wanted = [*MEASURES, *_ALSO]
+    shown = (*MEASURES, *(_OTHER_MONEYS if _several_moneys(allocated) else ()))
+    wanted = [*shown, *_ALSO]
     measures = aggregates(wanted, cents=cents) | _DOUBTS
     if dims:
         measures["attributed_cost"] = f"sum(effective_cost) FILTER (WHERE {_owned(allocated, dims)})"
     needs = (*fields(wanted), "price_status", "price_note", *dims, *filter(None, [cents]))
     groups = grouped(allocated, by, measures, window=window, timezone=timezone, needs=needs)
-    rows = [{k: g[k] for k in by} | values(g, MEASURES) | {"_cents": _cents(g)} for g in groups]
+    rows = [{k: g[k] for k in by} | values(g, shown) | {"_cents": _cents(g)} for g in groups]
     if month:
-        _compare(rows, allocated, by, month, timezone, cents)
+        _compare(rows, allocated, by, month, timezone, cents, shown)
     rows.sort(key=lambda r: (-zero(r["cost"]), [str(r[k]) for k in by]))
     doubts = _nobodys(rows, by, allocated, currency)
     facts = _facts(groups, by, currency, month or (window.in_words(timezone) if window else ""), captured)
@@ -118,7 +123,12 @@ def showback(
     if cents:
         names = list(rows[0]["_cents"]) if rows else []
         facts.cents = {name: [r["_cents"].get(name) for r in rows] for name in names}
-    return Table.of(_frame(rows, by, bool(month)), facts, allocated)
+    return Table.of(_frame(rows, by, shown, bool(month)), facts, allocated)
+
+
+def _several_moneys(frame: pd.DataFrame) -> bool:
+    """Whether some rows are no charge: used of an allowance, or known from logs at list prices."""
+    return "price_status" in frame.columns and bool(frame["price_status"].isin([INCLUDED, ESTIMATE]).any())
 
 
 def _owned(allocated: pd.DataFrame, dims: Sequence[str]) -> str:
@@ -153,7 +163,13 @@ def _share(part: Decimal | None, whole: Decimal | None) -> float | None:
 
 
 def _compare(
-    rows: list[dict[str, Any]], allocated: pd.DataFrame, by: Sequence[str], month: str, timezone: str, cents: str
+    rows: list[dict[str, Any]],
+    allocated: pd.DataFrame,
+    by: Sequence[str],
+    month: str,
+    timezone: str,
+    cents: str,
+    shown: Sequence[str],
 ) -> None:
     """Add the month before, per group; groups that only existed then appear with no cost now.
 
@@ -168,10 +184,10 @@ def _compare(
     found = grouped(allocated, keys, measures, window=before, timezone=timezone, needs=needs) if present else []
     had = {tuple(g[k] for k in keys): g for g in found}
     if not set(by) & set(TIMES):
-        sums = dict.fromkeys(aggregates([*MEASURES, *_ALSO], cents=cents))
+        sums = dict.fromkeys(aggregates([*shown, *_ALSO], cents=cents))
         nothing = sums | dict.fromkeys(("cost", "list_cost", "tokens", "requests", CENTS + "cost"), Decimal(0))
         for key in had.keys() - {tuple(row[k] for k in keys) for row in rows}:
-            rows.append(dict(zip(keys, key, strict=True)) | values(nothing, MEASURES) | {"_cents": _cents(nothing)})
+            rows.append(dict(zip(keys, key, strict=True)) | values(nothing, shown) | {"_cents": _cents(nothing)})
     for row in rows:
         earlier = had.get(
             tuple(row[k] for k in keys), {"cost": Decimal(0), CENTS + "cost": Decimal(0)} if present else {}
@@ -183,9 +199,9 @@ def _compare(
             row["_cents"]["previous_cost"] = earlier.get(CENTS + "cost")
 
 
-def _frame(rows: list[dict[str, Any]], by: Sequence[str], compared: bool) -> pd.DataFrame:
+def _frame(rows: list[dict[str, Any]], by: Sequence[str], shown: Sequence[str], compared: bool) -> pd.DataFrame:
     arrays = {}
-    for name in (*by, *MEASURES, *(_COMPARED if compared else ())):
+    for name in (*by, *shown, *(_COMPARED if compared else ())):
         found = [row[name] for row in rows]
         if name in catalogue() and name not in by:
             kind = catalogue()[name].kind
@@ -220,9 +236,17 @@ def _facts(
         )
     if unconfirmed := total("unconfirmed"):
         notes.append(f"{unconfirmed:,.2f} {currency} rests on prices that need confirmation.")
+    moneys = {
+        "covered by an allowance, at the vendor's rate": "included_cost",
+        "known from logs, at list prices": "list_value",
+    }
+    if told := [
+        f"{total(name):,.2f} {currency} {words}" for words, name in moneys.items() if any(g.get(name) for g in groups)
+    ]:
+        notes.append(f"Cost is what is charged. Beside it, never added to it: {'; '.join(told)}.")
     title = f"Cost by {', '.join(k.removeprefix(TAG).replace('_', ' ') for k in by)}" if by else "Cost"
     conserves = "effective cost, list cost and tokens of the rows it is made of, exactly"
-    money = ["cost", "list_cost", "token_cost", "input_cost", "output_cost", "counted_cost", *_COMPARED]
+    money = ["cost", "list_cost", "token_cost", "input_cost", "output_cost", "counted_cost", *_COMPARED, *_OTHER_MONEYS]
     return Facts(
         title,
         currency,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from finops_ai.engine.plan import CHARGED
 from finops_ai.errors import FrameError
 from finops_ai.meters import meters
 from finops_ai.prices.identity import tokeniser
@@ -59,7 +60,11 @@ def unit_costs(priced: pd.DataFrame, *, by_tier: bool = False) -> Table:
     currency = currency_of(priced)
     keys = [*IDENTITY, "provider", *(["service_tier"] if by_tier else [])]
     found = grouped(
-        priced, [*keys, "model", "meter"], _MEASURES, needs=("quantity", "list_cost", "effective_cost", "meter")
+        priced,
+        [*keys, "model", "meter"],
+        _MEASURES,
+        needs=("quantity", "list_cost", "effective_cost", "meter", "price_status"),
+        where=CHARGED,
     )
     sums: dict[tuple[Any, ...], dict[str, Decimal]] = {}
     for group in found:

@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from finops_ai.engine.plan import CHARGED
 from finops_ai.errors import DataError, FrameError
 from finops_ai.frames.origin import zone_of
 from finops_ai.meters import Meter, meters
@@ -127,7 +128,11 @@ class Side:
 def daily(frame: pd.DataFrame, dimensions: Sequence[str], extra: Sequence[str], timezone: str | None) -> pa.Table:
     """Quantity and cost by workload, cell and day: the one pass over the rows that all else is made of."""
     listed = "list_cost" if "list_cost" in frame.columns else "NULL"
-    needs = [c for c in ("quantity", "effective_cost", "list_cost") if c in frame.columns]
+    needs = [
+        c
+        for c in ("quantity", "effective_cost", "list_cost", "price_status")
+        if c in frame.columns or c == "price_status"
+    ]
     names = dict.fromkeys([*dimensions, *WHO, *PRICED_BY, "pricing_currency", *extra])
     missing = [name for name in (*WHO, *PRICED_BY, "pricing_currency") if name not in frame.columns]
     table = grouped_table(
@@ -138,7 +143,7 @@ def daily(frame: pd.DataFrame, dimensions: Sequence[str], extra: Sequence[str], 
             "sum_cost": "sum(effective_cost)",
             "sum_listed": f"sum({listed}) FILTER (WHERE effective_cost IS NOT NULL)",
             "unlisted": f"count(*) FILTER (WHERE effective_cost IS NOT NULL AND {listed} IS NULL)",
-            "unpriced": "count(*) FILTER (WHERE effective_cost IS NULL)",
+            "unpriced": f"count(*) FILTER (WHERE effective_cost IS NULL AND {CHARGED})",
         },
         timezone=zone_of(frame, timezone=timezone),
         needs=needs,

@@ -137,7 +137,7 @@ def test_a_session_log_counts_each_message_once(tmp_path: Path) -> None:
     assert set(frame["service_tier"]) == {"fast"}
     assert set(frame["request_id"]) == {"q1", "q2"}
     assert "SECRET" not in frame.astype(str).to_csv()
-    assert "repeated a message" in connector.notes[0]
+    assert "repeated a call" in connector.notes[0]
     assert len(connector.usage(Window.of("2026-10-02", "2026-10-03"))) == 6
 
 

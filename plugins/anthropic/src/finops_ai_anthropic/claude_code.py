@@ -7,7 +7,8 @@ next to usage reports they are left out, or the same tokens would count twice.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -15,8 +16,7 @@ import pyarrow as pa
 from finops_ai.errors import DataError
 from finops_ai.frames import conform
 from finops_ai.frames.types import TAGS_TYPE
-from finops_ai.meters import meters, normalise, normalise_columns, tokens_from_slices
-from finops_ai.meters.logs import last_records
+from finops_ai.meters import disjoint_columns, normalise_columns, original_calls, service_tier, tokens_from_slices
 from finops_ai.periods import Window, instant
 
 if TYPE_CHECKING:
@@ -31,6 +31,10 @@ REPORT_COUNTS = {
     "cache_read_input_tokens": "cache_read",
     "cache_creation_input_tokens": "cache_creation",
 }
+
+
+#: columns that may be null everywhere
+TEXTS = {"inference_geo", "request_id", "session_id", "user_id"}
 
 
 def report_frame(records: Iterable[Row], window: Window, *, account: str) -> pd.DataFrame:
@@ -68,45 +72,48 @@ def report_frame(records: Iterable[Row], window: Window, *, account: str) -> pd.
     return _frame(slices, normalise_columns(counts, "anthropic.messages"), source="file")
 
 
-def log_frame(records: Iterable[Row], window: Window, *, account: str, notes: list[str]) -> pd.DataFrame:
-    """Token frame of session logs: one slice per call. A message written several times while it streamed counts once.
+def log_frame(
+    records: Iterable[tuple[Path, int, Row]], window: Window, *, account: str, notes: list[str]
+) -> pd.DataFrame:
+    """Token frame of session logs: one slice per call. A message that is streamed, copied for a subagent or into a session that
+    was resumed counts once, at its earliest time, for the session it comes from; an error of the client's own is no call.
 
     Raises:
-        DataError: a record has no message id or time.
+        DataError: a record has no time.
         UsageError: a usage object can't be split into disjoint meters.
     """
-    records = list(records)
-    kept = last_records(records)
-    if len(kept) < len(records):
-        notes.append(
-            f"{len(records) - len(kept)} session log records repeated a message while it streamed: counted once."
-        )
+    kept, repeated, synthetic = original_calls(records)
+    if repeated:
+        notes.append(f"{repeated} session log records repeated a call (streamed, copied, resumed): counted once.")
+    if synthetic:
+        notes.append(f"{synthetic} session log records were errors of Claude Code's own: no model was called.")
     slices: dict[str, list[Any]] = {}
-    counts: list[Mapping[str, int]] = []
-    for record in kept:
-        message = record["message"]
-        if not message.get("id") or not record.get("timestamp"):
-            raise DataError(
-                f"A session log record of session {record.get('sessionId')!r} has no message id or timestamp."
-            )
-        start = instant(record["timestamp"])
+    usages: list[Row] = []
+    for usage, model, request, origin in kept:
+        start = instant(origin.at)
         if start not in window:
             continue
-        call = normalise(message["usage"], "anthropic.messages")
+        geo = usage.get("inference_geo")
         _append(
             slices,
             charge_period_start=start,
             charge_period_end=start + dt.timedelta(microseconds=1),
             billing_account_id=account,
-            model=message.get("model") or "not stated",
-            service_tier=call.service_tier,
-            inference_geo=call.inference_geo,
-            request_id=record.get("requestId") or message["id"],
-            tags=[("session_id", record["sessionId"])] if record.get("sessionId") else None,
+            model=model,
+            service_tier="fast" if usage.get("speed") == "fast" else service_tier(usage.get("service_tier")),
+            inference_geo=None if geo in (None, "", "not_available") else str(geo).lower(),
+            request_id=request,
+            session_id=origin.session,
+            tags=[("session_id", origin.session)],
         )
-        counts.append(call.meters)
-    names = [name for name in meters() if any(name in call for call in counts)]
-    return _frame(slices, {name: [call.get(name) for call in counts] for name in names}, source="log")
+        usages.append(usage)
+    counted: dict[str, Any] = dict(
+        disjoint_columns(
+            usages, "anthropic.messages", lambda i: f"Session log, request {slices['request_id'][i]!r}", notes
+        )
+    )
+    counted["requests"] = [1] * len(usages)
+    return _frame({**slices, "tool_name": "claude-code"} if slices else {}, counted, source="log")
 
 
 def _append(slices: dict[str, list[Any]], **values: Any) -> None:
@@ -117,6 +124,7 @@ def _append(slices: dict[str, list[Any]], **values: Any) -> None:
 def _frame(slices: dict[str, list[Any]], counted: Any, *, source: str) -> pd.DataFrame:
     if not slices:
         return conform({}, source="claude code")
+    slices = {name: pa.array(v, pa.string()) if name in TEXTS else v for name, v in slices.items()}
     constant = {"provider": "anthropic", "operation": "chat", "source": source, "quantity_basis": "metered"}
     columns = {**slices, **constant, "tags": pa.array(slices["tags"], TAGS_TYPE)}
     return conform(tokens_from_slices(columns, counted), source="claude code")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from finops_ai.errors import DataError
@@ -35,7 +36,7 @@ class Saved:
     usage: list[Row] = field(default_factory=list)
     cost: list[Row] = field(default_factory=list)
     claude_code: list[Row] = field(default_factory=list)
-    session_log: list[Row] = field(default_factory=list)
+    session_log: list[tuple[Path, int, Row]] = field(default_factory=list)
     refreshed: list[str] = field(default_factory=list)
 
 
@@ -54,18 +55,20 @@ def read_saved(patterns: list[str], notes: list[str]) -> Saved:
         for number, document in read_json_any(path):
             where = f"{path}, {'line' if path.suffix == '.jsonl' else 'document'} {number}"
             for page in document if isinstance(document, list) else [document]:
-                _sort(page, where, found, dated)
+                _sort(page, (path, number), where, found, dated)
     found.usage = _one_report(_once(dated["usage"], notes), "usage", notes)
     found.cost = _one_report(_once(dated["cost"], notes), "cost", notes)
     return found
 
 
-def _sort(page: Any, where: str, found: Saved, dated: dict[str, list[tuple[str, str, Row]]]) -> None:
+def _sort(
+    page: Any, at: tuple[Path, int], where: str, found: Saved, dated: dict[str, list[tuple[str, str, Row]]]
+) -> None:
     if not isinstance(page, dict):
         raise DataError(f"{where}: neither a saved page nor a log record, but {type(page).__name__}. {KINDS}")
     if "sessionId" in page or "message" in page:
         if page.get("type") == "assistant" and (page.get("message") or {}).get("usage"):
-            found.session_log.append(page)
+            found.session_log.append((*at, page))
         return
     if "leafUuid" in page or page.get("type") in ("summary", "system", "user", "file-history-snapshot"):
         return

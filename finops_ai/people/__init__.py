@@ -1,0 +1,1 @@
+"""People and the tools they code with: who held what, what it truly cost, what came of it."""

@@ -1,0 +1,102 @@
+"""Claude Code: `~/.claude/projects/**/*.jsonl`, one record a line, an assistant's message on several of them.
+
+A message is written again while it streams, copied into the files of subagents, and copied under a new session's id when a session
+is resumed. It counts once: with its fullest record, at its earliest time, for the session it comes from.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from finops_ai.meters import original_calls, service_tier
+from finops_ai.periods import Window
+from finops_ai.providers import Connector, hookimpl
+from finops_ai_agent_logs.calls import Call, Lines, branch_of, moment, person_of, repository_of, token_frame
+from finops_ai_agent_logs.logs import LogConnector
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FINOPS_AI_CONTRACT = "1.0"
+PROVIDER = TOOL = "claude-code"
+FORMAT = "anthropic.messages"
+
+
+def read(
+    paths: Sequence[Path], notes: list[str], people: Mapping[str, str] | None = None, user: str | None = None
+) -> list[Call]:
+    """The calls of session logs, each once.
+
+    Raises:
+        DataError: a line is no JSON, or a record has no time; names file and line.
+    """
+
+    def records() -> Any:
+        for path in paths:
+            lines = Lines(path, (b'"usage"',))
+            for number, record in lines:
+                yield path, number, record
+            if lines.cut:
+                notes.append(f"{path}: its last line is still being written, and left out.")
+
+    kept, repeated, synthetic = original_calls(records())
+    if repeated:
+        notes.append(f"{repeated} records repeat a call (streamed, copied for a subagent, resumed): each counts once.")
+    if synthetic:
+        notes.append(f"{synthetic} records of errors were made by Claude Code itself: no model was called.")
+    whose: dict[Path, str | None] = {path: person_of(path, people or {}, user) for path in paths}
+    found = []
+    for usage, model, request, origin in kept:
+        place = f"{origin.path}, line {origin.number}"
+        geo = usage.get("inference_geo")
+        speed = usage.get("speed") == "fast"
+        found.append(
+            Call(
+                moment(origin.at, place),
+                model,
+                usage,
+                place,
+                session=origin.session,
+                request=request,
+                agent=origin.agent,
+                repository=repository_of(origin.folder),
+                branch=branch_of(origin.branch),
+                tier="fast" if speed else service_tier(usage.get("service_tier")),
+                geo=None if geo in (None, "", "not_available") else str(geo).lower(),
+                user=whose[origin.path],
+            )
+        )
+    return found
+
+
+class ClaudeCodeConnector(LogConnector):
+    """Session logs of Claude Code on developers' machines, as list value: whoever pays, it is on another bill.
+
+    Example:
+        connector = ClaudeCodeConnector(files=["logs/**/*.jsonl"], user="ada@example.com")
+        tokens = connector.usage(Window.month("2026-10"))
+    """
+
+    name: ClassVar[str] = PROVIDER
+    title: ClassVar[str] = "Claude Code (session logs)"
+
+    def places(self) -> list[str]:
+        """Where Claude Code keeps its logs on this machine."""
+        return [f"{os.environ.get('CLAUDE_CONFIG_DIR') or '~/.claude'}/projects/**/*.jsonl"]
+
+    def frame(self, paths: Sequence[Path], window: Window) -> pd.DataFrame:
+        """Token frame of the logs."""
+        settings: Any = self.settings
+        calls = self.once(paths, lambda: read(paths, self.notes, settings.people, settings.user))
+        return token_frame(
+            calls, window, provider=PROVIDER, tool=TOOL, format=FORMAT, account=settings.account, notes=self.notes
+        )  # fmt: skip
+
+
+@hookimpl
+def finops_ai_connectors() -> list[type[Connector]]:
+    """The connector of this module."""
+    return [ClaudeCodeConnector]

@@ -1,0 +1,89 @@
+"""What connectors of local logs share: which files, whose they are, and reading them again only when one changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from finops_ai.errors import DataError
+from finops_ai.frames import conform
+from finops_ai.periods import Window
+from finops_ai.providers import Connector, ConnectorSettings, Finding
+from finops_ai.providers.files import find_files
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HELP = "Logs lie on developers' machines: collect them into one folder and set `files`, or run this where they are."
+
+
+class LogSettings(ConnectorSettings):
+    """Settings of a connector of local logs."""
+
+    account: str = Field("local", description="Billing account of the rows: logs name none.")
+    user: str | None = Field(None, description="Whose logs they are (e-mail or login): logs name no person.")
+    people: dict[str, str] = Field(
+        default_factory=dict, description="Pattern of a path -> person, such as '*/ada/*' = 'ada@example.com'."
+    )
+
+
+class LogConnector(Connector):
+    """Reads logs that a tool keeps by itself. A log is no bill: its rows are list value and have no billed cost."""
+
+    Settings: ClassVar[type[ConnectorSettings]] = LogSettings
+    restated_days: ClassVar[int] = 7
+    _read: tuple[Any, Any, list[str]] | None = None
+
+    @property
+    def live(self) -> bool:
+        """Never: logs come as files."""
+        return False
+
+    def places(self) -> list[str]:
+        """Where the tool keeps its logs on this machine."""
+        return []
+
+    def frame(self, paths: Sequence[Path], window: Window) -> pd.DataFrame:
+        """Token frame of these files' calls in the window."""
+        raise NotImplementedError
+
+    def usage(self, window: Window) -> pd.DataFrame:
+        """Token frame of the window, one slice a call. All files are read whatever the window: copies lie anywhere."""
+        paths = self._paths()
+        return self.frame(paths, window) if paths else conform({}, source=self.name)
+
+    def once(self, paths: Sequence[Path], read: Callable[[], Any]) -> Any:
+        """What `read` gives, read again only when a file changed."""
+        state = [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
+        if self._read is None or self._read[0] != state:
+            before = len(self.notes)
+            found = read()
+            self._read = (state, found, self.notes[before:])
+        else:
+            self.notes += [note for note in self._read[2] if note not in self.notes]
+        return self._read[1]
+
+    def doctor(self) -> list[Finding]:
+        """Whether there are logs, and where they should be."""
+        try:
+            paths = self._paths()
+        except DataError as error:
+            return [Finding("logs", False, str(error), HELP)]
+        if not paths:
+            return [Finding("logs", False, f"nothing in {', '.join(self.places()) or 'files'}", HELP)]
+        return [Finding("logs", True, f"{len(paths)} files")]
+
+    def _paths(self) -> list[Path]:
+        settings: Any = self.settings
+        if settings.files:
+            return find_files(settings.files)
+        found: list[Path] = []
+        for pattern in self.places():
+            try:
+                found += find_files([pattern])
+            except DataError:  # the tool was never used here
+                continue
+        return list(dict.fromkeys(found))

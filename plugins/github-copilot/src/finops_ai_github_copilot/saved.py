@@ -1,0 +1,95 @@
+"""Saved reports and answers: what each file holds, told from its content."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from finops_ai.errors import DataError
+from finops_ai.providers.files import find_files, read_bytes, read_json_any
+from finops_ai_github_copilot import report
+from finops_ai_github_copilot.items import Line
+from finops_ai_github_copilot.report import Charge
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Saved:
+    """What the files hold."""
+
+    lines: list[Line] = field(default_factory=list)
+    charges: list[Charge] = field(default_factory=list)
+    seats: list[Row] = field(default_factory=list)
+    total_seats: int | None = None
+    centers: list[Row] = field(default_factory=list)
+
+
+def read_saved(patterns: list[str], notes: list[str]) -> Saved:
+    """Everything the files hold. A report in two files with the same content counts once.
+
+    Answers of billing usage don't name the cost center they were asked for: it is taken from the file's name where that ends
+    in `cost_center_NAME`.
+
+    Raises:
+        DataError: a damaged file, one that is neither a report nor an answer, or two reports that hold the same day.
+    """
+    found = Saved()
+    reports: dict[bytes, str] = {}
+    days: dict[Any, str] = {}
+    for path in find_files(patterns):
+        content = read_bytes(path)
+        if content in reports:
+            notes.append(f"{path} repeats {reports[content]}: counted once.")
+            continue
+        head = content[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
+        if head.startswith((b"{", b"[")):
+            reports[content] = str(path)
+            for number, document in read_json_any(path):
+                for answer in document if isinstance(document, list) else [document]:
+                    _sort(answer, f"{path}, document {number}", _center(path.stem), found)
+            continue
+        header = head.split(b"\n", 1)[0].decode("utf-8", "replace").split(",")
+        if not report.is_report(header):
+            raise DataError(f"{path}: no usage report of GitHub: its columns are {header[:12]}. {_KINDS}")
+        reports[content] = str(path)
+        held = list(report.read(content, path, notes))
+        for line in held:
+            if isinstance(line, Line):
+                found.lines.append(line)
+            else:
+                found.charges.append(line)
+        for day in {(line.day, line.premium) for line in held if isinstance(line, Line)}:
+            if days.setdefault(day, str(path)) != str(path):
+                raise DataError(
+                    f"{path} and {days[day]} both hold use of {day[0]:%Y-%m-%d}: its rows have no id, so they would count twice. "
+                    "Keep the newer report."
+                )
+    return found
+
+
+def _sort(answer: Any, where: str, center: str | None, found: Saved) -> None:
+    if not isinstance(answer, dict):
+        raise DataError(f"{where}: neither a report nor an answer. {_KINDS}")
+    if isinstance(answer.get("seats"), list):
+        found.seats += answer["seats"]
+        found.total_seats = answer.get("total_seats", found.total_seats)
+    elif isinstance(answer.get("costCenters"), list):
+        found.centers += answer["costCenters"]
+    elif isinstance(answer.get("usageItems"), list) and "timePeriod" not in answer:
+        found.charges += [report.of_item(item, center) for item in answer["usageItems"]]
+    elif isinstance(answer.get("usageItems"), list):
+        raise DataError(
+            f"{where}: sums of AI credits don't name the person, day and repository their report has. Save the AI usage report "
+            "(CSV) instead."
+        )
+    else:
+        raise DataError(f"{where}: no known answer, with the keys {sorted(answer)[:12]}. {_KINDS}")
+
+
+def _center(stem: str) -> str | None:
+    _, mark, name = stem.rpartition("cost_center_")
+    return name if mark and name != "none" and not stem.endswith("no_cost_center") else None
+
+
+_KINDS = "Known are usage reports (CSV) and answers of copilot/billing/seats, cost-centers and settings/billing/usage."
