@@ -296,7 +296,7 @@ def outcome_costs(
         for row in links[["pull_request", "merged_at"]].to_dict("records")
         if isinstance(row["pull_request"], str) and not pd.isna(row["merged_at"])
     }
-    groups: dict[tuple, dict[str, Any]] = {}
+    groups: dict[tuple[Any, ...], dict[str, Any]] = {}
     names = [*keys[:3], "day", "session_id", "commit_id", "pull_request", "method", "final", money]
     for number, row in enumerate(links[names].astype(object).to_dict("records")):
         outcome = _outcome_of(row, unit, merged_on, number)

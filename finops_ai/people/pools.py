@@ -143,7 +143,7 @@ def _pool(
     until: dt.date,
     after: dt.date,
     seats: list[tuple[dict[str, Any], SeatPrice]],
-    used: list[tuple],
+    used: list[tuple[Any, ...]],
 ) -> dict[str, Any]:
     by_day: dict[dt.date, Decimal] = {}
     for *_, day, units, _ in used:
