@@ -185,6 +185,7 @@ def _keys(value: object, required: set[str], optional: set[str], where: str) -> 
 
 
 def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, refused if a key stands in it twice."""
     table = dict(pairs)
     if len(table) < len(pairs):
         names = [name for name, _ in pairs]

@@ -322,6 +322,7 @@ def _check(focus: pa.Table, named: Mapping[str, pa.Array]) -> None:
 
 
 def issuer_of(provider: str) -> Issuer:
+    """Who invoices a provider's usage, and what its accounts are called."""
     return ISSUERS.get(provider) or Issuer(provider, f"{provider} API", "Account", "Sub Account", "Deployment")
 
 

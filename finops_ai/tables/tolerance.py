@@ -21,6 +21,7 @@ class Limit:
     share: Decimal
 
     def allows(self, open_amount: Decimal, billed: Decimal) -> bool:
+        """Whether so much may stay open of what was billed."""
         return open_amount <= max(self.amount, self.share * abs(billed))
 
 
