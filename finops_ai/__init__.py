@@ -30,6 +30,7 @@ _PUBLIC = {
     "reconcile": "finops_ai.tables",
     "explain": "finops_ai.tables",
     "what_if": "finops_ai.tables",
+    "recommend": "finops_ai.saving",
     "commitments": "finops_ai.tables.commitments",
     "anomalies": "finops_ai.tables",
     "incidents": "finops_ai.tables.incidents",

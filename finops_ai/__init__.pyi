@@ -25,6 +25,7 @@ from finops_ai.prices import PriceBook as PriceBook
 from finops_ai.providers.collecting import collect as collect
 from finops_ai.providers.collecting import read as read
 from finops_ai.sample import sample as sample
+from finops_ai.saving import recommend as recommend
 from finops_ai.tables import anomalies as anomalies
 from finops_ai.tables import chargeback as chargeback
 from finops_ai.tables import explain as explain
@@ -58,6 +59,7 @@ __all__ = [
     "reconcile",
     "explain",
     "what_if",
+    "recommend",
     "commitments",
     "anomalies",
     "incidents",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 FRAMES = {"tokens", "priced", "allocated", "before", "after", "history", "frame", "cost", "usage"}
 #: public functions that take frames; others are handed out as they are
 LOOKED_AT = {
-    "price", "allocate", "showback", "chargeback", "reconcile", "explain", "what_if", "commitments", "anomalies", "budgets",
+    "price", "allocate", "showback", "chargeback", "reconcile", "explain", "what_if", "recommend", "commitments", "anomalies", "budgets",
     "unit_economics", "unit_costs", "kpis", "forecast", "backtest", "plan", "to_focus", "explore",
 }  # fmt: skip
 

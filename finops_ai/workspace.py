@@ -86,12 +86,15 @@ class Workspace:
     @cached_property
     def book(self) -> PriceBook:
         """The price book: the bundled list prices, with the company's own file and `[[contracts]]` laid over them."""
+        from finops_ai.engine.pricing import remembered
         from finops_ai.prices import PriceBook
         from finops_ai.prices.contracts import contracts_of
 
         own, rows = self.settings.workspace.prices, self.settings.policies.get("contracts")
         book = PriceBook.load(self.settings.path(own)) if own else PriceBook.default()
-        return book.under(contracts_of(rows, FILE_NAME), FILE_NAME) if rows else book
+        book = book.under(contracts_of(rows, FILE_NAME), FILE_NAME) if rows else book
+        remembered(book)
+        return book
 
     @cached_property
     def rules(self) -> Rules:
@@ -149,6 +152,10 @@ class Workspace:
     def tokens(self, month: str | Window) -> pd.DataFrame:
         """Token frame of a month of the reporting time zone, or of any half-open window; telemetry is left out."""
         return self.lake.read("tokens", self._window(month), self._own_connections())
+
+    def usage_source(self, month: str | Window) -> Any:
+        """What DuckDB reads the month's billed usage rows from, for questions that neither frame nor cube answers."""
+        return self.lake.source("tokens", self._window(month), self._own_connections())
 
     def telemetry(self, month: str | Window) -> pd.DataFrame | None:
         """What connections marked `telemetry = true` saw of calls that others bill: it splits shared cost, and is none."""

@@ -19,7 +19,7 @@ from finops_ai.engine.fields import NATIVE, PAYABLE, PRICED
 from finops_ai.engine.plan import BASIS, LABELS, Plan, Prices, part_of_day
 from finops_ai.errors import FrameError
 from finops_ai.frames import to_pandas
-from finops_ai.frames.origin import made_with
+from finops_ai.frames.origin import ORIGIN, made_with
 from finops_ai.periods import Window
 
 if TYPE_CHECKING:
@@ -75,6 +75,42 @@ class Book(Protocol):
         ...
 
 
+#: the last books that rows were priced with here, by their version
+_USED: dict[str, Book] = {}
+_USED_MOST = 16
+
+
+def remembered(book: Book) -> Book:
+    """The book, which `book_of` finds again by its version."""
+    version = str(getattr(book, "version", ""))
+    if version:
+        _USED.pop(version, None)
+        _USED[version] = book
+        while len(_USED) > _USED_MOST:
+            del _USED[next(iter(_USED))]
+    return book
+
+
+def book_of(frame: pd.DataFrame, book: Book | None = None) -> Book:
+    """The book that a frame's costs are of: the one given, else the one it was priced with, contracts and all.
+
+    Raises:
+        FrameError: the frame was priced with a book that this process doesn't have.
+    """
+    if book is not None:
+        return remembered(book)
+    version = str(frame.attrs.get(ORIGIN, {}).get("prices", ""))
+    if version in _USED:
+        return _USED[version]
+    usual = default_book(None)
+    if version and version != getattr(usual, "version", version):
+        raise FrameError(
+            f"The rows were priced with price book {version}, which isn't loaded here: give it as book=, such as ws.book "
+            "of their workspace or fa.PriceBook.load of its file."
+        )
+    return usual
+
+
 def default_book(book: Book | None) -> Book:
     """The book given, or the bundled one."""
     if book is not None:
@@ -127,7 +163,7 @@ def settled(
     tokens: pd.DataFrame | pa.Table, book: Book | None = None, *, period: Window | None = None
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
     """What `price` returns, and what its contracts came to: one row per contract, item and month."""
-    book = default_book(book)
+    book = remembered(default_book(book))
     from finops_ai.engine.settling import TERMS, settle, with_lines, without_lines
 
     frame = _checked(tokens)
@@ -149,7 +185,7 @@ def reprice(tokens: pd.DataFrame | pa.Table, book: Book | None = None) -> pd.Dat
 
     For "as if" questions about some rows of a month, whose volume, credits and capacity they can't tell.
     """
-    frame, book = _checked(tokens), default_book(book)
+    frame, book = _checked(tokens), remembered(default_book(book))
     if _told(frame):
         with connect() as con:
             plan = _plan(con, frame, book)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from finops_ai.prices.names import take_apart
 
@@ -62,14 +64,45 @@ def tokeniser(developer: str, family: str, version: str) -> str:
     >>> tokeniser("OpenAI", "GPT mini", "5.4"), tokeniser("Anthropic", "Claude Opus", "4.7")
     ('OpenAI o200k', 'Anthropic (Opus 4.7 on)')
     """
+    return str(_tokeniser(developer, family, version).get("name", ""))
+
+
+def _tokeniser(developer: str, family: str, version: str) -> dict[str, Any]:
     for row in _tokenisers():
         if row["developer"] == developer and re.fullmatch(row.get("model", ".*"), f"{family} {version}".strip()):
-            return row["name"]
-    return ""
+            return row
+    return {}
+
+
+def token_factor(old: Identity, new: Identity) -> tuple[Decimal, Decimal, Decimal] | None:
+    """Tokens that a model takes for a text per token of another model: lowest, usual and highest; None if either is unknown.
+
+    An estimate with a wide range where tokenisers differ, exactly 1 where they are one. Within a maker's line the usual
+    factor is never below 1, so that a saving is not made of it.
+
+    >>> sonnet, haiku = identity("anthropic", "claude-sonnet-5"), identity("anthropic", "claude-haiku-4-5")
+    >>> token_factor(haiku, haiku), token_factor(sonnet, haiku)
+    ((Decimal('1'), Decimal('1'), Decimal('1')), (Decimal('0.74'), Decimal('1'), Decimal('1')))
+    """
+    one = Decimal(1)
+    if old == new and new.developer:
+        return one, one, one
+    rows = [_tokeniser(*(i.developer, i.family, i.version)) for i in (old, new)]
+    if not all(rows):
+        return None
+    if rows[0]["name"] == rows[1]["name"]:
+        return one, one, one
+    a, b = ([Decimal(v) for v in row["tokens"]] for row in rows)
+    if (
+        old.developer == new.developer
+    ):  # one maker's two vocabularies: from as many to 1.35 times as many, by its own word
+        grown = b[1] > a[1]
+        return (one, Decimal("1.15"), Decimal("1.35")) if grown else (Decimal("0.74"), one, one)
+    return tuple((x / y).quantize(Decimal("0.01")) for x, y in zip(b, (a[2], a[1], a[0]), strict=True))  # type: ignore[return-value]
 
 
 @cache
-def _tokenisers() -> list[dict[str, str]]:
+def _tokenisers() -> list[dict[str, Any]]:
     table = tomllib.loads(files("finops_ai.prices").joinpath("data/developers.toml").read_text("utf-8"))
     out: list[dict[str, str]] = table["tokeniser"]
     return out

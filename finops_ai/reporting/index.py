@@ -87,8 +87,8 @@ def _first_screen(
     month, currency = report.month, table.facts.currency
     months = showback(history, by=["month"], timezone=ws.timezone)
     files = {link.file for link in links}
-    moved, drivers = decisions.change(ws, month, by, whole, words)
-    found = savings.savings(frame, drivers)
+    moved, _ = decisions.change(ws, month, by, whole, words)
+    todo = savings.to_do(ws, month)
     tiles = [
         decisions.spent(
             ws,
@@ -118,11 +118,9 @@ def _first_screen(
         bars=bridge_bars(moved, month) if moved else [],
         currency=currency,
         no_change="There is no month before to compare with.",
-        actions=[
-            {"what": a.what, "evidence": a.evidence, "owner": a.owner, "amount": money(a.saving)} for a in found[:3]
-        ],
-        actions_total=len(found),
-        saving=money(sum((a.saving for a in found[:3]), Decimal(0))) if found else "",
+        actions=todo.actions,
+        actions_total=todo.count,
+        saving=todo.saving,
         stamp=Html(coverage.stamp_html(table, ws, month)),
     )
 

@@ -172,39 +172,10 @@ def coverage_page(ws: Workspace, month: str) -> str:
 
 
 def save_page(ws: Workspace, month: str) -> str:
-    """The body of the page of savings: every action that the month's rows support, with its evidence and owner."""
-    from finops_ai.reporting import decisions, savings
+    """The body of the page of savings."""
+    from finops_ai.reporting.savings import save_body
 
-    frame = ws.cube(month)
-    by, whole = (
-        answers.first_dimension(ws),
-        answers.first_row(showback(ws.history(month, 2), month=month, timezone=ws.timezone)),
-    )
-    drivers = decisions.change(ws, month, by, whole, {})[1] if whole else []
-    found, currency = (
-        savings.savings(frame, drivers),
-        whole["pricing_currency"] if whole and "pricing_currency" in whole else "",
-    )
-    currency = currency or showback(frame, timezone=ws.timezone).facts.currency
-    total = sum((a.saving for a in found), Decimal(0))
-    said = (
-        f"The month’s rows show <strong>{amount(total, currency)}</strong> that {len(found)} action{'s' if len(found) != 1 else ''} would have saved at most."
-        if found
-        else "The month’s rows show no idle capacity and no work that moved to a dearer model."
-    )
-    rows = [[a.what, a.evidence, a.owner or "–", money(a.saving)] for a in found]
-    table = (
-        answers.grid(
-            ["Action", "Evidence", "Owner", "Saves at most"], rows, texts=3, caption=f"Amounts in {currency} a month"
-        )
-        if rows
-        else ""
-    )
-    return (
-        f'<h1>What could be saved, {safe(answers.month_text(month))}</h1><p class="answer">{said}</p>{table}'
-        '<p class="note">How much of a prompt repeats, and whether a smaller model would do, isn’t in usage data: nothing is claimed of either. '
-        "<code>finops-ai what-if</code> reprices the month under any assumption.</p>"
-    )
+    return save_body(ws, month)
 
 
 def kpi_page(ws: Workspace, month: str) -> str:

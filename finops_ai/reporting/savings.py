@@ -1,8 +1,4 @@
-"""What could be saved, as far as the month's own rows show it: idle capacity, and moves to dearer models.
-
-Each action has a saving that rows add up to, the evidence, and an owner. What rows can't show, such as how much of a prompt
-repeats, is no action here.
-"""
+"""What could be saved, as pages tell it: the three largest on the first page, all of them on a page of their own."""
 
 from __future__ import annotations
 
@@ -11,97 +7,90 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from finops_ai.engine.settling import IDLE
-from finops_ai.figures import aggregates, values
-from finops_ai.figures.computing import fields
-from finops_ai.reporting.text import is_unknown, percent
-from finops_ai.tables.drivers import short
-from finops_ai.tables.grouping import dimensions_of, grouped, nobody_of
+from finops_ai.html import Html
+from finops_ai.reporting.grid import grid
+from finops_ai.reporting.months import month_text
+from finops_ai.reporting.text import UNKNOWN, amount, is_unknown, money, safe
+from finops_ai.saving.workspace import workspace_opportunities
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from finops_ai.workspace import Workspace
+
+#: state -> how a page says it; what is open isn't said
+_STATES = {"accepted": "accepted", "dismissed": "dismissed", "done": "done"}
 
 
 @dataclass(frozen=True)
-class Action:
-    """One thing to do.
+class ToDo:
+    """What the first page says of it: the largest actions that can be had together, their number, and what all would save."""
 
-    Attributes:
-        what: in the imperative.
-        saving: what it would have saved in the month at most; exact rows add up to it.
-        evidence: what shows it.
-        owner: who would have to do it; "" where rows don't tell.
-    """
-
-    what: str
-    saving: Decimal
-    evidence: str
-    owner: str = ""
+    actions: list[dict[str, str]]
+    count: int
+    saving: str
 
 
-def savings(frame: pd.DataFrame, drivers: Sequence[dict[str, Any]] = ()) -> list[Action]:
-    """The month's actions, the largest saving first.
-
-    Args:
-        frame: the month's allocated rows.
-        drivers: what changed the cost, as `fa.explain(...).drivers()` gives it.
-    """
-    found = [*_idle_capacity(frame), *_dearer_models(drivers)]
-    return sorted(found, key=lambda a: (-a.saving, a.what))
-
-
-def _idle_capacity(frame: pd.DataFrame) -> list[Action]:
-    """Reserved capacity that served no call, by provider and place."""
-    wanted = ["idle_cost", "capacity_cost", "idle_share"]
-    keys = ["provider", "region"] if "region" in frame.columns else ["provider"]
-    groups = grouped(frame, keys, aggregates(wanted), needs=fields(wanted))
-    out = []
-    for g in groups:
-        found = values(g, wanted)
-        if is_unknown(found["idle_cost"]) or found["idle_cost"] <= 0:
-            continue
-        where = " ".join(str(g[k]) for k in keys if not is_unknown(g[k]))
-        evidence = f"{percent(found['idle_share'])} of what was reserved served no call this month"
-        out.append(
-            Action(
-                f"Release or fill reserved capacity on {where}",
-                found["idle_cost"],
-                evidence,
-                _user(frame, g["provider"]),
-            )
-        )
-    return out
-
-
-def _user(frame: pd.DataFrame, provider: str) -> str:
-    """Who uses most of a provider's reserved capacity; "" where nobody is named."""
-    own = dimensions_of(frame)
-    if not own:
-        return ""
-    used = frame[
-        (
-            (frame["provider"] == provider) & (frame["meter"] == "provisioned_hours") & (frame["operation"] != IDLE)
-        ).to_numpy(bool)
+def to_do(ws: Workspace, month: str, top: int = 3) -> ToDo:
+    """The first page's actions."""
+    table = workspace_opportunities(ws, month)
+    best = _rows(table.best)
+    actions = [
+        {"what": r["what"], "evidence": r["why"], "owner": _text(r["owner"]), "amount": money(r["saving"])}
+        for r in best[:top]
     ]
-    if used.empty:
-        return ""
-    nobody, groups = (
-        set(nobody_of(frame, own[0])),
-        grouped(used, own[:1], {"cost": "sum(effective_cost)"}, needs=("effective_cost",)),
+    return ToDo(actions, len(table), money(_sum(best, "saving")) if best else "")
+
+
+def save_body(ws: Workspace, month: str) -> str:
+    """The body of the page of savings: every opportunity with its range, evidence, owner and how it is done."""
+    table = workspace_opportunities(ws, month)
+    rows, currency = _rows(table), table.facts.currency
+    best = [r for r in rows if r["counted"]]
+    if rows:
+        low, usual, high = (amount(_sum(best, name), currency) for name in ("saving_low", "saving", "saving_high"))
+        said = (
+            f"The month would have cost <strong>{usual}</strong> less ({low} to {high}) with {len(best)} "
+            f"action{'s' if len(best) != 1 else ''} that don’t overlap."
+        )
+    else:
+        said = "The month’s rows show nothing that would have cost less."
+    heads = ["Action", "Why", "How", "Owner", "Confidence and effort", "Saves", "At least", "At most"]
+    lines = [
+        [_action(r), _why(r), r["how"], _text(r["owner"]) or UNKNOWN, f"{r['confidence']}; {r['effort']}",
+         *(money(r[c]) for c in ("saving", "saving_low", "saving_high"))]
+        for r in rows
+    ]  # fmt: skip
+    apart = [n for n, r in enumerate(rows) if not r["counted"]]
+    body = grid(heads, lines, texts=5, caption=f"Amounts in {currency}, of this month", apart=apart) if rows else Html()
+    notes = "".join(f'<p class="note">{safe(text)}</p>' for text in table.facts.notes[1:] if rows or text)
+    return (
+        f'<h1>What could be saved, {safe(month_text(month))}</h1><p class="answer">{said}</p>{body}{notes}'
+        '<p class="note">An action that stands apart shares rows of cost with a larger one, or was decided: it is no part of the sum. '
+        "<code>finops-ai recommend accept</code>, <code>dismiss</code> and <code>done</code> write decisions down, "
+        "<code>finops-ai what-if</code> prices any other change.</p>"
     )
-    named = [g for g in groups if not is_unknown(g[own[0]]) and g[own[0]] not in nobody and g["cost"]]
-    return str(max(named, key=lambda g: (g["cost"], g[own[0]]))[own[0]]) if named else ""
 
 
-def _dearer_models(drivers: Sequence[dict[str, Any]]) -> list[Action]:
-    """Work that moved to another model and became dearer by it."""
-    out = []
-    for row in drivers:
-        if row["what"] != "switch" or is_unknown(row["model_from"]) or row["amount"] <= 0:
-            continue
-        work = str(row["who"]) if is_unknown(row["prompt"]) else f"{row['who']}, {row['prompt']}"
-        since = "" if is_unknown(row["since"]) else f" until {row['since']:%d %b}".replace(" 0", " ")
-        earlier = short(str(row["model_from"]))
-        evidence = f"the same work ran on {earlier}{since}"
-        out.append(Action(f"Put {work} back on {earlier}", row["amount"], evidence, str(row["who"])))
-    return out
+def _action(row: dict[str, Any]) -> str:
+    state = _STATES.get(row["state"], "")
+    return f"{row['what']} ({state})" if state else str(row["what"])
+
+
+def _why(row: dict[str, Any]) -> str:
+    parts = [
+        row["why"],
+        f"if {row['assumptions']}" if row["assumptions"] else "",
+        f"risk: {row['risk']}" if row["risk"] else "",
+    ]
+    return "; ".join(filter(None, parts))
+
+
+def _rows(table: Any) -> list[dict[str, Any]]:
+    return table.published().astype(object).to_dict("records")
+
+
+def _text(value: Any) -> str:
+    return "" if is_unknown(value) else str(value)
+
+
+def _sum(rows: Sequence[dict[str, Any]], name: str) -> Decimal:
+    return sum((r[name] for r in rows), Decimal(0))

@@ -1,56 +1,60 @@
-"""What the same traffic would cost otherwise: other models, caching, batch, provisioned capacity."""
+"""What the same traffic would cost otherwise: another model, tier, place, length, more caching, reserved capacity."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
-from finops_ai.engine import price
-from finops_ai.engine.conditions import parse_condition
-from finops_ai.engine.fields import PUBLISHED, TAG, columns, kind_of_column
-from finops_ai.engine.pricing import Book, default_book
-from finops_ai.engine.selecting import matching
-from finops_ai.errors import FrameError, RuleError, hint
+from finops_ai.engine import settled
+from finops_ai.engine.fields import NATIVE, PAYABLE, PRICED, PUBLISHED
+from finops_ai.engine.pricing import Book, book_of
+from finops_ai.errors import FrameError, RuleError
 from finops_ai.frames import to_pandas
-from finops_ai.frames.types import COST_TYPE, QUANTITY_TYPE
+from finops_ai.frames.types import COST_TYPE
 from finops_ai.meters import meters
 from finops_ai.money import exact
+from finops_ai.tables import changing, reserving
 from finops_ai.tables.grouping import currency_of, dimensions_of, grouped
 from finops_ai.tables.result import Facts, Table, safe_ratio
+from finops_ai.tables.steps import APPLY, HIGH, LOW, USUAL, Said, Step, steps_of
 
-_KEYS = {
-    "swap": ("when", "to", "provider", "token_factor", "share"),
-    "cache": ("when", "hit_rate", "write_meter"),
-    "batch": ("when", "share"),
-    "provisioned": ("when", "units", "price_per_hour", "hours", "tokens_per_hour", "output_weight"),
-}
-_MICRO = Decimal("0.000001")
+_ZERO, _PLACES = Decimal(0), Decimal(1).scaleb(-18)
+#: what a step may change of costs: what is used up, and what is invoiced where contracts tell the two apart
+_COSTS = {"cost": "effective_cost", "payable_cost": PAYABLE}
 
 
 def what_if(
     priced: pd.DataFrame, scenario: Mapping[str, Any], *, by: Sequence[str] = (), book: Book | None = None
 ) -> Table:
-    """Reprice real traffic under a scenario.
+    """Reprice real traffic under a scenario, at the prices and contracts it was priced with.
 
     Args:
-        priced: what `fa.price` or `fa.allocate` returns.
+        priced: what `fa.price` or `fa.allocate` returns; with contracts that settle months, whole months.
         scenario: steps, taken in the order written, each a table or list of tables (a `[scenario.NAME]` of finops.toml):
-            `swap` (when, to = model, provider, token_factor for another tokeniser, share of the traffic),
-            `cache` (when, hit_rate the input should reach, write_meter billed once per miss if writes cost),
-            `batch` (when, share), `provisioned` (when, units, price_per_hour, hours, tokens_per_hour, output_weight).
+            `swap` (when, to = model, provider, share of the traffic, token_factor: tokens of the new tokeniser per token of
+            the old; estimated with a range where another maker's isn't given),
+            `cache` (when, hit_rate the prompts should reach, writes = share of the prompts written for it, write_meter),
+            `batch` (when, share), `tier` (when, to, share), `geography` (when, to, region, share),
+            `shorten` (when, prompt, answer = length as a factor of today's, share),
+            `provisioned` (when, units, price_per_hour, hours, tokens_per_hour, output_weight); what doesn't fit into the
+            capacity, hour by hour, stays billed by the token. No step leaves all as it is.
         by: groups to show; none shows the whole.
-        book: price book; the bundled one by default.
+        book: price book; the one the rows were priced with by default.
 
     Returns:
-        One row per group: `cost` (as priced now), `scenario_cost`, `saving`, one column per step (they add up to minus
-        the saving), tokens before and after. For provisioned capacity the notes state utilisation and break-even.
+        One row per group: `cost` (what the rows cost, to the last digit), `scenario_cost`, `saving`, one column per step (they
+        add up to minus the saving); `scenario_cost_low` and `scenario_cost_high` where a step took an estimate;
+        `payable_cost` and `scenario_payable_cost`, what is invoiced, where contracts tell that apart. For provisioned
+        capacity the notes state utilisation, overflow and break-even.
 
     Raises:
         RuleError: an unknown step or key, an impossible number, a model without a price.
+        FrameError: the rows were priced with a book that isn't loaded.
 
     Example:
         >>> import finops_ai as fa
@@ -63,266 +67,244 @@ def what_if(
     """
     if "effective_cost" not in priced.columns:
         raise FrameError("fa.what_if takes priced rows; call fa.price first.")
-    by, book, currency = list(by), default_book(book), currency_of(priced)
-    own = [c for c in priced.columns if c not in _PRICED]
-    rows = price(priced[own], book)
-    totals: list[tuple[str, dict[tuple[Any, ...], Decimal]]] = [("cost", _totals(rows, by))]
-    notes: list[str] = []
-    first = rows
-    for number, (kind, step) in enumerate(_steps(scenario), 1):
-        place = f"scenario step {number} ({kind})"
-        chosen = _chosen(rows, step.get("when", {}), place)
-        rows, said = _APPLY[kind](rows, chosen, step, place, book, currency)
-        if kind != "provisioned":
-            rows = price(rows[own], book)
-            _refuse_unpriced(first, rows, place)
-        notes += said
-        totals.append((f"{number} {kind}", _totals(rows, by)))
-    return _table(by, totals, currency, notes, first, rows)
+    steps, by, currency = steps_of(scenario), list(by), currency_of(priced)
+    book = book_of(priced, book) if steps else book
+    first = _totals(priced, by)
+    usual = _run(priced, steps, by, book, currency)
+    ranges = []
+    if usual.said.estimated:
+        ranges = [_run(priced, [replace(s, pick=p) for s in steps], by, book, currency).totals[-1] for p in (LOW, HIGH)]
+    return _table(by, first, usual, steps, ranges, currency, priced)
 
 
-_PRICED = ("list_cost", "contracted_cost", "effective_cost", "payable_cost", "list_unit_price", "price_id", "price_status", "price_note", "pricing_currency",
-           "model_developer", "model_family", "model_version")  # fmt: skip
+@dataclass
+class _Run:
+    """What each step changes, per group, against the one before; and what is to be said."""
+
+    totals: list[Sums] = field(default_factory=list)
+    said: Said = field(default_factory=Said)
 
 
-def _steps(scenario: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    out = []
-    for kind, value in scenario.items():
-        if kind in ("name", "description"):
-            continue
-        if kind not in _KEYS:
-            raise RuleError(f"scenario: no step {kind!r}. {hint(kind, _KEYS)}")
-        for step in value if isinstance(value, list) else [value]:
-            if not isinstance(step, Mapping):
-                raise RuleError(f"scenario.{kind} must be a table, not {step!r}.")
-            for key in step:
-                if key not in _KEYS[kind]:
-                    raise RuleError(f"scenario.{kind}: no key {key!r}. {hint(key, _KEYS[kind])}")
-            out.append((kind, step))
-    if any(kind == "provisioned" for kind, _ in out[:-1]):
-        raise RuleError("A scenario's `provisioned` step comes last: what it covers is no longer billed by the token.")
-    if not out:
-        raise RuleError(f"The scenario has no step. Known: {', '.join(_KEYS)}.")
+#: group -> amount, by the name of the amount
+Sums = dict[str, dict[tuple, Decimal]]
+
+
+def _run(priced: pd.DataFrame, steps: Sequence[Step], by: list[str], book: Book | None, currency: str) -> _Run:
+    """Take the steps. Nothing is priced anew before a step changes something, so that what stays costs what was paid."""
+    out = _Run()
+    own = [c for c in priced.columns if c not in (*PRICED, PAYABLE, PUBLISHED)]
+    rows, anew = priced.reset_index(drop=True), False
+    now: Sums = {}
+    start: Sums = {}
+    for step in steps:
+        if step.kind == "provisioned":
+            changed = _provisioned(rows, step, currency, out.said)
+        else:
+            changed = APPLY[step.kind](rows, step, out.said)
+            if changed is not rows:
+                if not anew:
+                    rows, anew = _settled(priced, own, book), True
+                    _say_today(priced, rows, out.said)
+                    start = {}
+                changed = _repriced(rows, changed, own, book, step.place)
+        if changed is not rows:
+            start = start or _totals(rows, by)
+            now = _totals(changed, by)
+        out.totals.append(_minus(now, start))
+        rows = changed
     return out
 
 
-def _chosen(rows: pd.DataFrame, when: object, place: str) -> pd.Series:
-    dims = dimensions_of(rows)
-
-    def kind_of(name: str) -> str | None:
-        return "text" if name in dims or name.startswith(TAG) else kind_of_column(name)
-
-    condition = parse_condition(when, f"{place}: when", kind_of=kind_of, known=[*columns(), *dims])
-    return pd.Series(matching(rows, condition), index=rows.index)
-
-
-def _share(step: Mapping[str, Any], key: str, place: str, default: str = "1") -> Decimal:
-    try:
-        value = exact(step.get(key, default))
-    except (ValueError, ArithmeticError):
-        value = Decimal(-1)
-    if not 0 <= value <= 1:
-        raise RuleError(f"{place}: {key} must be a share from 0 to 1, not {step.get(key)!r}.")
-    return value
+def _settled(frame: pd.DataFrame, own: Sequence[str], book: Book | None) -> pd.DataFrame:
+    """Rows at the book's prices with its contracts settled, in the currency they were in, every line with its owner."""
+    rows = frame[list(own)].reset_index(drop=True)
+    found = settled(rows, book)[0]
+    if "exchange_rate" in rows.columns:
+        found = _converted(found, rows)
+    if len(found) > len(rows):
+        found = _owned(found, frame, len(rows))
+    found.attrs = dict(frame.attrs)
+    return found
 
 
-def _number(step: Mapping[str, Any], key: str, place: str, default: str | None = None) -> Decimal:
-    try:
-        value = exact(step[key] if default is None else step.get(key, default))
-    except KeyError:
-        raise RuleError(f"{place} needs {key}.") from None
-    except (ValueError, ArithmeticError):
-        value = Decimal(-1)
-    if value <= 0:
-        raise RuleError(f"{place}: {key} must be a number above 0, not {step.get(key)!r}.")
-    return value
+def _converted(found: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """Costs times the rate each row was converted at; lines a contract adds take that of another row of their currency."""
+    known = rows["exchange_rate"].notna().to_numpy(bool)
+    pairs = zip(rows.loc[known, "native_currency"], rows.loc[known, "exchange_rate"], strict=True)
+    usual = {str(name): Decimal(rate) for name, rate in pairs}
+    rates = [Decimal(r) if r is not pd.NA and r is not None else None for r in rows["exchange_rate"]]
+    rates += [None] * (len(found) - len(rows))
+    out = found.assign(**{name: rows[name].reindex(found.index) for name in NATIVE})
+    names = list(found["pricing_currency"])
+    for cost in (c for c in ("list_cost", "contracted_cost", "effective_cost", PAYABLE) if c in found.columns):
+        made = [
+            v if v is pd.NA or v is None else (Decimal(v) * (r or usual.get(str(n), Decimal(1)))).quantize(_PLACES)
+            for v, r, n in zip(found[cost], rates, names, strict=True)
+        ]
+        out[cost] = changing.column([None if v is pd.NA else v for v in made], COST_TYPE, found.index)
+    return out
 
 
-def _scaled(rows: pd.DataFrame, factor: Decimal) -> pd.Series:
-    """Quantities times a factor, rounded to the frame's six places."""
-    values = [(Decimal(q) * factor).quantize(_MICRO) for q in rows["quantity"]]
-    return _column(values, QUANTITY_TYPE, rows.index)
+def _owned(found: pd.DataFrame, frame: pd.DataFrame, rows: int) -> pd.DataFrame:
+    """Lines that settling made anew, with the owner that the frame's line of the same contract item has."""
+    dims = [d for d in dimensions_of(frame) if d in found.columns]
+    if not dims or "price_id" not in frame.columns:
+        return found
+    keys = ["price_id", "operation", "charge_period_start"]
+    old = frame[(frame["source"] == "contract").to_numpy(bool)].drop_duplicates(keys)
+    owners = {tuple(row[:3]): row[3:] for row in old[[*keys, *dims]].itertuples(index=False, name=None)}
+    made = found.iloc[rows:]
+    told = [owners.get(tuple(row)) for row in made[keys].itertuples(index=False, name=None)]
+    for i, name in enumerate(dims):
+        values = [*found[name].iloc[:rows], *(row[i] if row else None for row in told)]
+        found[name] = changing.column(
+            [v if isinstance(v, str) else None for v in values], pa.string(), found.index
+        ).astype(found[name].dtype)
+    return found
 
 
-def _divided(rows: pd.DataFrame, share: Decimal) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows as the part that changes and the part that stays; quantities add up exactly."""
-    moved = rows.assign(quantity=_scaled(rows, share))
-    left = [Decimal(q) - Decimal(m) for q, m in zip(rows["quantity"], moved["quantity"], strict=True)]
-    kept = rows.assign(quantity=_column(left, QUANTITY_TYPE, rows.index))
-    return moved, kept[[q > 0 for q in left]]
-
-
-def _swap(
-    rows: pd.DataFrame, chosen: pd.Series, step: Mapping[str, Any], place: str, book: Book, currency: str
-) -> tuple[pd.DataFrame, list[str]]:
-    if "to" not in step:
-        raise RuleError(f"{place} needs `to`: the model to use instead.")
-    moved, kept = _divided(rows[chosen.to_numpy()], _share(step, "share", place))
-    factor = _number(step, "token_factor", place, "1")
-    is_token = moved["meter"].map(lambda m: meters()[m].is_token).to_numpy(bool)
-    tokens, rest = moved[is_token], moved[~is_token]
-    tokens = tokens.assign(
-        quantity=_scaled(tokens, factor), slice_input_tokens=_rounded(tokens["slice_input_tokens"], factor)
-    )
-    swapped = pd.concat([tokens, rest])
-    swapped = swapped.assign(model=_text(swapped, "model", str(step["to"])))
-    if "provider" in step:
-        swapped = swapped.assign(provider=_text(swapped, "provider", str(step["provider"])))
-    return pd.concat([rows[~chosen.to_numpy()], kept, swapped]).reset_index(drop=True), []
-
-
-def _batch(
-    rows: pd.DataFrame, chosen: pd.Series, step: Mapping[str, Any], place: str, book: Book, currency: str
-) -> tuple[pd.DataFrame, list[str]]:
-    eligible = chosen.to_numpy() & (rows["service_tier"] == "standard").to_numpy()
-    moved, kept = _divided(rows[eligible], _share(step, "share", place))
-    return pd.concat(
-        [rows[~eligible], kept, moved.assign(service_tier=_text(moved, "service_tier", "batch"))]
-    ).reset_index(drop=True), []
-
-
-def _cache(
-    rows: pd.DataFrame, chosen: pd.Series, step: Mapping[str, Any], place: str, book: Book, currency: str
-) -> tuple[pd.DataFrame, list[str]]:
-    """Raise each group's cache reads to the hit rate by turning fresh input into reads (and, if asked, writes)."""
-    rate = _share(step, "hit_rate", place)
-    took = rows[chosen.to_numpy()]
-    sums = {
-        kind: sum((Decimal(q) for q, m in zip(took["quantity"], took["meter"], strict=True) if m in names), Decimal(0))
-        for kind, names in _INPUTS.items()
-    }
-    whole = sum(sums.values(), Decimal(0))
-    missing = rate * whole - sums["read"]
-    note = f"Cache hit rate {float(sums['read'] / whole) if whole else 0:.1%} to {float(max(rate, sums['read'] / whole if whole else rate)):.1%}."
-    if missing <= 0 or not sums["fresh"]:
-        return rows, [note]
-    fresh = chosen.to_numpy() & (rows["meter"] == "input").to_numpy()
-    moved, kept = _divided(rows[fresh], min(missing / sums["fresh"], Decimal(1)))
-    parts = [rows[~fresh], moved.assign(meter=_text(moved, "meter", "cache_read"))]
-    if "write_meter" in step:
-        name = str(step["write_meter"])
-        if name not in meters() or meters()[name].cache_action != "write":
-            raise RuleError(
-                f"{place}: write_meter {name!r} is no cache write. {hint(name, [m.name for m in meters().values() if m.cache_action == 'write'])}"
-            )
-        kept = kept.assign(meter=_text(kept, "meter", name))
-    return pd.concat([*parts, kept]).reset_index(drop=True), [note]
-
-
-_INPUTS = {
-    "fresh": [m.name for m in meters().values() if m.roll_up == "fresh_input"],
-    "read": [m.name for m in meters().values() if m.cache_action == "read"],
-    "write": [m.name for m in meters().values() if m.cache_action == "write"],
-}
-
-
-def _provisioned(
-    rows: pd.DataFrame, chosen: pd.Series, step: Mapping[str, Any], place: str, book: Book, currency: str
-) -> tuple[pd.DataFrame, list[str]]:
-    """Replace the chosen traffic's token cost by that of reserved units, and say from which utilisation on it pays."""
-    units, per_hour = _number(step, "units", place), _number(step, "price_per_hour", place)
-    capacity, weight = _number(step, "tokens_per_hour", place), _number(step, "output_weight", place, "1")
-    took = rows[chosen.to_numpy()]
-    start, end = took["charge_period_start"].min(), took["charge_period_end"].max()
-    span = Decimal(str((end - start).total_seconds())) / 3600 if len(took) else Decimal(0)
-    hours = _number(step, "hours", place, str(span or 1))
-    fixed = units * per_hour * hours
-    used, paid = Decimal(0), Decimal(0)
-    for q, m, c in zip(took["quantity"], took["meter"], took["effective_cost"], strict=True):
-        if meters()[m].is_token:
-            used += Decimal(q) * (weight if meters()[m].direction == "output" else 1)
-            paid += Decimal(c) if c is not pd.NA and c is not None else Decimal(0)
-    full = units * capacity * hours
-    per_token = safe_ratio(paid, used, 18)
-    even = fixed / per_token / full if per_token else None
-    notes = [
-        f"{units} units for {hours:,.0f} hours cost {fixed:,.2f} {currency}; the traffic uses {float(used / full):.1%} of them and costs {paid:,.2f} by the token.",
-        f"Break-even at {float(even):.1%} utilisation."
-        if even is not None
-        else "The traffic has no known price to compare with.",
-    ]
-    if used > full:
-        notes.append("The traffic doesn't fit: what is above capacity would be billed by the token or refused.")
-    token = chosen.to_numpy() & rows["meter"].map(lambda m: meters()[m].is_token).to_numpy(bool)
-    weights = [
-        Decimal(q) * (weight if meters()[m].direction == "output" else 1)
-        for q, m in zip(rows[token]["quantity"], rows[token]["meter"], strict=True)
-    ]
-    whole = sum(weights, Decimal(0))
-    shares, given = [], Decimal(0)
-    for i, w in enumerate(weights):
-        part = fixed - given if i == len(weights) - 1 else (fixed * w / whole).quantize(Decimal(1).scaleb(-18))
-        given += part
-        shares.append(part)
-    cost = rows["effective_cost"].copy()
-    cost[token] = _column(shares, COST_TYPE, rows.index[token])
-    return rows.assign(effective_cost=cost), notes
-
-
-_APPLY: dict[str, Callable[..., tuple[pd.DataFrame, list[str]]]] = {
-    "swap": _swap,
-    "cache": _cache,
-    "batch": _batch,
-    "provisioned": _provisioned,
-}
-
-
-def _column(values: Sequence[Any], kind: pa.DataType, index: pd.Index) -> pd.Series:
-    return pd.Series(pd.arrays.ArrowExtensionArray(pa.array(values, kind)), index=index)
-
-
-def _text(frame: pd.DataFrame, column: str, value: str) -> pd.Series:
-    return pd.Series([value] * len(frame), index=frame.index).astype(frame[column].dtype)
-
-
-def _rounded(values: pd.Series, factor: Decimal) -> pd.Series:
-    out = [None if v is pd.NA or v is None else int((Decimal(int(v)) * factor).to_integral_value()) for v in values]
-    return _column(out, pa.int64(), values.index)
-
-
-def _refuse_unpriced(before: pd.DataFrame, after: pd.DataFrame, place: str) -> None:
-    known = set(before.loc[(before["price_status"] == "unpriced").to_numpy(), "model"])
-    lost = after[(after["price_status"] == "unpriced").to_numpy() & ~after["model"].isin(list(known)).to_numpy()]
+def _repriced(
+    before: pd.DataFrame, changed: pd.DataFrame, own: Sequence[str], book: Book | None, place: str
+) -> pd.DataFrame:
+    rows = _settled(changed, own, book)
+    bare = (rows["price_status"] == "unpriced").to_numpy(bool)
+    if bare.any():
+        rows = _settled(
+            changing.with_known_meters(changed.reset_index(drop=True), bare[: len(changed)].tolist()), own, book
+        )
+    known = set(before.loc[(before["price_status"] == "unpriced").to_numpy(bool), "model"])
+    lost = rows[(rows["price_status"] == "unpriced").to_numpy(bool) & ~rows["model"].isin(list(known)).to_numpy(bool)]
     if len(lost):
         row = lost.iloc[0]
         raise RuleError(
             f"{place}: there is no price for {row['provider']} {row['model']!r}, meter {row['meter']}, tier {row['service_tier']}. Add it to your price file."
         )
+    return rows
 
 
-def _totals(rows: pd.DataFrame, by: Sequence[str]) -> dict[tuple[Any, ...], Decimal]:
-    found = grouped(rows, by, {"cost": "sum(effective_cost)"}, needs=("effective_cost",))
-    return {tuple(g[k] for k in by): g["cost"] or Decimal(0) for g in found}
+def _say_today(priced: pd.DataFrame, rows: pd.DataFrame, said: Said) -> None:
+    """Say where the rows cost something else at the book's prices, such as those of a closed month."""
+    was, now = (_totals(frame, [])["cost"].get((), _ZERO) for frame in (priced, rows))
+    if was != now:
+        said.notes.append(
+            f"At the price book's prices these rows cost {now:,.2f}, not {was:,.2f}: what steps change is at those prices."
+        )
+
+
+def _provisioned(rows: pd.DataFrame, step: Step, currency: str, said: Said) -> pd.DataFrame:
+    """The chosen traffic on reserved units: what fits is paid by the hour, what doesn't by the token."""
+    units, per_hour = step.number("units"), step.number("price_per_hour")
+    capacity, weight = step.number("tokens_per_hour"), step.number("output_weight", "1")
+    token = rows["meter"].isin(list(changing.TOKENS)).to_numpy(bool)
+    took = step.chosen(rows).to_numpy() & token
+    mine = rows[took]
+    if not len(mine):
+        raise RuleError(f"{step.place}: it is for no traffic; nothing that is billed by the call matches its `when`.")
+    span = mine["charge_period_end"].max() - mine["charge_period_start"].min()
+    hours = step.number("hours", str(Decimal(str(span.total_seconds())) / 3600))
+    fee = (units * per_hour * hours).quantize(_PLACES)
+    weights = changing.weighed(mine, {m: weight for m in meters() if meters()[m].direction == "output"})
+    found = reserving.served(mine, weights, units * capacity)
+    full = units * capacity * hours
+    made = {}
+    for name in ("effective_cost", PAYABLE):
+        if name in rows.columns:
+            costs = rows[name].copy()
+            values = reserving.on_capacity(list(mine[name]), weights, found, fee)
+            costs[took] = changing.column(values, COST_TYPE, mine.index)
+            made[name] = costs
+    if step.pick == USUAL:
+        said.notes += _capacity_notes(units, hours, fee, mine, found, full, currency)
+    return rows.assign(**made)
+
+
+def _capacity_notes(
+    units: Decimal, hours: Decimal, fee: Decimal, mine: pd.DataFrame, found: reserving.Served, full: Decimal, currency: str
+) -> list[str]:  # fmt: skip
+    paid = sum((Decimal(c) for c in mine["effective_cost"] if c is not pd.NA and c is not None), _ZERO)
+    used, fits = (exact(value.numerator) / value.denominator for value in (found.used, found.fits))
+    per_token = safe_ratio(paid, used, 18)
+    even = fee / per_token / full if per_token else None
+    notes = [
+        f"{units} units for {hours:,.0f} hours cost {fee:,.2f} {currency}; the traffic uses {float(fits / full):.1%} of them and costs {paid:,.2f} by the token.",
+        f"Break-even at {float(even):.1%} utilisation."
+        if even is not None
+        else "The traffic has no known price to compare with.",
+    ]
+    if fits < used:
+        notes.append(
+            f"{float(1 - fits / used):.1%} of the traffic doesn't fit into its {'hour' if found.hourly else 'day'} and stays billed by the token."
+        )
+    if not found.hourly:
+        notes.append("The rows tell days, not hours: peaks within a day overflow more than is counted here.")
+    return notes
+
+
+def _totals(rows: pd.DataFrame, by: Sequence[str]) -> Sums:
+    names = {name: column for name, column in _COSTS.items() if column in rows.columns}
+    found = grouped(rows, by, {n: f"sum({c})" for n, c in names.items()}, needs=tuple(names.values()))
+    return {n: {tuple(g[k] for k in by): g[n] or _ZERO for g in found} for n in names}
+
+
+def _minus(after: Sums, before: Sums) -> Sums:
+    return {
+        name: {
+            key: after.get(name, {}).get(key, _ZERO) - before.get(name, {}).get(key, _ZERO)
+            for key in after.get(name, {}).keys() | before.get(name, {}).keys()
+        }
+        for name in {*after, *before}
+    }
 
 
 def _table(
-    by: list[str], totals: list[Any], currency: str, notes: list[str], first: pd.DataFrame, last: pd.DataFrame
-) -> Table:
-    keys = sorted(set().union(*(t for _, t in totals)), key=lambda k: (-totals[0][1].get(k, Decimal(0)), str(k)))
+    by: list[str], first: Sums, run: _Run, steps: Sequence[Step], ranges: Sequence[Sums], currency: str, priced: pd.DataFrame
+) -> Table:  # fmt: skip
+    cost = first["cost"]
+    keys = sorted(
+        {*cost, *(k for t in run.totals for k in t.get("cost", ()))}, key=lambda k: (-cost.get(k, _ZERO), str(k))
+    )
     arrays: dict[str, Any] = {
         name: pa.array([None if k[i] is None else str(k[i]) for k in keys], pa.string()) for i, name in enumerate(by)
     }
-    value = [[t.get(k, Decimal(0)) for k in keys] for _, t in totals]
-    arrays["cost"] = pa.array(value[0], COST_TYPE)
-    arrays["scenario_cost"] = pa.array(value[-1], COST_TYPE)
-    arrays["saving"] = pa.array([a - b for a, b in zip(value[0], value[-1], strict=True)], COST_TYPE)
-    for i, (name, _) in enumerate(totals[1:], 1):
-        arrays[name] = pa.array([b - a for a, b in zip(value[i - 1], value[i], strict=True)], COST_TYPE)
-    steps = tuple(f"-{name}" for name, _ in totals[1:])
+
+    def put(name: str, values: Sequence[Decimal]) -> list[Decimal]:
+        arrays[name] = pa.array(values, COST_TYPE)
+        return list(values)
+
+    def at(change: Sums, name: str = "cost") -> list[Decimal]:
+        return [first[name].get(k, _ZERO) + change.get(name, {}).get(k, _ZERO) for k in keys]
+
+    now = put("cost", at({}))
+    then = put("scenario_cost", at(run.totals[-1] if run.totals else {}))
+    put("saving", [a - b for a, b in zip(now, then, strict=True)])
+    names, earlier = [], now
+    for number, (step, change) in enumerate(zip(steps, run.totals, strict=True), 1):
+        names.append(f"{number} {step.kind}")
+        later = at(change)
+        put(names[-1], [b - a for a, b in zip(earlier, later, strict=True)])
+        earlier = later
+    if ranges:
+        ends = list(zip(*(at(change) for change in ranges), then, strict=True))
+        put("scenario_cost_low", [min(e) for e in ends])
+        put("scenario_cost_high", [max(e) for e in ends])
+    if "payable_cost" in first:
+        put("payable_cost", at({}, "payable_cost"))
+        put("scenario_payable_cost", at(run.totals[-1] if run.totals else {}, "payable_cost"))
+    steps_lost = tuple(f"-{name}" for name in names)
     facts = Facts(
         "What if",
         currency,
         conserves="steps add up to scenario cost minus cost",
-        notes=notes,
+        notes=run.said.notes,
         money=list(arrays)[len(by) :],
-        adds=[("saving", ("cost", "-scenario_cost")), *([("saving", steps)] if steps else [])],
+        adds=[("saving", ("cost", "-scenario_cost")), *([("saving", steps_lost)] if names else [])],
         beside={"scenario_cost": "cost"},  # what a step leaves alone looks alone
         total=True,
     )
-    if PUBLISHED in first.columns:
-        sums = grouped(first, by, {"cents": f"sum({PUBLISHED})"}, needs=(PUBLISHED,))
-        cents = {tuple(g[k] for k in by): g["cents"] or Decimal(0) for g in sums}
-        facts.cents["cost"] = [cents.get(k, Decimal(0)) for k in keys]
-    whole, unpriced = len(first), int((first["price_status"] == "unpriced").sum())
+    if PUBLISHED in priced.columns:
+        sums = grouped(priced, by, {"cents": f"sum({PUBLISHED})"}, needs=(PUBLISHED,))
+        cents = {tuple(g[k] for k in by): g["cents"] or _ZERO for g in sums}
+        facts.cents["cost"] = [cents.get(k, _ZERO) for k in keys]
+    whole, unpriced = len(priced), int((priced["price_status"] == "unpriced").sum())
     facts.coverage = {"priced": 1 - unpriced / whole if whole else None}
-    return Table.of(to_pandas(pa.table(arrays)), facts, first)
+    return Table.of(to_pandas(pa.table(arrays)), facts, priced)

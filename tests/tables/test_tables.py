@@ -230,7 +230,6 @@ def test_provisioned_break_even_by_hand(rows_of, book):
     ("scenario", "words"),
     [
         ({"swop": {}}, "Did you mean 'swap'?"),
-        ({}, "no step"),
         ({"swap": {"to": "unheard-of"}}, "no price for openai 'unheard-of'"),
         ({"batch": {"share": "2"}}, "share from 0 to 1"),
         ({"batch": {"when": {"modl": "x"}}}, "Did you mean 'model'?"),

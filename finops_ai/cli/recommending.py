@@ -1,0 +1,119 @@
+"""`finops-ai recommend`: what could have cost less, what was decided of it, and what it really saved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from finops_ai.cli.collecting import config_option
+from finops_ai.cli.output import format_options
+from finops_ai.cli.tables import cube_of, month_option, say, workspace
+
+#: columns of the table on the screen; files hold all
+_SHOWN = ["id", "what", "owner", "saving", "saving_low", "saving_high", "counted", "confidence", "state"]
+
+
+class Group(click.Group):
+    """Without a command it shows the opportunities."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] not in ("--help", "-h")):
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=Group)
+def recommend() -> None:
+    """What a month's rows show that could have cost less, ranked; and what became of it.
+
+    \b
+    finops-ai recommend --month 2026-10
+    finops-ai recommend show 377702ab74
+    finops-ai recommend evidence 377702ab74 --format csv
+    finops-ai recommend accept 377702ab74
+    finops-ai recommend dismiss 377702ab74 --reason "needed for the launch"
+    finops-ai recommend done 377702ab74
+    finops-ai recommend realised
+    """
+
+
+@recommend.command()
+@click.argument("id", required=False)
+@month_option
+@config_option
+@format_options
+def show(id: str | None, month: str | None, config: str, form: str, output: str | None) -> None:
+    """The opportunities, largest saving first; with an ID everything that is known of one."""
+    from finops_ai.errors import DataError, hint
+
+    table = _opportunities(config, month)
+    if id is None:
+        if form == "table" and not output:
+            shown = table[_SHOWN].copy()
+            shown.facts = table.facts
+            return say(shown, form, output)
+        return say(table, form, output)
+    row = table[(table["id"] == id).to_numpy(bool)]
+    if not len(row):
+        raise DataError(f"No opportunity {id!r} in {table.facts.period}. {hint(id, list(table['id']))}")
+    if form != "table" or output:
+        return say(row, form, output)
+    for name, value in row.published().astype(object).iloc[0].items():
+        click.echo(f"{name:<12} {'–' if value is None or value != value else value}")
+    return None
+
+
+@recommend.command()
+@click.argument("id")
+@month_option
+@config_option
+@format_options
+def evidence(id: str, month: str | None, config: str, form: str, output: str | None) -> None:
+    """The rows an opportunity rests on; their cost adds up to its cost."""
+    say(_opportunities(config, month).evidence(id), form, output)
+
+
+def _decision(name: str, text: str) -> click.Command:
+    @click.command(name, help=text)
+    @click.argument("id")
+    @click.option("--reason", default="", help="Why, in a few words; a dismissal needs it.")
+    @month_option
+    @config_option
+    def decide(id: str, reason: str, month: str | None, config: str) -> None:
+        from finops_ai.saving.workspace import decide_on
+
+        ws, month = workspace(config, month)
+        state = decide_on(ws, month, id, name, reason)
+        click.echo(f"{id}: {state.state}{f' ({state.reason})' if state.reason else ''}")
+
+    return decide
+
+
+for _name, _text in (
+    ("accept", "It will be done: its saving still counts."),
+    ("dismiss", "It won't be done, for the reason given; it is no longer counted."),
+    ("done", "It was done: from now on its real saving is measured."),
+    ("reopen", "It is open again."),
+):
+    recommend.add_command(_decision(_name, _text))
+
+
+@recommend.command()
+@month_option
+@config_option
+@format_options
+def realised(month: str | None, config: str, form: str, output: str | None) -> None:
+    """What was done and what it really saved: the bridge from the month it was found in to the month asked for."""
+    from finops_ai.saving.realised import realised_savings
+
+    ws, month = workspace(config, month)
+    say(realised_savings(ws, month), form, output)
+
+
+def _opportunities(config: str, month: str | None) -> Any:
+    from finops_ai.saving.workspace import workspace_opportunities
+
+    ws, month = workspace(config, month)
+    cube_of(ws, month)
+    return workspace_opportunities(ws, month)

@@ -1,0 +1,127 @@
+"""What an opportunity that was done really saved: the bridge from the month it was found in to a later one.
+
+Only the effects that the action can have count, and only on the work it was about: more calls or a new list price are no part
+of a saving, and a saving isn't lost because the work grew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+
+from finops_ai.frames import to_pandas
+from finops_ai.frames.types import COST_TYPE
+from finops_ai.saving.states import State
+from finops_ai.saving.workspace import decisions_of
+from finops_ai.tables.bridge import EFFECTS
+from finops_ai.tables.explain import explain
+from finops_ai.tables.result import Facts, Table
+from finops_ai.tables.workloads import family_of
+
+if TYPE_CHECKING:
+    from finops_ai.workspace import Workspace
+
+#: kind of opportunity -> effects of the bridge that it can have
+BY_EFFECT = {
+    "capacity": ("idle", "capacity"), "on_demand": ("idle", "capacity", "tier", "discount"), "buy": ("capacity", "tier", "idle", "discount"),
+    "model": ("model",), "caching": ("cache",), "cache_off": ("cache",), "batch": ("tier",), "tier": ("tier",),
+    "geography": ("place", "model"), "long_context": ("price", "input_length"), "length": ("input_length", "output_length"),
+    "failures": ("volume",), "unused": ("fees", "capacity", "other", "who"),
+}  # fmt: skip
+#: of an opportunity's subject, what names its work; the rest says what was to change
+_WORK = ("provider", "sub_account_id", "api_key_id", "operation", "prompt")
+
+
+def realised_savings(ws: Workspace, month: str) -> Table:
+    """What was done, and what it saved in a month against the month it was found in.
+
+    Args:
+        ws: the workspace.
+        month: a month after it was done.
+
+    Returns:
+        One row per opportunity that is done: `id`, `what`, `done` (day), `found_in`, `expected` with its range, `saved` (null
+        where the month isn't after the one it was found in, or has no such work), `inside` (whether that is within the range).
+    """
+    rows: list[dict[str, Any]] = []
+    done = {id: s for id, s in decisions_of(ws).states().items() if s.state == "done" and s.about}
+    frames: dict[str, pd.DataFrame] = {}
+    for id, state in done.items():
+        found_in = str(state.about["month"])
+        for name in (found_in, month):
+            if name not in frames:
+                frames[name] = ws.cube(name)
+        saved = None
+        if month > found_in:
+            saved = saved_between(frames[found_in], frames[month], state.about, ws.timezone)
+        rows.append({"id": id, "state": state, "saved": saved, "found_in": found_in})
+    return _table(rows, month, frames)
+
+
+def saved_between(
+    before: pd.DataFrame, after: pd.DataFrame, about: Mapping[str, Any], timezone: str | None = None
+) -> Decimal | None:
+    """What an action saved on its work from one set of rows to another; None where one of them has no such work.
+
+    Args:
+        before, after: allocated rows.
+        about: `kind` and `subject` of the opportunity.
+        timezone: whose days.
+    """
+    subject = dict(about["subject"])
+    then, now = (_of(frame, subject, str(about["kind"])) for frame in (before, after))
+    if not len(then) or not len(now):
+        return None
+    row = explain(then, now, timezone=timezone).iloc[0]
+    return -sum((row[e] for e in BY_EFFECT.get(str(about["kind"]), tuple(EFFECTS)) if row[e] is not pd.NA), Decimal(0))
+
+
+def _of(frame: pd.DataFrame, subject: Mapping[str, str], kind: str) -> pd.DataFrame:
+    """The rows of an opportunity's work: those that agree with its subject in everything that names work."""
+    wanted = {
+        k: v for k, v in subject.items() if k in _WORK or (k in frame.columns and k not in ("model", "service_tier"))
+    }
+    if kind in (
+        "capacity",
+        "on_demand",
+        "buy",
+    ):  # all that is bought or called of the provider's model, however it is paid
+        wanted = {k: v for k, v in subject.items() if k in ("provider", "model")}
+    held = pd.Series(True, index=frame.index)
+    for name, value in wanted.items():
+        if name == "prompt":
+            held &= (frame["prompt_id"].map(family_of, na_action="ignore") == value).fillna(False).to_numpy(bool)
+        elif name in frame.columns:
+            held &= (frame[name] == value).fillna(False).to_numpy(bool)
+    found = frame[held.to_numpy(bool)]
+    found.attrs = dict(frame.attrs)
+    return found
+
+
+def _table(rows: list[dict[str, Any]], month: str, frames: Mapping[str, pd.DataFrame]) -> Table:
+    from finops_ai.tables.grouping import currency_of
+
+    states: list[State] = [r["state"] for r in rows]
+    arrays: dict[str, Any] = {
+        "id": pa.array([r["id"] for r in rows], pa.string()),
+        "what": pa.array([str(s.about.get("what", "")) for s in states], pa.string()),
+        "done": pa.array([s.at.date() if s.at else None for s in states], pa.date32()),
+        "found_in": pa.array([r["found_in"] for r in rows], pa.string()),
+    }
+    amounts = {name: [Decimal(str(s.about[key])) for s in states] for name, key in
+               (("expected", "saving"), ("expected_low", "saving_low"), ("expected_high", "saving_high"))}  # fmt: skip
+    arrays |= {name: pa.array(values, COST_TYPE) for name, values in amounts.items()}
+    saved = [r["saved"] for r in rows]
+    arrays["saved"] = pa.array(saved, COST_TYPE)
+    ranges = zip(saved, amounts["expected_low"], amounts["expected_high"], strict=True)
+    arrays["inside"] = pa.array([None if s is None else low <= s <= high for s, low, high in ranges], pa.bool_())
+    currency = currency_of(frames[month]) if month in frames else ""
+    facts = Facts(
+        "What was saved", currency, month, money=["expected", "expected_low", "expected_high", "saved"],
+        notes=["Saved is what the bridge gives to the effects the action can have, on its own work: not more or fewer calls, not new list prices."],
+    )  # fmt: skip
+    return Table.of(to_pandas(pa.table(arrays)), facts)

@@ -1,0 +1,62 @@
+"""Planted optima are found, ranked right and inside their range; where nothing is planted nothing is recommended."""
+
+from __future__ import annotations
+
+import random
+from decimal import Decimal as D
+
+import pytest
+
+import finops_ai as fa
+from tests.saving.companies import KINDS, company
+
+QUICK, ALL = (1, 2), range(1, 21)
+
+
+def plants_of(seed):
+    return {kind for kind in KINDS if random.Random(seed * 31 + KINDS.index(kind)).random() < 0.7} or {"tier"}
+
+
+def check_clean(seed):
+    found = fa.recommend(company(seed, set()).frame)
+    assert not len(found), found[["kind", "what", "why"]].to_dict("records")
+
+
+def check_planted(seed):
+    made = company(seed, plants_of(seed))
+    found = fa.recommend(made.frame)
+    rows = {row["kind"]: row for row in found.to_dict("records")}
+    # each once, and nothing else; giving capacity back altogether may cost less still, which is another answer to the same
+    assert set(rows) - {"on_demand"} == set(made.planted)
+    for kind, (work, saving) in made.planted.items():
+        row = rows[kind]
+        assert work in row["what"]
+        assert row["saving_low"] <= saving <= row["saving_high"], (kind, saving, row)
+        assert abs(row["saving"] - saving) <= saving * D("0.15"), (kind, saving, row["saving"])
+    truth = sorted(made.planted, key=lambda kind: -made.planted[kind][1])
+    order = [row["kind"] for row in found.to_dict("records") if row["kind"] in made.planted]
+    for one, other in zip(truth, truth[1:], strict=False):
+        if made.planted[one][1] > made.planted[other][1] * D("1.2"):
+            assert order.index(one) < order.index(other)
+    whole = sum((D(c) for c in made.frame["effective_cost"].dropna()), D(0))
+    counted = found.best
+    assert sum(counted["saving"], D(0)) <= sum(counted["cost"], D(0)) <= whole
+    for id, cost in zip(found["id"], found["cost"], strict=True):
+        assert sum((D(c) for c in found.evidence(id)["effective_cost"].dropna()), D(0)) == cost
+
+
+@pytest.mark.parametrize("seed", QUICK)
+def test_nothing_is_recommended_where_nothing_is_planted(seed):
+    check_clean(seed)
+
+
+@pytest.mark.parametrize("seed", QUICK)
+def test_what_is_planted_is_found_ranked_and_inside_its_range(seed):
+    check_planted(seed)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", ALL)
+def test_twenty_random_companies(seed):
+    check_clean(seed)
+    check_planted(seed)
