@@ -56,10 +56,11 @@ test-slow: $(VENV)/.slow  ## the tests against real counterparts; installs what 
 soak: $(VENV)/.slow  ## all of the slow tests, storms, fuzzing and crawls over many companies: an hour and more
 	$(BIN)/python -m pytest -q -m "soak or slow"
 
-lint: setup  ## style, import direction, types
+lint: setup  ## style, import direction and cycles, types, docstrings, templates
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/checks.py
 	$(BIN)/mypy
 	$(BIN)/mypy --strict tests/typing/typed_use.py tests/typing/misuse.py
 	$(BIN)/pyright --pythonpath $(BIN)/python

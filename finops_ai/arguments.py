@@ -6,7 +6,10 @@ import datetime as dt
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: parameters that take a frame
 FRAMES = {"tokens", "priced", "allocated", "before", "after", "history", "frame", "cost", "usage"}
@@ -29,7 +32,7 @@ def careful(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     signature = inspect.signature(function)
 
     @functools.wraps(function)
-    def checked(*args: Any, **kwargs: Any) -> Any:
+    def checked(*args: object, **kwargs: object) -> Any:
         from finops_ai.errors import SettingsError
 
         try:
@@ -73,7 +76,7 @@ def _usage(name: str, signature: inspect.Signature, error: TypeError, given: Map
     return f"fa.{name}: {error}. It is called as fa.{name}({plain}); help(fa.{name}) tells what each is."
 
 
-def _frame(name: str, key: str, value: Any) -> Any:
+def _frame(name: str, key: str, value: object) -> Any:
     """The frame itself, or one made of another kind of table.
 
     Raises:
@@ -103,7 +106,7 @@ def _frame(name: str, key: str, value: Any) -> Any:
     return value
 
 
-def _typed(name: str, frame: Any) -> None:
+def _typed(name: str, frame: pd.DataFrame) -> None:
     import pandas as pd
 
     from finops_ai.errors import FrameError
@@ -137,7 +140,7 @@ def _typed(name: str, frame: Any) -> None:
             )
 
 
-def _holds_floats(frame: Any) -> bool:
+def _holds_floats(frame: pd.DataFrame) -> bool:
     return isinstance(frame["quantity"].iloc[0], float)
 
 
@@ -145,7 +148,7 @@ def _holds_floats(frame: Any) -> bool:
 _FEW = 100
 
 
-def _once(name: str, frame: Any) -> None:
+def _once(name: str, frame: pd.DataFrame) -> None:
     """Rows that stand twice, such as a frame put together with itself."""
     from finops_ai.errors import FrameError
 
@@ -166,7 +169,7 @@ def _once(name: str, frame: Any) -> None:
         )
 
 
-def _alike(frame: Any) -> int:
+def _alike(frame: pd.DataFrame) -> int:
     """How many rows say all that an earlier row says: rows less their different hashes."""
     import duckdb
     import pyarrow as pa

@@ -40,7 +40,7 @@ def visible(text: str) -> str:
     return HIDDEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-def escaped(value: Any) -> str:
+def escaped(value: object) -> str:
     """Text from outside as HTML, for element content and quoted attributes; never mathematics, nothing hidden.
 
     >>> escaped("<i>'$x$'</i>")
@@ -59,12 +59,12 @@ class Html(Markup):
     __slots__ = ()
 
     @classmethod
-    def escape(cls, s: Any, /) -> Self:
+    def escape(cls, s: object, /) -> Self:
         """The value as HTML; what is HTML already stays as it is."""
         return cls(s.__html__()) if hasattr(s, "__html__") else cls(escaped(s))
 
 
-def data(value: Any) -> Html:
+def data(value: object) -> Html:
     r"""A value as JSON for a script or a quoted attribute: it can't end either; exact decimals are text.
 
     >>> data({"team": "</script>&"})
@@ -76,7 +76,7 @@ def data(value: Any) -> Html:
     return Html(text)
 
 
-def href(address: Any) -> Html:
+def href(address: object) -> Html:
     """An address for a link: relative, http, https or mailto; any other scheme, such as javascript, leads nowhere.
 
     >>> href("team-a.html"), href(" javascript:alert(1)")
@@ -89,11 +89,11 @@ def href(address: Any) -> Html:
     return Html(escaped(text)) if scheme is None or scheme[0].lower() in _ALLOWED else Html("#")
 
 
-def _finalize(value: Any) -> Any:
+def _finalize(value: object) -> Any:
     return Html.escape(value)
 
 
-def _join(values: Iterable[Any], by: Any = "") -> Html:
+def _join(values: Iterable[Any], by: object = "") -> Html:
     return Html.escape(by).join(values)
 
 
@@ -119,7 +119,7 @@ def template_of(source: str) -> jinja2.Template:
     return environment().from_string(source)
 
 
-def render(template: str | jinja2.Template, **values: Any) -> Html:
+def render(template: str | jinja2.Template, **values: object) -> Html:
     """Fill a template.
 
     Args:

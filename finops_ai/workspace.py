@@ -584,7 +584,7 @@ def _small(found: tuple[pd.DataFrame, Any] | None) -> bool:
     return found is not None and len(found[0]) <= 50_000
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _texts(value: object) -> Iterator[str]:
     """Every text in nested settings."""
     if isinstance(value, str):
         yield value

@@ -31,6 +31,7 @@ from price_lists import provider_lists
 from finops_ai.prices import PriceBook
 from finops_ai.prices.base import Base
 from finops_ai.prices.cards import over_text
+from finops_ai.prices.kept import packaged
 from finops_ai.prices.maps.history import History, write
 from finops_ai.prices.maps.litellm import Canonical
 from finops_ai.prices.maps.litellm import read as read_litellm
@@ -40,7 +41,6 @@ from finops_ai.prices.maps.reading import canonical_in, wheel_day
 from finops_ai.prices.names import providers
 from finops_ai.prices.own import bundled
 from finops_ai.prices.places import AZURE_ZONES
-from finops_ai.prices.updating import packaged
 
 TARGET = Path(__file__).resolve().parents[1] / "finops_ai/prices/data/maps"
 MAP = "litellm/model_prices_and_context_window_backup.json"

@@ -22,10 +22,11 @@ def workspace_incidents(known: Known, month: str) -> Table:
     """The incidents of the months up to one, as `finops-ai incidents` finds them; once per state of the data."""
     ws = known.ws
     told = ws.settings.policies.get("incidents", {}).get("acknowledged", [])
-    return known.kept(
+    found: Table = known.kept(
         ("incidents", month),
         lambda: incidents(ws.history(month, MONTHS), acknowledged=map(str, told), timezone=ws.timezone),
     )
+    return found
 
 
 def happenings(known: Known, question: Question) -> Answer:

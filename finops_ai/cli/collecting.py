@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sys
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from finops_ai.loading import Outcome
+    from finops_ai.workspace import Workspace
 
 config_option = click.option(
     "-c", "--config", default="finops.toml", show_default=True, help="Settings file of the workspace."
@@ -41,7 +45,7 @@ def collect(providers: tuple[str, ...], start: str | None, end: str | None, mont
     return run_collect(ws, window, providers)
 
 
-def window_of(ws: Any, start: str | None, end: str | None, month: str | None) -> Any:
+def window_of(ws: Workspace, start: str | None, end: str | None, month: str | None) -> Any:
     """The window a user asked for; by default from what may still be restated up to now."""
     import datetime as dt
 
@@ -63,7 +67,7 @@ def window_of(ws: Any, start: str | None, end: str | None, month: str | None) ->
     return Window(first, instant(end, ws.timezone) if end else now)
 
 
-def balance_lines(outcome: Any) -> list[str]:
+def balance_lines(outcome: Outcome) -> list[str]:
     """What the source holds, what was kept and what was left out for which reason, by currency or unit."""
     lines = []
     for unit in sorted({*outcome.kept, *(item.unit for item in outcome.left_out)}):
@@ -108,7 +112,7 @@ def outcome_line(outcome: Any) -> None:
 def run_collect(ws: Any, window: Any, providers: tuple[str, ...] = ()) -> int:
     """Collect and say how each connection went: 0 if all did, 2 if the settings of all that failed are wrong, else 3."""
     require_connections(ws)
-    failed = [o for o in ws.collect(window, providers, watch=outcome_line) if o.error]
+    failed = [o.error for o in ws.collect(window, providers, watch=outcome_line) if o.error]
     if "people" in ws.settings.policies:
         from finops_ai.people.workspace import collect_people
 
@@ -116,4 +120,4 @@ def run_collect(ws: Any, window: Any, providers: tuple[str, ...] = ()) -> int:
             click.echo(line, err=True)
     sys.stderr.flush()
     # a connection that finops.toml gets wrong is told apart from one whose data is missing
-    return 0 if not failed else 2 if all(o.error.exit_code == 2 for o in failed) else 3
+    return 0 if not failed else 2 if all(e.exit_code == 2 for e in failed) else 3

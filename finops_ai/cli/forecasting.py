@@ -16,6 +16,8 @@ from finops_ai.errors import DataError, RuleError, hint
 if TYPE_CHECKING:
     import pandas as pd
 
+    from finops_ai.workspace import Workspace
+
 
 def read_series(path: str) -> pd.DataFrame:
     """A long series file (`unique_id, ds, y`), Parquet or CSV by its name."""
@@ -248,7 +250,7 @@ def _columns(by: tuple[str, ...]) -> list[str]:
     return [c.strip() for text in by for c in text.split(",") if c.strip()]
 
 
-def _scenario(name: str | None, ws: Any) -> Any:
+def _scenario(name: str | None, ws: Workspace) -> Any:
     """A scenario of the settings by name, or of a file."""
     from finops_ai.forecasting import load_scenarios
 

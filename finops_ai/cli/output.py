@@ -7,9 +7,12 @@ import shutil
 import sys
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMATS = ["table", "csv", "json", "parquet"]
 EXACT = "finops_ai.exact"
@@ -32,7 +35,7 @@ def format_options(command: Any) -> Any:
     )(command)
 
 
-def show(frame: Any, form: str = "table", output: str | None = None) -> None:
+def show(frame: pd.DataFrame, form: str = "table", output: str | None = None) -> None:
     """Write a frame in the form asked for, to the screen or a file. CSV cells can't start a spreadsheet formula.
 
     Tables are written as published, in every form, unless the command was asked for exact amounts.
@@ -72,7 +75,7 @@ def show(frame: Any, form: str = "table", output: str | None = None) -> None:
         sys.stdout.write(text)
 
 
-def _readable(frame: Any, money: list[str] | None, *, on_screen: bool) -> str:
+def _readable(frame: pd.DataFrame, money: list[str] | None, *, on_screen: bool) -> str:
     """A table as text; on a screen as wide as that is, without columns of zeros. With `money`, sums stand under it."""
     from finops_ai.tables.reading import columns_that_fit, only_zeros, sums_of
 
@@ -86,7 +89,7 @@ def _readable(frame: Any, money: list[str] | None, *, on_screen: bool) -> str:
     return (body or "(empty)") + "\n" + (f"{'; '.join(said)}. --format csv shows them all.\n" if said else "")
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """A JSON value for what JSON doesn't know: exact decimals as text, instants in ISO 8601."""
     if isinstance(value, Decimal):
         return f"{value.normalize():f}"

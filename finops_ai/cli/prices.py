@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import click
@@ -70,7 +71,8 @@ def diff(ctx: click.Context, before: str, after: str | None, form: str, output: 
     \b
     finops-ai prices diff prices-2025.toml prices.toml
     """
-    from finops_ai.prices.views import diff_books, load_any
+    from finops_ai.prices.updating import load_any
+    from finops_ai.prices.views import diff_books
 
     frame = diff_books(load_any(before), load_any(after) if after else _load(None))
     if len(frame):
@@ -121,7 +123,9 @@ def check(ctx: click.Context, contracts: str | None, tokens: str | None, form: s
 )
 @click.option("--allow-older", is_flag=True, help="Take a map that is older than what the book has.")
 @format_options
-def update(files: tuple[str, ...], dry_run: bool, dated: Any, allow_older: bool, form: str, output: str | None) -> None:
+def update(
+    files: tuple[str, ...], dry_run: bool, dated: dt.datetime | None, allow_older: bool, form: str, output: str | None
+) -> None:
     """Bring the price book up to date from FILES, without network: shows what changes, then keeps it.
 
     \b

@@ -18,6 +18,7 @@ class Group(click.Group):
     """Without a command it shows the opportunities."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The arguments, with the command that shows where none is named."""
         if not args or (args[0] not in self.commands and args[0] not in ("--help", "-h")):
             args = ["show", *args]
         return super().parse_args(ctx, args)

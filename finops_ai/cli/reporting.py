@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from finops_ai.cli.collecting import config_option
 from finops_ai.extras import require_extra
+
+if TYPE_CHECKING:
+    from finops_ai.workspace import Workspace
 
 
 @click.command()
@@ -139,7 +142,7 @@ def _workspace(
     return ws, str(ws.settings.root / "finops.toml")
 
 
-def _last_month(ws: Any, complete: bool) -> str:
+def _last_month(ws: Workspace, complete: bool) -> str:
     """The last month that holds data; for live workspaces the last one that is over."""
     from finops_ai.periods import last_complete_month
 
@@ -151,7 +154,7 @@ def _last_month(ws: Any, complete: bool) -> str:
     return max([m for m in months if m <= last], default=last)
 
 
-def _collect(ws: Any, month: str) -> tuple[list[str], int]:
+def _collect(ws: Workspace, month: str) -> tuple[list[str], int]:
     from finops_ai.periods import Window
 
     notes: list[str] = []

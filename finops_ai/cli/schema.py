@@ -88,7 +88,7 @@ def settings_schema() -> dict[str, Any]:
     }
 
 
-def _table(keys: Collection[str], *, others: Mapping[str, Any] | None = None, **known: Any) -> dict[str, Any]:
+def _table(keys: Collection[str], *, others: Mapping[str, Any] | None = None, **known: object) -> dict[str, Any]:
     """A table with some keys and no others."""
     given = {key: known.get(key, dict(others or {})) for key in keys}
     return {"type": "object", "properties": given, "additionalProperties": False}

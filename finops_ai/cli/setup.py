@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
@@ -267,7 +267,13 @@ def doctor(config: str) -> int:
     return 1 if problems else 0
 
 
-def _check_names(line: Any) -> None:
+class Line(Protocol):
+    """Prints one line of what was looked at."""
+
+    def __call__(self, ok: bool | None, what: str, detail: str = "", fix: str = "") -> None: ...
+
+
+def _check_names(line: Line) -> None:
     """The name `finops-ai` on the public index belongs to strangers whose package also installs `finops_ai`."""
     from importlib.metadata import PackageNotFoundError, distribution, version
 
@@ -299,7 +305,7 @@ def _registry_that_shows_its_failures() -> Registry:
         log.setLevel(level)
 
 
-def _check_plugins(line: Any) -> None:
+def _check_plugins(line: Line) -> None:
     from finops_ai.providers.registry import describe
 
     found = _registry_that_shows_its_failures()
@@ -313,7 +319,7 @@ def _check_plugins(line: Any) -> None:
         line(False, f"plugin {name}", describe(error), "Tell its author, or uninstall it.")
 
 
-def _check_workspace(line: Any, config: str) -> None:
+def _check_workspace(line: Line, config: str) -> None:
     import finops_ai as fa
     from finops_ai.errors import FinopsError
     from finops_ai.providers.border import asked

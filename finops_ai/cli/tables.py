@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from finops_ai.cli.collecting import config_option
 from finops_ai.cli.output import format_options, show
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from finops_ai.tables.result import Table
+    from finops_ai.workspace import Workspace
 
 month_option = click.option(
     "--month",
@@ -41,17 +47,17 @@ def workspace(config: str, month: str | None) -> tuple[Any, str]:
     return ws, (complete or found)[-1]
 
 
-def cube_of(ws: Any, month: str, by: Sequence[str] = ()) -> Any:
+def cube_of(ws: Workspace, month: str, by: Sequence[str] = ()) -> Any:
     """The month's cube, which must hold something; `by` as in `Workspace.cube`."""
     return _some(ws.cube(month, by), ws, month)
 
 
-def rows_of(ws: Any, month: str) -> Any:
+def rows_of(ws: Workspace, month: str) -> Any:
     """The month's allocated rows one by one, of which there must be some."""
     return _some(ws.allocated(month), ws, month)
 
 
-def _some(frame: Any, ws: Any, month: str) -> Any:
+def _some(frame: pd.DataFrame, ws: Workspace, month: str) -> Any:
     from finops_ai.errors import DataError
 
     if not len(frame):
@@ -61,13 +67,13 @@ def _some(frame: Any, ws: Any, month: str) -> Any:
     return frame
 
 
-def columns_of(by: tuple[str, ...], ws: Any) -> list[str]:
+def columns_of(by: tuple[str, ...], ws: Workspace) -> list[str]:
     """Groups asked for, by default the first dimension."""
     wanted = [c.strip() for text in by for c in text.split(",") if c.strip()]
     return wanted or list(ws.rules.dimensions[:1]) or ["provider"]
 
 
-def say(table: Any, form: str, output: str | None) -> None:
+def say(table: Table, form: str, output: str | None) -> None:
     """Show a table; beside a readable one, what it covers and what to doubt."""
     show(table, form, output)
     if form == "table" and not output:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from typing import Any
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from finops_ai.cli.collecting import config_option, outcome_line, require_connections
 from finops_ai.errors import SettingsError
+
+if TYPE_CHECKING:
+    pass
 
 #: how the parameter that `finops-ai explore` fills in stands in the notebook
 EMPTY = 'config: str = ""'
@@ -52,7 +57,7 @@ def watch(
 
     Exits with 1 if the pace leads over --budget when it stops. Ctrl-C stops it at any moment; nothing is half-written.
     """
-    from decimal import Decimal, InvalidOperation
+    from decimal import InvalidOperation
 
     import finops_ai as fa
     from finops_ai.errors import FinopsError
@@ -139,7 +144,7 @@ def explore(config: str, sample: bool, no_lab: bool, lab_options: tuple[str, ...
     return subprocess.call([sys.executable, "-m", "jupyterlab", str(target), *lab_options])
 
 
-def write_explorer(target: Any, config: str) -> None:
+def write_explorer(target: Path, config: str) -> None:
     """The explorer notebook with its `config` parameter filled in, so that it also runs when Jupyter opens it alone."""
     import json
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +127,7 @@ def compile_totals(
     *,
     costs: Sequence[str] = COSTS,
     offsets: Sequence[tuple[dt.datetime, int]] = (),
-    read: Any = None,
+    read: Callable[[str], str] | None = None,
     table: str = "usage",
     projected: Sequence[str] = (),
 ) -> Plan:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from typing import TYPE_CHECKING
 
 from finops_ai.config import EngineSettings
 from finops_ai.engine.duck import Source
 from finops_ai.engine.running import Relation, on_duckdb
 from finops_ai.errors import SettingsError
+
+if TYPE_CHECKING:
+    from google.cloud import bigquery
 
 #: the external table that BigQuery reads the lake through
 TABLE = "finops_ai_tokens"
@@ -78,7 +82,7 @@ def _session(remote: str, options: tuple[tuple[str, str], ...]) -> object:
 
 
 @cache
-def _client(project: str, location: str, endpoint: str) -> object:
+def _client(project: str, location: str, endpoint: str) -> bigquery.Client:
     from finops_ai.engine.remote import bigquery_client
 
     return bigquery_client(project, location, endpoint)

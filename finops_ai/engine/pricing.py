@@ -66,9 +66,13 @@ class Book(Protocol):
     """
 
     @property
-    def key_columns(self) -> tuple[str, ...]: ...
+    def key_columns(self) -> tuple[str, ...]:
+        """Columns that a price depends on, beside the day."""
+        ...
 
-    def expand(self, keys: pa.Table) -> pa.Table: ...
+    def expand(self, keys: pa.Table) -> pa.Table:
+        """The keys with their prices."""
+        ...
 
 
 #: the last books that rows were priced with here, by their version

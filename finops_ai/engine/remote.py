@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -13,6 +13,10 @@ from finops_ai.engine.dialects import BIGQUERY, DIALECTS, DUCKDB, SPARK, Dialect
 from finops_ai.engine.fields import columns
 from finops_ai.engine.running import Relation
 from finops_ai.errors import DataError, SettingsError, hint
+
+if TYPE_CHECKING:
+    from google.cloud import bigquery
+    from pyspark.sql import SparkSession
 
 _TYPES = {
     "duckdb": {"text": "VARCHAR", "instant": "TIMESTAMP", "number": "BIGINT", "real": "DOUBLE", "tags": "MAP(VARCHAR, VARCHAR)"},
@@ -104,7 +108,7 @@ def spark_session(remote: str = "", options: Mapping[str, str] | None = None) ->
 
 
 @contextmanager
-def on_spark(session: Any, files: Sequence[str], place: str) -> Iterator[Relation]:
+def on_spark(session: SparkSession, files: Sequence[str], place: str) -> Iterator[Relation]:
     """The lake's files as Spark reads them; no row passes through this process.
 
     Args:
@@ -144,7 +148,7 @@ def _first_line(error: Exception) -> str:
 # -- BigQuery
 
 
-def bigquery_client(project: str, location: str = "", endpoint: str = "") -> Any:
+def bigquery_client(project: str, location: str = "", endpoint: str = "") -> bigquery.Client:
     """A BigQuery client; its credentials are Google's own chain. An endpoint is another address, such as an emulator's."""
     try:
         from google.auth.credentials import AnonymousCredentials
@@ -162,7 +166,7 @@ def bigquery_client(project: str, location: str = "", endpoint: str = "") -> Any
 
 
 @contextmanager
-def on_bigquery(client: Any, table: str, have: Sequence[str]) -> Iterator[Relation]:
+def on_bigquery(client: bigquery.Client, table: str, have: Sequence[str]) -> Iterator[Relation]:
     """A table of BigQuery, or an external table over the lake's files, as usage rows.
 
     Args:
@@ -182,7 +186,7 @@ def on_bigquery(client: Any, table: str, have: Sequence[str]) -> Iterator[Relati
     yield Relation(BIGQUERY, f"`{table}`", reading(BIGQUERY, have), query, have)
 
 
-def external_table(client: Any, table: str, files: Sequence[str]) -> list[str]:
+def external_table(client: bigquery.Client, table: str, files: Sequence[str]) -> list[str]:
     """Point an external table at the lake's current files, so that BigQuery reads them in place; returns its columns.
 
     Raises:

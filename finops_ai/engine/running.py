@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pyarrow as pa
@@ -15,6 +15,9 @@ from finops_ai.engine.cubing import Grain, cells_sql, coarsened, size_sql, token
 from finops_ai.engine.dialects import DUCKDB, Dialect
 from finops_ai.engine.duck import Scan, Source, connect
 from finops_ai.periods import Window, utc_offsets
+
+if TYPE_CHECKING:
+    from finops_ai.prices import PriceBook
 
 log = logging.getLogger("finops_ai.engine")
 
@@ -51,7 +54,7 @@ def token_cells(
     grain: Grain,
     window: Window,
     *,
-    book: Any = None,
+    book: PriceBook | None = None,
     wanted: int | None = None,
     keep: Sequence[str] = (),
 ) -> pd.DataFrame:
@@ -80,7 +83,7 @@ def bounded(
     grain: Grain,
     window: Window,
     *,
-    book: Any = None,
+    book: PriceBook | None = None,
     wanted: int | None = None,
     keep: Sequence[str] = (),
 ) -> Grain:
@@ -106,7 +109,7 @@ def within(rows: Relation, window: Window) -> str:
     return f"{start} >= {d.literal(window.start)} AND {start} < {d.literal(window.end)}"
 
 
-def priced_apart(rows: Relation, grain: Grain, where: str, book: Any) -> Grain:
+def priced_apart(rows: Relation, grain: Grain, where: str, book: PriceBook) -> Grain:
     """The grain with the parts of the day and the context tiers that a book's prices make."""
     day = f"CAST({rows.read('charge_period_start')} AS DATE)"
     found = rows.query(

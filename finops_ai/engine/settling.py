@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pandas as pd
@@ -39,6 +39,9 @@ from finops_ai.prices import PriceBook
 from finops_ai.prices.cards import plain
 from finops_ai.prices.commitments import Pool, draw_credits, volume_share
 from finops_ai.prices.names import provider_name
+
+if TYPE_CHECKING:
+    from finops_ai.prices.contracts import Contract
 
 #: columns of expanded prices that say which contract, or pool of capacity, a key falls under
 TERMS = ("volume", "credit", "capacity")
@@ -274,7 +277,7 @@ def _line(
     }  # fmt: skip
 
 
-def _place(contract: Any, places: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
+def _place(contract: Contract, places: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
     """What all lines of a contract say, and whose they are: its account, if it names one."""
     mine = [p for p in places if not contract.accounts or {p[1], p[2]} & contract.accounts]
     billing = sorted({p[1] for p in mine if p[1]}) or sorted(contract.accounts) or [contract.name]

@@ -102,7 +102,7 @@ class Measure:
         return self.unit.format(currency=currency or "the currency of its row")
 
 
-def _in_words(name: str, value: Any) -> str:
+def _in_words(name: str, value: object) -> str:
     if name == "is_token":
         return "the meter counts tokens" if value else "the meter counts no tokens"
     return f"the meter's {name.replace('_', ' ')} is {value}" if name != "name" else f"the meter is {value}"

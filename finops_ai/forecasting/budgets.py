@@ -369,7 +369,7 @@ def alerts(table: pd.DataFrame) -> list[dict[str, Any]]:
     return out
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     if value is None or value is pd.NA or value != value:
         return None
     if isinstance(value, Decimal):

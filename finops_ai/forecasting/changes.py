@@ -79,7 +79,7 @@ class Change:
         """The outlook with this change."""
         raise TypeError(f"{type(self).__name__} has no effect of its own")
 
-    def _touched(self, outlook: Outlook, **more: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _touched(self, outlook: Outlook, **more: object) -> tuple[np.ndarray, np.ndarray]:
         """Parts touched and how far the change is in force each day."""
         mask = outlook.select({**self.where, **more}, self.name)
         return mask, outlook.active(self.start, self.until, self.ramp_days)
@@ -401,11 +401,11 @@ def _instant(start: dt.date | tuple[dt.date, dt.date]) -> dt.datetime:
     return dt.datetime.combine(start[0] if isinstance(start, tuple) else start, dt.time(), UTC)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _dates(value: Any, what: str) -> dt.date | tuple[dt.date, dt.date]:
+def _dates(value: object, what: str) -> dt.date | tuple[dt.date, dt.date]:
     if isinstance(value, list | tuple):
         if len(value) != 2:
             raise RuleError(f"{what} is {value!r}, must be one date or two, the earlier first.")

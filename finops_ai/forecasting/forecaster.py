@@ -16,7 +16,7 @@ from finops_ai.forecasting.outlook import Outlook, build_outlook
 from finops_ai.forecasting.panel import Panel, offset, read_panel, season_of
 from finops_ai.forecasting.predicting import Prediction, checked, predict, to_frame
 from finops_ai.forecasting.reconciling import Key, levels_of, predict_adding_up
-from finops_ai.forecasting.scenarios import Scenario, ScenarioLike, columns_touched, load_scenarios
+from finops_ai.forecasting.scenarios import Scenario, ScenarioLike, columns_touched, list_prices, one_scenario
 from finops_ai.frames.origin import zone_of
 from finops_ai.tables.result import Facts, Table
 
@@ -176,8 +176,7 @@ def _from_plan(
     known: Mapping[str, Any],
 ) -> Table:
     """Days or months of priced rows, read from the plan."""
-    from finops_ai.forecasting.making import make_plan
-    from finops_ai.forecasting.planning import said
+    from finops_ai.forecasting.making import make_plan, said
 
     checked(horizon, level)
     timezone = zone_of(priced, timezone=timezone)
@@ -340,22 +339,6 @@ def _planned(
 def under(base: CostForecast, scenario: Scenario, book: PriceBook | None = None) -> CostForecast:
     """The forecast under a scenario."""
     return _recosted(base, scenario.apply(base.outlook, book))
-
-
-def list_prices() -> PriceBook:
-    """The bundled list prices, for a scenario that names a model not in use yet."""
-    from finops_ai.prices import PriceBook
-
-    return PriceBook.default()
-
-
-def one_scenario(source: ScenarioLike) -> Scenario:
-    """The one scenario that a source holds."""
-    found = load_scenarios(source)
-    if len(found) != 1:
-        names = ", ".join(s.name for s in found) or "none"
-        raise SettingsError(f"Give one scenario, got: {names}. Compare several with finops_ai.forecasting.compare.")
-    return found[0]
 
 
 def _recosted(base: CostForecast, outlook: Outlook) -> CostForecast:

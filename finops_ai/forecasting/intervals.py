@@ -40,6 +40,7 @@ class Surprises:
 
     @property
     def empty(self) -> bool:
+        """Whether no past forecast was measured."""
         return not self.by_lead
 
     def quantile(self, q: float, lead: int) -> float:

@@ -13,11 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from finops_ai.errors import DataError
-from finops_ai.forecasting.forecaster import one_scenario
 from finops_ai.forecasting.history import NONE, end_of_data, local_middle
 from finops_ai.forecasting.making import Plan, make_plan
 from finops_ai.forecasting.outlook import build_outlook
-from finops_ai.forecasting.scenarios import ScenarioLike
+from finops_ai.forecasting.scenarios import ScenarioLike, one_scenario
 from finops_ai.frames.origin import made_with, zone_of
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.tables.explain import explain

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 LINE_KEYS = ("name", "month", "from", "to", "amount", "factor", "for", "owner", "note")
 #: how uncertain days are that nobody collected, as share of what is usual there
 LOST_SPREAD = 0.25
+#: what is said of the assumptions in a table's notes, at most
+MOST_SAID = 8
 
 
 @dataclass(frozen=True)
@@ -275,7 +277,7 @@ def _changed(
     plan: Plan, priced: pd.DataFrame, scenario: Scenario | None, book: PriceBook | None, timezone: str
 ) -> tuple[Plan, list[str], list[dict[str, object]]]:
     """The plan under dated prices and a scenario: each leaf's months times what they become."""
-    from finops_ai.forecasting.forecaster import list_prices
+    from finops_ai.forecasting.scenarios import list_prices
 
     projection = plan.projection
     columns = [c for c in plan.leaves.columns if c != "cell"]
@@ -545,3 +547,15 @@ def unknown_scope(plan: Plan, scope: Mapping[str, Any]) -> None:
     for name in scope:
         if name not in known:
             raise SettingsError(f"The rows have no column {name!r}. {hint(str(name), known)}")
+
+
+def said(assumptions: Sequence[Mapping[str, object]]) -> list[str]:
+    """Assumptions as sentences, the first ones."""
+    out = []
+    for row in assumptions[:MOST_SAID]:
+        amount: Any = row.get("amount")
+        figure = f": {amount:,.2f}" if isinstance(amount, int | float | Decimal) else f": {amount}" if amount else ""
+        out.append(f"Assumed, {row['kind']}: {row['what']}{figure}.")
+    if len(assumptions) > MOST_SAID:
+        out.append(f"{len(assumptions) - MOST_SAID} more assumptions.")
+    return out

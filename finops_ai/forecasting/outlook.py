@@ -7,6 +7,7 @@ book already knows is applied from its day on. A scenario changes quantities and
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
@@ -87,7 +88,7 @@ class Outlook:
             raise RuleError(f"{change}: nothing in use has {dict(where)} together.")
         return mask
 
-    def active(self, start: Any, until: Any = None, ramp_days: int = 0) -> np.ndarray:
+    def active(self, start: Any, until: str | dt.date | None = None, ramp_days: int = 0) -> np.ndarray:
         """How far a change is in force on each day: 0 before `start` and from `until`, 1 after the ramp."""
         first = pd.Timestamp(start)
         passed = (self.days - first).days.to_numpy() + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,9 @@ import pandas as pd
 
 from finops_ai.errors import DataError, SettingsError
 from finops_ai.forecasting.budgeting import Budget, BudgetLine, budget_lines, budget_of, overrun_probability
-from finops_ai.forecasting.forecaster import one_scenario
 from finops_ai.forecasting.history import TOTAL, cost_history, end_of_data, local_middle, unique_id
-from finops_ai.forecasting.making import Months, Plan, make_plan, unknown_scope
-from finops_ai.forecasting.scenarios import ScenarioLike
+from finops_ai.forecasting.making import Months, Plan, make_plan, said, unknown_scope
+from finops_ai.forecasting.scenarios import ScenarioLike, one_scenario
 from finops_ai.frames.origin import zone_of
 from finops_ai.money import minor_units, round_to_total
 from finops_ai.tables.result import Facts, Table
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 LOW, HIGH = 0.1, 0.9
 #: days of history a past plan needs to be checked
 SHORTEST = 28
-#: what is said of the assumptions in a table's notes, at most
-MOST_SAID = 8
 
 
 def plan(
@@ -146,19 +144,9 @@ def plan_table(
     return Table.of(table, facts, *sources)
 
 
-def said(assumptions: Sequence[Mapping[str, object]]) -> list[str]:
-    """Assumptions as sentences, the first ones."""
-    out = []
-    for row in assumptions[:MOST_SAID]:
-        amount: Any = row.get("amount")
-        figure = f": {amount:,.2f}" if isinstance(amount, int | float | Decimal) else f": {amount}" if amount else ""
-        out.append(f"Assumed, {row['kind']}: {row['what']}{figure}.")
-    if len(assumptions) > MOST_SAID:
-        out.append(f"{len(assumptions) - MOST_SAID} more assumptions.")
-    return out
-
-
-def year_end_of(priced: pd.DataFrame, timezone: str, fiscal_start: int = 1, as_of: Any = None) -> str:
+def year_end_of(
+    priced: pd.DataFrame, timezone: str, fiscal_start: int = 1, as_of: str | dt.date | pd.Timestamp | None = None
+) -> str:
     """Last month of the fiscal year that the first day ahead lies in."""
     end = end_of_data(priced, timezone) if as_of is None else pd.Timestamp(as_of).tz_localize(None)
     first = _year_start(pd.Period(end, "M"), fiscal_start)

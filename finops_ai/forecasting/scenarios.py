@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from finops_ai.errors import RuleError, hint
+from finops_ai.errors import RuleError, SettingsError, hint
 from finops_ai.forecasting.ageing import is_uncertain, resolved, to_come
 from finops_ai.forecasting.changes import CacheAdoption, Change, PriceChange, Volume, parse_change
 from finops_ai.forecasting.history import NONE
@@ -121,7 +121,7 @@ def _read_toml(source: str | Path) -> dict[str, Any]:
         raise RuleError(f"{'The scenarios' if is_text else source} can't be read as TOML: {error}.") from None
 
 
-def _parse(name: str, table: Any) -> Scenario:
+def _parse(name: str, table: object) -> Scenario:
     place = f"scenario.{name}"
     if isinstance(table, Scenario):
         return table
@@ -237,3 +237,19 @@ def standard_scenarios(outlook: Outlook) -> list[Scenario]:
         change_cache = CacheAdoption(start=start, share=0.6, read_price=0.1)
         out.append(Scenario("six tenths of fresh input cached at a tenth of the price", (change_cache,)))
     return out
+
+
+def list_prices() -> PriceBook:
+    """The bundled list prices, for a scenario that names a model not in use yet."""
+    from finops_ai.prices import PriceBook
+
+    return PriceBook.default()
+
+
+def one_scenario(source: ScenarioLike) -> Scenario:
+    """The one scenario that a source holds."""
+    found = load_scenarios(source)
+    if len(found) != 1:
+        names = ", ".join(s.name for s in found) or "none"
+        raise SettingsError(f"Give one scenario, got: {names}. Compare several with finops_ai.forecasting.compare.")
+    return found[0]

@@ -117,7 +117,7 @@ def conform(
     return check_frame(to_pandas(pa.table(columns, schema=schema)), model, source=source)
 
 
-def _array(values: Any, kind: pa.DataType) -> pa.Array:
+def _array(values: Iterable[Any], kind: pa.DataType) -> pa.Array:
     if pa.types.is_decimal(kind) or pa.types.is_map(kind):
         return pa.array(list(values), type=kind)
     return pa.array(values, type=kind, from_pandas=True)

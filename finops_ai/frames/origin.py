@@ -23,7 +23,7 @@ class _Told(dict[str, Any]):
         return self
 
 
-def made_with(frame: pd.DataFrame, source: pd.DataFrame, **told: Any) -> pd.DataFrame:
+def made_with(frame: pd.DataFrame, source: pd.DataFrame, **told: object) -> pd.DataFrame:
     """The frame, which now says what its source says and what was added.
 
     Args:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
@@ -16,10 +16,13 @@ import pyarrow.compute as pc
 
 from finops_ai.meters import meters
 
+if TYPE_CHECKING:
+    import pandera.pandas as pandera
+
 Column: TypeAlias = pa.ChunkedArray
 
 
-def surely_keeps(frame: pd.DataFrame, model: Any) -> bool:
+def surely_keeps(frame: pd.DataFrame, model: type[pandera.DataFrameModel]) -> bool:
     """True only if every rule of the model holds."""
     schema = _schema(model)
     if frame.columns.has_duplicates or set(frame.columns) != set(schema.columns):
@@ -34,7 +37,7 @@ def surely_keeps(frame: pd.DataFrame, model: Any) -> bool:
 
 
 @cache
-def _schema(model: Any) -> Any:
+def _schema(model: type[pandera.DataFrameModel]) -> Any:
     return model.to_schema()
 
 

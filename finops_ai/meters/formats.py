@@ -159,7 +159,7 @@ def _ignored(name: str) -> tuple[re.Pattern[str], ...]:
     return tuple(re.compile(pattern.replace(r"\*", wild)) for pattern in deep)
 
 
-def find(usage: Any, path: str, flat: bool = False) -> Any:
+def find(usage: Mapping[str, Any], path: str, flat: bool = False) -> Any:
     """The value at a path of a usage object; None where it isn't stated. List elements that match are added up.
 
     >>> find({"cacheDetails": [{"ttl": "1h", "inputTokens": 4}]}, "cacheDetails[ttl=1h].inputTokens")
@@ -214,7 +214,7 @@ def unknown_token_fields(usage: Mapping[str, Any], spec: Format) -> list[str]:
 
 
 def _leaves(
-    value: Any, flat: bool, path: str = "", aliases: Sequence[str] = ("",)
+    value: object, flat: bool, path: str = "", aliases: Sequence[str] = ("",)
 ) -> Iterator[tuple[str, Sequence[str], Any]]:
     if isinstance(value, Mapping):
         for key, inner in value.items():

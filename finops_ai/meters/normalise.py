@@ -90,7 +90,7 @@ class Normalised:
         return coarse
 
 
-def normalise(usage: Any, format: str, context: Mapping[str, Any] | None = None) -> Normalised:
+def normalise(usage: Mapping[str, Any], format: str, context: Mapping[str, Any] | None = None) -> Normalised:
     """Turn one usage object into disjoint meters.
 
     Args:
@@ -338,7 +338,7 @@ def _count(value: Any, path: str, spec: Format) -> int:
     return int(value)
 
 
-def _column(values: Any, path: str, spec: Format) -> Column:
+def _column(values: object, path: str, spec: Format) -> Column:
     array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     try:
         array = (array if isinstance(array, pa.Array) else pa.array(array)).cast(pa.int64())
@@ -352,7 +352,7 @@ def _column(values: Any, path: str, spec: Format) -> Column:
     return counts, stated
 
 
-def _first(usage: Any, paths: Paths, spec: Format) -> Any:
+def _first(usage: Mapping[str, Any], paths: Paths, spec: Format) -> Any:
     values = (find(usage, path, spec.flat) for path in paths)
     return next((value for value in values if value is not None and not isinstance(value, Mapping)), None)
 
@@ -365,12 +365,12 @@ def _requests(stated: int | None, spec: Format, context: Mapping[str, Any]) -> i
     return None if context.get("aggregated") or spec.requests != "one" else 1
 
 
-def _reported(usage: Any, spec: Format) -> Decimal | None:
+def _reported(usage: Mapping[str, Any], spec: Format) -> Decimal | None:
     value = _first(usage, spec.reported, spec)
     return None if value is None else exact(value) / spec.reported_per
 
 
-def _units(usage: Any, name: str, paths: Paths, spec: Format) -> int | Decimal:
+def _units(usage: Mapping[str, Any], name: str, paths: Paths, spec: Format) -> int | Decimal:
     """A quantity outside the tokens; what isn't counted in tokens may have fractions: seconds, hours, money."""
     stated = [value for path in paths if (value := find(usage, path, spec.flat)) is not None]
     if meters()[name].unit == "tokens":
@@ -378,7 +378,7 @@ def _units(usage: Any, name: str, paths: Paths, spec: Format) -> int | Decimal:
     return max((_quantity(value, paths[0], spec) for value in stated), default=0)
 
 
-def _quantity(value: Any, path: str, spec: Format) -> int | Decimal:
+def _quantity(value: object, path: str, spec: Format) -> int | Decimal:
     try:
         if isinstance(value, bool):
             raise ValueError
@@ -459,7 +459,7 @@ def _added(calls: Iterable[Normalised]) -> dict[str, int | Decimal]:
     return combined
 
 
-def _log(records: Any, spec: Format, context: Mapping[str, Any]) -> Normalised:
+def _log(records: object, spec: Format, context: Mapping[str, Any]) -> Normalised:
     """A log whose records repeat a call while it streams: each call kept is a request of its own."""
     if not isinstance(records, list):
         raise UsageError(

@@ -31,7 +31,7 @@ _KEYS = frozenset({
 })  # fmt: skip
 
 
-def additions(rows: Any, place: str) -> OwnData:
+def additions(rows: object, place: str) -> OwnData:
     """Own list prices from the parsed `[[list_prices]]` of a file.
 
     Args:
@@ -86,7 +86,7 @@ def _cards(row: Mapping[str, Any], provider: str, model: str, where: str) -> Ite
             ))  # fmt: skip
 
 
-def _scaled(prices: Mapping[str, Decimal], factors: Any, where: str) -> dict[str, Decimal]:
+def _scaled(prices: Mapping[str, Decimal], factors: object, where: str) -> dict[str, Decimal]:
     """Prices times a factor, one for all or one per meter (`all` for the rest)."""
     if not isinstance(factors, Mapping):
         factors = {"all": factors}

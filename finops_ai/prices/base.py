@@ -13,10 +13,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from finops_ai.prices.cards import BASE, MILLION, Card
 from finops_ai.prices.names import _BEDROCK_PLACE, Names, clause_names, providers
+
+if TYPE_CHECKING:
+    from genai_prices.types import ModelInfo
 
 THOUSAND, HOUR = Decimal(1_000), Decimal(3600)
 #: genai-prices key -> our meter and how many units its price is for
@@ -98,7 +101,7 @@ class Base:
                     names.add(name, model)
         self._names[provider], self._models[provider] = names, models
 
-    def _cards(self, provider: str, model: str, info: Any) -> list[Card]:
+    def _cards(self, provider: str, model: str, info: ModelInfo) -> list[Card]:
         dated = info.prices if isinstance(info.prices, list) else None
         place = "global" if provider == "aws" and info.id.startswith("global.") else None
         source = f"genai-prices {self.version}, {info.id}"
@@ -145,7 +148,7 @@ def _in_force(prices: list[tuple[datetime | None, Any]], at: datetime | None) ->
     return (started or [price for _, price in prices])[-1]
 
 
-def _start(constraint: Any) -> datetime | None:
+def _start(constraint: object) -> datetime | None:
     start = getattr(constraint, "start_date", None)
     return datetime.combine(start, time(), UTC) if start else None
 
@@ -170,7 +173,7 @@ def _periods(
     return cards
 
 
-def _by_context(price: Any) -> dict[tuple[int, bool] | None, dict[str, Decimal]]:
+def _by_context(price: object) -> dict[tuple[int, bool] | None, dict[str, Decimal]]:
     if not any(value is not None for value in price.__dict__.values()):  # no price at all is how that data says free
         return {None: {"input": Decimal(0), "output": Decimal(0)}}
     cards: dict[tuple[int, bool] | None, dict[str, Decimal]] = {None: {}}

@@ -594,6 +594,6 @@ def _of(found: Found | None) -> tuple[str | None, str | None]:
 
 @cache
 def _default() -> PriceBook:
-    from finops_ai.prices.updating import installed, kept_maps
+    from finops_ai.prices.kept import installed, kept_maps
 
     return PriceBook(installed(), bundled(), (), kept_maps())

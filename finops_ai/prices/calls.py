@@ -85,7 +85,7 @@ def price_call(
 
 
 def _price(
-    book: PriceBook, call: Normalised, meter: str, provider: str, model: str, at: Any, context: Mapping[str, Any]
+    book: PriceBook, call: Normalised, meter: str, provider: str, model: str, at: object, context: Mapping[str, Any]
 ) -> Price:
     behind = context.get("underlying_model") or model
     tier = call.service_tier

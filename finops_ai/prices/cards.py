@@ -144,7 +144,7 @@ def read_over(text: str | None) -> tuple[int, bool] | None:
     return int(match[2]), match[1] == ">="
 
 
-def read_instant(value: Any, what: str = "date") -> datetime | None:
+def read_instant(value: object, what: str = "date") -> datetime | None:
     """A UTC instant from a date, an instant or ISO text; a date is its 00:00 UTC.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -119,7 +119,7 @@ def _quantities(value: Any, where: str) -> None:
         _quantity(count, f"{where}: {name}")
 
 
-def _quantity(value: Any, where: str) -> None:
+def _quantity(value: object, where: str) -> None:
     """A whole number, or a decimal in quotes for units that have fractions."""
     if isinstance(value, bool) or not isinstance(value, int | str) or (isinstance(value, int) and value < 0):
         raise CaseFileError(f"{where} must be a whole number, or a decimal in quotes, got {value!r}.")
@@ -127,7 +127,7 @@ def _quantity(value: Any, where: str) -> None:
         _decimal(value, where)
 
 
-def _expect(expect: Any, kind: str, form: int, where: str) -> None:
+def _expect(expect: Mapping[str, Any], kind: str, form: int, where: str) -> None:
     if kind == "reject":
         _keys(expect, {"flags"}, set(), where)
     else:
@@ -153,7 +153,7 @@ def _expect(expect: Any, kind: str, form: int, where: str) -> None:
         _one_of(flag, FLAGS | FREE_FLAGS, f"{where}, flags")
 
 
-def _row(row: Any, form: int, where: str) -> None:
+def _row(row: Mapping[str, Any], form: int, where: str) -> None:
     _keys(row, *_ROW, where)
     _one_of(row["meter"], [*PRICED, *(meters() if form > 1 else ())], f"{where}, meter")
     _decimal(row["usd_per_million"], f"{where}, usd_per_million")
@@ -175,7 +175,7 @@ def _row(row: Any, form: int, where: str) -> None:
         raise CaseFileError(f"{where}: {error}") from None
 
 
-def _keys(value: Any, required: set[str], optional: set[str], where: str) -> None:
+def _keys(value: object, required: set[str], optional: set[str], where: str) -> None:
     if not isinstance(value, dict):
         raise CaseFileError(f"{where} must be an object, got {type(value).__name__}.")
     if unknown := sorted(set(value) - required - optional):
@@ -185,6 +185,7 @@ def _keys(value: Any, required: set[str], optional: set[str], where: str) -> Non
 
 
 def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, refused if a key stands in it twice."""
     table = dict(pairs)
     if len(table) < len(pairs):
         names = [name for name, _ in pairs]
@@ -192,23 +193,23 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return table
 
 
-def _list(value: Any, where: str) -> list[Any]:
+def _list(value: object, where: str) -> list[Any]:
     if not isinstance(value, list):
         raise CaseFileError(f"{where} must be a list, got {type(value).__name__}.")
     return value
 
 
-def _text(value: Any, where: str) -> None:
+def _text(value: object, where: str) -> None:
     if not isinstance(value, str) or not value:
         raise CaseFileError(f"{where} must be text, got {value!r}.")
 
 
-def _one_of(value: Any, known: Any, where: str) -> None:
+def _one_of(value: object, known: Collection[str], where: str) -> None:
     if not isinstance(value, str) or value not in known:
         raise CaseFileError(f"{where}: {value!r} isn't known. {hint(str(value), list(known))}")
 
 
-def _decimal(value: Any, where: str) -> None:
+def _decimal(value: object, where: str) -> None:
     try:
         number = Decimal(str(value))
     except InvalidOperation:
@@ -217,7 +218,7 @@ def _decimal(value: Any, where: str) -> None:
         raise CaseFileError(f"{where} must be a decimal of 0 or more, got {value!r}.")
 
 
-def _id(case: Any) -> str:
+def _id(case: object) -> str:
     return str(case.get("id", "without id")) if isinstance(case, dict) else repr(case)[:40]
 
 

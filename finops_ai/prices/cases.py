@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
@@ -168,7 +168,7 @@ def _unknown_name(book: PriceBook, call: Mapping[str, Any]) -> list[str]:
     return [] if known else [similar(book, call["provider"], name)]
 
 
-def _equal(got: Decimal | None, expected: str | None, tolerance: Any) -> bool:
+def _equal(got: Decimal | None, expected: str | None, tolerance: object) -> bool:
     if got is None or expected is None:
         return got is None and expected is None
     wanted = Decimal(str(expected))
@@ -199,7 +199,7 @@ def _fine() -> frozenset[str]:
     return frozenset(meters()) - frozenset(_ORDER)
 
 
-def _flags_text(flags: Any) -> str:
+def _flags_text(flags: Iterable[str]) -> str:
     return f"[{', '.join(sorted(flags))}]" if flags else ""
 
 

@@ -134,7 +134,7 @@ def read_price_file(path: str | Path) -> dict[str, Any]:
     return table
 
 
-def contracts_of(rows: Any, place: str) -> list[Contract]:
+def contracts_of(rows: object, place: str) -> list[Contract]:
     """Contracts from the parsed `[[contracts]]` of a file.
 
     Args:
@@ -234,7 +234,7 @@ def _check(terms: Contract, where: str) -> None:
             )
 
 
-def _share(value: Any, where: str) -> Decimal:
+def _share(value: object, where: str) -> Decimal:
     percent = price_of(value, f"{where} discount")
     if not 0 <= percent <= 100:
         raise PriceError(
@@ -243,7 +243,7 @@ def _share(value: Any, where: str) -> Decimal:
     return percent / 100
 
 
-def _amount(row: Mapping[str, Any], key: str, where: str, default: Any = None, positive: bool = False) -> Any:
+def _amount(row: Mapping[str, Any], key: str, where: str, default: object = None, positive: bool = False) -> Any:
     """An amount of 0 or more.
 
     Raises:
@@ -257,7 +257,7 @@ def _amount(row: Mapping[str, Any], key: str, where: str, default: Any = None, p
     return value
 
 
-def _tiers(rows: Any, where: str) -> tuple[tuple[Decimal, Decimal], ...]:
+def _tiers(rows: Iterable[Any], where: str) -> tuple[tuple[Decimal, Decimal], ...]:
     found: dict[Decimal, Decimal] = {}
     for row in rows:
         only(row, _VOLUME_KEYS, where)

@@ -70,7 +70,8 @@ def tokeniser(developer: str, family: str, version: str) -> str:
 def _tokeniser(developer: str, family: str, version: str) -> dict[str, Any]:
     for row in _tokenisers():
         if row["developer"] == developer and re.fullmatch(row.get("model", ".*"), f"{family} {version}".strip()):
-            return row
+            found: dict[str, Any] = row
+            return found
     return {}
 
 

@@ -169,7 +169,7 @@ class OwnData:
         self.moves += other.moves
 
 
-def stable(value: Any) -> Any:
+def stable(value: object) -> Any:
     """A value whose repr is the same in every process: sets in order, records as their fields."""
     if is_dataclass(value) and not isinstance(value, type):
         return type(value).__name__, [stable(getattr(value, f.name)) for f in fields(value)]
@@ -270,7 +270,7 @@ def read_card(
     ))  # fmt: skip
 
 
-def price_of(value: Any, where: str) -> Decimal:
+def price_of(value: object, where: str) -> Decimal:
     """An exact price from a file; a TOML or JSON float is refused unless it is short enough to be exact.
 
     Raises:

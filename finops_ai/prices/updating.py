@@ -9,17 +9,15 @@ version of its book, and closed months are never priced again.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finops_ai.errors import PriceError
-from finops_ai.prices.base import PUBLISHED, Base
+from finops_ai.prices.kept import base_of, default_file, maps_folder
 from finops_ai.prices.maps.history import History, Kept, write
 from finops_ai.prices.maps.observed import TITLES
 from finops_ai.prices.maps.others import history as dated_history
@@ -30,11 +28,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from finops_ai.prices.book import PriceBook
-
-#: where a refreshed list is looked for: a file, set by environment variable
-DATA_VARIABLE = "FINOPS_AI_PRICE_DATA"
-#: days after which a price book is called old
-OLD_AFTER = 45
 
 
 @dataclass
@@ -75,76 +68,6 @@ class Update:
             write(self.maps, maps_folder())
             written.append(maps_folder())
         return written
-
-
-def default_file() -> Path:
-    """Where refreshed list prices are kept: `FINOPS_AI_PRICE_DATA`, else the user's data folder."""
-    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(os.environ.get(DATA_VARIABLE) or Path(home) / "finops-ai" / "prices.json")
-
-
-def maps_folder() -> Path:
-    """Where what other price maps said is kept after an update, beside the list prices."""
-    return default_file().parent / "price-maps"
-
-
-def installed() -> Base:
-    """The base in use: the refreshed file if there is one, else the installed genai-prices package."""
-    kept = default_file()
-    return read_base(kept) if kept.is_file() else packaged()
-
-
-def packaged() -> Base:
-    """The base of the installed genai-prices package."""
-    from importlib.metadata import version
-
-    from genai_prices.data import providers
-
-    installed = version("genai-prices")
-    return Base(providers, installed, PUBLISHED.get(installed) or datetime.now(UTC).date())
-
-
-def kept_maps() -> Kept:
-    """What the price maps said: as kept by the last update, unless the bundled history is newer."""
-    bundled, folder = Kept(), maps_folder()
-    if not (folder / "sources.toml").is_file():
-        return bundled
-    kept = Kept(folder)
-    newest = [max((day for _, day in of.read.values()), default=date.min) for of in (bundled, kept)]
-    return kept if newest[1] >= newest[0] else bundled
-
-
-def read_base(path: str | Path, published: date | None = None) -> Base:
-    """A base from genai-prices' JSON data (its list of providers, or what `prices update` kept).
-
-    Args:
-        path: the file.
-        published: day until which its prices count as known; by default the day the file states, else today.
-
-    Raises:
-        PriceError: the file can't be read or isn't that data.
-    """
-    try:
-        text = Path(path).read_text("utf-8")
-    except OSError as error:
-        raise PriceError(f"List prices {path} can't be read: {error.strerror}.") from None
-    try:
-        raw: Any = json.loads(text, parse_float=Decimal)
-    except ValueError as error:
-        raise PriceError(f"{path} is no genai-prices data: {error}") from None
-    stated = raw.get("published") if isinstance(raw, dict) else None
-    day = published or (date.fromisoformat(stated) if stated else datetime.now(UTC).date())
-    return _base(raw, str(path), day, blake2b(text.encode(), digest_size=6).hexdigest())
-
-
-def _base(raw: Any, where: str, day: date, mark: str) -> Base:
-    from genai_prices.types import _providers_from_raw
-
-    try:
-        providers = _providers_from_raw(raw["providers"] if isinstance(raw, dict) else raw)
-    except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
-        raise PriceError(f"{where} is no genai-prices data: {str(error).splitlines()[0]}.") from None
-    return Base(providers, f"file {mark}", day)
 
 
 def prepare(paths: Sequence[str | Path], *, dated: date | None = None, allow_older: bool = False) -> Update:
@@ -194,7 +117,7 @@ def prepare(paths: Sequence[str | Path], *, dated: date | None = None, allow_old
             )
         if source == "genai":
             mark = blake2b(json.dumps(table, default=str, sort_keys=True).encode(), digest_size=6).hexdigest()
-            base = _base(table, str(path), day, mark)
+            base = base_of(table, str(path), day, mark)
             update.base = day, table["providers"] if isinstance(table, dict) else table
         else:
             update.maps = update.maps or (before.maps.whole() if before.maps else History())
@@ -245,10 +168,10 @@ def _packages(update: Update) -> list[Path]:
     return found
 
 
-def age(book: PriceBook, today: date | None = None) -> tuple[int, str]:
-    """How many days old the newest map of a book is, and which map that is."""
-    days = {name: day for name, (_, day) in (book.maps.read if book.maps else {}).items()}
-    if book.base:
-        days["genai"] = book.base.published
-    newest = max(days, key=lambda name: days[name])
-    return ((today or datetime.now(UTC).date()) - days[newest]).days, f"{TITLES[newest]} of {days[newest]}"
+def load_any(path: str | Path) -> PriceBook:
+    """A book from a contract file (TOML) or from list-price data (JSON)."""
+    from finops_ai.prices.book import PriceBook
+
+    if Path(path).suffix == ".json":
+        return prepare([path], allow_older=True, dated=datetime.now(UTC).date()).after  # compared as it is today
+    return PriceBook.load(path)

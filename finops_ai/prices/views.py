@@ -6,8 +6,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -16,12 +15,15 @@ import pyarrow.compute as pc
 from finops_ai.errors import PriceError, hint
 from finops_ai.frames import SERVICE_TIERS, PriceFrame, conform
 from finops_ai.meters import meters
-from finops_ai.prices.book import PriceBook
 from finops_ai.prices.cards import CONTRACT, MAPS, MILLION, Card, over_text, plain, rate, read_instant
 from finops_ai.prices.contracts import check_below_list, contract_notes
+from finops_ai.prices.kept import OLD_AFTER, age
 from finops_ai.prices.maps.weighing import fresh_maps
 from finops_ai.prices.names import provider_name, providers
 from finops_ai.prices.own import check_overlaps
+
+if TYPE_CHECKING:
+    from finops_ai.prices.book import PriceBook
 
 KEY = ["provider", "model", "meter", "service_tier", "context_over", "geography", "currency", "effective_from"]
 
@@ -119,17 +121,6 @@ def similar(book: PriceBook, provider: str, model: str) -> str:
     )
 
 
-def load_any(path: str | Path) -> PriceBook:
-    """A book from a contract file (TOML) or from list-price data (JSON)."""
-    if Path(path).suffix == ".json":
-        import datetime as dt
-
-        from finops_ai.prices.updating import prepare
-
-        return prepare([path], allow_older=True, dated=dt.datetime.now(dt.UTC).date()).after  # compared as it is today
-    return PriceBook.load(path)
-
-
 def diff_books(before: PriceBook, after: PriceBook) -> pd.DataFrame:
     """Prices that one book has and the other hasn't, or that differ.
 
@@ -190,8 +181,6 @@ def findings(book: PriceBook, today: datetime | None = None) -> pd.DataFrame:
     now = today or datetime.now(UTC)
     rows = [("error", "above list", "", "", text) for text in check_below_list(book, book.contracts)]
     rows += [("note", finding, provider, "", detail) for finding, provider, detail in contract_notes(book, now)]
-    from finops_ai.prices.updating import OLD_AFTER, age
-
     days, newest = age(book, now.date()) if book.base or book.maps else (0, "")
     if days > OLD_AFTER:
         detail = f"the newest list, {newest}, is {days} days old: finops-ai prices update"
@@ -229,7 +218,7 @@ def findings(book: PriceBook, today: datetime | None = None) -> pd.DataFrame:
     return pd.DataFrame(sorted(rows), columns=["severity", "finding", "provider", "model", "detail"]).drop_duplicates()
 
 
-def unpriced(tokens: pd.DataFrame, book: PriceBook | None = None) -> pd.DataFrame:
+def unpriced(tokens: pd.DataFrame, book: PriceBook) -> pd.DataFrame:
     """What a book can't price in a token frame, biggest first.
 
     Args:
@@ -243,7 +232,6 @@ def unpriced(tokens: pd.DataFrame, book: PriceBook | None = None) -> pd.DataFram
     from finops_ai.frames import to_arrow
     from finops_ai.prices.price import NEVER_BILLED
 
-    book = book or PriceBook.default()
     keys = [key for key in book.key_columns if key in tokens.columns]
     table = to_arrow(tokens[[*keys, "charge_period_start", "quantity", "unit"]])
     day = table["charge_period_start"].cast(pa.timestamp("us")).cast(pa.date32())

@@ -179,7 +179,7 @@ def secrets_of(connector: Connector) -> list[str]:
     return found
 
 
-def _frame(value: Any, what: str) -> pd.DataFrame:
+def _frame(value: object, what: str) -> pd.DataFrame:
     import pandas as pd
 
     if not isinstance(value, pd.DataFrame):

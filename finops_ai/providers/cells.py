@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,7 +27,7 @@ def scalar(value: object, kind: pa.DataType) -> pa.Scalar:
     return pa.scalar(str(value)).cast(kind)
 
 
-def first_true(broken: Any) -> int:
+def first_true(broken: object) -> int:
     """Number of the first row (from 1) where something is broken, else 0."""
     return int(pc.index(pc.fill_null(broken, False), True).as_py() + 1)
 
@@ -44,7 +44,7 @@ class Cells:
     def __init__(self, path: Path | str, numbers: Numbers | None = None, rows: Sequence[int] | None = None) -> None:
         self.path, self.numbers, self.rows = path, numbers, rows
 
-    def fail(self, row: int, column: str, value: Any, what: str, fix: str) -> NoReturn:
+    def fail(self, row: int, column: str, value: object, what: str, fix: str) -> NoReturn:
         """Raise a DataError that names file, row, column, value, what is wrong and the next step."""
         shown = value.as_py() if isinstance(value, pa.Scalar) else value
         row = row if self.rows is None else int(self.rows[row - 1]) + 1

@@ -57,7 +57,7 @@ class HttpClient:
         max_retries: int = 5,
         permission_help: str = "",
         transport: httpx.BaseTransport | None = None,
-        sleep: Any = time.sleep,
+        sleep: Callable[[float], object] = time.sleep,
         auth: httpx.Auth | None = None,
     ) -> None:
         self.provider, self.permission_help, self.max_retries, self._sleep = (
@@ -82,11 +82,11 @@ class HttpClient:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def get(self, path: str, params: Any = None) -> Any:
+    def get(self, path: str, params: object = None) -> Any:
         """GET a JSON document; fractions come as exact Decimals, whole numbers as int."""
         return self.request("GET", path, params=params)
 
-    def post(self, path: str, body: Any, params: Any = None) -> Any:
+    def post(self, path: str, body: object, params: object = None) -> Any:
         """POST a JSON body (a query, not a change) and return the JSON answer."""
         return self.request("POST", path, params=params, json=body)
 

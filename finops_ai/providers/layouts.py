@@ -158,7 +158,7 @@ def _holds_json(text: bytes) -> bool:
     return isinstance(first, dict) and any(_inner(name, value) for name, value in first.items())
 
 
-def _inner(name: str, value: Any) -> dict[str, Any] | None:
+def _inner(name: str, value: object) -> dict[str, Any] | None:
     """The document that a field's text is."""
     if (
         not isinstance(value, str)
@@ -189,7 +189,7 @@ def _is_header(rows: Sequence[Any]) -> bool:
     )
 
 
-def _table_in(document: Any, depth: int) -> list[Any]:
+def _table_in(document: object, depth: int) -> list[Any]:
     """The rows that one document holds; the document itself where it holds none."""
     if isinstance(document, list):
         return document
@@ -229,7 +229,7 @@ def _is_columns(document: Mapping[str, Any]) -> bool:
     return flat and not any(isinstance(cell, Mapping | list) for v in values for cell in v[:3])
 
 
-def _bare(value: Any) -> Any:
+def _bare(value: object) -> Any:
     """Values without the type that MongoDB and DynamoDB write around them."""
     if isinstance(value, list):
         return [_bare(item) for item in value]

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 from finops_ai.config import LimitsSettings
 from finops_ai.errors import DataError
@@ -175,7 +175,7 @@ def check_archive(path: Path) -> None:
     check_unpacked(sum(i.file_size for i in inside), max(sum(i.compress_size for i in inside), 1), path)
 
 
-def _gzip_pieces(file: Any, path: Path) -> Iterator[int]:
+def _gzip_pieces(file: IO[bytes], path: Path) -> Iterator[int]:
     """Lengths of a gzip file's pieces, without keeping any."""
     import gzip
 
@@ -189,7 +189,7 @@ def _gzip_pieces(file: Any, path: Path) -> Iterator[int]:
         ) from None
 
 
-def check_parquet(source: Any, place: object = "") -> None:
+def check_parquet(source: object, place: object = "") -> None:
     """Stop at a Parquet file whose footer states more rows, columns or bytes than the limits allow.
 
     Raises:

@@ -320,7 +320,7 @@ def _filled(values: pa.Array) -> pa.Array:
     return values.fill_null(scalar(0, values.type)) if values.null_count else values
 
 
-def _whole(values: Any) -> pa.Array:
+def _whole(values: object) -> pa.Array:
     return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
 
 

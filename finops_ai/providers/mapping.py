@@ -233,7 +233,7 @@ def load_mapping(mapping: str | Path | Mapping[str, Any]) -> FileMapping:
         raise SettingsError(f"{place}: " + "; ".join(_problem(p) for p in error.errors())) from None
 
 
-def _problem(problem: Any) -> str:
+def _problem(problem: Mapping[str, Any]) -> str:
     path = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         part = str(problem["loc"][0]) if len(problem["loc"]) > 1 else ""

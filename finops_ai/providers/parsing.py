@@ -133,7 +133,7 @@ def _depth(content: bytes) -> int:
     return int(np.cumsum(opened.astype(np.int8) - closed.astype(np.int8), dtype=np.int64).max(initial=0))
 
 
-def _whole_text(value: Any) -> Any:
+def _whole_text(value: object) -> Any:
     """Halves of characters, which no text file can hold, become the replacement character."""
     if isinstance(value, str):
         return _LONE.sub("\ufffd", value)

@@ -217,7 +217,7 @@ def _offered(point: EntryPoint) -> dict[str, type[Connector]]:
     return {cls.name: cls for cls in map(check_connector, offered)}
 
 
-def check_connector(cls: Any) -> type[Connector]:
+def check_connector(cls: object) -> type[Connector]:
     """The class itself, if it is a whole connector.
 
     Raises:

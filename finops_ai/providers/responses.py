@@ -228,7 +228,7 @@ def calls_in(document: Mapping[str, Any]) -> Iterator[tuple[Answer, Mapping[str,
 
 
 def _search(
-    value: Any, around: Mapping[str, Any], depth: int
+    value: object, around: Mapping[str, Any], depth: int
 ) -> Iterator[tuple[Answer, Mapping[str, Any], Mapping[str, Any]]]:
     if isinstance(value, list):
         for item in value:
@@ -261,7 +261,7 @@ def _camel(value: Mapping[str, Any]) -> Mapping[str, Any]:
     return {_camel_name(k): _deep_camel(v) if k == "usage_metadata" else v for k, v in value.items()}
 
 
-def _deep_camel(value: Any) -> Any:
+def _deep_camel(value: object) -> Any:
     if isinstance(value, Mapping):
         return {_camel_name(k): _deep_camel(v) for k, v in value.items()}
     return [_deep_camel(v) for v in value] if isinstance(value, list) else value
@@ -271,7 +271,7 @@ def _camel_name(name: str) -> str:
     return re.sub(r"_([a-z])", lambda m: m[1].upper(), name)
 
 
-def _format(kind: Answer, usage: Any, model: str) -> str:
+def _format(kind: Answer, usage: Mapping[str, Any], model: str) -> str:
     if kind.format == "openai.chat" and "grok" in model.lower():
         parts = [
             find(usage, path) or 0
@@ -302,13 +302,13 @@ def _tags(around: Mapping[str, Any], answer: Mapping[str, Any]) -> list[tuple[st
     return sorted(found.items()) or None
 
 
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     """A short text of one line, or a number as text; anything else could be content."""
     text = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
     return text if 0 < len(text) <= LONGEST_LABEL and "\n" not in text else None
 
 
-def _long(slices: dict[str, Any], counted: Normalised, usage: Any, cost: Any) -> list[dict[str, Any]]:
+def _long(slices: dict[str, Any], counted: Normalised, usage: Mapping[str, Any], cost: object) -> list[dict[str, Any]]:
     quantities = dict(counted.meters)
     if counted.unknown_fields:
         unknown = [_leaf(usage, path) for path in counted.unknown_fields]
@@ -329,7 +329,7 @@ def _long(slices: dict[str, Any], counted: Normalised, usage: Any, cost: Any) ->
     return rows
 
 
-def _counts(value: Any) -> Any:
+def _counts(value: object) -> Any:
     """Whole numbers that a log wrote as text or with decimals, as whole numbers."""
     if isinstance(value, Mapping):
         return {name: _counts(inner) for name, inner in value.items()}
@@ -338,7 +338,7 @@ def _counts(value: Any) -> Any:
     return int(value) if isinstance(value, Decimal) and value == value.to_integral_value() and value >= 0 else value
 
 
-def _amount(value: Any) -> Decimal | None:
+def _amount(value: object) -> Decimal | None:
     """A stated cost as an exact number; None where it is none."""
     try:
         return exact(value) if isinstance(value, int | str | Decimal) and not isinstance(value, bool) else None
@@ -381,12 +381,12 @@ def _whole_streams(found: Iterable[tuple[int, Any]], shown: str, notes: list[str
         )
 
 
-def _leaf(usage: Any, path: str) -> int:
+def _leaf(usage: Mapping[str, Any], path: str) -> int:
     value = find(usage, path) if "[" not in path else None
     return int(value) if isinstance(value, int | Decimal) else 0
 
 
-def moment(value: Any, zone_name: str, place: str) -> dt.datetime:
+def moment(value: object, zone_name: str, place: str) -> dt.datetime:
     """An instant as logs write it: seconds, milliseconds, microseconds or nanoseconds since 1970, ISO 8601, or as in HTTP.
 
     Raises:

@@ -200,7 +200,7 @@ class _Guesser:
                     return name
         return found
 
-    def _time(self, column: Any) -> list[str]:
+    def _time(self, column: object) -> list[str]:
         if column == "?" or not self.table.num_rows:
             return []
         lines = []
@@ -507,7 +507,7 @@ class _Guesser:
             values.cast(pa.string()).cast(pa.decimal128(30, 6)), pa.scalar(0).cast(pa.decimal128(30, 6))
         )
 
-    def _texts(self, name: Any) -> list[str]:
+    def _texts(self, name: object) -> list[str]:
         if not isinstance(name, str) or name not in self.names:
             return []
         values = self.table[name]
@@ -523,7 +523,7 @@ def _flat(table: pa.Table) -> pa.Table:
     """Fields inside objects as columns of their own, named as `usage.input_tokens`."""
     columns: dict[str, Any] = {}
 
-    def add(name: str, values: Any) -> None:
+    def add(name: str, values: pa.Array) -> None:
         if pa.types.is_struct(values.type):
             for inner in values.type:
                 add(f"{name}.{inner.name}", pc.struct_field(values, inner.name))

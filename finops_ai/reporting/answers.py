@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.display import HTML, display
 
@@ -27,6 +27,13 @@ from finops_ai.reporting.text import amount, count, is_unknown, percent, safe
 from finops_ai.reporting.text import named as named
 from finops_ai.tables.grouping import nobody_of
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from finops_ai.tables.explain import Explanation
+    from finops_ai.tables.result import Table
+    from finops_ai.workspace import Workspace
+
 
 def say(*sentences: str) -> None:
     """The page's answer: HTML sentences whose outside text is already escaped."""
@@ -38,18 +45,18 @@ def note(text: str) -> None:
     display(HTML(f'<p class="note">{safe(text)}</p>'))
 
 
-def first_dimension(ws: Any) -> str:
+def first_dimension(ws: Workspace) -> str:
     """The first dimension of the workspace's rules; without rules the model."""
     names = list(ws.rules.dimensions)
     return names[0] if names else "model"
 
 
-def showback_sentence(table: Any, by: str, month: str) -> None:
+def showback_sentence(table: Table, by: str, month: str) -> None:
     """Say total, change and the largest group in one sentence."""
     say(showback_words(table, by, month))
 
 
-def showback_words(table: Any, by: str, month: str) -> str:
+def showback_words(table: Table, by: str, month: str) -> str:
     """Total, change and the largest group in one sentence of HTML."""
     shown = table.published()
     costs = [c for c in shown["cost"] if not is_unknown(c)]
@@ -68,7 +75,7 @@ def showback_words(table: Any, by: str, month: str) -> str:
     return text + "."
 
 
-def lead(table: Any, by: str, words: Mapping[str, str]) -> str:
+def lead(table: Table, by: str, words: Mapping[str, str]) -> str:
     """Who weighs most in a month and who is new in it, in a sentence; "" where nobody is told apart."""
     shown = table.published()
     named_rows = [r for r in shown.to_dict("records") if label(r[by]) not in words and not is_unknown(r["cost"])]
@@ -79,7 +86,7 @@ def lead(table: Any, by: str, words: Mapping[str, str]) -> str:
     return f"{label(first[by])} is the largest {named(by)} with {percent(first['cost'], total)}"
 
 
-def nobody(table: Any, by: str, name: Any) -> bool:
+def nobody(table: pd.DataFrame, by: str, name: object) -> bool:
     """Whether a value of a table's column is no owner: idle capacity, shared cost, cost that no rule maps or that no name was captured of."""
     return is_unknown(name) or str(name) in nobody_of(table, by)
 
@@ -97,7 +104,7 @@ def against(now: Decimal, before: Decimal, currency: str) -> str:
     return f"{amount(abs(change), currency)}{share} {'more' if change > 0 else 'less'} than the month before"
 
 
-def table(data: Any, columns: Sequence[str], *, top: int = 12, id: str | None = None, **more: Any) -> None:
+def table(data: Table, columns: Sequence[str], *, top: int = 12, id: str | None = None, **more: Any) -> None:
     """Show a table's largest rows with a total that counts all rows (see `table_html`, which takes `more`)."""
     display(HTML(table_html(data, columns, top=top, id=id, **more)))
 
@@ -111,7 +118,7 @@ def figures(*items: tuple[str, str, str]) -> str:
     return f'<dl class="figures">{cards}</dl>'
 
 
-def key_figures(row: Any, currency: str) -> str:
+def key_figures(row: Mapping[str, Any], currency: str) -> str:
     """The cards of one published row of a showback table: cost, change, tokens and unit costs with what they are made of."""
     change, before = row.get("change"), row.get("previous_cost")
     moved = ""
@@ -131,13 +138,13 @@ def key_figures(row: Any, currency: str) -> str:
     return figures(*items)
 
 
-def cards(data: Any) -> None:
+def cards(data: Table) -> None:
     """Show the key figures of a showback table of one row."""
     if len(data):
-        display(HTML(key_figures(first_row(data), data.facts.currency)))
+        display(HTML(key_figures(first_row(data) or {}, data.facts.currency)))
 
 
-def last_days(frame: Any, days: int, month: str, timezone: str) -> tuple[Any, Any]:
+def last_days(frame: pd.DataFrame, days: int, month: str, timezone: str) -> tuple[Any, Any]:
     """The rows of a month's last days that hold usage, and those of as many days before them."""
     window, start = Window.month(month, timezone), frame["charge_period_start"]
     last = frame["charge_period_end"][(start >= window.start) & (start < window.end)].max()
@@ -146,7 +153,7 @@ def last_days(frame: Any, days: int, month: str, timezone: str) -> tuple[Any, An
     return frame[(start >= cuts[1]) & (start < cuts[0])], frame[(start >= cuts[2]) & (start < cuts[1])]
 
 
-def bridge(data: Any, names: tuple[str, str], title: str) -> None:
+def bridge(data: Table, names: tuple[str, str], title: str) -> None:
     """Show what changed the cost as a waterfall, with the same in words below.
 
     Args:
@@ -171,7 +178,7 @@ def bridge(data: Any, names: tuple[str, str], title: str) -> None:
     display(HTML("".join(f"<p>{safe(text)}</p>" for text in data.facts.notes)))
 
 
-def drivers(data: Any, top: int = 8, words: Mapping[str, str] | None = None) -> None:
+def drivers(data: Explanation, top: int = 8, words: Mapping[str, str] | None = None) -> None:
     """Show who did what: the drivers of a change, largest first, what is left, and the whole change below.
 
     Args:
@@ -196,7 +203,7 @@ def drivers(data: Any, top: int = 8, words: Mapping[str, str] | None = None) -> 
     display(HTML(f'{table}<p class="note">{safe(about)}</p>'))
 
 
-def daily_alt(daily: Any, by: str) -> str:
+def daily_alt(daily: pd.DataFrame, by: str) -> str:
     """Alternative text of a chart of cost per day."""
     currency, sums = daily.facts.currency, _sums(daily, "day")
     if not sums:
@@ -208,7 +215,7 @@ def daily_alt(daily: Any, by: str) -> str:
     )
 
 
-def ranked_alt(data: Any, name: str) -> str:
+def ranked_alt(data: Table, name: str) -> str:
     """Alternative text of ranked bars."""
     rows = [
         f"{label(n)} {float(c):,.0f} {data.facts.currency}"
@@ -218,7 +225,7 @@ def ranked_alt(data: Any, name: str) -> str:
     return f"Bars of cost by {named(name)}, largest first: {'; '.join(rows[:3])}. The figures are in the table below."
 
 
-def monthly_alt(data: Any, by: str) -> str:
+def monthly_alt(data: Table, by: str) -> str:
     """Alternative text of columns per month."""
     currency, sums = data.facts.currency, _sums(data, "month")
     if not sums:
@@ -230,7 +237,7 @@ def monthly_alt(data: Any, by: str) -> str:
     )
 
 
-def _sums(data: Any, time: str) -> dict[str, float]:
+def _sums(data: pd.DataFrame, time: str) -> dict[str, float]:
     """Cost per day or month, unknown amounts left out; for drawing and describing only."""
     sums: dict[str, float] = {}
     for moment, cost in zip(data[time], data["cost"], strict=True):
@@ -238,7 +245,7 @@ def _sums(data: Any, time: str) -> dict[str, float]:
     return sums
 
 
-def calendar_alt(days: Any) -> str:
+def calendar_alt(days: Table) -> str:
     """Alternative text of a calendar of days."""
     known = {str(d): float(c) for d, c in zip(days["day"], days["cost"], strict=True) if not is_unknown(c)}
     if not known:
@@ -248,7 +255,7 @@ def calendar_alt(days: Any) -> str:
     return f"Calendar of {len(known)} days; the dearest were {said}."
 
 
-def lines_alt(data: Any, by: str, value: str) -> str:
+def lines_alt(data: pd.DataFrame, by: str, value: str) -> str:
     """Alternative text of lines over time: the last figure of each."""
     last: dict[str, Any] = {}
     for name, figure in zip(data[by], data[value], strict=True):
@@ -258,7 +265,7 @@ def lines_alt(data: Any, by: str, value: str) -> str:
     return f"Lines of {named(value)} by {named(by)}; at the end: {ends}." if ends else "No figures in this period."
 
 
-def names_of(history: Any, by: str) -> list[str]:
+def names_of(history: pd.DataFrame, by: str) -> list[str]:
     """Every name of a column in the whole history, so that charts give each one colour on every page."""
     return sorted({label(name) for name in history[by].unique()})
 
@@ -268,7 +275,14 @@ SPENT = ("cost", "previous_cost", "change", "tokens", "requests", "cost_per_requ
 PER_CALL = ("cost", "tokens", "requests", "cost_per_request", "cache_hit_rate", "output_input_ratio")
 
 
-def prompts(data: Any, columns: Sequence[str] = SPENT, *, top: int = 12, whole: Any = None, trends: Any = None) -> None:
+def prompts(
+    data: Table,
+    columns: Sequence[str] = SPENT,
+    *,
+    top: int = 12,
+    whole: Table | None = None,
+    trends: Mapping[str, Any] | None = None,
+) -> None:
     """Show the dearest prompts as ranked bars and as a table, and say how much cost names its prompt.
 
     Args:
@@ -292,12 +306,12 @@ def prompts(data: Any, columns: Sequence[str] = SPENT, *, top: int = 12, whole: 
     table(data, columns, top=top, whole=first_row(whole), trends=trends)
 
 
-def first_row(data: Any) -> dict[str, Any] | None:
+def first_row(data: Table | None) -> dict[str, Any] | None:
     """The row of a table of one row, as `table_html` takes it for its total; None without one."""
     return None if data is None or not len(data) else dict(data.published().iloc[0])
 
 
-def together(data: Any, keys: Sequence[str]) -> Any:
+def together(data: Table, keys: Sequence[str]) -> Any:
     """Rows that share some columns next to each other, the dearest family first, so that channels compare."""
     sums: dict[tuple[Any, ...], Decimal] = {}
     groups = list(zip(*(data[k].map(label) for k in keys), strict=True))
@@ -307,7 +321,7 @@ def together(data: Any, keys: Sequence[str]) -> Any:
     return data.iloc[order].reset_index(drop=True)
 
 
-def unit_sentence(data: Any, month: str) -> None:
+def unit_sentence(data: Table, month: str) -> None:
     """Say what a million tokens and a request cost, and how that changed since the month before."""
     rows = {str(m): row for m, row in zip(data["month"], data.to_dict("records"), strict=True)}
     own, earlier = rows.get(month), rows.get(month_before(month))
@@ -326,7 +340,7 @@ def unit_sentence(data: Any, month: str) -> None:
     say(text + ".")
 
 
-def reconcile_sentence(data: Any, month: str) -> None:
+def reconcile_sentence(data: Table, month: str) -> None:
     """Say how computed cost and the bill compare."""
     if not len(data):
         say(f"There is neither usage nor a bill for {safe(month_text(month))}.")
@@ -348,7 +362,7 @@ def reconcile_sentence(data: Any, month: str) -> None:
     say(text + (f". Usage rows explain {percent(captured)} of the billed usage." if captured is not None else "."))
 
 
-def causes(data: Any) -> None:
+def causes(data: Table) -> None:
     """Show what the difference between bill and computed cost is made of, in words and amounts."""
     from finops_ai.tables.reconcile import CAUSES
 
@@ -365,7 +379,7 @@ def causes(data: Any) -> None:
     display(HTML(grid(["Cause", "What it is", "Amount"], lines, texts=2, caption=caption)))
 
 
-def unpriced(priced: Any, top: int = 40) -> None:
+def unpriced(priced: pd.DataFrame, top: int = 40) -> None:
     """Show the models and meters whose price isn't known, with their quantities."""
     rows = priced[priced["price_status"] == "unpriced"]
     sums: dict[tuple[str, str, str, str], Decimal] = {}
@@ -382,7 +396,7 @@ def unpriced(priced: Any, top: int = 40) -> None:
     display(HTML(grid(["Provider", "Model", "Meter", "Unit", "Quantity"], lines, texts=4, caption=caption)))
 
 
-def kinds_of_tokens(priced: Any) -> None:
+def kinds_of_tokens(priced: pd.DataFrame) -> None:
     """Show, meter by meter, how much was used, what it cost and what a million of it cost on average."""
     from finops_ai.meters import meters
     from finops_ai.tables import showback

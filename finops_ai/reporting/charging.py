@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING
 
 from IPython.display import HTML, display
 
 from finops_ai.reporting.answers import label, month_text, note, say
-from finops_ai.reporting.text import amount, count, is_unknown, percent, safe
+from finops_ai.reporting.text import Amount, amount, count, is_unknown, percent, safe
 from finops_ai.tables.grouping import UNALLOCATED
 
+if TYPE_CHECKING:
+    from finops_ai.tables.result import Table
 
-def allocation_sentence(table: Any, by: str, month: str) -> None:
+
+def allocation_sentence(table: Table, by: str, month: str) -> None:
     """Say how much of the cost found its owner.
 
     Args:
@@ -34,7 +37,7 @@ def allocation_sentence(table: Any, by: str, month: str) -> None:
     say(text + (f"; {amount(bare, currency)} is unallocated." if bare else "; nothing is unallocated."))
 
 
-def findings(table: Any, kinds: Sequence[str], empty: str) -> None:
+def findings(table: Table, kinds: Sequence[str], empty: str) -> None:
     """Show the findings of a rule check of some kinds, or say that there are none."""
     rows = [r for r in table.to_dict("records") if r["finding"] in kinds]
     if not rows:
@@ -56,7 +59,7 @@ def findings(table: Any, kinds: Sequence[str], empty: str) -> None:
     )
 
 
-def journal_lines(entries: Any, top: int = 200) -> None:
+def journal_lines(entries: Table, top: int = 200) -> None:
     """Show the journal with its sums: the largest entries, in their order, and the smaller ones as one line."""
     rows = entries.published().to_dict("records")
     shown = rows
@@ -104,17 +107,17 @@ def plain_table(heads: Sequence[str], lines: Sequence[Sequence[str]], *, texts: 
     )
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return "" if is_unknown(value) else str(value)
 
 
-def _number(value: Any) -> str:
+def _number(value: Amount) -> str:
     return "" if is_unknown(value) else count(value)
 
 
-def _money(value: Any) -> str:
+def _money(value: object) -> str:
     return "" if is_unknown(value) else f"{value:,.2f}"
 
 
-def _rate(value: Any) -> str:
+def _rate(value: object) -> str:
     return "" if is_unknown(value) else f"{value:,.4f}"

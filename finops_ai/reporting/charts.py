@@ -14,7 +14,8 @@ import re
 import textwrap
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import matplotlib.dates as mdates
@@ -24,6 +25,13 @@ from matplotlib.ticker import FuncFormatter
 
 from finops_ai.reporting.text import is_unknown, safe
 from finops_ai.tables.palette import GRID, INK, NOBODY, PALETTE, THEME, colours, short_amount
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+
+    from finops_ai.tables.result import Table
 
 ACCENT, PAPER, UP, DOWN = PALETTE[0], "#fefefd", PALETTE[5], PALETTE[2]
 _narrow = contextvars.ContextVar("narrow", default=False)
@@ -39,7 +47,7 @@ def themed(draw: Callable[..., Chart]) -> Callable[..., Chart]:
     """Draw with the reports' look, whatever look the reader's own notebook has."""
 
     @functools.wraps(draw)
-    def inside(*args: Any, **kwargs: Any) -> Chart:
+    def inside(*args: object, **kwargs: object) -> Chart:
         with mpl.rc_context(THEME):
             chart = draw(*args, **kwargs)
 
@@ -57,7 +65,7 @@ def themed(draw: Callable[..., Chart]) -> Callable[..., Chart]:
     return inside
 
 
-def number(value: Any) -> float:
+def number(value: float | Decimal) -> float:
     """A figure for drawing only; unknown is drawn as nothing."""
     return float("nan") if is_unknown(value) else float(value)
 
@@ -76,12 +84,12 @@ def _wrapped(text: str, width: int) -> str:
     return "\n".join(part for line in text.splitlines() for part in textwrap.wrap(line, width))
 
 
-def _amounts(axis: Any, unit: str) -> None:
+def _amounts(axis: Axis, unit: str) -> None:
     axis.set_major_formatter(FuncFormatter(short_amount))
     axis.set_label_text(unit)
 
 
-def _times(axes: Any, days: Sequence[Any]) -> np.ndarray:
+def _times(axes: Axes, days: Sequence[Any]) -> np.ndarray:
     """Dates on the x axis, written so that no month needs guessing."""
     places: np.ndarray = mdates.date2num([dt.date.fromisoformat(str(d)[:10]) for d in days])
     axes.xaxis_date()
@@ -103,7 +111,7 @@ def _day(day: dt.date) -> str:
     return f"{day.day} {day:%b}"
 
 
-def _months(axes: Any, months: Sequence[str]) -> np.ndarray:
+def _months(axes: Axes, months: Sequence[str]) -> np.ndarray:
     """Months on the x axis, each year written once."""
     places, step = np.arange(len(months)), 1 + (len(months) - 1) // (5 if _narrow.get() else 14)
     labels, year = [], ""
@@ -115,7 +123,9 @@ def _months(axes: Any, months: Sequence[str]) -> np.ndarray:
     return places
 
 
-def pivot(data: Any, time: str, by: str, value: str, top: int) -> tuple[list[str], list[str], dict[str, np.ndarray]]:
+def pivot(
+    data: pd.DataFrame, time: str, by: str, value: str, top: int
+) -> tuple[list[str], list[str], dict[str, np.ndarray]]:
     """A long frame as one row of numbers per group: times, groups (largest first, the rest as "other"), values."""
     cells: dict[str, dict[str, float]] = {}
     for moment, name, amount in zip(data[time], data[by], data[value], strict=True):
@@ -137,7 +147,7 @@ def pivot(data: Any, time: str, by: str, value: str, top: int) -> tuple[list[str
 
 @themed
 def stacked_days(
-    daily: Any,
+    daily: pd.DataFrame,
     by: str,
     *,
     value: str = "cost",
@@ -184,7 +194,7 @@ def stacked_days(
 
 
 def _columns(
-    axes: Any, places: np.ndarray, bottom: np.ndarray, heights: np.ndarray, width: float, *, color: str, label: str
+    axes: Axes, places: np.ndarray, bottom: np.ndarray, heights: np.ndarray, width: float, *, color: str, label: str
 ) -> None:
     """Columns of one colour as one path, which draws many times faster than a bar each."""
     left, top = places - width / 2, bottom + heights
@@ -200,7 +210,7 @@ def _columns(
 
 @themed
 def ranked_bars(
-    table: Any,
+    table: Table,
     label: str,
     *,
     value: str = "cost",
@@ -249,7 +259,7 @@ def ranked_bars(
 
 @themed
 def lines(
-    data: Any,
+    data: Table,
     by: str,
     *,
     value: str,
@@ -294,14 +304,15 @@ def lines(
     return figure
 
 
-def _name_beside(axes: Any, ends: Sequence[tuple[float, str]], shades: Mapping[str, str]) -> None:
+def _name_beside(axes: Axes, ends: Sequence[tuple[float, str]], shades: Mapping[str, str]) -> None:
     """Names at the right of what they name, each with its colour and none over another; on narrow charts below."""
     if _narrow.get():
         if ends:
             axes.figure.legend(loc="outside lower left", ncols=2, handlelength=0.9, handleheight=0.9, reverse=True)
         return
     axes.set_ylim(*axes.get_ylim())
-    (low, high), room = axes.get_ylim(), axes.figure.get_figheight() * 72 * 0.78
+    whole: Any = axes.figure
+    (low, high), room = axes.get_ylim(), whole.get_figheight() * 72 * 0.78
     gap = (high - low) * 13 / room
     ends = sorted(ends, key=lambda end: end[0])
     spots: list[float] = []
@@ -314,7 +325,7 @@ def _name_beside(axes: Any, ends: Sequence[tuple[float, str]], shades: Mapping[s
         axes.text(1.026, spot, _short(name, 26), transform=along, va="center", fontsize=9, clip_on=False)
 
 
-def _beside(axes: Any, value: float, place: float, text: str) -> None:
+def _beside(axes: Axes, value: float, place: float, text: str) -> None:
     """A bar's amount, beside its end."""
     away = 4 if value >= 0 else -4
     axes.annotate(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from IPython.display import HTML, display
@@ -15,6 +16,10 @@ from finops_ai.reporting.grid import grid
 from finops_ai.reporting.navigation import COVERAGE
 from finops_ai.reporting.text import named, percent, safe
 
+if TYPE_CHECKING:
+    from finops_ai.tables.result import Table
+    from finops_ai.workspace import Workspace
+
 MEANING = {
     "priced": "of tokens have a known price",
     "attributed": "of cost has an owner",
@@ -23,7 +28,7 @@ MEANING = {
 }
 
 
-def coverage_of(data: Any, ws: Any, month: str) -> dict[str, float | None]:
+def coverage_of(data: Table, ws: Workspace, month: str) -> dict[str, float | None]:
     """The table's own coverage, and how much of the month's bill its usage explains; None where that is unknown."""
     found = dict(data.facts.coverage)
     if found.get("captured") is None:
@@ -31,7 +36,7 @@ def coverage_of(data: Any, ws: Any, month: str) -> dict[str, float | None]:
     return found
 
 
-def captured(ws: Any, month: str) -> float | None:
+def captured(ws: Workspace, month: str) -> float | None:
     """Share of the month's bill that usage explains; None without a bill."""
     from finops_ai.tables.reconcile import workspace_reconciliation
 
@@ -41,7 +46,7 @@ def captured(ws: Any, month: str) -> float | None:
         return None
 
 
-def owners(data: Any, ws: Any) -> str:
+def owners(data: Table, ws: Workspace) -> str:
     """What "attributed" means in a table: its own dimensions, or all of them.
 
     A table that isn't split by a dimension counts cost as attributed when every dimension is known.
@@ -50,17 +55,22 @@ def owners(data: Any, ws: Any) -> str:
     return " and ".join(filter(None, [", ".join(own[:-1]), *own[-1:]]))
 
 
-def freshness(ws: Any, month: str) -> tuple[list[str], list[str]]:
+def _held(ws: Workspace) -> Iterator[Any]:
+    """What the lake holds, one row per connection."""
+    return ws.lake.freshness().itertuples()
+
+
+def freshness(ws: Workspace, month: str) -> tuple[list[str], list[str]]:
     """Which sources reach the end of the month, and what is wrong with the others, in words."""
     end, tz = Window.month(month, ws.timezone).end, zone(ws.timezone)
-    held = {row.connection: row.last for row in ws.lake.freshness().itertuples()}
+    held = {row.connection: row.last for row in _held(ws)}
     whole = [name for name, last in held.items() if last >= end]
     late = [f"{name} only up to {_day(last, tz)}" for name, last in held.items() if last < end]
     wanted = [name for name, table in ws.settings.providers.items() if table.get("enabled", True)]
     return whole, late + [f"{name} holds no data" for name in wanted if name not in held]
 
 
-def stamp_html(data: Any, ws: Any, month: str) -> str:
+def stamp_html(data: Table, ws: Workspace, month: str) -> str:
     """Coverage and freshness in one line of small print; what is missing stands out."""
     shares = coverage_of(data, ws, month)
     parts = [f"{percent(shares.get('priced'))} of tokens have a price"] if shares.get("priced") is not None else []
@@ -79,12 +89,12 @@ def stamp_html(data: Any, ws: Any, month: str) -> str:
     return f'<p class="stamp">{" · ".join(parts)}{COVERAGE}</p>'
 
 
-def stamp(data: Any, ws: Any, month: str) -> None:
+def stamp(data: Table, ws: Workspace, month: str) -> None:
     """Show coverage and freshness in one line, below the answer."""
     display(HTML(stamp_html(data, ws, month)))
 
 
-def words(data: Any, ws: Any, month: str) -> str:
+def words(data: Table, ws: Workspace, month: str) -> str:
     """What the figures cover in one sentence of HTML: the share that has a price, and what the bill says."""
     shares = coverage_of(data, ws, month)
     priced, explained = shares.get("priced"), shares["captured"]
@@ -95,12 +105,12 @@ def words(data: Any, ws: Any, month: str) -> str:
     )
 
 
-def coverage(data: Any, ws: Any, month: str) -> None:
+def coverage(data: Table, ws: Workspace, month: str) -> None:
     """Show all that the figures rest on: shares, doubts, sources and versions."""
     display(HTML(coverage_html(data, ws, month)))
 
 
-def coverage_html(data: Any, ws: Any, month: str) -> str:
+def coverage_html(data: Table, ws: Workspace, month: str) -> str:
     """What the figures cover, what to doubt, and how far each source reaches, as tables."""
     means = MEANING | {"attributed": f"of cost has a {owners(data, ws)}"}
     shares = [
@@ -110,8 +120,7 @@ def coverage_html(data: Any, ws: Any, month: str) -> str:
     ]
     tz = zone(ws.timezone)
     sources = [
-        (row.connection, _day(row.first, tz, whole=False), _day(row.last, tz), f"{row.rows:,}")
-        for row in ws.lake.freshness().itertuples()
+        (row.connection, _day(row.first, tz, whole=False), _day(row.last, tz), f"{row.rows:,}") for row in _held(ws)
     ]
     notes = "".join(f"<li>{safe(text)}</li>" for text in data.facts.notes)
     said = grid(["Coverage", "What it says", "Share"], shares, texts=2, caption="How much of reality the figures hold")
@@ -122,7 +131,7 @@ def coverage_html(data: Any, ws: Any, month: str) -> str:
     )
 
 
-def _left_out(ws: Any, month: str) -> str:
+def _left_out(ws: Workspace, month: str) -> str:
     """What the last loads of the month read and didn't keep, as a table; nothing where all of it was kept."""
     loads = ws.lake.loads("bills")
     if "left_out" not in loads:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,9 @@ from finops_ai.tables.drivers import short
 from finops_ai.tables.reconcile import workspace_reconciliation
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from finops_ai.tables.result import Table
     from finops_ai.workspace import Workspace
 
 NOTHING = Html()
@@ -191,7 +194,7 @@ def invoices(ws: Workspace, month: str) -> Tile:
     return Tile("Invoices", figure, lines, href, tone=tone, brief=brief)
 
 
-def year_end(ws: Workspace, month: str, by: str, history: Any, currency: str) -> Tile:
+def year_end(ws: Workspace, month: str, by: str, history: pd.DataFrame, currency: str) -> Tile:
     """What the year is heading for, its range, and the budget of that time."""
     from finops_ai.forecasting import plan
     from finops_ai.forecasting.terms import workspace_terms
@@ -244,7 +247,7 @@ def _range(low: Decimal, middle: Decimal, high: Decimal, budget: Decimal | None)
     )  # fmt: skip
 
 
-def charged(table: Any, by: str, words: Mapping[str, str]) -> Tile:
+def charged(table: Table, by: str, words: Mapping[str, str]) -> Tile:
     """Which share of the cost is charged to somebody, and what the rest is.
 
     Args:
@@ -302,10 +305,9 @@ def _drivers(ws: Workspace, month: str) -> list[dict[str, Any]]:
     return ws.recent.once(("drivers", month, ws.digest(), ws.ledger.head()), found, keep=lambda rows: True)
 
 
-def pd_records(table: Any) -> list[dict[str, Any]]:
+def pd_records(table: Table) -> list[dict[str, Any]]:
     """A table's published rows as dicts."""
-    out: list[dict[str, Any]] = table.published().astype(object).to_dict("records")
-    return out
+    return [{str(k): v for k, v in row.items()} for row in table.published().astype(object).to_dict("records")]
 
 
 #: kinds of drivers in a few words; the others are effects of the bridge
@@ -323,11 +325,11 @@ def _of_driver(row: Mapping[str, Any], words: Mapping[str, str]) -> Cause:
     return Cause(f"{who}: {kind}", ", ".join(filter(None, detail)), row["amount"])
 
 
-def _sum(values: Any) -> Decimal:
+def _sum(values: Iterable[Any]) -> Decimal:
     return sum((v for v in values if not is_unknown(v)), Decimal(0))
 
 
-def _known(value: Any) -> bool:
+def _known(value: object) -> bool:
     return not is_unknown(value) and bool(value)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pyarrow as pa
@@ -12,12 +12,13 @@ from finops_ai.frames.types import COST_TYPE
 
 if TYPE_CHECKING:
     from finops_ai.tables.posting import Posting
+    from finops_ai.tables.result import Table
 
 #: (what it holds, file)
 Download = tuple[str, Path]
 
 
-def write_tables(frame: Any, folder: Path) -> list[Download]:
+def write_tables(frame: pd.DataFrame, folder: Path) -> list[Download]:
     """The month's tables to download, as CSV, Excel, Parquet and FOCUS: (what it is, file)."""
     from finops_ai.tables import showback
     from finops_ai.tables.focus import to_focus, write_focus
@@ -49,17 +50,17 @@ def write_charges(post: Posting, folder: Path) -> list[Download]:
     return [(about[path.name], path) for path in post.write(folder)]
 
 
-def _csv(table: Any, path: Path) -> None:
+def _csv(table: Table, path: Path) -> None:
     from finops_ai.tables.csv import write_csv
 
     write_csv(table.published(), path)
 
 
-def _excel(table: Any, path: Path) -> None:
+def _excel(table: Table, path: Path) -> None:
     table.to_excel(path)
 
 
-def _parquet(table: Any, path: Path) -> None:
+def _parquet(table: Table, path: Path) -> None:
     """The amounts that the other forms show, as exact decimals."""
     shown = table.published()
     for name in set(table.facts.money) & set(shown.columns):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from IPython.display import HTML, display
@@ -32,6 +32,9 @@ from finops_ai.reporting.grid import column, grid, heading
 from finops_ai.reporting.text import amount, is_unknown, percent, safe, title
 from finops_ai.tables import showback
 from finops_ai.tables.result import Table
+
+if TYPE_CHECKING:
+    from finops_ai.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,9 @@ class Outlook:
     agreed: str = ""
 
 
-def outlook(ws: Any, month: str, *, by: str = "", until: str = "", scenarios: str = "", months: int = 13) -> Outlook:
+def outlook(
+    ws: Workspace, month: str, *, by: str = "", until: str = "", scenarios: str = "", months: int = 13
+) -> Outlook:
     """Make the plan of a workspace as it looked at the end of a month.
 
     Args:
@@ -85,7 +90,7 @@ def outlook(ws: Any, month: str, *, by: str = "", until: str = "", scenarios: st
     if history.empty:
         raise DataError(f"The lake holds no usage up to {month}: there is nothing to forecast from.")
     by = by or answers.first_dimension(ws)
-    told = {"book": ws.book, "timezone": ws.timezone}
+    told: dict[str, Any] = {"book": ws.book, "timezone": ws.timezone}
     budgets, terms = ws.settings.policies.get("budgets"), workspace_terms(ws, month)
     table = plan(history, budgets, by=[by], until=until or terms.until, **told, **terms.year, **terms.known)
     ahead = budget_outlook(history, budgets, **told, **terms.known)
@@ -119,7 +124,7 @@ def outlook(ws: Any, month: str, *, by: str = "", until: str = "", scenarios: st
     )
 
 
-def _against(ws: Any, month: str, by: str) -> tuple[Table | None, str]:
+def _against(ws: Workspace, month: str, by: str) -> tuple[Table | None, str]:
     """The newest saved plan that has the month in it, bridged to what came."""
     for row in saved_plans(ws).to_dict("records"):
         if row["first"] <= month <= row["until"]:
@@ -381,11 +386,11 @@ def _name(month: str) -> str:
     return "Year" if month == "year" else answers.month_text(month).replace(" ", "\u00a0")
 
 
-def _money(value: Any) -> str:
+def _money(value: Decimal | float | None) -> str:
     return "–" if is_unknown(value) else f"{Decimal(value):,.2f}"
 
 
-def _signed(value: Any) -> str:
+def _signed(value: Decimal | float) -> str:
     return "–" if is_unknown(value) else f"{Decimal(value):+,.2f}"
 
 

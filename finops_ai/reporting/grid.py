@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from finops_ai.figures import catalogue, ingredients
 from finops_ai.html import Html, render, template_of
 from finops_ai.reporting import charts
 from finops_ai.reporting.text import is_unknown, named, percent, title
+
+if TYPE_CHECKING:
+    from finops_ai.tables.result import Table
 
 #: columns whose amounts are written with their sign
 DIFFERENCES = {"change", "difference"}
@@ -28,7 +31,7 @@ def heading(column: str) -> tuple[str, str]:
     return (one.label, one.kind) if one else (title(column), "money")
 
 
-def label(value: Any) -> str:
+def label(value: object) -> str:
     """A group's name for people; a null is said, not shown as nan."""
     return "not captured" if is_unknown(value) else str(value)
 
@@ -64,7 +67,7 @@ def grid(
 
 
 def table_html(
-    data: Any,
+    data: Table,
     columns: Sequence[str],
     *,
     top: int = 12,
@@ -133,11 +136,11 @@ def table_html(
 ANCHOR = template_of('<a href="{{ href|href }}">{{ text }}</a>')
 
 
-def _owner(value: Any) -> str:
+def _owner(value: object) -> str:
     return label(value)
 
 
-def _with_ingredients(data: Any, columns: Sequence[str]) -> list[str]:
+def _with_ingredients(data: Table, columns: Sequence[str]) -> list[str]:
     """The columns a table has, with what its unit costs are made of before each of them, where that tells more."""
     out: list[str] = []
     for name in (c for c in columns if c in data.columns):
@@ -150,7 +153,7 @@ def _with_ingredients(data: Any, columns: Sequence[str]) -> list[str]:
     return out
 
 
-def _same(data: Any, one: str, other: str) -> bool:
+def _same(data: Table, one: str, other: str) -> bool:
     """Whether a part and its whole say the same in every row, as priced tokens and all tokens mostly do.
 
     Columns of other things are never the same, however equal their figures are.
@@ -192,7 +195,7 @@ def column(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[str, list[str]
     return head, ["–" if is_unknown(v) else read(v, kind, places, signed=name in DIFFERENCES) for v in values]
 
 
-def _millions(value: Any) -> str:
+def _millions(value: Decimal | float) -> str:
     return "<0.1" if 0 < value < 50_000 else f"{float(value) / 1e6:,.1f}"
 
 

@@ -18,7 +18,10 @@ from finops_ai.reporting.text import money, safe
 from finops_ai.tables import showback
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from finops_ai.reporting.planning import Report
+    from finops_ai.tables.result import Table
     from finops_ai.workspace import Workspace
 
 OWNERS = ["cost", "previous_cost", "change", "tokens", "token_cost_per_1m_tokens", "cost_per_1m_tokens"]
@@ -28,7 +31,7 @@ NAMES = ["provider", "model", "prompt_id", "sub_account_name", "user_id"]
 def index_page(
     ws: Workspace,
     report: Report,
-    frame: Any,
+    frame: pd.DataFrame,
     manifest: Mapping[str, Any],
     downloads: Sequence[tuple[str, Path]],
     links: Sequence[Link],
@@ -72,9 +75,9 @@ def _warnings(report: Report) -> list[str]:
 def _first_screen(
     ws: Workspace,
     report: Report,
-    frame: Any,
-    history: Any,
-    table: Any,
+    frame: pd.DataFrame,
+    history: pd.DataFrame,
+    table: Table,
     whole: Mapping[str, Any],
     by: str,
     words: Mapping[str, str],
@@ -192,7 +195,7 @@ def bridge_bars(moved: decisions.Change, month: str) -> list[dict[str, str]]:
     return bars
 
 
-def _search(frame: Any, links: Sequence[Link], dimensions: Sequence[str], currency: str) -> list[str]:
+def _search(frame: pd.DataFrame, links: Sequence[Link], dimensions: Sequence[str], currency: str) -> list[str]:
     names = data(search_entries(frame, links, dimensions, currency))
     return [
         "<h2>Find</h2>",

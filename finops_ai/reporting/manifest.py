@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from finops_ai.periods import iso
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from finops_ai.reporting.planning import Report
     from finops_ai.workspace import Workspace
 
@@ -32,7 +34,7 @@ PACKAGES = [
 ]
 
 
-def manifest_of(ws: Workspace, report: Report, frame: Any) -> dict[str, Any]:
+def manifest_of(ws: Workspace, report: Report, frame: pd.DataFrame) -> dict[str, Any]:
     """What the report rests on: data versions and hashes, prices, rules, packages, parameters."""
     loads = {table: ws.lake.version(table) for table in ("tokens", "bills")}
     return {
@@ -60,7 +62,7 @@ def manifest_of(ws: Workspace, report: Report, frame: Any) -> dict[str, Any]:
     }
 
 
-def hash_of(frame: Any) -> str:
+def hash_of(frame: pd.DataFrame) -> str:
     """SHA-256 of a frame's content, the same on every machine."""
     from finops_ai.frames import to_arrow
 

@@ -11,9 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from finops_ai.errors import DataError, FinopsError, SettingsError, hint
+
+if TYPE_CHECKING:
+    from jupyter_client.manager import AsyncKernelManager
 
 TEMPLATES = Path(__file__).parent / "template"
 PAGE_CSS = TEMPLATES / "finops" / "page.css"
@@ -148,7 +151,7 @@ class Kernel:
 
         run_sync(self._warm)(self.manager())
 
-    async def _warm(self, manager: Any) -> None:
+    async def _warm(self, manager: AsyncKernelManager) -> None:
         client = manager.client()
         client.start_channels()
         try:
@@ -170,7 +173,7 @@ class Kernel:
         self._manager = AsyncKernelManager(kernel_name="python3", **own)
         connect = self._manager.client
 
-        def client(**options: Any) -> Any:
+        def client(**options: object) -> Any:
             self._client = connect(**options)  # whoever runs a notebook leaves its client open: it is closed here
             return self._client
 

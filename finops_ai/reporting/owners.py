@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from finops_ai.engine.settling import IDLE as IDLE_OPERATION
 from finops_ai.reporting.grid import label
 from finops_ai.reporting.text import is_unknown, named
 from finops_ai.tables.grouping import NOBODY, nobody_of
 from finops_ai.tables.result import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SHARED_WORDS, IDLE_WORDS = NOBODY["shared"], NOBODY["idle"]
 UNCAPTURED = label(None)
@@ -28,7 +31,7 @@ class Line:
     cost: Decimal
 
 
-def apart(frame: Any, dimension: str) -> dict[str, str]:
+def apart(frame: pd.DataFrame, dimension: str) -> dict[str, str]:
     """Values of a dimension that are no owner, and what pages call them.
 
     Args:
@@ -46,7 +49,7 @@ def apart(frame: Any, dimension: str) -> dict[str, str]:
     return found
 
 
-def split(table: Any, dimension: str, words: Mapping[str, str]) -> tuple[Decimal, list[Line]]:
+def split(table: Table, dimension: str, words: Mapping[str, str]) -> tuple[Decimal, list[Line]]:
     """Published cost that somebody owns, and the lines that nobody does."""
     shown = table.published()
     owned, lines = Decimal(0), dict[str, Decimal]()
@@ -60,7 +63,7 @@ def split(table: Any, dimension: str, words: Mapping[str, str]) -> tuple[Decimal
     return owned, [Line(said, cost) for said, cost in lines.items() if cost]
 
 
-def worded(table: Any, dimension: str, words: Mapping[str, str]) -> Any:
+def worded(table: Table, dimension: str, words: Mapping[str, str]) -> Any:
     """The table with those words in place of the names, for a chart."""
     out = table.copy()
     out[dimension] = [words.get(label(name), label(name)) for name in table[dimension]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from typing import TYPE_CHECKING
 
 from IPython.display import HTML, display
 
@@ -13,10 +13,13 @@ from finops_ai.reporting.answers import note
 from finops_ai.reporting.charging import plain_table
 from finops_ai.reporting.text import is_unknown, percent
 
+if TYPE_CHECKING:
+    from finops_ai.workspace import Workspace
+
 STATES = {"ok": "on course", "watch": "heading over", "over": "over"}
 
 
-def budgets(ws: Any, month: str) -> None:
+def budgets(ws: Workspace, month: str) -> None:
     """Show the budgets that touch a month, under a heading of their own; nothing where finops.toml has none.
 
     Args:
@@ -77,5 +80,5 @@ def _period(since: dt.date, until: dt.date) -> str:
     return names[0] if names[0] == names[1] else " to ".join(names)
 
 
-def _day(value: Any) -> str:
+def _day(value: object) -> str:
     return "" if is_unknown(value) else f"{value:%d %b %Y}".lstrip("0")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from finops_ai.tables import showback
 from finops_ai.tables.grouping import grouped
 
 if TYPE_CHECKING:
+    from finops_ai.tables.result import Table
     from finops_ai.workspace import Workspace
 
 #: groups that get a page of their own; the others are in the tables and the explorer
@@ -69,7 +70,7 @@ def group_pages(ws: Workspace, month: str, dimension: str, folder: Path) -> list
         link = Link(f"{slug(dimension)}-{slug(name)}.html", name, group=plural(dimension), question="who")
         own = {c: _own(table, dimension, name) for c, table in parts.items()}
         lines = {c: trend_lines(_own(table, dimension, name), c) for c, table in trends.items()}
-        row = published[(every[dimension] == name).to_numpy(bool)].iloc[0]
+        row = dict(published[(every[dimension] == name).to_numpy(bool)].iloc[0])
         body = [
             f"<h1>{safe(name)}, {safe(answers.month_text(month))}</h1>",
             f'<p class="answer">{_group_words(row, name, own, inner, month, every.facts.currency)}</p>',
@@ -87,7 +88,7 @@ def group_pages(ws: Workspace, month: str, dimension: str, folder: Path) -> list
     return links
 
 
-def _own(table: Any, dimension: str, name: str) -> Any:
+def _own(table: Table, dimension: str, name: str) -> Any:
     return table[table[dimension] == name].drop(columns=[dimension])
 
 
@@ -100,7 +101,7 @@ def plural(dimension: str) -> str:
     return f"{answers.named(dimension).capitalize()}s"
 
 
-def _group_words(row: Any, name: str, own: dict[str, Any], inner: str, month: str, currency: str) -> str:
+def _group_words(row: Mapping[str, Any], name: str, own: dict[str, Any], inner: str, month: str, currency: str) -> str:
     """What a group cost, how that changed, and what weighs most in it, in one sentence of HTML."""
     if is_unknown(row["cost"]):
         return f"What {safe(name)} cost in {safe(answers.month_text(month))} is <strong>unknown</strong>: none of its usage has a known price."
@@ -115,7 +116,12 @@ def _group_words(row: Any, name: str, own: dict[str, Any], inner: str, month: st
 
 
 def _evidence(
-    row: Any, tables: dict[str, Any], trends: dict[str, Any], daily: Any, inner: str, among: Sequence[str]
+    row: Mapping[str, Any],
+    tables: dict[str, Any],
+    trends: dict[str, Any],
+    daily: pd.DataFrame,
+    inner: str,
+    among: Sequence[str],
 ) -> list[str]:
     parts = []
     currency = daily.facts.currency
@@ -246,7 +252,7 @@ if(!hits.length){const li=document.createElement("li");li.textContent="Nothing f
 
 
 def search_entries(
-    frame: Any, links: Sequence[Link], dimensions: Sequence[str], currency: str, most: int = 400
+    frame: pd.DataFrame, links: Sequence[Link], dimensions: Sequence[str], currency: str, most: int = 400
 ) -> list[list[str]]:
     """What the search box finds: pages, then names of every dimension, the most expensive first."""
     from urllib.parse import quote
@@ -267,18 +273,18 @@ def search_entries(
     return out
 
 
-def monthly(frame: Any, by: str, timezone: str) -> dict[str, list[Decimal | None]]:
+def monthly(frame: pd.DataFrame, by: str, timezone: str) -> dict[str, list[Decimal | None]]:
     """Cost per month of each name, oldest first, for the small lines in tables; null where it is unknown."""
     return trend_lines(costs_by(frame, ["month", by], timezone), by)
 
 
-def costs_by(frame: Any, keys: Sequence[str], timezone: str) -> Any:
+def costs_by(frame: pd.DataFrame, keys: Sequence[str], timezone: str) -> Any:
     """Exact cost by some keys, for small lines; only what they need."""
     rows = grouped(frame, keys, {"cost": "sum(effective_cost)"}, timezone=timezone, needs=("effective_cost",))
     return pd.DataFrame(rows, columns=[*keys, "cost"], dtype=object)
 
 
-def trend_lines(table: Any, by: str) -> dict[str, list[Decimal | None]]:
+def trend_lines(table: Table, by: str) -> dict[str, list[Decimal | None]]:
     """A table by month and name as one list per name; a month without a row is a month without cost."""
     months = sorted({str(m) for m in table["month"]})
     out: dict[str, list[Decimal | None]] = {}

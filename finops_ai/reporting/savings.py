@@ -89,7 +89,7 @@ def _rows(table: Any) -> list[dict[str, Any]]:
     return rows
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return "" if is_unknown(value) else str(value)
 
 

@@ -20,6 +20,8 @@ from finops_ai.reporting.rendering import Renderer
 from finops_ai.workspace import Workspace
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from finops_ai.tables.posting import Posting
 
 log = logging.getLogger("finops_ai.reporting")
@@ -137,7 +139,7 @@ def state_notes(post: Posting, pages: Sequence[Page]) -> list[str]:
     return notes
 
 
-def own_pages(ws: Workspace, report: Report, frame: Any) -> list[Link]:
+def own_pages(ws: Workspace, report: Report, frame: pd.DataFrame) -> list[Link]:
     """Write the pages that need no notebook, such as the explorer and a page per team; their links."""
     from finops_ai.reporting.pages import (
         coverage_page,
@@ -179,7 +181,7 @@ def own_pages(ws: Workspace, report: Report, frame: Any) -> list[Link]:
 def finish_site(
     ws: Workspace,
     report: Report,
-    frame: Any,
+    frame: pd.DataFrame,
     manifest: Mapping[str, Any],
     downloads: Sequence[Download],
     own: Sequence[Link],

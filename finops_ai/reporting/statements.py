@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from IPython.display import HTML, display
@@ -21,6 +21,9 @@ from finops_ai.reporting.text import amount, percent, safe
 from finops_ai.tables.journal import FILES
 from finops_ai.tables.posting import TRUE_UP, Posting, posting
 from finops_ai.tables.result import Table
+
+if TYPE_CHECKING:
+    from finops_ai.workspace import Workspace
 
 #: kind of line -> the part of the statement it stands in, in printing order
 PARTS = {
@@ -56,7 +59,7 @@ def chosen(post: Posting, receiver: str) -> str:
     return receiver or post.receivers[0]
 
 
-def head(post: Posting, receiver: str, ws: Any) -> None:
+def head(post: Posting, receiver: str, ws: Workspace) -> None:
     """Show the statement's head: for whom, which month, whether it still may change, where it is posted."""
     entry = next((r for r in post.entries.to_dict("records") if r["cost_centre"] == receiver), None)
     items = [
@@ -81,7 +84,7 @@ def state_text(post: Posting) -> str:
     return f"closed on {post.closed_at[:10]}, seal {post.seal[:12]}"
 
 
-def sentence(post: Posting, receiver: str, ws: Any) -> None:
+def sentence(post: Posting, receiver: str, ws: Workspace) -> None:
     """Say what is due, how that compares with the month before, and what it is made of."""
     own, lines = post.due(receiver), post.statement(receiver)
     text = (
@@ -108,7 +111,7 @@ def _told(part: str) -> str:
     return {"Incentives": "through incentives"}.get(part, f"for {part.lower()}")
 
 
-def _sums(lines: Any) -> dict[str, Decimal]:
+def _sums(lines: pd.DataFrame) -> dict[str, Decimal]:
     """Amount of each part of a statement."""
     out: dict[str, Decimal] = {}
     for part in dict.fromkeys(PARTS.values()):
@@ -175,7 +178,7 @@ def incentives(post: Posting, receiver: str) -> None:
     display(HTML(f"<p>{said}{share}. Over everybody they add up to nothing.</p><ul>{items}</ul>"))
 
 
-def trend(post: Posting, receiver: str, ws: Any) -> None:
+def trend(post: Posting, receiver: str, ws: Workspace) -> None:
     """Show what was due in the last months, as figures and as bars."""
     months = _months(ws, post, MONTHS)
     rows = [(p, p.due(receiver)) for p in months]
@@ -209,7 +212,7 @@ def trend(post: Posting, receiver: str, ws: Any) -> None:
     )
 
 
-def _months(ws: Any, post: Posting, count: int) -> list[Posting]:
+def _months(ws: Workspace, post: Posting, count: int) -> list[Posting]:
     """The postings of the last months up to this one; months that can't be charged are left out."""
     out = []
     for month in ws.months_before(post.month, count):
@@ -223,7 +226,7 @@ def _months(ws: Any, post: Posting, count: int) -> list[Posting]:
     return out
 
 
-def ranking(post: Posting, ws: Any, linked: int = 0) -> None:
+def ranking(post: Posting, ws: Workspace, linked: int = 0) -> None:
     """Show all receivers ranked by what is due, with the last months as a small line.
 
     Args:

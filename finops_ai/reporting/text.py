@@ -5,20 +5,27 @@ from __future__ import annotations
 import hashlib
 import re
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from finops_ai.html import escaped
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 #: how a cell says that a figure isn't known
 UNKNOWN = "–"
 
 
-def is_unknown(value: Any) -> bool:
+#: a figure of a page: exact, or for drawing; None where it is unknown
+Amount: TypeAlias = Decimal | int | float | None
+
+
+def is_unknown(value: object) -> TypeIs[None]:
     """Whether a value is missing, in any of the ways frames spell that."""
     return value is None or type(value).__name__ in ("NAType", "NaTType") or bool(value != value)
 
 
-def amount(value: Decimal | int | float | None, currency: str = "USD", places: int | None = None) -> str:
+def amount(value: Amount, currency: str = "USD", places: int | None = None) -> str:
     """An amount with separators and its currency; unknown is said, not shown as 0.
 
     >>> amount(Decimal("12345.678")), amount(None), amount(Decimal("0.0004"))
@@ -34,7 +41,7 @@ def amount(value: Decimal | int | float | None, currency: str = "USD", places: i
     return f"{number:,.{places}f} {currency}"
 
 
-def money(value: Any) -> str:
+def money(value: Amount) -> str:
     """A published amount without its currency; a dash where it is unknown.
 
     >>> money(Decimal("1234.5")), money(None)
@@ -43,7 +50,7 @@ def money(value: Any) -> str:
     return UNKNOWN if is_unknown(value) else amount(value, "").strip()
 
 
-def count(value: Any) -> str:
+def count(value: Amount) -> str:
     """A whole number people can read: 1,234 or 12.3 million.
 
     >>> count(950), count(12_345_678), count(None)
@@ -58,7 +65,7 @@ def count(value: Any) -> str:
     return f"{number:,.0f}"
 
 
-def percent(part: Any, whole: Any = 1, places: int = 1) -> str:
+def percent(part: object, whole: Any = 1, places: int = 1) -> str:
     """A share in per cent; nothing of nothing has no share.
 
     >>> percent(1, 4), percent(0, 0), percent(Decimal("0.9996"))
@@ -73,7 +80,7 @@ def percent(part: Any, whole: Any = 1, places: int = 1) -> str:
     return f"{text}%"
 
 
-def safe(value: Any) -> str:
+def safe(value: object) -> str:
     """Text from outside (team, tag and model names) for HTML; control and bidirectional marks are made visible."""
     return escaped(value)
 

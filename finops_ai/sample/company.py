@@ -72,7 +72,7 @@ def exact_decimals(values: np.ndarray, unscaled_digits: int, kind: pa.DataType) 
     return plain.cast(kind)
 
 
-def _steps(changes: list[list[Any]], column: int, first: Any) -> tuple[np.ndarray, list[Any]]:
+def _steps(changes: list[list[Any]], column: int, first: object) -> tuple[np.ndarray, list[Any]]:
     """For every day the position of the latest change that has a value in `column`, and those values."""
     values, position = [first], np.zeros(len(days()), dtype=np.int64)
     for change in changes:

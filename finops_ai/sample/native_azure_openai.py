@@ -55,7 +55,7 @@ def _parts(resource: str) -> tuple[str, str]:
     return account, deployment
 
 
-def _json(document: Any) -> str:
+def _json(document: object) -> str:
     return json.dumps(document, indent=1) + "\n"
 
 

@@ -113,11 +113,11 @@ def _lines(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return out
 
 
-def _day_number(day: Any) -> int:
+def _day_number(day: dt.datetime) -> int:
     return int((day.date() - days()[0].item()).days)
 
 
-def _line(row: Mapping[Any, Any], meter: str, pico: int, tags: Any, identity: str) -> dict[str, Any]:
+def _line(row: Mapping[Any, Any], meter: str, pico: int, tags: object, identity: str) -> dict[str, Any]:
     model = row["model"].removeprefix("global.")
     routed, batch = row["model"].startswith("global."), row["service_tier"] == "batch"
     market = model in PRODUCTS
@@ -174,5 +174,5 @@ def _line(row: Mapping[Any, Any], meter: str, pico: int, tags: Any, identity: st
     }
 
 
-def _pairs(tags: Any) -> list[tuple[str, str]]:
+def _pairs(tags: object) -> list[tuple[str, str]]:
     return sorted(dict(tags).items()) if isinstance(tags, list | tuple) else []

@@ -10,6 +10,7 @@ import datetime as dt
 import json
 import zlib
 from collections import defaultdict
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,9 +104,9 @@ def _credits(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return out
 
 
-def _row(slice_: Any, sku: str, tokens: int, price: Decimal, tags: Any) -> dict[str, Any]:
+def _row(slice_: Mapping[Any, Any], sku: str, tokens: int, price: Decimal, tags: object) -> dict[str, Any]:
     start = slice_["charge_period_start"]
-    labels = sorted(dict(tags).items()) if isinstance(tags, list | tuple) else []
+    labels: list[tuple[str, str]] = sorted(dict(tags).items()) if isinstance(tags, list | tuple) else []
     cost = float(tokens * price)
     per_million = str((price * MILLION).normalize())
     return {

@@ -9,8 +9,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import finops_ai.sample as package
-
 
 def settings_toml() -> str:
     """The company's finops.toml as text."""
@@ -34,7 +32,7 @@ def rules(*, shared: bool = True) -> dict[str, Any]:
 
 def writers() -> dict[str, Any]:
     """Name to `write(slices, folder)` of every `native_<name>` module beside this one."""
-    names = sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name.startswith("native_"))
+    names = sorted(m.name for m in pkgutil.iter_modules([str(Path(__file__).parent)]) if m.name.startswith("native_"))
     return {name.removeprefix("native_"): importlib.import_module(f"finops_ai.sample.{name}").write for name in names}
 
 

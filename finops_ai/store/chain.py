@@ -13,7 +13,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from finops_ai.errors import CheckFailed, DataError
 
@@ -250,7 +250,7 @@ def write_whole(path: Path, content: bytes) -> None:
     settle_folder(path.parent)
 
 
-def settle(handle: Any) -> None:
+def settle(handle: IO[Any]) -> None:
     """Wait until what was written to a file is on the disk."""
     handle.flush()
     os.fsync(handle.fileno())

@@ -21,11 +21,13 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from finops_ai.errors import StoreError
-from finops_ai.store.lake import CONNECTION, FOLDER, Lake
+from finops_ai.store.layout import CONNECTION, FOLDER
 from finops_ai.store.whole import private
 
 if TYPE_CHECKING:
     import deltalake
+
+    from finops_ai.store.lake import Lake
 
 RECORDS = "checksums"
 LOG = "_delta_log"

@@ -444,7 +444,7 @@ def _write(path: Path, text: str) -> None:
         settle(handle)
 
 
-def _json(document: Any) -> str:
+def _json(document: object) -> str:
     """As text, in the order it is in: the first dimension of the rules stays the first."""
     return json.dumps(document, indent=1, ensure_ascii=False, default=str) + "\n"
 

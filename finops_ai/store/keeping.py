@@ -77,7 +77,7 @@ class Recent:
             cls._of.popitem(last=False)
         return found
 
-    def once(self, key: Any, make: Callable[[], T], keep: Callable[[T], bool] = bool) -> T:
+    def once(self, key: object, make: Callable[[], T], keep: Callable[[T], bool] = bool) -> T:
         """What was made under a key, or what `make` makes now; kept if `keep` says so.
 
         >>> recent, made = Recent(), []

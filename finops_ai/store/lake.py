@@ -28,18 +28,14 @@ import stamina
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
 from finops_ai.errors import StoreError
-from finops_ai.frames import BillFrame, TokenFrame, schema_of, to_pandas
+from finops_ai.frames import schema_of, to_pandas
 from finops_ai.periods import UTC, Window, iso
+from finops_ai.store.layout import CONNECTION, FOLDER, KIND, TABLES
 from finops_ai.store.whole import private
 from finops_ai.store.writing import Batches, batches_of, fingerprint
 
 log = logging.getLogger("finops_ai.store")
 
-#: `told` is usage that another connection counts (see `store.twice`)
-TABLES = {"tokens": TokenFrame, "bills": BillFrame, "told": TokenFrame}
-#: columns that say which frame a row belongs to and who loaded it; the table is partitioned by both
-KIND, CONNECTION = "kind", "connection"
-FOLDER = "frames"
 #: names the version that another process, such as a report, reads a lake at: "VERSION ROOT"
 HELD = "FINOPS_AI_LAKE_HELD"
 

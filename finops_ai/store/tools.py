@@ -6,7 +6,7 @@ import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import deltalake
 import pandas as pd
@@ -18,8 +18,11 @@ from finops_ai.errors import StoreError
 from finops_ai.frames import to_pandas
 from finops_ai.periods import Window
 from finops_ai.store import checking
-from finops_ai.store.lake import CONNECTION, FOLDER, KIND, TABLES, Lake
+from finops_ai.store.layout import CONNECTION, FOLDER, KIND, TABLES
 from finops_ai.store.whole import private
+
+if TYPE_CHECKING:
+    from finops_ai.store.lake import Lake
 
 log = logging.getLogger("finops_ai.store")
 
@@ -180,7 +183,7 @@ def upgrade(lake: Lake) -> dict[str, int]:
         for connection in sorted(set(whole[CONNECTION].to_pylist())):
             mine = whole.filter(pa.compute.equal(whole[CONNECTION], connection)).drop_columns([CONNECTION])
             rows.setdefault(connection, {})[name] = mine
-    beside = Lake(f"{lake.root}/.upgrade")
+    beside = type(lake)(f"{lake.root}/.upgrade")
     shutil.rmtree(beside.root, ignore_errors=True)
     for connection, frames in rows.items():
         ends = [pa.compute.min_max(t["charge_period_start"]).as_py() for t in frames.values()]

@@ -20,7 +20,7 @@ import pandas as pd
 from finops_ai.formulas import text_cell
 
 
-def plain_cell(value: Any) -> str:
+def plain_cell(value: object) -> str:
     """A value as a cell: nothing for unknown, numbers in full, instants in ISO 8601, all else as harmless text.
 
     >>> plain_cell(None), plain_cell(Decimal("1E-7")), plain_cell("=x"), plain_cell({"a": "b"})

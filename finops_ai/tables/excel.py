@@ -39,7 +39,7 @@ def write_workbook(path: str | Path, sheets: Mapping[str, pd.DataFrame], *, titl
         for i, width in enumerate(widths):
             sheet.column_dimensions[_letter(i)].width = min(max(width + 2, 8), 60)
 
-        def cell(value: Any, bold: bool = False, sheet: Any = sheet) -> Any:
+        def cell(value: object, bold: bool = False, sheet: object = sheet) -> Any:
             out = WriteOnlyCell(sheet)
             value, form = _plain(value)
             out.value = value
@@ -70,7 +70,7 @@ def sheet_name(text: str) -> str:
     return name.strip("'") or "Table"
 
 
-def _plain(value: Any) -> tuple[Any, str]:
+def _plain(value: object) -> tuple[Any, str]:
     """A value Excel knows, and its number format."""
     if value is None or value is pd.NA or (isinstance(value, float) and value != value):
         return None, ""
@@ -87,7 +87,7 @@ def _plain(value: Any) -> tuple[Any, str]:
     return _ILLEGAL.sub("\ufffd", str(value))[:32_767], ""
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return "" if value is None else str(value)
 
 

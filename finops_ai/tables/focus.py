@@ -114,7 +114,7 @@ def write_focus(focus: pd.DataFrame, path: str | Path) -> Path:
     return put(csv_of(table.column_names, columns, _cell), path)
 
 
-def from_focus(path: str | Path, **settings: Any) -> pd.DataFrame:
+def from_focus(path: str | Path, **settings: object) -> pd.DataFrame:
     """Token frame of FOCUS 1.0 to 1.4 files of any provider (needs the plugin finops-ai-focus).
 
     Args:
@@ -322,6 +322,7 @@ def _check(focus: pa.Table, named: Mapping[str, pa.Array]) -> None:
 
 
 def issuer_of(provider: str) -> Issuer:
+    """Who invoices a provider's usage, and what its accounts are called."""
     return ISSUERS.get(provider) or Issuer(provider, f"{provider} API", "Account", "Sub Account", "Deployment")
 
 
@@ -367,7 +368,7 @@ def _pascal(name: str) -> str:
     return "".join(part[:1].upper() + part[1:] for part in name.replace(".", "_").split("_"))[:48]
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, dt.datetime):

@@ -375,7 +375,7 @@ def _short(value: Decimal) -> Decimal:
     return value.quantize(Decimal(1)) if value == value.to_integral_value() else value.normalize()
 
 
-def _json(value: Any, places: int) -> Any:
+def _json(value: object, places: int) -> Any:
     if isinstance(value, Decimal):
         return f"{value:.{places}f}"
     if value is None or value is pd.NA or value != value:

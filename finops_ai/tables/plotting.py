@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 from pandas.plotting import PlotAccessor
@@ -14,6 +14,8 @@ from finops_ai.errors import SettingsError
 from finops_ai.tables.reading import is_number, keys_of
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from finops_ai.tables.result import Facts, Table
 
 TIMES = ("day", "week", "month", "ds")
@@ -56,7 +58,7 @@ class TablePlot(PlotAccessor):
         return draw(self._parent, value, by, ax)  # type: ignore[attr-defined]
 
 
-def draw(table: Table, value: str | None = None, by: str | None = None, ax: Any = None) -> Any:
+def draw(table: Table, value: str | None = None, by: str | None = None, ax: Axes | None = None) -> Any:
     """Draw a table into Axes, as `TablePlot` says."""
     try:
         import matplotlib as mpl
@@ -82,7 +84,7 @@ def draw(table: Table, value: str | None = None, by: str | None = None, ax: Any 
     # made before the look is changed for a while: a notebook's backend starts here, and turns on settings of its own
     figure = plt.figure(figsize=(9, 3.6), layout="constrained", facecolor="white") if ax is None else None
     with sns.axes_style("white"), mpl.rc_context({**THEME, "figure.facecolor": "white", "axes.facecolor": "white"}):
-        axes = ax if figure is None else figure.add_subplot()
+        axes = cast("Axes", ax) if figure is None else figure.add_subplot()
         if frame.empty:
             axes.text(0.5, 0.5, "no rows", ha="center", va="center", transform=axes.transAxes)
             axes.set_axis_off()
@@ -105,7 +107,7 @@ def figures(column: pd.Series) -> list[float]:
     return [float("nan") if v is None or v is pd.NA or v != v else float(v) for v in column.astype(object)]
 
 
-def plain(text: Any) -> str:
+def plain(text: object) -> str:
     """Text that matplotlib doesn't take for mathematics."""
     return str(text).replace("$", r"\$")
 
@@ -135,7 +137,7 @@ def _unit(value: str, facts: Facts) -> str:
     return plain(f"{value.replace('_', ' ')} {currency}".strip())
 
 
-def _bars(axes: Any, frame: pd.DataFrame, facts: Facts, value: str | None, by: str | None) -> Any:
+def _bars(axes: Axes, frame: pd.DataFrame, facts: Facts, value: str | None, by: str | None) -> Any:
     """Bars, largest first, what has the same name added up."""
     from finops_ai.tables.palette import PALETTE
 
@@ -149,14 +151,15 @@ def _bars(axes: Any, frame: pd.DataFrame, facts: Facts, value: str | None, by: s
 
 
 def _horizontal(
-    axes: Any,
+    axes: Axes,
     names: Sequence[str],
     values: Sequence[float],
     colours: Sequence[str],
     starts: Sequence[float] | float = 0.0,
 ) -> None:
     if axes.figure.axes == [axes]:
-        axes.figure.set_figheight(1.1 + 0.3 * max(len(names), 2))
+        whole: Any = axes.figure
+        whole.set_figheight(1.1 + 0.3 * max(len(names), 2))
     axes.barh(range(len(names)), values, left=starts, color=colours, height=0.7)
     axes.set_yticks(range(len(names)), names)
     axes.grid(axis="x")
@@ -164,7 +167,7 @@ def _horizontal(
         axes.axvline(0, color="black", linewidth=0.8)
 
 
-def _over_time(axes: Any, frame: pd.DataFrame, facts: Facts, value: str | None, by: str | None) -> Any:
+def _over_time(axes: Axes, frame: pd.DataFrame, facts: Facts, value: str | None, by: str | None) -> Any:
     """Columns over time, stacked by group, or lines where adding up would say nothing."""
     from finops_ai.tables.palette import colours
 
@@ -195,7 +198,7 @@ def _over_time(axes: Any, frame: pd.DataFrame, facts: Facts, value: str | None, 
     return axes.yaxis
 
 
-def _bridge(axes: Any, frame: pd.DataFrame, facts: Facts, value: str | None, by: str | None) -> Any:
+def _bridge(axes: Axes, frame: pd.DataFrame, facts: Facts, value: str | None, by: str | None) -> Any:
     """The way from before (0 on the axis) to after, one step below the other, and the whole change last."""
     from finops_ai.tables.palette import GREY, PALETTE
 
@@ -212,7 +215,7 @@ def _bridge(axes: Any, frame: pd.DataFrame, facts: Facts, value: str | None, by:
     return axes.xaxis
 
 
-def _changes(axes: Any, frame: pd.DataFrame, facts: Facts, value: str | None, by: str | None) -> Any:
+def _changes(axes: Axes, frame: pd.DataFrame, facts: Facts, value: str | None, by: str | None) -> Any:
     """Each row's change: dearer to the right, cheaper to the left."""
     from finops_ai.tables.palette import PALETTE
 
@@ -223,7 +226,7 @@ def _changes(axes: Any, frame: pd.DataFrame, facts: Facts, value: str | None, by
     return axes.xaxis
 
 
-def _budgets(axes: Any, frame: pd.DataFrame, facts: Facts, value: str | None, by: str | None) -> Any:
+def _budgets(axes: Axes, frame: pd.DataFrame, facts: Facts, value: str | None, by: str | None) -> Any:
     """Spent and projected against each budget."""
     from finops_ai.tables.palette import GREY, PALETTE
 
@@ -239,7 +242,7 @@ def _budgets(axes: Any, frame: pd.DataFrame, facts: Facts, value: str | None, by
     return axes.xaxis
 
 
-def _fan(axes: Any, frame: pd.DataFrame, facts: Facts, value: str | None, by: str | None) -> Any:
+def _fan(axes: Axes, frame: pd.DataFrame, facts: Facts, value: str | None, by: str | None) -> Any:
     """The forecast of the first series, usually the total, with its intervals; further series as lines."""
     from finops_ai.tables.palette import INK, colours
 
@@ -263,7 +266,7 @@ def _fan(axes: Any, frame: pd.DataFrame, facts: Facts, value: str | None, by: st
     return axes.yaxis
 
 
-def _plan(axes: Any, frame: pd.DataFrame, facts: Facts, value: str | None, by: str | None) -> Any:
+def _plan(axes: Axes, frame: pd.DataFrame, facts: Facts, value: str | None, by: str | None) -> Any:
     """The total of each month: what is known, what is forecast, its range, and the budget."""
     from finops_ai.tables.palette import GREY, PALETTE
 

@@ -71,7 +71,7 @@ def check_policy(
     return Table.of(to_pandas(frame), facts)
 
 
-def _finding(finding: str, subject: str = "", text: str = "", **figures: Any) -> dict[str, Any]:
+def _finding(finding: str, subject: str = "", text: str = "", **figures: object) -> dict[str, Any]:
     empty: dict[str, Any] = dict.fromkeys(("month", "cost", "charge", "moved"))
     return empty | {"finding": finding, "subject": subject or None, "text": text} | figures
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -299,7 +299,7 @@ def _with_margin(charges: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _differences(found: Any, name: str, currency: str) -> Table:
+def _differences(found: Iterable[Any], name: str, currency: str) -> Table:
     """Differences of several true-ups by receiver and cause, with the month each belongs to."""
     rows = [r | {name: month} for month, entries in found for r in _records(summary(entries, currency, month))]
     columns = {n: pa.array([r[n] for r in rows], pa.string()) for n in (name, "receiver", "cause")}

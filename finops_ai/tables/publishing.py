@@ -193,5 +193,5 @@ def fit(rows: Sequence[Sequence[Decimal]], wholes: Sequence[Decimal], places: in
     return out
 
 
-def _known(value: Any) -> bool:
+def _known(value: object) -> bool:
     return value is not None and value is not pd.NA and value == value

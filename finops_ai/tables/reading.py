@@ -96,7 +96,7 @@ def share_text(value: float | None) -> str:
     return "<0.1%" if 0 < value < 0.0005 else f"{value:.1%}"
 
 
-def cell_text(value: Any) -> Any:
+def cell_text(value: object) -> Any:
     """A cell for people: amounts with separators, long fractions cut to what matters, nulls as a dash.
 
     >>> [cell_text(Decimal(v)) for v in ("1234567.89", "12.50", "0.0612345678", "3", "0.000002500", "4999.999998")]

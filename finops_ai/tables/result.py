@@ -112,7 +112,7 @@ class Table(pd.DataFrame):
     def facts(self, facts: Facts) -> None:
         object.__setattr__(self, "_facts_held", facts)
 
-    def __finalize__(self, other: Any, method: str | None = None, **kwargs: Any) -> Self:
+    def __finalize__(self, other: object, method: str | None = None, **kwargs: object) -> Self:
         out: Self = super().__finalize__(other, method, **kwargs)  # type: ignore[misc]
         sources = _sources(other)
         if sources:
@@ -211,7 +211,7 @@ class Table(pd.DataFrame):
         return TablePlot(self)
 
 
-def _sources(other: Any) -> list[Facts]:
+def _sources(other: object) -> list[Facts]:
     """Facts of what a frame was made of: one frame, or those of a concat or merge."""
     frames = (
         [other]
@@ -227,7 +227,7 @@ def _common(all_facts: list[Facts]) -> Facts:
     """What holds for tables put together: money only in one currency, no coverage, which belongs to each."""
     first = all_facts[0]
 
-    def same(name: str, otherwise: Any) -> Any:
+    def same(name: str, otherwise: object) -> Any:
         return getattr(first, name) if all(getattr(f, name) == getattr(first, name) for f in all_facts) else otherwise
 
     currency = same("currency", "")

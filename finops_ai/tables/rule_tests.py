@@ -91,7 +91,7 @@ def _read(number: int, row: object, rules: Rules) -> dict[str, Any]:
     }
 
 
-def _flat(key: str, value: Any) -> list[tuple[str, Any]]:
+def _flat(key: str, value: object) -> list[tuple[str, Any]]:
     if key == "tags" and isinstance(value, Mapping):
         return [(f"{TAG}{k}", v) for k, v in value.items()]
     return [(key, value)]

@@ -7,6 +7,7 @@ invoice. An account without a bill is accrued: what it will be billed is what it
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -392,7 +393,7 @@ class TieOut:
             out.append(replace(base, item="payable", invoice=invoice, amount=amount, native=native))
         return _merged(out)
 
-    def _booked(self, currency: str, native: Decimal, until: Any) -> Decimal | None:
+    def _booked(self, currency: str, native: Decimal, until: dt.datetime) -> Decimal | None:
         """What an invoice is booked at; None where it is at the rates of its lines."""
         conversion = self.bill.conversion if self.bill else None
         if conversion is None or conversion.owed != "invoice":
@@ -489,7 +490,7 @@ def parts_of(table: pd.DataFrame) -> list[Part]:
     ]  # fmt: skip
 
 
-def _cell(model: Any, meter: str, tier: Any, found: set[tuple[Any, ...]]) -> tuple[Any, ...]:
+def _cell(model: object, meter: str, tier: object, found: set[tuple[Any, ...]]) -> tuple[Any, ...]:
     tiers = next(iter(found), (None, "", None, False))[3]
     named = model if isinstance(model, str) and model else None
     return (

@@ -21,6 +21,7 @@ class Limit:
     share: Decimal
 
     def allows(self, open_amount: Decimal, billed: Decimal) -> bool:
+        """Whether so much may stay open of what was billed."""
         return open_amount <= max(self.amount, self.share * abs(billed))
 
 
@@ -63,7 +64,7 @@ class Tolerance:
         return "pass" if mine.warn.allows(open_amount, billed) else "warn"
 
 
-def _read(table: Any, base: Tolerance, place: str, known: tuple[str, ...]) -> Tolerance:
+def _read(table: object, base: Tolerance, place: str, known: tuple[str, ...]) -> Tolerance:
     if not isinstance(table, Mapping):
         raise SettingsError(f"{place} must be a table, got {table!r}.")
     limits = {"warn": base.warn, "fail": base.fail}

@@ -66,6 +66,7 @@ class Cell(NamedTuple):
 
     @property
     def kind(self) -> Meter:
+        """The meter with its unit and direction."""
         return meters()[self.meter]
 
 
@@ -93,6 +94,7 @@ class Amount:
     labels: dict[tuple[Any, ...], tuple[Decimal, Decimal]] = field(default_factory=dict)
 
     def add(self, other: Amount) -> None:
+        """Put another amount of the same cell to this one."""
         self.currency = other.currency if self.currency in ("", other.currency) else None
         self.quantity, self.cost, self.local = (
             self.quantity + other.quantity, self.cost + other.cost, self.local + other.local,
@@ -118,6 +120,7 @@ class Side:
         return sum(self.calls.values(), Decimal(0)) > 0 and self.uncounted <= tokens * _UNCOUNTED
 
     def add(self, other: Side) -> None:
+        """Put what another part of the workload used to this one."""
         for cell, amount in other.cells.items():
             self.cells.setdefault(cell, Amount()).add(amount)
         for cell, calls in other.calls.items():

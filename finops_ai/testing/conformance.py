@@ -83,7 +83,7 @@ class ConnectorConformance:
         """Play the provider: one answer to one request."""
         pytest.fail("Write `answer(request)` to play the provider, or set `files_only` and settings['files'].")
 
-    def make(self, **changes: Any) -> Connector:
+    def make(self, **changes: object) -> Connector:
         """A connector on the healthy source."""
         settings = dict(self.settings)
         if not self.files_only:

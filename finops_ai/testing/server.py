@@ -64,7 +64,7 @@ class Reply:
         return (self.body if isinstance(self.body, str) else exact_json(self.body)).encode()
 
 
-def exact_json(document: Any) -> str:
+def exact_json(document: object) -> str:
     """JSON text with Decimals written as the exact numbers they are.
 
     >>> exact_json({"value": Decimal("0.10")})

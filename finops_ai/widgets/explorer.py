@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anywidget
@@ -25,6 +26,8 @@ from finops_ai.widgets.view import COMPARISONS, METRICS, View, board, code
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from finops_ai.engine import Rules
 
 _FILES = files("finops_ai.widgets")
 #: names of a dimension that are offered while typing; any other can still be typed
@@ -54,7 +57,7 @@ def periods(cube: Cube) -> dict[str, tuple[dt.date, dt.date]]:
     return out | {"All days": (cube.first, cube.last)}
 
 
-def _choice(label: str, options: Any, value: Any) -> ui.Dropdown:
+def _choice(label: str, options: object, value: object) -> ui.Dropdown:
     return ui.Dropdown(options=options, value=value, description=label, layout=ui.Layout(width="auto"))
 
 
@@ -115,7 +118,7 @@ class Explorer(ui.VBox):
         self.board.on_msg(self._heard)
         self._draw()
 
-    def _chosen(self, _: Any) -> None:
+    def _chosen(self, _: object) -> None:
         if self._quiet:
             return
         other_days = self.controls["period"].value == OTHER_DAYS
@@ -124,20 +127,20 @@ class Explorer(ui.VBox):
         self.view = replace(self.view, first=first, last=last, picked=None, **chosen)
         self._draw(other_days=other_days)
 
-    def _dated(self, _: Any) -> None:
+    def _dated(self, _: object) -> None:
         first, last = self.controls["from"].value, self.controls["to"].value
         if self._quiet or first is None or last is None:
             return
         self.between(min(first, last), max(first, last))
 
-    def _offer(self, change: Any) -> None:
+    def _offer(self, change: Mapping[str, Any]) -> None:
         name = change["new"]
         field, self._quiet = self.controls["name"], True
         field.layout.display = "" if name else "none"
         field.options = self.cube.levels[name][:OFFERED] if name else []
         field.value, self._quiet = "", False
 
-    def _named(self, change: Any) -> None:
+    def _named(self, change: Mapping[str, Any]) -> None:
         dimension, text = self.controls["dimension"].value, change["new"]
         if self._quiet or not dimension or not text:
             return
@@ -148,7 +151,7 @@ class Explorer(ui.VBox):
             self.controls["dimension"].value = ""
             self.only(**{dimension: name})
 
-    def _heard(self, _: Any, content: dict[str, Any], __: Any) -> None:
+    def _heard(self, _: object, content: dict[str, Any], __: object) -> None:
         if content.get("kind") == "pick" and content.get("name") in self.cube.levels[self.view.by]:
             self.drill(content["name"], content.get("bucket"))
         elif content.get("kind") == "path":
@@ -218,7 +221,7 @@ class Explorer(ui.VBox):
         """The sums behind the picked bar, or behind everything on show, the most expensive first; exact."""
         return to_pandas(self.cube.behind(dict(self.view.filters), *(self.view.picked or self._shown), limit)[0])
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any] | None:
+    def _repr_mimebundle_(self, **kwargs: object) -> dict[str, Any] | None:
         """In a notebook that becomes a page, the explorer that needs no kernel goes along with the widget."""
         bundle: dict[str, Any] | None = super()._repr_mimebundle_(**kwargs)
         if isinstance(bundle, dict) and os.environ.get("FINOPS_AI_PAGES"):
@@ -235,7 +238,12 @@ class Explorer(ui.VBox):
 
 
 def explore(
-    frame: pd.DataFrame, *, rules: Any = None, timezone: str | None = None, dimensions: Sequence[str] = (), by: str = ""
+    frame: pd.DataFrame,
+    *,
+    rules: Rules | Mapping[str, Any] | str | Path | None = None,
+    timezone: str | None = None,
+    dimensions: Sequence[str] = (),
+    by: str = "",
 ) -> Explorer:
     """Explore cost and usage: group, filter, drill by click or keyboard, compare periods, see the rows, take the code.
 
@@ -272,7 +280,7 @@ def explore(
     return Explorer(frame, timezone=timezone, dimensions=dimensions, by=by, source=source)
 
 
-def _name_of(value: Any, otherwise: str) -> str:
+def _name_of(value: object, otherwise: str) -> str:
     """What a notebook calls a value, so that the code shown can be pasted there; a path as itself."""
     if isinstance(value, str | os.PathLike):
         return repr(os.fspath(value))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -144,7 +144,7 @@ def board(cube: Cube, view: View, source: str = "frame") -> dict[str, Any]:
         values[name][place[row["bucket"]]] = _float(measure(row, view.metric))
 
     def group(
-        name: str, rows: list[dict[str, Any]], earlier_rows: list[dict[str, Any]], **extra: Any
+        name: str, rows: list[dict[str, Any]], earlier_rows: list[dict[str, Any]], **extra: object
     ) -> dict[str, Any]:
         out = {"name": name, "total": _float(total_of(_sum(rows), view.metric)), **extra}
         if data["before"] is not None:
@@ -212,11 +212,11 @@ def _behind(cube: Cube, view: View, first: dt.date, last: dt.date) -> dict[str, 
     }
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     return float(value) if isinstance(value, Decimal) else str(value) if isinstance(value, dt.date) else value
 
 
-def _sum(rows: Any) -> dict[str, Any]:
+def _sum(rows: Iterable[Any]) -> dict[str, Any]:
     """Rows of sums added up; unknown only where all are unknown."""
     out: dict[str, Any] = {}
     for row in rows:

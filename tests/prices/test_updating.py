@@ -18,9 +18,10 @@ from finops_ai.errors import PriceError
 from finops_ai.prices import PriceBook
 from finops_ai.prices import book as book_module
 from finops_ai.prices.cases import read_cases, run_cases
+from finops_ai.prices.kept import age
 from finops_ai.prices.maps.history import Kept
 from finops_ai.prices.maps.observed import TITLES
-from finops_ai.prices.updating import age, prepare
+from finops_ai.prices.updating import prepare
 from finops_ai.sample import sample
 
 CASES = Path(__file__).parent / "cases"

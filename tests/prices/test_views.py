@@ -14,7 +14,7 @@ from finops_ai.errors import PriceError
 from finops_ai.frames import conform
 from finops_ai.meters import tokens_from_slices
 from finops_ai.prices import PriceBook
-from finops_ai.prices.updating import read_base
+from finops_ai.prices.kept import read_base
 from finops_ai.prices.views import diff_books, findings, prices_of, unpriced
 
 LIST = [{
@@ -96,7 +96,7 @@ def frame(models: list[str], quantities: list[int]):
 
 
 def test_unpriced_is_counted_biggest_first():
-    found = unpriced(frame(["gpt-5", "nobody-1", "nobody-2", "nobody-2"], [5, 10, 20, 30]))
+    found = unpriced(frame(["gpt-5", "nobody-1", "nobody-2", "nobody-2"], [5, 10, 20, 30]), PriceBook.default())
     assert found[["model", "rows", "quantity"]].to_dict("records") == [
         {"model": "nobody-2", "rows": 2, "quantity": 50},
         {"model": "nobody-1", "rows": 1, "quantity": 10},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
+from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -94,7 +95,7 @@ def load(path: str | Path) -> Any:
         raise PriceError(f"{path} is no price map: {error}.") from None
 
 
-def kind_of(table: Any) -> str:
+def kind_of(table: object) -> str:
     """Which map a JSON value is: litellm, modelsdev, model-prices, genai; "" if none."""
     if isinstance(table, list):
         return (
@@ -112,7 +113,7 @@ def kind_of(table: Any) -> str:
     return "modelsdev" if rows and all("models" in row for row in rows) else ""
 
 
-def day_of(path: str | Path, table: Any, stated: date | None) -> date | None:
+def day_of(path: str | Path, table: object, stated: date | None) -> date | None:
     """The day a map is from: as told, as it says itself, or as the files of its wheel are stamped; null = nobody says."""
     if stated:
         return stated
@@ -130,7 +131,7 @@ def version_of(path: str | Path) -> str:
     return wheel[1] if wheel else name
 
 
-def read_map(kind: str, table: Any, version: str, day: date, canonical: Canonical) -> Snapshot:
+def read_map(kind: str, table: Mapping[str, Any], version: str, day: date, canonical: Canonical) -> Snapshot:
     """A map of one day.
 
     Raises:
