@@ -17,9 +17,12 @@ from finops_ai.people.months import people_months as people_months
 from finops_ai.people.outcomes import outcome_costs as outcome_costs
 from finops_ai.people.outcomes import outcome_metrics as outcome_metrics
 from finops_ai.people.outcomes import outcomes as outcomes
+from finops_ai.people.plans import seat_or_api as seat_or_api
 from finops_ai.people.pools import fair_net as fair_net
 from finops_ai.people.pools import pools as pools
 from finops_ai.people.privacy import Privacy as Privacy
+from finops_ai.people.reading import read_commits as read_commits
+from finops_ai.people.roads import vendor_against_logs as vendor_against_logs
 from finops_ai.people.seat_prices import SeatPrices as SeatPrices
 from finops_ai.prices import PriceBook as PriceBook
 from finops_ai.providers.collecting import collect as collect
@@ -39,6 +42,7 @@ from finops_ai.tables.focus import to_focus as to_focus
 from finops_ai.tables.incidents import incidents as incidents
 from finops_ai.tables.kpis import kpis as kpis
 from finops_ai.tables.kpis import measures as measures
+from finops_ai.tables.one_road import one_road as one_road
 from finops_ai.tables.unit_costs import unit_costs as unit_costs
 from finops_ai.widgets import explore as explore
 from finops_ai.workspace import open as open
@@ -66,6 +70,7 @@ __all__ = [
     "budgets",
     "unit_economics",
     "unit_costs",
+    "one_road",
     "measures",
     "kpis",
     "Identities",
@@ -77,6 +82,9 @@ __all__ = [
     "outcomes",
     "outcome_costs",
     "outcome_metrics",
+    "seat_or_api",
+    "vendor_against_logs",
+    "read_commits",
     "people_months",
     "forecast",
     "backtest",

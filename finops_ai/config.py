@@ -33,6 +33,8 @@ POLICY_SECTIONS = (
     "reconcile",
     "incidents",
     "tests",
+    "people",
+    "seats",
 )
 
 

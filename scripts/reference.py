@@ -34,8 +34,17 @@ PAGES = {
         "What caused the cost, what is charged, why it changed, what would be cheaper. Each returns a `Table`.",
         [
             "fa.showback", "fa.chargeback", "finops_ai.tables.chargeback:Chargeback", "fa.reconcile", "fa.commitments", "fa.explain", "fa.what_if",
-            "fa.anomalies", "fa.budgets", "fa.unit_economics", "fa.unit_costs", "fa.kpis", "fa.measures", "finops_ai.tables:Table", "finops_ai.tables:Facts",
+            "fa.anomalies", "fa.budgets", "fa.unit_economics", "fa.unit_costs", "fa.one_road", "fa.kpis", "fa.measures", "finops_ai.tables:Table", "finops_ai.tables:Facts",
             "finops_ai.tables.plotting:TablePlot",
+        ],
+    ),
+    "people": (
+        "People and coding tools",
+        "Seats, allowances and use by person and team, adding up to the invoices; what came of the work. [How to](../how-to/coding-tools.md).",
+        [
+            "fa.people_months", "fa.idle_seats", "fa.pools", "fa.fair_net", "fa.seat_or_api", "fa.vendor_against_logs", "fa.outcomes", "fa.outcome_costs",
+            "fa.outcome_metrics", "fa.read_commits", "fa.Identities", "fa.SeatPrices", "fa.Privacy", "finops_ai.people.seat_prices:SeatPrice",
+            "finops_ai.people.workspace:People",
         ],
     ),
     "forecasting": (

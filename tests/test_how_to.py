@@ -20,6 +20,7 @@ SAID = {
     "shared-key": "growth",
     "close-a-month": "2026-09",
     "scenario": "saving",
+    "coding-tools": "all_in",
 }
 
 

@@ -35,6 +35,7 @@ COMMANDS = {
     "reconcile": ("finops_ai.cli.why:reconcile", "Computed cost against the bill, the difference by cause."),
     "explain": ("finops_ai.cli.why:explain", "Why the cost changed: volume, length, model, tier, cache, price."),
     "what-if": ("finops_ai.cli.tables:what_if", "Reprice real traffic: other models, caching, batch, provisioned."),
+    "people": ("finops_ai.cli.people:people", "Coding tools: true cost of people and teams, idle seats, outcomes."),
     "recommend": ("finops_ai.cli.recommending:recommend", "What could have cost less, ranked; what became of it."),
     "commitments": ("finops_ai.cli.commitments:commitments", "What volume tiers, capacity and credits came to."),
     "anomalies": ("finops_ai.cli.why:anomalies", "Days out of the ordinary, with their likely cause."),

@@ -102,6 +102,11 @@ def run_collect(ws: Any, window: Any, providers: tuple[str, ...] = ()) -> int:
             click.echo(f"{'':<14} {line}", err=True)
 
     ws.collect(window, providers, watch=watch)
+    if "people" in ws.settings.policies:
+        from finops_ai.people.workspace import collect_people
+
+        for line in collect_people(ws, window, providers):
+            click.echo(line, err=True)
     sys.stderr.flush()
     # a connection that finops.toml gets wrong is told apart from one whose data is missing
     return 0 if not failed else 2 if all(o.error.exit_code == 2 for o in failed) else 3

@@ -186,7 +186,8 @@ class Plan:
         past_change = f"WHEN u.charge_period_end > x.price_until THEN {PAST_CHANGE} " if prices.crossed else ""
 
         def either(name: str) -> str:
-            whens = [f"WHEN u.slice_requests = 1 AND {larger[e]} THEN x.{name}_over{e}" for e in reversed(larger)]
+            told = [e for e in reversed(larger) if f"{name}_over{e}" in table.column_names]
+            whens = [f"WHEN u.slice_requests = 1 AND {larger[e]} THEN x.{name}_over{e}" for e in told]
             return f"CASE {' '.join(whens)} ELSE x.{name} END" if whens else f"x.{name}"
 
         unit = {
@@ -200,7 +201,7 @@ class Plan:
         out = [f"{sql} AS {c}" for c, sql in costed.items()]
         text = {
             "price_id": either("price_id"),
-            "price_status": "coalesce(x.price_status, 'unpriced')",
+            "price_status": f"coalesce({either('price_status')}, 'unpriced')",
             "pricing_currency": "x.currency",
             "price_note": unsure,
             "list_unit_price": either("list_unit_price"),

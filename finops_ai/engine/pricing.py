@@ -56,7 +56,7 @@ class Book(Protocol):
     `expand` takes the distinct key combinations and UTC days of the data and returns the same rows with
     `list_unit_price` (null = unpriced), `contracted_unit_price`, both also as `*_over` for requests above the context
     threshold `over_tokens` (`over_inclusive`: from it on; a second threshold has `over_tokens_2` and so on), `price_id`,
-    `price_id_over`, `price_status`, `needs_confirmation`, `currency` and the model's identity.
+    `price_id_over`, `price_status`, `price_status_over` (left out = as `price_status`), `needs_confirmation`, `currency` and the model's identity.
 
     A book may also have `change_days(first, last, models)`: the UTC days on which any of its prices may change; then only
     those days are asked for, which is much less work. `change_minutes(first, last, models)`: minutes of the UTC day at
@@ -244,7 +244,7 @@ def _descriptions(table: pa.Table, tiers: Sequence[str]) -> dict[str, pa.Array]:
             for note in (line.get("price_note"), "needs_confirmation", "context_tier_unknown"):
                 said = {
                     "list_unit_price": line.get(f"list_unit_price{level}"), "price_id": line.get(f"price_id{level}"),
-                    "price_status": line.get("price_status") or "unpriced", "price_note": note,
+                    "price_status": line.get(f"price_status{level}") or line.get("price_status") or "unpriced", "price_note": note,
                     "pricing_currency": line.get("currency"),
                 }  # fmt: skip
                 for name, values in out.items():

@@ -35,6 +35,7 @@ class Format:
         requests: "one", "sum" or the path of their number.
         sum: whether the object always adds up several calls.
         facts: price modifier -> paths.
+        tiers: service tier -> paths of counts that only a call of that tier has.
         reported: paths of a stated cost, and its units per dollar.
         ignored: patterns of counts that repeat others.
         unbilled: path -> words that say nobody was asked and nothing is billed.
@@ -58,6 +59,7 @@ class Format:
     requests: str = "one"
     sum: bool = False
     facts: Mapping[str, Paths] = field(default_factory=dict)
+    tiers: Mapping[str, Paths] = field(default_factory=dict)
     reported: Paths = ()
     reported_per: int = 1
     ignored: Paths = ()
@@ -128,7 +130,7 @@ def _build(name: str, row: dict[str, Any], table: Mapping[str, dict[str, Any]]) 
 
         for key in ("input", "output", "total", "ignored"):
             values[key] = moved(getattr(base, key)) + tuple(row.pop(key, ()))
-        for key in ("inside", "beside", "split", "also", "facts"):
+        for key in ("inside", "beside", "split", "also", "facts", "tiers"):
             values[key] = {meter: moved(paths) for meter, paths in getattr(base, key).items()}
         values["modalities_of_total"] = base.modalities_of_total
         values["reported"] = values["reported"] or moved(base.reported)

@@ -136,6 +136,9 @@ def normalise(usage: Any, format: str, context: Mapping[str, Any] | None = None)
     if requests is not None:
         found["requests"] = requests
     facts = {key: _first(usage, paths, spec) for key, paths in spec.facts.items()}
+    for tier, paths in spec.tiers.items():
+        if not facts.get("service_tier") and any(find(usage, path, spec.flat) for path in paths):
+            facts["service_tier"] = tier
     call = Normalised(
         meters=found,
         flags=frozenset(flags),

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from finops_ai.errors import UsageError
-from finops_ai.meters.formats import format_named
+from finops_ai.meters.formats import Format, format_named
 from finops_ai.meters.normalise import normalise, normalise_columns
 from finops_ai.meters.registry import meters
 
@@ -38,63 +38,80 @@ def disjoint_columns(
     {'input': [2], 'cache_read': [8], 'output': [3], 'unmapped': [5]}
     """
     spec = format_named(format)
-    known = {path for spellings in spec.counts().values() for path in spellings}
-    kinds: dict[str, str] = {}
-    columns: dict[str, list[int | None]] = {}
-    unmapped: dict[int, int] = {}
-    strange: dict[str, int] = {}
-    odd = bool(spec.further)
+    read = _Reading(len(usages), spec)
     for i, usage in enumerate(usages):
-        todo = list(usage.items())
-        for path, value in todo:
-            if value is None:
-                continue
-            kind = kinds.get(path)
-            if kind is None:
-                counted = "count" if path in known else ""
-                unknown = not counted and not spec.known(path) and _is_tokens(path, spec.counts().values())
-                kind = kinds[path] = counted or ("strange" if unknown else "other")
-            if kind == "count":
-                if type(value) is not int:
-                    odd = True
-                    continue
-                column = columns.get(path)
-                if column is None:
-                    column = columns[path] = [None] * len(usages)
-                column[i] = value
-            elif isinstance(value, dict):
-                todo += [(f"{path}.{name}", inner) for name, inner in value.items()]
-            elif isinstance(value, list):
-                odd = odd or (bool(spec.further) and bool(value))
-            elif kind == "strange" and type(value) is int and value > 0:
-                unmapped[i] = unmapped.get(i, 0) + value
-                strange[path] = strange.get(path, 0) + value
+        read.add(read.root, usage, i)
+    columns = read.columns
     try:
-        if odd and any(_has_lists(usage) or _has_fractions(usage, known) for usage in usages):
+        if read.odd:
             raise UsageError("some object can't be read as columns")
         counted_columns = dict(normalise_columns(columns, format)) if columns else {}
     except UsageError:
         counted_columns = _one_by_one(usages, format, place, notes)
     counted_columns.pop("requests", None)
-    if unmapped:
-        counted_columns["unmapped"] = pa.array([unmapped.get(i, 0) for i in range(len(usages))], pa.int64())
-        named = ", ".join(f"{path} ({count:,})" for path, count in sorted(strange.items()))
+    if read.unmapped:
+        counted_columns["unmapped"] = pa.array([read.unmapped.get(i, 0) for i in range(len(usages))], pa.int64())
+        named = ", ".join(f"{path} ({count:,})" for path, count in sorted(read.strange.items()))
         notes.append(f"Token counts this version doesn't know are rows of the meter 'unmapped': {named}.")
     return counted_columns
+
+
+class _Place:
+    """What stands at a path: a count of the format (its column), a count it doesn't know, or what lies below."""
+
+    __slots__ = ("below", "column", "path", "strange")
+
+    def __init__(self, path: str, column: list[int | None] | None = None, strange: bool = False) -> None:
+        self.path, self.column, self.strange = path, column, strange
+        self.below: dict[str, _Place] = {}
+
+
+class _Reading:
+    """Columns of the counts of usage objects, filled object by object; equal paths are looked up once."""
+
+    def __init__(self, rows: int, spec: Format) -> None:
+        self.rows, self.spec = rows, spec
+        self.counts = list(spec.counts().values())
+        self.known = {path for spellings in self.counts for path in spellings}
+        self.root = _Place("")
+        self.columns: dict[str, list[int | None]] = {}
+        self.unmapped: dict[int, int] = {}
+        self.strange: dict[str, int] = {}
+        self.odd = False
+
+    def add(self, place: _Place, usage: Mapping[str, Any], row: int) -> None:
+        """Read one object, or what lies below a path of it."""
+        below = place.below
+        for name, value in usage.items():
+            if value is None:
+                continue
+            here = below.get(name)
+            if here is None:
+                here = below[name] = self._place(f"{place.path}.{name}" if place.path else name)
+            if type(value) is int:
+                if here.column is not None:
+                    here.column[row] = value
+                elif here.strange and value > 0:
+                    self.unmapped[row] = self.unmapped.get(row, 0) + value
+                    self.strange[here.path] = self.strange.get(here.path, 0) + value
+            elif isinstance(value, dict):
+                self.add(here, value, row)
+            elif here.column is not None:
+                self.odd = True  # a count that is no whole number
+            elif isinstance(value, list) and value and self.spec.further:
+                self.odd = True  # it may hold calls of its own
+
+    def _place(self, path: str) -> _Place:
+        if path in self.known:
+            column = self.columns[path] = [None] * self.rows
+            return _Place(path, column)
+        return _Place(path, strange=not self.spec.known(path) and _is_tokens(path, self.counts))
 
 
 def _is_tokens(path: str, known: Any) -> bool:
     """Whether an unknown number is a count of tokens: it says so, or stands beside counts that don't say so either."""
     plain = not any("token" in spelling.lower() for spellings in known for spelling in spellings)
     return "token" in path.lower() or (plain and "cost" not in path.lower())
-
-
-def _has_lists(usage: Mapping[str, Any]) -> bool:
-    return any(isinstance(value, list) and value for value in usage.values())
-
-
-def _has_fractions(usage: Mapping[str, Any], known: set[str]) -> bool:
-    return any(path in known and value is not None and type(value) is not int for path, value in usage.items())
 
 
 def _one_by_one(

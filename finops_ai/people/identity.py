@@ -34,6 +34,11 @@ class Identities:
             account, person or None, team or None, first day, day after).
         kinds: account -> email, login, id, device or service, where the table says it.
         salt: what masked names are made with.
+
+    Example:
+        >>> who = Identities.load([{"account": "Ada@Example.com", "person": "Ada", "team": "web"}])
+        >>> who.on("ada@example.com", dt.date(2026, 10, 1))
+        ('Ada', 'web')
     """
 
     spans: tuple[tuple[str | None, str, str | None, str | None, dt.date, dt.date], ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -113,7 +114,9 @@ def idle_seats(
     return Table.of(_frame(rows), _facts(rows, last, days, privacy))
 
 
-def _judged(row: dict, prices: SeatPrices, privacy: Privacy, since: dt.date, last: dt.date, days: int) -> dict:
+def _judged(
+    row: dict[str, Any], prices: SeatPrices, privacy: Privacy, since: dt.date, last: dt.date, days: int
+) -> dict[str, Any]:
     seen, price = row["last_seen"], prices.find(row["provider"], row["plan"], last)
     if seen is not None and seen >= since:
         status, confidence, why = "used", "proven", f"last used on {seen}"
@@ -134,7 +137,7 @@ def _judged(row: dict, prices: SeatPrices, privacy: Privacy, since: dt.date, las
     }  # fmt: skip
 
 
-def _frame(rows: list[dict]) -> pd.DataFrame:
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     texts = ("person", "team", "provider", "plan", "status", "confidence", "why")
     kinds: dict[str, pa.DataType] = dict.fromkeys(texts[:6], pa.string())
     kinds |= {"last_seen": pa.date32(), "why": pa.string(), "cost_per_month": COST_TYPE, "idle_cost": COST_TYPE}
@@ -143,7 +146,7 @@ def _frame(rows: list[dict]) -> pd.DataFrame:
     return to_pandas(pa.table({name: pa.array([r[name] for r in rows], kind) for name, kind in kinds.items()}))
 
 
-def _facts(rows: list[dict], last: dt.date, days: int, privacy: Privacy) -> Facts:
+def _facts(rows: list[dict[str, Any]], last: dt.date, days: int, privacy: Privacy) -> Facts:
     currencies = sorted({r["currency"] for r in rows if r["currency"]})
     unknown = sum(r["status"] == "unknown" for r in rows)
     notes = [f"Idle: no event in any source for {days} days, a source that hears of every use, and held for longer."]

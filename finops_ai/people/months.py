@@ -11,19 +11,17 @@ import pandas as pd
 import pyarrow as pa
 
 from finops_ai.engine.duck import connect, register
-from finops_ai.engine.plan import ESTIMATE, INCLUDED, STATED
-from finops_ai.engine.weights import units
 from finops_ai.errors import CheckFailed, DataError, FrameError, hint
 from finops_ai.frames import BillFrame, empty, to_pandas
 from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.money import COST
+from finops_ai.people.billed import USED, register_billed_use
 from finops_ai.people.identity import NO_TEAM, Identities
 from finops_ai.people.privacy import Privacy, told
 from finops_ai.people.seat_prices import SeatPrices, held_seats
 from finops_ai.people.spreading import Periods, as_cost, register_lines, register_who, spread_sql, within
 from finops_ai.periods import Window, next_month, parse_month, zone
-from finops_ai.tables.grouping import grouped_table
 from finops_ai.tables.result import Facts, Table
 
 KEYS = ("month", "person", "team", "provider")
@@ -31,13 +29,6 @@ KEYS = ("month", "person", "team", "provider")
 CASH = ("seat_cost", "on_demand_cost", "usage_cost", "other_cost", "bill_difference")
 #: moneys that are no cash, beside it
 BESIDE = ("included_cost", "list_value")
-_USED = {
-    "on_demand_cost": f"sum(effective_cost) FILTER (WHERE price_status = '{STATED}')",
-    "usage_cost": f"sum(effective_cost) FILTER (WHERE price_status IS DISTINCT FROM '{STATED}')",
-    "included_cost": f"sum(list_cost) FILTER (WHERE price_status = '{INCLUDED}')",
-    "list_value": f"sum(list_cost) FILTER (WHERE price_status = '{ESTIMATE}')",
-    "unpriced": "count(*) FILTER (WHERE price_status = 'unpriced')",
-}
 
 
 def people_months(
@@ -51,6 +42,7 @@ def people_months(
     by: Sequence[str] = ("month", "person"),
     privacy: Privacy | None = None,
     timezone: str | None = None,
+    known_from: dt.date | None = None,
 ) -> Table:
     """True cost per person or team and month: seat share, on demand and API, adding up to the invoices to the cent.
 
@@ -71,6 +63,8 @@ def people_months(
         privacy: what may be seen of persons; by default names are masked, teams of fewer than 5 people are one row, and
             persons stand in the order of their names.
         timezone: whose days use is of; by default that of the rows. Charges of a bill keep the UTC days of their period.
+        known_from: the first day that `usage` knows of; by default that of its first row. A bill's line that began before is
+            divided evenly as far as use isn't known.
 
     Returns:
         One row per group: the keys; `seat_cost`, `on_demand_cost` (charged use beyond what a seat covers), `usage_cost` (use
@@ -119,7 +113,7 @@ def people_months(
     with connect() as con:
         register_who(con, identities, periods)
         register_lines(con, [(bills, None), *charged])
-        _make_entries(con, usage, seats, sellers, timezone, periods)
+        _make_entries(con, usage, seats, sellers, timezone, periods, known_from)
         _check(con)
         frame, facts = _totals(con, by, privacy, identities)
     facts.notes = [*_said_of_seats(listed, seats, prices, periods), *facts.notes]
@@ -182,56 +176,35 @@ def _seats_at_list(
 
 
 def _make_entries(
-    con: Any, usage: pd.DataFrame | None, seats: pd.DataFrame | None, sellers: set[str], timezone: str, periods: Periods
+    con: Any,
+    usage: pd.DataFrame | None,
+    seats: pd.DataFrame | None,
+    sellers: set[str],
+    timezone: str,
+    periods: Periods,
+    known_from: dt.date | None,
 ) -> None:
     """Make the table `entries`: one amount per period, account, person, team, provider, currency and kind of money."""
     if seats is not None and len(seats):
         held_seats(con, seats)
         _divide_among_holders(con)
     register(con, "sellers", pa.table({"provider": pa.array(sorted(sellers), pa.string())}))
+    register_billed_use(con, usage, timezone, periods, known_from)
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE spread AS
-        SELECT s.*, CASE WHEN s.charge_category = 'Usage' THEN 'usage'
-            WHEN s.charge_category = 'Purchase' AND (s.account IS NOT NULL OR s.provider IN (SELECT provider FROM sellers)) THEN 'seat'
-            ELSE 'other' END AS kind
+        SELECT s.*, CASE WHEN s.charge_category = 'Usage' THEN CASE WHEN s.provider IN (SELECT provider FROM sellers) THEN 'on_demand_cost' ELSE 'usage_cost' END
+            WHEN s.charge_category = 'Purchase' AND (s.account IS NOT NULL OR s.provider IN (SELECT provider FROM sellers)) THEN 'seat_cost'
+            WHEN s.charge_category = 'Difference' THEN 'bill_difference' ELSE 'other_cost' END AS money
         FROM ({spread_sql()}) s""")
-    _register_used(con, usage, timezone, periods)
-    con.execute("""
-        CREATE OR REPLACE TEMP TABLE billed AS
-        SELECT period, provider, billing_account_id, billing_currency AS currency, account, person, team, CAST(sum(part) AS HUGEINT) AS part
-        FROM spread WHERE kind = 'usage' GROUP BY ALL""")
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE by_bill AS SELECT DISTINCT period, provider, billing_account_id, currency FROM billed"
+    used = " UNION ALL ".join(
+        f"SELECT s.period, u.account, u.person, u.team, u.provider, u.currency, '{name}' AS money, u.{name} AS part, 0 AS days "
+        f"FROM {'kept_use' if name in CASH else 'used_days'} u JOIN spans s ON u.day >= s.first AND u.day < s.after WHERE u.{name} <> 0"
+        for name in USED
     )
-    same = "{a}.period = {b}.period AND {a}.provider = {b}.provider AND {a}.billing_account_id = {b}.billing_account_id AND {a}.currency = {b}.currency"
     con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE computed AS
-        SELECT u.*, g.period IS NOT NULL AS is_billed FROM used u LEFT JOIN by_bill g ON {same.format(a="u", b="g")}
-        WHERE NOT EXISTS (SELECT 1 FROM billed b WHERE {same.format(a="u", b="b")} AND b.account IS NOT NULL
-          AND coalesce(b.person, '?' || b.account) = coalesce(u.person, '?' || u.account))""")
-    con.execute("""
         CREATE OR REPLACE TEMP TABLE entries AS
-        SELECT period, account, person, team, provider, billing_currency AS currency,
-          CASE kind WHEN 'seat' THEN 'seat_cost' ELSE 'other_cost' END AS money, part AS part, CASE kind WHEN 'seat' THEN held ELSE 0 END AS days
-        FROM spread WHERE kind <> 'usage'
-        UNION ALL
-        SELECT period, account, person, team, provider, currency,
-          CASE WHEN provider IN (SELECT provider FROM sellers) THEN 'on_demand_cost' ELSE 'usage_cost' END, part, 0
-        FROM billed WHERE account IS NOT NULL
-        UNION ALL
-        SELECT period, account, person, team, provider, currency, 'on_demand_cost', on_demand_cost, 0 FROM computed WHERE on_demand_cost <> 0
-        UNION ALL
-        SELECT period, account, person, team, provider, currency, 'usage_cost', usage_cost, 0 FROM computed WHERE usage_cost <> 0
-        UNION ALL
-        SELECT period, NULL, NULL, NULL, provider, currency, 'bill_difference', sum(part), 0 FROM (
-          SELECT period, provider, billing_account_id, currency, part FROM billed WHERE account IS NULL
-          UNION ALL
-          SELECT period, provider, billing_account_id, currency, -(on_demand_cost + usage_cost) FROM computed WHERE is_billed)
-        GROUP BY ALL HAVING sum(part) <> 0
-        UNION ALL
-        SELECT period, account, person, team, provider, currency, 'included_cost', included_cost, 0 FROM used WHERE included_cost <> 0
-        UNION ALL
-        SELECT period, account, person, team, provider, currency, 'list_value', list_value, 0 FROM used WHERE list_value <> 0""")
+        SELECT period, account, person, team, provider, billing_currency AS currency, money, part, CASE money WHEN 'seat_cost' THEN held ELSE 0 END AS days
+        FROM spread WHERE part <> 0 OR money = 'seat_cost' UNION ALL {used}""")
 
 
 def _divide_among_holders(con: Any) -> None:
@@ -256,40 +229,6 @@ def _divide_among_holders(con: Any) -> None:
     con.execute("INSERT INTO lines BY NAME SELECT * FROM divided")
 
 
-def _register_used(con: Any, usage: pd.DataFrame | None, timezone: str, periods: Periods) -> None:
-    """Make the table `used`: what priced rows come to per period, account, person and team of each day."""
-    keys = ["provider", "billing_account_id", "pricing_currency", "user_id", "day"]
-    if usage is None or not len(usage):
-        kinds = {
-            **dict.fromkeys(keys[:4], pa.string()),
-            "day": pa.date32(),
-            **dict.fromkeys(_USED, COST_TYPE),
-            "unpriced": pa.int64(),
-        }
-        found = pa.table({name: pa.array([], kind) for name, kind in kinds.items()})
-    else:
-        window = Window.of(periods[0][1], periods[-1][2], timezone)
-        found = grouped_table(
-            usage, keys, _USED, timezone=timezone, window=window, needs=("effective_cost", "list_cost", "price_status")
-        )
-    register(con, "used_days", found)
-    sums = ", ".join(
-        f"CAST(coalesce(sum({units(f'u.{name}', COST[1])}), 0) AS HUGEINT) AS {name}"
-        for name in _USED
-        if name != "unpriced"
-    )
-    con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE used AS
-        WITH keyed AS (SELECT u.*, lower(trim(u.user_id)) AS account FROM used_days u)
-        SELECT s.period, u.provider, u.billing_account_id, u.pricing_currency AS currency, u.account, w.person, w.team,
-          {sums}, sum(u.unpriced) AS unpriced
-        FROM keyed u JOIN spans s ON u.day >= s.first AND u.day < s.after
-          LEFT JOIN who_keys own ON own.key = lower(u.provider) || '/' || u.account
-          LEFT JOIN who_keys any_ ON any_.key = '/' || u.account
-          LEFT JOIN who w ON w.key = coalesce(own.key, any_.key) AND u.day >= w.since AND u.day < w.until
-        GROUP BY ALL""")
-
-
 def _check(con: Any) -> None:
     """Every unit of every line's days in the periods, and of use nobody bills, is in an entry."""
     wanted = con.execute(f"""
@@ -297,9 +236,8 @@ def _check(con: Any) -> None:
           SELECT l.*, greatest(l.begins, s.first) - l.begins AS low, least(l.begins + CAST(l.days AS INTEGER), s.after) - l.begins AS high
           FROM lines l JOIN spans s ON {within("l")})
         GROUP BY 1""").fetchall()
-    used = con.execute(
-        "SELECT currency, sum(on_demand_cost + usage_cost) FROM computed WHERE NOT is_billed GROUP BY 1"
-    ).fetchall()
+    used = con.execute("""
+        SELECT currency, sum(on_demand_cost + usage_cost) FROM kept_use u JOIN spans s ON u.day >= s.first AND u.day < s.after GROUP BY 1""").fetchall()
     cash = ", ".join(f"'{name}'" for name in CASH)
     made = con.execute(f"SELECT currency, sum(part) FROM entries WHERE money IN ({cash}) GROUP BY 1").fetchall()
     expected: dict[str | None, int] = {}
@@ -379,7 +317,9 @@ def _facts(con: Any, currency: str, privacy: Privacy, by: Sequence[str]) -> Fact
               coalesce(sum(abs(part)) FILTER (WHERE money IN ({cash}) AND who IS NOT NULL), 0),
               coalesce(sum(part) FILTER (WHERE money = 'bill_difference'), 0) FROM told"""
     ).fetchall()[0]
-    (unpriced,) = con.execute("SELECT coalesce(sum(unpriced), 0) FROM used").fetchall()[0]
+    (unpriced,) = con.execute(
+        "SELECT coalesce(sum(unpriced), 0) FROM used_days u JOIN spans s ON u.day >= s.first AND u.day < s.after"
+    ).fetchall()[0]
     notes = [
         "Cost is cash. What allowances cover and what logs are worth at list prices stand beside it and are never added."
     ]

@@ -296,7 +296,7 @@ def outcome_costs(
         for row in links[["pull_request", "merged_at"]].to_dict("records")
         if isinstance(row["pull_request"], str) and not pd.isna(row["merged_at"])
     }
-    groups: dict[tuple, dict[str, Any]] = {}
+    groups: dict[tuple[Any, ...], dict[str, Any]] = {}
     names = [*keys[:3], "day", "session_id", "commit_id", "pull_request", "method", "final", money]
     for number, row in enumerate(links[names].astype(object).to_dict("records")):
         outcome = _outcome_of(row, unit, merged_on, number)
@@ -370,6 +370,19 @@ def outcome_metrics(links: pd.DataFrame, unit: str = "pull_request") -> pd.DataF
     Args:
         links: what `fa.outcomes` returns.
         unit: "pull_request" (merged, on the day of the merge) or "commit" (on the day its session began).
+
+    Returns:
+        One row per day and repository with any.
+
+    Raises:
+        FrameError: an unknown unit.
+
+    Example:
+        >>> import finops_ai as fa
+        >>> people = fa.sample.engineers()
+        >>> metrics = fa.outcome_metrics(fa.outcomes(people.usage, people.commits, people.identities))
+        >>> fa.unit_economics(people.usage, metrics)["metric"].unique().tolist()
+        ['merged pull requests']
     """
     names = {"pull_request": "merged pull requests", "commit": "commits"}
     if unit not in names:

@@ -58,6 +58,9 @@ def pools(
         far; null where it won't), `earliest` and `latest` (at the faster and the slower of that pace and the last seven days').
         Plans whose allowance is no money, or not known, are left out and named.
 
+    Raises:
+        FrameError: usage that isn't priced.
+
     Example:
         >>> import finops_ai as fa
         >>> people = fa.sample.engineers()
@@ -143,7 +146,7 @@ def _pool(
     until: dt.date,
     after: dt.date,
     seats: list[tuple[dict[str, Any], SeatPrice]],
-    used: list[tuple],
+    used: list[tuple[Any, ...]],
 ) -> dict[str, Any]:
     by_day: dict[dt.date, Decimal] = {}
     for *_, day, units, _ in used:
@@ -224,11 +227,12 @@ def fair_net(
     Raises:
         DataError: the provider has no use in the month.
 
-    >>> import finops_ai as fa
-    >>> people = fa.sample.engineers()
-    >>> table = fa.fair_net(people.usage, people.identities, month="2026-10")
-    >>> sum(table["vendor_net"]) == sum(table["fair_net"])
-    True
+    Example:
+        >>> import finops_ai as fa
+        >>> people = fa.sample.engineers()
+        >>> table = fa.fair_net(people.usage, people.identities, month="2026-10")
+        >>> sum(table["vendor_net"]) == sum(table["fair_net"])
+        True
     """
     identities = identities or Identities()
     privacy = told(privacy, identities)

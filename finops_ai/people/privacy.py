@@ -6,6 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
@@ -26,6 +27,10 @@ class Privacy:
         smallest: groups of fewer persons are put together in one row; 1 shows each.
         ranked: rows of persons are ordered by cost; else by name.
         salt: what masked names are made with.
+
+    Example:
+        >>> Privacy(shown=True).name("Ada"), Privacy().name("Ada").startswith("person ")
+        ('Ada', True)
     """
 
     shown: bool = False
@@ -53,7 +58,7 @@ class Privacy:
         """What groups of fewer than `smallest` persons are called together."""
         return f"groups under {self.smallest} people"
 
-    def hidden(self, members: pd.DataFrame, group: str, within: Sequence[str] = ()) -> set[tuple]:
+    def hidden(self, members: pd.DataFrame, group: str, within: Sequence[str] = ()) -> set[tuple[Any, ...]]:
         """The groups that are too small to be shown alone.
 
         Where those together are too few, too, the next smallest group joins them, so that nobody is found out by
@@ -69,10 +74,10 @@ class Privacy:
         """
         if self.shown or self.smallest <= 1:
             return set()
-        out: set[tuple] = set()
+        out: set[tuple[Any, ...]] = set()
         known = members[members["person"].notna()]
         whole = known.groupby([*within, group], dropna=False)["person"].nunique()
-        sizes: dict[tuple, list[tuple[int, tuple]]] = {}
+        sizes: dict[tuple[Any, ...], list[tuple[int, tuple[Any, ...]]]] = {}
         for key, count in whole.items():
             key = key if isinstance(key, tuple) else (key,)
             sizes.setdefault(key[:-1], []).append((int(count), key))

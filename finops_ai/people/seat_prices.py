@@ -121,7 +121,13 @@ def _next_year(start: dt.date, day: int) -> dt.date:
 
 @dataclass(frozen=True)
 class SeatPrices:
-    """Prices of seats, by plan and day: `SeatPrices.default()` has the bundled ones, `.under(rows)` lays others before them."""
+    """Prices of seats, by plan and day: `SeatPrices.default()` has the bundled ones, `.under(rows)` lays others before them.
+
+    Example:
+        >>> prices = SeatPrices.default().under([{"provider": "cursor", "plan": "teams-standard", "price": "32"}])
+        >>> [str(p.find("cursor", "teams-standard", dt.date(2026, 10, 1)).price) for p in (prices, SeatPrices.default())]
+        ['32', '40']
+    """
 
     rows: tuple[SeatPrice, ...] = ()
 

@@ -23,7 +23,7 @@ from finops_ai.prices.maps.history import Kept
 from finops_ai.prices.maps.weighing import cards_of, joined
 from finops_ai.prices.names import Named, Names, channel_of, provider_name, providers, take_apart
 from finops_ai.prices.own import ANY_MODEL, OwnData, bundled, like_any, stable
-from finops_ai.prices.places import deployment_tier, places_of, same_place
+from finops_ai.prices.places import deployment_tier, places_of, same_place, stated_place
 from finops_ai.prices.price import SAME_RATE, Price, pick, priced, same_name
 
 if TYPE_CHECKING:
@@ -306,7 +306,8 @@ class PriceBook:
         named = found or take_apart(provider, model)
         place = {**place, "region": place.get("region") or named.region}
         places = places_of(provider, named=named.place, **place)
-        listed = list_price(self, sellers, Asked(provider, meter, at, tier, places))
+        stated = stated_place(provider, named=named.place, **place)
+        listed = list_price(self, sellers, Asked(provider, meter, at, tier, places, stated))
         if not (contract and self.contracts):
             return listed
         return self._contracted(provider, found, named, meter, at, tier, places, listed, billed_as, accounts)

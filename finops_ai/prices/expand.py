@@ -15,7 +15,7 @@ from finops_ai.money import UNIT_PRICE
 from finops_ai.prices.cards import rate
 from finops_ai.prices.identity import identity
 from finops_ai.prices.names import channel_of, provider_name, take_apart
-from finops_ai.prices.places import bare, places_of
+from finops_ai.prices.places import bare, places_of, stated_place
 
 if TYPE_CHECKING:
     from finops_ai.prices.book import PriceBook
@@ -37,7 +37,7 @@ ADDED = pa.schema([
 #: the columns of one context tier; the first is always there, more get _2, _3, ...
 TIER = pa.schema([
     ("over_tokens", pa.int64()), ("over_inclusive", pa.bool_()), ("list_unit_price_over", _MONEY),
-    ("contracted_unit_price_over", _MONEY), ("price_id_over", pa.string()),
+    ("contracted_unit_price_over", _MONEY), ("price_id_over", pa.string()), ("price_status_over", pa.string()),
 ])  # fmt: skip
 #: what `settle` needs to know of a row, only where the book has terms by month or day
 TERMS = pa.schema([("volume", pa.int32()), ("credit", pa.int32()), ("capacity", pa.int32())])
@@ -139,7 +139,8 @@ def _tiers(listed: Price, contracted: Price) -> list[tuple[Any, ...]]:
     out = []
     for tokens, inclusive in sorted(found, key=lambda over: over[0] - over[1]):
         above = [price.above(tokens if inclusive else tokens + 1) for price in (listed, contracted)]
-        out.append((tokens, inclusive, _rate(above[0].unit_price), _rate(above[1].unit_price), above[1].price_id))
+        rates = _rate(above[0].unit_price), _rate(above[1].unit_price)
+        out.append((tokens, inclusive, *rates, above[1].price_id, above[1].status))
     return out
 
 
@@ -190,8 +191,10 @@ class _Known:
             self._told[who] = _places_told(self.book, *who)
         spot = (*who, combo.get("inference_geo"), combo.get("region"), minute)
         if spot not in self._words:
-            where = _place_of(self.book, combo, _EPOCH + timedelta(minutes=minute))
-            self._words[spot] = tuple(w for w in map(bare, where) if w in self._told[who])
+            where, stated = _place_of(self.book, combo, _EPOCH + timedelta(minutes=minute))
+            words = tuple(w for w in map(bare, where) if w in self._told[who])
+            other = (stated,) if self._told[who] and stated and bare(stated) not in words else ()
+            self._words[spot] = words + other  # a place that no price names may make the price a guess
         words = self._words[spot]
         rest = tuple(v for k, v in sorted(combo.items()) if k not in ("inference_geo", "region", NUMBER))
         key = (minute, words, *rest)
@@ -207,13 +210,13 @@ def _places_told(book: PriceBook, provider: str, model: str) -> frozenset[str]:
     return frozenset(map(bare, {card.geography for card in cards if card.geography} | set(rules)))
 
 
-def _place_of(book: PriceBook, key: Mapping[str, Any], at: datetime) -> tuple[str, ...]:
-    """The words for where the calls of one key of a token frame ran."""
+def _place_of(book: PriceBook, key: Mapping[str, Any], at: datetime) -> tuple[tuple[str, ...], str]:
+    """The words for where the calls of one key of a token frame ran, and the place as they state it."""
     provider = provider_name(key["provider"])
     sellers = book.sellers(provider, key["model"], at, channel_of(key["provider"], key["model"]))
     named = sellers[0] if sellers else take_apart(provider, key["model"])
-    region = key.get("region") or named.region
-    return places_of(provider, named=named.place, inference_geo=key.get("inference_geo"), region=region)
+    place = {"inference_geo": key.get("inference_geo"), "region": key.get("region") or named.region}
+    return places_of(provider, named=named.place, **place), stated_place(provider, named=named.place, **place)
 
 
 def _minute(at: datetime) -> int:

@@ -17,7 +17,7 @@ from finops_ai.frames import SERVICE_TIERS
 from finops_ai.meters import meter as meter_named
 from finops_ai.prices.cards import Card, plain, rate
 from finops_ai.prices.own import ANY_MODEL, Rule
-from finops_ai.prices.places import same_place
+from finops_ai.prices.places import same_place, unlisted_place
 from finops_ai.prices.price import UNLISTED, Price, chain, pick, picked_for_place, priced
 
 if TYPE_CHECKING:
@@ -26,17 +26,20 @@ if TYPE_CHECKING:
 Picked = dict[tuple[int, bool] | None, Card]
 _LIKE = 9, 10  # siblings prove a factor that holds for so many of so many
 _AT_LEAST = 3
+_GUESSED_PLACE = "no price for {}, though it is sold by place: the price for any place"
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a price is asked for: canonical provider, meter, instant, service tier and the words for its place."""
+    """What a price is asked for: canonical provider, meter, instant, service tier, the words for its place, and the
+    place as the call states it."""
 
     provider: str
     meter: str
     at: datetime
     tier: str
     places: tuple[str, ...]
+    stated: str = ""
 
 
 def list_price(book: PriceBook, sellers: Sequence[Found], asked: Asked) -> Price:
@@ -100,7 +103,9 @@ def _of_model(book: PriceBook, found: Found, asked: Asked) -> Price:
         ]  # fmt: skip
         if (own := pick(cards, name, asked.tier, asked.places)) is not None:
             factors, filled = _place(cards, name, asked, own, rules), _with_context(cards, name, asked, own)
-            return priced(own, name, factors, notes, asked.at, assumed, *whole, derived=filled)
+            if elsewhere := not factors and _elsewhere(book, found, cards, name, asked, own, rules):
+                notes = [*notes, _GUESSED_PLACE.format(asked.stated)]
+            return priced(own, name, factors, notes, asked.at, assumed or elsewhere, *whole, derived=filled)
         if asked.tier == "standard":
             continue
         standard = pick(cards, name, "standard", asked.places)
@@ -111,9 +116,12 @@ def _of_model(book: PriceBook, found: Found, asked: Asked) -> Price:
         if step is None:
             why = f"no {asked.tier} price for {name}, and nothing proves one"
             return Price(None, why=(why,), model=whole[0], sold_by=whole[1])
-        factors = [step, *_place(cards, name, replace(asked, tier="standard"), standard, rules)]
-        filled = _with_context(cards, name, replace(asked, tier="standard"), standard)
-        return priced(standard, name, factors, notes, asked.at, assumed, *whole, derived=filled)
+        at_standard = replace(asked, tier="standard")
+        by_place = _place(cards, name, at_standard, standard, rules)
+        filled = _with_context(cards, name, at_standard, standard)
+        if elsewhere := not by_place and _elsewhere(book, found, cards, name, asked, standard, rules):
+            notes = [*notes, _GUESSED_PLACE.format(asked.stated)]
+        return priced(standard, name, [step, *by_place], notes, asked.at, assumed or elsewhere, *whole, derived=filled)
     return _by_siblings(book, found, cards, rules, asked) or Price(
         None, why=(f"no price row for {asked.meter}",), model=whole[0], sold_by=whole[1]
     )
@@ -197,37 +205,81 @@ def _place(cards: Sequence[Card], name: str, asked: Asked, picked: Picked, rules
     """What the place adds to a price that is for every place."""
     if picked_for_place(picked) or not meter_named(name).is_token:
         return []
-    if asked.tier != "standard":
-        placed = pick(cards, name, "standard", asked.places)
-        general = pick([card for card in cards if card.geography is None], name, "standard", ())
-        if placed and general and picked_for_place(placed) and general[None].prices[name]:
-            ratio = rate(placed[None].prices[name] / general[None].prices[name])
-            why = f"{placed[None].geography}, as the standard price there"
-            return [Rule("", ratio, why, status="assumed")] if ratio != 1 else []
+    if asked.tier != "standard" and (ratio := _ratio_here(cards, name, asked)) is not None:
+        return [Rule("", ratio, f"{asked.stated}, as the standard price there", status="assumed")] if ratio != 1 else []
     near = [r for r in rules if r.tier is None and r.places and any(same_place(p, asked.places) for p in r.places)]
+    side = meter_named(name).direction
+    if not near and name != side and not _sold_here(cards, name) and (ratio := _ratio_here(cards, side, asked)):
+        return [Rule("", ratio, f"{asked.stated}, as {side} there", status="assumed")]
     return near[:1]
+
+
+def _ratio_here(cards: Sequence[Card], name: str, asked: Asked) -> Decimal | None:
+    """A meter's standard price in the place as a multiple of that for any place; null = one of them isn't known."""
+    placed = pick(cards, name, "standard", asked.places)
+    general = pick([card for card in cards if card.geography is None], name, "standard", ())
+    if placed and general and picked_for_place(placed) and general[None].prices[name]:
+        return rate(placed[None].prices[name] / general[None].prices[name])
+    return None
+
+
+def _sold_here(cards: Sequence[Card], name: str) -> bool:
+    """Whether a meter has a row for the place in any tier; the cards are those that fit it."""
+    return any(card.geography is not None and name in card.prices for card in cards)
+
+
+def _elsewhere(
+    book: PriceBook, found: Found, cards: Sequence[Card], name: str, asked: Asked, picked: Picked, rules: Sequence[Rule]
+) -> bool:
+    """Whether the price for any place is only a guess in this one: the model is sold by place, and this place has none."""
+    if not asked.stated or picked_for_place(picked) or not meter_named(name).is_token:
+        return False
+    if _sold_here(cards, name):  # in another tier, and what it is a multiple of isn't known
+        return asked.tier == "standard" or _ratio_here(cards, name, asked) is None
+    sold_in = {place for r in rules if r.tier is None for place in r.places or ()}
+    sold_in |= {
+        card.geography
+        for card in book.cards(found.sold_by, found.model)
+        if card.geography and card.holds(asked.at) and name in card.prices
+    }
+    return unlisted_place(asked.provider, asked.stated, sold_in)
 
 
 def _with_context(
     cards: Sequence[Card], name: str, asked: Asked, picked: Picked
 ) -> dict[tuple[int, bool], tuple[Decimal, str]]:
-    """Prices above context thresholds that other rows of the model have and these don't, at the same multiple."""
+    """Prices above context thresholds that other rows of the model have and these don't, at the same multiple.
+
+    Past a threshold the whole request is at the higher tier: what a cache, image or sound adds to the input, too.
+    """
     base = picked[None].prices[name]
     have = {over[0] for over in picked if over is not None}
     general = [card for card in cards if card.geography is None]
     found: dict[tuple[int, bool], tuple[Decimal, str]] = {}
-    for other in (
-        pick(general, name, asked.tier, ()), pick(cards, name, "standard", asked.places), pick(general, name, "standard", ()),
-    ):  # fmt: skip
-        if other is None or not other[None].prices[name]:
+    others = [
+        (name, pick(general, name, asked.tier, ())), (name, pick(cards, name, "standard", asked.places)),
+        (name, pick(general, name, "standard", ())),
+    ]  # fmt: skip
+    if name != "input" and meter_named(name).direction == "input":
+        others.append(("input", pick(cards, "input", asked.tier, asked.places)))
+    for of, other in others:
+        if other is None or not other[None].prices[of]:
             continue
         for over, card in other.items():
-            if over is not None and over[0] not in have and card.prices[name] != other[None].prices[name]:
-                multiple = card.prices[name] / other[None].prices[name]
-                if asked.tier != "standard" and not _cheaper(cards, asked.tier):
+            if over is not None and over[0] not in have and card.prices[of] != other[None].prices[of]:
+                multiple = card.prices[of] / other[None].prices[of]
+                by_size = _cheaper(cards, asked.tier) or any(
+                    c.service_tier == asked.tier and c.over == over for c in cards
+                )
+                if of == name and asked.tier != "standard" and not by_size:
                     continue  # what is sold at more than the standard rate is listed at one rate, whatever the size
-                found[over] = rate(base * multiple), f"{card.price_id(name)}*{plain(rate(multiple))}"
+                row = card.price_id(of) if of == name else picked[None].price_id(name)
+                found[over] = rate(base * multiple), f"{row}*{plain(rate(multiple))}"
                 have.add(over[0])
+    if name == "output":  # a long request's output may be dearer, and nothing tells by how much
+        sizes = {c.over for c in cards if c.over is not None and c.service_tier == asked.tier and "input" in c.prices}
+        row = picked[None].price_id(name)
+        found |= {over: (base, row) for over in sizes if over[0] not in have}
     return found
 
 

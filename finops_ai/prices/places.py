@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from functools import cache
 from urllib.parse import urlsplit
 
@@ -33,6 +35,17 @@ AZURE_ZONES = {
         "southindia", "westindia",
     }),
 }  # fmt: skip
+#: sellers whose region is where a call ran, and may decide its price
+CLOUDS = frozenset({"aws", "azure", "google", "oci"})
+#: words for "wherever the provider likes"
+_ANYWHERE = frozenset({"", "global", "default", "notavailable", "none"})
+_REGION = {
+    "aws": re.compile(r"^(?:af|ap|ca|eu|il|me|mx|sa|us|us-gov)-[a-z]+-\d$"),
+    "google": re.compile(r"^(?:africa|asia|australia|europe|me|northamerica|southamerica|us)-[a-z]+\d$"),
+}
+_BEDROCK_ZONES = frozenset({"af", "amer", "apac", "au", "ca", "emea", "eu", "in", "jp", "me", "sa", "us", "us-gov"})
+#: regions whose price the list's general row of a Bedrock model is
+_BEDROCK_HOME = frozenset({"us-east-1", "us-east-2", "us-west-2"})
 _GOOGLE_MULTI_REGIONS = frozenset({"us", "eu"})
 _NO_PLACE = frozenset({"api", "www"})  # labels of a host that say nothing about where it is
 
@@ -89,6 +102,55 @@ def places_of(
 
 def _words(*words: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word for word in words if word))
+
+
+def stated_place(
+    provider: str,
+    *,
+    named: str | None = None,
+    inference_geo: str | None = None,
+    region: str | None = None,
+    deployment_type: str | None = None,
+    **_: str | None,
+) -> str:
+    """The place a call states, in its own word; "" = it doesn't.
+
+    >>> stated_place("aws", region="eu-west-1"), stated_place("openai", region="eu-west-1")
+    ('eu-west-1', '')
+    """
+    stated = (deployment_type if provider == "azure" else None) or named or inference_geo or ""
+    if provider in CLOUDS and (not stated or bare(stated) in ("regional", "inregion")):
+        return region or stated
+    return stated
+
+
+def unlisted_place(provider: str, stated: str, sold_in: Collection[str]) -> bool:
+    """Whether a model sold at prices by place is called in one that no price is for.
+
+    Args:
+        provider: canonical name.
+        stated: the place as the call states it; "" = it doesn't.
+        sold_in: places that rows of the model, or factors on them, are for.
+
+    >>> unlisted_place("anthropic", "mars", {"us"}), unlisted_place("anthropic", "global", {"us"})
+    (True, False)
+    >>> unlisted_place("aws", "ap-southeast-7", {"eu-west-2"}), unlisted_place("aws", "us-east-1", {"eu-west-2"})
+    (True, False)
+    """
+    word = stated.lower()
+    if not sold_in or bare(word) in _ANYWHERE or any(bare(word) == bare(place) for place in sold_in):
+        return False
+    if provider == "azure":
+        known = word in AZURE_ZONES or word in AZURE_SKUS or any(word in regions for regions in AZURE_ZONES.values())
+        return not known
+    if provider == "aws" and _REGION["aws"].match(word):
+        by_region = any(_REGION["aws"].match(place) and not place.startswith("us-gov") for place in sold_in)
+        return by_region and word not in _BEDROCK_HOME
+    if provider == "aws":
+        return word not in _BEDROCK_ZONES and bare(word) not in ("regional", "inregion")
+    if provider == "google":
+        return word not in _GOOGLE_MULTI_REGIONS and bare(word) != "regional" and not _REGION["google"].match(word)
+    return True
 
 
 def same_place(geography: str, places: tuple[str, ...]) -> int:

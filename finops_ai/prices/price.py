@@ -55,6 +55,7 @@ class Price:
     Attributes:
         unit_price: price of one unit (one token, not a million) in `currency`; None = unpriced.
         tiers: (over, unit_price, price_id) of the context tiers, lowest threshold first.
+        guessed: thresholds in `tiers` that no row has: the multiple of the model's other rows, `assumed`.
         over: the context tier that was chosen, None = base.
         status: listed, contract, promotional, disputed, assumed or unpriced.
         needs_confirmation: disputed, or past the end of a promotion without a confirmed successor.
@@ -68,6 +69,7 @@ class Price:
     currency: str = "USD"
     why: tuple[str, ...] = ()
     tiers: tuple[tuple[tuple[int, bool], Decimal, str], ...] = ()
+    guessed: frozenset[tuple[int, bool]] = frozenset()
     over: tuple[int, bool] | None = None
     model: str | None = None
     sold_by: str | None = None
@@ -77,8 +79,14 @@ class Price:
         chosen = self
         for over, unit_price, price_id in self.tiers:
             if input_tokens > over[0] or (over[1] and input_tokens == over[0]):
-                chosen = replace(self, unit_price=unit_price, price_id=price_id, over=over)
+                chosen = replace(
+                    self, unit_price=unit_price, price_id=price_id, over=over, status=self.status_above(over)
+                )
         return chosen
+
+    def status_above(self, over: tuple[int, bool] | None) -> str:
+        """The status of a context tier's price."""
+        return "assumed" if over in self.guessed else self.status
 
     def discounted(self, share: Decimal, by: str) -> Price:
         """This price less a share, in every context tier."""
@@ -221,7 +229,8 @@ def priced(
     if base is None:  # only context tiers here: under them the price below holds
         assert below is not None
         kept = tuple(tier for tier in below.tiers if tier[0] < tiers[0][0])
-        return replace(below, tiers=(*kept, *tiers), status="contract", model=model, sold_by=sold_by)
+        guessed = below.guessed & {over for over, _, _ in kept}
+        return replace(below, tiers=(*kept, *tiers), guessed=guessed, status="contract", model=model, sold_by=sold_by)
     status = base.status if base.layer != CONTRACT or base.status != "listed" else "contract"
     unsure = any(card.unsure(at) for card in picked.values())
     return Price(
@@ -232,6 +241,7 @@ def priced(
         currency=base.currency,
         why=(base.describe(meter), *(f"x {plain(rule.factor)} {rule.why}" for rule in factors), *notes),
         tiers=tiers,
+        guessed=frozenset(derived or ()),
         model=model,
         sold_by=sold_by,
     )

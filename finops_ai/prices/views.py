@@ -91,7 +91,7 @@ def prices_of(
         for over, unit_price, price_id in steps:
             rows.append({
                 "meter": name, "unit": kind.unit, "per_million": plain(unit_price * MILLION), "currency": price.currency,
-                "context": over_text(over) if over else "", "status": price.status,
+                "context": over_text(over) if over else "", "status": price.status_above(over),
                 "needs_confirmation": price.needs_confirmation, "price_id": price_id, "why": "; ".join(price.why),
             })  # fmt: skip
     if not any(meters()[str(row["meter"])].is_token for row in rows) and tier != "standard":

@@ -148,6 +148,8 @@ def plan_pages(
                 own = {**base, "receiver": name}
                 pages.append(Page(file, name, path, own, order, group=STATEMENTS, question=question))
             continue
+        if meta.get("needs") == "people" and "people" not in ws.settings.policies:
+            continue
         page = Page(path.stem, title, path, base, order, about=meta.get("about", ""), question=question)
         if meta.get("needs") == "dimensions" and not ws.rules.dimensions:
             page.left_out = "finops.toml declares no dimension, such as [dimensions.team]."

@@ -14,7 +14,7 @@ import sys
 import types
 from typing import TYPE_CHECKING, cast
 
-from finops_ai.sample.engineering import Engineers, engineers
+from finops_ai.sample.engineering import Engineers, engineers, people_workspace, write_people
 from finops_ai.sample.frames import bills, business_metrics, events, plan, slices, telemetry, tokens, truth
 from finops_ai.sample.settings import rules, settings_toml, write_native, write_workspace
 
@@ -71,6 +71,7 @@ __all__ = [
     "business_metrics",
     "engineers",
     "events",
+    "people_workspace",
     "plan",
     "rules",
     "sample",
@@ -80,5 +81,6 @@ __all__ = [
     "tokens",
     "truth",
     "write_native",
+    "write_people",
     "write_workspace",
 ]

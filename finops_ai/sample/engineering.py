@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+import tempfile
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finops_ai.frames import BillFrame, CommitFrame, SeatFrame, conform
@@ -16,6 +18,8 @@ from finops_ai.periods import UTC, Window
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from finops_ai.workspace import Workspace
 
 FIRST, LAST = dt.date(2026, 9, 12), dt.date(2026, 10, 31)
 _MOVED = dt.date(2026, 10, 15)
@@ -92,6 +96,11 @@ def _login(n: int) -> str:
 
 
 def _who() -> Identities:
+    accounts, teams = _tables()
+    return Identities.load(accounts, teams, salt="sample")
+
+
+def _tables() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     accounts: list[dict[str, Any]] = []
     teams: list[dict[str, Any]] = []
     for n, team in enumerate(_TEAMS, 1):
@@ -107,7 +116,7 @@ def _who() -> Identities:
             ]
         else:
             teams.append({"person": name, "team": team})
-    return Identities.load(accounts, teams, salt="sample")
+    return accounts, teams
 
 
 def _at(day: dt.date, hour: int = 0, minute: int = 0) -> dt.datetime:
@@ -313,4 +322,84 @@ def _bills(rows: list[dict[str, Any]], held: pd.DataFrame, prices: SeatPrices) -
     return concat([named.assign(billing_account_id="acme"), conform(columns, BillFrame, source="sample")], BillFrame)
 
 
-__all__ = ["Engineers", "engineers"]
+SETTINGS = """# Fourteen engineers with seats of Cursor, GitHub Copilot and Claude, as collected from their vendors.
+[workspace]
+name = "Sample engineers"
+
+[people]
+accounts = "accounts.csv"              # who is who, by day: account, person, provider, kind, valid_from, valid_to
+teams = "teams.csv"                    # person, team, valid_from, valid_to
+smallest = 5                           # teams of fewer people are one row
+idle_days = 30                         # without any event, a seat is idle
+grace_hours = 2                        # a commit belongs to a session this long after it
+
+[[seats]]                              # Cursor's billing cycle begins on the 12th
+provider = "cursor"
+plan = "teams-standard"
+clock = 12
+
+[[seats]]
+provider = "cursor"
+plan = "teams-premium"
+clock = 12
+
+[dimensions.tool]
+default = "other"
+[[rules]]
+name = "the tool"
+when = { provider = ["cursor", "github-copilot", "anthropic"] }
+set = { tool = "{provider}" }
+"""
+
+
+def write_people(folder: str | Path) -> Path:
+    """Write a workspace of the engineers: finops.toml, who is who, a lake that is filled, seats and commits.
+
+    Args:
+        folder: where to; made if it isn't there.
+
+    Returns:
+        Its finops.toml.
+
+    >>> import tempfile
+    >>> import finops_ai as fa
+    >>> ws = fa.open(write_people(tempfile.mkdtemp()))
+    >>> ws.months(), ws.name
+    (['2026-09', '2026-10'], 'Sample engineers')
+    """
+    from finops_ai.people.workspace import keep
+    from finops_ai.workspace import open as open_workspace
+
+    root, people = Path(folder), engineers()
+    root.mkdir(parents=True, exist_ok=True)
+    accounts, teams = _tables()
+    for name, rows in (("accounts.csv", accounts), ("teams.csv", teams)):
+        heads = list(dict.fromkeys(key for row in rows for key in row))
+        lines = [",".join(heads), *(",".join(str(row.get(h, "")) for h in heads) for row in rows)]
+        (root / name).write_text("\n".join(lines) + "\n", "utf-8")
+    file = root / "finops.toml"
+    file.write_text(SETTINGS, "utf-8")
+    ws = open_workspace(file)
+    for provider in ("cursor", "github-copilot", "anthropic"):
+        tokens = people.tokens[(people.tokens["provider"] == provider).to_numpy(bool)]
+        bills = people.bills[(people.bills["provider"] == provider).to_numpy(bool)]
+        whole = Window.of(dt.date(2026, 1, 1), LAST + dt.timedelta(days=1))
+        ws.lake.replace_window(provider, whole, {"tokens": tokens, "bills": bills}, {"fresh_until": str(whole.end)})
+    keep(root, "sample", "seats", people.seats)
+    keep(root, "sample", "commits", people.commits)
+    return file
+
+
+@cache
+def people_workspace() -> Workspace:
+    """The engineers' workspace, made once per process in a temporary folder."""
+    from finops_ai.workspace import open as open_workspace
+
+    folder = tempfile.TemporaryDirectory(prefix="finops-people-")
+    _FOLDERS.append(folder)
+    return open_workspace(write_people(folder.name))
+
+
+_FOLDERS: list[Any] = []
+
+__all__ = ["Engineers", "engineers", "people_workspace", "write_people"]

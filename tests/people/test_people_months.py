@@ -299,3 +299,36 @@ def test_a_unit_that_is_lost_stops_the_table(monkeypatch) -> None:
     monkeypatch.setattr(months, "spread_sql", lossy)
     with pytest.raises(CheckFailed, match="off the bills"):
         fa.people_months(WHO, bills=bill({"billed_cost": Decimal(31), "user_id": "ada@example.com"}))
+
+
+def test_a_cycle_that_is_billed_as_one_line_keeps_use_on_its_days() -> None:
+    """Use of a cycle from the 12th is billed at 31.00, 30.00 of it known: October has its own use and its days of the rest."""
+    rows = usage(
+        ("cursor", "bo@example.com", "2026-10-01", "cash", 5),
+        ("cursor", "bo@example.com", "2026-10-13", "cash", 20),
+        ("cursor", "bo@example.com", "2026-11-02", "cash", 10),
+    )
+    line = {"charge_category": "Usage", "charge_period_start": "2026-10-12", "charge_period_end": "2026-11-12"}
+    table = fa.people_months(
+        WHO, usage=rows, bills=bill(line | {"billed_cost": Decimal("30.31")}), by=["month", "person"], privacy=ALL
+    ).set_index(["month", "person"])
+    assert table["cost"].to_dict() == {
+        ("2026-10", "Bo"): 25, ("2026-10", "not by person"): Decimal("0.20"), ("2026-11", "Bo"): 10, ("2026-11", "not by person"): Decimal("0.11"),
+    }  # fmt: skip
+
+
+def test_daily_lines_are_held_against_their_own_day() -> None:
+    rows = usage(
+        ("cursor", "bo@example.com", "2026-10-01", "cash", 5), ("cursor", "bo@example.com", "2026-10-02", "cash", 7)
+    )
+    day = {
+        "charge_category": "Usage",
+        "charge_period_start": "2026-10-01",
+        "charge_period_end": "2026-10-02",
+        "billed_cost": Decimal(6),
+    }
+    table = fa.people_months(WHO, usage=rows, bills=bill(day), by=["person"], privacy=ALL).set_index("person")
+    assert table["cost"].to_dict() == {
+        "Bo": 12,
+        "not by person": 1,
+    }  # the 2nd isn't billed yet, so its use is what is known

@@ -16,7 +16,7 @@ from finops_ai.prices.cases import CaseFileError, check_form, read_cases, run_ca
 from finops_ai.prices.invariants import run_invariants
 
 FOLDER = Path(__file__).parent / "cases"
-OWN = ["openai", "anthropic", "clouds", "others", "shapes", "stacked", "map_figures", "fine_meters"]
+OWN = ["openai", "anthropic", "clouds", "others", "shapes", "stacked", "map_figures", "fine_meters", "public_reports"]
 FILES = {path.stem: read_cases(path) for path in sorted(FOLDER.glob("*.json"))}
 CASES = [pytest.param(case, id=f"{name}-{case['id']}") for name, table in FILES.items() for case in table["cases"]]
 SHARED = Path(__file__).parents[2] / ".." / "shared" / "cases"

@@ -180,6 +180,38 @@ def test_all_known_bills_pass_after_an_update(tmp_path):
         assert outcomes == {"pass"}
 
 
+@pytest.mark.long
+def test_the_drill_over_two_closed_months(tmp_path):
+    """Undated, old, new, the same again, raised: closed months never move, and every known bill passes after each."""
+    tokens = sample(months=2)
+    closed = price(tokens, PriceBook.default())["list_cost"]
+    dear = {"gpt_5.4": {"input_cost_per_token": 9e-06, "output_cost_per_token": 9e-05}}
+    maps = [
+        litellm(tmp_path, "one.json", nova_9={"input_cost_per_token": 3e-06}, **dear),
+        litellm(tmp_path, "two.json", nova_9={"input_cost_per_token": 4e-06}, **dear),
+    ]
+    with pytest.raises(PriceError, match="doesn't say from which day"):
+        prepare(maps[:1])  # LiteLLM's map says no day of its own
+    with pytest.raises(PriceError, match="older"):
+        prepare(maps[:1], dated=dt.date(2026, 6, 1))
+    differing = []
+    for path, day in ((maps[0], 22), (maps[0], 23), (maps[1], 25)):
+        book_module._default.cache_clear()
+        ready = prepare([path], dated=dt.date(2026, 11, day))
+        differing.append(bool(len(ready.changed)))
+        ready.keep()
+        book_module._default.cache_clear()
+        pd.testing.assert_series_equal(price(tokens, PriceBook.default())["list_cost"], closed)
+        outcomes = {result.outcome for result in run_cases(read_cases(CASES / "known_bills_2.json"))}
+        assert outcomes == {"pass"}
+    assert differing == [True, False, True]  # the same file twice changes nothing
+    days = ("2026-11-22", "2026-11-24", "2026-11-25")
+    rates = [PriceBook.default().lookup("openai", "nova-9", "input", day).unit_price * 1_000_000 for day in days]
+    assert rates == [3, 3, 4]  # a change is of the day it was seen, whatever was seen between
+    earlier = PriceBook.default().lookup("openai", "gpt-5.4", "input", "2026-11-01").unit_price * 1_000_000
+    assert earlier == Decimal("2.5")
+
+
 def test_what_is_no_price_map_is_refused(tmp_path):
     path = tmp_path / "other.json"
     for text, message in (

@@ -37,13 +37,14 @@ class Call(NamedTuple):
         at: when it began, UTC. until: end of the slice, where it is more than an instant.
         usage: the tool's own counts, in its own nesting.
         requests: number of calls; None = not told.
+        place: where it was read: text, or a file and its line.
         estimated: its day or split is worked out, not read.
     """
 
     at: dt.datetime
     model: str
     usage: Mapping[str, Any]
-    place: str
+    place: str | tuple[Path, int]
     session: str | None = None
     request: str | None = None
     agent: str | None = None
@@ -76,7 +77,9 @@ def token_frame(
     if not chosen:
         return conform({}, source=tool)
     ids = _told_apart(chosen)
-    counted: dict[str, Any] = disjoint_columns([c.usage for c in chosen], format, lambda i: chosen[i].place, notes)
+    counted: dict[str, Any] = disjoint_columns(
+        [c.usage for c in chosen], format, lambda i: said_of(chosen[i].place), notes
+    )
     counted["requests"] = pa.array([c.requests or 0 for c in chosen], pa.int64())
     single = [None if c.requests is None else c.requests for c in chosen]
 
@@ -105,6 +108,11 @@ def token_frame(
         "money_basis": "list",
     }
     return conform(tokens_from_slices(columns, counted), source=tool)
+
+
+def said_of(place: str | tuple[Path, int]) -> str:
+    """Where a record was read, in words."""
+    return place if isinstance(place, str) else f"{place[0]}, line {place[1]}"
 
 
 def _told_apart(calls: Sequence[Call]) -> list[str | None]:
@@ -137,11 +145,12 @@ class Lines:
         content = content_of(self.path)
         lines = content.split(b"\n")
         last, marks, parse = len(lines), self.marks, orjson.loads
+        first = marks[0] if len(marks) == 1 else b""
         for number, line in enumerate(lines, 1):
-            for mark in marks:
-                if mark in line:
-                    break
-            else:
+            if first:
+                if first not in line:
+                    continue
+            elif not any(mark in line for mark in marks):
                 continue
             try:
                 yield number, parse(line)
@@ -174,20 +183,22 @@ def content_of(path: Path) -> bytes:
     return b"".join(pieces)
 
 
-def moment(text: Any, place: str) -> dt.datetime:
+def moment(text: Any, place: str | tuple[Path, int]) -> dt.datetime:
     """A record's time, in UTC: ISO text, or milliseconds or seconds since 1970.
 
     >>> moment("2026-10-07T23:59:59.500Z", "").isoformat(), moment(1791417600000, "").day
     ('2026-10-07T23:59:59.500000+00:00', 8)
     """
     try:
+        if type(text) is str and text[-1:] == "Z":
+            return dt.datetime.fromisoformat(text)
         if isinstance(text, int | float) and not isinstance(text, bool):
             micros = round(text * (1000 if abs(text) > 1e11 else 1_000_000))
             return dt.datetime(1970, 1, 1, tzinfo=UTC) + micros * MICROSECOND
         at = dt.datetime.fromisoformat(str(text))
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise DataError(f"{place}: its time is {text!r}, must be a time. Nothing was stored.") from None
+        raise DataError(f"{said_of(place)}: its time is {text!r}, must be a time. Nothing was stored.") from None
 
 
 def stamp(text: Any, place: str) -> str:

@@ -49,8 +49,9 @@ def read(
         notes.append(f"{synthetic} records of errors were made by Claude Code itself: no model was called.")
     whose: dict[Path, str | None] = {path: person_of(path, people or {}, user) for path in paths}
     found = []
+    names: dict[Any, str | None] = {}
     for usage, model, request, origin in kept:
-        place = f"{origin.path}, line {origin.number}"
+        place = (origin.path, origin.number)
         geo = usage.get("inference_geo")
         speed = usage.get("speed") == "fast"
         found.append(
@@ -62,7 +63,7 @@ def read(
                 session=origin.session,
                 request=request,
                 agent=origin.agent,
-                repository=repository_of(origin.folder),
+                repository=_named(names, origin.folder),
                 branch=branch_of(origin.branch),
                 tier="fast" if speed else service_tier(usage.get("service_tier")),
                 geo=None if geo in (None, "", "not_available") else str(geo).lower(),
@@ -70,6 +71,12 @@ def read(
             )
         )
     return found
+
+
+def _named(known: dict[Any, str | None], folder: str | None) -> str | None:
+    if folder not in known:
+        known[folder] = repository_of(folder)
+    return known[folder]
 
 
 class ClaudeCodeConnector(LogConnector):

@@ -102,10 +102,10 @@ def _write_holds_input(path: Path, rows: list[tuple[int, Row]], notes: list[str]
             name: _count(row.get(name), f"{path}, line {line}", name) for name in (WITH, WITHOUT, READ, OUTPUT, TOTAL)
         }
         if counts[TOTAL] is None or counts[WITH] is None:
-            both = both or (counts[WITH] is not None and counts[WITH] < (counts[WITHOUT] or 0))
+            both = both or (counts[WITH] is not None and (counts[WITH] or 0) < (counts[WITHOUT] or 0))
             continue
-        rest = counts[TOTAL] - (counts[READ] or 0) - (counts[OUTPUT] or 0)
-        inside, beside = rest == counts[WITH], rest == counts[WITH] + (counts[WITHOUT] or 0)
+        rest, written = (counts[TOTAL] or 0) - (counts[READ] or 0) - (counts[OUTPUT] or 0), counts[WITH] or 0
+        inside, beside = rest == written, rest == written + (counts[WITHOUT] or 0)
         if not (inside or beside):
             raise DataError(
                 f"{path}, line {line}: its counts come to Total Tokens ({counts[TOTAL]}) neither with the input inside "

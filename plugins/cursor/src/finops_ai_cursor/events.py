@@ -18,8 +18,9 @@ from finops_ai.frames.types import COST_TYPE, TAGS_TYPE
 from finops_ai.meters import disjoint_columns, tokens_from_slices
 from finops_ai.money import exact
 from finops_ai.periods import Window
-from finops_ai_cursor.api import MILLISECOND, Row, mail, moment
+from finops_ai_cursor.api import MILLISECOND, mail, moment
 from finops_ai_cursor.groups import Groups
+from finops_ai_cursor.listing import Row
 
 if TYPE_CHECKING:
     import pandas as pd

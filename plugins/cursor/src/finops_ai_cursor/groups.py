@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 
-from finops_ai_cursor.api import Row, mail, moment
+from finops_ai_cursor.api import mail, moment
+from finops_ai_cursor.listing import Row
 
 FIRST, LAST = dt.datetime.min.replace(tzinfo=dt.UTC), dt.datetime.max.replace(tzinfo=dt.UTC)
 

@@ -11,7 +11,8 @@ from finops_ai.frames import BillFrame, CommitFrame, SeatFrame, conform
 from finops_ai.money import exact
 from finops_ai.periods import Window
 from finops_ai.providers import LeftOut
-from finops_ai_cursor.api import Row, mail, moment
+from finops_ai_cursor.api import mail, moment
+from finops_ai_cursor.listing import Row
 
 if TYPE_CHECKING:
     import pandas as pd

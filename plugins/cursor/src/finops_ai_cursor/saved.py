@@ -10,9 +10,9 @@ from finops_ai.errors import DataError
 from finops_ai.periods import UTC, Window
 from finops_ai.providers.files import find_files, read_bytes, read_json_any
 from finops_ai_cursor import dashboard, events
-from finops_ai_cursor.api import Row, mail, moment
+from finops_ai_cursor.api import mail, moment
 from finops_ai_cursor.events import Event
-from finops_ai_cursor.listing import Page, read_growing
+from finops_ai_cursor.listing import Page, Row, read_growing
 
 EVER = Window(dt.datetime(1970, 1, 1, tzinfo=UTC), dt.datetime(2200, 1, 1, tzinfo=UTC))
 
