@@ -92,7 +92,7 @@ def test_a_command_line_uses_what_the_command_has(where, line):
         return  # finops-ai COMMAND
     assert name in COMMANDS
     command = group.get_command(click.Context(group), name)
-    if isinstance(command, click.Group) and words and re.fullmatch(r"[a-z-]+", words[0]):
+    if isinstance(command, click.Group) and words and re.fullmatch(r"[a-z][a-z-]*", words[0]):
         command, words = command.commands[words[0]], words[1:]
     known = {o for p in command.params for o in (*p.opts, *p.secondary_opts)} | {"--help"}
     given = words[: words.index("--")] if "--" in words else words

@@ -14,18 +14,12 @@ from finops_ai.cli.tables import cube_of, month_option, say, workspace
 _SHOWN = ["id", "what", "owner", "saving", "saving_low", "saving_high", "counted", "confidence", "state"]
 
 
-class Group(click.Group):
-    """Without a command it shows the opportunities."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """The arguments, with the command that shows where none is named."""
-        if not args or (args[0] not in self.commands and args[0] not in ("--help", "-h")):
-            args = ["show", *args]
-        return super().parse_args(ctx, args)
-
-
-@click.group(cls=Group)
-def recommend() -> None:
+@click.group(invoke_without_command=True)
+@month_option
+@config_option
+@format_options
+@click.pass_context
+def recommend(context: click.Context, month: str | None, config: str, form: str, output: str | None) -> None:
     """What a month's rows show that could have cost less, ranked; and what became of it.
 
     \b
@@ -37,24 +31,32 @@ def recommend() -> None:
     finops-ai recommend done 377702ab74
     finops-ai recommend realised
     """
+    if context.invoked_subcommand is None:
+        _show(_opportunities(config, month), form, output)
+
+
+def _show(table: Any, form: str, output: str | None) -> None:
+    if form == "table" and not output:
+        shown = table[_SHOWN].copy()
+        shown.facts = table.facts
+        table = shown
+    say(table, form, output)
 
 
 @recommend.command()
-@click.argument("id", required=False)
+@click.argument("id")
 @month_option
 @config_option
 @format_options
-def show(id: str | None, month: str | None, config: str, form: str, output: str | None) -> None:
-    """The opportunities, largest saving first; with an ID everything that is known of one."""
+def show(id: str, month: str | None, config: str, form: str, output: str | None) -> None:
+    """Everything that is known of one opportunity.
+
+    \b
+    finops-ai recommend show 377702ab74 --month 2026-10
+    """
     from finops_ai.errors import DataError, hint
 
     table = _opportunities(config, month)
-    if id is None:
-        if form == "table" and not output:
-            shown = table[_SHOWN].copy()
-            shown.facts = table.facts
-            return say(shown, form, output)
-        return say(table, form, output)
     row = table[(table["id"] == id).to_numpy(bool)]
     if not len(row):
         raise DataError(f"No opportunity {id!r} in {table.facts.period}. {hint(id, list(table['id']))}")
@@ -71,12 +73,18 @@ def show(id: str | None, month: str | None, config: str, form: str, output: str 
 @config_option
 @format_options
 def evidence(id: str, month: str | None, config: str, form: str, output: str | None) -> None:
-    """The rows an opportunity rests on; their cost adds up to its cost."""
+    """The rows an opportunity rests on; their cost adds up to its cost.
+
+    \b
+    finops-ai recommend evidence 377702ab74 --format csv
+    """
     say(_opportunities(config, month).evidence(id), form, output)
 
 
 def _decision(name: str, text: str) -> click.Command:
-    @click.command(name, help=text)
+    reason = ' --reason "needed for the launch"' if name == "dismiss" else ""
+
+    @click.command(name, help=f"{text}\n\n\b\nfinops-ai recommend {name} 377702ab74{reason}")
     @click.argument("id")
     @click.option("--reason", default="", help="Why, in a few words; a dismissal needs it.")
     @month_option
@@ -105,7 +113,11 @@ for _name, _text in (
 @config_option
 @format_options
 def realised(month: str | None, config: str, form: str, output: str | None) -> None:
-    """What was done and what it really saved: the bridge from the month it was found in to the month asked for."""
+    """What was done and what it really saved: the bridge from the month it was found in to the month asked for.
+
+    \b
+    finops-ai recommend realised --month 2026-11
+    """
     from finops_ai.saving.realised import realised_savings
 
     ws, month = workspace(config, month)

@@ -9,14 +9,15 @@ import numpy as np
 import pandas as pd
 
 from finops_ai.engine import reprice
-from finops_ai.engine.fields import NATIVE, PAYABLE, PRICED, PUBLISHED
+from finops_ai.engine.pricing import fields_needed
 from finops_ai.saving.cells import Cells
 from finops_ai.saving.opportunity import Finding, Range
 from finops_ai.tables.changing import with_known_meters
 
 _ZERO, _PLACES = Decimal(0), Decimal(1).scaleb(-18)
 _CASE = "_case"
-_DROPPED = {*PRICED, PAYABLE, PUBLISHED, *NATIVE, "tags"}
+#: what changes write to, whether or not a price depends on it
+_CHANGED = ("provider", "model", "service_tier", "context_tier", "inference_geo", "region")
 
 
 def savings(cells: Cells, findings: Sequence[Finding]) -> list[Range | None]:
@@ -26,8 +27,8 @@ def savings(cells: Cells, findings: Sequence[Finding]) -> list[Range | None]:
     tiers, credits and exchange rates made of a price stays made of it, and rows priced as the book says save exactly the
     difference.
     """
-    own = [c for c in cells.frame.columns if c not in _DROPPED and c not in ("rule", "share", *cells.dimensions)]
-    plain = cells.frame[own]
+    own = [c for c in dict.fromkeys([*fields_needed(cells.book), *_CHANGED]) if c in cells.frame.columns]
+    plain = cells.frame[own]  # what a price depends on
     asked = [(n, k, change) for n, f in enumerate(findings) for k, change in enumerate(f.changes or ())]
     if not asked:
         return [f.saving for f in findings]
