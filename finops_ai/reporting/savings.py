@@ -85,7 +85,8 @@ def _why(row: dict[str, Any]) -> str:
 
 
 def _rows(table: Any) -> list[dict[str, Any]]:
-    return table.published().astype(object).to_dict("records")
+    rows: list[dict[str, Any]] = table.published().astype(object).to_dict("records")
+    return rows
 
 
 def _text(value: Any) -> str:

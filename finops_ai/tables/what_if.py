@@ -86,7 +86,7 @@ class _Run:
 
 
 #: group -> amount, by the name of the amount
-Sums = dict[str, dict[tuple, Decimal]]
+Sums = dict[str, dict[tuple[Any, ...], Decimal]]
 
 
 def _run(priced: pd.DataFrame, steps: Sequence[Step], by: list[str], book: Book | None, currency: str) -> _Run:

@@ -95,6 +95,7 @@ def test_a_new_plugin_speaks_only_of_itself(tmp_path):
         "pyproject.toml",
         "README.md",
         "__init__.py",
+        "py.typed",
         "conftest.py",
         "test_acme_labs_conformance.py",
     }
