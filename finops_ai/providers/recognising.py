@@ -20,6 +20,10 @@ SIGNS: dict[str, list[set[str]]] = {
     "focus": [{"BilledCost", "ChargePeriodStart"}],
     "litellm": [{"request_id", "startTime", "spend"}],
     "bedrock": [{"schemaType", "modelId", "requestId"}],
+    "cursor": [{"usageEvents"}, {"Date", "Kind", "Model", "Total Tokens"}],
+    "github-copilot": [{"username", "sku", "gross_amount", "net_amount"}],
+    "codex": [{"timestamp", "type", "payload"}],
+    "claude-code": [{"sessionId", "type", "uuid", "message"}],
 }
 
 

@@ -520,3 +520,11 @@ def test_the_notes_of_a_read_are_said_again_where_it_is_kept(tmp_path: Path):
     said, connector.notes = connector.notes, []
     connector.usage(Window(OCTOBER.start, OCTOBER.start + dt.timedelta(days=8)))
     assert connector.notes == said
+
+
+def test_a_folder_with_other_files_is_read_and_a_log_known_by_its_content(tmp_path: Path):
+    codex_logs(tmp_path)
+    (tmp_path / "notes.txt").write_text('{ "token_count" and more that is no JSON\n')
+    assert calls(usage(CodexConnector, tmp_path), "session_id") == {A: 4, B: 1, C: 2}
+    path = write(tmp_path / "claude" / "s.jsonl", [said("s", "2026-10-07T10:00:00.000Z", "m", 5)])
+    assert fa.read(path, format="auto")["provider"].unique().tolist() == ["claude-code"]

@@ -97,6 +97,7 @@ class ClaudeCodeConnector(LogConnector):
     def frame(self, paths: Sequence[Path], window: Window) -> pd.DataFrame:
         """Token frame of the logs."""
         settings: Any = self.settings
+        paths = [path for path in paths if ".jsonl" in path.name] or paths  # a folder holds other files, too
         calls = self.once(paths, lambda: read(paths, self.notes, settings.people, settings.user))
         return token_frame(
             calls, window, provider=PROVIDER, tool=TOOL, format=FORMAT, account=settings.account, notes=self.notes
