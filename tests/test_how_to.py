@@ -20,6 +20,8 @@ SAID = {
     "shared-key": "growth",
     "close-a-month": "2026-09",
     "scenario": "saving",
+    "ask-questions": "Cost per request",
+    "watch-and-deliver": "statement  proj_growth   folder  outbox   2,372.21  sent   before",
 }
 
 
