@@ -21,6 +21,8 @@ SAID = {
     "close-a-month": "2026-09",
     "scenario": "saving",
     "coding-tools": "all_in",
+    "ask-questions": "Cost per request",
+    "watch-and-deliver": "statement  proj_growth   folder  outbox   2,372.21  sent   before",
 }
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
-from finops_ai.answering.answer import Answer, clean, name
+from finops_ai.answering.answer import Answer, clean
 from finops_ai.answering.known import Known
 from finops_ai.answering.question import Question
-from finops_ai.answering.spending import money
 from finops_ai.errors import DataError, SettingsError
 from finops_ai.forecasting.budgets import HISTORY, workspace_budgets
 from finops_ai.forecasting.planning import plan
@@ -81,8 +78,12 @@ def forecast(known: Known, question: Question) -> Answer:
         ),
     )  # fmt: skip
     currency = ws.settings.workspace.currency
+    said = _words(table, currency)
+    # what a short answer must not lose comes first: the whole period, then the months of the whole
+    rank = [(m != "year", u != "total") for m, u in zip(table["month"], table["unique_id"], strict=True)]
+    table = table.iloc[sorted(range(len(table)), key=lambda i: rank[i])]
     return Answer(
-        _words(table, currency),
+        said,
         table=table,
         top=max(question.top, 24),
         definition="P50 is the middle of what the plan expects, P10 and P90 its range; months that are over are actual.",
@@ -96,6 +97,3 @@ def _words(table: object, currency: str) -> str:
 
     said = plan_in_words(table, None, currency)  # type: ignore[arg-type]
     return " ".join(clean(text) for text in said[:3]) or "There is too little past to plan from."
-
-
-__all__ = ["Decimal", "budgets", "forecast", "money", "name"]

@@ -253,7 +253,7 @@ def make_server(desk: Desk) -> MCPServer:
     ) -> CallToolResult:  # fmt: skip
         """Each month ahead: P10, P50 and P90 of its cost against the budgets; months that are over are actual."""
         return desk.answer(
-            lambda k, m: Question("forecast", tuple(k.column(c) for c in by), period=k.clock.read(until) if until.strip() else None, top=60),
+            lambda k, m: Question("forecast", tuple(k.column(c) for c in by), period=k.clock.read(until) if until.strip() else None, top=500),
             exact=exact, tokens=tokens,
         )  # fmt: skip
 
