@@ -37,7 +37,7 @@ def register_billed_use(
     """Make the tables `used_days` and `kept_use`, and turn lines of use that name nobody into their difference with it.
 
     `used_days` is use per day, account and person; `kept_use` that of it which no line names the account of. Lines of use
-    that overlap are one stretch of days; what they charge beyond the kept use of those days becomes one line, of category
+    whose billing periods overlap are one stretch of days (where all of them name people, they say nothing of anybody else's use, which is kept); what they charge beyond the kept use of those days becomes one line, of category
     Difference, over them. So use stays on the day and with the person it was of, and all adds up to the bill. Of days before the
     first that use is known of, a line's even share is all difference.
 
@@ -50,7 +50,8 @@ def register_billed_use(
     _register_used(con, usage, timezone, periods)
     con.execute("""
         CREATE OR REPLACE TEMP TABLE use_lines AS
-        SELECT provider, billing_account_id, billing_currency AS currency, account, begins, begins + CAST(days AS INTEGER) AS ends, days, cost
+        SELECT provider, billing_account_id, billing_currency AS currency, account, bill_begins AS begins, bill_ends AS ends,
+          CAST(bill_ends - bill_begins AS BIGINT) AS days, cost
         FROM lines WHERE charge_category = 'Usage'""")
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE kept_use AS
@@ -64,10 +65,10 @@ def register_billed_use(
         WITH whole AS (
           SELECT *, CASE WHEN account IS NULL THEN cost ELSE 0 END AS open_cost, least(greatest(coalesce({cut}, ends), begins), ends) AS middle FROM use_lines)
         SELECT provider, billing_account_id, currency, begins, middle AS ends,
-          open_cost * CAST(middle - begins AS HUGEINT) // days AS cost, FALSE AS known FROM whole WHERE middle > begins
+          open_cost * CAST(middle - begins AS HUGEINT) // days AS cost, FALSE AS known, account IS NULL AS is_open FROM whole WHERE middle > begins
         UNION ALL
         SELECT provider, billing_account_id, currency, middle, ends,
-          open_cost - open_cost * CAST(middle - begins AS HUGEINT) // days, TRUE FROM whole WHERE ends > middle""")
+          open_cost - open_cost * CAST(middle - begins AS HUGEINT) // days, TRUE, account IS NULL FROM whole WHERE ends > middle""")
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE differences AS
         WITH edges AS (
@@ -78,7 +79,7 @@ def register_billed_use(
             PARTITION BY provider, billing_account_id, currency, known ORDER BY begins, ends ROWS UNBOUNDED PRECEDING) AS stretch FROM edges),
         stretches AS (
           SELECT provider, billing_account_id, currency, known, stretch, min(begins) AS begins, max(ends) AS ends, CAST(sum(cost) AS HUGEINT) AS cost
-          FROM numbered GROUP BY ALL)
+          FROM numbered GROUP BY ALL HAVING bool_or(is_open))
         SELECT t.*, CAST(coalesce((SELECT sum(k.on_demand_cost + k.usage_cost) FROM kept_use k
             WHERE {_SAME.format(a="t", b="k")} AND k.day >= t.begins AND k.day < t.ends AND t.known), 0) AS HUGEINT) AS used
         FROM stretches t""")
@@ -104,7 +105,7 @@ def _check(con: Any) -> None:
 def _register_used(con: Any, usage: pd.DataFrame | None, timezone: str, periods: Periods) -> None:
     """Make `used_days`: what priced rows come to per day, account, person and team, as far as periods and lines reach."""
     (low, high) = con.execute(
-        "SELECT min(begins), max(begins + CAST(days AS INTEGER)) FROM lines WHERE charge_category = 'Usage'"
+        "SELECT min(bill_begins), max(bill_ends) FROM lines WHERE charge_category = 'Usage'"
     ).fetchall()[0]
     start, end = (f(d for d in days if d) for f, days in ((min, (low, periods[0][1])), (max, (high, periods[-1][2]))))
     if usage is None or not len(usage):

@@ -53,15 +53,17 @@ def register_lines(con: Any, pieces: Sequence[tuple[pd.DataFrame, str | None]], 
 
 def _add_lines(con: Any, bills: pd.DataFrame, name: str, number: int, only: str | None) -> None:
     wanted = ["provider", "billing_account_id", "sub_account_id", "billing_currency", "charge_category", "charge_period_start",
-              "charge_period_end", "billed_cost", "user_id", "charge_description", "sku_id"]  # fmt: skip
+              "charge_period_end", "billing_period_start", "billing_period_end", "billed_cost", "user_id", "charge_description", "sku_id"]  # fmt: skip
     scan = Scan(con, bills, wanted, name=f"{name}_source", numbered=True)
     start, end = (f"CAST({scan.column(c)} AS TIMESTAMP)" for c in ("charge_period_start", "charge_period_end"))
-    plain = [c for c in wanted if not c.startswith("charge_period") and c != "billed_cost"]
+    since, until = (f"CAST({scan.column(c)} AS TIMESTAMP)" for c in ("billing_period_start", "billing_period_end"))
+    plain = [c for c in wanted if "_period_" not in c and c != "billed_cost"]
     make = f"CREATE OR REPLACE TEMP TABLE {name} AS" if not number else f"INSERT INTO {name} BY NAME"
     con.execute(f"""
         {make}
         SELECT {number} * 1000000000 + _row AS _row, CAST({DUCKDB.literal(only)} AS VARCHAR) AS only, {", ".join(f"{scan.column(c)} AS {c}" for c in plain)}, lower(trim({scan.column("user_id")})) AS account,
-          CAST({start} AS DATE) AS begins,
+          CAST({start} AS DATE) AS begins, CAST(least({start}, {since}) AS DATE) AS bill_begins,
+          CAST(greatest({end}, {until}) - INTERVAL 1 MICROSECOND AS DATE) + 1 AS bill_ends,
           greatest(1, (epoch_us({end}) - epoch_us({start}) + {_DAY - 1}) // {_DAY}) AS days, {units(scan.column("billed_cost"), COST[1])} AS cost
         FROM {name}_source""")
 
