@@ -37,6 +37,7 @@ _PUBLIC = {
     "budgets": "finops_ai.forecasting",
     "unit_economics": "finops_ai.tables",
     "unit_costs": "finops_ai.tables.unit_costs",
+    "one_road": "finops_ai.tables.one_road",
     "measures": "finops_ai.tables.kpis",
     "kpis": "finops_ai.tables.kpis",
     "Identities": "finops_ai.people.identity",

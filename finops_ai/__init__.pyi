@@ -39,6 +39,7 @@ from finops_ai.tables.focus import to_focus as to_focus
 from finops_ai.tables.incidents import incidents as incidents
 from finops_ai.tables.kpis import kpis as kpis
 from finops_ai.tables.kpis import measures as measures
+from finops_ai.tables.one_road import one_road as one_road
 from finops_ai.tables.unit_costs import unit_costs as unit_costs
 from finops_ai.widgets import explore as explore
 from finops_ai.workspace import open as open
@@ -66,6 +67,7 @@ __all__ = [
     "budgets",
     "unit_economics",
     "unit_costs",
+    "one_road",
     "measures",
     "kpis",
     "Identities",

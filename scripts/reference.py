@@ -34,7 +34,7 @@ PAGES = {
         "What caused the cost, what is charged, why it changed, what would be cheaper. Each returns a `Table`.",
         [
             "fa.showback", "fa.chargeback", "finops_ai.tables.chargeback:Chargeback", "fa.reconcile", "fa.commitments", "fa.explain", "fa.what_if",
-            "fa.anomalies", "fa.budgets", "fa.unit_economics", "fa.unit_costs", "fa.kpis", "fa.measures", "finops_ai.tables:Table", "finops_ai.tables:Facts",
+            "fa.anomalies", "fa.budgets", "fa.unit_economics", "fa.unit_costs", "fa.one_road", "fa.kpis", "fa.measures", "finops_ai.tables:Table", "finops_ai.tables:Facts",
             "finops_ai.tables.plotting:TablePlot",
         ],
     ),

@@ -123,7 +123,7 @@ def test_a_mistaken_command_says_what_to_do(name, tmp_path, monkeypatch, capsys)
 def test_what_is_not_installed_is_named_with_its_extra(monkeypatch):
     from finops_ai.extras import EXTRAS, missing_extra
 
-    assert set(EXTRAS.values()) <= {"notebook", "report", "forecast", "lab", "spark", "ecb", "bedrock"}
+    assert set(EXTRAS.values()) <= {"notebook", "report", "forecast", "lab", "spark", "ecb", "bedrock", "mcp"}
     assert missing_extra(ModuleNotFoundError("x", name="requests_of_nobody")) is None
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
     table = fa.showback(fa.price(fa.sample(months=1)), by=["provider"])

@@ -43,14 +43,14 @@ def disjoint_columns(
     columns: dict[str, list[int | None]] = {}
     unmapped: dict[int, int] = {}
     strange: dict[str, int] = {}
-    odd = bool(spec.further)
+    odd = False
     for i, usage in enumerate(usages):
         todo = list(usage.items())
         for path, value in todo:
             if value is None:
                 continue
-            kind = kinds.get(path)
-            if kind is None:
+            kind = kinds.get(path, "")
+            if not kind:
                 counted = "count" if path in known else ""
                 unknown = not counted and not spec.known(path) and _is_tokens(path, spec.counts().values())
                 kind = kinds[path] = counted or ("strange" if unknown else "other")
@@ -65,12 +65,12 @@ def disjoint_columns(
             elif isinstance(value, dict):
                 todo += [(f"{path}.{name}", inner) for name, inner in value.items()]
             elif isinstance(value, list):
-                odd = odd or (bool(spec.further) and bool(value))
+                odd = odd or (bool(spec.further) and bool(value))  # it may hold calls of its own
             elif kind == "strange" and type(value) is int and value > 0:
                 unmapped[i] = unmapped.get(i, 0) + value
                 strange[path] = strange.get(path, 0) + value
     try:
-        if odd and any(_has_lists(usage) or _has_fractions(usage, known) for usage in usages):
+        if odd:
             raise UsageError("some object can't be read as columns")
         counted_columns = dict(normalise_columns(columns, format)) if columns else {}
     except UsageError:
@@ -87,14 +87,6 @@ def _is_tokens(path: str, known: Any) -> bool:
     """Whether an unknown number is a count of tokens: it says so, or stands beside counts that don't say so either."""
     plain = not any("token" in spelling.lower() for spellings in known for spelling in spellings)
     return "token" in path.lower() or (plain and "cost" not in path.lower())
-
-
-def _has_lists(usage: Mapping[str, Any]) -> bool:
-    return any(isinstance(value, list) and value for value in usage.values())
-
-
-def _has_fractions(usage: Mapping[str, Any], known: set[str]) -> bool:
-    return any(path in known and value is not None and type(value) is not int for path, value in usage.items())
 
 
 def _one_by_one(

@@ -14,7 +14,6 @@ from finops_ai.reporting.text import UNKNOWN, amount, is_unknown, money, safe
 from finops_ai.saving.workspace import workspace_opportunities
 
 if TYPE_CHECKING:
-    from finops_ai.tables.result import Table
     from finops_ai.workspace import Workspace
 
 #: state -> how a page says it; what is open isn't said
@@ -85,8 +84,9 @@ def _why(row: dict[str, Any]) -> str:
     return "; ".join(filter(None, parts))
 
 
-def _rows(table: Table) -> list[dict[str, Any]]:
-    return [{str(k): v for k, v in row.items()} for row in table.published().astype(object).to_dict("records")]
+def _rows(table: Any) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = table.published().astype(object).to_dict("records")
+    return rows
 
 
 def _text(value: object) -> str:

@@ -15,7 +15,7 @@ from math import exp
 import numpy as np
 
 from finops_ai.saving.cells import Cells, Work
-from finops_ai.saving.opportunity import Change, Finding
+from finops_ai.saving.opportunity import Change, Finding, Positions
 from finops_ai.saving.practice import Caching, caching_at
 from finops_ai.saving.profile import Lengths, Profile
 from finops_ai.tables.changing import FRESH, PROMPT, READS, WRITES, with_cache
@@ -85,17 +85,17 @@ def _case(share: Decimal, misses: Decimal, rule: Caching) -> Change:
     return lambda frame: with_cache(frame, share - missed, missed if rule.write_meter else _ZERO, meter)
 
 
-def _family(cells: Cells, rows: np.ndarray) -> str:
+def _family(cells: Cells, rows: Positions) -> str:
     return next(filter(None, cells.text("model_family")[rows]), "")
 
 
-def _rate(cells: Cells, rows: np.ndarray) -> Decimal:
+def _rate(cells: Cells, rows: Positions) -> Decimal:
     whole = cells.amount(rows, PROMPT)
     return cells.amount(rows, READS) / whole if whole else _ZERO
 
 
 def _repeats(
-    cells: Cells, profile: Profile, work: Work, model: str, rows: np.ndarray, rule: Caching, peers: list[Decimal]
+    cells: Cells, profile: Profile, work: Work, model: str, rows: Positions, rule: Caching, peers: list[Decimal]
 ) -> _Repeats | None:  # fmt: skip
     rate, lengths = _rate(cells, rows), profile.lengths_of(work, model)
     if lengths is not None and lengths.calls >= _LEAST_CALLS:
@@ -132,7 +132,7 @@ def _floor(lengths: Lengths) -> Decimal:
     return max(min(shift, lengths.shortest), _ZERO)
 
 
-def _lost(cells: Cells, work: Work, rows: np.ndarray, rate: Decimal) -> _Repeats | None:
+def _lost(cells: Cells, work: Work, rows: Positions, rate: Decimal) -> _Repeats | None:
     """The prompt was read from the cache before, or is where somebody else calls it."""
     days = cells.by_day(_ever(cells, work, rows))
     rates = {day: _rate(cells, found) for day, found in days.items()}
@@ -149,7 +149,7 @@ def _lost(cells: Cells, work: Work, rows: np.ndarray, rate: Decimal) -> _Repeats
     return None
 
 
-def _ever(cells: Cells, work: Work, rows: np.ndarray) -> np.ndarray:
+def _ever(cells: Cells, work: Work, rows: Positions) -> Positions:
     """The work's rows with the models of some rows, those before the period too."""
     models = set(cells.model[rows])
     return np.concatenate([cells.where(work.past, lambda i: cells.model[i] in models), rows])
@@ -166,7 +166,7 @@ def _peers(cells: Cells) -> list[Decimal]:
 
 
 def _by_analogy(
-    cells: Cells, work: Work, rows: np.ndarray, rate: Decimal, rule: Caching, peers: list[Decimal]
+    cells: Cells, work: Work, rows: Positions, rate: Decimal, rule: Caching, peers: list[Decimal]
 ) -> _Repeats | None:  # fmt: skip
     """A long prompt with a name, called all day, of which nothing is cached, where other prompts are."""
     lengths = cells.per_call(rows)

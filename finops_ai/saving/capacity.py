@@ -23,7 +23,7 @@ from finops_ai.periods import UTC, zone
 from finops_ai.prices.commitments import HOURS
 from finops_ai.prices.names import provider_name
 from finops_ai.saving.cells import Cells
-from finops_ai.saving.opportunity import Finding, Range
+from finops_ai.saving.opportunity import Finding, Positions, Range
 from finops_ai.saving.profile import Profile
 from finops_ai.tables.changing import TOKENS, at_tier
 from finops_ai.tables.drivers import short
@@ -116,7 +116,7 @@ def _units(value: Fraction) -> str:
 
 def _pools(cells: Cells) -> list[_Pool]:
     """The capacity of a period, its rows put together with the calls it served."""
-    pools: dict[tuple, _Pool] = {}
+    pools: dict[tuple[Any, ...], _Pool] = {}
     frame = cells.frame
     columns = {
         c: frame[c].astype(object).to_numpy()
@@ -158,14 +158,16 @@ def _text(columns: Mapping[str, Any], name: str, i: int) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _key(cells: Cells, columns: Mapping[str, Any], i: int) -> tuple:
+def _key(cells: Cells, columns: Mapping[str, Any], i: int) -> tuple[Any, ...]:
     """A contract's pool by its name; else what is reserved of a model in a region."""
     if _text(columns, "price_status", i) == "contract":
         return (cells.provider[i], _text(columns, "price_id", i))
     return (cells.provider[i], cells.model[i], _text(columns, "region", i))
 
 
-def _served_by(cells: Cells, columns: Mapping[str, Any], pools: Mapping[tuple, _Pool], i: int) -> _Pool | None:
+def _served_by(
+    cells: Cells, columns: Mapping[str, Any], pools: Mapping[tuple[Any, ...], _Pool], i: int
+) -> _Pool | None:
     """The pool that served a row's tokens: the contract's, the same model's in the region, or the provider's only one."""
     terms = getattr(cells.book, "terms_of", None)
     if terms is not None and getattr(cells.book, "has_terms", False):
@@ -185,11 +187,11 @@ def _none(value: Any) -> Any:
     return value if isinstance(value, str) else None
 
 
-def _by_the_token(cells: Cells, rows: np.ndarray) -> list[Decimal | None]:
+def _by_the_token(cells: Cells, rows: Positions) -> list[Decimal | None]:
     """What served tokens would have cost in the standard tier."""
     if not len(rows):
         return []
-    found = reprice(at_tier(cells.frame.iloc[rows], "standard"), cells.book)
+    found = reprice(at_tier(cells.frame.take(rows.tolist()), "standard"), cells.book)
     rates = cells.exchange_rates(rows)
     return [
         c * rate if isinstance(c, Decimal) else None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from finops_ai.engine.pricing import Book
 from finops_ai.frames.origin import tells_hours, zone_of
 from finops_ai.meters import meters
 from finops_ai.periods import zone
+from finops_ai.saving.opportunity import Positions
 from finops_ai.tables.changing import ANSWER, BY_THE_CALL, PROMPT
 from finops_ai.tables.grouping import NOBODY, UNALLOCATED, dimensions_of, nobody_of
 from finops_ai.tables.workloads import family_of
@@ -34,11 +36,11 @@ class Work:
     """One workload at one provider, with the positions of its rows in the period, and of those before it."""
 
     who: dict[str, str]
-    rows: np.ndarray
-    past: np.ndarray
+    rows: Positions
+    past: Positions
 
     @property
-    def ever(self) -> np.ndarray:
+    def ever(self) -> Positions:
         """Positions of its rows in the period and before it, oldest first."""
         return np.concatenate([self.past, self.rows])
 
@@ -76,8 +78,8 @@ class Cells:
             frame = pd.concat([older[[c for c in frame.columns if c in older.columns]], frame]) if len(older) else frame
         self.frame = frame.reset_index(drop=True)
         self.frame.attrs = dict(allocated.attrs)
-        self._texts: dict[str, np.ndarray] = {}
-        self._kinds: dict[frozenset[str], np.ndarray] = {}
+        self._texts: dict[str, Positions] = {}
+        self._kinds: dict[frozenset[str], Positions] = {}
         self.meter, self.model, self.tier, self.operation, self.provider = (
             self.text(c) for c in ("meter", "model", "service_tier", "operation", "provider")
         )
@@ -87,26 +89,29 @@ class Cells:
         self.priced = self.frame["effective_cost"].notna().to_numpy(bool)
 
     def _by_day(self, frame: pd.DataFrame) -> pd.DataFrame:
+        if "money_basis" in frame:  # what an allowance covers or a list would come to is no money that could be saved
+            other = frame["money_basis"].isin(["included", "list"]).to_numpy(bool, na_value=False)
+            frame = frame[~other] if other.any() else frame
         if not len(frame) or not tells_hours(frame):
             return frame
         cuts = getattr(self.book, "context_cuts", None)
         return cubed(frame, timezone=self.timezone, cuts=cuts, dimensions=[d for d in self.dimensions if d in frame])
 
-    def text(self, column: str) -> np.ndarray:
+    def text(self, column: str) -> Positions:
         """A text column, None where it is null or missing."""
         if column not in self._texts:
             values = self.frame[column].astype(object).to_numpy() if column in self.frame else [None] * len(self.frame)
             self._texts[column] = np.array([v if isinstance(v, str) else None for v in values], dtype=object)
         return self._texts[column]
 
-    def of(self, names: Iterable[str]) -> np.ndarray:
+    def of(self, names: Iterable[str]) -> Positions:
         """Which rows are of some meters."""
         key = frozenset(names)
         if key not in self._kinds:
             self._kinds[key] = np.array([m in key for m in self.meter], bool)
         return self._kinds[key]
 
-    def exchange_rates(self, rows: np.ndarray) -> list[Decimal]:
+    def exchange_rates(self, rows: Positions) -> list[Decimal]:
         """What amounts of some rows were multiplied with to be in the group's currency; 1 where they are in their own."""
         if "exchange_rate" not in self.frame:
             return [Decimal(1)] * len(rows)
@@ -114,24 +119,24 @@ class Cells:
         return [held[i] if isinstance(held[i], Decimal) else Decimal(1) for i in rows]
 
     @property
-    def now(self) -> np.ndarray:
+    def now(self) -> Positions:
         """Positions of the period's rows; those before it are the past."""
         return np.arange(self.past, len(self.frame))
 
     # -- sums
 
-    def total(self, rows: np.ndarray | None = None) -> Decimal:
+    def total(self, rows: Positions | None = None) -> Decimal:
         """Cost of some rows, or of all of the period."""
         return sum(self.cost[self.past :] if rows is None else self.cost[rows], _ZERO)
 
-    def amount(self, rows: np.ndarray, names: Iterable[str]) -> Decimal:
+    def amount(self, rows: Positions, names: Iterable[str]) -> Decimal:
         """Quantity of some meters in some rows."""
         return sum(self.quantity[rows[self.of(names)[rows]]], _ZERO)
 
     # -- time
 
     @cached_property
-    def day(self) -> np.ndarray:
+    def day(self) -> Positions:
         """Each row's day in the reporting zone."""
         tz = zone(self.timezone)
         return np.array([t.astimezone(tz).date() for t in self.frame["charge_period_start"].dt.to_pydatetime()])
@@ -145,10 +150,12 @@ class Cells:
     # -- who
 
     @cached_property
-    def by_call(self) -> np.ndarray:
+    def by_call(self) -> Positions:
         """Which rows are billed call by call and have a price."""
         tools = np.array([meters()[m].tool for m in self.meter], bool)
-        return np.isin(self.tier, list(BY_THE_CALL)) & self.priced & ~tools
+        called = np.array([t in BY_THE_CALL for t in self.tier], bool)
+        found: Positions = called & self.priced & ~tools
+        return found
 
     @cached_property
     def works(self) -> list[Work]:
@@ -158,7 +165,7 @@ class Cells:
         keys = frame[names].astype(object)
         if "prompt_id" in frame.columns:
             keys = keys.assign(prompt=frame["prompt_id"].astype(object).map(family_of, na_action="ignore"))
-        groups: dict[tuple, list[int]] = {}
+        groups: dict[tuple[Any, ...], list[int]] = {}
         for i, values in enumerate(keys.itertuples(index=False, name=None)):
             if self.by_call[i]:
                 key = tuple(v if isinstance(v, str) else None for v in values)
@@ -173,41 +180,41 @@ class Cells:
         ]  # fmt: skip
         return sorted(made, key=lambda w: (-self.total(w.rows), str(w.who)))
 
-    def owner(self, rows: np.ndarray) -> str:
+    def owner(self, rows: Positions) -> str:
         """Who most of some rows' cost belongs to, by the first dimension; "" where that is nobody."""
         return self._most(rows, self.dimensions[0]) if self.dimensions else ""
 
-    def _most(self, rows: np.ndarray, column: str) -> str:
+    def _most(self, rows: Positions, column: str) -> str:
         nobody, sums, names = set(nobody_of(self.frame, column)), dict[str, Decimal](), self.text(column)
         for i in rows:
             if isinstance(names[i], str) and names[i] not in nobody:
                 sums[names[i]] = sums.get(names[i], _ZERO) + self.cost[i]
         return max(sums, key=lambda n: (sums[n], n)) if sums else ""
 
-    def where(self, rows: np.ndarray, test: Callable[[int], bool]) -> np.ndarray:
+    def where(self, rows: Positions, test: Callable[[int], bool]) -> Positions:
         """Those of some rows that pass a test of their position."""
         return rows[np.array([test(i) for i in rows], bool)] if len(rows) else rows
 
     # -- per call
 
-    def calls(self, rows: np.ndarray) -> Decimal | None:
+    def calls(self, rows: Positions) -> Decimal | None:
         """Calls counted in some rows; None where they aren't counted."""
         found = self.amount(rows, ("requests",))
         return found if found else None
 
-    def per_call(self, rows: np.ndarray) -> tuple[Decimal, Decimal] | None:
+    def per_call(self, rows: Positions) -> tuple[Decimal, Decimal] | None:
         """Mean prompt and answer tokens of a call; None where calls aren't counted."""
         calls = self.calls(rows)
         return None if not calls else (self.amount(rows, PROMPT) / calls, self.amount(rows, ANSWER) / calls)
 
-    def by_day(self, rows: np.ndarray) -> dict[dt.date, np.ndarray]:
+    def by_day(self, rows: Positions) -> dict[dt.date, Positions]:
         """Positions by day, in order."""
         out: dict[dt.date, list[int]] = {}
         for i in rows:
             out.setdefault(self.day[i], []).append(i)
         return {day: np.array(out[day]) for day in sorted(out)}
 
-    def values(self, rows: np.ndarray, column: str) -> dict[str | None, np.ndarray]:
+    def values(self, rows: Positions, column: str) -> dict[str | None, Positions]:
         """Positions by the values of a column, nulls under None."""
         held = self.text(column)
         out: dict[str | None, list[int]] = {}

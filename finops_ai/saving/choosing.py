@@ -7,11 +7,13 @@ from decimal import Decimal
 
 import numpy as np
 
+from finops_ai.saving.opportunity import Positions
+
 #: opportunities that hang together up to which every set is looked at
 _EVERY = 16
 
 
-def best_set(rows: Sequence[np.ndarray], savings: Sequence[Decimal]) -> list[int]:
+def best_set(rows: Sequence[Positions], savings: Sequence[Decimal]) -> list[int]:
     """Positions of the opportunities whose savings add up to the most without sharing a row.
 
     Args:
@@ -28,7 +30,7 @@ def best_set(rows: Sequence[np.ndarray], savings: Sequence[Decimal]) -> list[int
     return sorted(out)
 
 
-def _clashes(rows: Sequence[np.ndarray]) -> list[set[int]]:
+def _clashes(rows: Sequence[Positions]) -> list[set[int]]:
     """For each opportunity the others that share a row with it."""
     by_row: dict[int, list[int]] = {}
     for n, found in enumerate(rows):

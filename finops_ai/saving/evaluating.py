@@ -32,9 +32,9 @@ def savings(cells: Cells, findings: Sequence[Finding]) -> list[Range | None]:
     if not asked:
         return [f.saving for f in findings]
     touched = np.unique(np.concatenate([findings[n].rows for n, _, _ in asked]))
-    parts = [plain.iloc[touched].assign(**{_CASE: -1})]
+    parts = [plain.take(touched.tolist()).assign(**{_CASE: -1})]
     for number, (n, _, change) in enumerate(asked):
-        parts.append(change(plain.iloc[findings[n].rows]).assign(**{_CASE: number}))
+        parts.append(change(plain.take(findings[n].rows.tolist())).assign(**{_CASE: number}))
     found = _costs(pd.concat(parts, ignore_index=True), cells)
     known = dict(zip(touched.tolist(), found[-1], strict=True))
     after = {(n, k): found[number] for number, (n, k, _) in enumerate(asked)}

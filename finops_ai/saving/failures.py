@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from finops_ai.engine.settling import IDLE
 from finops_ai.meters import meters
@@ -45,7 +47,7 @@ def unused(cells: Cells) -> Iterator[Finding]:
     for name in _KEPT:
         rows = cells.now[((cells.meter == name) & cells.priced & (cells.operation != IDLE))[cells.now]]
         keys = ("provider", "model", "resource_id", "sub_account_id")
-        groups: dict[tuple, list[int]] = {}
+        groups: dict[tuple[Any, ...], list[int]] = {}
         columns = {k: cells.frame[k].astype(object).to_numpy() for k in keys if k in cells.frame}
         for i in rows:
             groups.setdefault(tuple(v[i] if isinstance(v[i], str) else None for v in columns.values()), []).append(i)
@@ -64,7 +66,25 @@ def unused(cells: Cells) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _used(cells: Cells, mine: dict, name: str) -> bool:
+def seats(idle: pd.DataFrame) -> Iterator[Finding]:
+    """Seats that nobody uses, by seller and plan, of a table of `fa.idle_seats`; what isn't proven idle is none."""
+    sums: dict[tuple[str, str], list[Decimal]] = {}
+    for provider, plan, status, cost in zip(
+        idle["provider"], idle["plan"], idle["status"], idle["idle_cost"], strict=True
+    ):
+        if status == "idle" and isinstance(cost, Decimal) and cost > 0:
+            sums.setdefault((str(provider), str(plan)), []).append(cost)
+    for (provider, plan), costs in sums.items():
+        cost = sum(costs, Decimal(0))
+        yield Finding(
+            "seats", {"provider": provider, "plan": plan}, f"Give up {len(costs)} idle seats of {plan} at {provider}",
+            "nobody who holds one was seen in any source for the days that `[people]` asks for", np.array([], int),
+            saving=Range(cost, cost, cost), held=cost, assumptions=("nobody comes back to them", "seats can be given up before the term ends"),
+            confidence="high", risk="somebody has to ask for a seat again", terms={"provider": provider},
+        )  # fmt: skip
+
+
+def _used(cells: Cells, mine: dict[str, Any], name: str) -> bool:
     """Whether any call of the period was to the same model, and, where rows name it, the same resource."""
     same = (cells.provider == mine["provider"]) & (cells.model == mine["model"])
     names = READS if name == "cache_storage" else TOKENS

@@ -10,7 +10,7 @@ from decimal import Decimal
 import numpy as np
 
 from finops_ai.saving.cells import Cells, Work
-from finops_ai.saving.opportunity import Change, Finding
+from finops_ai.saving.opportunity import Change, Finding, Positions
 from finops_ai.tables.changing import ANSWER, PROMPT, TOKENS, at_length
 from finops_ai.tables.workloads import version_of
 
@@ -77,7 +77,7 @@ def _versions(cells: Cells, work: Work, since: dt.date) -> tuple[str, str]:
     if "prompt" not in work.who or "prompt_id" not in cells.frame:
         return "", ""
     names = cells.text("prompt_id")
-    sides: tuple[set, set] = (set(), set())
+    sides: tuple[set[str], set[str]] = (set(), set())
     for i in work.ever:
         if isinstance(names[i], str):
             sides[cells.day[i] >= since].add(names[i])
@@ -85,7 +85,7 @@ def _versions(cells: Cells, work: Work, since: dt.date) -> tuple[str, str]:
     return (f" {new[-1]}", new[-1]) if new else ("", "")
 
 
-def _step(cells: Cells, rows: np.ndarray) -> _Step | None:
+def _step(cells: Cells, rows: Positions) -> _Step | None:
     """The clearest step up of tokens per call, with steady days on both sides."""
     days, prompts, answers = [], [], []
     for day, found in cells.by_day(rows).items():
@@ -98,7 +98,7 @@ def _step(cells: Cells, rows: np.ndarray) -> _Step | None:
     return _clearest(days, (np.array(prompts), np.array(answers)))
 
 
-def _clearest(days: Sequence[dt.date], lengths: tuple[np.ndarray, np.ndarray]) -> _Step | None:
+def _clearest(days: Sequence[dt.date], lengths: tuple[Positions, Positions]) -> _Step | None:
     best: tuple[float, _Step] | None = None
     for at in range(_DAYS, len(days) - _DAYS + 1):
         factors, least, was, now, clear = [], [], [], [], 0.0
@@ -108,7 +108,7 @@ def _clearest(days: Sequence[dt.date], lengths: tuple[np.ndarray, np.ndarray]) -
             step = (after.mean() - before.mean()) / (max(before.std(), after.std()) or 1e-9)
             up = old > 0 and new >= old * _LONGER and step >= _CLEAR
             factors.append(_factor(old, new) if up else _ONE)
-            least.append(_factor(float(np.quantile(before, 0.25)), float(np.quantile(after, 0.75))) if up else _ONE)
+            least.append(_factor(float(np.quantile(before, 0.1)), float(np.quantile(after, 0.9))) if up else _ONE)
             was.append(old)
             now.append(new)
             clear += step if up else 0

@@ -11,6 +11,7 @@ import re
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ import pandas as pd
 from finops_ai.prices.identity import Identity, identity, token_factor
 from finops_ai.prices.names import provider_name
 from finops_ai.saving.cells import Cells, Work
-from finops_ai.saving.opportunity import Change, Finding
+from finops_ai.saving.opportunity import Change, Finding, Positions
 from finops_ai.tables.changing import PROMPT, TOKENS, at_length, at_model
 from finops_ai.tables.drivers import short
 
@@ -45,7 +46,7 @@ class _Option:
     why: str
     confidence: str
     risk: str
-    rows: np.ndarray
+    rows: Positions
     exact: bool = False
 
 
@@ -86,7 +87,7 @@ def _finding(cells: Cells, work: Work, model: str, option: _Option) -> Finding:
     )  # fmt: skip
 
 
-def _earlier(cells: Cells, work: Work, model: str, rows: np.ndarray) -> Iterator[_Option]:
+def _earlier(cells: Cells, work: Work, model: str, rows: Positions) -> Iterator[_Option]:
     """The model that did this work until it was switched."""
     daily = {day: cells.values(found, "model") for day, found in cells.by_day(work.ever).items()}
     shares = {day: _shares(cells, by_model) for day, by_model in daily.items()}
@@ -113,13 +114,13 @@ def _earlier(cells: Cells, work: Work, model: str, rows: np.ndarray) -> Iterator
         )  # fmt: skip
 
 
-def _shares(cells: Cells, by_model: dict) -> dict[str, Decimal]:
+def _shares(cells: Cells, by_model: dict[str | None, Positions]) -> dict[str, Decimal]:
     tokens = {str(name): cells.amount(rows, PROMPT) for name, rows in by_model.items()}
     whole = sum(tokens.values(), Decimal(0))
     return {name: value / whole for name, value in tokens.items()} if whole else {}
 
 
-def _beside(cells: Cells, work: Work, model: str, rows: np.ndarray) -> Iterator[_Option]:
+def _beside(cells: Cells, work: Work, model: str, rows: Positions) -> Iterator[_Option]:
     """A model that already does part of the same prompt's calls, on the same days."""
     if "prompt" not in work.who:
         return
@@ -136,7 +137,7 @@ def _beside(cells: Cells, work: Work, model: str, rows: np.ndarray) -> Iterator[
             )  # fmt: skip
 
 
-def _successor(cells: Cells, work: Work, model: str, rows: np.ndarray) -> Iterator[_Option]:
+def _successor(cells: Cells, work: Work, model: str, rows: Positions) -> Iterator[_Option]:
     """A newer version of the same family that other work here already runs on."""
     provider = work.who["provider"]
     me = identity(provider_name(provider), model)
@@ -169,7 +170,7 @@ def untested(cells: Cells) -> list[str]:
     return sorted(found)
 
 
-def _sibling(cells: Cells, work: Work, model: str, rows: np.ndarray) -> Iterator[_Option]:
+def _sibling(cells: Cells, work: Work, model: str, rows: Positions) -> Iterator[_Option]:
     """A smaller model of the same maker and generation, where answers are as short as labels."""
     standard = rows[cells.tier[rows] != "provisioned"]
     lengths = cells.per_call(standard)
@@ -192,7 +193,7 @@ def _relatives(
     listed = getattr(cells.book, "models", None)
     if listed is None or not me.family or _version(me.version) is None:
         return []
-    found: dict[str, tuple[tuple, str, Identity]] = {}
+    found: dict[str, tuple[tuple[Any, ...], str, Identity]] = {}
     for name in listed(provider_name(provider)):
         if _NOT_FOR_ALL.search(name):
             continue

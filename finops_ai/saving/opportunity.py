@@ -6,13 +6,15 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
+import numpy.typing as npt
 
 if TYPE_CHECKING:
     import pandas as pd
 
+#: positions of rows, or one value for each
+Positions: TypeAlias = npt.NDArray[Any]
 #: rows as they are -> the same calls otherwise, to be priced anew
 Change = Callable[["pd.DataFrame"], "pd.DataFrame"]
 
@@ -51,6 +53,7 @@ class Finding:
         confidence: high (measured on these very calls), medium (measured, may not go on), low (by analogy).
         owner: who would do it; "" where rows don't tell.
         risk: what may get worse.
+        held: what it costs where that is in no row of usage, such as seats.
         days: for how many days of the period it would have saved; None for all.
         terms: words for `practice.toml`'s texts.
     """
@@ -59,13 +62,14 @@ class Finding:
     subject: dict[str, str]
     what: str
     why: str
-    rows: np.ndarray
+    rows: Positions
     changes: tuple[Change, Change, Change] | None = None
     saving: Range | None = None
     assumptions: Sequence[str] = ()
     confidence: str = "medium"
     owner: str = ""
     risk: str = ""
+    held: Decimal | None = None
     days: int | None = None
     terms: Mapping[str, Any] = field(default_factory=dict)
 

@@ -19,6 +19,7 @@ from finops_ai.periods import UTC
 from finops_ai.prices.identity import identity
 from finops_ai.prices.names import provider_name
 from finops_ai.saving.cells import Cells
+from finops_ai.saving.opportunity import Positions
 from finops_ai.saving.practice import practice
 from finops_ai.tables.result import Facts, Table
 
@@ -42,7 +43,7 @@ def coming(cells: Cells, currency: str) -> Table:
     return Table.of(to_pandas(table), Facts("What is coming", currency, money=["cost", "more"]))
 
 
-def _in_use(cells: Cells) -> dict[tuple[str, str], np.ndarray]:
+def _in_use(cells: Cells) -> dict[tuple[str, str], Positions]:
     """The models of a period's calls, with their rows."""
     out: dict[tuple[str, str], list[int]] = {}
     for i in cells.now.tolist():
@@ -51,7 +52,7 @@ def _in_use(cells: Cells) -> dict[tuple[str, str], np.ndarray]:
     return {key: np.array(rows) for key, rows in out.items()}
 
 
-def _row(cells: Cells, key: tuple[str, str], rows: np.ndarray, **more: Any) -> dict[str, Any]:
+def _row(cells: Cells, key: tuple[str, str], rows: Positions, **more: Any) -> dict[str, Any]:
     told = {"provider": key[0], "model": key[1], "cost": cells.total(rows), "owner": cells.owner(rows) or None}
     return {"more": None, "instead": None} | told | more
 
@@ -79,7 +80,7 @@ def _dearer(cells: Cells) -> list[dict[str, Any]]:
         ahead = [at for at in turns(*key) if last < at <= last + _AHEAD]
         if not ahead or not cells.total(rows):
             continue
-        mine = cells.frame.iloc[rows]
+        mine = cells.frame.take(rows.tolist())
         now = _sum(reprice(mine, cells.book))
         for at in ahead:
             length = mine["charge_period_end"] - mine["charge_period_start"]

@@ -46,8 +46,8 @@ class Profile:
     """Hours and lengths by work; empty where the rows don't tell them."""
 
     #: work -> local hour -> tokens; the key is made by `key_of`
-    hours: dict[tuple, dict[dt.datetime, Decimal]] = field(default_factory=dict)
-    lengths: dict[tuple, Lengths] = field(default_factory=dict)
+    hours: dict[tuple[Any, ...], dict[dt.datetime, Decimal]] = field(default_factory=dict)
+    lengths: dict[tuple[Any, ...], Lengths] = field(default_factory=dict)
 
     def hours_of(self, work: Work, tier: str | None = None) -> dict[dt.datetime, Decimal]:
         """Tokens by local hour of a work, in one tier or all."""
@@ -63,7 +63,7 @@ class Profile:
         return self.lengths.get((key_of(work.who), model))
 
 
-def key_of(who: Mapping[str, str]) -> tuple:
+def key_of(who: Mapping[str, str]) -> tuple[Any, ...]:
     """A work by what its rows themselves say, without the business dimensions."""
     return tuple((name, who[name]) for name in (*WHO, "prompt") if who.get(name))
 
@@ -91,7 +91,7 @@ def profile(source: Source, timezone: str, window: Window | None = None) -> Prof
         return Profile(_hours(scan, where, span, timezone), _lengths(scan, where))
 
 
-def _who(row: Mapping[str, Any]) -> tuple:
+def _who(row: Mapping[str, Any]) -> tuple[Any, ...]:
     who = {n: str(row[n]) for n in WHO if row[n] is not None}
     if row["prompt_id"] is not None:
         who["prompt"] = str(family_of(row["prompt_id"]))
@@ -107,7 +107,7 @@ def _keys(scan: Scan, *more: str) -> tuple[str, str]:
     )
 
 
-def _hours(scan: Scan, where: str, span: Window, timezone: str) -> dict[tuple, dict[dt.datetime, Decimal]]:
+def _hours(scan: Scan, where: str, span: Window, timezone: str) -> dict[tuple[Any, ...], dict[dt.datetime, Decimal]]:
     tokens = ", ".join(DUCKDB.literal(name) for name in sorted(TOKENS))
     local = DUCKDB.local_time(scan.column("charge_period_start"), utc_offsets(span, timezone))
     picked, listed = _keys(scan, "service_tier")
@@ -117,14 +117,14 @@ def _hours(scan: Scan, where: str, span: Window, timezone: str) -> dict[tuple, d
                 FROM {scan.name} WHERE {where} AND {scan.column("meter")} IN ({tokens}))
             GROUP BY ALL"""
     ).to_arrow_table()
-    out: dict[tuple, dict[dt.datetime, Decimal]] = {}
+    out: dict[tuple[Any, ...], dict[dt.datetime, Decimal]] = {}
     for row in rows.to_pylist():
         held = out.setdefault((_who(row), row["service_tier"]), {})
         held[row["hour"]] = held.get(row["hour"], Decimal(0)) + row["tokens"]
     return out
 
 
-def _lengths(scan: Scan, where: str) -> dict[tuple, Lengths]:
+def _lengths(scan: Scan, where: str) -> dict[tuple[Any, ...], Lengths]:
     """Single calls are slices of one request: each is looked at once, whatever meters it has."""
     picked, listed = _keys(scan, "model")
     quantiles = ", ".join(
@@ -143,7 +143,7 @@ def _lengths(scan: Scan, where: str) -> dict[tuple, Lengths]:
             gapped AS (SELECT *, began - lag(began) OVER (PARTITION BY {listed} ORDER BY began) AS gap FROM calls)
             SELECT {listed}, count(*) AS calls, avg(tokens_in) AS mean, {quantiles}, {gaps} FROM gapped GROUP BY {listed}"""
     ).to_arrow_table()
-    out: dict[tuple, Lengths] = {}
+    out: dict[tuple[Any, ...], Lengths] = {}
     for row in rows.to_pylist():
         shortest, short, middle, longest = (Decimal(row[n]) for n in ("shortest", "short", "middle", "longest"))
         mean, alone = Decimal(str(row["mean"])), (row["alone_5"], row["alone_60"])

@@ -88,6 +88,7 @@ def recommend(
     least: Decimal | int | str | None = None,
     states: Mapping[str, State] | None = None,
     calls: Profile | None = None,
+    seats: pd.DataFrame | None = None,
     timezone: str | None = None,
 ) -> Recommendations:
     """What would have cost less, as far as the rows show it: ranked, each with a range, what it rests on and how it is done.
@@ -101,6 +102,7 @@ def recommend(
         states: what was decided of earlier ones (see `finops_ai.saving.states`).
         calls: hours and lengths of the single rows (see `finops_ai.saving.profile`), where `allocated` is their cube; by
             default looked for in `allocated`.
+        seats: what `fa.idle_seats` returns, for seats to give up.
         timezone: whose days and hours; by default those the rows were made for.
 
     Returns:
@@ -131,7 +133,8 @@ def recommend(
     floor = cells.total() * _LEAST if least is None else Decimal(str(least))
     if calls is None:
         calls = profile(allocated, cells.timezone) if tells_hours(allocated) else Profile()
-    found = _kept(cells, list(_findings(cells, calls)), floor)
+    more = list(failures.seats(seats)) if seats is not None and len(seats) else []
+    found = _kept(cells, [*_findings(cells, calls), *more], floor)
     return _table(cells, found, states or {}, currency, allocated)
 
 
@@ -164,7 +167,7 @@ def _kept(cells: Cells, findings: Sequence[Finding], floor: Decimal) -> list[Val
     """Findings with a known saving worth telling; of alternatives for the same work the best supported."""
     out: list[Valued] = []
     for finding, saving in zip(findings, savings(cells, findings), strict=True):
-        cost = cells.total(finding.rows)
+        cost = cells.total(finding.rows) if finding.held is None else finding.held
         if saving is None or saving.usual <= 0 or saving.usual < max(floor, cost * _WORTH):
             continue
         low, high = max(saving.low, _ZERO), min(saving.high, cost)
@@ -174,7 +177,7 @@ def _kept(cells: Cells, findings: Sequence[Finding], floor: Decimal) -> list[Val
 
 def _one_of_each(found: Iterable[Valued]) -> list[Valued]:
     """Of the models that could do a work, and the tiers it could wait in, the best supported; of equals the nearest in price."""
-    out: dict[tuple, Valued] = {}
+    out: dict[tuple[Any, ...], Valued] = {}
     rank = {"high": 0, "medium": 1, "low": 2}
     for valued in sorted(found, key=lambda v: (rank[v.finding.confidence], v.saving.usual)):
         finding = valued.finding
@@ -227,7 +230,7 @@ def _table(
     table.subjects = {v.finding.id: v.finding.subject for v in found}
     table._coming = coming(cells, currency)
     table.facts.notes += _announced(table._coming)
-    table._rows = {v.finding.id: cells.frame.iloc[v.finding.rows] for v in found}
+    table._rows = {v.finding.id: cells.frame.take(v.finding.rows.tolist()) for v in found}
     return table
 
 
@@ -253,7 +256,7 @@ def _monthly(cells: Cells, valued: Valued) -> Decimal:
 
 
 def _notes(cells: Cells, found: Sequence[Valued], counted: set[int], currency: str) -> list[str]:
-    whole = cells.total()
+    whole = cells.total() + sum((v.finding.held or _ZERO for v in found), _ZERO)
     new = models.untested(cells)
     tested = [
         f"Newer versions of {len(new)} models in use are sold, which nothing here has run on yet: {', '.join(new[:4])}"

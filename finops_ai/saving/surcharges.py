@@ -9,7 +9,7 @@ import numpy as np
 from finops_ai.prices.names import provider_name, take_apart
 from finops_ai.saving.cases import all_but
 from finops_ai.saving.cells import Cells
-from finops_ai.saving.opportunity import Finding
+from finops_ai.saving.opportunity import Finding, Positions
 from finops_ai.tables.changing import at_place, at_tier, below_context
 
 _FASTER = ("priority", "fast")
@@ -44,7 +44,7 @@ def places(cells: Cells) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _by_place(cells: Cells, rows: np.ndarray, provider: str) -> dict[str, np.ndarray]:
+def _by_place(cells: Cells, rows: Positions, provider: str) -> dict[str, Positions]:
     """Rows by the place they were kept in."""
     held = {c: cells.frame[c].astype(object).to_numpy() for c in ("inference_geo", "region") if c in cells.frame}
     out: dict[str, list[int]] = {}

@@ -11,7 +11,7 @@ import numpy as np
 
 from finops_ai.saving.cases import all_but
 from finops_ai.saving.cells import Cells, Work
-from finops_ai.saving.opportunity import Finding
+from finops_ai.saving.opportunity import Finding, Positions
 from finops_ai.saving.profile import Profile
 from finops_ai.tables.changing import TOKENS, at_tier
 
@@ -48,12 +48,12 @@ def batch(cells: Cells, profile: Profile) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _waits(cells: Cells, work: Work, rows: np.ndarray, profile: Profile) -> tuple[str, str] | None:
+def _waits(cells: Cells, work: Work, rows: Positions, profile: Profile) -> tuple[str, str] | None:
     """What says that nobody waits for the answers."""
     return _partly(cells, work, rows) or _nightly(profile.hours_of(work, "standard")) or _occasional(cells, rows)
 
 
-def _partly(cells: Cells, work: Work, rows: np.ndarray) -> tuple[str, str] | None:
+def _partly(cells: Cells, work: Work, rows: Positions) -> tuple[str, str] | None:
     """Part of the same prompt's or key's work already goes as a batch or in the flex tier."""
     waiting = work.rows[np.isin(cells.tier[work.rows], _WAITING)]
     mine, theirs = cells.amount(rows, TOKENS), cells.amount(waiting, TOKENS)
@@ -88,7 +88,7 @@ def _nightly(hours: Mapping[Any, Decimal]) -> tuple[str, str] | None:
     )
 
 
-def _occasional(cells: Cells, rows: np.ndarray) -> tuple[str, str] | None:
+def _occasional(cells: Cells, rows: Positions) -> tuple[str, str] | None:
     """Nearly all of it comes on a few days, in far more calls than a person makes."""
     if cells.days < _LONG_ENOUGH:
         return None

@@ -202,7 +202,7 @@ def shorten(rows: pd.DataFrame, step: Step, said: Said) -> pd.DataFrame:
     prompt, answer = step.number("prompt", "1"), step.number("answer", "1")
     took = step.chosen(rows)
     moved, kept = changing.divided(rows[took.to_numpy()], step.share())
-    if not len(moved) or (prompt, answer) == (1, 1):
+    if not len(moved) or prompt == answer == 1:
         return rows
     return _put(rows, took, kept, changing.at_length(moved, prompt, answer))
 

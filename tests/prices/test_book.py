@@ -156,7 +156,7 @@ def test_every_bundled_row_has_source_and_date():
         if not file.name.endswith(".toml"):
             continue
         table = tomllib.loads(file.read_text("utf-8"))
-        if file.name in ("providers.toml", "developers.toml"):
+        if file.name in ("providers.toml", "developers.toml", "seats.toml"):
             continue
         data = read_own(table, file.name)  # raises where a source, a date or a known key is missing
         for cards in data.cards.values():

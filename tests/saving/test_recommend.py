@@ -68,7 +68,7 @@ def test_the_samples_support_model_and_prompt_are_named_with_their_amounts(found
     assert "until 24 October" in model["why"]
     prompt = one(found, "length", "v5")
     true = spike / 3  # version 5 has half as much again in prompts and answers
-    assert prompt["saving_low"] < true * D("0.6")
+    assert prompt["saving_low"] < true < prompt["saving_high"]
     assert abs(prompt["saving"] - true) < true * D("0.06")
     assert prompt["owner"] == model["owner"] == "support"
 
@@ -176,6 +176,20 @@ def test_models_that_end_or_get_dearer_are_announced_and_are_no_saving():
     assert set(told) == {("gpt-4.1-2025-04-14", "retires", "2027-01-14"), ("gpt-5.4", "dearer", "2026-12-01")}
     assert told["gpt-5.4", "dearer", "2026-12-01"]["more"] == D("0.5")  # the list's 2.50 instead of 2
     assert any("gpt-4.1-2025-04-14 at openai retires on 14 January 2027" in note for note in found.facts.notes)
+
+
+def test_idle_seats_are_given_up_and_stand_beside_the_rows():
+    import pandas as pd
+
+    cost = fa.price(make_tokens([{"model": "gpt-5.4", "quantity": 40_000_000}]))  # 100
+    seats = pd.DataFrame({
+        "provider": ["cursor"] * 3, "plan": ["teams"] * 3, "status": ["idle", "idle", "unknown"], "idle_cost": [D(40), D(40), D(0)],
+    })  # fmt: skip
+    found = fa.recommend(cost, seats=seats)
+    row = one(found, "seats", "2 idle seats of teams")
+    assert (row["saving"], row["cost"], row["counted"]) == (80, 80, True)
+    assert "80.00 USD (80.00 USD to 80.00 USD) of 180.00 USD" in found.facts.notes[0]
+    assert not len(found.evidence(row["id"]))
 
 
 # ---- what is decided

@@ -137,11 +137,12 @@ class Lines:
         content = content_of(self.path)
         lines = content.split(b"\n")
         last, marks, parse = len(lines), self.marks, orjson.loads
+        first = marks[0] if len(marks) == 1 else b""
         for number, line in enumerate(lines, 1):
-            for mark in marks:
-                if mark in line:
-                    break
-            else:
+            if first:
+                if first not in line:
+                    continue
+            elif not any(mark in line for mark in marks):
                 continue
             try:
                 yield number, parse(line)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,6 +20,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 HELP = "Logs lie on developers' machines: collect them into one folder and set `files`, or run this where they are."
+
+
+@contextmanager
+def _many_objects() -> Iterator[None]:
+    """Without looking for garbage while millions of records are read: none of them is part of a circle, and looking takes longer
+    than reading."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 class LogSettings(ConnectorSettings):
@@ -60,7 +75,8 @@ class LogConnector(Connector):
         state = [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
         if self._read is None or self._read[0] != state:
             before = len(self.notes)
-            found = read()
+            with _many_objects():
+                found = read()
             self._read = (state, found, self.notes[before:])
         else:
             self.notes += [note for note in self._read[2] if note not in self.notes]

@@ -10,7 +10,7 @@ from finops_ai.errors import DataError, SettingsError
 from finops_ai.periods import Window
 from finops_ai.providers import Connector, ConnectorSettings, Finding
 from finops_ai.providers.files import find_files
-from finops_ai_otel import attributes, calls, metrics, otlp, usage
+from finops_ai_otel import attributes, calls, metrics, otlp, tools, usage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,8 @@ class OtelSettings(ConnectorSettings):
     """Settings of `[providers.otel]`."""
 
     signal: Literal["auto", "spans", "metrics"] = Field(
-        "auto", description="What to count: auto takes spans where there are any with token counts, else metrics."
+        "auto",
+        description="What to count: auto takes spans of the services that have any with token counts, metrics of the others.",
     )
     accounts: dict[str, str] = Field(
         default_factory=dict, description="Provider -> billing account id that it bills, such as openai = org-1."
@@ -88,16 +89,23 @@ class OtelConnector(Connector):
     def _read_files(self) -> list[metrics.Slice]:
         found = otlp.read_otlp(self.settings.files, metrics.METRICS)
         signal = self.settings.signal
-        if signal != "metrics":
-            slices = usage.span_slices(calls.model_calls(found.spans, self.notes))
-            if slices or signal == "spans":
-                if found.points and signal == "auto":
-                    self.notes.append(
-                        "Spans and token metrics were both there: spans were counted. Where traces are sampled, set "
-                        'signal = "metrics": metrics count every call.'
-                    )
-                return slices
-        return metrics.slices_of(found.points, self.notes)
+        for named in metrics.unknown_metrics(found.unknown):
+            self.notes.append(f"A token metric this version doesn't know is in no frame: {named} tokens.")
+        if signal == "metrics":
+            return metrics.slices_of(found.points, self.notes)
+        slices = usage.span_slices(calls.model_calls(found.spans, self.notes), found.spans)
+        slices += usage.credit_slices(found.spans)
+        if signal == "spans":
+            return slices
+        # a service that tells of its calls by spans and by metrics tells of them twice
+        told = {_teller(piece.resource, piece.tool) for piece in slices}
+        points = [point for point in found.points if _teller(point.resource, metrics.tool_of_point(point)) not in told]
+        if len(points) < len(found.points):
+            self.notes.append(
+                "Spans and token metrics of the same service were both there: spans were counted. Where traces are sampled, set "
+                'signal = "metrics": metrics count every call.'
+            )
+        return slices + metrics.slices_of(points, self.notes)
 
     def doctor(self) -> list[Finding]:
         """Whether there are files, and how to get some."""
@@ -107,3 +115,8 @@ class OtelConnector(Connector):
             return [Finding("telemetry files", True, f"{len(find_files(self.settings.files))} files")]
         except DataError as error:
             return [Finding("telemetry files", False, str(error), HELP)]
+
+
+def _teller(resource: Any, tool: tools.Tool | None) -> str:
+    """Who tells: a coding tool, whatever its service is called, else the service."""
+    return tool.name if tool else str(resource.get("service.name"))

@@ -1,8 +1,8 @@
 """Token metrics as slices: counters and histograms of any temporality, each interval counted once.
 
-Three families are known: the counters `gen_ai.client.inference.usage.*`, the older histogram
-`gen_ai.client.token.usage`, and Claude Code's own counter. An instrumentation that writes the first two writes the
-same tokens twice; then the counters hold.
+Known are the counters `gen_ai.client.inference.usage.*`, the older histogram `gen_ai.client.token.usage`, and the own metrics
+of coding tools (`finops_ai_otel.tools`). An instrumentation that writes the first two writes the same tokens twice; then the
+counters hold. A token metric of another name is named in a note, with its tokens.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any
 
 from finops_ai_otel.otlp import Point
+from finops_ai_otel.tools import OWN_METRICS, Tool, tool_of
 
-SPAN, CLAUDE = "otel.span", "anthropic.messages"
+SPAN = "otel.span"
 USAGE = "gen_ai.usage."
 COUNTERS = "gen_ai.client.inference.usage."
 HISTOGRAM = "gen_ai.client.token.usage"
-CLAUDE_CODE = "claude_code.token.usage"
 #: histograms of durations: one observation a call
 DURATIONS = ("gen_ai.client.inference.duration", "gen_ai.client.operation.duration")
 
@@ -32,22 +33,27 @@ TOKEN_TYPES = {
     "cache_write": USAGE + "cache_write.input_tokens",
     "reasoning": USAGE + "reasoning.output_tokens",
 }
-CLAUDE_TYPES = {
-    "input": "input_tokens",
-    "output": "output_tokens",
-    "cacheRead": "cache_read_input_tokens",
-    "cacheCreation": "cache_creation_input_tokens",
-}
 #: every metric that is read -> its usage format
 METRICS = {
     **{f"{COUNTERS}{kind}": SPAN for kind in (
         "input_tokens", "output_tokens", "cache_read.input_tokens", "cache_write.input_tokens", "reasoning.output_tokens")},
     HISTOGRAM: SPAN,
-    CLAUDE_CODE: CLAUDE,
+    **{name: metric.format for name, metric in OWN_METRICS.items()},
     **dict.fromkeys(DURATIONS, SPAN),
 }  # fmt: skip
 #: attributes that divide one slice's counts rather than slices
-DIVIDING = {"gen_ai.token.type", "gen_ai.token.modality", "type", "error.type"}
+DIVIDING = {"gen_ai.token.type", "gen_ai.token.modality", "type", "token_type", "error.type"}
+#: format -> total -> what is inside it
+INSIDE = {
+    SPAN: {
+        USAGE + "input_tokens": (
+            USAGE + "cache_read.input_tokens", USAGE + "cache_write.input_tokens", USAGE + "cache_creation.input_tokens",
+        ),
+        USAGE + "output_tokens": (USAGE + "reasoning.output_tokens",),
+    },
+    "codex.rollout": {"input_tokens": ("cached_input_tokens",), "output_tokens": ("reasoning_output_tokens",)},
+    "gemini_cli.log": {"input": ("cached",)},
+}  # fmt: skip
 INSTANT = dt.timedelta(microseconds=1)
 #: how far apart the ends of points of one collection may lie
 TOGETHER = dt.timedelta(seconds=1)
@@ -66,6 +72,8 @@ class Slice:
     calls: int | None = None
     strange: dict[str, int] = field(default_factory=dict)
     place: str = ""
+    tool: Tool | None = None
+    credits: Decimal | None = None
 
 
 def slices_of(points: Iterable[Point], notes: list[str]) -> list[Slice]:
@@ -79,7 +87,8 @@ def slices_of(points: Iterable[Point], notes: list[str]) -> list[Slice]:
     groups: dict[Any, list[Point]] = {}
     for point in _intervals(_one_family(list(points), notes), notes):
         shared = {k: v for k, v in point.attributes.items() if k not in DIVIDING}
-        groups.setdefault((METRICS[point.metric], _frozen(shared), _frozen(point.resource)), []).append(point)
+        key = METRICS[point.metric], tool_of_point(point), _frozen(shared), _frozen(point.resource)
+        groups.setdefault(key, []).append(point)
     out: list[Slice] = []
     for group in groups.values():
         pieces: list[Slice] = []
@@ -116,7 +125,9 @@ def _slice_of(points: list[Point]) -> Slice:
     first = points[0]
     shared = {k: v for k, v in first.attributes.items() if k not in DIVIDING}
     start, end = max(p.start for p in points), max(p.end for p in points)
-    piece = Slice(start, end, shared, first.resource, METRICS[first.metric], place=first.place)
+    piece = Slice(
+        start, end, shared, first.resource, METRICS[first.metric], place=first.place, tool=tool_of_point(first)
+    )
     for point in points:
         _add(piece, point)
     return piece
@@ -124,13 +135,9 @@ def _slice_of(points: list[Point]) -> Slice:
 
 def _short(piece: Slice) -> bool:
     """Whether a part is larger than the total it is in."""
-    inside = {
-        "input_tokens": ("cache_read.input_tokens", "cache_write.input_tokens", "cache_creation.input_tokens"),
-        "output_tokens": ("reasoning.output_tokens",),
-    }
-    return piece.format == SPAN and any(
-        sum(piece.counts.get(USAGE + part, 0) for part in parts) > piece.counts.get(USAGE + whole, 0)
-        for whole, parts in inside.items()
+    return any(
+        sum(piece.counts.get(part, 0) for part in parts) > piece.counts.get(whole, 0)
+        for whole, parts in INSIDE.get(piece.format, {}).items()
     )
 
 
@@ -155,15 +162,43 @@ def _add(piece: Slice, point: Point) -> None:
         if modality in ("audio", "image") and name.startswith(("cache_write", "reasoning")):
             paths = paths[:1]
     else:
-        types, word = (CLAUDE_TYPES, "type") if point.metric == CLAUDE_CODE else (TOKEN_TYPES, "gen_ai.token.type")
+        own = OWN_METRICS.get(point.metric)
+        types, word = (own.kinds, own.word) if own else (TOKEN_TYPES, "gen_ai.token.type")
         kind = str(point.attributes.get(word))
-        paths = [types[kind]] if kind in types else []
-        if not paths:
-            piece.strange[kind] = piece.strange.get(kind, 0) + point.value
+        paths = [types[kind]] if types.get(kind) else []
+        if kind not in types:
+            name = f"{point.metric} {kind}" if own else kind
+            piece.strange[name] = piece.strange.get(name, 0) + point.value
         if kind == "input" and point.count is not None and piece.calls is None:
             piece.calls = point.count
     for path in paths:
         piece.counts[path] = piece.counts.get(path, 0) + point.value
+
+
+def unknown_metrics(points: Iterable[Point]) -> list[str]:
+    """Token metrics that no reader here knows, each with its tokens in words; counted as any other, and in no frame.
+
+    What their kinds mean isn't known either, so a kind is named beside its sum: a total among them would repeat the others.
+    """
+    sums: dict[str, dict[str, int]] = {}
+    for point in _intervals(list(points), []):
+        kinds = [
+            str(v)
+            for k, v in sorted(point.attributes.items())
+            if k.rpartition(".")[2] in ("type", "token_type", "kind")
+        ]
+        into = sums.setdefault(point.metric, {})
+        into["/".join(kinds)] = into.get("/".join(kinds), 0) + point.value
+    return [
+        f"{metric}: " + ", ".join(f"{count:,}{f' {kind}' if kind else ''}" for kind, count in sorted(by_kind.items()))
+        for metric, by_kind in sorted(sums.items())
+    ]
+
+
+def tool_of_point(point: Point) -> Tool | None:
+    """The coding tool whose metric a point is of, by the metric's name, else by its service."""
+    own = OWN_METRICS.get(point.metric)
+    return own.tool if own else tool_of(point.resource)
 
 
 def _one_family(points: list[Point], notes: list[str]) -> list[Point]:

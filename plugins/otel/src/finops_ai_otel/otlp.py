@@ -18,6 +18,7 @@ from finops_ai.providers.files import find_files, read_bytes
 from finops_ai_otel import protobuf
 from finops_ai_otel.attributes import is_content
 from finops_ai_otel.openinference import is_openinference, translated
+from finops_ai_otel.tools import CREDITS, SESSION, is_token_metric
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -76,10 +77,12 @@ class Telemetry:
 
     spans: list[Span] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)
+    unknown: list[Point] = field(default_factory=list)
 
 
 def read_otlp(patterns: list[str], metrics: Mapping[str, Any]) -> Telemetry:
-    """Spans, and the points of the named metrics, of OTLP JSON or protobuf and of Parquet files, gzip or not.
+    """Spans, and the points of the named metrics, of OTLP JSON or protobuf and of Parquet files, gzip or not; and those of
+    metrics of other names that count tokens.
 
     Raises:
         DataError: no file, a damaged file, or one that is no OTLP; names file and place.
@@ -102,7 +105,8 @@ def read_otlp(patterns: list[str], metrics: Mapping[str, Any]) -> Telemetry:
                 raise DataError(f"{place}: no OTLP JSON (it needs resourceSpans or resourceMetrics): {keys}.")
             try:
                 found.spans += _spans(document, place)
-                found.points += _points(document, place, metrics)
+                for point in _points(document, place, metrics):
+                    (found.points if point.metric in metrics else found.unknown).append(point)
             except (KeyError, TypeError, ValueError, AttributeError, OverflowError, ArithmeticError) as error:
                 raise DataError(f"{place}: not as OTLP JSON writes it ({type(error).__name__}: {error}).") from None
     return found
@@ -173,7 +177,8 @@ def _spans(document: Mapping[str, Any], place: str) -> Iterator[Span]:
                 told = span.get("attributes") or ()
                 names = {pair["key"] for pair in told}
                 counted = any(name.startswith(USAGE) for name in names)
-                attributes = flatten(told) if counted or any(name.startswith(MODEL) for name in names) else {}
+                wanted = counted or any(name.startswith(MODEL) or name in SESSION or name == CREDITS for name in names)
+                attributes = flatten(told) if wanted else {}
                 if is_openinference(names):
                     attributes = translated(attributes, _output(told))
                 yield Span(
@@ -199,12 +204,15 @@ def _points(document: Mapping[str, Any], place: str, metrics: Mapping[str, Any])
         resource = flatten((group.get("resource") or {}).get("attributes"))
         for scope in group.get("scopeMetrics") or group.get("instrumentationLibraryMetrics") or ():
             for metric in scope.get("metrics") or ():
-                if metric.get("name") not in metrics:
+                known = metric.get("name") in metrics
+                if not known and not is_token_metric(str(metric.get("name"))):
                     continue
                 data = metric.get("sum") or metric.get("histogram") or metric.get("exponentialHistogram") or {}
                 cumulative = data.get("aggregationTemporality") in (2, "AGGREGATION_TEMPORALITY_CUMULATIVE")
                 for point in data.get("dataPoints") or ():
                     value = point.get("sum", point.get("asInt", point.get("asDouble", 0)))
+                    if not known and exact(value) != int(exact(value)):
+                        continue  # a rate or a duration
                     end = nano(point["timeUnixNano"])
                     yield Point(
                         metric["name"],
