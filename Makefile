@@ -25,7 +25,7 @@ $(VENV)/.report: $(PROJECTS)
 	@$(BIN)/python -m pip uninstall -qq -y uv setuptools 2>/dev/null
 	@touch $@
 
-.PHONY: help setup report test test-slow soak lint audit format docs site readme bench constraints clean
+.PHONY: help setup report test test-slow test-lowest coverage wheels soak lint audit format docs site readme bench constraints clean
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 16
 
@@ -55,6 +55,22 @@ test-slow: $(VENV)/.slow  ## the tests against real counterparts; installs what 
 
 soak: $(VENV)/.slow  ## all of the slow tests, storms, fuzzing and crawls over many companies: an hour and more
 	$(BIN)/python -m pytest -q -m "soak or slow"
+
+coverage: setup  ## the code that moves money, tested line by line
+	$(BIN)/python -m pytest -q -n auto --dist loadfile tests/engine tests/tables tests/prices tests/store tests/test_money.py tests/test_cube.py \
+	  --cov=finops_ai.engine --cov=finops_ai.money --cov=finops_ai.store --cov=finops_ai.tables.chargeback --cov=finops_ai.tables.journal \
+	  --cov=finops_ai.tables.posting --cov=finops_ai.tables.publishing --cov=finops_ai.tables.true_up --cov=finops_ai.prices.price --cov-report=term:skip-covered --cov-fail-under=90
+
+test-lowest:  ## the tests with the lowest versions that pyproject.toml declares
+	@test -d $(VENV)-lowest || $(PYTHON) -m venv $(VENV)-lowest
+	@$(VENV)-lowest/bin/python -m pip install -q --disable-pip-version-check uv
+	@$(VENV)-lowest/bin/uv pip install -q --python $(VENV)-lowest/bin/python --resolution lowest-direct -e . $(addprefix -e ,$(PLUGINS)) --group dev
+	$(VENV)-lowest/bin/python -m pytest -q -n auto --dist loadfile
+
+wheels: setup  ## build the core and the plugins into dist/, and try them in a clean environment
+	rm -rf dist
+	for project in . $(PLUGINS); do $(BIN)/uv build -q --wheel --sdist -o dist $$project || exit 1; done
+	$(BIN)/python -m pytest -q tests/test_distribution.py -m slow
 
 lint: setup  ## style, import direction and cycles, types, docstrings, templates
 	$(BIN)/ruff check .

@@ -27,7 +27,9 @@ CELL = ["person", "tool", "day"]
 class People(Protocol):
     """Who is who, by day, such as `finops_ai.people.Identities`."""
 
-    def on(self, account: str, day: Any, provider: str | None = None) -> tuple[str | None, str | None]: ...
+    def on(self, account: str, day: Any, provider: str | None = None) -> tuple[str | None, str | None]:
+        """The person and the group that an account belongs to on a day."""
+        ...
 
 
 @dataclass(frozen=True)
