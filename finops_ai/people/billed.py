@@ -46,7 +46,7 @@ def register_billed_use(
     """
     first = known_from
     if first is None and usage is not None and len(usage):
-        first = usage["charge_period_start"].min().date()
+        first = usage["charge_period_start"].min().date().replace(day=1)
     _register_used(con, usage, timezone, periods)
     con.execute("""
         CREATE OR REPLACE TEMP TABLE use_lines AS

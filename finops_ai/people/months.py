@@ -63,7 +63,7 @@ def people_months(
         privacy: what may be seen of persons; by default names are masked, teams of fewer than 5 people are one row, and
             persons stand in the order of their names.
         timezone: whose days use is of; by default that of the rows. Charges of a bill keep the UTC days of their period.
-        known_from: the first day that `usage` knows of; by default that of its first row. A bill's line that began before is
+        known_from: the first day that `usage` knows of; by default the first of its first row's month. A bill's line that began before is
             divided evenly as far as use isn't known.
 
     Returns:

@@ -332,3 +332,24 @@ def test_daily_lines_are_held_against_their_own_day() -> None:
         "Bo": 12,
         "not by person": 1,
     }  # the 2nd isn't billed yet, so its use is what is known
+
+
+def test_a_line_that_is_dated_late_bills_the_use_of_its_billing_period() -> None:
+    """Copilot's report dates October's extra use on the 31st; it is the use of the 20th and 21st, not more of it."""
+    rows = usage(
+        ("github-copilot", "bo-tern", "2026-10-20", "cash", "7.01"),
+        ("github-copilot", "ada-quill", "2026-10-21", "cash", "6.99"),
+    )
+    late = {"provider": "github-copilot", "charge_category": "Usage", "billed_cost": Decimal(14)}
+    line = bill(late).assign(charge_period_start=pd.to_datetime(["2026-10-31"], utc=True).as_unit("us"))
+    table = fa.people_months(WHO, usage=rows, bills=line, by=["person"], privacy=ALL).set_index("person")
+    assert table["cost"].to_dict() == {"Ada": Decimal("6.99"), "Bo": Decimal("7.01")}
+
+
+def test_lines_that_all_name_people_say_nothing_of_anybody_else() -> None:
+    rows = usage(
+        ("cursor", "bo@example.com", "2026-10-05", "cash", 2), ("cursor", "agent-runner", "2026-10-05", "cash", 3)
+    )
+    named = bill({"charge_category": "Usage", "billed_cost": Decimal(2), "user_id": "bo@example.com"})
+    table = fa.people_months(WHO, usage=rows, bills=named, by=["person"], privacy=ALL).set_index("person")
+    assert table["cost"].to_dict() == {"Bo": 2, "unknown account agent-runner": 3}
