@@ -48,7 +48,13 @@ def test_the_core_wheel_holds_notebooks_data_and_nothing_else_of_the_checkout(wh
         assert needed in names
     tracked = {f"finops_ai/notebooks/{p.name}" for p in (ROOT / "notebooks").glob("*.ipynb")}
     assert tracked <= set(names)
+    assert {
+        "finops_ai/py.typed",
+        "finops_ai/__init__.pyi",
+        "finops_ai/plugin_template/src/finops_ai_template/py.typed",
+    } <= set(names)
     assert not [n for n in names if n.split("/")[0] not in ("finops_ai",) and ".dist-info" not in n]
+    assert next(folder.glob("finops_ai_core-*.whl")).stat().st_size < 2_000_000
 
 
 def test_the_sample_report_from_wheels_in_a_clean_environment(wheels, tmp_path):
@@ -70,3 +76,12 @@ def test_the_sample_report_from_wheels_in_a_clean_environment(wheels, tmp_path):
     out = run(*words, env=environment, cwd=tmp_path)
     assert out.strip() == "reports/2026-10/index.html"
     assert (tmp_path / "reports" / "2026-10" / "showback.html").stat().st_size > 10_000
+    # a user's typed script prices the sample and shows who spent it; a new plugin passes its own tests
+    typed = run(python, ROOT / "tests" / "typing" / "typed_use.py", env=environment, cwd=tmp_path)
+    assert sum(float(line.split()[-1].replace(",", "")) for line in typed.splitlines()) > 10_000
+    run(command, "new-plugin", "acme", env=environment, cwd=tmp_path)
+    run(*install, f"finops-ai-core[testing] @ {core.as_uri()}", tmp_path / "finops-ai-acme")
+    tried = run(
+        python, "-m", "pytest", "-q", "-p", "no:cacheprovider", env=environment, cwd=tmp_path / "finops-ai-acme"
+    )
+    assert " passed" in tried
