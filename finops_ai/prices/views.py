@@ -107,6 +107,7 @@ def prices_of(
 def similar(book: PriceBook, provider: str, model: str) -> str:
     """What may have been meant by a name the book doesn't know, in a sentence.
 
+    >>> from finops_ai.prices import PriceBook
     >>> similar(PriceBook.default(), "openai", "gpt-4o-minni")
     'Similar: gpt-4o-mini, ft:gpt-4o-mini, gpt-5.4-mini.'
     """
