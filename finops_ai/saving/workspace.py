@@ -9,6 +9,7 @@ from finops_ai.periods import Window
 from finops_ai.saving.profile import Profile, profile
 from finops_ai.saving.recommending import Recommendations, recommend
 from finops_ai.saving.states import Decisions, State
+from finops_ai.tables.result import Table
 
 if TYPE_CHECKING:
     from finops_ai.workspace import Workspace
@@ -24,19 +25,35 @@ def decisions_of(ws: Workspace) -> Decisions:
 
 def workspace_opportunities(ws: Workspace, month: str) -> Recommendations:
     """What a month's rows show that could have cost less; found once for each state of data and decisions."""
-    states = decisions_of(ws).states()
+    states, seats = decisions_of(ws).states(), _idle_seats(ws, month)
 
     def found() -> Recommendations:
         months = [m for m in ws.months_before(month, PAST + 1) if m != month]
         history = ws.history(months[-1], len(months)) if months else None
         table = recommend(
-            ws.cube(month), history=history, book=ws.book, states=states, calls=_calls(ws, month), timezone=ws.timezone
+            ws.cube(month),
+            history=history,
+            book=ws.book,
+            states=states,
+            calls=_calls(ws, month),
+            seats=seats,
+            timezone=ws.timezone,
         )
         table.facts.period = month
         return table
 
-    key = ("opportunities", month, ws.digest(), ws.ledger.head(), repr(states))
+    told = "" if seats is None else seats.to_csv()
+    key = ("opportunities", month, ws.digest(), ws.ledger.head(), repr(states), told)
     return ws.recent.once(key, found, keep=lambda table: True)
+
+
+def _idle_seats(ws: Workspace, month: str) -> Table | None:
+    """Idle seats at the month's end, where finops.toml has `[people]` and seats were collected."""
+    from finops_ai.people.workspace import People, kept
+
+    if "people" not in ws.settings.policies or not len(kept(ws.settings.root, "seats")):
+        return None
+    return People.of(ws, month, months=1).idle(month)
 
 
 def _calls(ws: Workspace, month: str) -> Profile:

@@ -112,3 +112,14 @@ def test_the_page_states_the_tables(config, tmp_path) -> None:
     assert f"{whole:,.2f} USD" in text
     assert "never added" in text
     assert "Engineer 0" not in text
+
+
+def test_idle_seats_are_among_what_could_be_saved(config, people: People) -> None:
+    from finops_ai.saving.workspace import workspace_opportunities
+
+    idle = people.idle("2026-10")
+    idle = idle[(idle["status"] == "idle").to_numpy(bool)]
+    found = workspace_opportunities(fa.open(config), "2026-10")
+    seats = found[(found["kind"] == "seats").to_numpy(bool)]
+    assert len(idle)
+    assert sum(seats["saving"]) == sum(idle["cost_per_month"].dropna())
