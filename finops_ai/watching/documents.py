@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finops_ai.errors import DataError
-from finops_ai.html import Html, render, template_of
+from finops_ai.html import Html, render
 from finops_ai.money import minor_units
 from finops_ai.periods import instant
 from finops_ai.reporting.folder import is_whole
@@ -24,10 +24,6 @@ from finops_ai.tables.posting import Posting
 
 if TYPE_CHECKING:
     from finops_ai.workspace import Workspace
-
-_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{{ title }}</title>
-<body style="font-family:sans-serif;max-width:60em;margin:2em auto"><h1>{{ title }}</h1>
-<p><strong>{{ sentence }}</strong></p>{{ table }}<p><small>{{ state }}</small></p></body></html>"""
 
 
 @dataclass(frozen=True)
@@ -78,7 +74,7 @@ class Documents:
         state = (
             f"Closed on {post.closed_at[:10]}, seal {post.seal}." if post.seal else "Provisional: the month is open."
         )
-        html = render(template_of(_PAGE), title=title, sentence=sentence, table=Html(table._repr_html_()), state=state)
+        html = render("document.html.j2", title=title, sentence=sentence, table=Html(table._repr_html_()), state=state)
         name = f"statement-{self.month}-{slug(receiver)}"
         with tempfile.TemporaryDirectory() as folder:
             book = table.to_excel(Path(folder) / "statement.xlsx", sheet_name="Statement").read_bytes()
