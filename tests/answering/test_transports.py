@@ -75,6 +75,7 @@ def check(tools, told):
         assert structured["answer"]
 
 
+@pytest.mark.long
 def test_over_stdio(company):
     check(*anyio.run(ask_all, stdio(company), FEW))
 
@@ -98,6 +99,7 @@ def test_all_sixty_over_both_transports_are_the_same(company, address):
     assert without == again
 
 
+@pytest.mark.long
 def test_http_answers_only_its_own_host(address):
     import httpx
 
@@ -119,6 +121,7 @@ def test_only_loopback_is_served(ws):
         run(Desk(lambda: ws), http=True, host="0.0.0.0")
 
 
+@pytest.mark.long
 def test_a_server_sees_what_was_loaded_since(copy):
     """Nothing is kept past the state of the data it was made of."""
     from mcp import Client

@@ -216,6 +216,7 @@ _commits = st.lists(
 )  # fmt: skip
 
 
+@pytest.mark.long
 @settings(max_examples=15, deadline=None)
 @given(_sessions, _commits)
 def test_matched_unmatched_and_not_joinable_are_always_the_total(sessions: list[tuple], commits: list[tuple]) -> None:

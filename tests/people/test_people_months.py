@@ -253,6 +253,7 @@ _lines = st.lists(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=12, deadline=None)
 @given(_moves, _lines)
 def test_whoever_moves_whenever_every_unit_is_in_one_row_and_in_one_team(moves: list[int], lines: list[tuple]) -> None:

@@ -109,6 +109,7 @@ def _told(frame, source):
     return frame
 
 
+@pytest.mark.long
 def test_a_contract_scales_what_is_saved(sample):
     from finops_ai.prices.contracts import contracts_of
 
@@ -120,6 +121,7 @@ def test_a_contract_scales_what_is_saved(sample):
     assert agreed["id"] == plain["id"]
 
 
+@pytest.mark.long
 def test_a_volume_tier_scales_it_too(sample):
     from finops_ai.prices.contracts import contracts_of
 

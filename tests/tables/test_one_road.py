@@ -125,6 +125,7 @@ ROWS = st.lists(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=30, deadline=None)
 @given(ROWS, ROWS, ROWS)
 def test_nothing_is_lost_and_nobodys_day_counts_twice(x: Any, y: Any, z: Any):

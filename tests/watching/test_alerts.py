@@ -25,6 +25,7 @@ def told(monkeypatch, hook):
     return hook
 
 
+@pytest.mark.long
 def test_a_source_is_told_stale_once_and_back_once(workspace, provider, told):
     ws = workspace(HOOK.format('["source"]'))
     look(ws, provider.at("2026-11-09T10:00"))
@@ -56,6 +57,7 @@ def test_a_budget_is_told_at_each_threshold_once_and_by_any_command(workspace, p
     assert len({p["id"] for p in told.posts}) == before
 
 
+@pytest.mark.long
 def test_the_budget_command_tells_once(workspace, provider, told, tmp_path):
     ws = workspace(BUDGET.format("100"))
     look(ws, provider.at("2026-11-05T00:10"))
@@ -79,6 +81,7 @@ def test_an_incident_is_told_once_though_its_findings_move(workspace, provider, 
     assert "over expectation" in opened[0]["text"]
 
 
+@pytest.mark.long
 def test_quiet_prints_nothing_when_there_is_nothing_to_say(workspace, provider, tmp_path):
     workspace()
     provider.at("2026-11-09T10:00")

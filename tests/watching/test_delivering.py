@@ -158,6 +158,7 @@ def test_a_webhook_gets_the_lines_and_the_seal_once(month, hook, monkeypatch):
     assert [f["name"] for f in hook.posts[0]["files"]][1] == "statement-2026-10-growth.csv"
 
 
+@pytest.mark.long
 def test_killed_while_it_was_sent_it_is_told_and_sent_again_only_when_asked(month, hook, monkeypatch):
     monkeypatch.setenv("OUT_HOOK", hook.url)
     ws = month('[[deliver]]\nwhat = "statements"\nto = "webhook"\nurl_env = "OUT_HOOK"\nfor = "growth"\n')
@@ -188,6 +189,7 @@ def made_report(folder, made_at):
     (folder / "manifest.json").write_text(json.dumps({"made_at": made_at, "pages": [], "files": []}), "utf-8")
 
 
+@pytest.mark.long
 def test_a_report_is_sent_as_an_archive_if_it_is_of_the_close(month, tmp_path):
     ws = month('[[deliver]]\nwhat = "report"\nto = "folder"\nfolder = "outbox"\n')
     close_month(ws, "2026-10")

@@ -120,6 +120,7 @@ def child(memory, hook, when):
     return subprocess.Popen([sys.executable, "-c", textwrap.dedent(CHILD), str(memory.path), hook.url, when])
 
 
+@pytest.mark.long
 def test_killed_after_it_fell_due_it_is_sent_by_the_next(memory, hook):
     assert child(memory, hook, "before").wait(60) == -signal.SIGKILL
     assert hook.posts == []
@@ -161,6 +162,7 @@ def test_killed_at_any_moment_and_started_again_each_event_comes_once(memory, ho
     assert hook.told() == [("budget:search:2026-11", "opened")]
 
 
+@pytest.mark.long
 def test_two_watchers_at_once_tell_it_once(memory, hook):
     children = [child(memory, hook, "") for _ in range(2)]
     assert [c.wait(60) for c in children] == [0, 0]

@@ -59,6 +59,7 @@ def test_the_pace_is_the_same_when_a_look_is_repeated(workspace, provider):
     assert first == again
 
 
+@pytest.mark.long
 def test_the_month_of_the_reporting_zone_counts(workspace, provider):
     # 00:30 in Tokyo on 1 December is still November in UTC
     found = look(workspace(timezone="Asia/Tokyo"), provider.at("2026-11-30T15:30"), alert=False)
@@ -67,6 +68,7 @@ def test_the_month_of_the_reporting_zone_counts(workspace, provider):
     assert near(found.pace.day, Decimal("25.92"))
 
 
+@pytest.mark.long
 def test_a_stale_source_is_named_and_its_cost_is_unknown(workspace, provider):
     ws = workspace()
     look(ws, provider.at("2026-11-09T10:00"), alert=False)
@@ -107,6 +109,7 @@ def test_a_source_that_fails_is_named_and_the_rest_is_told(workspace, provider):
     assert near(found.pace.so_far, Decimal("25.92") * 8 + Decimal("25.92") * 10 / 24)
 
 
+@pytest.mark.long
 def test_only_what_may_have_changed_is_asked_for(workspace, provider):
     ws = workspace(width="1d")
     look(ws, provider.at("2026-11-20T10:00"), alert=False)

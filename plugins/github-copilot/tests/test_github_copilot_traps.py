@@ -190,6 +190,7 @@ def test_minutes_of_a_review_are_a_second_charge(samples: Path, tmp_path: Path):
     assert detailed.left_out[0].amount == 9
 
 
+@pytest.mark.long
 def test_sums_by_person_are_the_report_without_repositories(enterprise: PlayedEnterprise):
     window = Window.of("2026-10-01", "2026-10-04")
     with PlayedProvider(enterprise.answer) as provider:
@@ -269,6 +270,7 @@ def test_nobody_is_billed_without_a_name(enterprise: PlayedEnterprise):
         GitHubCopilotConnector().usage(OCTOBER)
 
 
+@pytest.mark.long
 def test_prompts_are_never_asked_for(enterprise: PlayedEnterprise):
     with PlayedProvider(enterprise.answer) as provider:
         connector = GitHubCopilotConnector(enterprise="acme", endpoint_url=provider.url)
