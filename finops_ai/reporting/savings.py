@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from finops_ai.html import Html
+from finops_ai.html import Html, render, template_of
 from finops_ai.reporting.grid import grid
 from finops_ai.reporting.months import month_text
 from finops_ai.reporting.text import UNKNOWN, amount, is_unknown, money, safe
@@ -53,15 +54,15 @@ def save_body(ws: Workspace, month: str) -> str:
         )
     else:
         said = "The month’s rows show nothing that would have cost less."
-    heads = ["Action", "Why", "How", "Owner", "Confidence and effort", "Saves", "At least", "At most"]
+    heads = ["Action and why", "How", "Owner", "Confidence and effort", "Saves", "At least", "At most"]
     lines = [
-        [_action(r), _why(r), r["how"], _text(r["owner"]) or UNKNOWN, f"{r['confidence']}; {r['effort']}",
+        [_action(r), _code(r["how"]), _text(r["owner"]) or UNKNOWN, f"{r['confidence']}; {r['effort']}",
          *(money(r[c]) for c in ("saving", "saving_low", "saving_high"))]
         for r in rows
     ]  # fmt: skip
     apart = [n for n, r in enumerate(rows) if not r["counted"]]
-    body = grid(heads, lines, texts=5, caption=f"Amounts in {currency}, of this month", apart=apart) if rows else Html()
-    notes = "".join(f'<p class="note">{safe(text)}</p>' for text in table.facts.notes[1:] if rows or text)
+    body = grid(heads, lines, texts=4, caption=f"Amounts in {currency}, of this month", apart=apart) if rows else Html()
+    notes = "".join(f'<p class="note">{_code(text)}</p>' for text in table.facts.notes[1:] if rows or text)
     return (
         f'<h1>What could be saved, {safe(month_text(month))}</h1><p class="answer">{said}</p>{body}{notes}'
         '<p class="note">An action that stands apart shares rows of cost with a larger one, or was decided: it is no part of the sum. '
@@ -70,9 +71,18 @@ def save_body(ws: Workspace, month: str) -> str:
     )
 
 
-def _action(row: dict[str, Any]) -> str:
+_ACTION = template_of("{{ what }}<small>{{ why }}</small>")
+_CODE = re.compile("`([^`]*)`")
+
+
+def _action(row: dict[str, Any]) -> Html:
     state = _STATES.get(row["state"], "")
-    return f"{row['what']} ({state})" if state else str(row["what"])
+    return render(_ACTION, what=f"{row['what']} ({state})" if state else row["what"], why=_code(_why(row)))
+
+
+def _code(text: str) -> Html:
+    """Text with what stands between backticks as code."""
+    return Html(_CODE.sub(r"<code>\1</code>", safe(text)))
 
 
 def _why(row: dict[str, Any]) -> str:

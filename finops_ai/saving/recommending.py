@@ -225,6 +225,7 @@ def _table(
         "What could be saved", currency, conserves="savings of the counted rows, which share no row of cost, add up",
         notes=_notes(cells, found, counted, currency), money=[*_MONEY[:3], "monthly", "cost"],
     )  # fmt: skip
+    facts.cents |= _cents(found, currency)
     table = Recommendations(Table.of(to_pandas(pa.table(arrays)), facts, allocated))
     table.facts = Table.of(pd.DataFrame(table), facts, allocated).facts
     table.subjects = {v.finding.id: v.finding.subject for v in found}
@@ -264,7 +265,8 @@ def _notes(cells: Cells, found: Sequence[Valued], counted: set[int], currency: s
     ] if new else []  # fmt: skip
     if not found:
         return ["The rows show nothing that would have cost less. What each kind takes is in docs/savings.md.", *tested]
-    low, usual, high = (sum((getattr(found[n].saving, k) for n in counted), _ZERO) for k in ("low", "usual", "high"))
+    cents = _cents(found, currency)  # what the sentence says is what the rows below it add up to
+    low, usual, high = (sum((cents[name][n] for n in counted), _ZERO) for name in _MONEY[:3])
     said = [
         f"Together {_amount(usual, currency)} ({_amount(low, currency)} to {_amount(high, currency)}) of {_amount(whole, currency)}: "
         f"{_amount(whole - usual, currency)} would remain."
@@ -274,6 +276,21 @@ def _notes(cells: Cells, found: Sequence[Valued], counted: set[int], currency: s
             f"{len(found) - len(counted)} of {len(found)} are left out of that sum: they share rows of cost with others, or were decided."
         )
     return said + tested
+
+
+def _cents(found: Sequence[Valued], currency: str) -> dict[str, list[Decimal]]:
+    """The published amount of each saving: cents are decided once, for rows, sentences and the first page.
+
+    What comes to less than one unit in all keeps six places, as everywhere.
+    """
+    small = sum((v.saving.usual for v in found), _ZERO) < 1
+    return {
+        name: [round(amount, 6) if small else published(amount, currency or "USD") for amount in amounts]
+        for name, amounts in (
+            (column, [getattr(v.saving, part) for v in found])
+            for column, part in zip(_MONEY[:3], ("low", "usual", "high"), strict=True)
+        )
+    }
 
 
 def _amount(value: Decimal, currency: str) -> str:
