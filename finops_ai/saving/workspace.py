@@ -42,7 +42,7 @@ def workspace_opportunities(ws: Workspace, month: str) -> Recommendations:
         table.facts.period = month
         return table
 
-    told = "" if seats is None else seats.to_csv()
+    told = "" if seats is None else repr(seats.to_dict("records"))
     key = ("opportunities", month, ws.digest(), ws.ledger.head(), repr(states), told)
     return ws.recent.once(key, found, keep=lambda table: True)
 

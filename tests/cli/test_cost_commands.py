@@ -229,9 +229,10 @@ def test_alerts_reach_the_configured_webhook(run, tmp_path, monkeypatch):
         assert "1 alerts sent" in err
         path, body = got[0]
         assert path == "/hook?token=secret"
-        assert body["alerts"][0] | {"text": ""} == {
-            "name": "search budget", "status": "over", "alerts": "50%, 80%, 100%", "budget": "1.00", "spent": "3.00", "used": 3.0,
-            "projected": body["alerts"][0]["projected"], "overrun_probability": 1.0, "overrun_date": "2026-10-05", "text": "",
+        assert (body["kind"], body["stage"]) == ("budget", "opened")
+        assert body["facts"] | {"projected": ""} == {
+            "budget_name": "search budget", "status": "over", "alerts": "50%, 80%, 100%", "budget": "1.00", "spent": "3.00", "used": 3.0,
+            "projected": "", "overrun_probability": 1.0, "overrun_date": "2026-10-05",
         }  # fmt: skip
         assert "search budget: 300% of 1.00 spent" in body["text"]
         code, out, err = run("budgets", "--month", "2026-10", "--webhook", f"{address}/down?token=secret")
