@@ -10,6 +10,7 @@ import pytest
 
 import finops_ai as fa
 from finops_ai.reporting import NotebookFailed, notebook_folder, parameters_of, run_notebook
+from finops_ai.sample import people_workspace
 from finops_ai.sample.workspace import sample_workspace
 
 pytestmark = pytest.mark.slow
@@ -34,7 +35,7 @@ def stated(ws, month):
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda p: p.stem)
 def test_on_the_sample_company(notebook, tmp_path):
-    ws = sample_workspace()
+    ws = people_workspace() if notebook.stem == "people" else sample_workspace()
     page = run(notebook, ws, "2026-10", tmp_path)
     assert "Traceback" not in page
     if notebook.stem in TOTAL:
