@@ -12,7 +12,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import yaml
@@ -165,7 +164,8 @@ def versions() -> None:
 
 def main() -> int:
     """Stage, build, and put the result in site/VERSION."""
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    stated = re.search(r'^__version__ = "([^"]+)"', (ROOT / "finops_ai" / "__init__.py").read_text("utf-8"), re.M)
+    version = stated[1] if stated else "unreleased"
     config = settings(stage())
     done = subprocess.run([sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-f", str(config)], check=False)
     if done.returncode:
