@@ -80,6 +80,7 @@ def test_over_stdio(company):
     check(*anyio.run(ask_all, stdio(company), FEW))
 
 
+@pytest.mark.long
 def test_over_http(address):
     check(*anyio.run(ask_all, address, FEW))
 

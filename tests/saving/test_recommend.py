@@ -103,6 +103,7 @@ def test_the_best_set_shares_no_row_and_stays_below_the_cost(sample, found):
         assert sum(found.published()[name][found["counted"].to_numpy(bool)]) == cents
 
 
+@pytest.mark.long
 def test_ids_stay_and_the_order_of_rows_does_not_matter(sample, found):
     again = fa.recommend(sample.sample(frac=1, random_state=3).reset_index(drop=True).pipe(lambda f: _told(f, sample)))
     assert list(again["id"]) == list(found["id"])
@@ -221,6 +222,7 @@ def test_decisions_are_only_ever_added_and_the_last_one_holds(tmp_path):
         book.states()
 
 
+@pytest.mark.long
 def test_what_was_dismissed_is_shown_and_no_longer_counted(sample, found):
     from finops_ai.saving.states import State
 

@@ -228,6 +228,7 @@ def test_a_wrong_entry_is_refused_in_words(month, entry, match):
         deliver(month(entry), "2026-10", dry_run=True)
 
 
+@pytest.mark.long
 def test_the_command_says_what_went_where(month, tmp_path):
     ws = month(FOLDER)
     close_month(ws, "2026-10")

@@ -128,6 +128,7 @@ def test_killed_after_it_fell_due_it_is_sent_by_the_next(memory, hook):
     assert hook.told() == [("budget:search:2026-11", "opened")]
 
 
+@pytest.mark.long
 def test_killed_while_it_is_sent_it_is_not_sent_twice(memory, hook):
     running = []
 

@@ -24,6 +24,7 @@ MOMENTS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("at", "width"), MOMENTS)
 def test_a_constant_rate_is_told_at_any_hour_and_width(workspace, provider, width, at):
     # 24,000 tokens a minute at 0.75 a million: 25.92 USD a day
