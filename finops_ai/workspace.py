@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from finops_ai import __version__, loading
-from finops_ai.config import FILE_NAME, Settings, load_settings
+from finops_ai.config import FILE_NAME, Settings, load_settings, texts_in
 from finops_ai.errors import FinopsError
 from finops_ai.frames.origin import left_out_of, made_with
 from finops_ai.loading import Outcome
@@ -431,7 +431,7 @@ class Workspace:
 
     def _named_fields(self) -> list[str]:
         """Tags that settings name, such as what to group a budget by."""
-        return sorted({text for text in _texts(self.settings.policies) if text.startswith("tags.")})
+        return sorted({text for text in texts_in(self.settings.policies) if text.startswith("tags.")})
 
     def _named_tags(self, by: Sequence[str]) -> list[str]:
         from finops_ai.engine.cubing import fields_of_rules
@@ -582,19 +582,6 @@ class Workspace:
 def _small(found: tuple[pd.DataFrame, Any] | None) -> bool:
     """Whether a cube is kept in memory, too."""
     return found is not None and len(found[0]) <= 50_000
-
-
-def _texts(value: object) -> Iterator[str]:
-    """Every text in nested settings."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _texts(key)
-            yield from _texts(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _texts(inner)
 
 
 def _mask(frame: pd.DataFrame, window: Window) -> Any:

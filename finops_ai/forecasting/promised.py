@@ -159,6 +159,9 @@ def _with_credits(plan: Plan, contract: Contract, priced: pd.DataFrame, timezone
             factor[:, d] += share * dearer
             added[:, d] += np.where(effective > 0, 0.0, share * gap * pace[:, d])  # granted: it costs nothing yet
     what = f"{contract.name}: credit {credit.name} has {start_left:,.2f} left on {p.days[0]:%Y-%m-%d}"
+    first_row = priced["charge_period_start"].min()
+    if credit.start is not None and first_row - pd.Timestamp(credit.start) > pd.Timedelta(days=1):
+        what += f", as far as use since {first_row:%Y-%m-%d} tells: it began on {credit.start:%Y-%m-%d}"
     if lapsed:
         what += f"; what is left on {credit.end:%Y-%m-%d} lapses"
     elif gone is not None:

@@ -78,3 +78,13 @@ def test_what_lapses_is_a_cost_on_its_day(planned):
     )
     assert middles(rows) == [15, 10 * 0.5 + 21 * 2 + 49.5, 62]
     assert "lapses" in said
+
+
+def test_a_credit_older_than_the_rows_says_what_its_rest_is_counted_from(planned):
+    whole = "credits = [{{ name = 'c', amount = '200', paid = '100', from = 2026-{day} }}]\n"
+    _, said = planned(whole.format(day="08-20"))
+    assert "78.00 left on 2026-11-01, as far as use since 2026-09-01 tells: it began on 2026-08-20" in said
+    # months before the rows may have used all of it: nothing is taken off, and that is said
+    rows, said = planned(whole.format(day="05-01"))
+    assert "what is left of it isn't known" in said
+    assert middles(rows) == [30, 31, 31]

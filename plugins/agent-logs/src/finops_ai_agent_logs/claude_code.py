@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from finops_ai.meters import original_calls, service_tier
-from finops_ai.periods import Window
 from finops_ai.providers import Connector, hookimpl
-from finops_ai_agent_logs.calls import Call, Lines, branch_of, moment, person_of, repository_of, token_frame
-from finops_ai_agent_logs.logs import LogConnector
+from finops_ai_agent_logs.calls import Call, Lines, branch_of, moment, person_of, repository_of
+from finops_ai_agent_logs.logs import JsonlConnector
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 FINOPS_AI_CONTRACT = "1.0"
 PROVIDER = TOOL = "claude-code"
@@ -79,7 +78,7 @@ def _named(known: dict[Any, str | None], folder: str | None) -> str | None:
     return known[folder]
 
 
-class ClaudeCodeConnector(LogConnector):
+class ClaudeCodeConnector(JsonlConnector):
     """Session logs of Claude Code on developers' machines, as list value: whoever pays, it is on another bill.
 
     Example:
@@ -89,19 +88,16 @@ class ClaudeCodeConnector(LogConnector):
 
     name: ClassVar[str] = PROVIDER
     title: ClassVar[str] = "Claude Code (session logs)"
+    format: ClassVar[str] = FORMAT
 
     def places(self) -> list[str]:
         """Where Claude Code keeps its logs on this machine."""
         return [f"{os.environ.get('CLAUDE_CONFIG_DIR') or '~/.claude'}/projects/**/*.jsonl"]
 
-    def frame(self, paths: Sequence[Path], window: Window) -> pd.DataFrame:
-        """Token frame of the logs."""
+    def calls(self, paths: Sequence[Path]) -> list[Call]:
+        """Every call of the logs, once."""
         settings: Any = self.settings
-        paths = [path for path in paths if ".jsonl" in path.name] or paths  # a folder holds other files, too
-        calls = self.once(paths, lambda: read(paths, self.notes, settings.people, settings.user))
-        return token_frame(
-            calls, window, provider=PROVIDER, tool=TOOL, format=FORMAT, account=settings.account, notes=self.notes
-        )  # fmt: skip
+        return read(paths, self.notes, settings.people, settings.user)
 
 
 @hookimpl

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from finops_ai.errors import DataError
-from finops_ai.periods import Window
 from finops_ai.providers import Connector, hookimpl
-from finops_ai_agent_logs.calls import Call, Lines, branch_of, moment, person_of, repository_of, token_frame
-from finops_ai_agent_logs.logs import LogConnector
+from finops_ai_agent_logs.calls import Call, Lines, branch_of, moment, person_of, repository_of
+from finops_ai_agent_logs.logs import JsonlConnector
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 FINOPS_AI_CONTRACT = "1.0"
 PROVIDER = TOOL = "codex"
@@ -249,7 +248,7 @@ def _counts(usage: dict[str, Any], place: str) -> Counts:
     return tuple(found.items())
 
 
-class CodexConnector(LogConnector):
+class CodexConnector(JsonlConnector):
     """Session logs of Codex on developers' machines, as list value: a seat's credits or an API key's bill pay for them.
 
     Example:
@@ -259,20 +258,17 @@ class CodexConnector(LogConnector):
 
     name: ClassVar[str] = PROVIDER
     title: ClassVar[str] = "Codex (session logs)"
+    format: ClassVar[str] = FORMAT
 
     def places(self) -> list[str]:
         """Where Codex keeps its logs on this machine."""
         home = os.environ.get("CODEX_HOME") or "~/.codex"
         return [f"{home}/sessions/**/rollout-*.jsonl*", f"{home}/archived_sessions/**/rollout-*.jsonl*"]
 
-    def frame(self, paths: Sequence[Path], window: Window) -> pd.DataFrame:
-        """Token frame of the logs."""
+    def calls(self, paths: Sequence[Path]) -> list[Call]:
+        """Every call of the logs, once."""
         settings: Any = self.settings
-        paths = [path for path in paths if ".jsonl" in path.name] or paths  # a folder holds other files, too
-        calls = self.once(paths, lambda: read(paths, self.notes, settings.people, settings.user))
-        return token_frame(
-            calls, window, provider=PROVIDER, tool=TOOL, format=FORMAT, account=settings.account, notes=self.notes
-        )  # fmt: skip
+        return read(paths, self.notes, settings.people, settings.user)
 
 
 @hookimpl

@@ -15,6 +15,7 @@ from finops_ai.frames import conform
 from finops_ai.periods import Window
 from finops_ai.providers import Connector, ConnectorSettings, Finding
 from finops_ai.providers.files import find_files
+from finops_ai_agent_logs.calls import Call, token_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,3 +104,23 @@ class LogConnector(Connector):
             except DataError:  # the tool was never used here
                 continue
         return list(dict.fromkeys(found))
+
+
+class JsonlConnector(LogConnector):
+    """Reads the JSON Lines of one tool, which is its own provider here."""
+
+    #: usage format of its counts
+    format: ClassVar[str]
+
+    def calls(self, paths: Sequence[Path]) -> list[Call]:
+        """Every call of the logs, once."""
+        raise NotImplementedError
+
+    def frame(self, paths: Sequence[Path], window: Window) -> pd.DataFrame:
+        """Token frame of the logs."""
+        settings: Any = self.settings
+        paths = [path for path in paths if ".jsonl" in path.name] or paths  # a folder holds other files, too
+        calls = self.once(paths, lambda: self.calls(paths))
+        return token_frame(
+            calls, window, provider=self.name, tool=self.name, format=self.format, account=settings.account, notes=self.notes
+        )  # fmt: skip
