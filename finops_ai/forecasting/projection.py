@@ -352,6 +352,9 @@ def project(
     stay = jumps_that_stayed(filled(weeks)) if weeks.shape[1] > 12 else (0.0, 0.0)
     lives = [life_of(y, weekday, stay) for y in flat]
     lives = [_explained(life, history.days, [*explained, *_turns(history, i, life)]) for i, life in enumerate(lives)]
+    for i, life in enumerate(lives):
+        for y in (use[i], flat[i], weeks[i, : max(life.since - size % WEEK, 0) // WEEK]):
+            y[: life.since] *= life.times
     ramp = _ramp(flat, lives)
     own = [_slice(flat[i], life) for i, life in enumerate(lives)]
     made = [flat[i, days_] for i, days_ in enumerate(own)]
