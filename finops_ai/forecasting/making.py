@@ -13,6 +13,7 @@ import pandas as pd
 
 from finops_ai.errors import SettingsError, hint
 from finops_ai.forecasting.ageing import NODES, dates_in_force, words
+from finops_ai.forecasting.credits import credit_turns
 from finops_ai.forecasting.history import NONE, end_of_data
 from finops_ai.forecasting.holidays import read_days
 from finops_ai.forecasting.outlook import Outlook, build_outlook
@@ -246,7 +247,7 @@ def make_plan(
     touched = [c for c in (columns_touched([scenario]) if scenario else []) if c in priced.columns]
     scopes = [str(name) for row in (*lines, *overrides) for name in dict(row.get("for") or {})]
     history = spending(priced, until=end, timezone=timezone, keep=tuple(dict.fromkeys([*keep, *touched, *scopes])))
-    explained = dates_in_force(scenario.changes, end) if scenario else []
+    explained = [*(dates_in_force(scenario.changes, end) if scenario else []), *credit_turns(priced, book)]
     plan = Plan(project(history, last, explained, read_days(holidays)))
     notes = doubts(plan)
     assumptions = found_out(plan)
