@@ -5,19 +5,18 @@ from __future__ import annotations
 import pytest
 
 import finops_ai as fa
-from finops_ai.periods import Window
 from tests.forecasting.test_workspace_plan import usage
 
-HEAD = "[workspace]\n[dimensions.team]\ndefault = 'a'\n[[contracts]]\nname = 'deal'\nprovider = 'openai'\n"
+TOKENS = usage("2026-09-01", 61)
+HEAD = "[[contracts]]\nname = 'deal'\nprovider = 'openai'\n"
 
 
 @pytest.fixture
 def planned(tmp_path):
     def at(contract):
-        (tmp_path / "finops.toml").write_text(HEAD + contract, "utf-8")
-        ws = fa.open(tmp_path)
-        ws.lake.replace("tokens", "openai", Window.of("2026-09-01", "2026-11-01"), usage("2026-09-01", 61), {})
-        table = fa.plan(ws.history("2026-10"), book=ws.book, until="2027-01")
+        (tmp_path / "prices.toml").write_text(HEAD + contract, "utf-8")
+        book = fa.PriceBook.load(tmp_path / "prices.toml")
+        table = fa.plan(fa.price(TOKENS, book).assign(team="a"), book=book, until="2027-01")
         return {r["month"]: r for r in table.to_dict("records") if r["unique_id"] == "total"}, " ".join(
             table.facts.notes
         )
