@@ -8,6 +8,7 @@ from finops_ai.answering.question import Question
 from finops_ai.errors import DataError, SettingsError
 from finops_ai.forecasting.budgets import HISTORY, workspace_budgets
 from finops_ai.forecasting.planning import plan
+from finops_ai.forecasting.terms import workspace_terms
 from finops_ai.periods import zone
 from finops_ai.tables.grouping import TIMES
 
@@ -70,11 +71,13 @@ def forecast(known: Known, question: Question) -> Answer:
         until = question.period.month or f"{last:%Y-%m}"
         if until < known.clock.months[-1]:
             raise SettingsError(f"{until} is past: the data reaches {known.clock.months[-1]}. Ask who spent in it.")
+    terms = workspace_terms(ws)
+    until = until or terms.until
     table = known.kept(
         ("plan", until, tuple(by)),
         lambda: plan(
             ws.history(known.clock.months[-1], HISTORY, by), ws.settings.policies.get("budgets"), by=by, until=until,
-            book=ws.book, timezone=ws.timezone,
+            book=ws.book, timezone=ws.timezone, **terms.known, **terms.year,
         ),
     )  # fmt: skip
     currency = ws.settings.workspace.currency

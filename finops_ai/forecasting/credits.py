@@ -125,8 +125,9 @@ def with_credits(
     full, paid, whole = _paces(plan, contract, priced, timezone, known.turns)
     p = plan.projection
     use = p.use_days
-    first = use[:, :PACE].mean(1, keepdims=True)
-    pace = np.divide(use, first, out=np.ones_like(use), where=first > 0)
+    # use at contracted prices: as much more than what is charged as it is now; what is free keeps its pace
+    dearer = np.divide(full, whole, out=np.zeros_like(full), where=whole > 0)[:, None]
+    needs = np.where(whole[:, None] > 0, use * dearer, full[:, None]).sum(0)
     left = {c.name: float(known.left[c.name]) for c in open_}
     began = dict(left)
     gone: dict[str, pd.Timestamp] = {}
@@ -135,7 +136,7 @@ def with_credits(
     added, factor = np.zeros_like(use), np.ones_like(use)
     weight = full / full.sum() if full.sum() > 0 else np.full(len(full), 1 / len(full))
     for d, day in enumerate(p.days):
-        need = due = float((full * pace[:, d]).sum())
+        need = due = float(needs[d])
         spared = 0.0
         for credit in order:
             if due > 0 and credit.valid(edges[d + 1]) and credit.name not in gone:
@@ -151,7 +152,7 @@ def with_credits(
         share = spared / need if need > 0 else 0.0
         change = full * (1 - share) - paid
         factor[:, d] += np.divide(change, whole, out=np.zeros_like(change), where=whole > 0)
-        added[:, d] += np.where(whole > 0, 0.0, change * pace[:, d])  # granted: it costs nothing yet
+        added[:, d] += np.where(whole > 0, 0.0, change)  # granted: it costs nothing yet
     factor = np.maximum(factor, 0.0)
     p = replace(p, added=added if p.added is None else p.added + added)
     plan = replace(plan, projection=replace(p, factor=factor if p.factor is None else p.factor * factor))

@@ -446,12 +446,13 @@ def _with_line(plan: Plan, row: Mapping[str, Any]) -> Plan:
         p = replace(grown, factor=factor, added=added)
         mask = np.zeros(len(p.shares), bool)
         mask[-1] = True
-    weight = p.middle()[mask].sum(1)
-    weight = weight / weight.sum() if weight.sum() > 0 else np.full(int(mask.sum()), 1 / mask.sum())
+    middle = p.middle()[mask]
     added = np.zeros((len(p.shares), len(p.days))) if p.added is None else p.added.copy()
     for month in asked:
         if month in p.months:
-            at = p.month_of == p.months.index(month)
+            place = p.months.index(month)
+            at, weight = p.month_of == place, middle[:, place]
+            weight = weight / weight.sum() if weight.sum() > 0 else np.full(len(weight), 1 / len(weight))
             added[np.ix_(mask, at)] += (weight * amount / at.sum())[:, None]
     return replace(plan, projection=replace(p, added=added))
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from finops_ai.forecasting.credits import Assumptions, with_credits
+from finops_ai.forecasting.known import MIX
 from finops_ai.forecasting.outlook import Outlook
 from finops_ai.prices.own import like
 
@@ -99,7 +100,8 @@ def _with_capacity(plan: Plan, contract: Contract, timezone: str) -> tuple[Plan,
                 factor = 1.0 if p.factor is None else p.factor[one.leaf]
                 added[one.leaf] += one.ahead(p.days) * factor * (ahead / now - 1)
         else:
-            weight = np.where(mask, np.maximum(p.leaf_days.sum(1), 1e-9), 0.0)
+            recent = np.nan_to_num(plan.history.leaf_amounts[:, -MIX:]).sum(1)
+            weight = np.where(mask, np.maximum(recent, 1e-9), 0.0)
             weight = weight if weight.any() else np.ones(len(mask))
             added += (weight / weight.sum())[:, None] * ahead
         plan = _plus(plan, added)
