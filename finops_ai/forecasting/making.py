@@ -403,26 +403,35 @@ def _overridden(plan: Plan, row: Mapping[str, Any]) -> Plan:
     if ("amount" in row) == ("factor" in row):
         raise SettingsError(f"{place} needs either `amount` or `factor`.")
     p = plan.projection
-    months = [m for m in _months_of(row, place) if m in p.months]
+    asked = _months_of(row, place)
     mask = plan.chosen(dict(row.get("for") or {}))
     if not mask.any():
         raise SettingsError(f"{place}: nothing in use has {dict(row.get('for') or {})}; give it as a planned line.")
-    at = np.isin(p.month_of, [p.months.index(m) for m in months])
-    if "factor" in row:
-        times = _number(row, "factor", place)
-    else:
-        amount = _number(row, "amount", place)
-        group = np.where(mask, 0, -1)
-        spent = sum(float(plan.actual(group, 1).get(m, [Decimal(0)])[0]) for m in months)
-        ahead = float(p.leaf_days[np.ix_(mask, at)].sum())
-        if ahead <= 0:
-            raise SettingsError(f"{place}: nothing is expected there; give it as a planned line.")
-        times = max(amount - spent, 0.0) / ahead
     factor = np.ones_like(p.leaf_days) if p.factor is None else p.factor.copy()
     added = np.zeros_like(p.leaf_days) if p.added is None else p.added.copy()
-    factor[np.ix_(mask, at)] *= times
-    added[np.ix_(mask, at)] *= times
+    rest = _rest(plan, asked, mask, _number(row, "amount", place)) if "amount" in row else {}
+    for month in asked:
+        if month not in p.months:
+            continue
+        at = np.ix_(mask, p.month_of == p.months.index(month))
+        if "factor" in row:
+            times = _number(row, "factor", place)
+        elif (ahead := float(p.leaf_days[at].sum())) > 0:
+            times = rest[month] / ahead
+        else:
+            raise SettingsError(f"{place}: nothing is expected there; give it as a planned line.")
+        factor[at] *= times
+        added[at] *= times
     return replace(plan, projection=replace(p, factor=factor, added=added))
+
+
+def _rest(plan: Plan, asked: Sequence[str], mask: np.ndarray, amount: float) -> dict[str, float]:
+    """What an owner's amount leaves for each month after what is spent, by the days ahead: however far is planned."""
+    spent = plan.actual(np.where(mask, 0, -1), 1)
+    left = max(amount - sum(float(spent[m][0]) for m in asked if m in spent), 0.0)
+    begins = plan.projection.days[0]
+    days = {m: max((pd.Period(m, "M").end_time - max(pd.Period(m, "M").start_time, begins)).days + 1, 0) for m in asked}
+    return {m: left * n / max(sum(days.values()), 1) for m, n in days.items()}
 
 
 def _with_line(plan: Plan, row: Mapping[str, Any]) -> Plan:
