@@ -89,7 +89,7 @@ def drawn(contract: Contract, priced: pd.DataFrame) -> Drawn:
     share = {day: saved[day] / full[day] for day in sorted(full) if full[day]}
     order = list(share)
     turns = [b for a, b in pairwise(order) if abs(share[b] - share[a]) > TURN]
-    used_up = []
+    used_up: list[str] = []
     if told and not saved[told[-1]["at"].date()]:
         # the rows begin after the credits did, and show that nothing is left of what would still be paying
         for name in told[-1]["drawn"]:

@@ -17,10 +17,10 @@ from finops_ai.forecasting.choosing import SHORTEST, Fit
 #: the interval whose reach says how unsure a point is
 REACH = 80.0
 #: the weight of a series: its reach to this power, times what it usually missed
-POWER = 3
+POWER = 2
 #: past origins below which nothing is known of the sums; the most that a sum is changed by
 FEWEST, MOST = 3, 2.0
-#: past origins' worth of evidence that sums are right
+#: whole horizons tried that evidence of right sums counts as
 DOUBT = 0.5
 
 Fitted = Sequence[tuple[np.ndarray, Fit, np.ndarray]]
@@ -34,13 +34,14 @@ def missed_share(fits: Fitted, season: int) -> float:
         season: points of a season.
     """
     came = said = 0.0
-    tried = 0
+    tried = 0.0
     for _, fit, history in fits:
         if len(fit.trials) < FEWEST or history.shape[1] < SHORTEST * season or (history < 0).any():
             continue
         came += sum(float(actual.sum()) for actual, _ in fit.trials)
         said += sum(float(made.sum()) for _, made in fit.trials)
-        tried = max(tried, len(fit.trials))
+        # a lead that was never tried says nothing
+        tried = max(tried, sum(actual.shape[1] for actual, _ in fit.trials) / fit.forecast.shape[1])
     if came <= 0 or said <= 0:
         return 1.0
     return float(np.clip(came / said, 1 / MOST, MOST) ** (tried / (tried + DOUBT)))

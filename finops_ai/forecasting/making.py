@@ -459,8 +459,8 @@ def _with_line(plan: Plan, row: Mapping[str, Any]) -> Plan:
     added = np.zeros((len(p.shares), len(p.days))) if p.added is None else p.added.copy()
     for month in asked:
         if month in p.months:
-            place = p.months.index(month)
-            at, weight = p.month_of == place, middle[:, place]
+            m = p.months.index(month)
+            at, weight = p.month_of == m, middle[:, m]
             weight = weight / weight.sum() if weight.sum() > 0 else np.full(len(weight), 1 / len(weight))
             added[np.ix_(mask, at)] += (weight * amount / at.sum())[:, None]
     return replace(plan, projection=replace(p, added=added))

@@ -322,8 +322,8 @@ def project(
         raise DataError(f"A plan needs at least {LEAST} days of history, there are {size}.")
     days = pd.date_range(history.end, last, freq="D")
     weekday = history.days.day_of_week.to_numpy()
-    told = [c for c in ("provider", "model") if c in history.leaves.columns]
-    sources = [(*history.leaves[told].iloc[leaf], name) for _, leaf, name, _ in history.fees]
+    named = [c for c in ("provider", "model") if c in history.leaves.columns]
+    sources = [(*history.leaves[named].iloc[leaf], name) for _, leaf, name, _ in history.fees]
     recurring, whole = fees(history.fees, history.days, sources)
     use = history.amounts.copy()
     leaf_use = history.leaf_amounts.copy()
@@ -356,8 +356,8 @@ def project(
         for y in (use[i], flat[i], weeks[i, : max(life.since - size % WEEK, 0) // WEEK]):
             y[: life.since] *= life.times
     ramp = _ramp(flat, lives)
-    own = [_slice(flat[i], life) for i, life in enumerate(lives)]
-    made = [flat[i, days_] for i, days_ in enumerate(own)]
+    told = [_slice(flat[i], life) for i, life in enumerate(lives)]
+    made = [flat[i, part] for i, part in enumerate(told)]
     groups: dict[int, list[int]] = {}
     for i, y in enumerate(made):
         groups.setdefault(len(y) // WEEK, []).append(i)
@@ -370,7 +370,7 @@ def project(
             for i in members:
                 path[i], base[i], drift[i] = np.nanmean(made[i]) if len(made[i]) else 0.0, NEW_LEVEL * 7, NEW_DRIFT
             continue
-        grid = filled(np.array([weekly(use[i, own[i]][None], usual[i, own[i]][None])[0] for i in members]))
+        grid = filled(np.array([weekly(use[i, told[i]][None], usual[i, told[i]][None])[0] for i in members]))
         sums = forecast_sums(grid)
         for row, i in enumerate(members):
             path[i] = along(sums.level[row], horizon)
