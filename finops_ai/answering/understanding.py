@@ -1,8 +1,8 @@
 """From words to a question: a small grammar over the columns, names and times that the workspace knows.
 
-    question  = what  { by columns | for names | time | against time | top N }
+    question  = what  { by columns | for names | time | against time | top N | changes (see `supposing`) }
     what      = who spent | what was MEASURE | how much | why ... | does it tie | incidents | budgets | forecast | where can we save
-                | price of MODEL with N input tokens ... | why is ... charged | how fresh is the data | kpis | what is WORD
+                | what if | price of MODEL with N input tokens ... | why is ... charged | how fresh is the data | kpis | what is WORD
     names     = VALUE | COLUMN VALUE | "any name in quotes"
     time      = in October | in 2026-10 | last week | last 14 days | since 2026-10-05 | from A to B | Q3 2026
 
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from finops_ai.answering.known import cut, grammar, plain
 from finops_ai.answering.question import Question, Span, quoted
 from finops_ai.answering.spans import FIND_ONE, FIND_RANGE
+from finops_ai.answering.supposing import ASKED, MAY, suppositions
 from finops_ai.errors import SettingsError
 from finops_ai.figures import catalogue
 from finops_ai.tables.grouping import TIMES
@@ -43,8 +44,6 @@ WHAT = (
     ("glossary", r"^(?:define|meaning of|definition of|what does (?=.* mean))|^what (?:is|are) (?:an? |the )?(?:meaning of )?"),
     ("spending", r"\bwho (?:spent|spends|spend|caused|causes|used|uses|costs|pays|is|has|had)\b|\bwho\b|\bhow (?:much|many)\b|\bwhat (?:was|were|did|does|do|has|have|had)\b|\bwhich\b|\bwhat\b|\bshow(?: me)?\b|\blist\b|\bcosts?\b|\bspend(?:ing)?\b|\bspent\b|\busage\b"),
 )  # fmt: skip
-#: whose prices a model is looked up in, where nobody says whose it is
-BOOKED = ("openai", "anthropic", "vertex", "azure-openai", "bedrock", "oci")
 _WORDS = grammar()
 FILLERS, BLANK, _NEGATIONS, _LEADS = (
     frozenset(str(_WORDS[part]).split()) for part in ("fillers", "blank", "negations", "leads")
@@ -71,6 +70,7 @@ class _Found:
     by: list[str] = field(default_factory=list)
     only: list[tuple[str, str]] = field(default_factory=list)
     measure: str = "cost"
+    changes: tuple[tuple[str, str], ...] = ()
     remarks: list[str] = field(default_factory=list)
     unclear: list[str] = field(default_factory=list)
 
@@ -97,7 +97,8 @@ def understand(text: str, known: Known) -> Question:
     if not rest.strip("\x01 0123456789"):
         raise Unclear(f"There is no question in {cut(text)!r}. {_ways()}")
     top, rest = _top(rest)
-    kind, rest, measure = _kind(rest)
+    changes, rest = _supposed(rest, names, known)
+    kind, rest, measure = ("whatif", rest, "cost") if changes is not None else _kind(rest)
     if kind == "glossary":
         from finops_ai.answering import words
 
@@ -109,7 +110,7 @@ def understand(text: str, known: Known) -> Question:
     if kind == "forecast":
         rest = re.sub(r"\b(?:until|till|through|up to)\b", " ", rest)
     against, period, rest = _times(rest, known)
-    found = _Found(kind, measure=measure)
+    found = _Found(kind, measure=measure, changes=changes or ())
     _words(rest, names, found, known)
     if found.unclear:
         raise Unclear(_nearest(found.unclear, known), tuple(found.unclear))
@@ -140,8 +141,20 @@ def _question(
         against = known.clock.before(period)
     return Question(
         kind, tuple(dict.fromkeys(found.by)), tuple(dict.fromkeys(only)), period, against, found.measure, top, term,
-        tokens, tuple(found.remarks),
+        tokens, found.changes, tuple(found.remarks),
     )  # fmt: skip
+
+
+def _supposed(text: str, names: list[str], known: Known) -> tuple[tuple[tuple[str, str], ...] | None, str]:
+    """What a question supposes to be otherwise, None where it supposes nothing, and the text without it."""
+    asked = ASKED.search(text)
+    if not asked and (not MAY.search(text) or re.search(WHAT[0][1], text)):
+        return None, text
+    changes, rest = suppositions(text, names, known)
+    if not changes and not asked:
+        return None, text
+    rest = ASKED.sub(" ", rest)
+    return changes, re.sub(r"\b(?:would|could|if|save|saved|happen|cost|costs|cheaper)\b", " ", rest)
 
 
 def _kind(text: str) -> tuple[str, str, str]:
@@ -273,7 +286,7 @@ def _words(text: str, names: list[str], found: _Found, known: Known) -> None:
             led = word in _LEADS or (led and word in ("the", "team"))
             if word != "and" and word not in ("the", "a", "an"):
                 grouping = False
-        elif found.kind == "price" and in_book(known, word):
+        elif found.kind == "price" and known.in_book(word):
             found.only.append(("model", word))
         else:
             found.unclear.append(word)
@@ -343,7 +356,7 @@ def _take_name(name: str, column: str, found: _Found, known: Known) -> None:
     exact = [pair for pair in pairs if pair[1] == name] or pairs
     if exact:
         _take(exact, "", found)
-    elif found.kind == "price" and in_book(known, name):
+    elif found.kind == "price" and known.in_book(name):
         found.only.append(("model", name))
     else:
         found.unclear.append(name)
@@ -368,14 +381,6 @@ def _measure(words: list[str], at: int, found: _Found) -> int:
 def _measures() -> dict[str, str]:
     known = list(catalogue().values())
     return {plain(m.label): m.id for m in known} | {plain(m.id): m.id for m in known} | _MEASURES
-
-
-def in_book(known: Known, model: str) -> str | None:
-    """The provider that the price book has a model from; None where it has none of that name."""
-    import datetime as dt
-
-    now = dt.datetime.now(dt.UTC)
-    return next((p for p in BOOKED if known.ws.book.find(p, model, now) is not None), None)
 
 
 def _unquoted(text: str, names: list[str]) -> str:

@@ -1,0 +1,107 @@
+"""What the same calls would have cost otherwise: `fa.what_if` of the changes that a question supposes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from finops_ai.answering.answer import Answer, name
+from finops_ai.answering.known import Known
+from finops_ai.answering.question import Question, in_words
+from finops_ai.answering.spending import money, rows_of, sum_of
+from finops_ai.errors import SettingsError
+from finops_ai.tables.grouping import TIMES
+from finops_ai.tables.what_if import what_if
+
+
+def supposed(known: Known, question: Question) -> Answer:
+    """The cost of a time as it was and as it would have been, with a range where something had to be estimated."""
+    span = question.period
+    assert span is not None
+    by = [c for c in question.by if c not in TIMES]
+    frame = known.frame(span, [*by, *(column for column, _ in question.only)])
+    mine = known.chosen(frame, question.only)
+    if not len(mine):
+        raise SettingsError(f"There is no usage of that {span.words(known.timezone)}.")
+    scenario = scenario_of(known, question, sorted({str(p) for p in mine["provider"]}), span.window.end)
+    table = known.kept(
+        ("what if", span, tuple(by), question.only, question.changes),
+        lambda: what_if(frame, scenario, by=by, book=known.ws.book),
+    )
+    table.facts.period = span.text(known.timezone)
+    currency, shown = table.facts.currency, table.published()
+    cost, then, saved = (sum_of(shown[c]) for c in ("cost", "scenario_cost", "saving"))
+    who = " and ".join(f"{c} {name(v)}" for c, v in question.only)
+    text = f"{span.words(known.timezone).capitalize()} {money(cost, currency)} would have been {money(then, currency)}"
+    if saved is None or cost is None or then is None:
+        text = "What that would have cost is unknown"
+    elif not saved:
+        text = f"{span.words(known.timezone).capitalize()} {money(cost, currency)} would have been the same"
+    else:
+        text += f" with {who or 'all that is billed by the call'} {', '.join(in_words(question.changes))}: "
+        text += f"{money(abs(saved), currency)} {'less' if saved > 0 else 'more'}"
+        own = sum((c for c in mine["effective_cost"] if isinstance(c, Decimal)), Decimal(0))
+        text += f" ({abs(saved) / own:.1%} of what {who} cost)" if who and own > 0 else ""
+        if "scenario_cost_low" in shown:
+            low, high = (sum_of(shown[f"scenario_cost_{end}"]) for end in ("low", "high"))
+            text += f"; it may be {money(low, '')} to {money(high, currency)}"
+    return Answer(
+        text + ".",
+        table=table,
+        published=shown,
+        top=question.top,
+        definition="The very calls of that time priced again as supposed, at their own day's prices and contracts. "
+        "Whether answers would be as good, nothing here knows.",
+        period=table.facts.period,
+        currency=currency,
+        behind=lambda: rows_of(mine, span.window),
+    )
+
+
+def scenario_of(known: Known, question: Question, providers: Sequence[str], at: Any) -> dict[str, Any]:
+    """The steps of `fa.what_if` that a question supposes.
+
+    Raises:
+        SettingsError: nothing is supposed, or a model isn't sold by anybody the price book knows.
+    """
+    changes, when = dict(question.changes), _when(question.only)
+    share = {"share": changes.pop("share")} if "share" in changes else {}
+    if not changes or (share and set(changes) == {"cache"}):
+        raise SettingsError(
+            "What should be otherwise? Ask, for example: what if team support moved to claude-haiku-4-5; what would legal cost in batch; "
+            "what if prompts of search were 20% shorter; what if 60% of the input of search was cached."
+        )
+    steps: dict[str, Any] = {}
+    if "model" in changes:
+        sold = [p for p in providers if known.ws.book.find(p, changes["model"], at)]
+        seller = {} if len(sold) == len(providers) else {"provider": known.in_book(changes["model"], at)}
+        if None in seller.values():
+            raise SettingsError(f"Nobody's price list has a model {changes['model'][:80]!r}.")
+        steps["swap"] = {"when": when, "to": changes["model"], **seller, **share}
+        if "provider" in when or "model" in when:  # the moved calls are others' from then on
+            when = {c: v for c, v in when.items() if c not in ("provider", "model")}
+            if set(changes) - {"model"}:
+                raise SettingsError(
+                    "A model or provider that is left has no other change: suppose one thing at a time."
+                )
+    if "tier" in changes:
+        kind = "batch" if changes["tier"] == "batch" else "tier"
+        steps[kind] = {"when": when, **({} if kind == "batch" else {"to": changes["tier"]}), **share}
+    if "geography" in changes:
+        steps["geography"] = {"when": when, "to": changes["geography"], **share}
+    lengths = {key: changes[key] for key in ("prompt", "answer") if key in changes}
+    if lengths:
+        steps["shorten"] = {"when": when, **lengths, **share}
+    if "cache" in changes:
+        steps["cache"] = {"when": when, "hit_rate": changes["cache"]}
+    return steps
+
+
+def _when(only: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """The condition of `when` that keeps the rows with the values asked for."""
+    values: dict[str, list[str]] = {}
+    for column, value in only:
+        values.setdefault(column, []).append(value)
+    flat: Mapping[str, Any] = {c: v[0] if len(v) == 1 else v for c, v in values.items()}
+    return dict(flat)
