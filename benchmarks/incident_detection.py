@@ -115,7 +115,7 @@ def shaped(values: np.ndarray, week: int, weeks: int, noise: float, rng: np.rand
 
 def planted(values: np.ndarray, kind: str, rng: np.random.Generator, grain: Grain) -> tuple[np.ndarray, int, int]:
     """The series with one event, and its first and last place; a spike of hours has its day's worth in three hours."""
-    out, low = values.copy(), min(grain.least_past + grain.season, len(values) * 2 // 3)
+    out, low = values.copy(), min(14 * grain.day if grain is DAILY else 7 * grain.day, len(values) * 2 // 3)
     length = {"spike": 1, "runaway": 4, "leak": 8, "drop": 3, "shift": 10}[kind] * grain.day
     length = 3 if kind == "spike" and grain is HOURLY else min(length, (len(values) - low) // 2)
     start = int(rng.integers(low, len(values) - length))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import numpy as np
 
 from finops_ai.answering.answer import Answer, clean, name
@@ -67,7 +69,7 @@ def forecast(known: Known, question: Question) -> Answer:
     by = [c for c in dict.fromkeys([*question.by, *(c for c, _ in question.only)]) if c not in TIMES]
     until = None
     if question.period is not None:
-        last = question.period.window.end.astimezone(zone(known.timezone))
+        last = (question.period.window.end - dt.timedelta(microseconds=1)).astimezone(zone(known.timezone))
         until = question.period.month or f"{last:%Y-%m}"
         if until < known.clock.months[-1]:
             raise SettingsError(f"{until} is past: the data reaches {known.clock.months[-1]}. Ask who spent in it.")
@@ -81,7 +83,7 @@ def forecast(known: Known, question: Question) -> Answer:
     currency = ws.settings.workspace.currency
     if question.only:
         return _of_some(table, question, by, currency, until)
-    said = _words(table, currency)
+    said = f"{_asked(table, question, known, currency)}{_words(table, currency)}"
     # what a short answer must not lose comes first: the whole period, then the months of the whole
     rank = [(m != "year", u != "total") for m, u in zip(table["month"], table["unique_id"], strict=True)]
     table = table.iloc[sorted(range(len(table)), key=lambda i: rank[i])]
@@ -93,6 +95,23 @@ def forecast(known: Known, question: Question) -> Answer:
         period=f"to {until}" if until else "to the end of the year",
         currency=table.facts.currency or currency,
     )
+
+
+def _asked(rows: Table, question: Question, known: Known, currency: str) -> str:
+    """The months that are asked about, of the whole: one with its range; several add up by their middle only."""
+    if question.period is None:
+        return ""
+    first, end = (
+        m.astimezone(zone(known.timezone)) for m in (question.period.window.start, question.period.window.end)
+    )
+    whole = rows[(rows["unique_id"] == TOTAL).to_numpy(bool)]
+    mine = whole[[month != "year" and f"{first:%Y-%m}" <= month < f"{end:%Y-%m}" for month in whole["month"]]]
+    if not len(mine):
+        return ""
+    text = f"{question.period.words(known.timezone).capitalize()} the cost is expected to be {money(sum_of(mine['p50']), currency)}"
+    if len(mine) == 1:
+        text += f" (8 chances in 10: {money(mine['p10'].iloc[0], '')} to {money(mine['p90'].iloc[0], currency)})"
+    return text + ". "
 
 
 def _of_some(table: Table, question: Question, by: list[str], currency: str, until: str | None) -> Answer:

@@ -112,11 +112,26 @@ def _sentence(
         if isinstance(change, Decimal) and isinstance(before, Decimal) and before:
             text += f", {abs(change):,.2f} ({abs(change) / abs(before):.1%}) {'more' if change >= 0 else 'less'} than the month before"
     if question.by and len(table) > 1 and not set(question.by) & set(TIMES):
-        first = published.iloc[0]
-        value = figure(first[question.measure], question.measure, currency)
-        most = "most by" if catalogue()[question.measure].kind in ("money", "count") else "highest for"
-        text += f"; {most} {' and '.join(name(first[c]) for c in question.by)}: {value}"
+        text += _most(published, question, currency)
     return text[:1].upper() + text[1:] + "."
+
+
+def _most(published: pd.DataFrame, question: Question, currency: str) -> str:
+    """The largest group that has a name, and before it what is larger and has none."""
+    adds = catalogue()[question.measure].kind in ("money", "count")
+    named = published[list(question.by)].notna().all(axis=1).to_numpy(bool)
+    at = int(named.argmax())
+    if not named.any():
+        return ""
+    text = ""
+    if at and adds:
+        bare = figure(published[question.measure].iloc[0], question.measure, currency)
+        text = f"; {bare} without {' and '.join(c for c in question.by if published[c].isna().iloc[0])}"
+    first = published.iloc[at]
+    value = figure(first[question.measure], question.measure, currency)
+    return (
+        f"{text}; {'most by' if adds else 'highest for'} {' and '.join(name(first[c]) for c in question.by)}: {value}"
+    )
 
 
 def sum_of(values: Any) -> Decimal | None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
+
+import pandas as pd
 
 from finops_ai.answering.answer import Answer, name
 from finops_ai.answering.known import Known
 from finops_ai.answering.question import Question, in_words
 from finops_ai.answering.spending import money, rows_of, sum_of
+from finops_ai.engine import reprice
 from finops_ai.errors import SettingsError
+from finops_ai.tables.changing import BY_THE_CALL, at_tier
 from finops_ai.tables.grouping import TIMES
 from finops_ai.tables.what_if import what_if
 
@@ -24,7 +29,7 @@ def supposed(known: Known, question: Question) -> Answer:
     mine = known.chosen(frame, question.only)
     if not len(mine):
         raise SettingsError(f"There is no usage of that {span.words(known.timezone)}.")
-    scenario = scenario_of(known, question, sorted({str(p) for p in mine["provider"]}), span.window.end)
+    scenario, left = scenario_of(known, question, mine, span.window.end)
     table = known.kept(
         ("what if", span, tuple(by), question.only, question.changes),
         lambda: what_if(frame, scenario, by=by, book=known.ws.book),
@@ -51,6 +56,7 @@ def supposed(known: Known, question: Question) -> Answer:
         table=table,
         published=shown,
         top=question.top,
+        notes=tuple(left),
         definition="The very calls of that time priced again as supposed, at their own day's prices and contracts. "
         "Whether answers would be as good, nothing here knows.",
         period=table.facts.period,
@@ -59,8 +65,10 @@ def supposed(known: Known, question: Question) -> Answer:
     )
 
 
-def scenario_of(known: Known, question: Question, providers: Sequence[str], at: Any) -> dict[str, Any]:
-    """The steps of `fa.what_if` that a question supposes.
+def scenario_of(
+    known: Known, question: Question, mine: pd.DataFrame, at: dt.datetime
+) -> tuple[dict[str, Any], list[str]]:
+    """The steps of `fa.what_if` that a question supposes of some rows, and what it leaves as it is, in sentences.
 
     Raises:
         SettingsError: nothing is supposed, or a model isn't sold by anybody the price book knows.
@@ -73,6 +81,8 @@ def scenario_of(known: Known, question: Question, providers: Sequence[str], at: 
             "what if prompts of search were 20% shorter; what if 60% of the input of search was cached."
         )
     steps: dict[str, Any] = {}
+    left: list[str] = []
+    providers = sorted({str(p) for p in mine["provider"]})
     if "model" in changes:
         sold = [p for p in providers if known.ws.book.find(p, changes["model"], at)]
         seller = {} if len(sold) == len(providers) else {"provider": known.in_book(changes["model"], at)}
@@ -87,6 +97,12 @@ def scenario_of(known: Known, question: Question, providers: Sequence[str], at: 
                 )
     if "tier" in changes:
         kind = "batch" if changes["tier"] == "batch" else "tier"
+        sold, unsold = _sold(known, mine, changes["tier"])
+        if sold and unsold and "swap" not in steps:
+            left.append(
+                f"Left as they are, as no price in the {changes['tier']} tier is known: {', '.join(sorted({m for _, m in unsold}))}."
+            )
+            when = when | {"any": [{"provider": p, "model": m} for p, m in sold]}
         steps[kind] = {"when": when, **({} if kind == "batch" else {"to": changes["tier"]}), **share}
     if "geography" in changes:
         steps["geography"] = {"when": when, "to": changes["geography"], **share}
@@ -95,7 +111,18 @@ def scenario_of(known: Known, question: Question, providers: Sequence[str], at: 
         steps["shorten"] = {"when": when, **lengths, **share}
     if "cache" in changes:
         steps["cache"] = {"when": when, "hit_rate": changes["cache"]}
-    return steps
+    return steps, left
+
+
+def _sold(known: Known, mine: pd.DataFrame, tier: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """The (provider, model) pairs of rows that have a price in a tier, and those that have none."""
+    called = mine[mine["service_tier"].isin(BY_THE_CALL).to_numpy(bool, na_value=False)]
+    each = called.drop_duplicates(["provider", "model", "meter"])
+    bare = (reprice(at_tier(each, tier), known.ws.book)["price_status"] == "unpriced").to_numpy(bool)
+    bare = bare & (each["price_status"] != "unpriced").to_numpy(bool)
+    pairs = list(zip(each["provider"].astype(str), each["model"].astype(str), strict=True))
+    unsold = {pair for pair, none in zip(pairs, bare, strict=True) if none}
+    return sorted(set(pairs) - unsold), sorted(unsold)
 
 
 def _when(only: Sequence[tuple[str, str]]) -> dict[str, Any]:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 #: a question that begins so supposes something; one with the other words may
 ASKED, MAY = re.compile(r"\bwhat if\b|\bsuppos(?:e|ing)\b"), re.compile(r"\b(?:if|would|could)\b")
+#: words of such a question that say nothing more
+SAID = re.compile(
+    r"\b(?:would|could|if|sav(?:e|ed|ing)|happens?|costs?|cheaper|mov(?:e|ed)|switch(?:ed)?|chang(?:e|ed)|migrat(?:e|ed)|r[au]n|went|swap(?:ped)?|served|calls?|requests?|traffic)\b"
+)
 #: tiers that calls can be moved to
 TIERS = ("standard", "batch", "flex", "priority", "fast")
 _PERCENT = r"(\d{1,3}(?:\.\d+)?) ?(?:%|per ?cent)"

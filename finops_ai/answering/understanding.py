@@ -12,16 +12,17 @@ Nothing is guessed in silence: a word that has no place in it makes the question
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
 from finops_ai.answering.known import cut, grammar, plain
 from finops_ai.answering.question import Question, Span, quoted
-from finops_ai.answering.spans import FIND_ONE, FIND_RANGE
-from finops_ai.answering.supposing import ASKED, MAY, suppositions
+from finops_ai.answering.spans import FIND_ONE, FIND_RANGE, Clock
+from finops_ai.answering.supposing import ASKED, MAY, SAID, suppositions
 from finops_ai.errors import SettingsError
 from finops_ai.figures import catalogue
+from finops_ai.periods import MONTHS
 from finops_ai.tables.grouping import TIMES
 
 if TYPE_CHECKING:
@@ -31,10 +32,10 @@ if TYPE_CHECKING:
 LONGEST = 600
 #: what is asked, by the first pattern that is found; the found words have been read then
 WHAT = (
-    ("price", r"\b(?:price|prices|pricing|rate|rates) (?:of|for)\b|\bwhat (?:does|would|do) (?:a |one )?(?:calls?|requests?)\b(?: (?:to|of|with|cost))*|\bhow much (?:is|does|would) (?:a |one )?(?:call|request)\b(?: (?:to|of|with|cost))*"),
+    ("price", r"\b(?:price|prices|pricing|rate|rates) (?:of|for)\b|\bwhat (?:does|would|do) (?:a |one )?(?:calls?|requests?)\b(?: (?:to|of|with|cost))*|\bhow much (?:is|does|would) (?:a |one )?(?:call|request)\b(?: (?:to|of|with|cost))*|\b(?:how much|what) (?:is|does|do|would|will)\b(?=.*\d ?[km]? (?:input|output|prompt|completion|cached)\b)"),
     ("rules", r"\bwhy (?:is|are|was|were)\b(?=.*\b(?:charged|mapped|allocated|assigned|attributed|unallocated)\b)|\b(?:which|what) rules?\b(?! cost| spen)|\brules? why\b|\bwhy rules?\b"),
-    ("tie", r"\b(?:does|do|did|will)? ?(?:it|they|the bills?|the invoices?|cost|costs)? ?(?:ties?|tied|reconciles?|reconciled|reconcile|reconciliation)\b(?: to the (?:bill|invoice)s?)?|\bagrees? with the (?:bill|invoice)s?|\bmatch(?:es)? the (?:bill|invoice)s?"),
-    ("incidents", r"\bwhat incidents are there\b|\bincidents?\b|\banomal(?:y|ies)\b|\banything (?:unusual|odd|strange|wrong)\b|\bunusual\b|\bwhat (?:has )?happened\b|\bspikes?\b|\balerts?\b"),
+    ("tie", r"\b(?:does|do|did|will)? ?(?:it|they|the bills?|the invoices?|cost|costs)? ?(?:ties?|tied|reconciles?|reconciled|reconcile|reconciliation)\b(?: to the (?:bill|invoice)s?)?|\bagrees? with the (?:bill|invoice)s?|\bmatch(?:es)? (?:with )?(?:the |our )?(?:bill|invoice)s?|\b(?:bill|invoice)s? (?:match|agree)(?:es|s)?\b"),
+    ("incidents", r"\bwhat incidents are there\b|\bincidents?\b|\banomal(?:y|ies)\b|\b(?:any|some)thing (?:unusual|odd|strange|wrong|weird|off|suspicious)\b|\bout of the ordinary\b|\bunusual\b|\bwhat (?:has )?happened\b|\bspikes?\b|\balerts?\b"),
     ("budgets", r"\bhow (?:are|is) (?:the|our|we on) budgets?\b|\b(?:over|within|on|under|left of|left in) (?:the |our )?budgets?\b|\bbudgets?\b(?: left)?|\bwhat is left\b"),
     ("forecast", r"\bforecasts?\b|\bplan\b|\bpredict(?:ion|ed)?\b|\bproject(?:ion|ed)\b|\bwhat will\b|\bhow much will\b|\boutlook\b|\byear end\b"),
     ("save", r"\bwhere can we save\b|\bsave\b|\bsavings?\b|\brecommend(?:ation|ations)?\b|\bopportunit(?:y|ies)\b|\bcheaper\b|\bwaste[ds]?\b|\bidle capacity\b"),
@@ -94,6 +95,7 @@ def understand(text: str, known: Known) -> Question:
         return f" \x01{len(names) - 1}\x01 "
 
     rest = " ".join(_QUOTED.sub(keep, text.replace("\x01", " ")).lower().split()).rstrip("?!. ")
+    rest = re.sub(r"\b(what|who|where|how|that|there|it)['’]s\b", r"\1 is", rest)
     if not rest.strip("\x01 0123456789"):
         raise Unclear(f"There is no question in {cut(text)!r}. {_ways()}")
     top, rest = _top(rest)
@@ -109,7 +111,8 @@ def understand(text: str, known: Known) -> Question:
     tokens, rest = _tokens(rest) if kind == "price" else ({}, rest)
     if kind == "forecast":
         rest = re.sub(r"\b(?:until|till|through|up to)\b", " ", rest)
-    against, period, rest = _times(rest, known)
+    clock = replace(known.clock, ahead=True) if kind == "forecast" else known.clock
+    against, period, rest = _times(rest, clock)
     found = _Found(kind, measure=measure, changes=changes or ())
     _words(rest, names, found, known)
     if found.unclear:
@@ -153,8 +156,7 @@ def _supposed(text: str, names: list[str], known: Known) -> tuple[tuple[tuple[st
     changes, rest = suppositions(text, names, known)
     if not changes and not asked:
         return None, text
-    rest = ASKED.sub(" ", rest)
-    return changes, re.sub(r"\b(?:would|could|if|save|saved|happen|cost|costs|cheaper)\b", " ", rest)
+    return changes, SAID.sub(" ", ASKED.sub(" ", rest))
 
 
 def _kind(text: str) -> tuple[str, str, str]:
@@ -201,9 +203,9 @@ def _tokens(text: str) -> tuple[dict[str, int], str]:
     )
 
 
-def _times(text: str, known: Known) -> tuple[Span | None, Span | None, str]:
+def _times(text: str, clock: Clock) -> tuple[Span | None, Span | None, str]:
     """The time asked about, the one compared with, and the text without them."""
-    clock, against = known.clock, None
+    against = None
     if match := re.search(_AGAINST, text):
         after = text[match.end() :]
         after = re.sub(r"^(?:in|the)\s+", "", after)
@@ -397,9 +399,16 @@ def _nearest(words: list[str], known: Known) -> str:
     for text, pairs in known.values.items():
         pool.setdefault(text, f"the {pairs[0][0]} {cut(pairs[0][1])}")
     pool |= {plain(m.id): f"the measure {m.id}" for m in catalogue().values()}
+    pool |= {word: f"the word {word}" for word in _WORDS["asking"].split()} | {
+        m.lower(): f"the month {m}" for m in MONTHS
+    }
+    whole = " ".join(words)  # a name of several words, misspelt
+    if len(words) > 1 and (near := difflib.get_close_matches(plain(whole)[:80], list(pool), n=3, cutoff=0.8)):
+        told = list(dict.fromkeys(pool[name] for name in near))
+        return f"Not understood: {cut(whole)!r} (did you mean {' or '.join(told)}?). {_ways()}"
     said = []
     for word in dict.fromkeys(words):
-        near = difflib.get_close_matches(plain(word)[:80], list(pool), n=3, cutoff=0.7)
+        near = difflib.get_close_matches(plain(word)[:80], list(pool), n=3, cutoff=0.7 if len(word) > 4 else 0.6)
         told = list(dict.fromkeys(pool[name] for name in near))
         said.append(f"{cut(word)!r}" + (f" (did you mean {' or '.join(told)}?)" if told else ""))
     return f"Not understood: {', '.join(said[:6])}. {_ways()}"
