@@ -161,3 +161,13 @@ def test_a_planted_spike_is_an_anomaly_with_its_cause():
     assert [(str(r.since), str(r.until)) for r in table.itertuples()] == [("2026-09-04", "2026-09-06")]
     assert table["times"].iloc[0] == pytest.approx(3, rel=0.1)
     assert table["cause"].iloc[0] == "more calls"
+
+
+def test_counts_that_fall_while_the_cost_stays_are_no_money():
+    calm = days(1, 26, 9, calls=40_000)
+    rounded = [  # the source counts a third of the calls, the tokens are as ever
+        r | {"quantity": r["quantity"] / 4} if r["meter"] == "requests" else r for r in days(27, 30, 9, calls=40_000)
+    ]
+    assert "requests" not in set(fa.incidents(frame(calm, rounded))["what"])
+    fewer = fa.incidents(frame(calm, days(27, 30, 9, calls=8_000)))
+    assert fewer["excess"].iloc[0] == D("-230.4")  # 4 days x 32,000 calls x 0.0018
