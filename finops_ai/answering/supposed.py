@@ -11,7 +11,7 @@ import pandas as pd
 
 from finops_ai.answering.answer import Answer, name
 from finops_ai.answering.known import Known
-from finops_ai.answering.question import Question, in_words
+from finops_ai.answering.question import LENGTHS, Question, in_words
 from finops_ai.answering.spending import money, rows_of, sum_of
 from finops_ai.engine import reprice
 from finops_ai.errors import SettingsError
@@ -35,24 +35,9 @@ def supposed(known: Known, question: Question) -> Answer:
         lambda: what_if(frame, scenario, by=by, book=known.ws.book),
     )
     table.facts.period = span.text(known.timezone)
-    currency, shown = table.facts.currency, table.published()
-    cost, then, saved = (sum_of(shown[c]) for c in ("cost", "scenario_cost", "saving"))
-    who = " and ".join(f"{c} {name(v)}" for c, v in question.only)
-    text = f"{span.words(known.timezone).capitalize()} {money(cost, currency)} would have been {money(then, currency)}"
-    if saved is None or cost is None or then is None:
-        text = "What that would have cost is unknown"
-    elif not saved:
-        text = f"{span.words(known.timezone).capitalize()} {money(cost, currency)} would have been the same"
-    else:
-        text += f" with {who or 'all that is billed by the call'} {', '.join(in_words(question.changes))}: "
-        text += f"{money(abs(saved), currency)} {'less' if saved > 0 else 'more'}"
-        own = sum((c for c in mine["effective_cost"] if isinstance(c, Decimal)), Decimal(0))
-        text += f" ({abs(saved) / own:.1%} of what {who} cost)" if who and own > 0 else ""
-        if "scenario_cost_low" in shown:
-            low, high = (sum_of(shown[f"scenario_cost_{end}"]) for end in ("low", "high"))
-            text += f"; it may be {money(low, '')} to {money(high, currency)}"
+    shown = table.published()
     return Answer(
-        text + ".",
+        _sentence(known, question, shown, mine, table.facts.currency),
         table=table,
         published=shown,
         top=question.top,
@@ -60,9 +45,28 @@ def supposed(known: Known, question: Question) -> Answer:
         definition="The very calls of that time priced again as supposed, at their own day's prices and contracts. "
         "Whether answers would be as good, nothing here knows.",
         period=table.facts.period,
-        currency=currency,
+        currency=table.facts.currency,
         behind=lambda: rows_of(mine, span.window),
     )
+
+
+def _sentence(known: Known, question: Question, shown: pd.DataFrame, mine: pd.DataFrame, currency: str) -> str:
+    assert question.period is not None
+    cost, then, saved = (sum_of(shown[c]) for c in ("cost", "scenario_cost", "saving"))
+    if saved is None or cost is None or then is None:
+        return "What that would have cost is unknown."
+    text = f"{question.period.words(known.timezone).capitalize()} {money(cost, currency)} would have been "
+    if not saved:
+        return f"{text}the same."
+    who = " and ".join(f"{c} {name(v)}" for c, v in question.only)
+    text += f"{money(then, currency)} with {who or 'all that is billed by the call'} {', '.join(in_words(question.changes))}: "
+    text += f"{money(abs(saved), currency)} {'less' if saved > 0 else 'more'}"
+    own = sum((c for c in mine["effective_cost"] if isinstance(c, Decimal)), Decimal(0))
+    text += f" ({abs(saved) / own:.1%} of what {who} cost)" if who and own > 0 else ""
+    if "scenario_cost_low" in shown:
+        low, high = (sum_of(shown[f"scenario_cost_{end}"]) for end in ("low", "high"))
+        text += f"; it may be {money(low, '')} to {money(high, currency)}"
+    return f"{text}."
 
 
 def scenario_of(
@@ -75,43 +79,44 @@ def scenario_of(
     """
     changes, when = dict(question.changes), _when(question.only)
     share = {"share": changes.pop("share")} if "share" in changes else {}
-    if not changes or (share and set(changes) == {"cache"}):
+    if not changes or (share and "cache" in changes):
         raise SettingsError(
             "What should be otherwise? Ask, for example: what if team support moved to claude-haiku-4-5; what would legal cost in batch; "
             "what if prompts of search were 20% shorter; what if 60% of the input of search was cached."
         )
     steps: dict[str, Any] = {}
     left: list[str] = []
-    providers = sorted({str(p) for p in mine["provider"]})
-    if "model" in changes:
-        sold = [p for p in providers if known.ws.book.find(p, changes["model"], at)]
-        seller = {} if len(sold) == len(providers) else {"provider": known.in_book(changes["model"], at)}
-        if None in seller.values():
-            raise SettingsError(f"Nobody's price list has a model {changes['model'][:80]!r}.")
-        steps["swap"] = {"when": when, "to": changes["model"], **seller, **share}
-        if "provider" in when or "model" in when:  # the moved calls are others' from then on
-            when = {c: v for c, v in when.items() if c not in ("provider", "model")}
-            if set(changes) - {"model"}:
-                raise SettingsError(
-                    "A model or provider that is left has no other change: suppose one thing at a time."
-                )
     if "tier" in changes:
         kind = "batch" if changes["tier"] == "batch" else "tier"
+        to = {} if kind == "batch" else {"to": changes["tier"]}
         sold, unsold = _sold(known, mine, changes["tier"])
-        if sold and unsold and "swap" not in steps:
-            left.append(
-                f"Left as they are, as no price in the {changes['tier']} tier is known: {', '.join(sorted({m for _, m in unsold}))}."
-            )
-            when = when | {"any": [{"provider": p, "model": m} for p, m in sold]}
-        steps[kind] = {"when": when, **({} if kind == "batch" else {"to": changes["tier"]}), **share}
-    if "geography" in changes:
-        steps["geography"] = {"when": when, "to": changes["geography"], **share}
-    lengths = {key: changes[key] for key in ("prompt", "answer") if key in changes}
+        steps[kind] = {"when": when, **to, **share}
+        if sold and unsold:
+            names = ", ".join(sorted({model for _, model in unsold}))
+            left.append(f"Left as they are, as no price in the {changes['tier']} tier is known: {names}.")
+            steps[kind]["when"] = when | {"any": [{"provider": p, "model": m} for p, m in sold]}
+    lengths = {key: changes[key] for key in LENGTHS if key in changes}
     if lengths:
         steps["shorten"] = {"when": when, **lengths, **share}
     if "cache" in changes:
         steps["cache"] = {"when": when, "hit_rate": changes["cache"]}
+    # last what changes the names of models, which a condition may be about
+    if "model" in changes:
+        steps["swap"] = {"when": when, "to": changes["model"], **_seller(known, mine, changes["model"], at), **share}
+    if "geography" in changes:
+        steps["geography"] = {"when": when, "to": changes["geography"], **share}
     return steps, left
+
+
+def _seller(known: Known, mine: pd.DataFrame, model: str, at: dt.datetime) -> dict[str, str]:
+    """Who sells a model, where those who sell the rows' own models don't."""
+    book, providers = known.ws.book, {str(p) for p in mine["provider"]}
+    if all(book.find(p, model, at) for p in providers):
+        return {}
+    seller = known.in_book(model, at)
+    if seller is None:
+        raise SettingsError(f"Nobody's price list has a model {model[:80]!r}.")
+    return {"provider": seller}
 
 
 def _sold(known: Known, mine: pd.DataFrame, tier: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
