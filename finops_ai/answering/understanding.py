@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: longest question that is read, in signs
 LONGEST = 600
+#: most rows that are shown, and most tokens of a call whose price is asked
+_MOST_ROWS, _MOST_TOKENS = 9_999, 10**12
 #: what is asked, by the first pattern that is found; the found words have been read then
 WHAT = (
     ("price", r"\b(?:price|prices|pricing|rate|rates) (?:of|for)\b|\bwhat (?:does|would|do) (?:a |one )?(?:calls?|requests?)\b(?: (?:to|of|with|cost))*|\bhow much (?:is|does|would) (?:a |one )?(?:call|request)\b(?: (?:to|of|with|cost))*|\b(?:how much|what) (?:is|does|do|would|will)\b(?=.*\d ?[km]? (?:input|output|prompt|completion|cached)\b)"),
@@ -181,11 +183,11 @@ def _measure_names() -> re.Pattern[str]:
 
 def _top(text: str) -> tuple[int, str]:
     match = re.search(
-        r"\b(?:top|first|largest|biggest)\s+(\d{1,4})\b|\b(\d{1,4})\s+(?:largest|biggest|dearest)\b", text
+        r"\b(?:top|first|largest|biggest)\s+(\d{1,9})\b|\b(\d{1,9})\s+(?:largest|biggest|dearest)\b", text
     )
     if not match:
         return 10, text
-    return max(int(match[1] or match[2]), 1), text[: match.start()] + " " + text[match.end() :]
+    return min(max(int(match[1] or match[2]), 1), _MOST_ROWS), text[: match.start()] + " " + text[match.end() :]
 
 
 def _tokens(text: str) -> tuple[dict[str, int], str]:
@@ -194,7 +196,9 @@ def _tokens(text: str) -> tuple[dict[str, int], str]:
 
     def take(match: re.Match[str]) -> str:
         number = float(match[1].replace(",", "").replace("_", "")) * {"k": 1e3, "m": 1e6}.get(match[2] or "", 1)
-        out[_METERS[match[3]]] = out.get(_METERS[match[3]], 0) + round(min(number, 1e15))
+        if number > _MOST_TOKENS:
+            raise Unclear(f"A call has at most {_MOST_TOKENS:,} tokens of a kind, not {cut(match[1], 30)}.")
+        out[_METERS[match[3]]] = out.get(_METERS[match[3]], 0) + round(number)
         return " "
 
     meters = "|".join(sorted(map(re.escape, _METERS), key=len, reverse=True))
@@ -409,7 +413,7 @@ def _nearest(words: list[str], known: Known) -> str:
     said = []
     for word in dict.fromkeys(words):
         near = difflib.get_close_matches(plain(word)[:80], list(pool), n=3, cutoff=0.7 if len(word) > 4 else 0.6)
-        told = list(dict.fromkeys(pool[name] for name in near))
+        told = list(dict.fromkeys(pool[name] for name in near if name != word))
         said.append(f"{cut(word)!r}" + (f" (did you mean {' or '.join(told)}?)" if told else ""))
     return f"Not understood: {', '.join(said[:6])}. {_ways()}"
 
