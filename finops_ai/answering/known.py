@@ -284,9 +284,9 @@ class Known:
         if whole.empty:
             return whole
         start = whole["charge_period_start"]
-        inside = whole[((start >= window.start) & (start < window.end)).to_numpy(bool)]
         # cents are decided per month; a part of one publishes what its own exact sums round to
-        return made_with(inside.drop(columns=PUBLISHED, errors="ignore"), whole)
+        exact = whole.drop(columns=PUBLISHED, errors="ignore")
+        return made_with(exact[((start >= window.start) & (start < window.end)).to_numpy(bool)], whole)
 
     def chosen(self, frame: pd.DataFrame, only: Sequence[tuple[str, str]]) -> pd.DataFrame:
         """The rows of a frame that have the values asked for."""

@@ -96,24 +96,37 @@ def _sentence(
     who = " and ".join(f"{c} {name(v)}" for c, v in question.only)
     when = span.words(known.timezone)
     of = f"{who} " if who else ""
-    currency = table.facts.currency
     if not len(table):
         return f"There is no usage{f' of {who}' if who else ''} {when}."
-    whole = known.kept(("whole", span, question.only), lambda: showback(mine, timezone=known.timezone, **timed))
-    shown = known.kept(("whole in cents", span, question.only), whole.published)
-    one = shown.iloc[0] if len(shown) == 1 else None
+    one, currency = _whole(table, published, known, question, mine, timed)
     if question.measure != "cost":
-        total = "unknown" if one is None else figure(one[question.measure], question.measure, whole.facts.currency)
+        total = figure(one.get(question.measure), question.measure, currency)
         text = f"{catalogue()[question.measure].label}{f' of {who}' if who else ''} {when}: {total}"
     else:
-        total = money(sum_of(shown["cost"]), whole.facts.currency or currency)
+        total = money(one.get("cost"), currency)
         text = f"{of}cost {total} {when}" if of else f"{total} was spent {when}"
-        change, before = (None, None) if one is None else (one.get("change"), one.get("previous_cost"))
+        change, before = one.get("change"), one.get("previous_cost")
         if isinstance(change, Decimal) and isinstance(before, Decimal) and before:
             text += f", {abs(change):,.2f} ({abs(change) / abs(before):.1%}) {'more' if change >= 0 else 'less'} than the month before"
     if question.by and len(table) > 1 and not set(question.by) & set(TIMES):
         text += _most(published, question, currency)
     return text[:1].upper() + text[1:] + "."
+
+
+def _whole(
+    table: Table, published: pd.DataFrame, known: Known, question: Question, mine: pd.DataFrame, timed: dict[str, Any]
+) -> tuple[dict[str, Any], str]:
+    """The published figures of all that is asked about, and their currency: those of the groups, where they add up to it."""
+    adds = catalogue()[question.measure].kind in ("money", "count") and table.facts.currency
+    if adds and not (timed.get("month") and set(question.by) & set(TIMES)):
+        names = [n for n in (question.measure, "previous_cost", "change") if n in published.columns]
+        return {name: sum_of(published[name]) for name in names}, table.facts.currency
+    whole = known.kept(
+        ("whole", question.period, question.only), lambda: showback(mine, timezone=known.timezone, **timed)
+    )
+    shown = known.kept(("whole in cents", question.period, question.only), whole.published)
+    rows: list[dict[str, Any]] = shown.astype(object).to_dict("records")
+    return rows[0] if len(rows) == 1 else {}, whole.facts.currency
 
 
 def _most(published: pd.DataFrame, question: Question, currency: str) -> str:
