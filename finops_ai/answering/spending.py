@@ -54,7 +54,7 @@ def spending(known: Known, question: Question) -> Answer:
         shown = tuple(c for c in shown if c not in ("previous_cost", "change"))
     published = table.published()
     return Answer(
-        _sentence(table, published, known, question, mine, timed),
+        _sentence(table, published, known, question, mine),
         table=table,
         published=published,
         shown=tuple(dict.fromkeys(shown)),
@@ -88,9 +88,7 @@ def _parts(measure: str) -> tuple[str, ...]:
     return (*one.ratio, *one.minus)
 
 
-def _sentence(
-    table: Table, published: pd.DataFrame, known: Known, question: Question, mine: pd.DataFrame, timed: dict[str, Any]
-) -> str:
+def _sentence(table: Table, published: pd.DataFrame, known: Known, question: Question, mine: pd.DataFrame) -> str:
     span = question.period
     assert span is not None
     who = " and ".join(f"{c} {name(v)}" for c, v in question.only)
@@ -98,7 +96,7 @@ def _sentence(
     of = f"{who} " if who else ""
     if not len(table):
         return f"There is no usage{f' of {who}' if who else ''} {when}."
-    one, currency = _whole(table, published, known, question, mine, timed)
+    one, currency = _whole(table, published, known, question, mine)
     if question.measure != "cost":
         total = figure(one.get(question.measure), question.measure, currency)
         text = f"{catalogue()[question.measure].label}{f' of {who}' if who else ''} {when}: {total}"
@@ -114,15 +112,16 @@ def _sentence(
 
 
 def _whole(
-    table: Table, published: pd.DataFrame, known: Known, question: Question, mine: pd.DataFrame, timed: dict[str, Any]
+    table: Table, published: pd.DataFrame, known: Known, question: Question, mine: pd.DataFrame
 ) -> tuple[dict[str, Any], str]:
     """The published figures of all that is asked about, and their currency: those of the groups, where they add up to it."""
-    adds = catalogue()[question.measure].kind in ("money", "count") and table.facts.currency
-    if adds and not (timed.get("month") and set(question.by) & set(TIMES)):
+    if catalogue()[question.measure].kind in ("money", "count") and table.facts.currency:
         names = [n for n in (question.measure, "previous_cost", "change") if n in published.columns]
         return {name: sum_of(published[name]) for name in names}, table.facts.currency
+    span = question.period
+    assert span is not None
     whole = known.kept(
-        ("whole", question.period, question.only), lambda: showback(mine, timezone=known.timezone, **timed)
+        ("whole", span, question.only), lambda: showback(mine, timezone=known.timezone, window=span.window)
     )
     shown = known.kept(("whole in cents", question.period, question.only), whole.published)
     rows: list[dict[str, Any]] = shown.astype(object).to_dict("records")
