@@ -3,10 +3,11 @@
     python benchmarks/incident_detection.py [FOLDER of servegen_hourly.parquet] [SEEDS=2]
 
 First single series: the sample company's daily cost by prompt and team; ServeGen's clients as they were (two weeks), and made
-into ten weeks (days) and four weeks (hours): each client's usual week again and again, with ordinary noise and a wandering
-level. Planted at random places after two weeks (one of hours; of two weeks in all, in their last third), 0.6 to 4 times the series' usual day: spikes, level shifts, leaks (growing), drops of 60 to
-100 %, a runaway (four days). The three-line rule is: off by more than half of the median of the same weekday of the last four
-weeks. `ruptures` (PELT with a Gaussian cost on the logarithms without their weekdays; if it is installed) sees the whole
+into ten weeks and two (days) and four weeks (hours): each client's usual week again and again, with ordinary noise and a
+wandering level. Planted at random places after two weeks (hours: after one; where there are but two, in their last third), 0.6
+to 4 times the series' usual day: spikes, level shifts, leaks (growing), drops of 60 to 100 %, a runaway (four days). The
+three-line rule is: off by more than half of the median of the same weekday of the last four weeks.
+`ruptures` (PELT with a Gaussian cost on the logarithms without their weekdays; if it is installed) sees the whole
 series at once, the others only the past.
 
 Then whole companies through `fa.incidents`: ten ServeGen clients as teams with users, and one event each of a spike, a
@@ -14,7 +15,8 @@ shift, a leak, a drop, a runaway user, a token jump, a cache collapse and an err
 team, or of somebody inside it, touches it.
 
 Prints recall, false incidents per series (in companies: per team) and month of data that could be judged, and incidents per
-found event.
+found event. Of the false ones it counts those that hold a value beyond everything before: the series as they were have events of
+their own, such as four days at a twentieth of the usual.
 """
 
 from __future__ import annotations
