@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from finops_ai.answering.known import Known
 
 #: a question that begins so supposes something; one with the other words may
-ASKED, MAY = re.compile(r"\bwhat if\b|\bsuppos(?:e|ing)\b"), re.compile(r"\b(?:if|would|could)\b")
+ASKED = re.compile(r"\bwhat if\b|\bsuppos(?:e|ing)\b")
+MAY = re.compile(r"\bif\b|\b(?:would|could)\b(?! (?:you|i)\b)(?! we (?!save|pay))")
 #: words of such a question that say nothing more
 SAID = re.compile(
     r"\b(?:would|could|if|sav(?:e|ed|ing)|happens?|costs?|cheaper|mov(?:e|ed)|switch(?:ed)?|chang(?:e|ed)|migrat(?:e|ed)|r[au]n|went|swap(?:ped)?|served|calls?|requests?|traffic)\b"
@@ -32,6 +33,10 @@ _PARTS = {"half": "50", "third": "33.333333", "quarter": "25", "tenth": "10", "f
 _LEAD = re.compile(
     r"\b(?:(?:moved?|switched?|changed?|migrated?|went|swapped|ran|run|were|was|is|are|served|done) )?"
     r"(?:(?:over )?(?:to|onto)|on|with|by|through|used?|using|had|adopted|took)\s+(?:the )?(?:model )?(?=\S)"
+)
+#: what is spent on a model isn't moved to it
+_SPENT = frozenset(
+    ["spend", "spends", "spent", "spending", "paid", "pay", "pays", "cost", "costs", "money", "more", "less", "much"]
 )
 #: what replaces what: the old one is what the question is about
 _INSTEAD = re.compile(r"\b(?:instead of|rather than|in place of)\b")
@@ -105,6 +110,9 @@ def _without(text: str, match: re.Match[str]) -> str:
 def _model(text: str, names: Sequence[str], known: Known) -> tuple[str, str]:
     """The model that is moved to: the last name of a model that something leads to."""
     for lead in reversed(list(_LEAD.finditer(text))):
+        before = text[: lead.start()].split()
+        if before and before[-1] in _SPENT:
+            continue
         words = text[lead.end() :].split()
         if quoted := re.fullmatch(r"\x01(\d+)\x01[,;]?", words[0]):
             name = names[int(quoted[1])]

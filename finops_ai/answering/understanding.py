@@ -372,7 +372,7 @@ def _measured(words: list[str], at: int) -> tuple[int, str]:
     """How many words from here name a measure, and which."""
     for size in range(min(5, len(words) - at), 0, -1):
         text = plain(" ".join(words[at : at + size]))
-        if text in _measures() and not (size == 1 and text in ("cost", "change", "price")):
+        if text in _measures() and not (size == 1 and text in ("cost", "change", "price", "spent")):
             return size, _measures()[text]
     return 0, ""
 

@@ -45,6 +45,7 @@ def test_what_is_supposed_is_read_and_repeated(words, only, changes, known):
         ("what would be cheaper", "save"), ("how much would a call to gpt-5.4 with 1000 input tokens cost", "price"),
         ("how much does gpt-5.4-mini cost with 10k input and 2k output", "price"), ("do the invoices match in september", "tie"),
         ("anything weird lately", "incidents"), ("what's the outlook for next quarter", "forecast"), ("who is the biggest spender", "spending"),
+        ("could you tell me how much support spent on claude-sonnet-5", "spending"), ("could we see the cost by model", "spending"),
     ],
 )  # fmt: skip
 def test_other_questions_suppose_nothing(words, kind, known):
