@@ -124,8 +124,9 @@ def _whole(
         ("whole", span, question.only), lambda: showback(mine, timezone=known.timezone, window=span.window)
     )
     shown = known.kept(("whole in cents", question.period, question.only), whole.published)
-    rows: list[dict[str, Any]] = shown.astype(object).to_dict("records")
-    return rows[0] if len(rows) == 1 else {}, whole.facts.currency
+    if len(shown) != 1:
+        return {}, whole.facts.currency
+    return {str(name): shown[name].iloc[0] for name in shown.columns}, whole.facts.currency
 
 
 def _most(published: pd.DataFrame, question: Question, currency: str) -> str:

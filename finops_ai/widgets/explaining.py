@@ -17,7 +17,7 @@ from finops_ai.widgets.spans import before, span_text
 if TYPE_CHECKING:
     import pandas as pd
 
-    from finops_ai.tables.result import Table
+    from finops_ai.tables.explain import Explanation
 
 #: who and what is told of a change
 _TOLD = 3
@@ -25,7 +25,7 @@ _TOLD = 3
 
 def explained(
     frame: pd.DataFrame, filters: Sequence[tuple[str, str]], first: dt.date, last: dt.date, *, compare: str, timezone: str
-) -> Table:  # fmt: skip
+) -> Explanation:  # fmt: skip
     """The bridge to some days from those they are compared with, of the rows with these names.
 
     Raises:
@@ -42,12 +42,12 @@ def explained(
         sides.append(rows[((start >= window.start) & (start < window.end)).to_numpy(bool)])
         if not len(sides[-1]):
             raise DataError(f"Nothing was used in {span_text(*days)} with these filters: there is nothing to compare.")
-    table = explain(*sides, timezone=timezone)
+    table = explain(sides[0], sides[1], timezone=timezone)
     table.facts.period = f"{span_text(first, last)} against {span_text(*earlier)}"
     return table
 
 
-def in_words(table: Table) -> str:
+def in_words(table: Explanation) -> str:
     """A bridge as a paragraph of HTML: the change, then who and what carries it."""
     row, currency = table.iloc[0], table.facts.currency
     change = published(row["change"], currency or "USD")
