@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
@@ -123,9 +127,34 @@ def test_a_mistaken_command_says_what_to_do(name, tmp_path, monkeypatch, capsys)
 def test_what_is_not_installed_is_named_with_its_extra(monkeypatch):
     from finops_ai.extras import EXTRAS, missing_extra
 
-    assert set(EXTRAS.values()) <= {"notebook", "report", "forecast", "lab", "spark", "ecb", "bedrock", "mcp"}
+    assert set(EXTRAS.values()) <= {"notebook", "report", "forecast", "lab", "spark", "ecb", "bedrock", "mcp", "lake"}
     assert missing_extra(ModuleNotFoundError("x", name="requests_of_nobody")) is None
-    monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     table = fa.showback(fa.price(fa.sample(months=1)), by=["provider"])
     with pytest.raises(FinopsError, match=r"pip install 'finops-ai-core\[notebook\]'"):
         table.plot()
+
+
+def test_tables_need_no_lake_and_a_workspace_names_the_extra_it_takes(tmp_path):
+    (tmp_path / "finops.toml").write_text("")
+    script = (
+        "import sys; sys.modules['deltalake'] = None\n"
+        "import finops_ai as fa\n"
+        "from finops_ai.errors import FinopsError\n"
+        "for name in fa.__all__: getattr(fa, name)\n"
+        "try: fa.open('finops.toml')\n"
+        "except FinopsError as error: print(error)"
+    )
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert said.stdout == "This needs deltalake, which isn't installed: pip install 'finops-ai-core[lake]'.\n"
+
+
+def test_an_extra_brings_what_is_declared():
+    from finops_ai.extras import BRINGS, EXTRAS
+
+    declared = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = declared["optional-dependencies"]
+    for extra, others in BRINGS.items():
+        assert f"finops-ai-core[{','.join(others)}]" in extras[extra]
+    assert any(need.startswith("deltalake") for need in extras["lake"])
+    assert not any(need.startswith(tuple(EXTRAS)) for need in declared["dependencies"])
