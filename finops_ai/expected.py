@@ -40,7 +40,7 @@ def _has(*names: str) -> Callable[[object], bool]:
     return lambda value: not inspect.isclass(value) and all(hasattr(value, name) for name in names)
 
 
-_BOOK = (_has("key_columns", "expanded"), "a price book")
+_BOOK = (_has("key_columns"), "a price book")
 #: what an annotation says -> whether a value is that, and how it is called in a sentence
 KINDS: dict[str, tuple[Callable[[object], bool], str]] = {
     "str": (_text, "text"),
