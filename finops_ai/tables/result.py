@@ -7,7 +7,7 @@ import shutil
 from dataclasses import MISSING, dataclass, field, fields, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 
@@ -106,14 +106,16 @@ class Table(pd.DataFrame):
         table.facts = replace(facts, rows=len(table), provenance=told, cents=cents, charged=charged)
         return table
 
-    def __getitem__(self, key: Any) -> Any:
-        try:
-            return super().__getitem__(key)
-        except KeyError:
-            missing = next((k for k in (key if isinstance(key, list) else [key]) if k not in self.columns), key)
-            raise NoColumn(
-                f"The table has no column {missing!r}. {hint(str(missing), list(map(str, self.columns)))}"
-            ) from None
+    if not TYPE_CHECKING:  # pandas' own types say more of what comes out
+
+        def __getitem__(self, key: Any) -> Any:
+            try:
+                return super().__getitem__(key)
+            except KeyError:
+                missing = next((k for k in (key if isinstance(key, list) else [key]) if k not in self.columns), key)
+                raise NoColumn(
+                    f"The table has no column {missing!r}. {hint(str(missing), list(map(str, self.columns)))}"
+                ) from None
 
     @property
     def facts(self) -> Facts:
