@@ -12,6 +12,7 @@ Importing this package is light: pandas and the rest load when a name is first u
 from __future__ import annotations
 
 import importlib
+import types
 from typing import Any
 
 __version__ = "0.1.0"
@@ -84,9 +85,9 @@ def __getattr__(name: str) -> Any:
         from finops_ai.extras import missing_extra
 
         raise missing_extra(error) or error from None
-    from finops_ai.arguments import LOOKED_AT, careful
+    if isinstance(value, types.FunctionType):
+        from finops_ai.arguments import careful
 
-    if name in LOOKED_AT:
         value = careful(name, value)
     globals()[name] = value
     return value
