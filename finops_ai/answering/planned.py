@@ -1,4 +1,4 @@
-"""Budgets and the months ahead: `workspace_budgets`, and `fa.plan` of the workspace's history."""
+"""Budgets and the months ahead: `workspace_budgets` and `workspace_plan`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from finops_ai.answering.known import Known
 from finops_ai.answering.question import Question
 from finops_ai.errors import DataError, SettingsError
 from finops_ai.forecasting.budgets import HISTORY, workspace_budgets
-from finops_ai.forecasting.planning import plan
+from finops_ai.forecasting.year import workspace_plan
 from finops_ai.periods import zone
 from finops_ai.tables.grouping import TIMES
 
@@ -72,11 +72,8 @@ def forecast(known: Known, question: Question) -> Answer:
             raise SettingsError(f"{until} is past: the data reaches {known.clock.months[-1]}. Ask who spent in it.")
     table = known.kept(
         ("plan", until, tuple(by)),
-        lambda: plan(
-            ws.history(known.clock.months[-1], HISTORY, by), ws.settings.policies.get("budgets"), by=by, until=until,
-            book=ws.book, timezone=ws.timezone,
-        ),
-    )  # fmt: skip
+        lambda: workspace_plan(ws, known.clock.months[-1], by, until=until, months=HISTORY),
+    )
     currency = ws.settings.workspace.currency
     said = _words(table, currency)
     # what a short answer must not lose comes first: the whole period, then the months of the whole

@@ -56,12 +56,15 @@ if TYPE_CHECKING:
     help="A notebook parameter, checked before anything runs; repeat for more.",
 )
 @click.option(
-    "--jobs", type=click.IntRange(1, 16), default=2, show_default=True, help="Notebooks to run at the same time."
+    "--jobs",
+    type=click.IntRange(1, 16),
+    default=None,
+    help="Notebooks to run at the same time. Default: 2, and 1 on two cores.",
 )
 @click.option("--pdf", is_flag=True, help="Also print the pages to PDF; needs Chromium.")
 def report(
     month: str | None, out: str | None, config: str, sample: bool, source: str | None, mapping: str | None, input_format: str | None,
-    rules_file: str | None, no_collect: bool, only: tuple[str, ...], parameter: tuple[str, ...], jobs: int, pdf: bool,
+    rules_file: str | None, no_collect: bool, only: tuple[str, ...], parameter: tuple[str, ...], jobs: int | None, pdf: bool,
 ) -> int:  # fmt: skip
     """Make a month's report: collect, price, map to the business, render; then print where it is.
 

@@ -303,7 +303,8 @@ def prompts(
     )
     figure = charts.ranked_bars(data, "prompt_id", currency=data.facts.currency, title="Cost by prompt", top=top)
     charts.show(figure, ranked_alt(data, "prompt_id"))
-    table(data, columns, top=top, whole=first_row(whole), trends=trends)
+    nobody = {label(None): "no prompt captured"}
+    table(data, columns, top=top, whole=first_row(whole), trends=trends, apart=nobody)
 
 
 def first_row(data: Table | None) -> dict[str, Any] | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -20,17 +21,18 @@ from finops_ai.forecasting import (
     forecast_cost,
     learn_temperature,
     load_scenarios,
-    plan,
     plan_in_words,
     standard_scenarios,
 )
 from finops_ai.forecasting.planning import workspace_past_error
 from finops_ai.forecasting.shelf import held_against, saved_plans
 from finops_ai.forecasting.terms import workspace_terms
-from finops_ai.reporting import answers, charts
+from finops_ai.forecasting.year import workspace_plan
+from finops_ai.reporting import answers, charts, owners
 from finops_ai.reporting.grid import column, grid, heading
 from finops_ai.reporting.text import amount, is_unknown, percent, safe, title
 from finops_ai.tables import showback
+from finops_ai.tables.kpis import plan_errors
 from finops_ai.tables.result import Table
 
 if TYPE_CHECKING:
@@ -71,6 +73,8 @@ class Outlook:
     against: Table | None = None
     #: name of the saved plan it is held against
     agreed: str = ""
+    #: values of `by` that are no owner, and what they are called
+    words: Mapping[str, str] = field(default_factory=dict)
 
 
 def outlook(
@@ -92,9 +96,9 @@ def outlook(
     by = by or answers.first_dimension(ws)
     told: dict[str, Any] = {"book": ws.book, "timezone": ws.timezone}
     budgets, terms = ws.settings.policies.get("budgets"), workspace_terms(ws, month)
-    table = plan(history, budgets, by=[by], until=until or terms.until, **told, **terms.year, **terms.known)
+    table = workspace_plan(ws, month, [by], until=until, months=months)
     ahead = budget_outlook(history, budgets, **told, **terms.known)
-    notes = [*table.facts.notes[1:], *ahead.facts.notes]
+    notes = list(dict.fromkeys([*table.facts.notes[1:], *ahead.facts.notes]))
     if not len(ahead):
         notes.append(
             f"No budget reaches beyond {answers.month_text(month)}; add [[budgets]] for the months to come (`month`, or `from` "
@@ -121,6 +125,7 @@ def outlook(
         advice,
         notes,
         *_against(ws, month, by),
+        words=owners.apart(history, by),
     )
 
 
@@ -238,15 +243,19 @@ def plan_by_part(page: Outlook, top: int = 12) -> None:
     year = page.plan[page.plan["month"] == "year"]
     parts = year[year["unique_id"] != "total"]
     order = parts["p50"].astype(float).sort_values(ascending=False).index
-    shown, rest = parts.loc[order[:top]], parts.loc[order[top:]]
+    lines = parts.loc[order].to_dict("records")
+    owned = [row for row in lines if str(row["unique_id"]) not in page.words]
+    nobody = [row for row in lines if str(row["unique_id"]) in page.words]
     columns = ["actual", "p50", "p10_part", "p90_part"]
-    rows = [[str(row["unique_id"]), *(_money(row[c]) for c in columns)] for row in shown.to_dict("records")]
-    if len(rest):
-        rows.append([f"{len(rest)} more", *(_money(sum(rest[c], Decimal(0))) for c in columns)])
+    rows = [[str(row["unique_id"]), *(_money(row[c]) for c in columns)] for row in owned[:top]]
+    if rest := owned[top:]:
+        rows.append([f"{len(rest)} more", *(_money(sum((row[c] for row in rest), Decimal(0))) for c in columns)])
+    apart = range(len(rows), len(rows) + len(nobody))
+    rows += [[page.words[str(row["unique_id"])], *(_money(row[c]) for c in columns)] for row in nobody]
     whole = year[year["unique_id"] == "total"].iloc[0]
     foot = ["Total", *(_money(whole[c]) for c in columns)]
     heads = [title(page.by), "Spent", "Middle", "Its part of the low", "Its part of the high"]
-    _show(grid(heads, rows, foot=foot, caption=f"Amounts in {page.currency}; every column adds up"))
+    _show(grid(heads, rows, foot=foot, caption=f"Amounts in {page.currency}; every column adds up", apart=apart))
 
 
 def scenario_table(page: Outlook) -> None:
@@ -277,8 +286,8 @@ def past_errors(page: Outlook) -> None:
         ]
         for row in page.errors.to_dict("records")
     ]
-    known = [abs(float(e)) for e in page.errors["error"] if not is_unknown(e)]
-    off = f"; on average off by {sum(known) / len(known):.1%}" if known else ""
+    wape = plan_errors(page.errors).get("forecast_error")
+    off = "" if wape is None else f"; the misses come to {percent(wape)} of what came"
     caption = f"Amounts in {page.currency}{off}; a right range holds 8 months in 10"
     heads = ["Month", "Low said", "Middle said", "High said", "Came", "Off by", "Inside the range"]
     _show(grid(heads, rows, caption=caption))

@@ -41,19 +41,19 @@ def grid(
     lines: Sequence[Sequence[str]],
     *,
     caption: str,
-    texts: int = 1,
+    texts: int | Iterable[int] = 1,
     foot: Sequence[str] = (),
     id: str | None = None,
     name: str = "",
     apart: Iterable[int] = (),
 ) -> Html:
-    """A table as HTML: the first `texts` columns are text, the rest figures; the first cell of a row heads it.
+    """A table as HTML: columns of text to the left, figures to the right; the first cell of a row heads it.
 
     Args:
         heads: one heading per column.
         lines: rows of cells; text is escaped here, `Html` is not.
         caption: units and what else holds for the whole table.
-        texts: columns of text.
+        texts: how many columns are text, or which, counted from 0.
         foot: the total's row.
         id: HTML id.
         name: what screen readers call the table; the caption, if there is none.
@@ -61,8 +61,8 @@ def grid(
     """
 
     return render(
-        "report/grid.html.j2", heads=heads, lines=lines, foot=foot, caption=caption, texts=texts, id=id, name=name or caption,
-        apart=set(apart),
+        "report/grid.html.j2", heads=heads, lines=lines, foot=foot, caption=caption, id=id, name=name or caption,
+        apart=set(apart), texts=set(range(texts) if isinstance(texts, int) else texts),
     )  # fmt: skip
 
 

@@ -192,17 +192,18 @@ class Cube:
         ).to_arrow_table()
 
     def behind(self, filters: Mapping[str, str], first: dt.date, last: dt.date, limit: int) -> tuple[pa.Table, int]:
-        """The cube rows behind a bar, the most expensive first: names, tokens, requests and cost; and how many there are."""
+        """The cube rows behind a bar, the most expensive first: names, tokens, requests, cost exactly and as
+        published; and how many there are."""
         where = self.where(filters, first, last)
         total = self._con.execute(f"SELECT count(*) FROM cube WHERE {where}").fetchall()[0][0]
         names = ", ".join(DUCKDB.ident(d) for d in self.dimensions)
         found = self._con.sql(
-            f"SELECT day, {names}, tokens, requests, cost FROM cube WHERE {where} ORDER BY cost DESC NULLS LAST, day LIMIT {int(limit)}"
+            f"SELECT day, {names}, tokens, requests, cost, published FROM cube WHERE {where} ORDER BY cost DESC NULLS LAST, day LIMIT {int(limit)}"
         ).to_arrow_table()
         columns = {"day": found["day"]}
         for name in self.dimensions:
             columns[name] = pa.array(self.levels[name]).take(found[name].combine_chunks())
-        return pa.table(columns | {m: found[m] for m in ("tokens", "requests", "cost")}), total
+        return pa.table(columns | {m: found[m] for m in ("tokens", "requests", "cost", "published")}), total
 
     def packed(
         self, dimensions: Sequence[str], first: dt.date, cap: int
