@@ -298,8 +298,8 @@ def driver_table(page: Outlook, months: int = 6) -> None:
     rows = [
         [
             _name(f"{row['ds']:%Y-%m}"),
-            f"{row['requests']:,.0f}",
-            _figure(row["input_per_request"]),
+            f"{row['requests']:,.0f}" if row["requests"] > 0 else "–",
+            _figure(row["input_per_request"]) if row["requests"] > 0 else "–",
             _figure(row["tokens_per_input"], 3),
             _figure(row["price_per_token"] * 1e6, 3),
             percent(row["cached_share"]),
