@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from pathlib import Path
@@ -110,6 +111,8 @@ def report(
     if not (sample or source or no_collect) and ws.settings.providers:
         notes, code = _collect(ws, month)
     click.echo(f"Month {month}: pricing and mapping ...", err=True)
+    gc.set_threshold(20_000, 20, 20)  # a minute's work whose imports are no garbage
+    gc.freeze()
     made = make_report(
         ws, month, Path(out or ws.settings.path(ws.settings.workspace.reports)) if not (sample or source) else Path(out or "reports"),
         config=config, only=only, parameters=given, jobs=jobs, notes=notes,

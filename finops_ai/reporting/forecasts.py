@@ -119,7 +119,7 @@ def outlook(
         errors,
         base,
         compare_scenarios(base.outlook, wanted or standard_scenarios(base.outlook), ws.book),
-        drivers(history, timezone=ws.timezone),
+        _by_month(history, ws.timezone),
         _by_model(history, ws.timezone),
         _temperature(history),
         advice,
@@ -318,7 +318,8 @@ def driver_table(page: Outlook, months: int = 6) -> None:
         "Token cost",
         "Other cost",
     ]
-    _show(grid(heads, rows, caption=f"Amounts in {page.currency}; the first four multiply to the token cost"))
+    about = "of sources that count requests; the first four multiply to their token cost, other cost is all the rest"
+    _show(grid(heads, rows, caption=f"Amounts in {page.currency}, {about}"))
 
 
 def model_table(page: Outlook, top: int = 8) -> None:
@@ -363,9 +364,34 @@ def commitments(page: Outlook) -> None:
     _show(grid(heads, rows, caption=f"Amounts in {page.currency} at today's prices, if a fifth off were offered"))
 
 
+def _counted(history: pd.DataFrame) -> Any:
+    """The rows of sources that count requests: what is said per request is of these alone."""
+    keys = ["provider", "billing_account_id", "model"]
+    calls = (history["meter"] == "requests").to_numpy(bool)
+    if "slice_requests" in history.columns:
+        calls |= (history["slice_requests"] > 0).to_numpy(bool, na_value=False)
+    return (
+        pd.Series(calls).groupby([history[k].to_numpy(object) for k in keys], dropna=False).transform("any").to_numpy()
+    )
+
+
+def _by_month(history: pd.DataFrame, timezone: str) -> pd.DataFrame:
+    """The drivers of the tokens of counted requests by month, and what the rest cost beside them."""
+    whole, counted = drivers(history, timezone=timezone), _counted(history)
+    if not counted.any():
+        return whole
+    own = drivers(history[counted], timezone=timezone).drop(columns=["cost", "other_cost"])
+    out = own.merge(whole[["ds", "cost"]], on="ds", how="right")
+    return out.assign(other_cost=out["cost"] - out["token_cost"].fillna(0.0))
+
+
 def _by_model(history: pd.DataFrame, timezone: str) -> pd.DataFrame:
     """What showback says of each model in the newest month, the costliest first, with the drivers of its calls."""
-    rows = drivers(history, by=["model"], timezone=timezone)
+    rows, counted = drivers(history, by=["model"], timezone=timezone), _counted(history)
+    if counted.any():
+        each = ["input_per_request", "output_per_input"]
+        own = drivers(history[counted], by=["model"], timezone=timezone)[["ds", "unique_id", *each]]
+        rows = rows.drop(columns=each).merge(own, on=["ds", "unique_id"], how="left")
     rows = rows[(rows["ds"] == rows["ds"].max()) & (rows["cost"] > 0)]
     month = f"{rows['ds'].max():%Y-%m}" if len(rows) else None
     told = showback(history, by=["model"], month=month, timezone=timezone)

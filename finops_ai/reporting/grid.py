@@ -92,7 +92,10 @@ def table_html(
         whole: the same measures of all rows together, for the total of what can't be added (unit costs, shares).
         apart: names of the first column that are no owner -> what they are called; their lines come last.
     """
+    moneys = _other_moneys(data) if "cost" in columns else []
     columns = _with_ingredients(data, columns)
+    at = max((columns.index(c) + 1 for c in ("cost", "previous_cost", "change") if c in columns), default=0)
+    columns[at:at] = [name for name in moneys if name not in columns]
     measures = {*catalogue(), *data.facts.money}
     keys = list(itertools.takewhile(lambda c: c not in measures, data.columns))
     shown = data.published()
@@ -126,11 +129,20 @@ def table_html(
     heads = [*map(title, keys or [""]), *(cells[c][0] for c in columns), *([f"{months} months"] if trends else [])]
     foot = ["Total", *[""] * (len(keys) - 1), *(cells[c][1][-1] for c in columns), *([""] if trends else [])]
     caption = f"Amounts in {currency or 'the currency named'}" + (", all rows counted in the total" if rest else "")
+    caption += (
+        f"; {' and '.join(heading(c)[0].lower() for c in moneys)}: no cash, no part of the cost" if moneys else ""
+    )
     about = f"Table by {', '.join(map(named, keys)) or 'total'}"
     return grid(
         heads, out, caption=caption, texts=max(len(keys), 1), foot=foot if len(records) > 1 else (), id=id, name=about,
         apart=range(len(names) - len(nobody), len(names)),
     )  # fmt: skip
+
+
+def _other_moneys(data: Table) -> list[str]:
+    """Moneys that stand beside the cost and are no part of it, where there are any: a cost of 0 is then no riddle."""
+    names = ("included_cost", "list_value")
+    return [name for name in names if name in data.columns and any(not is_unknown(v) and v for v in data[name])]
 
 
 ANCHOR = template_of('<a href="{{ href|href }}">{{ text }}</a>')
