@@ -56,7 +56,7 @@ function startExplorer(root) {
   function boardData(message) {
     const [a, b] = clipped(), [title, , ratio] = METRICS[state.metric], grain = grainOf(a, b);
     const unit = METRICS[state.metric][4];
-    const data = { metric: state.metric, by: state.by, by_label: label(state.by), unit, title: `${title} by ${label(state.by)}`, period_text: spanText(a, b), path: state.filters.map(([d, name]) => ({ label: label(d), name })), kind: ratio ? "lines" : "stack", leaf: state.filters.some(([d]) => d === state.by), code: codeText(a, b), notes: cube.notes, message, empty: n ? "Nothing was used in this period with these filters." : "There is nothing to explore: no rows.", groups: [], more: [], buckets: [], hidden: 0, total: 0, before: null, grain };
+    const data = { metric: state.metric, by: state.by, by_label: label(state.by), unit, title: `${title} by ${label(state.by)}`, period_text: spanText(a, b), path: state.filters.map(([d, name]) => ({ label: label(d), name })), kind: ratio ? "lines" : "stack", leaf: state.filters.some(([d]) => d === state.by), code: codeText(a, b), notes: cube.notes, message, words: cube.words[state.by] || {}, empty: n ? "Nothing was used in this period with these filters." : "There is nothing to explore: no rows.", groups: [], more: [], buckets: [], hidden: 0, total: 0, before: null, grain };
     const found = [...totals(a, b)].filter(([, s]) => s.cost || s.list_cost || s.tokens || s.requests);
     found.sort((x, y) => (ratio ? (y[1].cost || 0) - (x[1].cost || 0) : (value(y[1]) || 0) - (value(x[1]) || 0)) || (x[0] < y[0] ? -1 : 1));
     const kept = found.slice(0, found.length > TOP + 1 || ratio ? TOP : TOP + 1), rest = found.slice(kept.length), names = new Set(kept.map(([name]) => name));

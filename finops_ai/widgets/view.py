@@ -110,7 +110,7 @@ def board(cube: Cube, view: View, source: str = "frame") -> dict[str, Any]:
         "path": [{"label": label_of(d), "name": n} for d, n in view.filters],
         "kind": "lines" if ratio else "stack", "leaf": view.by in dict(view.filters),
         "code": code(view, first, last, source, cube.timezone),
-        "notes": notes(cube), "empty": EMPTY if cube.rows else NOTHING, "groups": [], "more": [], "buckets": [], "hidden": 0, "total": 0, "before": None,
+        "words": cube.words.get(view.by, {}), "notes": notes(cube), "empty": EMPTY if cube.rows else NOTHING, "groups": [], "more": [], "buckets": [], "hidden": 0, "total": 0, "before": None,
     }  # fmt: skip
     if first > last or not cube.rows:
         return data
