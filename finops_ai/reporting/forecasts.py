@@ -369,7 +369,7 @@ def _counted(history: pd.DataFrame) -> Any:
     keys = ["provider", "billing_account_id", "model"]
     calls = (history["meter"] == "requests").to_numpy(bool)
     if "slice_requests" in history.columns:
-        calls |= (history["slice_requests"] > 0).to_numpy(bool, na_value=False)
+        calls = calls | (history["slice_requests"] > 0).to_numpy(bool, na_value=False)
     return (
         pd.Series(calls).groupby([history[k].to_numpy(object) for k in keys], dropna=False).transform("any").to_numpy()
     )
