@@ -25,7 +25,7 @@ _STATES = {"accepted": "accepted", "dismissed": "dismissed", "done": "done"}
 class ToDo:
     """What the first page says of it: the largest actions that can be had together, their number, and what all would save."""
 
-    actions: list[dict[str, str]]
+    actions: list[dict[str, Any]]
     count: int
     saving: str
 
@@ -35,7 +35,7 @@ def to_do(ws: Workspace, month: str, top: int = 3) -> ToDo:
     table = workspace_opportunities(ws, month)
     best = _rows(table.best)
     actions = [
-        {"what": r["what"], "evidence": r["why"], "owner": _text(r["owner"]), "amount": money(r["saving"])}
+        {"what": r["what"], "evidence": _code(r["why"]), "owner": _text(r["owner"]), "amount": money(r["saving"])}
         for r in best[:top]
     ]
     return ToDo(actions, len(table), money(_sum(best, "saving")) if best else "")
