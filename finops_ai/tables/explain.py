@@ -137,7 +137,8 @@ def explain(
         cents={} if rates else _cents(rows, by, before, after),
     )  # fmt: skip
     told = Table.of(to_pandas(pa.table(arrays)), facts, before, after)
-    facts.notes += in_words(told.published().astype(object).to_dict("records"), by, currency, columns)
+    shown: Any = told.published().astype(object).to_dict("records")
+    facts.notes += in_words(shown, by, currency, columns)
     out = Explanation(told)
     out.facts = Table.of(pd.DataFrame(out), facts, before, after).facts
     out._story = Story(whole, tables, dimensions, by, currency, (before, after), timezone)

@@ -195,7 +195,7 @@ def test_a_launched_team_has_no_past():
 
 
 def test_a_year_s_budget_is_the_sum_of_its_months_to_the_cent(priced):
-    year = {"name": "all", "from": "2026-01", "to": "2026-12", "amount": "100000"}  # 8,333.333... a month
+    year = {"name": "all", "from": "2026-01", "to": "2027-01", "amount": "100000"}  # 8,333.333... a month
     table = plan(priced, [year])
     own = table[(table["unique_id"] == "total").to_numpy()]
     months = own[(own["month"] != "year").to_numpy()]
