@@ -315,10 +315,10 @@ def driver_table(page: Outlook, months: int = 6) -> None:
         "Tokens per input",
         "Price per 1M",
         "From cache",
-        "Token cost",
-        "Other cost",
+        "Tokens of counted requests",
+        "All other cost",
     ]
-    about = "of sources that count requests; the first four multiply to their token cost, other cost is all the rest"
+    about = "of sources that count requests: the first four multiply to what their tokens cost"
     _show(grid(heads, rows, caption=f"Amounts in {page.currency}, {about}"))
 
 
