@@ -366,7 +366,7 @@ def commitments(page: Outlook) -> None:
 
 def _counted(history: pd.DataFrame) -> Any:
     """The rows of sources that count requests: what is said per request is of these alone."""
-    keys = ["provider", "billing_account_id", "model"]
+    keys = [k for k in ("provider", "billing_account_id", "model") if k in history.columns]
     calls = (history["meter"] == "requests").to_numpy(bool)
     if "slice_requests" in history.columns:
         calls = calls | (history["slice_requests"] > 0).to_numpy(bool, na_value=False)
