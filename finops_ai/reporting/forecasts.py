@@ -13,7 +13,6 @@ from IPython.display import HTML, display
 from finops_ai.errors import DataError
 from finops_ai.forecasting import (
     CostForecast,
-    budget_outlook,
     columns_touched,
     commitment_advice,
     compare_scenarios,
@@ -27,7 +26,7 @@ from finops_ai.forecasting import (
 from finops_ai.forecasting.planning import workspace_past_error
 from finops_ai.forecasting.shelf import held_against, saved_plans
 from finops_ai.forecasting.terms import workspace_terms
-from finops_ai.forecasting.year import workspace_plan
+from finops_ai.forecasting.year import workspace_outlook
 from finops_ai.reporting import answers, charts, owners
 from finops_ai.reporting.grid import column, grid, heading
 from finops_ai.reporting.text import amount, is_unknown, percent, safe, title
@@ -95,9 +94,8 @@ def outlook(
         raise DataError(f"The lake holds no usage up to {month}: there is nothing to forecast from.")
     by = by or answers.first_dimension(ws)
     told: dict[str, Any] = {"book": ws.book, "timezone": ws.timezone}
-    budgets, terms = ws.settings.policies.get("budgets"), workspace_terms(ws, month)
-    table = workspace_plan(ws, month, [by], until=until, months=months)
-    ahead = budget_outlook(history, budgets, **told, **terms.known)
+    terms = workspace_terms(ws, month)
+    table, ahead = workspace_outlook(ws, month, [by], until=until, months=months)
     notes = list(dict.fromkeys([*table.facts.notes[1:], *ahead.facts.notes]))
     if not len(ahead):
         notes.append(
