@@ -1,4 +1,4 @@
-"""Budgets and the months ahead: `workspace_budgets`, and `fa.plan` of the workspace's history."""
+"""Budgets and the months ahead: `workspace_budgets` and `workspace_plan`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from finops_ai.answering.spending import money, sum_of
 from finops_ai.errors import DataError, SettingsError
 from finops_ai.forecasting.budgets import HISTORY, workspace_budgets
 from finops_ai.forecasting.history import TOTAL
-from finops_ai.forecasting.planning import plan
 from finops_ai.forecasting.terms import workspace_terms
+from finops_ai.forecasting.year import workspace_plan
 from finops_ai.periods import zone
 from finops_ai.tables.grouping import TIMES
 from finops_ai.tables.result import Table
@@ -74,15 +74,11 @@ def forecast(known: Known, question: Question) -> Answer:
         until = question.period.month or f"{last:%Y-%m}"
         if until < known.clock.months[-1]:
             raise SettingsError(f"{until} is past: the data reaches {known.clock.months[-1]}. Ask who spent in it.")
-    terms = workspace_terms(ws)
-    until = until or terms.until
+    until = until or workspace_terms(ws).until
     table = known.kept(
         ("plan", until, tuple(by)),
-        lambda: plan(
-            ws.history(known.clock.months[-1], HISTORY, by), ws.settings.policies.get("budgets"), by=by, until=until,
-            book=ws.book, timezone=ws.timezone, **terms.known, **terms.year,
-        ),
-    )  # fmt: skip
+        lambda: workspace_plan(ws, known.clock.months[-1], by, until=until, months=HISTORY),
+    )
     currency = ws.settings.workspace.currency
     if question.only:
         return _of_some(table, question, by, currency, until)

@@ -225,7 +225,8 @@ class Explorer(ui.VBox):
 
     def rows(self, limit: int = 1000) -> pd.DataFrame:
         """The sums behind the picked bar, or behind everything on show, the most expensive first; exact."""
-        return to_pandas(self.cube.behind(dict(self.view.filters), *(self.view.picked or self._shown), limit)[0])
+        found, _ = self.cube.behind(dict(self.view.filters), *(self.view.picked or self._shown), limit)
+        return to_pandas(found.drop_columns("published"))
 
     def explain(self) -> Any:
         """Why the picked bar, or everything on show, cost more or less than the days it is compared with: the bridge of `fa.explain`.

@@ -196,6 +196,17 @@ def test_a_launched_team_has_no_past():
     assert float(table.loc[("2026-09", "new"), "p50"]) == pytest.approx(150, rel=0.001)
 
 
+def test_a_year_s_budget_is_the_sum_of_its_months_to_the_cent(priced):
+    year = {"name": "all", "from": "2026-01", "to": "2027-01", "amount": "100000"}  # 8,333.333... a month
+    table = plan(priced, [year])
+    own = table[(table["unique_id"] == "total").to_numpy()]
+    months = own[(own["month"] != "year").to_numpy()]
+    shown = [b for b in months["budget"] if b is not None]
+    assert set(shown) == {Decimal("8333.33"), Decimal("8333.34")}
+    assert sum(shown) == own[(own["month"] == "year").to_numpy()]["budget"].iloc[0]
+    assert [a - b for a, b in zip(own["p50"], own["budget"], strict=True)] == list(own["over_budget"])
+
+
 def test_budgets_of_teams_count_once_when_models_are_told_apart(priced):
     budget = [{"amount": 100, "month": "2026-09", "for": {"team": team}} for team in ("search", "support")]
     table = plan(priced, budget, by=["team", "model"], until="2026-09").query("month == '2026-09'")
