@@ -113,7 +113,8 @@ def cells_of(frame: pd.DataFrame, people: People | None, days: pd.Series) -> tup
     groups = frame[_KEYS].astype(object).where(frame[_KEYS].notna(), None).assign(day=days.to_numpy(object))
     numbers = groups.groupby([*_KEYS, "day"], dropna=False, sort=False).ngroup().to_numpy()
     first = groups.iloc[pd.Series(numbers).drop_duplicates().index]
-    return [_cell(*row, people) for row in first[[*_KEYS, "day"]].itertuples(index=False, name=None)], numbers.tolist()
+    rows = zip(*(first[name] for name in (*_KEYS, "day")), strict=True)
+    return [_cell(provider, account, tool, day, people) for provider, account, tool, day in rows], numbers.tolist()
 
 
 def _cell(provider: str, account: Any, tool: Any, day: dt.date, people: People | None) -> Cell | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -150,7 +151,7 @@ def _differences(
             if other == counts:
                 continue
             ours = sums[key].get(counts, dict.fromkeys(COUNTED.values(), Decimal(0)))
-            row = {**dict(zip(CELL, key, strict=True)), "road": counts, "other": other}
+            row: dict[str, Any] = {**dict(zip(CELL, key, strict=True)), "road": counts, "other": other}
             for what in COUNTED.values():
                 row |= {what: ours[what], f"other_{what}": theirs[what], f"{what}_apart": ours[what] - theirs[what]}
             rows.append(row)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pyarrow as pa
@@ -55,21 +55,25 @@ def with_seat_teams(lines: pd.DataFrame, identities: Identities, seats: pd.DataF
         f"{p} {plan}" for p, plan in seats[["provider", "plan"]].drop_duplicates().itertuples(index=False)
     )
     found = is_seat(lines, sellers)
-    rest = lines[~found].assign(**{TEAM: pd.array([None] * int((~found).sum()), dtype=pd.ArrowDtype(pa.string()))})
+    rest = lines[~found].assign(**{TEAM: _column([None] * int((~found).sum()), pa.string())})
     if not found.any():
-        return rest
+        return cast(pd.DataFrame, rest)
     mine = lines[found].reset_index(drop=True)
     parts = _parts(mine, identities, seats) if teams else [(n, "", cost) for n, cost in enumerate(mine["billed_cost"])]
     rows = mine.iloc[[number for number, _, _ in parts]].reset_index(drop=True)
-    costs = pd.array(pa.array([cost for *_, cost in parts], COST_TYPE), dtype=pd.ArrowDtype(COST_TYPE))
-    names = pd.array([team for _, team, _ in parts], dtype=pd.ArrowDtype(pa.string()))
-    alone = {name: None for name in ("effective_cost", "list_cost", "contracted_cost") if name in rows.columns}
-    divided = rows.assign(billed_cost=costs, **{TEAM: names}).assign(
-        **{name: pd.array([None] * len(rows), dtype=rows[name].dtype) for name in alone}
-    )
-    whole = pd.concat([rest, divided], ignore_index=True)
+    other = [name for name in ("effective_cost", "list_cost", "contracted_cost") if name in rows.columns]
+    told = {
+        "billed_cost": _column([cost for *_, cost in parts], COST_TYPE),
+        TEAM: _column([team for _, team, _ in parts], pa.string()),
+    }
+    divided = rows.assign(**told, **{name: _column([None] * len(rows), COST_TYPE) for name in other})
+    whole: pd.DataFrame = pd.concat([rest, divided], ignore_index=True)
     whole.attrs = lines.attrs
     return whole
+
+
+def _column(values: list[Any], kind: pa.DataType) -> Any:
+    return pd.Series(pa.array(values, kind).to_pandas(types_mapper=pd.ArrowDtype)).array
 
 
 def _parts(lines: pd.DataFrame, identities: Identities, seats: pd.DataFrame) -> list[tuple[int, str, Decimal]]:
