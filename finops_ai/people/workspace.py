@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from finops_ai.errors import FinopsError, SettingsError, hint
-from finops_ai.frames import BillFrame, CommitFrame, SeatFrame, concat, empty
+from finops_ai.frames import BillFrame, CommitFrame, SeatFrame, TokenFrame, concat, empty
 from finops_ai.identity import Identities
-from finops_ai.loading import identities_of
+from finops_ai.loading import identities_of, roads_of
 from finops_ai.people.idle import idle_seats
 from finops_ai.people.months import people_months
 from finops_ai.people.outcomes import outcome_costs, outcomes
@@ -22,9 +22,10 @@ from finops_ai.people.privacy import Privacy
 from finops_ai.people.reading import read_commits
 from finops_ai.people.roads import vendor_against_logs
 from finops_ai.people.seat_prices import SeatPrices
-from finops_ai.periods import Window, month_pieces, next_month, parse_month
+from finops_ai.periods import UTC, Window, month_pieces, next_month, parse_month
 from finops_ai.providers.border import commits_of, seats_of
-from finops_ai.store.beside import kept, write
+from finops_ai.store.beside import kept, listed, listing, plain, write
+from finops_ai.tables.one_road import one_road
 from finops_ai.tables.result import Table
 
 if TYPE_CHECKING:
@@ -205,11 +206,21 @@ _WORDS = {str: "text", bool: "true or false", int: "a whole number, 0 or more", 
 
 
 def told_beside(ws: Workspace, month: str) -> pd.DataFrame:
-    """A month's rows of coding tools that count by another road, priced: none of it is cash."""
-    rows = ws.lake.read("told", Window.month(month, ws.timezone))
-    rows = rows[rows["tool_name"].notna().to_numpy(bool)].reset_index(drop=True)
-    if not len(rows):
-        return rows
+    """A month's rows of coding tools that count by another road, priced: none of it is cash.
+
+    Where several roads stand beside the one that counts, such as telemetry and a log, the first of them is told.
+    """
+    window = Window.month(month, ws.timezone)
+    roads = roads_of(ws.settings, ws.connections({}))
+    told = {road: [name for name, own in roads.of.items() if own == road] for road in roads.order}
+    frames = {road: ws.lake.read("told", window, names) for road, names in told.items() if names}
+    found = {
+        road: rows[rows["tool_name"].notna().to_numpy(bool)].reset_index(drop=True) for road, rows in frames.items()
+    }
+    found = {road: rows for road, rows in found.items() if len(rows)}
+    if not found:
+        return empty(TokenFrame)
+    rows = one_road(found, roads.people, timezone="UTC").tokens if len(found) > 1 else next(iter(found.values()))
     return ws.reprice(
         month, rows.assign(money_basis=rows["money_basis"].where(rows["money_basis"] == "included", "list"))
     )
@@ -232,27 +243,33 @@ def collect_people(ws: Workspace, window: Window, names: tuple[str, ...] = ()) -
         A line per connection that had some, or failed.
     """
     said = []
-    folder = ws.settings.root / "people"
     for name, source in ws.connections({}).items():
         if names and name not in names:
             continue
         for kind, read, model in (("seats", seats_of, SeatFrame), ("commits", commits_of, CommitFrame)):
-            for piece in month_pieces(window) if source.live else [window]:
-                place = (
-                    folder
-                    / f"{re.sub(r'[^A-Za-z0-9_-]', '_', name)}.{piece.start:%Y%m%d}-{piece.end:%Y%m%d}.{kind}.parquet"
-                )
+            for place, piece in _places(ws.settings.root, name, kind, window, live=source.live):
                 try:
                     frame = read(source, piece, name=name)
                 except FinopsError as error:
                     said.append(f"{name:<14} {kind} failed: {error}")
                     break
                 if len(frame):
-                    write(place, frame, model)
                     said.append(f"{name:<14} {len(frame):,} {kind}")
+                if len(frame) or (source.live and kind == "seats" and listed(ws.settings.root, name)):
+                    write(place, frame, model)
                 else:
                     place.unlink(missing_ok=True)
     return said
+
+
+def _places(root: Path, name: str, kind: str, window: Window, *, live: bool) -> list[tuple[Path, Window]]:
+    """Where what a source tells is kept, and the window it is asked for: a live listing of seats is today's, whatever the window."""
+    now = dt.datetime.now(UTC)
+    if live and kind == "seats":
+        return [(listing(root, name, now.date()), Window(window.start, max(window.end, now)))]
+    pieces = month_pieces(window) if live else [window]
+    folder = root / "people"
+    return [(folder / f"{plain(name)}.{p.start:%Y%m%d}-{p.end:%Y%m%d}.{kind}.parquet", p) for p in pieces]
 
 
 __all__ = ["KEYS", "People", "collect_people", "settings_of"]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+import duckdb
 import pandas as pd
 
 from finops_ai.periods import Window
@@ -13,6 +14,7 @@ from finops_ai.providers import LeftOut
 from finops_ai.store import roads as by_road
 from finops_ai.store import twice
 from finops_ai.store.lake import Lake
+from finops_ai.store.reading import register
 from finops_ai.store.roads import Roads
 
 
@@ -73,6 +75,19 @@ def _above(connection: str, roads: Roads) -> list[str]:
     return names[: names.index(connection)] if connection in names else []
 
 
+def told_tokens(lake: Lake, window: Window) -> dict[str, Decimal]:
+    """Tokens of a window that each connection tells and another one, or another road, counts."""
+    out: dict[str, Decimal] = {}
+    names = lake.freshness()["connection"].tolist() if lake.rows_of("told", window) else []
+    with duckdb.connect() as con:
+        for name in names:
+            if register(con, "beside", lake.source("told", window, [name])):
+                sql = f"SELECT coalesce(sum(quantity) FILTER (unit = 'tokens'), 0) FROM beside WHERE {by_road.inside(window)}"
+                (tokens,) = con.execute(sql).fetchall()[0]
+                out |= {name: tokens} if tokens else {}
+    return out
+
+
 def settle(lake: Lake, connection: str, window: Window, roads: Roads) -> list[str]:
     """Part again what others have, after a connection was loaded.
 
@@ -106,4 +121,4 @@ def settle(lake: Lake, connection: str, window: Window, roads: Roads) -> list[st
     return said
 
 
-__all__ = ["Parted", "settle"]
+__all__ = ["Parted", "settle", "told_tokens"]

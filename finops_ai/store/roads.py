@@ -209,18 +209,19 @@ def _distinct(
 ) -> list[tuple[str, str | None, str, dt.date]]:
     """Provider, account, tool and day of what a connection tells, counted or not."""
     out: dict[tuple[str, str | None, str, dt.date], None] = {}
-    apart = f"AND NOT ({_inside(without)})" if without else ""
+    apart = f"AND NOT ({inside(without)})" if without else ""
     for kind in ("tokens", "told"):
         if not register(con, "rows", lake.source(kind, window, [name])):
             continue
         sql = f"""SELECT DISTINCT provider, user_id, tool_name, CAST(epoch_us(charge_period_start) // {_DAY // dt.timedelta(microseconds=1)} AS INTEGER)
-            FROM rows WHERE tool_name IS NOT NULL AND {_inside(window)} {apart}"""
+            FROM rows WHERE tool_name IS NOT NULL AND {inside(window)} {apart}"""
         for provider, account, tool, day in con.execute(sql).fetchall():
             out[provider, account, FAMILIES.get(tool, tool), dt.date(1970, 1, 1) + dt.timedelta(days=day)] = None
     return list(out)
 
 
-def _inside(window: Window) -> str:
+def inside(window: Window) -> str:
+    """Whether a row starts in a window (SQL)."""
     first, after = (
         (moment.astimezone(UTC) - dt.datetime(1970, 1, 1, tzinfo=UTC)) // dt.timedelta(microseconds=1)
         for moment in (window.start, window.end)

@@ -15,6 +15,7 @@ from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE, QUANTITY_TYPE
 from finops_ai.periods import Window, zone
+from finops_ai.store.parting import told_tokens
 from finops_ai.tables.both_sides import accounts_of
 from finops_ai.tables.causes import CAUSES, Account, Key, summed
 from finops_ai.tables.cycles import cycles_of, reaching_into
@@ -207,16 +208,30 @@ def _of_workspace(ws: Workspace, month: str, by: Sequence[str], tolerance: Toler
         return reconcile(usage, bills, by, tolerance=tolerance, timezone=ws.timezone, month=only)
 
     table = told(ws.cube)
+    table.facts.notes += _beside(ws, month)
     billed = table[table["billed"].notna().to_numpy(bool)]
     if not any(v for cause in _OF_ROWS for v in billed[cause].dropna()):
         return table
     rows = ws.lake.rows_of("tokens", Window.month(month, ws.timezone))
     if rows <= ROWS:
-        return told(ws.priced)
+        table = told(ws.priced)
+        table.facts.notes += _beside(ws, month)
+        return table
     table.facts.notes.append(
         f"{rows:,} rows are too many to look at one by one: repeated rows and days of another zone aren't told apart."
     )
     return table
+
+
+def _beside(ws: Workspace, month: str) -> list[str]:
+    """What connections tell that others count, in a sentence."""
+    found = told_tokens(ws.lake, Window.month(month, ws.timezone))
+    if not found:
+        return []
+    who = ", ".join(f"{name} {tokens:,.0f}" for name, tokens in sorted(found.items()))
+    return [
+        f"Tokens that another connection counts are beside the usage and in no figure: {who}. `people logs` holds them against what counts."
+    ]
 
 
 def _with_cycles(ws: Workspace, month: str) -> tuple[pd.DataFrame, list[str]]:

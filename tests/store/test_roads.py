@@ -155,3 +155,23 @@ def test_loads_say_what_another_road_counts(tmp_path):
     (left,) = outcomes["log"].left_out
     assert (left.amount, left.unit, left.rows) == (Decimal(144), "tokens", 6)
     assert left.reason == "days of coding tools that count by the vendor (2) and telemetry (1); kept beside the usage"
+
+
+def test_what_stands_beside_is_told_once_and_held_against_what_counts(tmp_path):
+    from finops_ai.people.workspace import People
+    from finops_ai.tables.reconcile import workspace_reconciliation
+
+    ws = workspace(tmp_path, FOUR)
+    ws.collect(OCTOBER)
+    people = People.of(ws, "2026-10")
+    # telemetry's 98 of the 1st and the log's 39 of the 2nd; the log's own 98 of the 1st is the same use a third time
+    assert people.beside is not None
+    assert sum(people.beside["quantity"][people.beside["unit"] == "tokens"]) == 98 + 39 + 7
+    assert set(people.beside["price_status"]) <= {"estimate"}
+    (row,) = people.logs("2026-10", ["provider"]).to_dict("records")
+    assert (row["vendor_tokens"], row["logged_tokens"]) == (TRUTH, 98 + 39 + 7)
+    assert row["vendor"] == TRUTH * Decimal("0.000002")
+    assert sum(row[cause] for cause in ("only_vendor", "only_logs", "tokens", "price")) == row["difference"]
+    assert sum(people.months("2026-10", ["month"])["cost"]) == TRUTH * Decimal("0.000002"), "none of it is cash"
+    notes = workspace_reconciliation(ws, "2026-10").facts.notes
+    assert any("log 144, otel 98" in note for note in notes)
