@@ -76,14 +76,14 @@ def held_through(listings: Mapping[dt.date, pd.DataFrame]) -> pd.DataFrame:
     """
     days = sorted(listings)
     seen: dict[tuple[Any, ...], list[int]] = {}
-    rows: dict[tuple[Any, int], dict[str, Any]] = {}
+    rows: dict[tuple[Any, int], dict[Any, Any]] = {}
     for number, day in enumerate(days):
         frame = listings[day].astype(object)
         for row in frame.where(frame.notna(), None).to_dict("records"):
             key = (row["provider"], row["sub_account_id"], row["plan"], str(row["user_id"]).lower(), row["seat_start"])
             seen.setdefault(key, []).append(number)
             rows[key, number] = row
-    out: list[dict[str, Any]] = []
+    out: list[dict[Any, Any]] = []
     for key, numbers in seen.items():
         for run in _runs(numbers):
             row = dict(rows[key, run[-1]])
