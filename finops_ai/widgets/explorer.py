@@ -18,7 +18,7 @@ import traitlets
 from finops_ai.errors import FrameError, hint
 from finops_ai.frames import to_pandas
 from finops_ai.periods import Window, next_month
-from finops_ai.tables import showback
+from finops_ai.tables.showback import showback
 from finops_ai.widgets.cube import UNSTATED, Cube, label_of
 from finops_ai.widgets.spans import month_text, span_text
 from finops_ai.widgets.static import static_explorer

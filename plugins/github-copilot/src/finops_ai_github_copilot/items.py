@@ -215,7 +215,9 @@ def once(table: pa.Table, rows: Sequence[Any]) -> pa.Table:
 
     billed = pc.is_in(table["meter"], pa.array(["credits", "premium_requests"]))
     cost = pc.if_else(billed, table["billed_cost"], pa.scalar(None, COST_TYPE))
-    moneyed = pc.is_valid(table["slice_requests"])  # money without credits: its row was kept by the least of them
+    moneyed = pc.and_(
+        billed, pc.is_valid(table["slice_requests"])
+    )  # money without credits: its row was kept by the least of them
     for name, values in (
         ("billed_cost", cost),
         ("quantity", pc.if_else(moneyed, pa.scalar(ZERO, QUANTITY_TYPE), table["quantity"])),
