@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from finops_ai.engine.converting import BILL_COSTS, in_group
 from finops_ai.engine.duck import connect, register
 from finops_ai.errors import CheckFailed, DataError, FrameError, hint
 from finops_ai.frames import BillFrame, empty, to_pandas
@@ -21,6 +22,7 @@ from finops_ai.people.billed import USED, register_billed_use
 from finops_ai.people.privacy import Privacy, told
 from finops_ai.people.seat_prices import SeatPrices
 from finops_ai.periods import Window, next_month, parse_month, zone
+from finops_ai.prices.currency import Conversion
 from finops_ai.tables.result import Facts, Table
 from finops_ai.tables.spreading import (
     Periods,
@@ -52,6 +54,7 @@ def people_months(
     privacy: Privacy | None = None,
     timezone: str | None = None,
     known_from: dt.date | None = None,
+    conversion: Conversion | None = None,
 ) -> Table:
     """True cost per person or team and month: seat share, on demand and API, adding up to the invoices to the cent.
 
@@ -74,6 +77,8 @@ def people_months(
         timezone: whose days use is of; by default that of the rows. Charges of a bill keep the UTC days of their period.
         known_from: the first day that `usage` knows of; by default the first of its first row's month. A bill's line that began before is
             divided evenly as far as use isn't known.
+        conversion: to the currency that usage and bills are in, for seats at list prices in another one; at the rate of each
+            charge's first day.
 
     Returns:
         One row per group: the keys; `seat_cost`, `on_demand_cost` (charged use beyond what a seat covers), `usage_cost` (use
@@ -119,6 +124,11 @@ def people_months(
     periods = _periods(month, usage, bills, seats, timezone)
     sellers = {row.provider for row in prices.rows} | (set(seats["provider"]) if seats is not None else set())
     charged, listed = _seats_at_list(bills, seats, prices, periods)
+    if conversion is not None:
+        charged = [
+            (in_group(bill, conversion, costs=BILL_COSTS, currency="billing_currency", timezone=timezone), name)
+            for bill, name in charged
+        ]
     with connect() as con:
         register_who(con, identities, periods)
         register_lines(con, [(bills, None), *charged])

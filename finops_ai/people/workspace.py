@@ -23,6 +23,7 @@ from finops_ai.people.reading import read_commits
 from finops_ai.people.roads import vendor_against_logs
 from finops_ai.people.seat_prices import SeatPrices
 from finops_ai.periods import UTC, Window, month_pieces, next_month, parse_month
+from finops_ai.prices.currency import Conversion
 from finops_ai.providers.border import commits_of, seats_of
 from finops_ai.store.beside import kept, listed, listing, plain, write
 from finops_ai.tables.one_road import one_road
@@ -58,6 +59,7 @@ class People:
         known_from: the first day that usage is known of.
         known_until: the day after the last one that usage is known of.
         beside: priced rows of coding tools' use that counts by another road; worth their list value, never cash.
+        conversion: to the group's currency, where there is one.
     """
 
     usage: pd.DataFrame
@@ -73,6 +75,7 @@ class People:
     known_from: dt.date | None = None
     known_until: dt.date | None = None
     beside: pd.DataFrame | None = None
+    conversion: Conversion | None = None
 
     @classmethod
     def of(cls, ws: Workspace, month: str, *, months: int = 3) -> People:
@@ -115,7 +118,7 @@ class People:
             usage, bills, kept(root, "seats"), concat(commits, CommitFrame), identities_of(ws.settings),
             SeatPrices.default().under(ws.settings.policies.get("seats", [])), privacy_of(table), table.get("idle_days", 30),
             dt.timedelta(hours=table.get("grace_hours", 2)), ws.timezone, parse_month(names[0]), min(last, next_month(parse_month(month))),
-            pd.concat(beside, ignore_index=True) if beside else None,
+            pd.concat(beside, ignore_index=True) if beside else None, ws.conversion,
         )  # fmt: skip
 
     @property
@@ -136,7 +139,7 @@ class People:
         """True cost of the month (see `fa.people_months`)."""
         return people_months(
             self.identities, usage=self.usage, bills=self.bills, seats=self.seats, prices=self.prices, month=month, by=by,
-            privacy=self.privacy, timezone=self.timezone, known_from=self.known_from,
+            privacy=self.privacy, timezone=self.timezone, known_from=self.known_from, conversion=self.conversion,
         )  # fmt: skip
 
     def idle(self, month: str) -> Table:

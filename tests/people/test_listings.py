@@ -12,6 +12,7 @@ import finops_ai as fa
 from finops_ai.frames import SeatFrame, conform
 from finops_ai.people.seat_prices import SeatPrices
 from finops_ai.periods import UTC
+from finops_ai.prices.currency import Conversion
 from finops_ai.store.beside import held_through, kept, listing, write
 
 
@@ -79,3 +80,24 @@ def test_the_charges_of_who_left_end_with_the_period(tmp_path):
         ("2026-10", "ada"): round(D(40) * 11 / 30 + D(40) * 20 / 31, 2), ("2026-10", "bo"): round(D(40) * 11 / 30, 2),
         ("2026-11", "ada"): round(D(40) * 11 / 31 + D(40) * 19 / 30, 2),
     }  # fmt: skip
+
+
+def test_seats_at_list_are_in_the_groups_currency(tmp_path):
+    """0.90 EUR for a dollar from 12 September, 0.80 from 12 October: 36.00 and 32.00 EUR for the periods that begin then."""
+    (tmp_path / "rates.csv").write_text(
+        "date,currency,rate\n2026-09-12,USD,1.111111111111111111\n2026-10-12,USD,1.25\n"
+    )
+    conversion = Conversion.load({"group": "EUR", "rates": "rates.csv"}, tmp_path, "EUR")
+    prices = SeatPrices.default().under([{"provider": "cursor", "plan": "teams-standard", "price": "40", "clock": 12}])
+    who = fa.Identities.load([{"account": "ada", "person": "Ada", "team": "web"}])
+    table = fa.people_months(
+        who,
+        seats=seats("ada"),
+        prices=prices,
+        month="2026-10",
+        by=["team"],
+        privacy=fa.Privacy(smallest=1),
+        conversion=conversion,
+    )
+    assert table.facts.currency == "EUR"
+    assert round(table["cost"].iloc[0], 2) == round(D(36) * 11 / 30 + D(32) * 20 / 31, 2)

@@ -175,3 +175,12 @@ def test_what_stands_beside_is_told_once_and_held_against_what_counts(tmp_path):
     assert sum(people.months("2026-10", ["month"])["cost"]) == TRUTH * Decimal("0.000002"), "none of it is cash"
     notes = workspace_reconciliation(ws, "2026-10").facts.notes
     assert any("log 144, otel 98" in note for note in notes)
+
+
+def test_a_connection_whose_every_day_counts_by_another_road_is_not_stale(tmp_path):
+    log = ('road = "log"', "2026-10-01T09:00Z,ada@example.com,claude-code,s-1,req_1,98\n")
+    ws = workspace(tmp_path, {"api": API, "log": log})
+    ws.collect(OCTOBER)
+    assert tokens(ws, "told") == 98
+    held = {r["connection"]: (str(r["first"].date()), r["rows"]) for r in ws.lake.freshness().to_dict("records")}
+    assert held == {"api": ("2026-10-01", 4), "log": ("2026-10-01", 0)}
