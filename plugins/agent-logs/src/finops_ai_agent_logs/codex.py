@@ -124,6 +124,7 @@ def _add(rollout: Rollout, base: list[Total], calls: list[Call], *, same: bool) 
             theirs.at = mine.at
             calls[theirs.call] = calls[theirs.call]._replace(at=moment(mine.at, str(rollout.path)))
     before = dict(totals[matched[1] - 1].counts) if matched[1] else {}
+    told = any(total.last is not None and total.last != total.counts for total in totals)  # not merely the total again
     for i, total in enumerate(totals[matched[1] :]):
         counts = dict(total.counts)
         if i == 0 and base and not matched[1] and total.last:  # it goes on from a total of which no record is left here
@@ -131,7 +132,7 @@ def _add(rollout: Rollout, base: list[Total], calls: list[Call], *, same: bool) 
             if all(count >= last.get(name, 0) for name, count in counts.items()):
                 before = {name: count - last.get(name, 0) for name, count in counts.items()}
         grown = {name: count - before.get(name, 0) for name, count in counts.items()}
-        if _anew(grown, counts, total.last):
+        if _anew(grown, counts, total.last if told else None):
             grown = counts
         before = counts
         if not any(grown.values()):
