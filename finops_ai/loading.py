@@ -140,7 +140,7 @@ def roads_of(settings: Settings, available: Mapping[str, Connector]) -> Roads:
     Raises:
         SettingsError: a road, an order of roads or a tool that can't be.
     """
-    order = settings.policies.get("people", {}).get("roads", list(ROADS))
+    order = people_section(settings).get("roads", list(ROADS))
     if not isinstance(order, list) or sorted(map(str, order)) != sorted(ROADS):
         raise SettingsError(f"[people] roads must name {', '.join(ROADS)} once each, the money first, not {order!r}.")
     of = {}
@@ -157,14 +157,26 @@ def roads_of(settings: Settings, available: Mapping[str, Connector]) -> Roads:
     return Roads(of, order, identities_of(settings))
 
 
+def people_section(settings: Settings) -> dict[str, Any]:
+    """The `[people]` section; empty where there is none.
+
+    Raises:
+        SettingsError: it is no table.
+    """
+    table = settings.policies.get("people", {})
+    if not isinstance(table, dict):
+        raise SettingsError("[people] must be a table of settings.")
+    return table
+
+
 def identities_of(settings: Settings) -> Identities:
     """Who is who, of the files that `[people]` names.
 
     Raises:
         DataError: a file is missing or says something impossible.
     """
-    table = settings.policies.get("people", {})
-    if not isinstance(table, dict) or "accounts" not in table:
+    table = people_section(settings)
+    if "accounts" not in table:
         return Identities()
     teams = settings.path(str(table["teams"])) if "teams" in table else None
     salt = os.environ.get(str(table.get("salt_env", "")), "")
@@ -207,4 +219,4 @@ def _piece(settings: Settings, lake: Lake, name: str, connector: Connector, wind
     return outcome
 
 
-__all__ = ["OF_WORKSPACE", "Outcome", "collect", "connections", "identities_of", "roads_of"]
+__all__ = ["OF_WORKSPACE", "Outcome", "collect", "connections", "identities_of", "people_section", "roads_of"]

@@ -12,7 +12,7 @@ import pandas as pd
 from finops_ai.errors import FinopsError, SettingsError, hint
 from finops_ai.frames import BillFrame, CommitFrame, SeatFrame, TokenFrame, concat, empty
 from finops_ai.identity import Identities
-from finops_ai.loading import identities_of, roads_of
+from finops_ai.loading import identities_of, people_section, roads_of
 from finops_ai.people.idle import idle_seats
 from finops_ai.people.months import people_months
 from finops_ai.people.outcomes import outcome_costs, outcomes
@@ -193,9 +193,7 @@ class People:
 
 def settings_of(ws: Workspace) -> dict[str, Any]:
     """The `[people]` section, checked key by key."""
-    table = ws.settings.policies.get("people", {})
-    if not isinstance(table, dict):
-        raise SettingsError("[people] must be a table of settings.")
+    table = people_section(ws.settings)
     for name, value in table.items():
         if name not in KEYS:
             raise SettingsError(f"[people]: no setting called {name!r}. {hint(name, KEYS)}")

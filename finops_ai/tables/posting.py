@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from finops_ai.errors import DataError, hint
 from finops_ai.frames import to_pandas
-from finops_ai.loading import identities_of
+from finops_ai.loading import identities_of, people_section
 from finops_ai.money import COST
 from finops_ai.store.beside import kept
 from finops_ai.tables.bill_rules import load_bill_rules
@@ -251,8 +251,7 @@ def bill_of(ws: Workspace, lines: pd.DataFrame) -> Bill:
 
 def seats_apart(ws: Workspace, lines: pd.DataFrame) -> pd.DataFrame:
     """A bill's lines with its seats divided by the team of each day, where receivers are teams (`[people] dimension`)."""
-    people = ws.settings.policies.get("people", {})
-    teams = policy_of(ws).get("dimension") == people.get("dimension", "team")
+    teams = policy_of(ws).get("dimension") == people_section(ws.settings).get("dimension", "team")
     return with_seat_teams(lines, identities_of(ws.settings), kept(ws.settings.root, "seats"), teams=teams)
 
 
