@@ -41,7 +41,7 @@ _PUBLIC = {
     "one_road": "finops_ai.tables.one_road",
     "measures": "finops_ai.tables.kpis",
     "kpis": "finops_ai.tables.kpis",
-    "Identities": "finops_ai.people.identity",
+    "Identities": "finops_ai.identity",
     "Privacy": "finops_ai.people.privacy",
     "SeatPrices": "finops_ai.people.seat_prices",
     "idle_seats": "finops_ai.people.idle",

@@ -368,9 +368,9 @@ class Lake:
         return sum(file["rows"] or 0 for file in self._files(table, window, connections))
 
     def freshness(self) -> pd.DataFrame:
-        """One row per connection: first and last instant covered and the rows held."""
+        """One row per connection: first and last instant covered, by what another one counts, too, and the rows of usage held."""
         columns = ["connection", "first", "last", "rows"]
-        files = self._files("tokens")
+        files = [*self._files("tokens"), *self._files("told")]
         if not files:
             return pd.DataFrame(columns=columns)
         if any(row[name] is None for row in files for name in ("rows", "first", "last")):
@@ -379,7 +379,7 @@ class Lake:
         for name in sorted({row["connection"] for row in files}):
             mine = [row for row in files if row["connection"] == name]
             first, last = min(row["first"] for row in mine), max(row["last"] for row in mine)
-            rows.append((name, first, last, sum(row["rows"] for row in mine)))
+            rows.append((name, first, last, sum(row["rows"] for row in mine if row["kind"] == "tokens")))
         kinds = [pa.string(), pa.timestamp("us", "UTC"), pa.timestamp("us", "UTC"), pa.int64()]
         turned = zip(*rows, strict=True)
         return to_pandas(pa.table({c: pa.array(v, k) for c, v, k in zip(columns, turned, kinds, strict=True)}))

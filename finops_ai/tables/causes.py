@@ -30,6 +30,7 @@ CAUSES: dict[str, tuple[str, str, bool]] = {
     "rounding": ("rounding of bill lines", "nothing", False),
     "timezone": ("the bill's days begin at another hour", "nothing at month's end but the hours that change month", False),
     "late": ("usage or charges of the last days that are still to come", "load the last days again, then reconcile", False),
+    "billing_cycle": ("use of days that a billing cycle charges in another month", "nothing: the other month has the rest", False),
     "price": ("the bill charges another price", "correct the price file, or ask the provider", True),
     "tier": ("billed at another service tier than the usage states", "check batch and priority calls", True),
     "geography": ("billed in another region than the usage states", "check where deployments run", True),
@@ -124,6 +125,8 @@ class Account:
     doubts: set[str] = field(default_factory=set)
     #: lines of usage that name no model or no meter, by month and model
     loose: dict[tuple[str, str | None], Billed] = field(default_factory=dict)
+    #: usage by its own month, where cycles bill some of it in another one
+    calendar: dict[Key, Usage] = field(default_factory=dict)
     #: whether computed cost was converted to the bill's currency
     converted: bool = False
     #: -> quantity of usage rows that repeat another, by cell; asked only where usage exceeds the bill
@@ -137,12 +140,12 @@ class Account:
     pending: Any = field(repr=False, default=None)
 
     def __post_init__(self) -> None:
-        self.computed: dict[Key, Usage] = self.usage
+        self.computed: dict[Key, Usage] = self.calendar or self.usage
         self._moves: dict[int, Mapping[Key, Decimal]] = {}
 
     def explain(self) -> None:
         """Give every cell's difference to causes; the entries add up to billed minus computed."""
-        self.computed, self.price = dict(self.usage), _prices(self.usage)
+        self.computed, self.price = self.calendar or dict(self.usage), _prices(self.usage)
         self._loose_lines()
         self.left: dict[Key, Decimal] = {}
         paid: dict[Key, Decimal] = {}

@@ -19,7 +19,7 @@ from finops_ai.errors import DataError, FrameError, hint
 from finops_ai.frames import to_pandas
 from finops_ai.html import Html
 from finops_ai.periods import Window, next_month
-from finops_ai.tables import showback
+from finops_ai.tables.showback import showback
 from finops_ai.widgets.cube import UNSTATED, Cube, label_of
 from finops_ai.widgets.explaining import explained, in_words
 from finops_ai.widgets.spans import month_text, span_text
