@@ -15,7 +15,7 @@ from finops_ai.answering.question import LENGTHS, Question, in_words
 from finops_ai.answering.spending import money, rows_of, sum_of
 from finops_ai.engine import reprice
 from finops_ai.errors import SettingsError
-from finops_ai.tables.changing import BY_THE_CALL, at_tier
+from finops_ai.tables.changing import BY_THE_CALL, at_model, at_tier
 from finops_ai.tables.grouping import TIMES
 from finops_ai.tables.what_if import what_if
 
@@ -79,30 +79,33 @@ def scenario_of(
     """
     changes, when = dict(question.changes), _when(question.only)
     share = {"share": changes.pop("share")} if "share" in changes else {}
-    if not changes or (share and "cache" in changes):
+    lengths = {key: changes[key] for key in LENGTHS if key in changes}
+    others = changes.keys() - lengths.keys()
+    if share and ("cache" in changes or len(others) + bool(lengths) > 1):
+        raise SettingsError(
+            "A share of the calls can change in one way: suppose one thing of it, and ask again for the next."
+        )
+    if not changes:
         raise SettingsError(
             "What should be otherwise? Ask, for example: what if team support moved to claude-haiku-4-5; what would legal cost in batch; "
             "what if prompts of search were 20% shorter; what if 60% of the input of search was cached."
         )
     steps: dict[str, Any] = {}
     left: list[str] = []
+    swap = {"to": changes["model"], **_seller(known, mine, changes["model"], at)} if "model" in changes else {}
+    first = not {"provider", "model"} & set(when)  # else what moved would no longer meet the conditions of later steps
+    if swap and first:
+        steps["swap"] = {"when": when, **swap, **share}
     if "tier" in changes:
-        kind = "batch" if changes["tier"] == "batch" else "tier"
-        to = {} if kind == "batch" else {"to": changes["tier"]}
-        sold, unsold = _sold(known, mine, changes["tier"])
-        steps[kind] = {"when": when, **to, **share}
-        if sold and unsold:
-            names = ", ".join(sorted({model for _, model in unsold}))
-            left.append(f"Left as they are, as no price in the {changes['tier']} tier is known: {names}.")
-            steps[kind]["when"] = when | {"any": [{"provider": p, "model": m} for p, m in sold]}
-    lengths = {key: changes[key] for key in LENGTHS if key in changes}
+        batch, to = changes["tier"] == "batch", changes["tier"]
+        own, left = _in_tier(known, mine, to, swap if first else {})
+        steps["batch" if batch else "tier"] = {"when": when | own, **({} if batch else {"to": to}), **share}
     if lengths:
         steps["shorten"] = {"when": when, **lengths, **share}
     if "cache" in changes:
         steps["cache"] = {"when": when, "hit_rate": changes["cache"]}
-    # last what changes the names of models, which a condition may be about
-    if "model" in changes:
-        steps["swap"] = {"when": when, "to": changes["model"], **_seller(known, mine, changes["model"], at), **share}
+    if swap and not first:
+        steps["swap"] = {"when": when, **swap, **share}
     if "geography" in changes:
         steps["geography"] = {"when": when, "to": changes["geography"], **share}
     return steps, left
@@ -119,15 +122,22 @@ def _seller(known: Known, mine: pd.DataFrame, model: str, at: dt.datetime) -> di
     return {"provider": seller}
 
 
-def _sold(known: Known, mine: pd.DataFrame, tier: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """The (provider, model) pairs of rows that have a price in a tier, and those that have none."""
+def _in_tier(known: Known, mine: pd.DataFrame, tier: str, swap: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """The condition of those rows that have a price in a tier, where some have none; and which stay, in a sentence."""
     called = mine[mine["service_tier"].isin(BY_THE_CALL).to_numpy(bool, na_value=False)]
     each = called.drop_duplicates(["provider", "model", "meter"])
-    bare = (reprice(at_tier(each, tier), known.ws.book)["price_status"] == "unpriced").to_numpy(bool)
-    bare = bare & (each["price_status"] != "unpriced").to_numpy(bool)
+    known_now = (each["price_status"] != "unpriced").to_numpy(bool)
+    if swap:
+        each = at_model(each, swap["to"], swap.get("provider"))
+    bare = (reprice(at_tier(each, tier), known.ws.book)["price_status"] == "unpriced").to_numpy(bool) & known_now
     pairs = list(zip(each["provider"].astype(str), each["model"].astype(str), strict=True))
     unsold = {pair for pair, none in zip(pairs, bare, strict=True) if none}
-    return sorted(set(pairs) - unsold), sorted(unsold)
+    sold = sorted(set(pairs) - unsold)
+    if not sold or not unsold:
+        return {}, []
+    names = ", ".join(sorted({model for _, model in unsold}))
+    some: list[dict[str, str]] = [{"provider": provider, "model": model} for provider, model in sold]
+    return {"any": some}, [f"Left as they are, as no price in the {tier} tier is known: {names}."]
 
 
 def _when(only: Sequence[tuple[str, str]]) -> dict[str, Any]:

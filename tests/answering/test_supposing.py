@@ -56,6 +56,8 @@ def test_a_supposition_that_is_none_is_refused_in_words(known):
     for words in ("what if", "what if team support"):
         with pytest.raises(SettingsError, match="What should be otherwise"):
             answer(known, understand(words, known))
+    with pytest.raises(SettingsError, match="in one way"):
+        answer(known, understand("what if half of team legal ran on gpt-5.4-mini in batch", known))
     with pytest.raises(Unclear, match="gpt-99"):
         understand("what if team support moved to gpt-99", known)
     with pytest.raises(RuleError):
@@ -70,6 +72,15 @@ def test_half_the_price_halves_what_moves_and_the_sentence_says_so(known, ws):
     half = sum((Decimal(c) for c in mine["effective_cost"].dropna()), Decimal(0)) / 2
     assert found.table["saving"].iloc[0] == half
     assert f"{round(half, 2):,} USD less (50.0%" in found.sentence
+
+
+def test_a_model_and_a_tier_at_once(known, ws):
+    # half the price of the model, half of that as a batch
+    found = answer(known, understand("what if model claude-sonnet-5 moved to claude-haiku-4-5 in batch", known))
+    cube = ws.cube("2026-10")
+    mine = cube[(cube["model"] == "claude-sonnet-5").to_numpy(bool)]
+    whole = sum((Decimal(c) for c in mine["effective_cost"].dropna()), Decimal(0))
+    assert abs(found.table["saving"].iloc[0] - whole * 3 / 4) < Decimal("0.01")
 
 
 def test_what_has_no_price_in_a_tier_stays_and_is_named(known):
