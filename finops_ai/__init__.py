@@ -88,7 +88,7 @@ def __getattr__(name: str) -> Any:
     if isinstance(value, types.FunctionType):
         from finops_ai.arguments import careful
 
-        value = careful(name, value)
+        value = careful(value)
     globals()[name] = value
     return value
 

@@ -25,7 +25,8 @@ MOST = 10**13
 ESTIMATES = {"forecast", "backtest", "plan"}
 
 
-def careful(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+@functools.cache
+def careful(function: Callable[..., Any]) -> Callable[..., Any]:
     """A public function that checks what it is given, and accepts what can only mean one thing.
 
     One name or number where a list is meant, a day or instant where its month is, and any table that speaks Arrow
@@ -33,7 +34,7 @@ def careful(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """
     from finops_ai.expected import alternatives, complaint, taken
 
-    signature = inspect.signature(function)
+    name, signature = function.__name__, inspect.signature(function)
 
     @functools.wraps(function)
     def checked(*args: object, **kwargs: object) -> Any:

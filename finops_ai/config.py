@@ -170,14 +170,16 @@ def read_toml(path: Path, **options: Any) -> dict[str, Any]:
         SettingsError: it is missing, can't be read, is no TOML, or is nested too deep.
     """
     try:
-        return tomllib.loads(path.read_text("utf-8"), **options)
+        return tomllib.loads(path.read_text("utf-8-sig"), **options)
     except FileNotFoundError:
         raise SettingsError(f"There is no {path}. Check the path.") from None
     except OSError as error:
         raise SettingsError(f"{path} can't be read ({error.strerror or error}).") from None
     except RecursionError:
         raise SettingsError(f"{path} is nested too deep to be read.") from None
-    except (ValueError, ArithmeticError) as error:  # no TOML, no UTF-8, a number nobody can count with
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} is no UTF-8 text (byte {error.start}): save it in the encoding UTF-8.") from None
+    except (ValueError, ArithmeticError) as error:  # no TOML, a number nobody can count with
         raise SettingsError(f"{path} is not valid TOML: {error}.") from None
 
 
@@ -213,7 +215,10 @@ def _section(model: type[_Section], name: str, document: dict[str, Any], place: 
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"{place}, [{name}] {where} = {first.get('input')!r}: {first['msg']}.") from None
+        said = (
+            "write three capital letters, such as USD" if first["type"] == "string_pattern_mismatch" else first["msg"]
+        )
+        raise SettingsError(f"{place}, [{name}] {where} = {first.get('input')!r}: {said}.") from None
 
 
 def texts_in(value: object) -> Iterator[str]:

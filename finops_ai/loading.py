@@ -81,7 +81,7 @@ def _with_base(settings: Settings, table: dict[str, Any]) -> dict[str, Any]:
     """Relative paths of finops.toml belong to its folder, not to where the command runs."""
     table = dict(table)
     files = table.get("files")
-    if files:
+    if isinstance(files, str | list) and files:  # what else it may be is said by the connector's settings
         patterns = [files] if isinstance(files, str) else files
         table["files"] = [p if "://" in str(p) else str(settings.path(str(p))) for p in patterns]
     if table.get("mapping"):

@@ -104,6 +104,13 @@ def test_every_help_text_shows_an_example(name, command):
     assert f"\n    finops-ai {name.split()[0]}" in "\n" + re.sub(r"^\s*", "    ", command.help or "", flags=re.M)
 
 
+def test_what_a_schedule_installs_can_make_a_report():
+    text = (ROOT / "docs" / "scheduling.md").read_text("utf-8")
+    installed = re.findall(r'pip install "finops-ai-core\[([a-z,-]+)\]"', text)
+    assert installed
+    assert all("report" in extras.split(",") for extras in installed)
+
+
 def test_the_checks_see_what_is_wrong(tmp_path):
     (tmp_path / "page.md").write_text("# Here\n[there](nowhere.md) \n")
     with pytest.raises(AssertionError, match=r"nowhere.md"):

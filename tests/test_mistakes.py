@@ -166,6 +166,33 @@ def test_a_mistaken_command_says_what_to_do(name, tmp_path, monkeypatch, capsys)
     assert said in capsys.readouterr().err
 
 
+#: a finops.toml, and words of what `doctor` says to fix
+WORKSPACES = {
+    "files as a number": ("[providers.openai]\nfiles = 5\n", "files: Input should be a valid list"),
+    "small letters": ('[workspace]\ncurrency = "usd"\n', "write three capital letters, such as USD"),
+    "another encoding": ('[workspace]\nname = "Müller"\n'.encode("latin-1"), "save it in the encoding UTF-8"),
+    "a dimension nobody set": ('[dimensions.team]\ndefault = "u"\n[chargeback]\ndimension = "squad"\n', "'squad' is no dimension of the rows"),
+    "a zone's initials": ('[workspace]\ntimezone = "CEST"\n', "Use an IANA name such as Europe/Berlin"),
+    "an engine": ('[engine]\nname = "sparc"\n', "Input should be 'duckdb', 'spark' or 'bigquery'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WORKSPACES)
+def test_doctor_says_what_to_fix_in_a_workspace(name, tmp_path, capsys):
+    text, said = WORKSPACES[name]
+    (tmp_path / "finops.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(SystemExit) as stopped:
+        main(["doctor", "--config", str(tmp_path / "finops.toml")])
+    out = capsys.readouterr().out
+    assert stopped.value.code == 1
+    assert said in out.partition("FIX ")[2]
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path):
+    (tmp_path / "finops.toml").write_text('\ufeff[workspace]\nname = "Notepad"\n', encoding="utf-8")
+    assert fa.open(tmp_path).name == "Notepad"
+
+
 def test_what_is_not_installed_is_named_with_its_extra(monkeypatch):
     from finops_ai.extras import EXTRAS, missing_extra
 

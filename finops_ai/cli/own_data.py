@@ -42,7 +42,7 @@ def input_workspace(source: str, mapping: str | None, form: str | None, rules_fi
     name = "".join(ch for ch in Path(source).name if ch.isprintable() and ch not in '"\\')
     text = f'[workspace]\nname = "{name}"\n'
     if rules_file:
-        text += Path(rules_file).read_text("utf-8")
+        text += Path(rules_file).read_text("utf-8-sig")
     (folder / "finops.toml").write_text(text, encoding="utf-8")
     ws = fa.open(folder)
     if len(tokens):

@@ -323,6 +323,7 @@ def _check_workspace(line: Line, config: str) -> None:
     import finops_ai as fa
     from finops_ai.errors import FinopsError
     from finops_ai.providers.border import asked
+    from finops_ai.tables.policy import Policy
 
     left_out: dict[str, FinopsError] = {}
     try:
@@ -335,6 +336,8 @@ def _check_workspace(line: Line, config: str) -> None:
     for name, reason in left_out.items():
         line(False, f"[providers.{name}]", str(reason))
     loads: dict[str, Callable[[], object]] = {"mapping rules": lambda: ws.rules, "price book": lambda: ws.book}
+    if policy := ws.settings.policies.get("chargeback"):
+        loads["chargeback policy"] = lambda: Policy.load(policy).check_dimension(ws.rules.dimensions)
     for what, load in loads.items():
         try:
             load()

@@ -144,7 +144,7 @@ def what_if(
         document = known[scenario]
     elif Path(scenario).is_file():
         try:
-            document = tomllib.loads(Path(scenario).read_text("utf-8"))
+            document = tomllib.loads(Path(scenario).read_text("utf-8-sig"))
         except (ValueError, RecursionError) as error:
             raise RuleError(f"{scenario} can't be read as TOML: {error}.") from None
     else:

@@ -134,7 +134,7 @@ class Rules:
         if not isinstance(source, Mapping):
             is_text = isinstance(source, str) and "\n" in source
             try:
-                text = str(source) if is_text else Path(source).read_text("utf-8")
+                text = str(source) if is_text else Path(source).read_text("utf-8-sig")
                 document = tomllib.loads(text)
             except OSError as error:
                 raise RuleError(f"There is no rules file {source} that can be read: {error.strerror}.") from None

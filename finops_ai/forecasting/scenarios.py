@@ -114,7 +114,7 @@ def load_scenarios(source: ScenarioLike | Mapping[str, ScenarioLike] | Iterable[
 def _read_toml(source: str | Path) -> dict[str, Any]:
     is_text = isinstance(source, str) and "\n" in source
     try:
-        return tomllib.loads(str(source) if is_text else Path(source).read_text("utf-8"))
+        return tomllib.loads(str(source) if is_text else Path(source).read_text("utf-8-sig"))
     except FileNotFoundError:
         raise RuleError(f"There is no scenario file {source}.") from None
     except (ValueError, RecursionError) as error:

@@ -124,7 +124,7 @@ def read_price_file(path: str | Path) -> dict[str, Any]:
     """
     file = Path(path)
     try:
-        table = tomllib.loads(file.read_text("utf-8"), parse_float=Decimal)
+        table = tomllib.loads(file.read_text("utf-8-sig"), parse_float=Decimal)
     except (OSError, UnicodeDecodeError) as error:
         raise PriceError(f"Price file {path} can't be read: {getattr(error, 'strerror', None) or error}.") from None
     except (ValueError, ArithmeticError, RecursionError) as error:

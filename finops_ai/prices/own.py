@@ -188,7 +188,7 @@ def bundled() -> OwnData:
     data = OwnData()
     for file in sorted(files("finops_ai.prices").joinpath("data").iterdir(), key=lambda f: f.name):
         if file.name.endswith(".toml") and file.name not in ("providers.toml", "developers.toml", "seats.toml"):
-            data.add(read_own(tomllib.loads(file.read_text("utf-8")), file.name))
+            data.add(read_own(tomllib.loads(file.read_text("utf-8-sig")), file.name))
     return data
 
 

@@ -227,7 +227,7 @@ def load_mapping(mapping: str | Path | Mapping[str, Any]) -> FileMapping:
             )
         place = str(mapping)
         try:
-            mapping = tomllib.loads(Path(mapping).expanduser().read_text("utf-8"))
+            mapping = tomllib.loads(Path(mapping).expanduser().read_text("utf-8-sig"))
         except OSError as error:
             raise SettingsError(f"{place}: can't be read ({error.strerror}). Give --mapping a TOML file.") from None
         except (ValueError, RecursionError) as error:
