@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -23,6 +23,9 @@ from finops_ai.people.seat_prices import SeatPrices, held_seats
 from finops_ai.people.spreading import Periods, as_cost, register_lines, register_who, spread_sql, within
 from finops_ai.periods import Window, next_month, parse_month, zone
 from finops_ai.tables.result import Facts, Table
+
+if TYPE_CHECKING:
+    import duckdb
 
 KEYS = ("month", "person", "team", "provider")
 #: what a true cost is made of, in order
@@ -176,7 +179,7 @@ def _seats_at_list(
 
 
 def _make_entries(
-    con: Any,
+    con: duckdb.DuckDBPyConnection,
     usage: pd.DataFrame | None,
     seats: pd.DataFrame | None,
     sellers: set[str],
@@ -207,7 +210,7 @@ def _make_entries(
         FROM spread WHERE part <> 0 OR money = 'seat_cost' UNION ALL {used}""")
 
 
-def _divide_among_holders(con: Any) -> None:
+def _divide_among_holders(con: duckdb.DuckDBPyConnection) -> None:
     """Give seat lines that name nobody to the provider's holders, by the days each held a seat in the line's period."""
     con.execute("""
         CREATE OR REPLACE TEMP TABLE divided AS
@@ -229,7 +232,7 @@ def _divide_among_holders(con: Any) -> None:
     con.execute("INSERT INTO lines BY NAME SELECT * FROM divided")
 
 
-def _check(con: Any) -> None:
+def _check(con: duckdb.DuckDBPyConnection) -> None:
     """Every unit of every line's days in the periods, and of use nobody bills, is in an entry."""
     wanted = con.execute(f"""
         SELECT billing_currency, sum(cost * high // days - cost * low // days) FROM (
@@ -250,7 +253,9 @@ def _check(con: Any) -> None:
             raise CheckFailed(f"people_months: the rows are {off} {currency} off the bills and use they are made of.")
 
 
-def _totals(con: Any, by: list[str], privacy: Privacy, identities: Identities) -> tuple[pd.DataFrame, Facts]:
+def _totals(
+    con: duckdb.DuckDBPyConnection, by: list[str], privacy: Privacy, identities: Identities
+) -> tuple[pd.DataFrame, Facts]:
     """Entries added up by the keys, as they may be shown."""
     found = con.sql(
         "SELECT DISTINCT person, CASE WHEN person IS NULL THEN account END AS account FROM entries"
@@ -310,7 +315,7 @@ def _sum(name: str) -> str:
     return f"CAST(coalesce(sum(part) FILTER (WHERE money = '{name}'), 0) AS HUGEINT)"
 
 
-def _facts(con: Any, currency: str, privacy: Privacy, by: Sequence[str]) -> Facts:
+def _facts(con: duckdb.DuckDBPyConnection, currency: str, privacy: Privacy, by: Sequence[str]) -> Facts:
     cash = ", ".join(f"'{name}'" for name in CASH)
     whole, owned, gap = con.execute(
         f"""SELECT coalesce(sum(abs(part)) FILTER (WHERE money IN ({cash})), 0),

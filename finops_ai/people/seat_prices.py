@@ -11,7 +11,7 @@ from decimal import Decimal
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -23,6 +23,9 @@ from finops_ai.errors import PriceError, hint
 from finops_ai.frames import BillFrame, conform
 from finops_ai.money import COST, exact
 from finops_ai.periods import Window
+
+if TYPE_CHECKING:
+    import duckdb
 
 #: a seat's plan where its source doesn't tell
 NOT_STATED = "not stated"
@@ -252,7 +255,7 @@ class SeatPrices:
         return pa.table({name: pa.array([row[name] for row in out], kind) for name, kind in kinds.items()})
 
 
-def held_seats(con: Any, seats: pd.DataFrame, name: str = "held") -> None:
+def held_seats(con: duckdb.DuckDBPyConnection, seats: pd.DataFrame, name: str = "held") -> None:
     """Make a table of the seats held, each once, by days: a seat that was listed again is known until its latest end."""
     scan = Scan(con, seats, ["provider", "plan", "user_id", "seat_start", "seat_end", "sub_account_id", "last_activity_at", "telemetry"], name="listed")  # fmt: skip
     start, end, seen = (_instant(scan, column) for column in ("seat_start", "seat_end", "last_activity_at"))

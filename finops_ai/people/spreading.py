@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pyarrow as pa
@@ -19,12 +19,15 @@ from finops_ai.engine.weights import amount, units
 from finops_ai.money import COST
 from finops_ai.people.identity import Identities
 
+if TYPE_CHECKING:
+    import duckdb
+
 _DAY = 86_400_000_000
 #: (name, first day, day after) of the periods that a table is for
 Periods = Sequence[tuple[str, date, date]]
 
 
-def register_who(con: Any, identities: Identities, periods: Periods) -> None:
+def register_who(con: duckdb.DuckDBPyConnection, identities: Identities, periods: Periods) -> None:
     """Give a connection who is who (`who`, and its keys once each, `who_keys`) and the periods asked for."""
     register(con, "who", identities.table())
     con.execute("CREATE OR REPLACE TEMP VIEW who_keys AS SELECT DISTINCT key FROM who")
@@ -39,7 +42,9 @@ def register_who(con: Any, identities: Identities, periods: Periods) -> None:
     )  # fmt: skip
 
 
-def register_lines(con: Any, pieces: Sequence[tuple[pd.DataFrame, str | None]], name: str = "lines") -> None:
+def register_lines(
+    con: duckdb.DuckDBPyConnection, pieces: Sequence[tuple[pd.DataFrame, str | None]], name: str = "lines"
+) -> None:
     """Make a table of bills' lines: who, what kind, its days, its cost in smallest units.
 
     Args:
@@ -51,7 +56,7 @@ def register_lines(con: Any, pieces: Sequence[tuple[pd.DataFrame, str | None]], 
         _add_lines(con, bills, name, number, only)
 
 
-def _add_lines(con: Any, bills: pd.DataFrame, name: str, number: int, only: str | None) -> None:
+def _add_lines(con: duckdb.DuckDBPyConnection, bills: pd.DataFrame, name: str, number: int, only: str | None) -> None:
     wanted = ["provider", "billing_account_id", "sub_account_id", "billing_currency", "charge_category", "charge_period_start",
               "charge_period_end", "billing_period_start", "billing_period_end", "billed_cost", "user_id", "charge_description", "sku_id"]  # fmt: skip
     scan = Scan(con, bills, wanted, name=f"{name}_source", numbered=True)

@@ -247,7 +247,7 @@ def keep(root: Path, name: str, kind: str, frame: pd.DataFrame) -> None:
     _write(root / "people" / f"{name}.{kind}.parquet", frame, SeatFrame if kind == "seats" else CommitFrame)
 
 
-def _write(place: Path, frame: pd.DataFrame, model: Any) -> None:
+def _write(place: Path, frame: pd.DataFrame, model: object) -> None:
     """A file that is there whole or not at all."""
     place.parent.mkdir(parents=True, exist_ok=True)
     partial = place.with_suffix(f".{os.getpid()}.partial")

@@ -210,7 +210,7 @@ def kpi_page(ws: Workspace, month: str) -> str:
     return f'<h1>KPIs, {safe(answers.month_text(month))}</h1><p class="answer">{said}</p>{grid}'
 
 
-def _kpi(value: Any, kind: str, currency: str) -> str:
+def _kpi(value: Decimal, kind: str, currency: str) -> str:
     """A KPI's figure: amounts in minor units, those below one of them as exactly as six places; small rates to four."""
     if kind == "money":
         cents = published(value, currency or "USD")

@@ -27,7 +27,7 @@ CELL = ["person", "tool", "day"]
 class People(Protocol):
     """Who is who, by day, such as `finops_ai.people.Identities`."""
 
-    def on(self, account: str, day: Any, provider: str | None = None) -> tuple[str | None, str | None]:
+    def on(self, account: str, day: object, provider: str | None = None) -> tuple[str | None, str | None]:
         """The person and the group that an account belongs to on a day."""
         ...
 
@@ -131,7 +131,7 @@ def _cells(name: str, frame: pd.DataFrame, people: People | None, zone: str) -> 
     return pd.DataFrame(columns, index=frame.index).astype({"person": object})
 
 
-def _person(account: str, day: Any, provider: str, people: People | None) -> str:
+def _person(account: str, day: object, provider: str, people: People | None) -> str:
     found = people.on(account, day, provider)[0] if people else None
     return found or (account.strip().lower() if "@" in account else account.strip())
 

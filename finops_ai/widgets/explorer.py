@@ -61,7 +61,7 @@ def _choice(label: str, options: object, value: object) -> ui.Dropdown:
     return ui.Dropdown(options=options, value=value, description=label, layout=ui.Layout(width="auto"))
 
 
-def _field(control: Any) -> Any:
+def _field(control: ui.DOMWidget) -> Any:
     control.layout = ui.Layout(width="auto", display="none")
     return control
 
