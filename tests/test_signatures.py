@@ -16,6 +16,10 @@ BY_POSITION = {
     "forecast": ["scenario", "level"],
     "backtest": ["season", "windows", "step"],
 }
+#: what a parameter is never called, and its name everywhere
+NAMES = {"tz": "timezone", "zone": "timezone", "group_by": "by", "groups": "by", "price_book": "book"}
+#: what comes first: a frame or table, where to read one from, a workspace, who people are, or a number of months
+FIRST = re.compile(r"DataFrame|Table|Path|\bstr\b|Workspace|Months|Identities")
 #: what says how, not what: always by name
 BY_NAME = {
     "as_of", "currency", "grace", "holidays", "lines", "overrides", "prices", "privacy", "provenance", "rates", "timezone",
@@ -30,6 +34,9 @@ def order_of(function):
     asked = [p for p in placed if p.default is p.empty]
     optional = [p.name for p in placed if p.default is not p.empty]
     frames = [bool(re.match(r"pd\.DataFrame|Sequence\[pd\.DataFrame", str(p.annotation))) for p in asked]
+    if given and not FIRST.search(str(given[0].annotation)):
+        yield f"it begins with {given[0]}"
+    yield from (f"{p.name} is called {NAMES[p.name]} elsewhere" for p in given if p.name in NAMES)
     if sorted(frames, reverse=True) != frames:
         yield "a frame stands behind what is asked of it"
     if len(optional) > 1 and optional != BY_POSITION.get(function.__name__):
@@ -53,9 +60,13 @@ def test_arguments_come_in_one_order(name):
 
 
 def test_another_order_is_found():
-    def made(rules: str, priced: pd.DataFrame, month: str = "", by: str = "", timezone: str = "") -> None: ...
+    def made(
+        least: int, priced: pd.DataFrame, month: str = "", by: str = "", timezone: str = "", *, zone=""
+    ) -> None: ...
 
     assert list(order_of(made)) == [
+        "it begins with least: 'int'",
+        "zone is called timezone elsewhere",
         "a frame stands behind what is asked of it",
         "month, by, timezone may be given by position",
         "by doesn't come first of what is optional",

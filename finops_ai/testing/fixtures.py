@@ -16,7 +16,9 @@ from finops_ai.providers import HttpClient
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Waits the client would make, without making them."""
     made: list[float] = []
-    monkeypatch.setitem(HttpClient.__init__.__kwdefaults__, "sleep", made.append)
+    defaults = HttpClient.__init__.__kwdefaults__
+    assert defaults, "HttpClient takes no `sleep` by name any more"
+    monkeypatch.setitem(defaults, "sleep", made.append)
     return made
 
 
