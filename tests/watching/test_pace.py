@@ -138,14 +138,14 @@ def test_days_that_are_over_are_kept_at_the_grain_of_the_settings(workspace, pro
 @pytest.mark.parametrize("width", ["1h", pytest.param("1d", marks=pytest.mark.long)])
 def test_a_restatement_older_than_the_usual_window_arrives(workspace, provider, width):
     ws = workspace(width=width)
-    look(ws, provider.at("2026-11-10T10:00"), alert=False)
-    before = look(ws, provider.at("2026-11-10T10:15"), alert=False).pace.so_far
-    hour = int(dt.datetime(2026, 11, 2, 7, tzinfo=dt.UTC).timestamp())  # eight days back
+    look(ws, provider.at("2026-11-20T10:00"), alert=False)
+    before = look(ws, provider.at("2026-11-20T10:15"), alert=False).pace.so_far
+    hour = int(dt.datetime(2026, 11, 12, 7, tzinfo=dt.UTC).timestamp())  # eight days back
     provider.restated = dict.fromkeys(range(hour, hour + 3600, 60), 100_000)
-    found = look(ws, provider.at("2026-11-10T10:15"), alert=False)
+    found = look(ws, provider.at("2026-11-20T10:15"), alert=False)
     # 60 minutes of 76,000 tokens more at 0.75 a million
     assert found.pace.so_far - before == Decimal("3.42")
-    assert any("restated since it was loaded: 2026-11-02 to 2026-11-02" in n for o in found.outcomes for n in o.notes)
+    assert any("restated since it was loaded: 2026-11-12 to 2026-11-12" in n for o in found.outcomes for n in o.notes)
 
 
 @pytest.mark.parametrize("hours", [23, 24, 25])
