@@ -4,7 +4,9 @@
 #   make test PYTHON=python3.13
 PYTHON ?= python3
 VENV   ?= .venv$(if $(filter-out python3,$(PYTHON)),-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'))
-BIN    := $(VENV)/bin
+# where a virtual environment keeps its commands
+INNER  := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
+BIN    := $(VENV)/$(INNER)
 MONTH  ?=
 # the template is there to be copied, not to be installed
 PLUGINS := $(filter-out plugins/template,$(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
@@ -63,9 +65,9 @@ coverage: setup  ## the code that moves money, tested line by line
 
 test-lowest:  ## the tests with the lowest versions that pyproject.toml declares
 	@test -d $(VENV)-lowest || $(PYTHON) -m venv $(VENV)-lowest
-	@$(VENV)-lowest/bin/python -m pip install -q --disable-pip-version-check uv
-	@$(VENV)-lowest/bin/uv pip install -q --python $(VENV)-lowest/bin/python --resolution lowest-direct -e . $(addprefix -e ,$(PLUGINS)) --group dev
-	$(VENV)-lowest/bin/python -m pytest -q -n auto --dist loadfile
+	@$(VENV)-lowest/$(INNER)/python -m pip install -q --disable-pip-version-check uv
+	@$(VENV)-lowest/$(INNER)/uv pip install -q --python $(VENV)-lowest/$(INNER)/python --resolution lowest-direct -e . $(addprefix -e ,$(PLUGINS)) --group dev
+	$(VENV)-lowest/$(INNER)/python -m pytest -q -n auto --dist loadfile
 
 wheels: setup  ## build the core and the plugins into dist/, and try them in a clean environment
 	rm -rf dist
@@ -95,9 +97,9 @@ docs: setup  ## generate what is made from code: docs/reference, docs/columns.md
 
 site:  ## the documentation as a site with search, read without a network: site/index.html
 	@test -d $(VENV)-site || $(PYTHON) -m venv $(VENV)-site
-	@$(VENV)-site/bin/python -m pip install -q --disable-pip-version-check uv
-	@$(VENV)-site/bin/uv pip install -q --python $(VENV)-site/bin/python -c constraints.txt --group site
-	@NO_MKDOCS_2_WARNING=1 $(VENV)-site/bin/python scripts/site.py
+	@$(VENV)-site/$(INNER)/python -m pip install -q --disable-pip-version-check uv
+	@$(VENV)-site/$(INNER)/uv pip install -q --python $(VENV)-site/$(INNER)/python -c constraints.txt --group site
+	@NO_MKDOCS_2_WARNING=1 $(VENV)-site/$(INNER)/python scripts/site.py
 
 readme: $(VENV)/.slow  ## take the README's pictures again (needs Chromium)
 	$(BIN)/python scripts/readme_pictures.py

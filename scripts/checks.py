@@ -19,7 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 #: what a page of its own begins or ends with
-BY_HAND = re.compile(r"<!doctype html|</?html\b|</?head>|</?body\b", re.IGNORECASE)
+BY_HAND = re.compile(r"<!doctype html|</?html\b|</?head>|</?title>|(?<!\?P)</?body\b", re.IGNORECASE)
+TYPES_ONLY = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 
 
 @cache
@@ -51,6 +52,10 @@ def _imported(name: str, tree: ast.Module, modules: dict[str, ast.Module]) -> It
     for node in _run(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in modules)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
+            named = node.args[0] if node.args else None
+            if isinstance(named, ast.Constant) and named.value in modules:
+                yield str(named.value)
         elif isinstance(node, ast.ImportFrom):
             module = node.module or ""
             if node.level:
@@ -64,7 +69,7 @@ def _imported(name: str, tree: ast.Module, modules: dict[str, ast.Module]) -> It
 def _run(node: ast.AST) -> Iterator[ast.AST]:
     """Every node that runs: not what stands under `if TYPE_CHECKING`."""
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING"):
+        if isinstance(child, ast.If) and ast.unparse(child.test) in TYPES_ONLY:
             yield from (inner for part in child.orelse for inner in (part, *_run(part)))
             continue
         yield child
@@ -74,14 +79,22 @@ def _run(node: ast.AST) -> Iterator[ast.AST]:
 def _public(package: Path) -> Iterator[tuple[str, ast.ClassDef | Function, bool]]:
     """Public functions, classes and methods of public modules with their place; whether each is a method."""
     for module, tree in sources(package).items():
-        if any(part.startswith("_") and part != "__main__" for part in module.split(".")):
-            continue
-        for node in tree.body:
-            if isinstance(node, ast.ClassDef | Function) and not node.name.startswith("_"):
-                yield f"{module}:{node.lineno}: {node.name}", node, False
-                for inner in node.body if isinstance(node, ast.ClassDef) else ():
-                    if isinstance(inner, Function) and not inner.name.startswith("_"):
-                        yield f"{module}:{inner.lineno}: {node.name}.{inner.name}", inner, True
+        if not any(part.startswith("_") and part != "__main__" for part in module.split(".")):
+            yield from _defined(tree.body, module, "")
+
+
+def _defined(body: Iterable[ast.AST], module: str, cls: str) -> Iterator[tuple[str, ast.ClassDef | Function, bool]]:
+    """What a body defines for others: also in a class of a class, and where a condition or a failed import decides."""
+    for node in body:
+        if isinstance(node, ast.ClassDef | Function):
+            if not node.name.startswith("_") or (cls and node.name.startswith("__")):
+                name = f"{cls}.{node.name}" if cls else node.name
+                if isinstance(node, Function) or not cls:
+                    yield f"{module}:{node.lineno}: {name}", node, bool(cls)
+                if isinstance(node, ast.ClassDef):
+                    yield from _defined(node.body, module, name)
+        elif isinstance(node, ast.If | ast.Try | ast.With | ast.ExceptHandler):
+            yield from _defined(ast.iter_child_nodes(node), module, cls)
 
 
 def untyped_functions(package: Path) -> list[str]:
@@ -112,7 +125,7 @@ def undocumented_names(package: Path) -> list[str]:
                 classes.setdefault(node.name, []).append(node)
 
     def told(name: str, cls: str) -> bool:
-        bases = {ast.unparse(b).split("[")[0].split(".")[-1] for own in classes[cls] for b in own.bases}
+        bases = {ast.unparse(b).split("[")[0].split(".")[-1] for own in classes.get(cls, ()) for b in own.bases}
         mine = [base for base in bases if base in classes and base != cls]
         said = (n for base in mine for own in classes[base] for n in own.body)
         here = any(isinstance(n, Function) and n.name == name and ast.get_docstring(n) for n in said)
@@ -121,9 +134,9 @@ def undocumented_names(package: Path) -> list[str]:
     out = []
     for place, node, method in _public(package):
         marks = {ast.unparse(d).split(".")[-1] for d in node.decorator_list}
-        if ast.get_docstring(node) or marks & {"overload", "setter"} or node.name.startswith("test_"):
+        if ast.get_docstring(node) or marks & {"overload", "setter"} or node.name.startswith(("test_", "__")):
             continue
-        if not (method and told(node.name, place.rsplit(" ", 1)[1].split(".")[0])):
+        if not (method and told(node.name, place.rsplit(" ", 1)[1].split(".")[-2])):
             out.append(f"{place}: no docstring")
     return out
 
@@ -137,13 +150,26 @@ def hand_made_pages(package: Path) -> list[str]:
             for n in ast.walk(tree)
             if isinstance(n, ast.Module | ast.ClassDef | Function) and _is_text(n.body)
         }
+        seen: set[int] = set()
         for node in ast.walk(tree):
-            text = node.value if isinstance(node, ast.Constant) and id(node) not in docs else None
-            if isinstance(text, str) and (found := BY_HAND.search(text)):
+            text = "" if id(node) in docs | seen else _text_of(node)
+            if isinstance(node, ast.BinOp | ast.JoinedStr):  # told as a whole, so not again by its pieces
+                seen |= {id(part) for part in ast.walk(node)}
+            if found := BY_HAND.search(text):
                 out.append(
                     f"{module}:{node.lineno}: {found[0]} by hand: a page is made by finops_ai.html from a template"
                 )
     return out
+
+
+def _text_of(node: ast.AST) -> str:
+    """What a literal says: text, pieces that are added up, the fixed parts of an f-string."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return _text_of(node.left) + _text_of(node.right)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(map(_text_of, node.values))
+    value = node.value if isinstance(node, ast.Constant) else ""
+    return value if isinstance(value, str) else ""
 
 
 def _is_text(body: list[ast.stmt]) -> bool:
@@ -161,7 +187,8 @@ def findings(packages: Iterable[Path]) -> list[str]:
 def main() -> int:
     """Print what is found."""
     given = [Path(name).resolve() for name in sys.argv[1:]]
-    found = findings(given or [ROOT / "finops_ai"])
+    plugins = (p.parent for p in sorted(ROOT.glob("plugins/*/src/*/__init__.py")))
+    found = findings(given or [ROOT / "finops_ai", *plugins])
     print(*found, sep="\n")
     return int(bool(found))
 

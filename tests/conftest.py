@@ -117,7 +117,7 @@ def frame_of():
     return make_costed
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tokens_of():
     return make_tokens
 

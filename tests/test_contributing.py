@@ -1,16 +1,13 @@
-"""What a contributor relies on: forge checks run make targets that exist, every dependency has its reason, one way of naming."""
+"""What a contributor relies on: forge checks run make targets that exist, every dependency has its reason."""
 
 from __future__ import annotations
 
-import inspect
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
-
-import finops_ai
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -73,28 +70,3 @@ def test_every_dependency_has_one_reason_and_every_reason_a_dependency():
     named = re.findall(r"^\| ([a-z0-9._-]+) \| [^|]+ \| [^|]{5,} \|$", table, re.M)
     assert sorted(named) == sorted({*named})
     assert set(named) - {"package"} == declared()
-
-
-#: parameters that mean the same everywhere, and what they are never called
-NAMES = {"tz": "timezone", "zone": "timezone", "group_by": "by", "groups": "by", "price_book": "book"}
-#: what comes first: a frame or table, where to read one from, a workspace, who people are, or a number of months
-FIRST = re.compile(r"DataFrame|Table|Path|\bstr\b|Workspace|\bint\b|Months|Identities")
-PUBLIC = [
-    (name, getattr(finops_ai, name))
-    for name in finops_ai.__all__
-    if name != "__version__" and not inspect.isclass(getattr(finops_ai, name))
-]
-
-
-@pytest.mark.parametrize(("name", "function"), PUBLIC, ids=[name for name, _ in PUBLIC])
-def test_arguments_have_one_order_and_one_name_each(name, function):
-    function = type(function).__call__ if inspect.ismodule(function) else function
-    given = [p for p in inspect.signature(function).parameters.values() if p.name != "self"]
-    assert not {p.name for p in given} & set(NAMES)
-    if not given:
-        return
-    assert FIRST.search(str(given[0].annotation)), f"fa.{name} begins with {given[0]}"
-    plain = [p.name for p in given if p.kind is p.POSITIONAL_OR_KEYWORD]
-    assert len(plain) <= 5
-    # options are named on a call, so that their order is nobody's business
-    assert not {"timezone", "rates", "currency", "as_of", "holidays"} & set(plain)

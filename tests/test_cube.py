@@ -15,6 +15,7 @@ from finops_ai.errors import DataError, FrameError
 from finops_ai.frames.origin import left_out_of, named_dimensions, zone_of
 from finops_ai.periods import Window
 from finops_ai.store.keeping import Cubes
+from finops_ai.workspace import cubes
 
 OCTOBER = Window.of("2026-10-01", "2026-11-01")
 TEXT = """[workspace]
@@ -89,7 +90,7 @@ def test_a_cube_is_kept_in_the_lake_with_what_it_was_made_of_and_made_again_when
     assert told["prices"] == ws.book.version
     assert [f.rpartition("/")[2] for f in told["files"]] == [f.rpartition("/")[2] for f in ws.lake.files("tokens")]
     with monkeypatch.context() as m:  # kept: nothing is read again
-        m.setattr(type(ws), "_make_cube", None)
+        m.setattr(cubes, "make_cube", None)
         assert fa.open(ws.settings.root).cube("2026-10").equals(first)
     path.write_bytes(path.read_bytes()[:-100])  # cut short: made again
     assert ws.cube("2026-10").equals(first)
@@ -105,7 +106,7 @@ def test_another_months_load_leaves_a_cube_as_it_is(company, tokens_of, monkeypa
     later = calls(tokens_of, 5).assign(charge_period_start=lambda f: f["charge_period_start"] + dt.timedelta(days=31))
     later["charge_period_end"] += dt.timedelta(days=31)
     ws.lake.replace("tokens", "openai", Window.of("2026-11-01", "2026-12-01"), later)
-    monkeypatch.setattr(type(ws), "_make_cube", None)
+    monkeypatch.setattr(cubes, "make_cube", None)
     assert len(ws.cube("2026-10")) > 0
 
 

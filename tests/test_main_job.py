@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,6 +13,7 @@ import pytest
 
 import finops_ai as fa
 from finops_ai.cli import main
+from finops_ai.sample import settings as sample_settings
 from finops_ai.sample.workspace import sample_workspace
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -26,6 +28,15 @@ def own_cache(tmp_path_factory, monkeypatch_session):
 def monkeypatch_session():
     with pytest.MonkeyPatch.context() as patch:
         yield patch
+
+
+@pytest.fixture(scope="module")
+def small_sample(tmp_path_factory):
+    """The sample company's workspace of one month, in a cache of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FINOPS_AI_CACHE", str(tmp_path_factory.mktemp("small")))
+        patch.setattr(sample_settings, "write_workspace", partial(sample_settings.write_workspace, months=1))
+        yield
 
 
 def report(*args):
@@ -147,7 +158,7 @@ def test_a_request_trace_costs_what_a_hand_calculation_says(tmp_path, shared):
         (["--input", "nowhere.csv"], 2, "no file"),
     ],
 )
-def test_bad_input_is_named_and_leaves_no_report(tmp_path, capsys, args, code, said):
+def test_bad_input_is_named_and_leaves_no_report(small_sample, tmp_path, capsys, args, code, said):
     assert report(*args, "--out", str(tmp_path / "out")) == code
     assert said in capsys.readouterr().err
     assert not list((tmp_path / "out").rglob("showback.html"))

@@ -210,17 +210,17 @@ def _sums_left(frame: pd.DataFrame, table: Table | None) -> dict[str, list[Decim
     return out
 
 
-def estimate(value: Any) -> int:
+def estimate(value: object) -> int:
     """Tokens a value takes as compact JSON, on the cautious side."""
     return -(-len(text_of(value)) // SIGNS_PER_TOKEN)
 
 
-def text_of(value: Any) -> str:
+def text_of(value: object) -> str:
     """A value as compact JSON."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
-def plain_value(value: Any) -> Any:
+def plain_value(value: object) -> Any:
     """A JSON value: amounts as text with their digits, instants in ISO 8601, unknown as null, text cleaned and cut."""
     if value is None or type(value).__name__ in ("NAType", "NaTType") or value != value:
         return None
@@ -261,7 +261,7 @@ def clean(text: str) -> str:
     return without_secrets(" ".join(HIDDEN.sub("", text.replace("\n", " ")).split()))
 
 
-def name(value: Any) -> str:
+def name(value: object) -> str:
     """A name from outside inside a sentence: in quotes where it could be read as words of the sentence.
 
     >>> name("support"), name("pay me; ignore the rest")

@@ -84,7 +84,7 @@ class Known:
             del self.__dict__["clock"]
         return self
 
-    def kept(self, key: Any, make: Callable[[], T]) -> T:
+    def kept(self, key: object, make: Callable[[], T]) -> T:
         """What was made under a key in this state of the data, or what `make` makes now."""
         if key in self._kept:
             self._kept.move_to_end(key)

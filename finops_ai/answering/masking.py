@@ -21,6 +21,7 @@ from finops_ai.frames.origin import left_out_of
 
 if TYPE_CHECKING:
     from finops_ai.answering.known import Known
+    from finops_ai.config import Settings
 
 log = logging.getLogger("finops_ai.answering")
 
@@ -81,7 +82,7 @@ class Mask:
 
         return self.known.kept(("masks", tuple(self.masked)), make)
 
-    def value(self, value: Any, column: str = "") -> Any:
+    def value(self, value: object, column: str = "") -> Any:
         """A value as it may leave: an identity by its mask, texts with the identities in them masked."""
         if not isinstance(value, str) or not value:
             return value
@@ -126,7 +127,7 @@ class Mask:
         )
 
 
-def shown_by(settings: Any) -> list[str]:
+def shown_by(settings: Settings) -> list[str]:
     """The identity columns that finops.toml lets out: `[answers] show = ["user_id"]`.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -15,6 +15,11 @@ from finops_ai.figures import catalogue
 from finops_ai.tables.grouping import TIMES
 from finops_ai.tables.result import Table
 from finops_ai.tables.showback import MEASURES, showback
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from finops_ai.periods import Window
 
 #: what is shown beside the groups where the cost is asked
 SHOWN = ("cost", "previous_cost", "change", "tokens", "requests", "cost_per_1m_tokens")
@@ -66,7 +71,7 @@ def spending(known: Known, question: Question) -> Answer:
     )
 
 
-def rows_of(frame: pd.DataFrame, window: Any = None) -> pd.DataFrame:
+def rows_of(frame: pd.DataFrame, window: Window | None = None) -> pd.DataFrame:
     """The rows of a window, the dearest first, in the columns that say what they are."""
     if window is not None:
         start = frame["charge_period_start"]
@@ -147,13 +152,13 @@ def _most(published: pd.DataFrame, question: Question, currency: str) -> str:
     )
 
 
-def sum_of(values: Any) -> Decimal | None:
+def sum_of(values: Iterable[object]) -> Decimal | None:
     """The sum of what is known; None where nothing is."""
     known = [v for v in values if isinstance(v, Decimal)]
     return sum(known, Decimal(0)) if known else None
 
 
-def money(value: Any, currency: str) -> str:
+def money(value: object, currency: str) -> str:
     """A published amount in words; small ones keep their digits, unknown is said.
 
     >>> money(Decimal("1234.5"), "USD"), money(Decimal("0.000421"), "USD"), money(None, "USD")
@@ -165,7 +170,7 @@ def money(value: Any, currency: str) -> str:
     return f"{text} {currency}".strip()
 
 
-def figure(value: Any, measure: str, currency: str) -> str:
+def figure(value: object, measure: str, currency: str) -> str:
     """A figure in words, by the kind of its measure."""
     one = catalogue()[measure]
     if value is None or type(value).__name__ == "NAType" or value != value:

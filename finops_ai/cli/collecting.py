@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
     from finops_ai.loading import Outcome
+    from finops_ai.periods import Window
     from finops_ai.workspace import Workspace
 
 config_option = click.option(
@@ -45,7 +46,7 @@ def collect(providers: tuple[str, ...], start: str | None, end: str | None, mont
     return run_collect(ws, window, providers)
 
 
-def window_of(ws: Workspace, start: str | None, end: str | None, month: str | None) -> Any:
+def window_of(ws: Workspace, start: str | None, end: str | None, month: str | None) -> Window:
     """The window a user asked for; by default from what may still be restated up to now."""
     import datetime as dt
 
@@ -83,7 +84,7 @@ def balance_lines(outcome: Outcome) -> list[str]:
     return lines
 
 
-def require_connections(ws: Any, names: tuple[str, ...] = ()) -> None:
+def require_connections(ws: Workspace, names: tuple[str, ...] = ()) -> None:
     """Stop where there is nothing to load, or a connection is named that finops.toml doesn't have."""
     from finops_ai.errors import SettingsError, hint
 
@@ -97,7 +98,7 @@ def require_connections(ws: Any, names: tuple[str, ...] = ()) -> None:
             raise SettingsError(f"No [providers.{name}] in finops.toml. {hint(name, ws.settings.providers)}")
 
 
-def outcome_line(outcome: Any) -> None:
+def outcome_line(outcome: Outcome) -> None:
     """Say how a connection went."""
     label = f"{outcome.connection:<14} {outcome.window.start:%Y-%m-%d} to {outcome.window.end:%Y-%m-%d}"
     if outcome.error:
@@ -109,7 +110,7 @@ def outcome_line(outcome: Any) -> None:
         click.echo(f"{'':<14} {line}", err=True)
 
 
-def run_collect(ws: Any, window: Any, providers: tuple[str, ...] = ()) -> int:
+def run_collect(ws: Workspace, window: Window, providers: tuple[str, ...] = ()) -> int:
     """Collect and say how each connection went: 0 if all did, 2 if the settings of all that failed are wrong, else 3."""
     require_connections(ws)
     failed = [o.error for o in ws.collect(window, providers, watch=outcome_line) if o.error]

@@ -8,18 +8,22 @@ import shutil
 import sys
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
+
+C = TypeVar("C", bound="Callable[..., object] | click.Command")
 
 FORMATS = ["table", "csv", "json", "parquet"]
 EXACT = "finops_ai.exact"
 
 
-def format_options(command: Any) -> Any:
+def format_options(command: C) -> C:
     """Add `--format`, `--output` and `--exact` to a command that shows one table."""
     command = click.option(
         "--exact",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from finops_ai.cli.collecting import config_option
 from finops_ai.cli.output import format_options
 from finops_ai.cli.tables import cube_of, month_option, say, workspace
+
+if TYPE_CHECKING:
+    from finops_ai.tables.result import Table
 
 #: columns of the table on the screen; files hold all
 _SHOWN = ["id", "what", "owner", "saving", "saving_low", "saving_high", "counted", "confidence", "state"]
@@ -35,7 +38,7 @@ def recommend(context: click.Context, month: str | None, config: str, form: str,
         _show(_opportunities(config, month), form, output)
 
 
-def _show(table: Any, form: str, output: str | None) -> None:
+def _show(table: Table, form: str, output: str | None) -> None:
     if form == "table" and not output:
         shown = table[_SHOWN].copy()
         shown.facts = table.facts

@@ -166,7 +166,7 @@ def _plan() -> dict[str, Any]:
     )
 
 
-def _sending(keys: Collection[str], forms: Collection[str], **known: Any) -> dict[str, Any]:
+def _sending(keys: Collection[str], forms: Collection[str], **known: object) -> dict[str, Any]:
     """An entry that says where something is sent."""
     many = {"anyOf": [TEXT, TEXTS]}
     return _table(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
@@ -18,6 +18,7 @@ from finops_ai.meters import meters
 
 if TYPE_CHECKING:
     import pandera.pandas as pandera
+    from pandera import Check
 
 Column: TypeAlias = pa.ChunkedArray
 
@@ -37,7 +38,7 @@ def surely_keeps(frame: pd.DataFrame, model: type[pandera.DataFrameModel]) -> bo
 
 
 @cache
-def _schema(model: type[pandera.DataFrameModel]) -> Any:
+def _schema(model: type[pandera.DataFrameModel]) -> pandera.DataFrameSchema:
     return model.to_schema()
 
 
@@ -46,7 +47,7 @@ def _arrow(values: pd.Series) -> Column:
     return found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
 
 
-def _column(values: pd.Series, column: Any, read: Callable[[str], Column]) -> bool:
+def _column(values: pd.Series, column: pandera.Column, read: Callable[[str], Column]) -> bool:
     if column.unique or column.dtype is None or values.dtype != column.dtype.type:
         return False
     found = read(column.name)
@@ -55,17 +56,18 @@ def _column(values: pd.Series, column: Any, read: Callable[[str], Column]) -> bo
     return all(_check(found, check) for check in column.checks)
 
 
-def _check(found: Column, check: Any) -> bool:
+def _check(found: Column, check: Check) -> bool:
+    said = check.statistics or {}
     if check.name == "isin":
-        return set(pc.unique(found.drop_null()).to_pylist()) <= set(check.statistics["allowed_values"])
+        return set(pc.unique(found.drop_null()).to_pylist()) <= set(said["allowed_values"])
     if check.name == "str_length":
-        short, long = check.statistics["min_value"], check.statistics["max_value"]
+        short, long = said["min_value"], said["max_value"]
         sizes = pc.min_max(pc.utf8_length(pc.unique(found.drop_null())))
         low, high = sizes["min"].as_py(), sizes["max"].as_py()
         return low is None or ((short is None or low >= short) and (long is None or high <= long))
     if check.name == "greater_than_or_equal_to":
         least = pc.min(found).as_py()
-        return least is None or least >= check.statistics["min_value"]
+        return least is None or least >= said["min_value"]
     return False
 
 

@@ -136,7 +136,7 @@ def original_calls(records: Iterable[tuple[Path, int, Record]]) -> tuple[list[Or
     return _origins(groups), repeated, synthetic
 
 
-def _group_of(by_message: dict[Any, Any], key: Any, request: str | None) -> _Group | None:
+def _group_of(by_message: dict[Any, Any], key: object, request: str | None) -> _Group | None:
     """The call a record belongs to: of its message id, with the same request id or where one has none."""
     found = by_message.get(key)
     for group in (found,) if isinstance(found, _Group) else found or ():
@@ -145,7 +145,7 @@ def _group_of(by_message: dict[Any, Any], key: Any, request: str | None) -> _Gro
     return None
 
 
-def _remember(by_message: dict[Any, Any], key: Any, group: _Group) -> None:
+def _remember(by_message: dict[Any, Any], key: object, group: _Group) -> None:
     found = by_message.get(key)
     if found is None:
         by_message[key] = group

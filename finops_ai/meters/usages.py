@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -108,7 +108,7 @@ class _Reading:
         return _Place(path, strange=not self.spec.known(path) and _is_tokens(path, self.counts))
 
 
-def _is_tokens(path: str, known: Any) -> bool:
+def _is_tokens(path: str, known: Iterable[Iterable[str]]) -> bool:
     """Whether an unknown number is a count of tokens: it says so, or stands beside counts that don't say so either."""
     plain = not any("token" in spelling.lower() for spellings in known for spelling in spellings)
     return "token" in path.lower() or (plain and "cost" not in path.lower())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pyarrow as pa
@@ -17,6 +17,9 @@ from finops_ai.money import COST
 from finops_ai.periods import Window
 from finops_ai.tables.grouping import grouped_table
 from finops_ai.tables.spreading import Periods
+
+if TYPE_CHECKING:
+    import duckdb
 
 #: kinds of money of use, and how rows add up to them
 USED = {
@@ -32,7 +35,11 @@ _SAME = (
 
 
 def register_billed_use(
-    con: Any, usage: pd.DataFrame | None, timezone: str, periods: Periods, known_from: dt.date | None = None
+    con: duckdb.DuckDBPyConnection,
+    usage: pd.DataFrame | None,
+    timezone: str,
+    periods: Periods,
+    known_from: dt.date | None = None,
 ) -> None:
     """Make the tables `used_days` and `kept_use`, and turn lines of use that name nobody into their difference with it.
 
@@ -92,7 +99,7 @@ def register_billed_use(
         FROM differences WHERE cost <> used""")
 
 
-def _check(con: Any) -> None:
+def _check(con: duckdb.DuckDBPyConnection) -> None:
     """What lines charge is all in the stretches, and no day's use is held against two of them."""
     charged, apart, twice = con.execute("""
         SELECT (SELECT coalesce(sum(cost), 0) FROM use_lines WHERE account IS NULL), (SELECT coalesce(sum(cost), 0) FROM differences),
@@ -102,7 +109,7 @@ def _check(con: Any) -> None:
         raise CheckFailed("people_months: lines of use aren't held against use once each.")
 
 
-def _register_used(con: Any, usage: pd.DataFrame | None, timezone: str, periods: Periods) -> None:
+def _register_used(con: duckdb.DuckDBPyConnection, usage: pd.DataFrame | None, timezone: str, periods: Periods) -> None:
     """Make `used_days`: what priced rows come to per day, account, person and team, as far as periods and lines reach."""
     (low, high) = con.execute(
         "SELECT min(bill_begins), max(bill_ends) FROM lines WHERE charge_category = 'Usage'"

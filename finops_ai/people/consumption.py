@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pyarrow as pa
@@ -21,6 +21,9 @@ from finops_ai.periods import Window
 from finops_ai.tables.grouping import grouped_table
 from finops_ai.tables.spreading import register_who
 
+if TYPE_CHECKING:
+    import duckdb
+
 #: sums per day: what was charged, covered by an allowance, billed as used, and worth at list by logs
 MONEYS = {
     "cash": f"sum(effective_cost) FILTER (WHERE price_status = '{STATED}')",
@@ -36,7 +39,9 @@ _COUNTS = {
 _KEYS = ["provider", "billing_account_id", "pricing_currency", "user_id", "tool_name", "day"]
 
 
-def register_consumed(con: Any, usage: pd.DataFrame, identities: Identities, window: Window, timezone: str) -> None:
+def register_consumed(
+    con: duckdb.DuckDBPyConnection, usage: pd.DataFrame, identities: Identities, window: Window, timezone: str
+) -> None:
     """Make the table `consumed`: one row per day, vendor, billing account, currency and account, with its person and team.
 
     `by_tool` tells rows that name a coding tool from those that don't. Amounts are whole smallest units, 0 where there is nothing of a money; `has_vendor` and `has_logs` tell by which roads the

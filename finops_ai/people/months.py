@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -34,6 +34,9 @@ from finops_ai.tables.spreading import (
     spread_sql,
     within,
 )
+
+if TYPE_CHECKING:
+    import duckdb
 
 KEYS = ("month", "person", "team", "provider")
 #: what a true cost is made of, in order
@@ -195,7 +198,7 @@ def _seats_at_list(
 
 
 def _make_entries(
-    con: Any,
+    con: duckdb.DuckDBPyConnection,
     usage: pd.DataFrame | None,
     seats: pd.DataFrame | None,
     sellers: set[str],
@@ -226,7 +229,7 @@ def _make_entries(
         FROM spread WHERE part <> 0 OR money = 'seat_cost' UNION ALL {used}""")
 
 
-def _check(con: Any) -> None:
+def _check(con: duckdb.DuckDBPyConnection) -> None:
     """Every unit of every line's days in the periods, and of use nobody bills, is in an entry."""
     wanted = con.execute(f"""
         SELECT billing_currency, sum(cost * high // days - cost * low // days) FROM (
@@ -247,7 +250,9 @@ def _check(con: Any) -> None:
             raise CheckFailed(f"people_months: the rows are {off} {currency} off the bills and use they are made of.")
 
 
-def _totals(con: Any, by: list[str], privacy: Privacy, identities: Identities) -> tuple[pd.DataFrame, Facts]:
+def _totals(
+    con: duckdb.DuckDBPyConnection, by: list[str], privacy: Privacy, identities: Identities
+) -> tuple[pd.DataFrame, Facts]:
     """Entries added up by the keys, as they may be shown."""
     found = con.sql(
         "SELECT DISTINCT person, CASE WHEN person IS NULL THEN account END AS account FROM entries"
@@ -307,7 +312,7 @@ def _sum(name: str) -> str:
     return f"CAST(coalesce(sum(part) FILTER (WHERE money = '{name}'), 0) AS HUGEINT)"
 
 
-def _facts(con: Any, currency: str, privacy: Privacy, by: Sequence[str]) -> Facts:
+def _facts(con: duckdb.DuckDBPyConnection, currency: str, privacy: Privacy, by: Sequence[str]) -> Facts:
     cash = ", ".join(f"'{name}'" for name in CASH)
     whole, owned, gap = con.execute(
         f"""SELECT coalesce(sum(abs(part)) FILTER (WHERE money IN ({cash})), 0),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -26,6 +26,9 @@ from finops_ai.periods import instant, zone
 from finops_ai.tables.grouping import currency_of
 from finops_ai.tables.result import Facts, Table
 from finops_ai.tables.spreading import as_cost, register_who
+
+if TYPE_CHECKING:
+    import duckdb
 
 #: how a session and a commit are linked, strictest first, and how sure that is
 METHODS: dict[str, str] = {
@@ -126,7 +129,7 @@ def outcomes(
     return Table.of(to_pandas(found.select(order).cast(kinds)), facts, usage)
 
 
-def _register_sessions(con: Any, usage: pd.DataFrame, timezone: str) -> None:
+def _register_sessions(con: duckdb.DuckDBPyConnection, usage: pd.DataFrame, timezone: str) -> None:
     """Make the table `sessions`: pieces of sessions, one per repository and branch, with their span, person and moneys."""
     scan = Scan(
         con, usage, [*_TEXTS, "charge_period_start", "charge_period_end", "effective_cost", "list_cost"], name="rows"
@@ -160,7 +163,7 @@ def _register_sessions(con: Any, usage: pd.DataFrame, timezone: str) -> None:
           LEFT JOIN who w ON w.key = coalesce(own.key, any_.key) AND g.day >= w.since AND g.day < w.until""")
 
 
-def _register_commits(con: Any, commits: pd.DataFrame, timezone: str) -> None:
+def _register_commits(con: duckdb.DuckDBPyConnection, commits: pd.DataFrame, timezone: str) -> None:
     """Make the table `made`: commits with their person, day and, where a cloud agent made them, whose agent."""
     names = ["repository", "branch", "commit_id", "user_id", "committed_at", "session_id", "tool_name", "agent_name", "merged_at", "pull_request"]  # fmt: skip
     scan = Scan(con, commits, names, name="listed_commits")
@@ -193,7 +196,7 @@ _SAME_REPO = (
 _SAME_BRANCH = "(s.branch IS NULL OR m.branch IS NULL OR s.branch = m.branch)"
 
 
-def _linked(con: Any, grace: dt.timedelta, now: dt.datetime, timezone: str) -> pa.Table:
+def _linked(con: duckdb.DuckDBPyConnection, grace: dt.timedelta, now: dt.datetime, timezone: str) -> pa.Table:
     """Sessions with the commits of the first method that finds any, and their parts."""
     seconds = int(grace.total_seconds())
     within = f"m.committed_at >= s.start AND m.committed_at <= s.till + INTERVAL {seconds} SECOND"
@@ -235,7 +238,7 @@ def _linked(con: Any, grace: dt.timedelta, now: dt.datetime, timezone: str) -> p
         FROM whole ORDER BY day, start, id, n""").to_arrow_table()
 
 
-def _check(con: Any, found: pa.Table) -> None:
+def _check(con: duckdb.DuckDBPyConnection, found: pa.Table) -> None:
     """Each money of all sessions is in the rows, to the last digit."""
     wanted = con.execute(
         f"SELECT {', '.join(f'coalesce(sum({name}), 0)' for name in MONEYS)} FROM sessions"

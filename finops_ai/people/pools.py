@@ -6,7 +6,7 @@ import datetime as dt
 import math
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -25,6 +25,9 @@ from finops_ai.people.vendors import vendor_of
 from finops_ai.periods import Window, next_month, parse_month
 from finops_ai.tables.result import Facts, Table
 from finops_ai.tables.spreading import held_seats
+
+if TYPE_CHECKING:
+    import duckdb
 
 _DAY = dt.timedelta(days=1)
 
@@ -110,7 +113,7 @@ def pools(
 
 
 def _of_period(
-    con: Any,
+    con: duckdb.DuckDBPyConnection,
     provider: str,
     since: dt.date,
     until: dt.date,

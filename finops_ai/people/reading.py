@@ -179,7 +179,7 @@ def _read_pulls(path: Path, repository: str) -> list[dict[str, Any]]:
     return out
 
 
-def _own(commits: Any) -> Iterable[tuple[str, str | None, Any]]:
+def _own(commits: object) -> Iterable[tuple[str, str | None, Any]]:
     """Hash, author and time of a pull request's own commits."""
     for one in commits if isinstance(commits, list) else []:
         if isinstance(one, str):
@@ -194,7 +194,7 @@ def _own(commits: Any) -> Iterable[tuple[str, str | None, Any]]:
                 yield commit, mail, when
 
 
-def _inside(record: Any, *keys: str) -> Any:
+def _inside(record: object, *keys: str) -> Any:
     for key in keys:
         record = record.get(key) if isinstance(record, Mapping) else None
     return record

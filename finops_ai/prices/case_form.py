@@ -46,7 +46,7 @@ class CaseFileError(SettingsError):
     """A case file breaks the closed form."""
 
 
-def check_form(table: Any) -> None:
+def check_form(table: dict[str, Any]) -> None:
     """Refuse a file outside the closed form.
 
     Raises:
@@ -61,7 +61,7 @@ def check_form(table: Any) -> None:
         _keys(invariant, *_INVARIANT, f"invariant {_id(invariant)}")
 
 
-def _case(case: Any, form: int) -> None:
+def _case(case: dict[str, Any], form: int) -> None:
     where = f"case {_id(case)}"
     _keys(case, *_CASE, where)
     for key in ("id", "title", "why", "source"):
@@ -83,7 +83,7 @@ def _case(case: Any, form: int) -> None:
         raise CaseFileError(str(error)) from None
 
 
-def _call(call: Any, form: int, where: str) -> None:
+def _call(call: dict[str, Any], form: int, where: str) -> None:
     _keys(call, *_CALL, where)
     if not isinstance(call["at"], str) or not _INSTANT.match(call["at"]):
         raise CaseFileError(f"{where}: at must be an instant like 2026-02-03T12:00:00Z, got {call['at']!r}.")

@@ -158,6 +158,11 @@ class Connector:
         self.left_out: list[LeftOut] = []
         self.fresh_until: dt.datetime | None = None
 
+    def note(self, text: str) -> None:
+        """Add to `notes`, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
     @property
     def live(self) -> bool:
         """Whether it asks the provider itself rather than saved files."""

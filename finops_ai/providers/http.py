@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import base64
-import datetime as dt
-import email.utils
 import hashlib
 import json
-import logging
-import math
-import random
 import time
 from collections.abc import Callable, Mapping
 from io import BytesIO
@@ -18,19 +13,11 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from finops_ai.errors import CredentialsError, DataError, ProviderError, ProviderUnavailable
+from finops_ai.errors import CredentialsError, DataError, ProviderError
 from finops_ai.providers.limits import limits, reading, require
 from finops_ai.providers.parsing import parse_json as parsed
 from finops_ai.providers.plain_http import require_https
-
-log = logging.getLogger("finops_ai.providers")
-
-#: answers worth asking again for: timeouts, rate limits, overload (529 is Anthropic's)
-RETRIED = {408, 409, 425, 429, 500, 502, 503, 504, 529}
-#: longest pause between tries where the answer doesn't say how long
-LONGEST_WAIT = 60.0
-#: longest pause an answer may ask for; beyond it the load stops and says when to run it again
-PATIENCE = 900.0
+from finops_ai.providers.retrying import RETRIED, Passing, asking_again, retry_after
 
 
 class HttpClient:
@@ -111,41 +98,29 @@ class HttpClient:
             check: looks at the body and raises ValueError where it is cut or damaged: it is then asked for again.
             **kwargs: of `httpx.Client.request`.
         """
-        attempt = 0
         reading(f"{self.provider} {method} /{path.lstrip('/').split('?')[0]}")
         self._require_own_host(path)
-        while True:
-            problem, wait = "", None
+
+        def ask() -> httpx.Response:
             try:
                 response = self._whole(method, path.lstrip("/") if "://" not in path else path, **kwargs)
             except (httpx.TimeoutException, _TooSlow):
-                problem = "no answer in time"
+                raise Passing("no answer in time") from None
             except (httpx.TransportError, httpx.DecodingError) as error:
-                problem = f"connection failed ({type(error).__name__})"
-            else:
-                if response.is_success:
-                    try:
-                        if check:
-                            check(response.content)
-                        return response
-                    except ValueError as error:
-                        problem = f"the answer is not whole ({' '.join(str(error).split())[:200]})"
-                elif response.status_code not in RETRIED and not _is_rate_limit(response):
+                raise Passing(f"connection failed ({type(error).__name__})") from None
+            if not response.is_success:
+                if response.status_code not in RETRIED and not _is_rate_limit(response):
                     raise self._refused(method, path, response)
-                else:
-                    problem = f"HTTP {response.status_code} {self._said(response)}".strip()
-                    wait = retry_after(response)
-            attempt += 1
-            if attempt > self.max_retries:
-                raise ProviderUnavailable(
-                    f"{self.provider}: {method} /{path.lstrip('/')} still fails after {attempt} {'try' if attempt == 1 else 'tries'}: {problem}. "
-                    "Nothing of this window was stored; run the same command again later."
-                )
-            pause = pause_before(self.provider, f"{method} /{path.lstrip('/').split('?')[0]}", problem, wait, attempt)
-            log.info(
-                "%s: %s; asking again in %.1f s (%d of %d)", self.provider, problem, pause, attempt, self.max_retries
-            )
-            self._sleep(pause)
+                raise Passing(f"HTTP {response.status_code} {self._said(response)}".strip(), retry_after(response))
+            try:
+                if check:
+                    check(response.content)
+            except ValueError as error:
+                raise Passing(f"the answer is not whole ({' '.join(str(error).split())[:200]})") from None
+            return response
+
+        what = f"{method} /{path.lstrip('/').split('?')[0]}"
+        return asking_again(ask, provider=self.provider, what=what, retries=self.max_retries, sleep=self._sleep)
 
     def wait(self, seconds: float) -> None:
         """Wait before looking again, as between two tries: for what the provider prepares meanwhile."""
@@ -249,63 +224,6 @@ def check_content(content: bytes, *, size: int | None = None, md5: str | None = 
         found = hashlib.md5(content, usedforsecurity=False)
         if md5.strip('"').lower() != found.hexdigest() and md5 != base64.b64encode(found.digest()).decode():
             raise ValueError("the MD5 differs from the listing's")
-
-
-def pause_before(provider: str, what: str, problem: str, wait: float | None, attempt: int) -> float:
-    """Seconds to wait before the next try: as long as the answer asks for, else ever longer.
-
-    Raises:
-        ProviderUnavailable: the answer asks for longer than a load waits; says for how long.
-    """
-    if wait is None:
-        return min(0.5 * 2.0 ** (attempt - 1) * (0.75 + random.random() / 2), LONGEST_WAIT)
-    if wait > PATIENCE:
-        raise ProviderUnavailable(
-            f"{provider}: {what} asks to wait {wait:,.0f} s ({problem}). Nothing of this window was stored; run the same "
-            f"command again in {math.ceil(wait / 60):,} minutes."
-        )
-    return wait
-
-
-def retry_after(answer: Mapping[str, str] | httpx.Response) -> float | None:
-    """Seconds an answer (or its headers) asks to wait: the longest of the headers that end in retry-after (seconds or a date) or retry-after-ms.
-
-    >>> retry_after({"Retry-After": "2", "x-ms-ratelimit-microsoft.costmanagement-qpu-retry-after": "10"})
-    10.0
-    """
-    headers = answer.headers if isinstance(answer, httpx.Response) else answer
-    named = {str(name).lower(): str(value).strip() for name, value in headers.items()}
-    if (
-        named.get("x-ratelimit-remaining") == "0" and "retry-after" not in named
-    ):  # GitHub states when the limit is reset
-        reset = named.get("x-ratelimit-reset", "")
-        if reset.isdigit():
-            return max(float(reset) - _server_time(named.get("date")).timestamp(), 0.0)
-    waits = [_seconds(text, named.get("date")) for name, text in named.items() if name.endswith("retry-after")]
-    for name, text in named.items():
-        if name.endswith("retry-after-ms") and text.replace(".", "", 1).isdigit():
-            waits.append(float(text) / 1000)
-    return max((wait for wait in waits if wait is not None), default=None)
-
-
-def _seconds(text: str, date: str | None) -> float | None:
-    try:
-        return max(float(text), 0.0)
-    except ValueError:
-        pass
-    try:
-        when = email.utils.parsedate_to_datetime(text)
-        return max((when - _server_time(date)).total_seconds(), 0.0)
-    except (ValueError, TypeError):
-        return None
-
-
-def _server_time(date: str | None) -> dt.datetime:
-    """The server's own clock where it tells, so that a skewed clock here doesn't matter."""
-    try:
-        return email.utils.parsedate_to_datetime(date) if date else dt.datetime.now(dt.UTC)
-    except (ValueError, TypeError):
-        return dt.datetime.now(dt.UTC)
 
 
 def _is_rate_limit(response: httpx.Response) -> bool:

@@ -584,7 +584,7 @@ def _text(value: str) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _value(column: Any) -> str:
+def _value(column: str | Sequence[str]) -> str:
     return _text(column) if isinstance(column, str) else "[" + ", ".join(map(_text, column)) + "]"
 
 

@@ -211,7 +211,7 @@ def _millions(value: Decimal | float) -> str:
     return "<0.1" if 0 < value < 50_000 else f"{float(value) / 1e6:,.1f}"
 
 
-def read(value: Any, kind: str, places: int = 2, *, signed: bool = False) -> str:
+def read(value: object, kind: str, places: int = 2, *, signed: bool = False) -> str:
     """A figure as text. Amounts keep the places they were rounded to; minus is the sign that spreadsheets take.
 
     >>> read(Decimal("1234.50"), "money"), read(Decimal("12"), "rate"), read(0.25, "share"), read(1234567, "count")

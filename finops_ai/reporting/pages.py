@@ -225,7 +225,7 @@ def _made_of(one: Measure) -> str:
     return f"The page {_STATED[one.given]}" if one.given in _STATED else ""
 
 
-def _kpi(value: Any, kind: str, currency: str) -> str:
+def _kpi(value: Decimal, kind: str, currency: str) -> str:
     """A KPI's figure: amounts in minor units, those below one of them as exactly as six places; small rates to four."""
     if kind == "money":
         cents = published(value, currency or "USD")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from IPython.display import HTML, display
 
@@ -13,8 +13,12 @@ from finops_ai.reporting.grid import grid, heading
 from finops_ai.reporting.months import month_text
 from finops_ai.reporting.text import amount, is_unknown, percent, safe
 
+if TYPE_CHECKING:
+    from finops_ai.tables.result import Table
+    from finops_ai.workspace import Workspace
 
-def people_of(ws: Any, month: str) -> People:
+
+def people_of(ws: Workspace, month: str) -> People:
     """A workspace's people; a workspace without a `[people]` section has none.
 
     Raises:
@@ -25,7 +29,7 @@ def people_of(ws: Any, month: str) -> People:
     return People.of(ws, month)
 
 
-def answer(table: Any, month: str) -> str:
+def answer(table: Table, month: str) -> str:
     """The page's answer: what people's tools cost in all, and what of it is seats, in a sentence of HTML."""
     shown, currency = table.published(), table.facts.currency
     if not currency:
@@ -35,7 +39,7 @@ def answer(table: Any, month: str) -> str:
     return f"{text}, {amount(seats, currency)} of it for seats." if whole else f"{text}."
 
 
-def show(table: Any, texts: Sequence[str], columns: Sequence[str], *, top: int = 20, total: bool = False) -> None:
+def show(table: Table, texts: Sequence[str], columns: Sequence[str], *, top: int = 20, total: bool = False) -> None:
     """Show a table: its first columns as text, amounts as published, its notes below; what isn't shown is counted."""
     shown = table.published()
     records = shown.astype(object).to_dict("records")
@@ -65,7 +69,7 @@ def _head(column: str) -> str:
     ) or heading(column)[0]
 
 
-def _cell(value: Any, is_money: bool, currency: str) -> str:
+def _cell(value: object, is_money: bool, currency: str) -> str:
     if is_unknown(value):
         return "–"
     if is_money:

@@ -15,6 +15,7 @@ from finops_ai.reporting.text import UNKNOWN, amount, is_unknown, money, safe
 from finops_ai.saving.workspace import workspace_opportunities
 
 if TYPE_CHECKING:
+    from finops_ai.tables.result import Table
     from finops_ai.workspace import Workspace
 
 #: state -> how a page says it; what is open isn't said
@@ -98,9 +99,8 @@ def _why(row: dict[str, Any]) -> str:
     return "; ".join(filter(None, parts))
 
 
-def _rows(table: Any) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = table.published().astype(object).to_dict("records")
-    return rows
+def _rows(table: Table) -> list[dict[str, Any]]:
+    return table.published().astype(object).to_dict("records")  # type: ignore[return-value]
 
 
 def _text(value: object) -> str:

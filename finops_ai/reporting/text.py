@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from finops_ai.html import escaped
 
@@ -65,7 +65,7 @@ def count(value: Amount) -> str:
     return f"{number:,.0f}"
 
 
-def percent(part: object, whole: Any = 1, places: int = 1) -> str:
+def percent(part: object, whole: object = 1, places: int = 1) -> str:
     """A share in per cent; nothing of nothing has no share.
 
     >>> percent(1, 4), percent(0, 0), percent(Decimal("0.9996"))

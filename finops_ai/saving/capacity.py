@@ -183,7 +183,7 @@ def _served_by(
     return exact or (mine[0] if len(mine) == 1 else None)
 
 
-def _none(value: Any) -> Any:
+def _none(value: object) -> Any:
     return value if isinstance(value, str) else None
 
 

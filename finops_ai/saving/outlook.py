@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,9 @@ from finops_ai.saving.cells import Cells
 from finops_ai.saving.opportunity import Positions
 from finops_ai.saving.practice import practice
 from finops_ai.tables.result import Facts, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: how far ahead is looked
 _AHEAD = dt.timedelta(days=120)
@@ -126,5 +129,5 @@ def idle_keys(cells: Cells, currency: str) -> Table:
     return Table.of(to_pandas(table), Facts("Keys without a call", currency, money=["cost"]))
 
 
-def _sum(frame: Any) -> Decimal:
+def _sum(frame: pd.DataFrame) -> Decimal:
     return sum((c for c in frame["contracted_cost"].astype(object) if isinstance(c, Decimal)), Decimal(0))

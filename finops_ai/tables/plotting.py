@@ -36,7 +36,9 @@ class TablePlot(PlotAccessor):
     | anything else | bars, largest first |
     """
 
-    def __call__(self, value: str | None = None, by: str | None = None, *, ax: Any = None, **pandas_own: Any) -> Any:
+    def __call__(
+        self, value: str | None = None, by: str | None = None, *, ax: Axes | None = None, **pandas_own: Any
+    ) -> Any:
         """Draw the table.
 
         Args:

@@ -147,7 +147,7 @@ def reconcile(
 
     Example:
         >>> import finops_ai as fa
-        >>> table = fa.reconcile(fa.price(fa.sample(months=1)), fa.sample.bills())
+        >>> table = fa.reconcile(fa.price(fa.sample(months=1)), fa.sample.bills(months=1))
         >>> table[table["month"] == "2026-10"][["provider", "computed", "billed", "status"]].head(2)
         Computed cost against the bill
         provider       computed     billed  status

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pyarrow as pa
@@ -19,12 +19,15 @@ from finops_ai.engine.weights import amount, units
 from finops_ai.identity import Identities
 from finops_ai.money import COST
 
+if TYPE_CHECKING:
+    import duckdb
+
 _DAY = 86_400_000_000
 #: (name, first day, day after) of the periods that a table is for
 Periods = Sequence[tuple[str, date, date]]
 
 
-def register_who(con: Any, identities: Identities, periods: Periods) -> None:
+def register_who(con: duckdb.DuckDBPyConnection, identities: Identities, periods: Periods) -> None:
     """Give a connection who is who (`who`, and its keys once each, `who_keys`) and the periods asked for."""
     register(con, "who", identities.table())
     con.execute("CREATE OR REPLACE TEMP VIEW who_keys AS SELECT DISTINCT key FROM who")
@@ -39,7 +42,9 @@ def register_who(con: Any, identities: Identities, periods: Periods) -> None:
     )  # fmt: skip
 
 
-def register_lines(con: Any, pieces: Sequence[tuple[pd.DataFrame, str | None]], name: str = "lines") -> None:
+def register_lines(
+    con: duckdb.DuckDBPyConnection, pieces: Sequence[tuple[pd.DataFrame, str | None]], name: str = "lines"
+) -> None:
     """Make a table of bills' lines: who, what kind, its days, its cost in smallest units.
 
     Args:
@@ -51,7 +56,7 @@ def register_lines(con: Any, pieces: Sequence[tuple[pd.DataFrame, str | None]], 
         _add_lines(con, bills, name, number, only)
 
 
-def _add_lines(con: Any, bills: pd.DataFrame, name: str, number: int, only: str | None) -> None:
+def _add_lines(con: duckdb.DuckDBPyConnection, bills: pd.DataFrame, name: str, number: int, only: str | None) -> None:
     wanted = ["provider", "billing_account_id", "sub_account_id", "billing_currency", "charge_category", "charge_period_start",
               "charge_period_end", "billing_period_start", "billing_period_end", "billed_cost", "user_id", "charge_description", "sku_id"]  # fmt: skip
     scan = Scan(con, bills, wanted, name=f"{name}_source", numbered=True)
@@ -100,7 +105,7 @@ def as_cost(text: str) -> str:
     return amount(text, *COST)
 
 
-def held_seats(con: Any, seats: pd.DataFrame, name: str = "held") -> None:
+def held_seats(con: duckdb.DuckDBPyConnection, seats: pd.DataFrame, name: str = "held") -> None:
     """Make a table of the seats held, each once, by days: a seat that was listed again is known until its latest end."""
     scan = Scan(con, seats, ["provider", "plan", "user_id", "seat_start", "seat_end", "sub_account_id", "last_activity_at", "telemetry"], name="listed")  # fmt: skip
     start, end, seen = (_instant(scan, column) for column in ("seat_start", "seat_end", "last_activity_at"))
@@ -116,7 +121,7 @@ def _instant(scan: Scan, column: str) -> str:
     return f"CAST({scan.column(column)} AS TIMESTAMP)"
 
 
-def divide_among_holders(con: Any) -> None:
+def divide_among_holders(con: duckdb.DuckDBPyConnection) -> None:
     """Give seat lines that name nobody to the provider's holders, by the days each held a seat in the line's period."""
     con.execute("""
         CREATE OR REPLACE TEMP TABLE divided AS

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, ClassVar
 
@@ -21,7 +22,7 @@ from finops_ai.money import exact
 from finops_ai.periods import Window, instant
 from finops_ai.providers import Connector, Finding
 from finops_ai.providers.http import HttpClient
-from finops_ai.providers.registry import check_connector
+from finops_ai.providers.registry import check_connector, registry
 from finops_ai.testing.server import PlayedProvider, Reply, Request
 
 #: packages a connector may only import while reading
@@ -317,14 +318,39 @@ class ConnectorConformance:
         assert "test_no_rule_is_left_out_in_silence" not in self.excused, "This rule can't be excused."
 
 
-@cache
 def _sdks_loaded_by(module: str) -> str:
     """Vendor packages that importing a module loads, in a fresh interpreter."""
-    code = f"import sys, {module}; print(' '.join(n for n in {HEAVY!r} if n in sys.modules))"
+    installed = _sdks_of_installed()
+    return installed[module] if module in installed else _imported((module,))[module]
+
+
+@cache
+def _sdks_of_installed() -> dict[str, str]:
+    """The same of every installed connector's module that loads none, out of one interpreter for all of them.
+
+    Who is imported after one that loads some can't be told apart from it, so only these answers count.
+    """
+    found = _imported(tuple(sorted({kind.__module__ for kind in registry().connectors.values()})), broken="?")
+    return {module: loaded for module, loaded in found.items() if not loaded}
+
+
+def _imported(modules: Sequence[str], broken: str = "") -> dict[str, str]:
+    code = (
+        "import importlib, json, sys\n"
+        "found = {}\n"
+        f"for name in {list(modules)!r}:\n"
+        "    try:\n"
+        "        importlib.import_module(name)\n"
+        f"        found[name] = ' '.join(n for n in {HEAVY!r} if n in sys.modules)\n"
+        "    except Exception:\n"
+        f"        found[name] = {broken!r}\n"
+        f"        if not {broken!r}: raise\n"
+        "print(json.dumps(found))\n"
+    )
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout.strip()
+    return dict(json.loads(done.stdout))
 
 
 def _rows(*frames: pd.DataFrame) -> list[str]:

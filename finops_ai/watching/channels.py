@@ -64,7 +64,7 @@ class Webhook:
         """POST it; the header Idempotency-Key tells the receiver that a repeated one is the same."""
         import httpx
 
-        def trace(event: str, info: Any) -> None:
+        def trace(event: str, info: object) -> None:
             if event.endswith("send_request_headers.started"):
                 handed()
 
@@ -179,7 +179,7 @@ def shaped(body: Mapping[str, Any], form: str) -> dict[str, Any]:
     return dict(body)
 
 
-def channels_of(section: Any, place: str = "finops.toml") -> tuple[dict[str, Channel], dict[str, list[str]]]:
+def channels_of(section: object, place: str = "finops.toml") -> tuple[dict[str, Channel], dict[str, list[str]]]:
     """The channels of `[[alerts]]`, and which of them are told of which kind of event.
 
     Raises:

@@ -141,7 +141,7 @@ def deliver(
     return _table(rows, post.currency, month)
 
 
-def targets_of(section: Any, place: str = "finops.toml") -> list[Target]:
+def targets_of(section: object, place: str = "finops.toml") -> list[Target]:
     """The [[deliver]] entries.
 
     Raises:

@@ -226,7 +226,7 @@ class Memory:
             rows = con.execute("SELECT key, level, facts FROM events WHERE open = 1 AND kind = ?", [kind]).fetchall()
         return {key: json.loads(facts) | {"level": level} for key, level, facts in rows}
 
-    def note(self, name: str, value: Any) -> None:
+    def note(self, name: str, value: object) -> None:
         """Keep a value."""
         with self._open() as con:
             con.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", [name, json.dumps(value, default=str)])

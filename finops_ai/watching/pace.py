@@ -8,7 +8,7 @@ fee, are in what was spent and not in the pace.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, Any
@@ -128,7 +128,7 @@ def _last_day(
     return day, ahead
 
 
-def _by_provider(names: Any, costs: Any) -> dict[str, Decimal]:
+def _by_provider(names: Iterable[str], costs: Iterable[object]) -> dict[str, Decimal]:
     out: dict[str, Decimal] = {}
     for name, cost in zip(names, costs, strict=True):
         if isinstance(cost, Decimal):
@@ -149,7 +149,7 @@ def _within(rows: pd.DataFrame, scope: Mapping[str, str]) -> Any:
     return mask.to_numpy(bool)
 
 
-def _sum(values: Any) -> Decimal:
+def _sum(values: pd.Series) -> Decimal:
     return sum((v for v in values.astype(object) if isinstance(v, Decimal)), Decimal(0))
 
 

@@ -63,7 +63,7 @@ def _choice(label: str, options: object, value: object) -> ui.Dropdown:
     return ui.Dropdown(options=options, value=value, description=label, layout=ui.Layout(width="auto"))
 
 
-def _field(control: Any) -> Any:
+def _field(control: ui.DOMWidget) -> Any:
     control.layout = ui.Layout(width="auto", display="none")
     return control
 
@@ -265,7 +265,7 @@ def explore(
     rules: Rules | Mapping[str, Any] | str | Path | None = None,
     timezone: str | None = None,
     dimensions: Sequence[str] = (),
-    by: str = "",
+    by: str | Sequence[str] = "",
 ) -> Explorer:
     """Explore cost and usage: group, filter, drill by click or keyboard, compare periods, see the rows, take the code.
 
@@ -274,7 +274,7 @@ def explore(
         rules: mapping rules to allocate with, as `fa.allocate` takes them; none leaves the frame as it is.
         timezone: reporting zone: decides the day of a call; by default the one the frame was made for.
         dimensions: columns to offer; default: business dimensions, then provider, model, prompt, tier, project, key, user.
-        by: dimension to start with.
+        by: dimension to start with, also as a list of it.
 
     Returns:
         An ipywidgets widget. `.drill(name)`, `.only(team=...)`, `.between(first, last)`, `.explain()`, `.table()`, `.rows()`
@@ -292,6 +292,12 @@ def explore(
     """
     from finops_ai.engine import allocate, price
 
+    if not isinstance(by, str):
+        if len(by) > 1:
+            raise FrameError(
+                f"The explorer starts with one dimension, not with {', '.join(by)}; the others are drilled into."
+            )
+        by = by[0] if by else ""
     source = _name_of(frame, "frame")
     if "effective_cost" not in frame.columns:
         frame, source = price(frame), f"fa.price({source})"

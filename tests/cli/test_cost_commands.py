@@ -7,6 +7,7 @@ import datetime as dt
 import http.server
 import io
 import json
+import shutil
 import threading
 from pathlib import Path
 
@@ -46,11 +47,20 @@ def at(month, day):
     return dt.datetime(2026, month, day, tzinfo=dt.UTC)
 
 
+@pytest.fixture(scope="module")
+def company(tmp_path_factory, tokens_of):
+    """The folder of the company; only read."""
+    folder = tmp_path_factory.mktemp("company")
+    (folder / "finops.toml").write_text(TOML)
+    with pytest.MonkeyPatch.context() as there:
+        there.chdir(folder)
+        load(tokens_of, 2_000_000)
+    return folder
+
+
 @pytest.fixture
-def run(tmp_path, capsys, monkeypatch, tokens_of):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "finops.toml").write_text(TOML)
-    load(tokens_of, 2_000_000)
+def commands(capsys):
+    """Runs a command: its exit code, and what it said."""
 
     def call(*args):
         try:
@@ -62,6 +72,21 @@ def run(tmp_path, capsys, monkeypatch, tokens_of):
         return code, captured.out, captured.err
 
     return call
+
+
+@pytest.fixture
+def ask(company, commands, monkeypatch):
+    """Runs a command that writes nothing, in the company's own folder."""
+    monkeypatch.chdir(company)
+    return commands
+
+
+@pytest.fixture
+def run(company, commands, tmp_path, monkeypatch):
+    """Runs a command in a copy of the company's folder."""
+    shutil.copytree(company, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".finops-cache", "cubes"))
+    monkeypatch.chdir(tmp_path)
+    return commands
 
 
 def load(tokens_of, quantity):
@@ -104,8 +129,8 @@ def load(tokens_of, quantity):
     ],
     ids=lambda x: " ".join(x) if isinstance(x, list) else None,
 )  # fmt: skip
-def test_every_command_answers(run, args, code, words):
-    got, out, err = run(
+def test_every_command_answers(ask, args, code, words):
+    got, out, err = ask(
         *args, *(["--month", "2026-10"] if "--month" not in args and args[0] not in ("true-up", "audit") else [])
     )
     assert got == code, out + err
@@ -115,11 +140,11 @@ def test_every_command_answers(run, args, code, words):
 
 
 @pytest.mark.parametrize(("more", "cost"), [((), "3.00"), (("--exact",), "3.000000000000000000")])
-def test_files_are_what_is_published_and_all_digits_on_request(run, more, cost):
-    _, out, _ = run("showback", "--month", "2026-10", "--format", "csv", *more)
+def test_files_are_what_is_published_and_all_digits_on_request(ask, more, cost):
+    _, out, _ = ask("showback", "--month", "2026-10", "--format", "csv", *more)
     rows = list(csv.DictReader(io.StringIO(out)))
     assert {r["team"]: r["cost"] for r in rows}["search"] == cost
-    _, out, _ = run("chargeback", "--month", "2026-10", "--format", "json")
+    _, out, _ = ask("chargeback", "--month", "2026-10", "--format", "json")
     assert {r["receiver"]: r["charge"] for r in json.loads(out)} == {"search": "3.3"}
 
 
@@ -259,8 +284,8 @@ def test_alerts_reach_the_configured_webhook(run, tmp_path, monkeypatch):
     ],
     ids=lambda x: " ".join(x) if isinstance(x, list) else None,
 )  # fmt: skip
-def test_explain_takes_any_two_windows(run, args, code, words):
-    got, out, err = run("explain", *args)
+def test_explain_takes_any_two_windows(ask, args, code, words):
+    got, out, err = ask("explain", *args)
     assert got == code, out + err
     for word in words:
         assert word in out + err

@@ -15,7 +15,8 @@ from finops_ai.cli.collecting import balance_lines
 from finops_ai.errors import ProviderUnavailable
 from finops_ai.periods import Window
 from finops_ai.providers import HttpClient, LeftOut, left_out_of
-from finops_ai.providers.http import PATIENCE, check_content, retry_after
+from finops_ai.providers.http import check_content
+from finops_ai.providers.retrying import PATIENCE, retry_after
 
 
 def client(answers, waits):

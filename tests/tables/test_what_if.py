@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal as D
+from functools import cache
 
 import pandas as pd
 import pytest
@@ -46,10 +47,17 @@ def tokens():
     return frame[(frame["charge_period_start"] < "2026-10-08").to_numpy(bool)].reset_index(drop=True)
 
 
-def priced_under(tokens, kind):
-    rows = CONTRACTS[kind]
-    book = fa.PriceBook.default().under(contracts_of(rows, "test"), "test") if rows else fa.PriceBook.default()
-    return fa.allocate(fa.price(tokens, book), fa.sample.rules())
+@pytest.fixture(scope="module")
+def priced_under(tokens):
+    """The week priced under one of the contracts, made once for each."""
+
+    @cache
+    def make(kind):
+        rows = CONTRACTS[kind]
+        book = fa.PriceBook.default().under(contracts_of(rows, "test"), "test") if rows else fa.PriceBook.default()
+        return fa.allocate(fa.price(tokens, book), fa.sample.rules())
+
+    return lambda kind: make(kind).copy()
 
 
 def total(frame, column):
@@ -57,8 +65,8 @@ def total(frame, column):
 
 
 @pytest.mark.parametrize("kind", CONTRACTS)
-def test_unchanged_settings_cost_what_was_paid_to_the_last_digit_without_naming_the_contract(tokens, kind):
-    frame = priced_under(tokens, kind)
+def test_unchanged_settings_cost_what_was_paid_to_the_last_digit_without_naming_the_contract(priced_under, kind):
+    frame = priced_under(kind)
     for scenario, by in zip(UNCHANGED, ([], ["team"], [], ["product", "provider"]), strict=True):
         table = fa.what_if(frame, scenario, by=by)
         assert total(table, "cost") == total(table, "scenario_cost") == total(frame, "effective_cost")
@@ -68,8 +76,8 @@ def test_unchanged_settings_cost_what_was_paid_to_the_last_digit_without_naming_
 
 
 @pytest.mark.parametrize("kind", ["discount", "volume of cost", "credit"])
-def test_a_step_is_priced_under_the_frames_own_contract(tokens, kind):
-    frame = priced_under(tokens, kind)
+def test_a_step_is_priced_under_the_frames_own_contract(priced_under, kind):
+    frame = priced_under(kind)
     provider = {"discount": "anthropic", "credit": "anthropic"}.get(kind, "openai")
     table = fa.what_if(frame, {"batch": {"when": {"provider": provider}}}, by=["provider"]).set_index("provider")
     mine = frame[(frame["provider"] == provider).to_numpy(bool)]
@@ -88,8 +96,8 @@ def volume(cost):
     return cost - (min(cost, D(300)) * D("0.02") + max(cost - 300, D(0)) * D("0.1"))
 
 
-def test_a_book_that_is_not_loaded_is_asked_for(tokens):
-    frame = priced_under(tokens, "discount")
+def test_a_book_that_is_not_loaded_is_asked_for(priced_under):
+    frame = priced_under("discount")
     frame.attrs["finops_ai"] = dict(frame.attrs["finops_ai"]) | {"prices": "0123456789abcdef"}
     with pytest.raises(FrameError, match="0123456789abcdef"):
         fa.what_if(frame, {"batch": {}})
@@ -199,6 +207,6 @@ def test_another_makers_tokeniser_is_estimated_with_a_range_and_said():
         ({"tier": {"to": "flex", "when": {"provider": "anthropic"}}}, "no price for anthropic"),
     ],
 )
-def test_steps_that_can_not_be_taken_say_why(tokens, scenario, words):
+def test_steps_that_can_not_be_taken_say_why(priced_under, scenario, words):
     with pytest.raises(RuleError, match=words.replace("?", r"\?")):
-        fa.what_if(priced_under(tokens, "none"), scenario)
+        fa.what_if(priced_under("none"), scenario)

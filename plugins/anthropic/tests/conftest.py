@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from finops_ai.periods import instant, iso
-from finops_ai.providers import HttpClient
 from finops_ai.testing import Reply, Request
+from finops_ai.testing.fixtures import waits  # noqa: F401
 
 CONTRACT = Path(__file__).parents[3] / "../shared/contracts/anthropic/anthropic_usage_cost.openapi.json"
 KEY = "sk-ant-admin01-played-secret"
@@ -278,14 +278,6 @@ def contract() -> dict[str, Any]:
     if not CONTRACT.exists():
         pytest.skip(f"the provider's contract is not beside this checkout ({CONTRACT})")
     return json.loads(CONTRACT.read_text("utf-8"))
-
-
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Waits the client would make, without making them."""
-    made: list[float] = []
-    monkeypatch.setitem(HttpClient.__init__.__kwdefaults__, "sleep", made.append)
-    return made
 
 
 @pytest.fixture(autouse=True)

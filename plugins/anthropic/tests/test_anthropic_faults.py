@@ -17,7 +17,7 @@ from finops_ai_anthropic.api import Reports
 from finops_ai.errors import CredentialsError, FinopsError, ProviderError, ProviderUnavailable
 from finops_ai.periods import Window, instant
 from finops_ai.providers import HttpClient
-from finops_ai.providers.http import retry_after
+from finops_ai.providers.retrying import retry_after
 from finops_ai.testing import PlayedProvider, Reply, Request
 
 WEEK = Window.of("2026-10-01", "2026-10-04")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ from typing import Any
 import pytest
 
 from finops_ai.periods import instant
-from finops_ai.providers import HttpClient
 from finops_ai.testing import Reply, Request
+from finops_ai.testing.fixtures import contract_samples, waits  # noqa: F401
 
 SAMPLES = Path(__file__).parents[3] / "../shared/contracts/cursor/samples"
 KEY = "key_played_secret_of_a_team"
@@ -118,26 +117,7 @@ def team() -> PlayedTeam:
     return PlayedTeam(EVENTS)
 
 
-@pytest.fixture
-def samples() -> Path:
-    """The contract's samples."""
-    if not SAMPLES.exists():
-        pytest.skip(f"the contract's samples are not beside this checkout ({SAMPLES})")
-    return SAMPLES
-
-
-@pytest.fixture
-def expected(samples: Path) -> dict[str, Any]:
-    """What the samples come to."""
-    return json.loads((samples / "expected.json").read_text("utf-8"))
-
-
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Waits the client would make, without making them."""
-    made: list[float] = []
-    monkeypatch.setitem(HttpClient.__init__.__kwdefaults__, "sleep", made.append)
-    return made
+samples, expected = contract_samples(SAMPLES)
 
 
 @pytest.fixture(autouse=True)

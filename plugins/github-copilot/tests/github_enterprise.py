@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from finops_ai.providers import HttpClient
 from finops_ai.testing import Reply, Request
+from finops_ai.testing.fixtures import contract_samples, waits  # noqa: F401
 
 SAMPLES = Path(__file__).parents[3] / "../shared/contracts/github_copilot/samples"
 TOKEN = "ghp_played0secret0of0an0enterprise"
@@ -175,26 +174,7 @@ def enterprise() -> PlayedEnterprise:
     return PlayedEnterprise()
 
 
-@pytest.fixture
-def samples() -> Path:
-    """The contract's samples."""
-    if not SAMPLES.exists():
-        pytest.skip(f"the contract's samples are not beside this checkout ({SAMPLES})")
-    return SAMPLES
-
-
-@pytest.fixture
-def expected(samples: Path) -> dict[str, Any]:
-    """What the samples come to."""
-    return json.loads((samples / "expected.json").read_text("utf-8"))
-
-
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Waits the client would make, without making them."""
-    made: list[float] = []
-    monkeypatch.setitem(HttpClient.__init__.__kwdefaults__, "sleep", made.append)
-    return made
+samples, expected = contract_samples(SAMPLES)
 
 
 @pytest.fixture(autouse=True)

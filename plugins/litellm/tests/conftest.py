@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from finops_ai.providers import HttpClient
 from finops_ai.testing import Reply, Request
+from finops_ai.testing.fixtures import waits  # noqa: F401
 
 KEY = "sk-litellm-played-secret"
 TEXT = "the text of a prompt"
@@ -146,14 +146,6 @@ def logs() -> list[dict[str, Any]]:
 def one_log() -> Any:
     """Makes a row."""
     return log
-
-
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Waits the client would make, without making them."""
-    made: list[float] = []
-    monkeypatch.setitem(HttpClient.__init__.__kwdefaults__, "sleep", made.append)
-    return made
 
 
 @pytest.fixture(autouse=True)

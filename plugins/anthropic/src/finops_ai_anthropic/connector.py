@@ -65,12 +65,12 @@ class AnthropicConnector(Connector):
             account = self.settings.organization_id or "anthropic"
             if saved.usage or not (saved.claude_code or saved.session_log):
                 if saved.claude_code or saved.session_log:
-                    self._note("Claude Code's records were left out: the usage reports hold the same tokens.")
+                    self.note("Claude Code's records were left out: the usage reports hold the same tokens.")
                 return usage.token_frame(
                     saved.usage, window, account=account, names={}, source="file", notes=self.notes
                 )
             if saved.claude_code and saved.session_log:
-                self._note("The Claude Code report was left out: the session logs hold the same tokens, call by call.")
+                self.note("The Claude Code report was left out: the session logs hold the same tokens, call by call.")
             if saved.session_log:
                 return claude_code.log_frame(saved.session_log, window, account=account, notes=self.notes)
             return claude_code.report_frame(saved.claude_code, window, account=account)
@@ -149,7 +149,7 @@ class AnthropicConnector(Connector):
         try:
             return str(http.get("v1/organizations/me")["id"])
         except (FinopsError, KeyError, TypeError):
-            self._note("The organization's id couldn't be read: rows say 'anthropic'. Set organization_id to name it.")
+            self.note("The organization's id couldn't be read: rows say 'anthropic'. Set organization_id to name it.")
             return "anthropic"
 
     def _names(self, reports: Reports) -> dict[str, dict[str, Any]]:
@@ -160,11 +160,5 @@ class AnthropicConnector(Connector):
             try:
                 names[kind] = reports.names(kind)
             except (FinopsError, KeyError, AttributeError, TypeError):
-                self._note(
-                    f"Names of {kind.replace('_', ' ')} couldn't be read (it takes an Admin key): ids are shown."
-                )
+                self.note(f"Names of {kind.replace('_', ' ')} couldn't be read (it takes an Admin key): ids are shown.")
         return names
-
-    def _note(self, text: str) -> None:
-        if text not in self.notes:
-            self.notes.append(text)

@@ -39,6 +39,7 @@ class EntraAuth(httpx.Auth):
         self._credential, self._scope = credential, scope
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """The request with the token on it."""
         try:
             token = self._credential.get_token(self._scope).token
         except Exception as error:  # azure-identity raises several kinds; none may show a secret

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from finops_ai.errors import DataError
 from finops_ai.frames import BillFrame, conform
 from finops_ai.meters import meters
-from finops_ai.money import COST, QUANTITY, UNIT_PRICE, exact
 from finops_ai.periods import instant, next_month
 from finops_ai_azure_openai.arm import resource_id, subscription_of
 from finops_ai_azure_openai.line_items import consumed, line_item
@@ -23,38 +22,6 @@ if TYPE_CHECKING:
 CATEGORIES = {"Usage": "Usage", "Purchase": "Purchase", "Tax": "Tax", "Credit": "Credit", "Refund": "Adjustment",
               "RoundingAdjustment": "Adjustment", "Adjustment": "Adjustment", "UnusedReservation": "Usage",
               "UnusedSavingsPlan": "Usage"}  # fmt: skip
-
-
-def number(value: object, scale: int, place: str) -> Decimal | None:
-    """A number of an answer or file, exact up to the frame's scale; empty is None, never 0.
-
-    Azure writes doubles: digits beyond the scale (1e-18 of a currency unit) are the double's own noise.
-
-    Raises:
-        DataError: not a number; says where.
-    """
-    if value is None or value == "":
-        return None
-    try:
-        amount = exact(value)
-    except (ArithmeticError, ValueError):
-        raise DataError(f"{place}: {value!r} is not a number.") from None
-    return amount if -amount.as_tuple().exponent <= scale else round(amount, scale)  # type: ignore[operator]
-
-
-def money(value: object, place: str) -> Decimal | None:
-    """An amount of money, see `number`."""
-    return number(value, COST[1], place)
-
-
-def quantity(value: object, place: str) -> Decimal | None:
-    """A billed quantity, see `number`."""
-    return number(value, QUANTITY[1], place)
-
-
-def unit_price(value: object, place: str) -> Decimal | None:
-    """A price per pricing unit, see `number`."""
-    return number(value, UNIT_PRICE[1], place)
 
 
 @cache

@@ -25,17 +25,9 @@ import pyarrow.parquet
 from finops_ai.errors import DataError
 from finops_ai.periods import Window
 from finops_ai.providers import LeftOut, left_out_of
+from finops_ai.providers.amounts import money, quantity, unit_price
 from finops_ai.providers.limits import unpack
-from finops_ai_azure_openai.charges import (
-    CATEGORIES,
-    bill_frame,
-    bill_row,
-    moment,
-    money,
-    quantity,
-    tags_of,
-    unit_price,
-)
+from finops_ai_azure_openai.charges import CATEGORIES, bill_frame, bill_row, moment, tags_of
 from finops_ai_azure_openai.line_items import charges_pattern
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from finops_ai.errors import DataError
 from finops_ai.periods import Window, instant, next_month
 from finops_ai.providers import HttpClient, HttpRefused, LeftOut, left_out_of
+from finops_ai.providers.amounts import money, quantity
 from finops_ai_azure_openai.arm import pages
-from finops_ai_azure_openai.charges import bill_frame, bill_row, moment, money, quantity
+from finops_ai_azure_openai.charges import bill_frame, bill_row, moment
 from finops_ai_azure_openai.line_items import block_size, charges_pattern
 
 if TYPE_CHECKING:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from finops_ai.errors import CredentialsError, ProviderError, ProviderUnavailable, SettingsError
-from finops_ai.providers.http import RETRIED, check_content, pause_before, retry_after
+from finops_ai.errors import CredentialsError, ProviderError, SettingsError
+from finops_ai.providers.http import check_content
+from finops_ai.providers.retrying import RETRIED, Passing, asking_again, retry_after
 
 if TYPE_CHECKING:
     from finops_ai_bedrock.settings import BedrockSettings
 
-log = logging.getLogger("finops_ai.providers.bedrock")
+T = TypeVar("T")
 
 #: error codes worth asking again for, whatever status they come with (botocore's own list of throttling codes)
 THROTTLED = {
@@ -97,7 +97,7 @@ class Aws:
 
         return self.retrying(f"{service}:{operation}", ask)
 
-    def retrying(self, what: str, ask: Any) -> Any:
+    def retrying(self, what: str, ask: Callable[[], T]) -> T:
         """Run `ask` until it answers, waiting as the answer says or else ever longer."""
         from botocore.exceptions import (
             BotoCoreError,
@@ -110,9 +110,7 @@ class Aws:
         )
         from botocore.parsers import ResponseParserError
 
-        attempt = 0
-        while True:
-            wait = None
+        def once() -> T:
             try:
                 return ask()
             except NoCredentialsError:
@@ -124,25 +122,16 @@ class Aws:
                 code, status, said = _refusal(error)
                 if code not in THROTTLED and (code in REFUSED or status not in RETRIED):
                     raise _explained(what, code, status, said) from None
-                problem, wait = (
-                    f"{code} {said}".strip(),
-                    retry_after(error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})),
-                )
+                headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+                raise Passing(f"{code} {said}".strip(), retry_after(headers)) from None
             except (ConnectionError, HTTPClientError, IncompleteReadError, ResponseStreamingError) as error:
-                problem = f"connection failed ({type(error).__name__})"
+                raise Passing(f"connection failed ({type(error).__name__})") from None
             except (ResponseParserError, ValueError) as error:
-                problem = f"the answer is not whole ({' '.join(str(error).split())[:200]})"
+                raise Passing(f"the answer is not whole ({' '.join(str(error).split())[:200]})") from None
             except BotoCoreError as error:
                 raise ProviderError(f"bedrock: {what}: {error}.") from None
-            attempt += 1
-            if attempt > self._settings.max_retries:
-                raise ProviderUnavailable(
-                    f"bedrock: {what} still fails after {attempt} tries: {problem}. Nothing of this window was stored; "
-                    "run the same command again later."
-                )
-            pause = pause_before("bedrock", what, problem, wait, attempt)
-            log.info("bedrock: %s: %s; asking again in %.1f s", what, problem, pause)
-            self._sleep(pause)
+
+        return asking_again(once, provider="bedrock", what=what, retries=self._settings.max_retries, sleep=self._sleep)
 
     def pages(
         self, service: str, operation: str, *, token: str, next_token: str, needs: str, **arguments: Any

@@ -73,7 +73,7 @@ class Bedrock(Connector):
         source = self.source
         if source == "cur":
             if self.settings.files and self._files("invocation_logs"):
-                self._note(
+                self.note(
                     "bedrock: tokens are those of the cost report; the logs of the same calls aren't added to them."
                 )
             return conform(cur.usage_table(self._read_report(window), "billing_export"), source="bedrock cost report")
@@ -90,16 +90,12 @@ class Bedrock(Connector):
         if window.start == window.end:
             return empty(BillFrame)
         if not (self._files("cur") if not self.live else self.settings.export_s3_uri):
-            self._note("bedrock: no cost report, so no bill. Set `export_s3_uri` to a Data Export (CUR 2.0).")
+            self.note("bedrock: no cost report, so no bill. Set `export_s3_uri` to a Data Export (CUR 2.0).")
             return empty(BillFrame)
         report = self._read_report(window)
         self.left_out = list(report.left_out)
         table = cur.bills_table(report, "billing_export")
         return conform(table, BillFrame, source="bedrock cost report")
-
-    def _note(self, text: str) -> None:
-        if text not in self.notes:
-            self.notes.append(text)
 
     # ---- cost report
 
@@ -114,7 +110,7 @@ class Bedrock(Connector):
                 paths = exports.fetch(self._aws, self.settings.export_s3_uri, window, Path(folder))
                 report = cur.read_report(paths, window, **options)
         for note in report.notes:
-            self._note(note)
+            self.note(note)
         newest = cur.fresh_until(report)
         self.fresh_until = newest.to_pydatetime() if newest is not None else self.fresh_until
         self._report = (window, report)
@@ -141,7 +137,7 @@ class Bedrock(Connector):
         )
         calls.add(self._records(window))
         for note in calls.notes:
-            self._note(note)
+            self.note(note)
         self.fresh_until = calls.newest or self.fresh_until
         table = calls.table("log")
         return conform(table, source="bedrock invocation logs") if table.num_rows else empty()
@@ -200,7 +196,7 @@ class Bedrock(Connector):
             notes=notes,
         )
         for note in notes:
-            self._note(note)
+            self.note(note)
         if not table.num_rows:
             return empty()
         frame = conform(table, source="bedrock CloudWatch")
@@ -229,7 +225,7 @@ class Bedrock(Connector):
                     if arns := [m["modelArn"] for m in profile.get("models", []) if m.get("modelArn")]:
                         models[profile["inferenceProfileArn"]] = arns[0]
         except ProviderError as error:
-            self._note(f"bedrock: names of inference profiles unknown (bedrock:ListInferenceProfiles): {error}")
+            self.note(f"bedrock: names of inference profiles unknown (bedrock:ListInferenceProfiles): {error}")
         return models, names
 
     # ---- doctor

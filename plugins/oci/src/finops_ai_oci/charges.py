@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from finops_ai.errors import DataError
 from finops_ai.frames import BillFrame, conform
 from finops_ai.meters import meters
-from finops_ai.money import COST, QUANTITY, UNIT_PRICE, exact
+from finops_ai.money import QUANTITY
 from finops_ai.periods import Window, instant, next_month
 from finops_ai_oci.skus import Sku, read_sku
 
@@ -65,31 +65,6 @@ class Charge:
     def sku(self) -> Sku:
         """What its SKU says."""
         return read_sku(self.sku_name, self.unit, self.resource_name or "")
-
-
-def number(value: object, scale: int, place: str) -> Decimal | None:
-    """A number as exact as the frame's column; empty is None, never 0. OCI writes doubles: digits beyond are noise.
-
-    Raises:
-        DataError: not a number; says where.
-    """
-    if value is None or value == "":
-        return None
-    try:
-        amount = exact(value)
-    except (ArithmeticError, ValueError):
-        raise DataError(f"{place}: {value!r} is not a number.") from None
-    return amount if -amount.as_tuple().exponent <= scale else round(amount, scale)  # type: ignore[operator]
-
-
-def money(value: object, place: str) -> Decimal | None:
-    """An amount of money, see `number`."""
-    return number(value, COST[1], place)
-
-
-def price(value: object, place: str) -> Decimal | None:
-    """A price per billed unit, see `number`."""
-    return number(value, UNIT_PRICE[1], place)
 
 
 def clean_tags(tags: dict[str, str]) -> dict[str, str]:

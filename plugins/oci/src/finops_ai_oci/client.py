@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from typing import Any
 
-from finops_ai.errors import CredentialsError, ProviderError, ProviderUnavailable
+from finops_ai.errors import CredentialsError, ProviderError
 from finops_ai.providers import HttpRefused
-from finops_ai.providers.http import RETRIED, pause_before, retry_after
-
-log = logging.getLogger("finops_ai.providers")
+from finops_ai.providers.retrying import RETRIED, Passing, asking_again, retry_after
 
 POLICY = (
     "An administrator grants it in the tenancy's root compartment: Allow group <group> to read usage-report in tenancy; "
@@ -104,9 +101,7 @@ class Client:
         """
         import oci
 
-        attempt = 0
-        while True:
-            wait = None
+        def once() -> Any:
             try:
                 answer = call()
                 if needs:
@@ -115,25 +110,17 @@ class Client:
             except oci.exceptions.ServiceError as error:
                 if error.status not in RETRIED:
                     raise _refused(what, error, help_text) from None
-                problem = f"HTTP {error.status} {error.code}"
-                wait = retry_after(error.headers or {})
+                raise Passing(f"HTTP {error.status} {error.code}", retry_after(error.headers or {})) from None
             except (
                 oci.exceptions.RequestException,
                 oci.exceptions.ConnectTimeout,
                 OSError,
             ) as error:  # OSError: while streaming
-                problem = f"connection failed ({type(error).__name__})"
+                raise Passing(f"connection failed ({type(error).__name__})") from None
             except (ValueError, Damaged) as error:
-                problem = f"the answer is not whole ({str(error)[:200] or type(error).__name__})"
-            attempt += 1
-            if attempt > self._settings.max_retries:
-                raise ProviderUnavailable(
-                    f"oci: {what} still fails after {attempt} tries: {problem}. Nothing of this window was stored; run "
-                    "the same command again later."
-                )
-            pause = pause_before("oci", what, problem, wait, attempt)
-            log.info("oci: %s; asking again in %.1f s (%d of %d)", problem, pause, attempt, self._settings.max_retries)
-            self._sleep(pause)
+                raise Passing(f"the answer is not whole ({str(error)[:200] or type(error).__name__})") from None
+
+        return asking_again(once, provider="oci", what=what, retries=self._settings.max_retries, sleep=self._sleep)
 
 
 class Damaged(ProviderError):

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from finops_ai.errors import DataError, ProviderError
-from finops_ai.money import QUANTITY
 from finops_ai.periods import Window, instant
+from finops_ai.providers.amounts import money, quantity, unit_price
 from finops_ai.providers.http import check_content
 from finops_ai.providers.limits import unpack
-from finops_ai_oci.charges import HOUR, Charge, money, number, price
+from finops_ai_oci.charges import HOUR, Charge
 from finops_ai_oci.client import REPORT_POLICY, Client, needed
 
 #: namespace Oracle keeps every tenancy's reports in; the bucket is the tenancy's OCID
@@ -203,7 +203,7 @@ def _cost_line(row: Mapping[str, str], place: str) -> Charge:
         tenancy=row.get("lineItem/tenantId") or "unknown",
         sku_name=row["product/Description"],
         unit=row.get("cost/skuUnitDescription") or row.get("cost/billingUnitReadable") or "",
-        quantity=number(row["usage/billedQuantity"], QUANTITY[1], place),
+        quantity=quantity(row["usage/billedQuantity"], place),
         cost=money(row["cost/myCost"], place),
         currency=row["cost/currencyCode"].strip(),
         sku_id=row.get("cost/productSku") or None,
@@ -213,7 +213,7 @@ def _cost_line(row: Mapping[str, str], place: str) -> Charge:
         compartment_name=row.get("product/compartmentName") or None,
         region=row.get("product/region") or None,
         service=row.get("product/service") or None,
-        unit_price=price(row.get("cost/unitPrice"), place),
+        unit_price=unit_price(row.get("cost/unitPrice"), place),
         correction=row.get("lineItem/isCorrection", "").lower() == "true",
         tags=tags,
     )
@@ -239,9 +239,7 @@ def _focus_line(row: Mapping[str, str], place: str) -> Charge:
         tenancy=row.get("BillingAccountId") or "unknown",
         sku_name=row.get("ChargeDescription") or row.get("SkuMeter") or "",
         unit=row.get("UsageUnit") or row.get("ConsumedUnit") or row.get("PricingUnit") or "",
-        quantity=number(
-            row.get("UsageQuantity") or row.get("ConsumedQuantity") or row.get("PricingQuantity"), QUANTITY[1], place
-        ),
+        quantity=quantity(row.get("UsageQuantity") or row.get("ConsumedQuantity") or row.get("PricingQuantity"), place),
         cost=billed,
         currency=row["BillingCurrency"].strip(),
         sku_id=row.get("SkuId") or None,
@@ -251,8 +249,8 @@ def _focus_line(row: Mapping[str, str], place: str) -> Charge:
         compartment_name=row.get("oci_CompartmentName") or row.get("SubAccountName") or None,
         region=row.get("Region") or row.get("RegionId") or None,
         service=row.get("ServiceName") or None,
-        unit_price=price(row.get("ContractedUnitPrice"), place),
-        list_unit_price=price(row.get("ListUnitPrice"), place),
+        unit_price=unit_price(row.get("ContractedUnitPrice"), place),
+        list_unit_price=unit_price(row.get("ListUnitPrice"), place),
         list_cost=money(row.get("ListCost"), place),
         effective_cost=money(row.get("EffectiveCost"), place),
         category=row["ChargeCategory"] or "Usage",

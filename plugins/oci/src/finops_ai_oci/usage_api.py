@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from finops_ai.errors import DataError, ProviderError
-from finops_ai.money import QUANTITY
 from finops_ai.periods import Window, instant
 from finops_ai.providers import HttpRefused
-from finops_ai_oci.charges import DAY, HOUR, Charge, money, number, price
+from finops_ai.providers.amounts import money, quantity, unit_price
+from finops_ai_oci.charges import DAY, HOUR, Charge
 from finops_ai_oci.client import Client, needed
 
 #: longest span of one question, within the API's limits of 36 hours and 90 days
@@ -189,7 +189,7 @@ def charge_of(
     """
     if item.get("is_forecast"):
         return
-    amount, used = money(item.get("computed_amount"), place), number(item.get("computed_quantity"), QUANTITY[1], place)
+    amount, used = money(item.get("computed_amount"), place), quantity(item.get("computed_quantity"), place)
     if amount is None and used is None:
         return
     if not item.get("time_usage_started"):
@@ -222,8 +222,8 @@ def charge_of(
         compartment_name=item.get("compartment_name") or item.get("compartment_path") or None,
         region=item.get("region") or None,
         service=item.get("service") or (named[0] if len(named) == 1 else None),
-        unit_price=price(item.get("unit_price"), place),
-        list_unit_price=price(item.get("list_rate"), place),
+        unit_price=unit_price(item.get("unit_price"), place),
+        list_unit_price=unit_price(item.get("list_rate"), place),
         tags=tags,
         source="api",
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from finops_ai.providers import hookimpl
+from finops_ai.providers import Connector, hookimpl
 
 
 @hookimpl
-def finops_ai_connectors():
+def finops_ai_connectors() -> list[type[Connector]]:
     """The connector of this plugin."""
     from finops_ai_openai.connector import OpenAI
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from finops_ai.errors import CredentialsError, DataError, ProviderError, ProviderUnavailable, SettingsError
-from finops_ai.providers.http import RETRIED
+from finops_ai.providers.retrying import RETRIED
 
 if TYPE_CHECKING:
     import pyarrow as pa

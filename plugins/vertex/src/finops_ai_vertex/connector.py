@@ -56,7 +56,7 @@ class Vertex(Connector):
             return empty()
         if self.source == "billing_export":
             if self.settings.files and self._files("request_log"):
-                self._note(
+                self.note(
                     "vertex: tokens are those of the billing export; the log of the same calls isn't added to them."
                 )
             table = export.usage_table(self._read_export(window), self.settings.prompt_label)
@@ -75,17 +75,13 @@ class Vertex(Connector):
             return empty(BillFrame)
         s = self.settings
         if not (self._files("billing_export") if not self.live else s.billing_table or s.billing_dataset):
-            self._note(
+            self.note(
                 "vertex: no billing export, so no bill. Set `billing_dataset` to the dataset of the Cloud billing export."
             )
             return empty(BillFrame)
         read = self._read_export(window)
         self.left_out = self._query_others(window) if self.live else list(read.left_out)
         return conform(export.bills_table(read), BillFrame, source="vertex billing export")
-
-    def _note(self, text: str) -> None:
-        if text not in self.notes:
-            self.notes.append(text)
 
     # ---- billing export
 
@@ -98,7 +94,7 @@ class Vertex(Connector):
         else:
             read = export.read_files(self._files("billing_export"), window, **options)
         for note in read.notes:
-            self._note(note)
+            self.note(note)
         self.fresh_until = export.fresh_until(read) or self.fresh_until
         self._export = (window, read)
         return read
@@ -129,7 +125,7 @@ class Vertex(Connector):
         except CredentialsError:
             raise
         except FinopsError as error:
-            self._note(f"vertex: what the export's other services come to isn't known: {error}")
+            self.note(f"vertex: what the export's other services come to isn't known: {error}")
             return []
 
     def _find_table(self) -> str:
@@ -172,10 +168,10 @@ class Vertex(Connector):
             sampling_rate=s.sampling_rate, notes=notes,
         )  # fmt: skip
         for note in notes:
-            self._note(note)
+            self.note(note)
         if not table.num_rows:
             if self.live:
-                self._note(
+                self.note(
                     "vertex: the request log holds no calls of the window. Logging takes minutes to act, and may do nothing for "
                     "models of other publishers."
                 )
@@ -198,7 +194,7 @@ class Vertex(Connector):
             raise SettingsError("vertex: nothing to read. Set billing_dataset, request_log_table or project_id.")
         with self._monitoring() as client:
             table = monitoring.usage_table(client, projects, window, s.billing_account_id)
-        self._note(
+        self.note(
             "vertex: Cloud Monitoring doesn't tell cached input apart, nor who called; its input may include cached tokens."
         )
         if not table.num_rows:
