@@ -208,7 +208,7 @@ def plan_by_month(page: Outlook) -> None:
     for row in total.to_dict("records"):
         sure = row["p10"] == row["p90"] and row["month"] != "year"  # what is spent is no forecast
         cells = [_name(row["month"]), _money(row["actual"] or None)]
-        cells += ["–" if sure else _money(row[c]) for c in ("p10", "p50", "p90")]
+        cells += ["–" if sure and c != "p50" else _money(row[c]) for c in ("p10", "p50", "p90")]  # the middle adds up
         if with_budget:
             chance = "–" if is_unknown(row["overrun_probability"]) else percent(row["overrun_probability"], places=0)
             cells += [_money(row["budget"]), _signed(row["over_budget"]), chance]
