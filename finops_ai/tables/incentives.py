@@ -236,7 +236,7 @@ def _thrifty(rows: pd.DataFrame, dimension: str, book: Book) -> list[dict[str, A
 
 
 def plain_shares(rows: pd.DataFrame, dimension: str, book: Book) -> dict[tuple[str, str], Fraction]:
-    """What cached input costs relative to the same input uncached, per receiver and class of `cache_read`, `cache_write`."""
+    """What cached input costs relative to the same input uncached, per receiver and class, such as `cache_read`."""
     sums: dict[tuple[str, str], list[Fraction]] = {}
     for g in _thrifty(rows[rows["meter"].isin(list(_PLAIN)).to_numpy()], dimension, book):
         kept = sums.setdefault((g[dimension], meters()[g["meter"]].roll_up), [ZERO, ZERO])
