@@ -438,7 +438,9 @@ PROCESSES = multiprocessing.get_context(
 )
 if __name__ == "__main__":
     if PROCESSES.get_start_method() == "forkserver":
-        PROCESSES.set_forkserver_preload(["finops_ai.tables.closing", "finops_ai.cli.closing", "finops_ai.workspace"])
+        PROCESSES.set_forkserver_preload(
+            ["__main__", "finops_ai.tables.closing", "finops_ai.cli.closing", "finops_ai.workspace"]
+        )
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--histories", type=int, default=200)
     parser.add_argument("--steps", type=int, default=11)

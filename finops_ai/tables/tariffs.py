@@ -83,6 +83,7 @@ def tariff_lines(
             text = f"{u['model']}, {u['class'].replace('_', ' ')}{' at the company average' if blended else ''}"
             cents = None if blended else u["cents"]
             lines.append(Line(name, "usage", text, exact, u["quantity"], u["unit"], rate, cents))
+        lines += _blended_held(name, usage, averages) if blended else []
     subtotal = sum((x.exact for x in lines), Fraction(0))
     if tariff.markup and subtotal:
         lines.append(Line(name, "markup", f"Stated margin of {tariff.markup:.2%}", subtotal * Fraction(tariff.markup)))
@@ -104,7 +105,8 @@ def marginal(tariff: Tariff, averages: Mapping[tuple[Any, ...], Fraction], model
     if tariff.method == "pass_through":
         return cost
     if tariff.method == "blended":
-        return min(cost, averages.get((model, kind, one.unit), Fraction(0)) * quantity)
+        kinds = (kind, PLAIN) if kind in CACHED and (model, PLAIN, one.unit) in averages else (kind,)
+        return min(cost, *(averages.get((model, k, one.unit), Fraction(0)) * quantity for k in kinds))
     if tariff.method == "rate_card":
         cached, fresh = kind in CACHED, tariff.card.get(PLAIN, ())
         if cached and not fresh and any(name in tariff.card for name in CACHED):
@@ -204,6 +206,20 @@ def _held_at_plain(name: str, by_class: Mapping[tuple[str, str], list[Decimal]],
     if charged <= most:
         return []
     return [Line(name, "usage", "cached input, held at what it comes to uncached", most - charged)]
+
+
+def _blended_held(name: str, usage: list[dict[str, Any]], averages: Mapping[tuple[Any, ...], Fraction]) -> list[Line]:
+    """The same at the company's averages, model by model: others' batch work can make plain input cheaper than written input."""
+    above = Fraction(0)
+    for model in dict.fromkeys(u["model"] for u in usage):
+        plain = averages.get((model, PLAIN, "tokens"))
+        mine = [u for u in usage if u["model"] == model and u["class"] in CACHED and u["unit"] == "tokens"]
+        if plain is not None:
+            over = sum(
+                (averages[model, u["class"], "tokens"] - plain) * Fraction(u["quantity"]) for u in mine if u["quantity"]
+            )
+            above += max(over, 0)
+    return [Line(name, "usage", "cached input, held at what it comes to uncached", -above)] if above else []
 
 
 def _at(steps: tuple[Step, ...], quantity: Decimal) -> Fraction:

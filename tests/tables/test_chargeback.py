@@ -416,6 +416,10 @@ def test_writing_to_a_cache_is_held_at_what_a_card_asks_without_one():
         ({"cache_write_5m": "30"}, ratios, 300, 300),  # 27 at cost + 300, held at 270 + 30
     ):
         assert (charged(card, work, plain), charged(card, cached, plain)) == (once, later)
+    blended = Policy.load({"dimension": "team", "tariffs": [{"method": "blended"}]}).tariffs[0]
+    averages = {("m", "fresh_input", "tokens"): Fraction(3, 2), ("m", "cache_read", "tokens"): Fraction(3, 10), ("m", "cache_write_5m", "tokens"): Fraction(15, 4)}  # fmt: skip
+    half = [used("cache_read", 50, "15"), used("cache_write_5m", 50, "187.5")]  # 15 + 187.50, held at 100 x 1.50
+    assert sum(line.exact for line in tariff_lines("a", half, blended, averages)) == 150
     tariff = Policy.load({"dimension": "team", "tariffs": [{"method": "rate_card", "card": {"fresh_input": "1", "cache_write_5m": "20"}}]}).tariffs[0]  # fmt: skip
     million = Fraction(1_000_000)
     assert marginal(tariff, {}, "m", "cache_write_5m", million, Fraction(15, 4), Fraction(3)) == 1
