@@ -352,7 +352,8 @@ def _remap(divided: pa.Table, rules: Rules, entry: Shared, earlier: Sequence[Sha
         values = added[name].cast(pa.string())
         for one in earlier:
             if name in (one.dimension, *one.receiver):
-                given_by = pc.match_substring(divided["rule"], f" + {one.name}")
+                ended = pc.binary_join_element_wise(divided["rule"].cast(pa.string()), " + ", "")
+                given_by = pc.match_substring(ended, f" + {one.name} + ")
                 values = pc.if_else(given_by, divided[name], values)
         divided = _replace(divided, name, values)
     return divided
