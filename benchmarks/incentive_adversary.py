@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import random
 import resource
+import time
 from collections import Counter
 from decimal import Decimal
 from fractions import Fraction
@@ -292,11 +293,16 @@ def agrees(lot: Lot, number: int, policy: Policy, month: str, charged: dict[str,
             raise AssertionError(f"{name} is charged {exact}, and here {float(charged[f'{number}|{name}'][1])}")
 
 
-def search(moves: int, seed: int, per_lot: int, only: str) -> tuple[Counter[str], list[str], Counter[str]]:
+def search(
+    moves: int, seed: int, per_lot: int, only: str, minutes: float = 0
+) -> tuple[Counter[str], list[str], Counter[str]]:
     """Try moves on all policies: how often each policy met one, what games it, and what its tariff does by itself."""
     pick, tried, found, own = random.Random(seed), Counter(), [], Counter()
     policies = {name: Policy.load({"dimension": "team"} | p) for name, p in POLICIES.items() if only in name}
+    began = time.monotonic()
     while min((tried[name] for name in policies), default=moves) < moves:
+        if minutes and time.monotonic() - began > 60 * minutes:
+            break
         rows, past = company(pick), pick.random() < 0.25
         touched = MONTHS[1:] if past else MONTHS[-1:]
         made = [Move(rows, pick, touched) for _ in range(per_lot)]
@@ -346,8 +352,9 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lot", type=int, default=200, help="Moves that are priced at once.")
     parser.add_argument("--policy", default="", help="Only policies with this in their name.")
+    parser.add_argument("--minutes", type=float, default=0, help="Begin no lot after so many minutes.")
     given = parser.parse_args()
-    tried_, found_, own_ = search(given.moves, given.seed, given.lot, given.policy)
+    tried_, found_, own_ = search(given.moves, given.seed, given.lot, given.policy, given.minutes)
     print("\n".join(found_))
     used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
     print(f"{sum(tried_.values())} moves on {len(tried_)} policies, {len(found_)} that game one, {used:.0f} CPU s")

@@ -26,6 +26,8 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
+from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -54,7 +56,7 @@ class History:
         self.folder, self.random, self.log = folder, random.Random(seed), []
         self.mapping = {key: self.random.choice(TEAMS) for key in KEYS}
         self.markup, self.ids, self.opened = "0", {}, None
-        self.tried: dict[str, int] = {}
+        self.tried = Counter[str]()
         self.group, self.rewards = self.random.random() < 0.7, self.random.random() < 0.4
         self.write()
         for month in MONTHS:
@@ -279,7 +281,7 @@ class History:
             commands = tampering.commands(entry.month, following, self.folder)
             for name in ["true-up", "close", "journal", *self.random.sample(sorted(commands), 3)]:
                 code, out, err = tampering.told(self.folder / "finops.toml", commands[name])
-                self.tried[name] = self.tried.get(name, 0) + 1
+                self.tried[name] += 1
                 expect(code in (1, 3) and "backup" in err, f"{what}: {name} ends with {code}: {err or out[:300]}")
                 expect(not out.strip(), f"{what}: {name} shows {out[:300]}")
             expect(self.open().ledger.audit() != [], f"{what}: the audit finds nothing")
@@ -411,20 +413,31 @@ def expect(holds: bool, text: str) -> None:
         raise AssertionError(text)
 
 
-def run(histories: int, steps: int, first: int = 0) -> tuple[dict[str, int], dict[str, int]]:
-    """Run histories; returns how often each thing happened, and how often each command met something changed."""
-    counts: dict[str, int] = {}
-    tried: dict[str, int] = {}
+def run(
+    histories: int, steps: int, first: int = 0, minutes: float = 0, failures: list[str] | None = None
+) -> tuple[Counter[str], Counter[str]]:
+    """Run histories; returns how often each thing happened, and how often each command met something changed.
+
+    Args:
+        histories, steps, first: how many, how long, and the first one's seed.
+        minutes: begin none after so many; 0 = all are run.
+        failures: collects what didn't hold; else the first is raised.
+    """
+    counts, tried, began = Counter[str](), Counter[str](), time.monotonic()
     for seed in range(first, first + histories):
+        if minutes and time.monotonic() - began > 60 * minutes:
+            break
         with tempfile.TemporaryDirectory() as folder:
             history = History(Path(folder), seed)
             try:
-                for act in history.run(steps):
-                    counts[act] = counts.get(act, 0) + 1
+                history.run(steps)
             except (AssertionError, FinopsError) as error:
-                raise AssertionError(f"history {seed}, after {history.log}: {error}") from error
-            for name, number in history.tried.items():
-                tried[name] = tried.get(name, 0) + number
+                text = f"history {seed}, after {history.log}: {error}"
+                if failures is None:
+                    raise AssertionError(text) from error
+                failures.append(text)
+            counts.update(["histories", *history.log])
+            tried.update(history.tried)
     return counts, tried
 
 
@@ -445,8 +458,12 @@ if __name__ == "__main__":
     parser.add_argument("--histories", type=int, default=200)
     parser.add_argument("--steps", type=int, default=11)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=0, help="Begin no history after so many minutes.")
     given = parser.parse_args()
-    counted, met = run(given.histories, given.steps, given.first)
-    print(
-        f"{given.histories} histories hold, from {given.first} on: {counted}; commands stopped: {met}; {cpu():.0f} CPU s"
-    )
+    failed: list[str] = []
+    counted, met = run(given.histories, given.steps, given.first, given.minutes, failed)
+    print("\n".join(failed))
+    ran = counted.pop("histories", 0)
+    print(f"{ran - len(failed)} of {ran} histories hold, from {given.first} on: {dict(counted)}; {sum(met.values())} commands met "
+          f"something changed: {dict(met)}; {cpu():.0f} CPU s")  # fmt: skip
+    raise SystemExit(bool(failed))
