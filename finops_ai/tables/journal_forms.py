@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ HOLDS = (
     "journal", "title", "number", "line", "date", "period", "entity", "account", "cost_centre", "currency", "debit", "credit",
     "amount", "tax_code", "invoice_id", "provider", "billing_account_id", "text", "entry",
 )  # fmt: skip
+#: a cell is one line: imports cut files at the ends of lines, whatever is in quotes
+_LINES = re.compile(r"[\t\r\n]+")
 #: fields that say something to people, and are cut where a ledger has no room for them; all others are refused
 CUT = ("title", "text")
 #: whose amounts: in the group's currency, one journal; or in each transaction's own, a journal per currency
@@ -207,7 +210,11 @@ def _cells(form: Form, columns: Sequence[Column], one: Journal, number: int, lin
         )
     out = []
     for column in columns:
-        value = fields.get(column.holds, "") or form.defaults.get(column.holds, "") if column.holds else column.text
+        value = (
+            _LINES.sub(" ", fields.get(column.holds, "")) or form.defaults.get(column.holds, "")
+            if column.holds
+            else column.text
+        )
         if column.beside and not fields.get(column.beside):
             value = ""
         if column.most and column.holds in CUT:

@@ -186,8 +186,8 @@ def test_what_a_ledger_would_refuse_is_said(tmp_path):
 
 #: receivers and texts that a file can trip over, and how a cell shows them
 ODD = {
-    'Kunden, "Süd"': 'Kunden, "Süd"', "研究;開発": "研究;開発", "O'Neil | R&D": "O'Neil | R&D", "=SUM(A1)": "'=SUM(A1)",
-    "-12a": "'-12a", "two\nlines": r"two\u000alines", " padded ": " padded ", "🚀 lab": "🚀 lab", "null": "null", "0": "0",
+    'K, "Süd"': 'K, "Süd"', "研究;開発": "研究;開発", "O'N | R&D": "O'N | R&D", "=SUM(A1)": "'=SUM(A1)",
+    "-12a": "'-12a", "two\nlines": "two lines", " padded ": " padded ", "🚀 lab": "🚀 lab", "null": "null", "0": "0",
 }  # fmt: skip
 
 
