@@ -314,7 +314,8 @@ def search(
                 agrees(lot, looked, policy, touched[-1], months[-1])
             for number, move in enumerate(made, 1):
                 tried[name] += 1
-                for size in (1, 2, 3):
+                # whoever is at its minimum pays that whatever it does, so what it and others do together isn't compared
+                for size in (1,) if any(tariff.minimum for tariff in policy.tariffs) else (1, 2, 3):
                     for group in combinations(TEAMS, size):
                         before, after = (_sum(months, n, group) for n in (0, number))
                         _judge(name, move, group, before, after, found, own)

@@ -388,7 +388,9 @@ def _shorter_prompts(
             (felt(key[0], model, meter, c["quantity"], c["cost"], c["cost"]) for model, meter, c in _meters_of(cells)),
             ZERO,
         )
-        out.add("prompt", key[0], saved, min(min(rate, safe) * saved, share * max(least, ZERO)))
+        # at today's price the reward follows what input costs: never by more than its share, or caching would cost a reward
+        most = share * min(max(least, ZERO), inputs * price)
+        out.add("prompt", key[0], saved, min(min(rate, safe) * saved, most))
 
 
 def _templates(rows: pd.DataFrame, dimension: str) -> dict[tuple[Any, ...], dict[tuple[Any, ...], dict[str, Any]]]:
