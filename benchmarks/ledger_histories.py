@@ -437,6 +437,10 @@ def run(
                     raise AssertionError(text) from error
                 failures.append(text)
             counts.update(["histories", *history.log])
+            print(
+                f"{seed}: {failures[-1] if failures and failures[-1].startswith(f'history {seed},') else 'holds'}",
+                flush=True,
+            )
             tried.update(history.tried)
     return counts, tried
 
@@ -462,7 +466,6 @@ if __name__ == "__main__":
     given = parser.parse_args()
     failed: list[str] = []
     counted, met = run(given.histories, given.steps, given.first, given.minutes, failed)
-    print("\n".join(failed))
     ran = counted.pop("histories", 0)
     print(f"{ran - len(failed)} of {ran} histories hold, from {given.first} on: {dict(counted)}; {sum(met.values())} commands met "
           f"something changed: {dict(met)}; {cpu():.0f} CPU s")  # fmt: skip
