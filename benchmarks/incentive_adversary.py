@@ -306,7 +306,7 @@ def search(
         rows, past = company(pick), pick.random() < 0.25
         touched = MONTHS[1:] if past else MONTHS[-1:]
         made = [Move(rows, pick, touched) for _ in range(per_lot)]
-        lot = Lot([rows, *(m.rows for m in made)])
+        lot, known = Lot([rows, *(m.rows for m in made)]), len(found)
         for name, policy in policies.items():
             months = [lot.charged(policy, month) for month in touched]
             looked = pick.randrange(per_lot + 1)
@@ -319,6 +319,12 @@ def search(
                     for group in combinations(TEAMS, size):
                         before, after = (_sum(months, n, group) for n in (0, number))
                         _judge(name, move, group, before, after, found, own)
+        print(
+            *found[known:],
+            f"{sum(tried.values())} moves, {len(found)} findings, by tariffs alone {dict(own)}",
+            sep="\n",
+            flush=True,
+        )
     return tried, found, own
 
 
@@ -356,7 +362,6 @@ if __name__ == "__main__":
     parser.add_argument("--minutes", type=float, default=0, help="Begin no lot after so many minutes.")
     given = parser.parse_args()
     tried_, found_, own_ = search(given.moves, given.seed, given.lot, given.policy, given.minutes)
-    print("\n".join(found_))
     used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
     print(f"{sum(tried_.values())} moves on {len(tried_)} policies, {len(found_)} that game one, {used:.0f} CPU s")
     print(f"by the tariff alone: {dict(own_)}")
