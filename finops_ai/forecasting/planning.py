@@ -119,11 +119,11 @@ def plan_table(
         rows += _period_rows(sums, keys, by, name, months, minor_units(currency))
     table = pd.DataFrame(rows)
     covers = {name: tuple(months) for name, months in periods if not _is_month(name)}
-    last = made.projection.months[-1]
+    named = [name for name, _ in periods if _is_month(name)]
     facts = Facts(
         "Plan",
         currency,
-        f"to {last}",
+        f"{named[0]} to {named[-1]}",
         "actual, p50, p10_part and p90_part of the parts add up to the total; p50 also over months",
     )
     facts.money = ["actual", "p10", "p50", "p90", "p10_part", "p90_part", "budget", "over_budget"]

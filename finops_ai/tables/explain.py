@@ -70,9 +70,9 @@ class Explanation(Table):
         with localcontext(prec=DIGITS):
             return self._story.table(top)
 
-    def explain(self) -> str:
-        """The bridge in words, and its three largest drivers."""
-        told = [f"- {sentence}" for sentence in self.drivers(3).get("sentence", ())]
+    def explain(self, top: int = 3) -> str:
+        """The bridge in words, and its largest drivers, three unless told."""
+        told = [f"- {sentence}" for sentence in self.drivers(top).get("sentence", ())]
         return "\n".join([super().explain(), *(["What carries the change:", *told] if told else [])])
 
 
