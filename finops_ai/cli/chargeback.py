@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from finops_ai.cli.collecting import config_option
 from finops_ai.cli.output import format_options
 from finops_ai.cli.tables import month_option, say, workspace
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command()
@@ -66,7 +71,7 @@ def chargeback(
     if as_journal and form == "table" and not output:
         table = told(table)
     say(post.charged.tie_out() if ties else table, form, output)
-    written = []
+    written: list[Path] = []
     if ledger and out:
         centres = load_accounts(ws.settings.policies.get("journal")).cost_centres
         written = write_form(post.entries, ledger, out, amounts=amounts, cost_centres=centres)

@@ -218,7 +218,7 @@ def _blended_held(name: str, usage: list[dict[str, Any]], averages: Mapping[tupl
             over = sum(
                 (averages[model, u["class"], "tokens"] - plain) * Fraction(u["quantity"]) for u in mine if u["quantity"]
             )
-            above += max(over, 0)
+            above += max(over, Fraction(0))
     return [Line(name, "usage", "cached input, held at what it comes to uncached", -above)] if above else []
 
 
