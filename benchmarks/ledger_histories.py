@@ -276,8 +276,8 @@ class History:
             shutil.copytree(ledger.folder, kept)
             closed = [e for e in ledger.chain() if e.month in ledger.months()]
             entry = self.random.choice(closed)
-            what = f"{tampering.spoil(ledger.folder, entry, self.random)} of {entry.folder}"
             following = (self.still_open() or [MONTHS[-1]])[0]
+            what = f"{tampering.spoil(ledger.folder, entry, self.random)} of {entry.folder}"
             commands = tampering.commands(entry.month, following, self.folder)
             for name in ["true-up", "close", "journal", *self.random.sample(sorted(commands), 3)]:
                 code, out, err = tampering.told(self.folder / "finops.toml", commands[name])
