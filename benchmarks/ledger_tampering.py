@@ -43,7 +43,6 @@ def commands(month: str, following: str, folder: Path) -> dict[str, list[str]]:
         "reconcile": ["reconcile", "--month", month],
         "explain": ["explain", "--month", month, "--by", "team"],
         "recommend": ["recommend", "--month", month],
-        "commitments": ["commitments", "--month", month],
         "kpis": ["kpis", "--month", month],
         "budgets": ["budgets", "--month", month],
         "what-if": ["what-if", "--month", month],
