@@ -1,5 +1,6 @@
-"""Random histories of a ledger, checked after every step: close, late usage, restatement, rule and tariff changes, true-ups
-(also two at once in two processes), files changed in every way, a kill or a full disk while sealing, a reopened month.
+"""Random histories of a ledger, checked after every step: close, late usage, refunds, rule and tariff changes, true-ups (also two
+at once in two processes), files changed in every way, a kill or a full disk while sealing, a reopened month, the next month.
+Each history has all of these at least once, in an order of its own.
 
 What must hold: what was closed plus what was posted since is today's journal per receiver and account, to the cent (computed
 in a second folder that has never closed anything); no entry id has two contents; whatever was changed in the closed
@@ -7,6 +8,7 @@ months stops every command that needs the month with a sentence; a kill or a ful
 every posting balances.
 
     python benchmarks/ledger_histories.py --histories 200
+    python benchmarks/ledger_histories.py --first 100 --histories 20     # other ones
 """
 
 from __future__ import annotations
@@ -19,9 +21,14 @@ import json
 import multiprocessing
 import os
 import random
+import resource
 import shutil
+import signal
+import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
@@ -29,12 +36,14 @@ import pandas as pd
 
 import finops_ai as fa
 from finops_ai.cli import main
-from finops_ai.errors import CheckFailed, DataError, FinopsError, StoreError
+from finops_ai.errors import DataError, FinopsError, StoreError
 from finops_ai.frames import BillFrame, conform
 from finops_ai.periods import Window
-from finops_ai.store import chain
 from finops_ai.tables.closing import close_month, true_up_month
 from finops_ai.tables.posting import posting
+
+sys.path.insert(0, str(Path(__file__).parent))
+import ledger_tampering as tampering
 
 MONTHS = ("2026-07", "2026-08", "2026-09", "2026-10")
 KEYS, TEAMS, MODELS = ("k1", "k2", "k3", "k4"), ("search", "legal", "ops"), ("gpt-4o-mini", "gpt-4.1")
@@ -47,6 +56,8 @@ class History:
         self.folder, self.random, self.log = folder, random.Random(seed), []
         self.mapping = {key: self.random.choice(TEAMS) for key in KEYS}
         self.markup, self.ids, self.opened = "0", {}, None
+        self.tried = Counter[str]()
+        self.group, self.rewards = self.random.random() < 0.7, self.random.random() < 0.4
         self.write()
         for month in MONTHS:
             self.load(month)
@@ -63,9 +74,15 @@ class History:
             lake = json.dumps(str(self.folder / "lake"))
             text = f'[workspace]\nlake = {lake}\n[dimensions.team]\n{rules}[chargeback]\ndimension = "team"\n'
             text += f'not_charged = ["unallocated", "ops"]\n[[chargeback.tariffs]]\nmarkup = "{self.markup}"\n'
-            text += '[chargeback.incentives]\ncache = "0.05"\nbatch = "0.1"\n[providers.openai]\nenabled = false\n'
-            text += '[currency]\ngroup = "USD"\nbase = "USD"\nrates = "rates.csv"\nowed = "invoice"\n[journal]\naccrual = "2290"\n'
+            if self.rewards:
+                text += '[chargeback.incentives]\ncache = "0.05"\nbatch = "0.1"\n'
+            if self.group:
+                text += '[currency]\ngroup = "USD"\nbase = "USD"\nrates = "rates.csv"\nowed = "invoice"\n'
+            text += '[providers.openai]\nenabled = false\n[journal]\naccrual = "2290"\n'
             text += '[[bill]]\nname = "tax"\nwhen = { kind = "tax" }\npost = "tax"\n'
+            text += '[[deliver]]\nwhat = "statements"\nto = "folder"\nfolder = "outbox"\n'
+            text += '[[budgets]]\nname = "all"\nfrom = "2026-07"\nto = "2026-12"\namount = "1000"\n'
+            text += '[scenario.batch]\nbatch = { share = "0.5" }\n'
             rates = "".join(
                 f"{month}-{day:02},EUR,0.{(day * 7 + int(month[5:])) % 30 + 70}\n"
                 for month in MONTHS
@@ -95,7 +112,7 @@ class History:
         """A provider's bill of a month, as it is now: use in its account's currency, and lines that are no use of a model."""
         rows, number = [], int(month[5:])
         period = dt.datetime(2026, number, 1, tzinfo=dt.UTC), dt.datetime(2026, number + 1, 1, tzinfo=dt.UTC)
-        for account, currency in (("acct-1", "USD"), ("acct-2", "EUR")):
+        for account, currency in (("acct-1", "USD"), ("acct-2", "EUR" if self.group else "USD")):
             for kind in self.random.choices(
                 ("Usage", "Usage", "Credit", "Tax", "Purchase", "Adjustment"), k=self.random.randint(0, 6)
             ):
@@ -184,19 +201,44 @@ class History:
 
     def shot(self) -> None:
         """A process is shot while it closes or posts: the old state or the new."""
-        months, month = self.still_open(), self.a_closed_month()
-        command = ["close", months[0]] if months else ["true-up", month, "--output", os.devnull]
         before = self.open().ledger.head()
-        self.started(command, shoot=self.random.uniform(0.5, 6))
-        ledger = self.open().ledger
-        expect(ledger.audit() == [], f"after a shot: {ledger.audit()}")
-        expect(ledger.head() == before or ledger.chain()[-1].previous == before, "neither the old state nor the new")
+        self.started(self.a_change(), shoot=self.random.uniform(0.2, 2.5))
+        self.old_or_new(before, "a shot")
 
-    def started(self, *commands: list[str], shoot: float = 0) -> list[multiprocessing.process.BaseProcess]:
+    def full_disk(self) -> None:
+        """A process may write so many bytes to a file and no more, as on a full disk: the old state or the new, said in words."""
+        before, most = self.open().ledger.head(), int(10 ** self.random.uniform(1.5, 5))
+        code = self.started(self.a_change(), most=most)[0].exitcode
+        expect(code in (0, 1, 3), f"exit code {code} with {most} bytes a file")
+        self.old_or_new(before, f"{most} bytes a file")
+
+    def a_change(self) -> list[str]:
+        """The command that changes the ledger next."""
+        months, month = self.still_open(), self.a_closed_month()
+        if months and (not month or self.random.random() < 0.5):
+            return ["close", months[0]]
+        self.mapping[self.random.choice(KEYS)] = self.random.choice(TEAMS)
+        self.write()
+        return ["true-up", month, "--output", os.devnull]
+
+    def old_or_new(self, before: str, what: str) -> None:
+        """The ledger is sound, and as it was or one state further; whoever comes next finishes it."""
+        ledger = self.open().ledger
+        expect(ledger.audit() == [], f"after {what}: {ledger.audit()}")
+        expect(
+            ledger.head() == before or ledger.chain()[-1].previous == before,
+            f"{what}: neither the old state nor the new",
+        )
+        with ledger.alone():
+            pass
+        expect(self.open().ledger.audit() == [], f"unsound once {what} was finished")
+
+    def started(
+        self, *commands: list[str], shoot: float = 0, most: int = 0
+    ) -> list[multiprocessing.process.BaseProcess]:
         """Commands, each in a process of its own, all at once; their ends are waited for, or they are shot."""
-        start = multiprocessing.get_context("spawn")
         config = ["--config", str(self.folder / "finops.toml")]
-        found = [start.Process(target=main, args=([*command, *config],)) for command in commands]
+        found = [PROCESSES.Process(target=alone, args=([*command, *config], most)) for command in commands]
         for one in found:
             one.start()
         for one in found:
@@ -217,54 +259,39 @@ class History:
 
     def interrupted(self) -> None:
         """A kill or a full disk at any write while a month is closed or trued up: the old state or the new."""
-        months, ws = self.still_open(), self.open()
-        before = ws.ledger.head()
-        act = (
-            (lambda: close_month(self.open(), months[0])) if months else (lambda: true_up_month(self.open(), MONTHS[0]))
-        )
+        change, before = self.a_change(), self.open().ledger.head()
         kind, at = self.random.choice(("kill", "full")), self.random.randint(1, 14)
+        act = close_month if change[0] == "close" else true_up_month
         with failing_at(at, kind), contextlib.suppress(Killed, StoreError):
-            act()
-        ledger = self.open().ledger
-        expect(ledger.audit() == [], f"after {kind} at write {at}: {ledger.audit()}")
-        expect(ledger.head() == before or ledger.chain()[-1].previous == before, "neither the old state nor the new")
-        with ledger.alone():
-            pass
-        expect(self.open().ledger.audit() == [], "unsound once it was finished")
+            act(self.open(), change[1])
+        self.old_or_new(before, f"{kind} at write {at}")
 
     def tamper(self) -> None:
-        """Change something in the closed months: every command that needs them stops, until it is put back."""
+        """Change something in the closed months, five times: every command that needs them stops, until it is put back."""
         ledger = self.open().ledger
         if not ledger.months():
             return
-        kept = self.folder / "kept"
-        shutil.copytree(ledger.folder, kept)
-        head = ledger.folder.with_name("closed.head").read_bytes()
-        entry = self.random.choice([e for e in ledger.chain() if e.kind != "reopen"])
-        what = spoil(ledger.folder, entry, self.random)
-        for name, command in {
-            "true-up": lambda: true_up_month(self.open(), entry.month),
-            "close": lambda: close_month(self.open(), MONTHS[-1], out_of_order="test"),
-            "chargeback": lambda: posting(self.open(), entry.month),
-            "rows": lambda: self.open().allocated(entry.month),
-        }.items():
-            state_only = entry.kind == "true-up" or entry != ledger_entry(kept, entry.month)
-            if name in ("rows", "chargeback") and state_only and what.startswith("file"):
-                continue  # shown as it was closed: the state of a correction, or of a close that was reopened, isn't read
-            try:
-                command()
-            except (CheckFailed, DataError) as error:
-                expect("backup" in str(error), f"{what}: {name} says no way out: {error}")
-            else:
-                raise AssertionError(f"{what} of {entry.folder}: {name} went on")
-        expect(self.open().ledger.audit() != [], f"{what}: the audit finds nothing")
-        if what in ("chain: last line cut", "chain: last line half written"):
-            self.open().ledger.repair()
-            expect(self.open().ledger.audit() == [], f"{what}: not mended")
-        shutil.rmtree(ledger.folder)
-        shutil.move(str(kept), ledger.folder)
-        ledger.folder.with_name("closed.head").write_bytes(head)
-        expect(self.open().ledger.audit() == [], "unsound after it was put back")
+        kept, head = self.folder / "kept", ledger.folder.with_name("closed.head").read_bytes()
+        for _ in range(5):
+            shutil.copytree(ledger.folder, kept)
+            closed = [e for e in ledger.chain() if e.month in ledger.months()]
+            entry = self.random.choice(closed)
+            following = (self.still_open() or [MONTHS[-1]])[0]
+            what = f"{tampering.spoil(ledger.folder, entry, self.random)} of {entry.folder}"
+            commands = tampering.commands(entry.month, following, self.folder)
+            for name in ["true-up", "close", "journal", *self.random.sample(sorted(commands), 3)]:
+                code, out, err = tampering.told(self.folder / "finops.toml", commands[name])
+                self.tried[name] += 1
+                expect(code in (1, 3) and "backup" in err, f"{what}: {name} ends with {code}: {err or out[:300]}")
+                expect(not out.strip(), f"{what}: {name} shows {out[:300]}")
+            expect(self.open().ledger.audit() != [], f"{what}: the audit finds nothing")
+            if what.startswith(tampering.MENDED):
+                self.open().ledger.repair()
+                expect(self.open().ledger.audit() == [], f"{what}: not mended")
+            shutil.rmtree(ledger.folder)
+            shutil.move(str(kept), ledger.folder)
+            ledger.folder.with_name("closed.head").write_bytes(head)
+            expect(self.open().ledger.audit() == [], "unsound after it was put back")
 
     # --- what must hold
 
@@ -303,24 +330,15 @@ class History:
                 expect(sum(post.entries["debit"]) == sum(post.entries["credit"]), f"postings of {month} don't balance")
 
     def run(self, steps: int) -> list[str]:
-        """Some random steps, everything checked after each."""
-        acts = [
-            self.close,
-            self.late_usage,
-            self.refund,
-            self.rule_change,
-            self.tariff_change,
-            self.true_up,
-            self.reopen,
-            self.tamper,
-        ]
-        acts += [self.interrupted, self.close, self.true_up]
-        for number in range(steps):
-            act = self.close if not number else self.random.choice(acts)
-            if act == self.true_up and self.random.random() < 0.2:
-                act = self.random.choice((self.two_at_once, self.close_beside_true_up))
-            if act == self.close and number and self.random.random() < 0.2:
-                act = self.random.choice((self.two_closes, self.shot))
+        """Every kind of step once and some more, in random order, everything checked after each."""
+        acts: list[Callable[[], None]] = [
+            self.late_usage, self.refund, self.rule_change, self.true_up, self.two_at_once, self.tamper, self.shot,
+            self.full_disk, self.interrupted, self.close,
+        ]  # fmt: skip
+        more = [self.close, self.true_up, self.tariff_change, self.reopen, self.two_closes, self.close_beside_true_up, self.refund, self.late_usage]  # fmt: skip
+        acts += self.random.choices(more, k=max(steps - len(acts), 0))
+        self.random.shuffle(acts)
+        for act in [self.close, *acts][: steps + 1]:
             self.log.append(act.__name__)
             act()
             self.hold()
@@ -329,6 +347,17 @@ class History:
             self.settled(month)
         self.hold()
         return self.log
+
+
+def alone(command: list[str], most: int) -> None:
+    """Run a command in this process, which may write at most so many bytes to a file."""
+    if most:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+    main(command)
 
 
 class Killed(BaseException):
@@ -358,68 +387,6 @@ def failing_at(number: int, kind: str):
         os.fsync, shutil.rmtree, Path.unlink = original, remove, unlink
 
 
-def spoil(folder: Path, entry: chain.Entry, choose: random.Random) -> str:
-    """Change one thing; says what."""
-    path, state = folder / chain.CHAIN, folder / entry.folder
-    lines = path.read_text("utf-8").splitlines(keepends=True)
-    files = sorted(state.iterdir())
-    for file in files:
-        file.chmod(0o644)
-    file = choose.choice(files)
-    ways = [
-        "file: byte",
-        "file: cut",
-        "file: gone",
-        "file: added",
-        "file: emptied",
-        "folder: gone",
-        "head: other",
-        "head: gone",
-    ]
-    ways += ["chain: gone", "chain: last line cut", "chain: last line half written", "chain: line changed"]
-    ways += ["chain: order", "chain: line twice"] if len(lines) > 1 else []
-    what = choose.choice(ways)
-    content, head = file.read_bytes(), folder.with_name("closed.head")
-    match what:
-        case "file: byte":
-            at = choose.randrange(len(content))
-            file.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
-        case "file: cut":
-            file.write_bytes(content[:-1])
-        case "file: gone":
-            file.unlink()
-        case "file: added":
-            (state / "note.txt").write_text("x")
-        case "file: emptied":
-            file.write_bytes(b"")
-        case "folder: gone":
-            shutil.rmtree(state)
-        case "head: other":
-            head.write_text("f" * 64)
-        case "head: gone":
-            head.unlink()
-        case "chain: gone":
-            path.unlink()
-        case "chain: last line cut":
-            path.write_text("".join(lines[:-1]))
-        case "chain: last line half written":
-            path.write_text("".join(lines)[:-20])
-        case "chain: line changed":
-            path.write_text("".join(lines).replace('"previous": "', '"previous": "f', 1))
-        case "chain: order":
-            path.write_text("".join([lines[1], lines[0], *lines[2:]]))
-        case "chain: line twice":
-            path.write_text("".join([*lines, lines[-1]]))
-    return what
-
-
-def ledger_entry(folder: Path, month: str) -> chain.Entry:
-    """The last close of a month in a copy of the ledger."""
-    found = [json.loads(line) for line in (folder / chain.CHAIN).read_text().splitlines()]
-    entries = [chain.Entry(**line) for line in found]
-    return [e for e in entries if e.month == month and e.kind == "close"][-1]
-
-
 def balances(journals: list[pd.DataFrame]) -> dict[tuple, Decimal]:
     """Debit minus credit per account, receiver, provider, billing account, invoice and currency, without those that come to nothing."""
     out: dict[tuple, Decimal] = {}
@@ -446,26 +413,60 @@ def expect(holds: bool, text: str) -> None:
         raise AssertionError(text)
 
 
-def run(histories: int, steps: int, first: int = 0) -> dict[str, int]:
-    """Run histories; returns how often each thing happened."""
-    counts: dict[str, int] = {}
+def run(
+    histories: int, steps: int, first: int = 0, minutes: float = 0, failures: list[str] | None = None
+) -> tuple[Counter[str], Counter[str]]:
+    """Run histories; returns how often each thing happened, and how often each command met something changed.
+
+    Args:
+        histories, steps, first: how many, how long, and the first one's seed.
+        minutes: begin none after so many; 0 = all are run.
+        failures: collects what didn't hold; else the first is raised.
+    """
+    counts, tried, began = Counter[str](), Counter[str](), time.monotonic()
     for seed in range(first, first + histories):
+        if minutes and time.monotonic() - began > 60 * minutes:
+            break
         with tempfile.TemporaryDirectory() as folder:
             history = History(Path(folder), seed)
             try:
-                for act in history.run(steps):
-                    counts[act] = counts.get(act, 0) + 1
+                history.run(steps)
             except (AssertionError, FinopsError) as error:
-                raise AssertionError(f"history {seed}, after {history.log}: {error}") from error
-    return counts
+                text = f"history {seed}, after {history.log}: {error}"
+                if failures is None:
+                    raise AssertionError(text) from error
+                failures.append(text)
+            counts.update(["histories", *history.log])
+            print(
+                f"{seed}: {failures[-1] if failures and failures[-1].startswith(f'history {seed},') else 'holds'}",
+                flush=True,
+            )
+            tried.update(history.tried)
+    return counts, tried
 
 
+def cpu() -> float:
+    """CPU seconds of this process and those it started."""
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+
+PROCESSES = multiprocessing.get_context(
+    "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+)
 if __name__ == "__main__":
+    if PROCESSES.get_start_method() == "forkserver":
+        PROCESSES.set_forkserver_preload(
+            ["__main__", "finops_ai.tables.closing", "finops_ai.cli.closing", "finops_ai.workspace"]
+        )
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--histories", type=int, default=200)
-    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=11)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=0, help="Begin no history after so many minutes.")
     given = parser.parse_args()
-    began = time.process_time()
-    counted = run(given.histories, given.steps, given.first)
-    print(f"{given.histories} histories hold: {counted}; {time.process_time() - began:.0f} CPU s")
+    failed: list[str] = []
+    counted, met = run(given.histories, given.steps, given.first, given.minutes, failed)
+    ran = counted.pop("histories", 0)
+    print(f"{ran - len(failed)} of {ran} histories hold, from {given.first} on: {dict(counted)}; {sum(met.values())} commands met "
+          f"something changed: {dict(met)}; {cpu():.0f} CPU s")  # fmt: skip
+    raise SystemExit(bool(failed))

@@ -37,6 +37,11 @@ def original(text: str) -> str:
     return _MARKED.sub(r"\1\2", text)
 
 
+def shown(text: str) -> str:
+    """Text as a cell shows it: harmless, control characters as their code."""
+    return visible(harmless(text)) if not text.isprintable() else harmless(text)
+
+
 @lru_cache(maxsize=65_536)
 def text_cell(text: str) -> str:
     r"""Text from outside as a cell of a CSV file: harmless, control characters shown as their code, in quotes where needed.
@@ -44,8 +49,8 @@ def text_cell(text: str) -> str:
     >>> print(text_cell("R&D"), text_cell("=a"), text_cell("x,y"), text_cell("\x07"))
     R&D "'=a" "x,y" \u0007
     """
-    shown = visible(harmless(text)) if not text.isprintable() else harmless(text)
-    return '"' + shown.replace('"', '""') + '"' if _QUOTED.search(shown) else shown
+    put = shown(text)
+    return '"' + put.replace('"', '""') + '"' if _QUOTED.search(put) else put
 
 
-__all__ = ["harmless", "original", "text_cell"]
+__all__ = ["harmless", "original", "shown", "text_cell"]

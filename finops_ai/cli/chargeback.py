@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from finops_ai.cli.collecting import config_option
 from finops_ai.cli.output import format_options
 from finops_ai.cli.tables import month_option, say, workspace
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command()
@@ -52,7 +57,7 @@ def chargeback(
 
     A closed month shows what it was closed with; an open one today's figures and the true-ups posted in it.
     """
-    from finops_ai.tables.journal import told
+    from finops_ai.tables.journal import load_accounts, told
     from finops_ai.tables.journal_forms import form_of, write_form
     from finops_ai.tables.posting import posting
 
@@ -66,9 +71,12 @@ def chargeback(
     if as_journal and form == "table" and not output:
         table = told(table)
     say(post.charged.tie_out() if ties else table, form, output)
-    written = (
-        write_form(post.entries, ledger, out, amounts=amounts) if ledger and out else post.write(out) if out else []
-    )
+    written: list[Path] = []
+    if ledger and out:
+        centres = load_accounts(ws.settings.policies.get("journal")).cost_centres
+        written = write_form(post.entries, ledger, out, amounts=amounts, cost_centres=centres)
+    elif out:
+        written = post.write(out)
     for path in written:
         click.echo(f"Written: {path}", err=True)
 

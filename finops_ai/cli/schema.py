@@ -210,12 +210,13 @@ def _chargeback() -> dict[str, Any]:
 def _journal() -> dict[str, Any]:
     texts = _named(TEXT)
     entities = _table(("central", "receivers", "accounts"), central=TEXT, others=texts)
-    keys = (*ACCOUNTS, "accounts", "providers", "tax_codes", "entities")
+    keys = (*ACCOUNTS, "accounts", "providers", "tax_codes", "cost_centres", "entities")
     return _table(
         keys,
         accounts=texts,
         providers=texts,
         tax_codes=texts,
+        cost_centres=texts,
         entities=entities,
         others={"type": ["string", "integer"]},
     )

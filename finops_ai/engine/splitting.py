@@ -41,6 +41,8 @@ _ORDER, _OWN = "_part", "_own"
 _AMOUNTS = (*COSTS, PAYABLE, "billed_cost", "quantity", "share")
 #: what the cascade itself divides: the parts, and what weights are made of
 _WEIGHED = (PART, "effective_cost", "quantity")
+#: so many pieces are no trouble
+_FEW = 1000
 #: more receivers than any entry has
 _MOST = 10**12
 log = logging.getLogger("finops_ai.engine")
@@ -69,7 +71,8 @@ def split_shared(
     changing, fields = _changing(rules), _read(rules)
     weighed = [c for c in _AMOUNTS if c in whole.column_names and c in (*_WEIGHED, *fields)]
     rows = whole
-    if any(f in _AMOUNTS for f in fields):  # a condition on an amount is met by each row's own
+    own = any(f in _AMOUNTS for f in fields)  # a condition on an amount is met by each row's own
+    if own:
         rows, fields = whole.append_column(_OWN, pa.array(np.arange(whole.num_rows))), [*fields, _OWN]
     keep = [f for f in dict.fromkeys([*fields, "tags", "charge_period_start"]) if f not in weighed]
     daily = (
@@ -79,7 +82,7 @@ def split_shared(
     table = kinds.table.append_column(PART, pa.repeat(pa.scalar(Decimal(1), pa.decimal128(38, 18)), len(kinds.table)))
     table = table.append_column("rule", pa.repeat("", len(table)))
     pool = [table.append_column(_ORDER, pa.array(np.zeros(len(table), np.int64)))]
-    undivided = pool[0]
+    undivided, merged = pool[0], max(len(table), _FEW)
     for number, entry in enumerate(rules.shared):
         if entry.method == "telemetry" and telemetry is None:
             if matching(to_pandas(pa.concat_tables(pool)), entry.when).any():
@@ -89,6 +92,9 @@ def split_shared(
                 )
             continue
         pool = _split(pool, number, rules, changing, telemetry, timezone)
+        if not own and (count := sum(map(len, pool))) > 2 * merged:  # each merging is paid by as many pieces before it
+            pool = [_merged(pa.concat_tables(pool), changing)]
+            merged = max(len(pool[0]), count // 2)
     if pool[0] is undivided and len(pool) == 1:
         return mapped if whole.num_columns == len(mapped.columns) else to_pandas(whole)
     pieces = _merged(pa.concat_tables(pool), changing).sort_by([(KIND, "ascending"), (_ORDER, "ascending")])
@@ -346,7 +352,8 @@ def _remap(divided: pa.Table, rules: Rules, entry: Shared, earlier: Sequence[Sha
         values = added[name].cast(pa.string())
         for one in earlier:
             if name in (one.dimension, *one.receiver):
-                given_by = pc.match_substring(divided["rule"], f" + {one.name}")
+                ended = pc.binary_join_element_wise(divided["rule"].cast(pa.string()), " + ", "")
+                given_by = pc.match_substring(ended, f" + {one.name} + ")
                 values = pc.if_else(given_by, divided[name], values)
         divided = _replace(divided, name, values)
     return divided

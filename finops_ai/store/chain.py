@@ -100,10 +100,25 @@ class Chain:
             DataError: the file can't be read.
             CheckFailed: an entry was changed, moved, added or taken out; says how to recover.
         """
-        lines = self.lines()
-        if found := self.findings(lines):
+        lines, found = self.checked()
+        if found:
             raise CheckFailed(f"The closed months can't be trusted:\n{told(found)}\n{RESTORE}")
         return [Entry(**{name: line[name] for name in ("sequence", "folder", "seal", "previous")}) for line in lines]
+
+    def checked(self) -> tuple[list[dict[str, Any]], list[Finding]]:
+        """The lines, and what is wrong with the chain; read again where another process sealed something meanwhile."""
+        while True:
+            before = self._mark()
+            lines = self.lines()
+            found = self.findings(lines)
+            if not found or self._mark() == before:
+                return lines, found
+
+    def _mark(self) -> tuple[bytes, str | None]:
+        try:
+            return self.path.read_bytes(), self.kept_head()
+        except OSError:
+            return b"", self.kept_head()
 
     def findings(self, lines: list[dict[str, Any]]) -> list[Finding]:
         """What is wrong with the chain itself."""
@@ -122,16 +137,22 @@ class Chain:
             for path in self.folders()
             if path.name not in seen
         ]
-        return found or self._head_findings([str(line.get("seal")) for line in lines])
+        return found or self._head_findings(lines)
 
-    def _head_findings(self, seals: list[str]) -> list[Finding]:
-        kept = self.kept_head()
+    def _head_findings(self, lines: list[dict[str, Any]]) -> list[Finding]:
+        seals, kept = [str(line["seal"]) for line in lines], self.kept_head()
         if kept is None:
             written_here = bool(seals) and any(self._told(path, "sequence") for path in self.folders())
             text = "the file that holds the last seal is gone; `finops-ai audit --repair --head SEAL` writes it again"
             return [Finding(self.head_path.name, text)] if written_here else []
-        if kept == FIRST or kept in seals:
+        if kept == (seals[-1] if seals else FIRST):
             return []
+        if kept in (FIRST, *seals):
+            last = Entry(len(lines), lines[-1]["folder"], seals[-1], str(lines[-1]["previous"]))
+            if kept == last.previous and self.place_of(last) == self.folder / STAGED:
+                return []  # sealing was interrupted: whoever writes next finishes it
+            text = f"it holds an earlier seal ({kept[:12]}...) than the chain's last; `finops-ai audit --repair` writes it again"
+            return [Finding(self.head_path.name, text)]
         return [Finding(CHAIN, f"the last seal kept in {self.head_path.name} ({kept[:12]}...) is not in the chain")]
 
     def kept_head(self) -> str | None:
@@ -159,7 +180,13 @@ class Chain:
 
     def state_findings(self, entry: Entry) -> list[Finding]:
         """What is wrong with one state's files."""
-        place, folder = entry.folder, self.place_of(entry)
+        folder = self.place_of(entry)
+        found = self._findings_in(folder, entry)
+        moved = self.place_of(entry)  # by another process, which finished sealing it
+        return found if not found or moved == folder else self._findings_in(moved, entry)
+
+    def _findings_in(self, folder: Path, entry: Entry) -> list[Finding]:
+        place = entry.folder
         path = folder / MANIFEST
         if not path.is_file():
             return [Finding(f"{place}/{MANIFEST}", "the file is missing")]

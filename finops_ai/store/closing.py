@@ -21,7 +21,7 @@ import json
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,10 +109,11 @@ class Sealed:
 
     def _read(self, name: str) -> bytes:
         """A file's bytes, if they are those that were sealed."""
-        try:
-            content = (self.folder / name).read_bytes()
-        except OSError:
-            content = b""
+        content = b""
+        for folder in (self.folder, self.folder.with_name(self.entry.folder)):  # it may have been put in place since
+            with suppress(OSError):
+                content = (folder / name).read_bytes()
+                break
         if hashlib.sha256(content).hexdigest() != self.files[name]:
             raise CheckFailed(f"{self.folder / name} is not as it was sealed. {RESTORE}")
         return content
@@ -252,11 +253,11 @@ class Ledger:
 
     def state(self, month: str) -> Sealed:
         """A closed month's latest state: as closed, or as the last true-up left it."""
-        return self._sealed([e for e in self._of(month) if e.kind != "reopen"][-1])
+        return self._whole(month, [e for e in self._of(month) if e.kind != "reopen"][-1])
 
     def closed(self, month: str) -> Sealed:
         """A month as it was closed, the last time if it was reopened."""
-        return self._sealed(self._last_close(month))
+        return self._whole(month, self._last_close(month))
 
     def true_ups(self, *, month: str | None = None, posted_in: str | None = None) -> list[Sealed]:
         """True-ups of a month, or those posted in one, in order."""
@@ -275,10 +276,9 @@ class Ledger:
             What is wrong, naming the file; empty if nothing is.
         """
         try:
-            lines = self._chain.lines()
+            lines, found = self._chain.checked()
         except DataError as error:
             return [Finding(self._chain.path.name, str(error))]
-        found = self._chain.findings(lines)
         for number, line in enumerate(lines, 1):
             entry = Entry(number, line["folder"], str(line.get("seal")), str(line.get("previous")))
             broken = any(f.place == f"{self._chain.path.name} line {number}" for f in found)
@@ -355,13 +355,13 @@ class Ledger:
     def _finish(self) -> None:
         """Finish what was interrupted after it was sealed, and remove what was before."""
         entries, staged = self._chain.entries(), self.folder / STAGED
+        if entries and self._chain.kept_head() != entries[-1].seal:
+            self._chain.keep_head(entries[-1].seal)
         if staged.exists():
             if entries and self._chain.place_of(entries[-1]) == staged:
                 staged.rename(self.folder / entries[-1].folder)
             else:
                 _remove(staged)
-        if entries and self._chain.kept_head() != entries[-1].seal:
-            self._chain.keep_head(entries[-1].seal)
 
     def _of(self, month: str) -> list[Entry]:
         entries = [e for e in self.chain() if e.month == month]
@@ -372,12 +372,22 @@ class Ledger:
     def _last_close(self, month: str) -> Entry:
         return [e for e in self._of(month) if e.kind == "close"][-1]
 
+    def _whole(self, month: str, wanted: Entry) -> Sealed:
+        """A state of a month that is used only where all that was ever sealed about it is as it was sealed."""
+        for entry in self._of(month):
+            if entry != wanted:
+                self._check(entry)
+        return self._sealed(wanted)
+
     def _sealed(self, entry: Entry) -> Sealed:
         """A state, all of whose files are as they were sealed."""
-        if found := self._chain.state_findings(entry):
-            raise CheckFailed(f"{entry.month} can't be used, what was sealed was changed:\n{told(found)}\n{RESTORE}")
+        self._check(entry)
         folder = self._chain.place_of(entry)
         return Sealed(folder, json.loads((folder / MANIFEST).read_text("utf-8")), entry)
+
+    def _check(self, entry: Entry) -> None:
+        if found := self._chain.state_findings(entry):
+            raise CheckFailed(f"{entry.month} can't be used, what was sealed was changed:\n{told(found)}\n{RESTORE}")
 
     def _seal(
         self,
@@ -420,12 +430,12 @@ class Ledger:
                 raise _full(error, "sealed") from None
             raise
         try:
+            self._chain.keep_head(seal)  # while it is staged: a last seal that lags behind states in place was put back
             _remove(
                 self.folder / place
             )  # an empty folder of that name: nothing that was sealed, or it were in the chain
             staged.rename(self.folder / place)
             settle_folder(self.folder)
-            self._chain.keep_head(seal)
         except OSError as error:  # sealed already: whoever comes next finishes it
             log.warning("%s is sealed, but not everything could be put in place yet: %s", place, error)
         return self._sealed(entry)

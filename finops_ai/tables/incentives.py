@@ -236,7 +236,7 @@ def _thrifty(rows: pd.DataFrame, dimension: str, book: Book) -> list[dict[str, A
 
 
 def plain_shares(rows: pd.DataFrame, dimension: str, book: Book) -> dict[tuple[str, str], Fraction]:
-    """What cached input costs relative to the same input uncached, per receiver and class of `cache_read`, `cache_write`."""
+    """What cached input costs relative to the same input uncached, per receiver and class, such as `cache_read`."""
     sums: dict[tuple[str, str], list[Fraction]] = {}
     for g in _thrifty(rows[rows["meter"].isin(list(_PLAIN)).to_numpy()], dimension, book):
         kept = sums.setdefault((g[dimension], meters()[g["meter"]].roll_up), [ZERO, ZERO])
@@ -388,7 +388,9 @@ def _shorter_prompts(
             (felt(key[0], model, meter, c["quantity"], c["cost"], c["cost"]) for model, meter, c in _meters_of(cells)),
             ZERO,
         )
-        out.add("prompt", key[0], saved, min(min(rate, safe) * saved, share * max(least, ZERO)))
+        # at today's price the reward follows what input costs: never by more than its share, or caching would cost a reward
+        most = share * min(max(least, ZERO), inputs * price)
+        out.add("prompt", key[0], saved, min(min(rate, safe) * saved, most))
 
 
 def _templates(rows: pd.DataFrame, dimension: str) -> dict[tuple[Any, ...], dict[tuple[Any, ...], dict[str, Any]]]:

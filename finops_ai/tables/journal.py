@@ -66,6 +66,7 @@ class Accounts:
         receivers: expense account of receivers that have their own.
         providers: clearing account by provider, or by "provider/billing account".
         tax_codes: tax code by role.
+        cost_centres: what the ledger calls a receiver, where that isn't its name; used where a journal is exported.
         entity: the legal entity of everything that isn't told apart below; "" = one entity.
         entity_of: legal entity by receiver, and by "provider/billing account" or provider.
     """
@@ -74,6 +75,7 @@ class Accounts:
     receivers: Mapping[str, str] = field(default_factory=dict)
     providers: Mapping[str, str] = field(default_factory=dict)
     tax_codes: Mapping[str, str] = field(default_factory=dict)
+    cost_centres: Mapping[str, str] = field(default_factory=dict)
     entity: str = ""
     entity_of: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
@@ -96,7 +98,8 @@ class Accounts:
 
 def load_accounts(table: Mapping[str, Any] | Accounts | None) -> Accounts:
     """Read the `[journal]` section: an account per role of `ACCOUNTS`, and the tables `accounts` (receiver = account),
-    `providers` ("provider/billing account" = account), `tax_codes` (role = code) and `entities` (`central`, `receivers`, `accounts`).
+    `providers` ("provider/billing account" = account), `tax_codes` (role = code), `cost_centres` (receiver = code) and `entities`
+    (`central`, `receivers`, `accounts`).
 
     Raises:
         RuleError: an unknown key, or an account that isn't text.
@@ -107,11 +110,12 @@ def load_accounts(table: Mapping[str, Any] | Accounts | None) -> Accounts:
     if isinstance(table, Accounts):
         return table
     table = dict(table or {})
-    keys = (*ACCOUNTS, "accounts", "providers", "tax_codes", "entities")
+    tables = ("accounts", "providers", "tax_codes", "cost_centres")
+    keys = (*ACCOUNTS, *tables, "entities")
     for key in table:
         if key not in keys:
             raise RuleError(f"journal: no key {key!r}. {hint(key, keys)}")
-    receivers, providers, codes = (_texts(table, name) for name in ("accounts", "providers", "tax_codes"))
+    receivers, providers, codes, centres = (_texts(table, name) for name in tables)
     for role in codes:
         if role not in ACCOUNTS:
             raise RuleError(f"journal.tax_codes: no role {role!r}. {hint(role, ACCOUNTS)}")
@@ -124,7 +128,7 @@ def load_accounts(table: Mapping[str, Any] | Accounts | None) -> Accounts:
         raise RuleError("journal.entities.central names the legal entity that is settled with.")
     of = {name: _texts(entities, name, "journal.entities") for name in ("receivers", "accounts")}
     roles = {role: str(table.get(role, default)) for role, default in ACCOUNTS.items()}
-    return Accounts(roles, receivers, providers, codes, str(entities.get("central", "")), of)
+    return Accounts(roles, receivers, providers, codes, centres, str(entities.get("central", "")), of)
 
 
 def _texts(table: Mapping[str, Any], name: str, place: str = "journal") -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from finops_ai.errors import CheckFailed, DataError, RuleError, hint
-from finops_ai.formulas import text_cell
+from finops_ai.formulas import shown, text_cell
 from finops_ai.money import minor_units
 from finops_ai.tables.csv import put
 
@@ -24,6 +25,8 @@ HOLDS = (
     "journal", "title", "number", "line", "date", "period", "entity", "account", "cost_centre", "currency", "debit", "credit",
     "amount", "tax_code", "invoice_id", "provider", "billing_account_id", "text", "entry",
 )  # fmt: skip
+#: a cell is one line: imports cut files at the ends of lines, whatever is in quotes
+_LINES = re.compile(r"[\t\r\n]+")
 #: fields that say something to people, and are cut where a ledger has no room for them; all others are refused
 CUT = ("title", "text")
 #: whose amounts: in the group's currency, one journal; or in each transaction's own, a journal per currency
@@ -55,6 +58,7 @@ class Form:
     header: tuple[Column, ...] = ()
     lines: int = 0
     digits: int = 0
+    decimals: int = 0
     alone: bool = False
     defaults: Mapping[str, str] = field(default_factory=dict)
 
@@ -93,7 +97,9 @@ def form_of(name: str) -> Form:
     return forms()[name]
 
 
-def journals(entries: pd.DataFrame, name: str, *, amounts: str = "group") -> list[Journal]:
+def journals(
+    entries: pd.DataFrame, name: str, *, amounts: str = "group", cost_centres: Mapping[str, str] | None = None
+) -> list[Journal]:
     """The entries as journals of a form: one per legal entity and currency, cut into several where a ledger's limit is reached.
 
     A journal that is cut has entries of which a part is in the next: each of them balances, and together they are the entries.
@@ -103,6 +109,7 @@ def journals(entries: pd.DataFrame, name: str, *, amounts: str = "group") -> lis
         name: of a form.
         amounts: "group" for the currency of the charges, "transaction" for a journal per transaction currency; entries without
             an amount in it, such as exchange differences, are no part of these.
+        cost_centres: what the ledger calls a receiver, where that isn't its name.
 
     Raises:
         RuleError: no form of that name.
@@ -117,6 +124,8 @@ def journals(entries: pd.DataFrame, name: str, *, amounts: str = "group") -> lis
     for row in frame.where(frame.notna(), "").to_dict("records"):
         amount = Decimal(row[debit] or 0) - Decimal(row[credit] or 0)
         line = {key: row.get(key, "") for key in HOLDS if key in row} | {"currency": row[currency], "amount": amount}
+        if cost_centres and line.get("cost_centre") in cost_centres:
+            line["cost_centre"] = cost_centres[line["cost_centre"]]
         if amount:
             groups.setdefault(tuple(str(line.get(k, "")) for k in form.per), []).append(line)
     out = []
@@ -153,13 +162,21 @@ def _cut(lines: Sequence[dict[str, Any]], most: int) -> Iterator[list[dict[str, 
     yield [lines[i] | {"amount": amount} for i, amount in sorted(piece.items())]
 
 
-def write_form(entries: pd.DataFrame, name: str, folder: str | Path, *, amounts: str = "group") -> list[Path]:
+def write_form(
+    entries: pd.DataFrame,
+    name: str,
+    folder: str | Path,
+    *,
+    amounts: str = "group",
+    cost_centres: Mapping[str, str] | None = None,
+) -> list[Path]:
     """Write the entries as CSV files of a form (see `journals`); returns the files.
 
     Raises:
         DataError: an entry that the ledger wouldn't take: a column that may not be empty, or too long an account; names it.
     """
-    form, place, made = form_of(name), Path(folder), journals(entries, name, amounts=amounts)
+    form, place = form_of(name), Path(folder)
+    made = journals(entries, name, amounts=amounts, cost_centres=cost_centres)
     texts = [_text(form, [one]) for one in made] if form.alone else [_text(form, made)] if made else []
     place.mkdir(parents=True, exist_ok=True)
     names = [f"{name}-{one.number}.csv" for one in made] if form.alone else [f"{name}.csv"]
@@ -187,21 +204,36 @@ def _cells(form: Form, columns: Sequence[Column], one: Journal, number: int, lin
     }  # fmt: skip
     if form.digits and len(f"{abs(amount):.0f}") > form.digits:
         raise DataError(f"{form.title}: {amount} of entry {line['entry']} has more than {form.digits} digits.")
+    if form.decimals and places > form.decimals:
+        raise DataError(
+            f"{form.title}: it takes {form.decimals} decimals, and {line['currency']} has {places}. Export the group's amounts instead."
+        )
     out = []
     for column in columns:
-        value = fields.get(column.holds, "") or form.defaults.get(column.holds, "") if column.holds else column.text
+        value = (
+            _LINES.sub(" ", fields.get(column.holds, "")) or form.defaults.get(column.holds, "")
+            if column.holds
+            else column.text
+        )
         if column.beside and not fields.get(column.beside):
             value = ""
         if column.most and column.holds in CUT:
-            value = value[: column.most]
+            value = _fitting(value, column.most)
         if column.required and not value:
             raise DataError(
                 f"{form.title}: entry {line['entry']} has nothing for {column.name!r}; set it in [journal]."
             )
-        if column.most and len(value) > column.most:
+        if column.most and len(shown(value)) > column.most:
             raise DataError(
                 f"{form.title}: {column.name} {value!r} of entry {line['entry']} is longer than {column.most} characters; "
-                "give another one in [journal]."
+                f"give another one in [journal{'.cost_centres' if column.holds == 'cost_centre' else ''}]."
             )
         out.append(value)
     return out
+
+
+def _fitting(text: str, most: int) -> str:
+    """As much of a text as a cell of so many characters shows."""
+    while len(shown(text)) > most:
+        text = text[: min(len(text) - 1, most)]
+    return text

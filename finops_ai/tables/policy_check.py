@@ -131,6 +131,8 @@ def _allowed(rules: Policy) -> list[dict[str, Any]]:
         )
         if {"model", "prompt"} & set(rates):
             text += f" A baseline of {months} months counts for as much work as they hold in a month."
+        if "idle" in rates:
+            text += " Traffic that only fills idle capacity lowers what idle is charged: tokens alone don't tell it from work."
         out.append(_finding("allows", "incentives", text))
     return out
 
@@ -141,5 +143,7 @@ def _in_words(tariff: Tariff) -> str:
     text = f"{who}{span} {_METHODS[tariff.method]}"
     if tariff.method == "subscription":
         text += f": {tariff.fee:,} for {tariff.included_tokens:,} tokens, then {tariff.overage} per million"
+    if tariff.method == "rate_card":
+        text += ", whatever the model: one that is cheaper and needs more tokens is charged more"
     text += f", plus a margin of {tariff.markup:.1%}" * bool(tariff.markup)
     return text + f", at least {tariff.minimum:,} a month" * bool(tariff.minimum) + "."

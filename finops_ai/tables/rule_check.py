@@ -202,9 +202,8 @@ def _shared(mapped: pd.DataFrame, rules: Rules) -> list[dict[str, Any]]:
     """Shared costs that took no row, and the rows they should have taken but nobody could receive."""
     out = []
     for entry in rules.shared:
-        divided = (
-            mapped["rule"].astype(object).map(lambda rule, name=entry.name: f" + {name}" in f"{rule} ").to_numpy(bool)
-        )
+        end = f" + {entry.name} + "
+        divided = mapped["rule"].astype(object).map(lambda rule, end=end: end in f"{rule} + ").to_numpy(bool)
         left = mapped[matching(mapped, entry.when) & ~divided]
         if len(left):
             cost, cents = _costs(left)

@@ -17,7 +17,8 @@ KINDS = ("usage", "fee", "markup", "minimum", "bill", "incentive", "funding")
 #: kinds that move cost between receivers and add up to 0
 MOVED = KINDS[-2:]
 #: classes of input that a cache serves, and the class they would be without one
-CACHED, PLAIN = ("cache_read", "cache_write"), "fresh_input"
+CACHED = tuple(dict.fromkeys(m.roll_up for m in meters().values() if m.cache_action in ("read", "write")))
+PLAIN = "fresh_input"
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,9 @@ def averages_of(usage: list[dict[str, Any]]) -> dict[tuple[Any, ...], Fraction]:
 
 
 def needs_plain(tariff: Tariff) -> bool:
-    """Whether the tariff charges cached input by what it costs relative to plain input: a card that names plain input only."""
-    return tariff.method == "rate_card" and PLAIN in tariff.card and any(kind not in tariff.card for kind in CACHED)
+    """Whether it matters what cached input costs relative to plain input: a card that names one of them without the other."""
+    named = [kind in tariff.card for kind in CACHED]
+    return tariff.method == "rate_card" and (not all(named) if PLAIN in tariff.card else any(named))
 
 
 def tariff_lines(
@@ -63,7 +65,7 @@ def tariff_lines(
         usage: cost, its cents and quantity per model and meter class.
         tariff: the receiver's.
         averages: see `averages_of`.
-        plain: for `needs_plain`: cached class -> what a cached token costs relative to the same token uncached.
+        plain: where `needs_plain`: cached class -> what a cached token costs relative to the same token uncached.
     """
     lines: list[Line] = []
     if tariff.method == "rate_card":
@@ -81,6 +83,7 @@ def tariff_lines(
             text = f"{u['model']}, {u['class'].replace('_', ' ')}{' at the company average' if blended else ''}"
             cents = None if blended else u["cents"]
             lines.append(Line(name, "usage", text, exact, u["quantity"], u["unit"], rate, cents))
+        lines += _blended_held(name, usage, averages) if blended else []
     subtotal = sum((x.exact for x in lines), Fraction(0))
     if tariff.markup and subtotal:
         lines.append(Line(name, "markup", f"Stated margin of {tariff.markup:.2%}", subtotal * Fraction(tariff.markup)))
@@ -102,15 +105,18 @@ def marginal(tariff: Tariff, averages: Mapping[tuple[Any, ...], Fraction], model
     if tariff.method == "pass_through":
         return cost
     if tariff.method == "blended":
-        return min(cost, averages.get((model, kind, one.unit), Fraction(0)) * quantity)
+        kinds = (kind, PLAIN) if kind in CACHED and (model, PLAIN, one.unit) in averages else (kind,)
+        return min(cost, *(averages.get((model, k, one.unit), Fraction(0)) * quantity for k in kinds))
     if tariff.method == "rate_card":
-        scaled = kind in CACHED and kind not in tariff.card and PLAIN in tariff.card
-        if not scaled and kind not in tariff.card:
+        cached, fresh = kind in CACHED, tariff.card.get(PLAIN, ())
+        if cached and not fresh and any(name in tariff.card for name in CACHED):
+            cost = min(cost, plain)  # held at what it costs uncached
+        steps = tariff.card.get(kind, fresh if cached else ())
+        if not steps:
             return cost
-        rate = min(Fraction(s.rate) for s in tariff.card[PLAIN if scaled else kind])
-        scale = MILLION if one.unit in ("tokens", "characters") else 1
-        share = cost / plain if scaled and plain else Fraction(1)
-        return min(cost, rate * quantity / scale * share)
+        share = Fraction(1) if kind in tariff.card or not plain else min(Fraction(1), cost / plain)
+        rate = min(Fraction(s.rate) for s in (*steps, *(fresh if cached else ())))
+        return min(cost, rate * quantity / (MILLION if one.unit in ("tokens", "characters") else 1) * share)
     return Fraction(0)  # a subscription's fee doesn't follow the usage
 
 
@@ -146,7 +152,7 @@ def _subscription_lines(name: str, usage: list[dict[str, Any]], tariff: Tariff) 
 
 def _card_lines(name: str, usage: list[dict[str, Any]], tariff: Tariff, plain: Mapping[str, Fraction]) -> list[Line]:
     """Classes on the card at its rates, tier by tier; cached input that isn't, at the plain rate times what it costs relative
-    to plain input; other classes at cost."""
+    to plain input; other classes at cost. Cached input on the card is held at what the same input comes to uncached."""
     lines: list[Line] = []
     by_class: dict[tuple[str, str], list[Decimal]] = {}
     for u in usage:
@@ -155,7 +161,7 @@ def _card_lines(name: str, usage: list[dict[str, Any]], tariff: Tariff, plain: M
             kept[i] += u[column]
     for (kind, unit), (quantity, cost, cents) in sorted(by_class.items()):
         words = kind.replace("_", " ")
-        if kind in plain and kind not in tariff.card:
+        if kind in plain and kind not in tariff.card and PLAIN in tariff.card:
             share = plain[kind]
             for part, step in _tiers(quantity, tariff.card[PLAIN]):
                 exact = Fraction(part) * Fraction(step.rate) / MILLION * share
@@ -170,7 +176,55 @@ def _card_lines(name: str, usage: list[dict[str, Any]], tariff: Tariff, plain: M
             for part, step in _tiers(quantity, tariff.card[kind]):
                 exact = Fraction(part) * Fraction(step.rate) / scale
                 lines.append(Line(name, "usage", f"{words}, rate card {tariff.name}", exact, part, unit, step.rate))
-    return lines
+    return lines + _held_at_plain(name, by_class, tariff, plain)
+
+
+def _held_at_plain(name: str, by_class: Mapping[tuple[str, str], list[Decimal]], tariff: Tariff, plain: Mapping[str, Fraction]) -> list[Line]:  # fmt: skip
+    """What a card charges cached tokens above the same tokens uncached, taken off: caching never makes a charge larger.
+
+    Uncached they would be on the card's plain rate, after what is plain already; where the card has none, at cost.
+    """
+    cached = {kind: by_class[kind, "tokens"] for kind in CACHED if (kind, "tokens") in by_class}
+    charged = most = Fraction(0)
+    for kind, (quantity, cost, _) in cached.items():
+        if kind in tariff.card:
+            charged += _at(tariff.card[kind], quantity)
+        else:
+            charged += (
+                _at(tariff.card[PLAIN], quantity) * plain[kind]
+                if PLAIN in tariff.card and kind in plain
+                else Fraction(cost)
+            )
+    if PLAIN in tariff.card:
+        fresh = by_class.get((PLAIN, "tokens"), [Decimal(0)])[0]
+        together = sum((quantity for quantity, _, _ in cached.values()), fresh)
+        most = _at(tariff.card[PLAIN], together) - _at(tariff.card[PLAIN], fresh)
+    elif any(kind in tariff.card for kind in CACHED) and all(plain.get(kind) for kind in cached):
+        most = sum((Fraction(cost) / plain[kind] for kind, (_, cost, _) in cached.items()), Fraction(0))
+    else:
+        return []  # at cost, or nobody knows what they would have cost
+    if charged <= most:
+        return []
+    return [Line(name, "usage", "cached input, held at what it comes to uncached", most - charged)]
+
+
+def _blended_held(name: str, usage: list[dict[str, Any]], averages: Mapping[tuple[Any, ...], Fraction]) -> list[Line]:
+    """The same at the company's averages, model by model: others' batch work can make plain input cheaper than written input."""
+    above = Fraction(0)
+    for model in dict.fromkeys(u["model"] for u in usage):
+        plain = averages.get((model, PLAIN, "tokens"))
+        mine = [u for u in usage if u["model"] == model and u["class"] in CACHED and u["unit"] == "tokens"]
+        if plain is not None:
+            over = sum(
+                (averages[model, u["class"], "tokens"] - plain) * Fraction(u["quantity"]) for u in mine if u["quantity"]
+            )
+            above += max(over, Fraction(0))
+    return [Line(name, "usage", "cached input, held at what it comes to uncached", -above)] if above else []
+
+
+def _at(steps: tuple[Step, ...], quantity: Decimal) -> Fraction:
+    """What a quantity of tokens comes to on a card."""
+    return sum((Fraction(part) * Fraction(step.rate) for part, step in _tiers(quantity, steps)), Fraction(0)) / MILLION
 
 
 def _tiers(quantity: Decimal, steps: tuple[Step, ...]) -> list[tuple[Decimal, Step]]:

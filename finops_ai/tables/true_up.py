@@ -14,7 +14,7 @@ from finops_ai.engine import allocate, price
 from finops_ai.engine.pricing import Book
 from finops_ai.engine.rules import Rules
 from finops_ai.errors import CheckFailed
-from finops_ai.frames import schema_of, to_pandas
+from finops_ai.frames import schema_of, to_arrow, to_pandas
 from finops_ai.frames.origin import zone_of
 from finops_ai.frames.tokens import TokenFrame
 from finops_ai.periods import parse_month
@@ -84,27 +84,49 @@ def recompute(
     """
 
     timezone = zone_of(closed_rows, timezone=timezone)
-
-    def charged(
-        rows: pd.DataFrame, by: Policy | Mapping[str, Any], past: pd.DataFrame | None, bill: Bill | None
-    ) -> Chargeback:
-        return chargeback(rows, by, month=month, timezone=timezone, book=book, history=past, bill=bill)
-
-    own = [c for c in schema_of(TokenFrame).names if c in closed_rows.columns]
+    closed_rules, closed_policy, policy = Rules.load(closed_rules), Policy.load(closed_policy), Policy.load(policy)
+    same_rules = closed_rules.version == rules.version
     pricing = pricing or (lambda rows: price(rows, book))
+    own = [c for c in schema_of(TokenFrame).names if c in closed_rows.columns]
     rows = pricing(closed_rows[own])
     repriced = allocate(rows, closed_rules, telemetry=closed_telemetry, timezone=timezone)
-    mapped = allocate(rows, rules, telemetry=closed_telemetry, timezone=timezone)
-    restated = allocate(pricing(tokens), rules, telemetry=telemetry, timezone=timezone)
+    mapped = repriced if same_rules else allocate(rows, rules, telemetry=closed_telemetry, timezone=timezone)
+    if _alike(closed_rows[own], tokens) and _alike(closed_telemetry, telemetry):
+        restated = mapped
+    else:
+        restated = allocate(pricing(tokens), rules, telemetry=telemetry, timezone=timezone)
     then = history if closed_history is None else closed_history
-    moved = history if closed_history is None else allocate(closed_history, rules, timezone=timezone)
-    return [
-        ("prices", charged(repriced, closed_policy, then, bills[0]), repriced),
-        ("rules", charged(mapped, closed_policy, moved, bills[1]), mapped),
-        ("usage", charged(restated, closed_policy, history, bills[1]), restated),
-        ("bill", charged(restated, closed_policy, history, bills[2]), restated),
-        ("policy", charged(restated, policy, history, bills[2]), restated),
-    ]
+    moved = then if closed_history is None or same_rules else allocate(closed_history, rules, timezone=timezone)
+    steps = {
+        "prices": (repriced, closed_policy, then, bills[0]),
+        "rules": (mapped, closed_policy, moved, bills[0] if same_rules else bills[1]),
+        "usage": (restated, closed_policy, history, bills[0] if same_rules else bills[1]),
+        "bill": (restated, closed_policy, history, bills[2]),
+        "policy": (restated, policy, history, bills[2]),
+    }
+    out: list[tuple[str, Chargeback, pd.DataFrame]] = []
+    before: tuple[Any, ...] = ()
+    for cause, step in steps.items():
+        frame, by, past, bill = step
+        if before and all(map(_alike, before, step)):
+            made = out[-1][1]  # nothing changed for this cause
+        else:
+            made = chargeback(frame, by, month=month, timezone=timezone, book=book, history=past, bill=bill)
+        out.append((cause, made, frame))
+        before = step
+    return out
+
+
+def _alike(one: Any, two: Any) -> bool:
+    """Whether two inputs of a chargeback are the same: frames by all they hold, in their order."""
+    if one is two:
+        return True
+    if isinstance(one, pd.DataFrame) and isinstance(two, pd.DataFrame):
+        return list(one.columns) == list(two.columns) and to_arrow(one).equals(to_arrow(two))
+    if isinstance(one, Bill) and isinstance(two, Bill):
+        settled = (one.rules, one.mapping.version, one.conversion) == (two.rules, two.mapping.version, two.conversion)
+        return settled and _alike(one.lines, two.lines)
+    return isinstance(one, Policy) and one == two
 
 
 def true_up(

@@ -217,6 +217,44 @@ def test_audit_names_what_was_tampered_with(closed, fault):
             ledger.require_sound()
 
 
+def test_a_last_seal_that_was_put_back_is_noticed_and_mended(closed):
+    """Every state in place and an older last seal: only an interrupted seal, which is still staged, may lag behind."""
+    ledger, _ = closed
+    first = ledger.head()
+    ledger.close("2026-11", {"rows": pd.DataFrame({"a": [1]})})
+    head = ledger.folder.with_name("closed.head")
+    for older in (first, "0" * 64):
+        head.write_text(older + "\n")
+        assert [f.place for f in ledger.audit()] == ["closed.head"]
+        with pytest.raises(CheckFailed, match=r"audit --repair"):
+            ledger.months()
+        ledger.repair()
+        assert ledger.audit() == []
+    # interrupted after the chain knew it: the state is staged, the last seal the one before
+    (ledger.folder / "2026-11").rename(ledger.folder / ".staged")
+    head.write_text(first + "\n")
+    assert ledger.audit() == []
+    assert ledger.closed("2026-11").table("rows")["a"].tolist() == [1]
+    with ledger.alone():
+        assert (ledger.folder / "2026-11").is_dir()
+    assert head.read_text().strip() == ledger.head() != first
+
+
+@pytest.mark.parametrize("place", ["2026-10", "2026-10.true-up-1", "2026-10.true-up-2"])
+def test_a_month_is_read_only_where_all_that_was_sealed_about_it_is_whole(closed, place):
+    ledger, _ = closed
+    for number in (1, 2):
+        ledger.post("2026-10", "2026-11", {"true_up": pd.DataFrame({"number": [number]})})
+    ledger.close("2026-12", {"rows": pd.DataFrame({"a": [1]})})
+    path = next((ledger.folder / place).glob("*.parquet"))
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes() + b"x")
+    for read in (ledger.closed, ledger.state):
+        with pytest.raises(CheckFailed, match=rf"2026-10 can't be used.*\n.*{path.name}"):
+            read("2026-10")
+    assert ledger.closed("2026-12").month == "2026-12"
+
+
 def test_a_month_is_closed_once_and_nothing_changes(closed):
     ledger, _ = closed
     before = hashes(ledger.folder)

@@ -367,6 +367,9 @@ def test_a_cheaper_model_and_caching_never_raise_a_charge_under_cards_and_subscr
     card = {"dimension": "team", "tariffs": [{"method": "rate_card", "card": {"fresh_input": "0.2"}}]}
     # cached input isn't on the card: a tenth of the price, so a tenth of the plain rate
     assert [charge_of("a", r, card, month, book) for r in (work, cached)] == [D(2), D("0.56")]
+    # a card for cached input alone: plain input is charged at cost, 0.9 per million, and cached input at that at most
+    card = {"dimension": "team", "tariffs": [{"method": "rate_card", "card": {"cache_read": "2"}}]}
+    assert [charge_of("a", r, card, month, book) for r in (work, cached)] == [D(9), D(9)]
     flat = {
         "dimension": "team",
         "tariffs": [{"method": "subscription", "fee": "1", "included_tokens": 5_000_000, "overage": "4"}],
@@ -375,6 +378,51 @@ def test_a_cheaper_model_and_caching_never_raise_a_charge_under_cards_and_subscr
     dear = [{"api_key_id": "a-1", "quantity": 10_000_000, "model": "big"}]  # 10M x 3e-6 x 0.9 = 27.00: 2.70 per million
     cheap = [{"api_key_id": "a-1", "quantity": 13_000_000}]
     assert [charge_of("a", r, flat, month, book) for r in (dear, cheap)] == [D("14.5"), D("8.2")]
+
+
+def test_writing_to_a_cache_is_held_at_what_a_card_asks_without_one():
+    """90M read and 10M written for 100M plain, of a model where that costs 0.1 and 1.25 times as much: a fifth in all."""
+    from finops_ai.tables.policy import Policy
+    from finops_ai.tables.tariffs import marginal, needs_plain, tariff_lines
+
+    def used(kind, quantity, cost):
+        return {
+            "model": "m",
+            "class": kind,
+            "unit": "tokens",
+            "quantity": D(quantity),
+            "cost": D(cost),
+            "cents": D(cost),
+        }
+
+    def charged(card, usage, plain=None):
+        tariff = Policy.load({"dimension": "team", "tariffs": [{"method": "rate_card", "card": card}]}).tariffs[0]
+        assert needs_plain(tariff)
+        return float(sum(line.exact for line in tariff_lines("a", usage, tariff, {}, plain)))
+
+    work = [used("fresh_input", 100_000_000, "300")]
+    cached = [used("cache_read", 90_000_000, "27"), used("cache_write_5m", 10_000_000, "37.5")]
+    ratios = {"cache_read": Fraction(1, 10), "cache_write_5m": Fraction(5, 4)}
+    steps = [{"up_to": 50_000_000, "rate": "2"}, {"rate": "1"}]
+    for card, plain, once, later in (
+        (
+            {"fresh_input": "1", "cache_read": "0.9", "cache_write_5m": "20"},
+            None,
+            100,
+            100,
+        ),  # 81 + 200, held at 100 x 1
+        ({"fresh_input": steps, "cache_read": "1", "cache_write_5m": "1.2"}, None, 150, 102),  # below 50 x 2 + 50 x 1
+        ({"fresh_input": "1", "cache_read": "1"}, ratios, 100, 100),  # 90 + 1.25 x 10 as it costs, held
+        ({"cache_write_5m": "30"}, ratios, 300, 300),  # 27 at cost + 300, held at 270 + 30
+    ):
+        assert (charged(card, work, plain), charged(card, cached, plain)) == (once, later)
+    blended = Policy.load({"dimension": "team", "tariffs": [{"method": "blended"}]}).tariffs[0]
+    averages = {("m", "fresh_input", "tokens"): Fraction(3, 2), ("m", "cache_read", "tokens"): Fraction(3, 10), ("m", "cache_write_5m", "tokens"): Fraction(15, 4)}  # fmt: skip
+    half = [used("cache_read", 50, "15"), used("cache_write_5m", 50, "187.5")]  # 15 + 187.50, held at 100 x 1.50
+    assert sum(line.exact for line in tariff_lines("a", half, blended, averages)) == 150
+    tariff = Policy.load({"dimension": "team", "tariffs": [{"method": "rate_card", "card": {"fresh_input": "1", "cache_write_5m": "20"}}]}).tariffs[0]  # fmt: skip
+    million = Fraction(1_000_000)
+    assert marginal(tariff, {}, "m", "cache_write_5m", million, Fraction(15, 4), Fraction(3)) == 1
 
 
 def test_incentives_are_told_in_words_and_figures(month, book):

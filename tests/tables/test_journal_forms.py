@@ -184,6 +184,43 @@ def test_what_a_ledger_would_refuse_is_said(tmp_path):
     assert "'=HYPERLINK(1)" in path.read_text()
 
 
+#: receivers and texts that a file can trip over, and how a cell shows them
+ODD = {
+    'K, "Süd"': 'K, "Süd"', "研究;開発": "研究;開発", "O'N | R&D": "O'N | R&D", "=SUM(A1)": "'=SUM(A1)",
+    "-12a": "'-12a", "two\nlines": "two lines", " padded ": " padded ", "🚀 lab": "🚀 lab", "null": "null", "0": "0",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_names_come_through_as_they_are_and_texts_fit(name, tmp_path):
+    """Every kind of line: charges, credits, a cent, nothing at all; texts of more characters than any form has room for."""
+    texts = ("=" + "x" * 5000, "\n" * 60, "é" * 200, "plain")
+    rows = [("6100", centre, str(D(i + 1) / 100), texts[i % 4]) for i, centre in enumerate(ODD)]
+    rows += [("6190", "", "-3.33", "rounding"), ("6880", "", "0", "nothing"), ("2190", "", "2.78", "=openai")]
+    found = READERS[name](write_form(entries(*rows), name, tmp_path))
+    expected = {("6100", shown): D(i + 1) / 100 for i, shown in enumerate(ODD.values())}
+    assert sums(found) == expected | {("6190", ""): D("-3.33"), ("2190", ""): D("2.78")}
+
+
+def test_what_the_ledger_calls_a_receiver(tmp_path):
+    rows = entries(
+        ("6100", "customer support", "2", "x"), ("6100", "lab", "1", "x"), ("2190", "", "-3", "customer support")
+    )
+    with pytest.raises(
+        DataError, match=r"Cost Center 'customer support' .* longer than 10 .* \[journal\.cost_centres\]"
+    ):
+        write_form(rows, "sap", tmp_path)
+    found = sap(write_form(rows, "sap", tmp_path, cost_centres={"customer support": "CC4711"}))
+    assert sums(found) == {("6100", "CC4711"): D(2), ("6100", "lab"): D(1), ("2190", ""): D(-3)}
+
+
+def test_a_ledger_of_two_decimals_is_not_given_three(tmp_path):
+    rows = entries(("6100", "a", "3.25", "x", "KWD", "1.001"), ("2190", "", "-3.25", "x", "KWD", "-1.001"))
+    with pytest.raises(DataError, match="takes 2 decimals, and KWD has 3"):
+        write_form(rows, "netsuite", tmp_path, amounts="transaction")
+    assert sums(netsuite(write_form(rows, "netsuite", tmp_path)))["6100", "a"] == D("3.25")
+
+
 def test_the_same_entries_have_the_same_number_and_others_another():
     one, two = (journals(simple(), "sap")[0].number for _ in range(2))
     other = journals(entries(("6100", "search", "1", "x"), ("2190", "", "-1", "x")), "sap")[0].number

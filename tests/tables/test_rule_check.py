@@ -71,6 +71,18 @@ def test_shared_cost_that_nobody_receives_is_told(frame_of):
     assert found(table, "never matches") == [("dead", None, None)]
 
 
+def test_a_shared_cost_is_not_taken_for_one_whose_name_begins_like_it(frame_of):
+    shared = [
+        {"name": "s10", "when": {"team": "it"}, "dimension": "team", "method": "even", "to": ["a", "b"]},
+        {"name": "s1", "when": {"api_key_id": "k"}, "dimension": "team", "method": "proportional", "to": ["nobody"]},
+        {"name": "s", "when": {"team": "gone"}, "dimension": "team", "method": "even", "to": ["a"]},
+    ]
+    rows = frame_of([{"api_key_id": "k", "tags": {"team": "it"}, "cost": D(4)}])
+    table = check_rules(rows, {"dimensions": {"team": {}}, "rules": [TAGGED], "shared": shared})
+    assert found(table, "not divided") == [("s1", "team", D(4))]  # s10's pieces, which s1 takes and nobody receives
+    assert found(table, "never matches") == [("s", None, None)]
+
+
 def test_why_goes_down_to_source_rows(frame_of):
     shared = [{"name": "split", "when": {"team": "it"}, "dimension": "team", "method": "even", "to": ["a", "b"]}]
     rules = fa.Rules.load({"dimensions": {"team": {}}, "rules": [TAGGED], "shared": shared})
