@@ -16,7 +16,7 @@ from finops_ai.forecasting.choosing import SHORTEST, Fit
 
 #: the interval whose reach says how unsure a point is
 REACH = 80.0
-#: the weight of a series: its reach to this power, times what it usually missed
+#: the weight of a series: its mean reach, at most its mean forecast, to this power, times what it usually missed
 POWER = 2
 #: past origins below which nothing is known of the sums; the most that a sum is changed by
 FEWEST, MOST = 3, 2.0
@@ -64,8 +64,12 @@ def lifted(fits: Fitted, point: np.ndarray, bounds: tuple[np.ndarray, np.ndarray
     weight = np.zeros(len(point))
     for where, fit, history in fits:
         if len(fit.trials) >= FEWEST and history.shape[1] >= SHORTEST * season and not (history < 0).any():
-            usual = np.median([np.abs(actual - made).mean(1) for actual, made in fit.trials], axis=0)
-            weight[where] = reach[where].mean(1) ** POWER * usual
+            misses = np.array([np.abs(actual - made).mean(1) for actual, made in fit.trials])
+            # what has come to repeat itself of late counts as sure
+            usual = np.minimum(np.median(misses, 0), misses[0])
+            # and what has ended stays at nothing, however wide its range
+            wide = np.minimum(reach[where].mean(1), np.abs(point[where]).mean(1))
+            weight[where] = wide**POWER * usual
     if not gap or not weight.any():
         return point
     out: np.ndarray = point + np.sign(gap) * _shares(weight / weight.max(), reach.sum(1), abs(gap))[:, None] * reach
