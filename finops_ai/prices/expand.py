@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 _MONEY = pa.decimal128(*UNIT_PRICE)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = 24 * 60
-#: a column that numbers the keys
-NUMBER = "_price_key"
 #: how far past the last key a price change still matters: no slice of usage is longer
 _AHEAD = 32 * _DAY
 #: rows of prices kept for the next time a book is asked
@@ -205,7 +203,7 @@ class Known:
             other = (stated,) if self._told[who] and stated and bare(stated) not in words else ()
             self._words[spot] = words + other  # a place that no price names may make the price a guess
         words = self._words[spot]
-        rest = [item for item in sorted(combo.items()) if item[0] not in ("inference_geo", "region", NUMBER)]
+        rest = [item for item in sorted(combo.items()) if item[0] not in ("inference_geo", "region")]
         key = (stretch, words, *rest)
         if key not in self._rows:
             if len(self._rows) >= _KEPT:
