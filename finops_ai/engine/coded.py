@@ -22,7 +22,9 @@ from finops_ai.frames.types import TAGS_TYPE
 #: rows numbered at a time
 BATCH = 131_072
 #: tuples of so many bits are found in a table
-_DENSE = 22
+_DENSE = 19
+#: memory for what is read: the usual pool asks for new pages with every batch, which costs more than reading
+_POOL = pa.system_memory_pool()
 _KEYS, _VALUES = "tags.key_value.key", "tags.key_value.value"
 
 
@@ -64,7 +66,9 @@ def _of_file(file: str, wanted: Sequence[str], filesystem: object = None) -> Ite
         found = ds.dataset([file], format=kind, filesystem=filesystem)
         given = 0
         try:
-            for batch in found.to_batches(columns=names, batch_size=BATCH, batch_readahead=1, fragment_readahead=1):
+            for batch in found.to_batches(
+                columns=names, batch_size=BATCH, batch_readahead=1, fragment_readahead=1, memory_pool=_POOL
+            ):
                 yield batch
                 given += 1
             return
