@@ -24,7 +24,7 @@ SURVIVORS = ROOT / "tests" / "survivors.txt"
 #: module -> the tests that know it
 TESTS = {
     "finops_ai.money": ["tests/test_money.py"],
-    "finops_ai.engine.cents": ["tests/engine/test_cents.py", "tests/figures"],
+    "finops_ai.engine.cents": ["tests/engine/test_cents.py"],
     "finops_ai.engine.parting": ["tests/engine/test_parting.py"],
     "finops_ai.tables.journal": ["tests/tables/test_chargeback.py", "tests/tables/test_journal_forms.py"],
     "finops_ai.tables.posting": ["tests/tables/test_chargeback.py", "tests/store/test_closing.py"],
