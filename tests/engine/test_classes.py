@@ -89,7 +89,7 @@ def test_cells_priced_a_few_at_a_time_are_priced_the_same(tokens_of, book, row_b
     """Keys, times and currencies that turn up late change nothing of what was counted before."""
     monkeypatch.setattr(summing, "_TOGETHER", together)
     monkeypatch.setattr(coded, "BATCH", 70)
-    calls = [r | {"meter": meter} for r in rows(150) for meter in ("input", "output", "cache_read")]
+    calls = [r | {"meter": meter} for r in rows(60) for meter in ("input", "output", "cache_read")]
     long_ago = [r | {"at": dt.datetime(1969, 7, 20, tzinfo=dt.UTC)} for r in calls[:5]]
     far_off = [r | {"at": dt.datetime(2055, 1, 1, tzinfo=dt.UTC)} for r in calls[5:9]]
     tokens = tokens_of([*calls[40:], *long_ago, *calls[:40], *far_off])
