@@ -81,22 +81,31 @@ def summed(
     kinds = [("number", pa.int32()), ("quantity", QUANTITY_TYPE), *((f"unit_{c}", _UNIT) for c in costs)]
     schema = pa.schema(kinds)
 
+    failed: list[Exception] = []
+
     def numbered() -> Iterator[pa.RecordBatch]:
         kept: list[pa.RecordBatch] = []
-        for rows in batches(source, [*groups.coder.names, *NEEDED]):
-            batch = _starting_in(rows, window)
-            if len(batch):
-                kept.append(groups.coded(batch))
-            if sum(map(len, kept)) >= _TOGETHER:
-                yield from groups.numbered(kept, schema)
-                kept = []
-        yield from groups.numbered(kept, schema)
+        try:
+            for rows in batches(source, [*groups.coder.names, *NEEDED]):
+                batch = _starting_in(rows, window)
+                if len(batch):
+                    kept.append(groups.coded(batch))
+                if sum(map(len, kept)) >= _TOGETHER:
+                    yield from groups.numbered(kept, schema)
+                    kept = []
+            yield from groups.numbered(kept, schema)
+        except Exception as error:
+            failed.append(error)
+            raise
 
     con.register("numbered", pa.RecordBatchReader.from_batches(schema, numbered()))
     units = "".join(f", sum(CAST(quantity * unit_{c} AS DECIMAL(38,18))) AS {c}" for c in costs)
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE group_sums AS SELECT number, sum(quantity) AS quantity{units} FROM numbered GROUP BY number"
-    )
+    try:
+        con.execute(
+            f"CREATE OR REPLACE TEMP TABLE group_sums AS SELECT number, sum(quantity) AS quantity{units} FROM numbered GROUP BY number"
+        )
+    except duckdb.Error as error:  # what stopped the stream says it better
+        raise (failed or [error])[0] from None
     con.unregister("numbered")
     register(con, "group_names", groups.names())
     names = ", ".join(DUCKDB.ident(c) for c in by)

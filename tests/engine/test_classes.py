@@ -18,6 +18,7 @@ import finops_ai as fa
 from finops_ai.engine import Rules, aggregate, aggregating, allocating, coded, summing
 from finops_ai.engine.coded import Coder, Tuples, batches
 from finops_ai.engine.summing import can_be_summed
+from finops_ai.errors import DataError
 from finops_ai.frames import to_arrow
 
 RULES = {
@@ -100,6 +101,13 @@ def test_cells_priced_a_few_at_a_time_are_priced_the_same(tokens_of, book, row_b
         )
 
     assert content(work()) == content(row_by_row(work))
+
+
+def test_what_cannot_be_priced_is_said_in_own_words(tokens_of):
+    tokens = to_arrow(tokens_of(rows(1)))
+    odd = tokens.set_column(tokens.column_names.index("meter"), "meter", pa.array(["inptu"]))
+    with pytest.raises(DataError, match=r"^No meter called 'inptu'. Did you mean 'input'"):
+        aggregate(odd, ["model"])
 
 
 def test_rules_that_ask_for_the_meter_are_asked_for_every_meter(tokens_of, book):
