@@ -66,11 +66,13 @@ def _of_file(file: str, wanted: Sequence[str], filesystem: object = None) -> Ite
         found = ds.dataset([file], format=kind, filesystem=filesystem)
         given = 0
         try:
-            for batch in found.to_batches(
-                columns=names, batch_size=BATCH, batch_readahead=1, fragment_readahead=1, memory_pool=_POOL
-            ):
-                yield batch
-                given += 1
+            # one row group at a time: a scanner reads far ahead of whoever takes its batches
+            for part in (g for fragment in found.get_fragments() for g in fragment.split_by_row_group()):
+                for batch in part.to_batches(
+                    schema=found.schema, columns=names, batch_size=BATCH, batch_readahead=1, memory_pool=_POOL
+                ):
+                    yield batch
+                    given += 1
             return
         except pa.ArrowNotImplementedError:  # a map whose dictionary was given up within a row group
             if given or encoded == text:
