@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 MONTH  ?=
 # the template is there to be copied, not to be installed
 PLUGINS := $(filter-out plugins/template,$(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
-PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(PLUGINS)) constraints.txt
+PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(PLUGINS)) constraints.txt scripts/report_leaves_out.txt
 INSTALL = $(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e . $(addprefix -e ,$(PLUGINS))
 export UV_COMPILE_BYTECODE = 1
 # bytecode is what makes the second start quick
@@ -20,7 +20,7 @@ $(VENV)/.report: $(PROJECTS)
 	@echo "Setting up $(VENV) for the report ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
-	@UV_COMPILE_BYTECODE=0 $(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[report]'
+	@UV_COMPILE_BYTECODE=0 $(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --override scripts/report_leaves_out.txt -e '.[report]'
 	@UV_COMPILE_BYTECODE=0 $(BIN)/uv pip install -q --python $(BIN)/python --no-deps $(addprefix -e ,$(PLUGINS))
 	@$(BIN)/python -m pip uninstall -qq -y uv setuptools 2>/dev/null
 	@touch $@

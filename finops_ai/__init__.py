@@ -12,6 +12,7 @@ Importing this package is light: pandas and the rest load when a name is first u
 from __future__ import annotations
 
 import importlib
+import types
 from typing import Any
 
 __version__ = "0.1.0"
@@ -40,7 +41,7 @@ _PUBLIC = {
     "one_road": "finops_ai.tables.one_road",
     "measures": "finops_ai.tables.kpis",
     "kpis": "finops_ai.tables.kpis",
-    "Identities": "finops_ai.people.identity",
+    "Identities": "finops_ai.identity",
     "Privacy": "finops_ai.people.privacy",
     "SeatPrices": "finops_ai.people.seat_prices",
     "idle_seats": "finops_ai.people.idle",
@@ -84,9 +85,9 @@ def __getattr__(name: str) -> Any:
         from finops_ai.extras import missing_extra
 
         raise missing_extra(error) or error from None
-    from finops_ai.arguments import LOOKED_AT, careful
+    if isinstance(value, types.FunctionType):
+        from finops_ai.arguments import careful
 
-    if name in LOOKED_AT:
         value = careful(name, value)
     globals()[name] = value
     return value

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-#: parameters that take a frame
+#: parameters that take a frame of usage
 FRAMES = {"tokens", "priced", "allocated", "before", "after", "history", "frame", "cost", "usage"}
-#: public functions that take frames; others are handed out as they are
-LOOKED_AT = {
-    "price", "allocate", "showback", "chargeback", "reconcile", "explain", "what_if", "recommend", "commitments", "anomalies", "budgets",
-    "unit_economics", "unit_costs", "kpis", "forecast", "backtest", "plan", "to_focus", "explore",
-}  # fmt: skip
+#: annotations of which each is a table or none
+TABLES = {"pd.DataFrame", "pa.Table", "None"}
+#: what every charge says of itself
+BILLED = ("billed_cost", "billing_currency", "charge_category", "charge_description")
+
+#: ten trillion units: the most that a quantity can be (DECIMAL(19,6))
+MOST = 10**13
 
 #: those whose result is an estimate: floats lose nothing that it could tell
 ESTIMATES = {"forecast", "backtest", "plan"}
@@ -26,9 +28,11 @@ ESTIMATES = {"forecast", "backtest", "plan"}
 def careful(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """A public function that checks what it is given, and accepts what can only mean one thing.
 
-    One name where a list of names is meant, a day or instant where its month is, and any table that speaks Arrow
+    One name or number where a list is meant, a day or instant where its month is, and any table that speaks Arrow
     (polars, pyarrow, DuckDB) where a frame is.
     """
+    from finops_ai.expected import alternatives, complaint, taken
+
     signature = inspect.signature(function)
 
     @functools.wraps(function)
@@ -40,14 +44,19 @@ def careful(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         except TypeError as error:
             raise SettingsError(_usage(name, signature, error, kwargs)) from None
         given = bound.arguments
-        for position, (key, value) in enumerate(list(given.items())):
-            if key in FRAMES or position == 0:
-                optional = signature.parameters[key].default is None
-                given[key] = value if value is None and optional else _frame(name, key, value)
-            elif key == "by" and isinstance(value, str) and not _one_name(signature):
-                given[key] = [part.strip() for part in value.split(",") if part.strip()]
+        for key, value in list(given.items()):
+            parameter = signature.parameters[key]
+            if parameter.kind is parameter.VAR_KEYWORD:
+                continue
+            kinds = alternatives(parameter.annotation)
+            if "pd.DataFrame" in kinds and (TABLES.issuperset(kinds) or _is_table(value)):
+                given[key] = value if value is None and "None" in kinds else _frame(name, key, value)
             elif key == "month" and isinstance(value, dt.date):
                 given[key] = f"{value:%Y-%m}"
+            else:
+                given[key] = value = taken(parameter.annotation, value)
+                if wrong := complaint(parameter.annotation, value):
+                    raise SettingsError(f"fa.{name}: `{key}` {wrong}")
         _has_month(name, given)
         try:
             return function(*bound.args, **bound.kwargs)
@@ -59,9 +68,8 @@ def careful(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     return checked
 
 
-def _one_name(signature: inspect.Signature) -> bool:
-    """Whether `by` is a single name in this function, such as the dimension the explorer starts with."""
-    return isinstance(signature.parameters["by"].default, str)
+def _is_table(value: object) -> bool:
+    return hasattr(value, "__arrow_c_stream__")
 
 
 def _usage(name: str, signature: inspect.Signature, error: TypeError, given: Mapping[str, Any]) -> str:
@@ -100,7 +108,12 @@ def _frame(name: str, key: str, value: object) -> Any:
                 else "make one with fa.read, fa.collect or fa.sample"
             )
             raise FrameError(f"fa.{name}: `{key}` must be a frame, got {type(value).__name__}; {fix}.")
-    if "charge_period_start" in value.columns and len(value):
+    if key == "bills" and (missing := [c for c in BILLED if c not in value.columns]):
+        raise FrameError(
+            f"fa.{name}: `bills` lacks {', '.join(missing)}, so it is no bill frame. Take fa.sample.bills(), a connector's "
+            "bills(window) or a workspace's ws.bills(month); usage comes first."
+        )
+    if "charge_period_start" in value.columns and len(value) and key in FRAMES:
         _typed(name, value)
         _once(name, value)
     return value
@@ -122,7 +135,18 @@ def _typed(name: str, frame: pd.DataFrame) -> None:
             f"fa.{name}: charge_period_start has no time zone. Say which it is: "
             "frame.assign(charge_period_start=frame.charge_period_start.dt.tz_localize('UTC'), ...), the same for charge_period_end."
         )
+    for column in ("meter", "model", "provider") if "quantity" in frame.columns else ():
+        if column in frame.columns and (unknown := frame[column].isna().to_numpy(bool)).any():
+            raise FrameError(
+                f"fa.{name}: {column} is missing in row {int(unknown.argmax())}, and {int(unknown.sum())} in all. Usage that "
+                "names none is of the meter or model 'unmapped'; frame.dropna(subset=[...]) leaves it out."
+            )
     if "quantity" in frame.columns:
+        if pd.api.types.is_string_dtype(frame["quantity"]) and isinstance(frame["quantity"].iloc[0], str):
+            raise FrameError(
+                f"fa.{name}: quantity is text, such as {frame['quantity'].iloc[0]!r}. Read the export with fa.read, or make numbers "
+                "of it with frame.quantity.map(decimal.Decimal)."
+            )
         floats = pd.api.types.is_float_dtype(frame["quantity"]) or (
             frame["quantity"].dtype == object and _holds_floats(frame)
         )
@@ -137,6 +161,13 @@ def _typed(name: str, frame: pd.DataFrame) -> None:
             raise FrameError(
                 f"fa.{name}: quantity is {frame['quantity'].iloc[row]} in row {row}: usage is 0 or more. A refund or credit "
                 "is a charge of the bill frame."
+            )
+        beyond = (frame["quantity"] >= MOST).fillna(False).to_numpy(bool)
+        if beyond.any():
+            row = int(beyond.argmax())
+            raise FrameError(
+                f"fa.{name}: quantity is {frame['quantity'].iloc[row]} in row {row}, more than any meter counts: was it read "
+                "without its decimal point, or a time or id for a count?"
             )
 
 

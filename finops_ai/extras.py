@@ -11,8 +11,11 @@ EXTRAS = {
     "matplotlib": "notebook", "seaborn": "notebook", "ipywidgets": "notebook", "anywidget": "notebook", "traitlets": "notebook",
     "IPython": "notebook", "ipykernel": "notebook", "papermill": "report", "nbconvert": "report",
     "nbformat": "report", "nbclient": "report", "jupyter_client": "report", "statsmodels": "forecast", "jupyterlab": "lab",
-    "pyspark": "spark", "currency_converter": "ecb", "boto3": "bedrock", "botocore": "bedrock", "mcp": "mcp",
+    "pyspark": "spark", "currency_converter": "ecb", "boto3": "bedrock", "botocore": "bedrock", "mcp": "mcp", "deltalake": "lake",
 }  # fmt: skip
+
+#: extra -> the other extras it installs
+BRINGS = {"report": ("notebook", "lake"), "lab": ("notebook", "lake"), "mcp": ("lake",)}
 
 
 class MissingExtra(SettingsError, ImportError):
@@ -41,8 +44,8 @@ def require_extra(extra: str) -> None:
 
     >>> require_extra("report")
     """
-    brings = {"report": ("report", "notebook"), "lab": ("lab", "notebook")}.get(extra, (extra,))
-    for library in (name for name, of in EXTRAS.items() if of in brings):
+    brought = {extra, *BRINGS.get(extra, ())}
+    for library in (name for name, of in EXTRAS.items() if of in brought):
         if find_spec(library) is None:
             raise MissingExtra(
                 f"This needs {library}, which isn't installed: pip install 'finops-ai-core[{extra}]'.", name=library

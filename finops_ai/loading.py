@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any
 
-import pandas as pd
-
 from finops_ai.config import Settings
 from finops_ai.errors import ConnectorFault, FinopsError, ProviderNotFound, SettingsError, hint
+from finops_ai.identity import Identities
 from finops_ai.periods import Window, month_pieces
 from finops_ai.providers import Connector, LeftOut
 from finops_ai.providers.border import bills_of, fault_of, usage_of, without_secrets
 from finops_ai.providers.collecting import connector
 from finops_ai.providers.registry import allowing, origin_of
-from finops_ai.store import Lake, twice
+from finops_ai.store import Lake
+from finops_ai.store.parting import Parted, settle
+from finops_ai.store.roads import ROADS, Roads
+
+#: settings of a connection that the workspace reads, not its connector
+OF_WORKSPACE = ("telemetry", "road", "tool")
 
 
 @dataclass
@@ -54,7 +59,8 @@ def connections(settings: Settings, left_out: dict[str, FinopsError] | None = No
     found = {}
     for name, table in settings.providers.items():
         table = dict(table)
-        table.pop("telemetry", None)
+        for key in OF_WORKSPACE:
+            table.pop(key, None)
         if table.pop("enabled", True) is False:
             continue
         kind = str(table.pop("connector", name))
@@ -110,7 +116,7 @@ def collect(
     for name in names:
         if name not in available and name not in left_out:
             raise SettingsError(f"No [providers.{name}] in finops.toml. {hint(name, [*available, *left_out])}")
-    counting = [n for n in settings.providers if settings.providers[n].get("telemetry") is not True]
+    roads = roads_of(settings, available)
     chosen = {n: source for n, source in available.items() if not names or n in names}
     outcomes = [Outcome(n, window, error=e) for n, e in left_out.items() if not names or n in names]
     for outcome in outcomes:
@@ -119,7 +125,7 @@ def collect(
     for name, source in chosen.items():
         # files are read whole anyway; a live source gives a month at a time, so that a long load can be resumed
         for piece in month_pieces(window) if source.live else [window]:
-            outcome = _piece(settings, lake, name, source, piece, counting)
+            outcome = _piece(settings, lake, name, source, piece, roads)
             outcomes.append(outcome)
             if watch:
                 watch(outcome)
@@ -128,49 +134,89 @@ def collect(
     return outcomes
 
 
-def _piece(
-    settings: Settings, lake: Lake, name: str, connector: Connector, window: Window, counting: Sequence[str]
-) -> Outcome:
+def roads_of(settings: Settings, available: Mapping[str, Connector]) -> Roads:
+    """By which road each connection that counts tells of use, and who is who.
+
+    Raises:
+        SettingsError: a road, an order of roads or a tool that can't be.
+    """
+    order = people_section(settings).get("roads", list(ROADS))
+    if not isinstance(order, list) or sorted(map(str, order)) != sorted(ROADS):
+        raise SettingsError(f"[people] roads must name {', '.join(ROADS)} once each, the money first, not {order!r}.")
+    of = {}
+    for name, table in settings.providers.items():
+        if (tool := table.get("tool")) is not None and not (isinstance(tool, str) and tool):
+            raise SettingsError(
+                f"[providers.{name}] tool must be a coding tool's name, such as claude-code, not {tool!r}."
+            )
+        road = table.get("road") or (available[name].road if name in available else ROADS[0])
+        if road not in ROADS:
+            raise SettingsError(f"[providers.{name}] road {road!r} is unknown. {hint(str(road), ROADS)}")
+        if table.get("telemetry") is not True:
+            of[name] = road
+    return Roads(of, order, identities_of(settings))
+
+
+def people_section(settings: Settings) -> dict[str, Any]:
+    """The `[people]` section; empty where there is none.
+
+    Raises:
+        SettingsError: it is no table.
+    """
+    table = settings.policies.get("people", {})
+    if not isinstance(table, dict):
+        raise SettingsError("[people] must be a table of settings.")
+    return table
+
+
+def identities_of(settings: Settings) -> Identities:
+    """Who is who, of the files that `[people]` names.
+
+    Raises:
+        DataError: a file is missing or says something impossible.
+    """
+    table = people_section(settings)
+    if "accounts" not in table:
+        return Identities()
+    teams = settings.path(str(table["teams"])) if "teams" in table else None
+    salt = os.environ.get(str(table.get("salt_env", "")), "")
+    return Identities.load(settings.path(str(table["accounts"])), teams, salt=salt)
+
+
+def _piece(settings: Settings, lake: Lake, name: str, connector: Connector, window: Window, roads: Roads) -> Outcome:
     outcome = Outcome(name, window)
     connector.notes, connector.left_out = [], []
     try:
         limits = settings.limits
         tokens = usage_of(connector, window, name=name, chosen=limits)
+        if tool := settings.providers[name].get("tool"):
+            tokens = tokens.assign(tool_name=tokens["tool_name"].fillna(tool))
         bills = bills_of(connector, window, name=name, chosen=limits)
         outcome.kept = {
             str(unit): sum(part, Decimal(0)) for unit, part in bills.groupby("billing_currency")["billed_cost"]
         }
-        above = counting[: counting.index(name)] if name in counting else []
-        counted, told, owners = twice.split(lake, name, window, tokens, above)
-        outcome.left_out = [*connector.left_out, *_told(told, owners)]
+        parted = Parted.of(lake, name, window, tokens, roads)
+        outcome.left_out = [*connector.left_out, *parted.left_out()]
         note = {
             "notes": connector.notes, "fresh_until": connector.fresh_until, "kept": outcome.kept,
             "left_out": [asdict(item) for item in outcome.left_out], "plugin": origin_of(type(connector)),
         }  # fmt: skip
-        frames = {"tokens": counted, "bills": bills}
-        if len(told) or lake.rows_of("told", window, [name]):
-            frames["told"] = told
+        frames = {"tokens": parted.counted, "bills": bills}
+        if len(parted.told) or lake.rows_of("told", window, [name]):
+            frames["told"] = parted.told
         loads = lake.replace_window(name, window, frames, note).values()
-        for other in counting[len(above) + 1 :] if name in counting else ():
-            if calls := twice.settle(lake, other, window, counting[: counting.index(other)]).get(name):
-                outcome.notes.append(f"{calls:,} calls are told by {other}, too; they count here.")
+        outcome.notes += settle(lake, name, window, roads)
     except FinopsError as error:
         outcome.error = error
     except Exception as error:  # the store's own fault costs the other connections nothing either
         outcome.error = fault_of(error, connector, name, "storing")
         outcome.error.__cause__ = error
     else:
-        outcome.tokens, outcome.bills = len(counted), len(bills)
+        outcome.tokens, outcome.bills = len(parted.counted), len(bills)
         outcome.changed = any(load.changed for load in loads)
         outcome.fresh_until = connector.fresh_until
     outcome.notes += [without_secrets(str(note)) for note in connector.notes]
     return outcome
 
 
-def _told(rows: pd.DataFrame, owners: dict[str, int]) -> list[LeftOut]:
-    """Calls that other connections count, as left out."""
-    if not len(rows):
-        return []
-    tokens = sum(rows["quantity"][(rows["unit"] == "tokens").to_numpy(bool)], Decimal(0))
-    who = " and ".join(f"{name} ({calls:,} calls)" for name, calls in owners.items())
-    return [LeftOut(f"counted by {who}; kept beside the usage", len(rows), tokens, "tokens")]
+__all__ = ["OF_WORKSPACE", "Outcome", "collect", "connections", "identities_of", "people_section", "roads_of"]

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import subprocess
+import sys
+import tomllib
+from decimal import Decimal
+from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
@@ -61,6 +66,37 @@ MISTAKES = {
     "no such workspace": (lambda t, p, c: fa.open("no/such/finops.toml"), "finops-ai init|There is no"),
     "price book missing": (lambda t, p, c: fa.PriceBook.load("no.toml"), "no.toml"),
     "focus version": (lambda t, p, c: fa.to_focus(c, version="9.9"), "9.9"),
+    "focus version as a number": (lambda t, p, c: fa.to_focus(c, version=1.2), "Write it in quotation marks: '1.2'"),
+    "no names to group by": (lambda t, p, c: fa.showback(c, by=None), r"must be a list of names, got None. Write it as \['team', 'model'\]"),
+    "a number to group by": (lambda t, p, c: fa.showback(c, by=5), "must be a list of names, got 5"),
+    "no rules": (lambda t, p, c: fa.allocate(p, None), "path of a TOML file with .dimensions. and ..rules.."),
+    "rules as a list": (lambda t, p, c: fa.allocate(p, ["team"]), "must be rules, a dict, text or a path"),
+    "a path for a book": (lambda t, p, c: fa.price(t, "prices.toml"), r"fa.PriceBook.load\(path\)"),
+    "a dict for a book": (lambda t, p, c: fa.price(t, {"gpt-5.4": 1}), "must be a price book, got {'gpt-5.4': 1}"),
+    "quantity as text": (lambda t, p, c: fa.price(t.assign(quantity=t["quantity"].astype(str))), "quantity is text, such as '"),
+    "no meter": (lambda t, p, c: fa.price(t.assign(meter=None)), "meter is missing in row 0, and"),
+    "quantity of another world": (lambda t, p, c: fa.price(t.assign(quantity=Decimal(10) ** 30)), "more than any meter counts"),
+    "no bills": (lambda t, p, c: fa.reconcile(p, None), "`bills` must be a frame, got NoneType"),
+    "bills and usage swapped": (lambda t, p, c: fa.reconcile(fa.sample.bills(), p), "is no bill frame. .* usage comes first"),
+    "horizon as text": (lambda t, p, c: fa.forecast(c, horizon="30 days"), "`horizon` must be a whole number, got '30 days'"),
+    "horizon in quotation marks": (lambda t, p, c: fa.forecast(c, horizon="30"), "Write 30 without quotation marks"),
+    "no scenario": (lambda t, p, c: fa.what_if(c, None), "`scenario` must be a dict, got None"),
+    "scenario in words": (lambda t, p, c: fa.what_if(c, "swap to mini"), "must be a dict, got 'swap to mini'"),
+    "no business metrics": (lambda t, p, c: fa.unit_economics(c, None), "`business_metrics` must be a frame, got NoneType"),
+    "a question to nobody": (lambda t, p, c: fa.ask(None, "why"), r"must be a workspace, got None. Open one with fa.open"),
+    "a question to a path": (lambda t, p, c: fa.ask("finops.toml", "why"), r"fa.open\('finops.toml'\)"),
+    "plans that are numbers": (lambda t, p, c: fa.compare_plans(1, 2), "`saved` must be a frame, text or a path, got 1"),
+    "roads as one frame": (lambda t, p, c: fa.one_road(p), "must be a dict of frames by name, got DataFrame"),
+    "seats without people": (lambda t, p, c: fa.idle_seats(c), "missing a required argument: 'identities'"),
+    "a workspace of nothing": (lambda t, p, c: fa.open(None), "`config` must be text or a path, got None"),
+    "a workspace of rows": (lambda t, p, c: fa.open(t), "`config` must be text or a path, got DataFrame"),
+    "nothing to read": (lambda t, p, c: fa.read(None, format="csv"), "must be text, a path or a list of paths, got None"),
+    "no form": (lambda t, p, c: fa.read("a.csv", format=None), "`format` must be text, got None"),
+    "no end": (lambda t, p, c: fa.collect("openai", "2026-10-01"), "missing a required argument: 'end'"),
+    "provider of nothing": (lambda t, p, c: fa.collect(None, "2026-10-01", "2026-11-01"), "`name` must be text, got None"),
+    "mapping as a list": (lambda t, p, c: fa.read(__file__, format="csv", mapping=["time"]), "mapping is a list: give the path"),
+    "an unknown column": (lambda t, p, c: fa.showback(c, by="team")["costs"], "no column 'costs'. Did you mean 'cost'"),
+    "a folder that isn't there": (lambda t, p, c: fa.showback(c, by="team").to_excel("no/such/x.xlsx"), "There is no folder no/such"),
 }  # fmt: skip
 
 
@@ -85,6 +121,16 @@ def test_what_can_only_mean_one_thing_is_accepted(frames):
     assert fa.showback(cost, by="team", month=pd.Timestamp("2026-10-15")).equals(want)
     assert list(fa.showback(cost, by="team, model").columns[:2]) == ["team", "model"]
     assert fa.price(pa.Table.from_pandas(tokens))["list_cost"].sum() == priced["list_cost"].sum()
+    assert list(fa.forecast(cost, horizon=3, level=90)) == list(fa.forecast(cost, horizon=3, level=(90,)))
+
+
+def test_a_missing_column_is_a_key_error_to_pandas(frames):
+    table = fa.showback(frames[2], by="team")
+    with pytest.raises(KeyError):
+        table["costs"]
+    assert table.get("costs") is None
+    with pytest.raises(KeyError):
+        table[7]
 
 
 def test_months_put_together_are_not_taken_for_doubles(frames):
@@ -123,9 +169,34 @@ def test_a_mistaken_command_says_what_to_do(name, tmp_path, monkeypatch, capsys)
 def test_what_is_not_installed_is_named_with_its_extra(monkeypatch):
     from finops_ai.extras import EXTRAS, missing_extra
 
-    assert set(EXTRAS.values()) <= {"notebook", "report", "forecast", "lab", "spark", "ecb", "bedrock", "mcp"}
+    assert set(EXTRAS.values()) <= {"notebook", "report", "forecast", "lab", "spark", "ecb", "bedrock", "mcp", "lake"}
     assert missing_extra(ModuleNotFoundError("x", name="requests_of_nobody")) is None
-    monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     table = fa.showback(fa.price(fa.sample(months=1)), by=["provider"])
     with pytest.raises(FinopsError, match=r"pip install 'finops-ai-core\[notebook\]'"):
         table.plot()
+
+
+def test_tables_need_no_lake_and_a_workspace_names_the_extra_it_takes(tmp_path):
+    (tmp_path / "finops.toml").write_text("")
+    script = (
+        "import sys; sys.modules['deltalake'] = None\n"
+        "import finops_ai as fa\n"
+        "from finops_ai.errors import FinopsError\n"
+        "for name in fa.__all__: getattr(fa, name)\n"
+        "try: fa.open('finops.toml')\n"
+        "except FinopsError as error: print(error)"
+    )
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert said.stdout == "This needs deltalake, which isn't installed: pip install 'finops-ai-core[lake]'.\n"
+
+
+def test_an_extra_brings_what_is_declared():
+    from finops_ai.extras import BRINGS, EXTRAS
+
+    declared = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = declared["optional-dependencies"]
+    for extra, others in BRINGS.items():
+        assert f"finops-ai-core[{','.join(others)}]" in extras[extra]
+    assert any(need.startswith("deltalake") for need in extras["lake"])
+    assert not any(need.startswith(tuple(EXTRAS)) for need in declared["dependencies"])

@@ -87,4 +87,5 @@ _ANSWERERS = {
     "incidents": ("happenings", "happenings"), "budgets": ("planned", "budgets"), "forecast": ("planned", "forecast"),
     "price": ("prices", "price"), "rules": ("tracing", "tracing"), "data": ("holdings", "holdings"),
     "kpis": ("figures", "figures"), "glossary": ("words", "meaning"), "save": ("saving", "saving"),
+    "whatif": ("supposed", "supposed"),
 }  # fmt: skip

@@ -27,7 +27,7 @@ def change(known: Known, question: Question) -> Answer:
         ("change", span, other, tuple(by), question.only),
         lambda: explain(before, after, by, timezone=known.timezone),
     )
-    table.facts.period = f"{other.text(known.timezone)} to {span.text(known.timezone)}"
+    table.facts.period = f"{span.text(known.timezone)} against {other.text(known.timezone)}"
     drivers = list(table.drivers(3).get("sentence", ()))
     who = " and ".join(f"{c} {name(v)}" for c, v in question.only) or "all"
     shown = table.published()

@@ -37,6 +37,8 @@ NAMED = (
     "inference_geo", "sub_account_name", "sub_account_id", "billing_account_id", "agent_name", "tool_name", "repository",
     "branch", "outcome", "api_key_id", "user_id", "session_id", "rule",
 )  # fmt: skip
+#: whose prices a model is looked up in, where nobody says whose it is
+BOOKED = ("openai", "anthropic", "vertex", "azure-openai", "bedrock", "oci")
 #: frames of how many questions are kept
 _FRAMES = 24
 
@@ -214,6 +216,11 @@ class Known:
             return found
         raise SettingsError(f"No {column} {cut(value)!r} in the data. {suggestion(value, mine.values())}")
 
+    def in_book(self, model: str, at: dt.datetime | None = None) -> str | None:
+        """The provider that the price book has a model from; None where it has none of that name."""
+        when = at or dt.datetime.now(UTC)
+        return next((p for p in BOOKED if self.ws.book.find(p, model, when) is not None), None)
+
     # --- frames
 
     def frame(self, span: Span, columns: Iterable[str] = (), *, before: bool = False) -> pd.DataFrame:
@@ -277,9 +284,9 @@ class Known:
         if whole.empty:
             return whole
         start = whole["charge_period_start"]
-        inside = whole[((start >= window.start) & (start < window.end)).to_numpy(bool)]
         # cents are decided per month; a part of one publishes what its own exact sums round to
-        return made_with(inside.drop(columns=PUBLISHED, errors="ignore"), whole)
+        exact = whole.drop(columns=PUBLISHED, errors="ignore")
+        return made_with(exact[((start >= window.start) & (start < window.end)).to_numpy(bool)], whole)
 
     def chosen(self, frame: pd.DataFrame, only: Sequence[tuple[str, str]]) -> pd.DataFrame:
         """The rows of a frame that have the values asked for."""

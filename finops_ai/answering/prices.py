@@ -10,7 +10,6 @@ import pandas as pd
 from finops_ai.answering.answer import Answer, name
 from finops_ai.answering.known import Known
 from finops_ai.answering.question import Question
-from finops_ai.answering.understanding import in_book
 from finops_ai.errors import SettingsError, hint
 from finops_ai.meters import Normalised, meters
 from finops_ai.periods import UTC
@@ -75,6 +74,6 @@ def _provider(known: Known, model: str) -> str:
             seen[provider] = seen.get(provider, Decimal(0)) + (cost if isinstance(cost, Decimal) else 0)
     if seen:
         return max(sorted(seen), key=lambda p: seen[p])
-    if provider := in_book(known, model):
+    if provider := known.in_book(model):
         return provider
     raise SettingsError(f"Whose model is {model[:80]!r}? Name the provider, too: for provider openai.")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from types import MappingProxyType
 
 from finops_ai.periods import Window, parse_month, zone
@@ -17,12 +18,19 @@ KINDS = {
     "budgets": ("how are the budgets", "Spent and left of each budget, and where it is heading."),
     "forecast": ("forecast", "Each month ahead with its range, against the budgets."),
     "save": ("where can we save", "Changes that would save, with their amounts and evidence."),
+    "whatif": (
+        "what if",
+        "What the same calls would have cost at another model, tier, place or length, or with more caching.",
+    ),
     "price": ("what does a call cost", "The price of a call or of a model's tokens, with the row of the price book."),
     "rules": ("why is it charged", "Which rules brought a charge, from which accounts, keys and models."),
     "data": ("how fresh is the data", "What data there is, how fresh, and how much of it is priced and attributed."),
     "kpis": ("what are the kpis", "Every KPI of FinOps for AI with its figure, or what it takes to know it."),
     "glossary": ("what is", "What a word or a measure means."),
 }
+
+#: what a question may suppose to have another length
+LENGTHS = ("prompt", "answer")
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,7 @@ class Question:
         top: how many rows are shown.
         term: the word or name that is asked about.
         tokens: meter -> quantity of a call whose price is asked.
+        changes: what is supposed to be otherwise, as (what, to) pairs; see `finops_ai.answering.supposing`.
         remarks: what was guessed while it was understood, in sentences.
     """
 
@@ -85,6 +94,7 @@ class Question:
     top: int = 10
     term: str = ""
     tokens: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    changes: tuple[tuple[str, str], ...] = ()
     remarks: tuple[str, ...] = ()
 
     def words(self, timezone: str) -> str:
@@ -100,6 +110,7 @@ class Question:
         if self.by:
             parts.append("by " + ", ".join(self.by))
         parts += [f"for {column} {quoted(value)}" for column, value in self.only]
+        parts += in_words(self.changes)
         if self.period is not None:
             parts.append(self.period.words(timezone))
         if self.against is not None:
@@ -112,3 +123,29 @@ class Question:
 def quoted(value: str) -> str:
     """A name in quotes, so that whatever it holds stays a name."""
     return '"' + value.replace('"', "'") + '"'
+
+
+def in_words(changes: Sequence[tuple[str, str]]) -> list[str]:
+    """Changes as a question repeats them, so that they are understood again.
+
+    >>> in_words([("model", "gpt-5.4-mini"), ("prompt", "0.8"), ("share", "0.5")])
+    ['moved to "gpt-5.4-mini"', 'with 20% shorter prompts', '50% of it']
+    """
+    said = []
+    for what, to in changes:
+        if what in LENGTHS:
+            change = (Decimal(to) - 1) * 100
+            said.append(f"with {digits(abs(change))}% {'shorter' if change < 0 else 'longer'} {what}s")
+        elif what in ("cache", "share"):
+            percent = digits(Decimal(to) * 100)
+            said.append(f"{percent}% of it" if what == "share" else f"with a cache hit rate of {percent}%")
+        else:
+            said.append(
+                {"model": f"moved to {quoted(to)}", "tier": f"in the {to} tier"}.get(what, f"in the {to} geography")
+            )
+    return said
+
+
+def digits(value: Decimal) -> str:
+    """A number as people write it, without needless zeros."""
+    return f"{value.normalize():f}"

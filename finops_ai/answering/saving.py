@@ -18,7 +18,13 @@ def saving(known: Known, question: Question) -> Answer:
     table = workspace_opportunities(known.ws, month)
     if question.only:
         wanted = {value for _, value in question.only}
-        table = table[[str(owner) in wanted for owner in table["owner"]]]
+        about = table.subjects  # what an opportunity is about, beside whose it is
+        table = table[
+            [
+                bool(wanted & {str(owner), *about.get(name, {}).values()})
+                for owner, name in zip(table["owner"], table["id"], strict=True)
+            ]
+        ]
     currency, shown = table.facts.currency, table.published()
     if not len(table):
         text = f"Nothing of {month} shows a saving worth telling."
@@ -27,7 +33,7 @@ def saving(known: Known, question: Question) -> Answer:
             v for v, counts in zip(shown["saving"], shown["counted"], strict=True) if counts and isinstance(v, Decimal)
         ]
         first = shown.iloc[0]
-        text = f"{len(table)} opportunities in {month}; those that share no row would have saved {money(sum_of(best), currency)}. "
+        text = f"{len(table)} opportunit{'y' if len(table) == 1 else 'ies'} in {month}; those that share no row would have saved {money(sum_of(best), currency)}. "
         text += f"The largest: {clean(str(first['what']))}, {money(first['saving'], currency)}"
         text += f" ({money(first['saving_low'], '')} to {money(first['saving_high'], currency)})."
     return Answer(

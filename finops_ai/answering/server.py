@@ -248,12 +248,12 @@ def make_server(desk: Desk) -> MCPServer:
 
     @tool("Forecast")
     def forecast(
-        by: By = [], until: Annotated[str, Field(description="Last month, such as 2027-03; empty: the end of the year.", max_length=_LONGEST)] = "",  # noqa: B006
+        by: By = [], only: Only = {}, until: Annotated[str, Field(description="Last month, such as 2027-03; empty: the end of the year.", max_length=_LONGEST)] = "",  # noqa: B006
         exact: Exact = False, tokens: Tokens = 1600,
     ) -> CallToolResult:  # fmt: skip
         """Each month ahead: P10, P50 and P90 of its cost against the budgets; months that are over are actual."""
         return desk.answer(
-            lambda k, m: Question("forecast", tuple(k.column(c) for c in by), period=k.clock.read(until) if until.strip() else None, top=500),
+            lambda k, m: Question("forecast", tuple(k.column(c) for c in by), only_of(k, m, only), period=k.clock.read(until) if until.strip() else None, top=500),
             exact=exact, tokens=tokens,
         )  # fmt: skip
 
@@ -261,6 +261,28 @@ def make_server(desk: Desk) -> MCPServer:
     def opportunities(month: Period = "", top: Top = 10, exact: Exact = False, tokens: Tokens = 1600) -> CallToolResult:
         """Changes that would have cost less, ranked: saving with its range, owner, effort, confidence, how it is done at that provider."""
         return desk.answer(lambda k, m: Question("save", period=span(k, month), top=top), exact=exact, tokens=tokens)
+
+    @tool("What it would have cost otherwise")
+    def what_if(
+        only: Only = {}, period: Period = "", by: By = [],  # noqa: B006
+        model: Annotated[str, Field(description="Model to use instead.", max_length=_LONGEST)] = "",
+        tier: Annotated[str, Field(description="Service tier instead: batch, flex, standard, priority or fast.", max_length=_LONGEST)] = "",
+        geography: Annotated[str, Field(description="Where calls are processed instead: global, us or eu.", max_length=_LONGEST)] = "",
+        prompt: Annotated[float, Field(description="Length of prompts as a factor of today's, such as 0.8.", gt=0, le=100)] = 1,
+        answer: Annotated[float, Field(description="Length of answers as a factor of today's.", gt=0, le=100)] = 1,
+        cache_hit_rate: Annotated[float, Field(description="Share of the prompts to be read from a cache, 0 to 1.", ge=0, le=1)] = 0,
+        share: Annotated[float, Field(description="Share of the calls that change, 0 to 1.", gt=0, le=1)] = 1,
+        top: Top = 10, exact: Exact = False, tokens: Tokens = 1200,
+    ) -> CallToolResult:  # fmt: skip
+        """What the very calls of a time would have cost at another model, tier, place or length, or with more read from a cache, under their own contracts."""
+        given = {"model": model, "tier": tier, "geography": geography, "prompt": prompt, "answer": answer,
+                 "cache": cache_hit_rate, "share": share}  # fmt: skip
+        usual = {"prompt": 1, "answer": 1, "share": 1}
+        changes = tuple((what, str(to)) for what, to in given.items() if to and to != usual.get(what))
+        return desk.answer(
+            lambda k, m: Question("whatif", tuple(k.column(c) for c in by), only_of(k, m, only), span(k, period), top=top, changes=changes),
+            exact=exact, tokens=tokens,
+        )  # fmt: skip
 
     @tool("Price of a call")
     def price_of_call(

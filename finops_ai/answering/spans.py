@@ -13,15 +13,23 @@ from finops_ai.periods import MONTHS, Window, instant, next_month, parse_month, 
 
 _NAMES = {name[:size].lower(): n for n, name in enumerate(MONTHS, 1) for size in (3, len(name))} | {"sept": 9}
 _MONTH = "|".join(sorted(_NAMES, key=len, reverse=True))
+_NUMBERS = {
+    word: n
+    for n, word in enumerate(
+        ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"], 2
+    )
+}
 _DAY = dt.timedelta(days=1)
 
 #: one time
 ONE = (
-    r"\d{4}-\d{2}-\d{2}|\d{4}-\d{2}(?!\d)|\d{4}\s*q[1-4]|q[1-4](?:\s+\d{4})?"
-    rf"|(?:{_MONTH})\.?\s+\d{{1,2}}(?:st|nd|rd|th)?(?!\d)(?:,?\s+\d{{4}})?|\d{{1,2}}(?:st|nd|rd|th)?\s+(?:{_MONTH})\b(?:\s+\d{{4}})?"
+    r"\d{4}-\d{2}-\d{2}|\d{4}/\d{2}/\d{2}|\d{1,2}\.\d{1,2}\.\d{4}|\d{4}-?w\d{2}|(?:calendar\s+)?week\s+\d{1,2}(?!\d)(?:\s+(?:of\s+)?\d{4})?"
+    r"|\d{4}-\d{2}(?!\d)|\d{4}\s*q[1-4]|q[1-4](?:\s+(?:of\s+)?\d{4})?"
+    rf"|(?:{_MONTH})\.?\s+\d{{1,2}}(?:st|nd|rd|th)?(?!\d)(?:,?\s+\d{{4}})?|\d{{1,2}}(?:st|nd|rd|th)?\s+(?:of\s+)?(?:{_MONTH})\b(?:\s+\d{{4}})?"
     rf"|(?:{_MONTH})\b(?:\s+\d{{4}})?"
-    r"|(?:the\s+)?(?:last|past|previous)\s+\d+\s+days|(?:the\s+)?(?:last|previous|this)\s+(?:week|month|quarter|year)"
-    r"|(?:the\s+)?(?:week|month)\s+before(?!\w)|year\s+to\s+date|yesterday|today"
+    rf"|(?:the\s+)?(?:last|past|previous)\s+(?:\d+|{'|'.join(_NUMBERS)})\s+(?:days|weeks|months)"
+    r"|(?:the\s+)?(?:last|previous|past|this|next)\s+(?:week|month|quarter|year)|20\d\d(?![\d-])"
+    r"|(?:the\s+)?(?:week|month)\s+before(?!\w)|year\s+to\s+date|yesterday|today|lately|recently"
 )
 #: from one time to another
 RANGE = rf"(?:from\s+|between\s+)?(?P<first>{ONE})\s*(?:\bto\b|\buntil\b|\btill\b|\band\b|\.\.|–|-)\s*(?P<last>{ONE})|since\s+(?P<since>{ONE})"
@@ -30,12 +38,13 @@ FIND_RANGE, FIND_ONE = (re.compile(rf"(?<![\w-]){p}(?![\w-])") for p in (rf"(?:{
 
 @dataclass(frozen=True)
 class Clock:
-    """What "last week" and "October" are relative to: today, and the days that hold data."""
+    """What "last week" and "October" are relative to: today, and the days that hold data; `ahead` for what is to come."""
 
     timezone: str
     today: dt.date
     last: dt.date
     months: Sequence[str] = ()
+    ahead: bool = False
 
     def default(self) -> Span:
         """The time of a question that names none: the last month with data that is over, else the last with data."""
@@ -94,28 +103,63 @@ class Clock:
         text = re.sub(r"^the\s+", "", " ".join(text.lower().replace(",", " ").replace(".", " ").split()))
         if re.fullmatch(r"\d{4}-\d{2}", text):
             return Span.of_month(text, self.timezone)
-        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
-            try:
-                day = dt.date.fromisoformat(text)
-            except ValueError:
-                raise SettingsError(f"Not a day: {text!r}.") from None
-            return self.days(day, day)
+        if re.fullmatch(r"\d{4}", text):
+            return self.days(dt.date(int(text), 1, 1), dt.date(int(text), 12, 31))
+        if match := re.fullmatch(r"(\d{4})[-/](\d{2})[-/](\d{2})|(\d{1,2}) (\d{1,2}) (\d{4})", text):
+            year, month, day = (
+                match.groups()[:3] if match[1] else match.groups()[:2:-1]
+            )  # with dots the day comes first
+            return self._day(int(year), int(month), int(day), text)
+        if match := re.fullmatch(r"(\d{4})-?w(\d{2})|(?:calendar )?week (\d{1,2})(?: (?:of )?(\d{4}))?", text):
+            return self._week(int(match[1] or match[4] or 0), int(match[2] or match[3]))
+        if text in ("lately", "recently"):
+            return self._past(14, "days")
         if text in ("today", "yesterday"):
             day = self.today - (text == "yesterday") * _DAY
             return self.days(day, day)
-        if match := re.fullmatch(r"(?:last|past|previous) (\d+) days", text):
-            return self.days(self.last - (min(max(int(match[1]), 1), 3660) - 1) * _DAY, self.last)
+        if match := re.fullmatch(r"(?:last|past|previous) (\w+) (days|weeks|months)", text):
+            return self._past(_NUMBERS.get(match[1]) or int(match[1]), match[2])
         if "q" in text and (match := re.search(r"q([1-4])", text)):
             year = re.search(r"\d{4}", text)
             return self._quarter(int(year[0]) if year else self.today.year, int(match[1]), dated=bool(year))
         if match := re.fullmatch(
-            rf"(?:(\d{{1,2}})(?:st|nd|rd|th)? )?({_MONTH})(?: (\d{{1,2}})(?:st|nd|rd|th)?)?(?: (\d{{4}}))?", text
+            rf"(?:(\d{{1,2}})(?:st|nd|rd|th)? (?:of )?)?({_MONTH})(?: (\d{{1,2}})(?:st|nd|rd|th)?)?(?: (\d{{4}}))?",
+            text,
         ):
             return self._named(_NAMES[match[2]], match[1] or match[3], match[4])
         return self._relative(text)
 
+    def _day(self, year: int, month: int, day: int, text: str) -> Span:
+        try:
+            at = dt.date(year, month, day)
+        except ValueError:
+            raise SettingsError(f"Not a day: {text!r}.") from None
+        return self.days(at, at)
+
+    def _week(self, year: int, number: int) -> Span:
+        """A calendar week by its number (ISO 8601); without a year the latest that has begun."""
+        try:
+            first = dt.date.fromisocalendar(year or self.today.isocalendar().year, number, 1)
+            if not year and first > self.today and not self.ahead:
+                first = dt.date.fromisocalendar(self.today.isocalendar().year - 1, number, 1)
+        except ValueError:
+            raise SettingsError(f"Not a week: {number}.") from None
+        return self.days(first, first + 6 * _DAY)
+
+    def _past(self, count: int, what: str) -> Span:
+        """Days and weeks up to the last that holds data; whole months before the present one."""
+        count = min(max(count, 1), 3660)
+        if what != "months":
+            return self.days(self.last - (count * (7 if what == "weeks" else 1) - 1) * _DAY, self.last)
+        first = self.today.replace(day=1)
+        place = first.year * 12 + first.month - 1 - min(count, 120)
+        return self.days(dt.date(place // 12, place % 12 + 1, 1), first - _DAY)
+
     def _relative(self, text: str) -> Span:
         first = self.today.replace(day=1)
+        if text.startswith("next "):
+            return self._next(text.removeprefix("next "))
+        text = text.replace("past ", "last ")
         if text in ("this week", "last week", "previous week", "week before"):
             # the last seven days that hold data, as `finops-ai explain --last-week`
             back = 7 if text == "week before" else 0
@@ -137,15 +181,30 @@ class Clock:
         last = self.last if text == "year to date" else dt.date(year, 12, 31)
         return self.days(dt.date(year, 1, 1), last)
 
+    def _next(self, what: str) -> Span:
+        """The week, month, quarter or year to come."""
+        if what == "week":
+            return self.days(self.today + _DAY, self.today + 7 * _DAY)
+        if what == "month":
+            first = next_month(self.today.replace(day=1))
+            return self.days(first, next_month(first) - _DAY)
+        if what == "year":
+            return self.days(dt.date(self.today.year + 1, 1, 1), dt.date(self.today.year + 1, 12, 31))
+        number = (self.today.month - 1) // 3 + 2
+        return self._quarter(self.today.year + number // 5, (number - 1) % 4 + 1, dated=True)
+
     def _quarter(self, year: int, number: int, *, dated: bool) -> Span:
         first = dt.date(year, 3 * number - 2, 1)
-        if not dated and first > self.today:
+        if not dated and self.ahead and next_month(first.replace(month=first.month + 2)) <= self.today:
+            first = first.replace(year=year + 1)
+        elif not dated and not self.ahead and first > self.today:
             first = first.replace(year=year - 1)
         return self.days(first, next_month(first.replace(month=first.month + 2)) - _DAY)
 
     def _named(self, month: int, day: str | None, year: str | None) -> Span:
-        """A month by its name: without a year the latest that has begun."""
-        own = int(year) if year else self.today.year - (month > self.today.month)
+        """A month by its name: without a year the latest that has begun, or the next where what is to come is asked."""
+        near = (month < self.today.month) if self.ahead else -(month > self.today.month)
+        own = int(year) if year else self.today.year + near
         first = parse_month(f"{own:04d}-{month:02d}")
         if not day:
             return Span.of_month(f"{first:%Y-%m}", self.timezone)

@@ -54,7 +54,7 @@ def spending(known: Known, question: Question) -> Answer:
         shown = tuple(c for c in shown if c not in ("previous_cost", "change"))
     published = table.published()
     return Answer(
-        _sentence(table, published, known, question, mine, timed),
+        _sentence(table, published, known, question, mine),
         table=table,
         published=published,
         shown=tuple(dict.fromkeys(shown)),
@@ -88,35 +88,63 @@ def _parts(measure: str) -> tuple[str, ...]:
     return (*one.ratio, *one.minus)
 
 
-def _sentence(
-    table: Table, published: pd.DataFrame, known: Known, question: Question, mine: pd.DataFrame, timed: dict[str, Any]
-) -> str:
+def _sentence(table: Table, published: pd.DataFrame, known: Known, question: Question, mine: pd.DataFrame) -> str:
     span = question.period
     assert span is not None
     who = " and ".join(f"{c} {name(v)}" for c, v in question.only)
     when = span.words(known.timezone)
     of = f"{who} " if who else ""
-    currency = table.facts.currency
     if not len(table):
         return f"There is no usage{f' of {who}' if who else ''} {when}."
-    whole = known.kept(("whole", span, question.only), lambda: showback(mine, timezone=known.timezone, **timed))
-    shown = known.kept(("whole in cents", span, question.only), whole.published)
-    one = shown.iloc[0] if len(shown) == 1 else None
+    one, currency = _whole(table, published, known, question, mine)
     if question.measure != "cost":
-        total = "unknown" if one is None else figure(one[question.measure], question.measure, whole.facts.currency)
+        total = figure(one.get(question.measure), question.measure, currency)
         text = f"{catalogue()[question.measure].label}{f' of {who}' if who else ''} {when}: {total}"
     else:
-        total = money(sum_of(shown["cost"]), whole.facts.currency or currency)
+        total = money(one.get("cost"), currency)
         text = f"{of}cost {total} {when}" if of else f"{total} was spent {when}"
-        change, before = (None, None) if one is None else (one.get("change"), one.get("previous_cost"))
+        change, before = one.get("change"), one.get("previous_cost")
         if isinstance(change, Decimal) and isinstance(before, Decimal) and before:
             text += f", {abs(change):,.2f} ({abs(change) / abs(before):.1%}) {'more' if change >= 0 else 'less'} than the month before"
     if question.by and len(table) > 1 and not set(question.by) & set(TIMES):
-        first = published.iloc[0]
-        value = figure(first[question.measure], question.measure, currency)
-        most = "most by" if catalogue()[question.measure].kind in ("money", "count") else "highest for"
-        text += f"; {most} {' and '.join(name(first[c]) for c in question.by)}: {value}"
+        text += _most(published, question, currency)
     return text[:1].upper() + text[1:] + "."
+
+
+def _whole(
+    table: Table, published: pd.DataFrame, known: Known, question: Question, mine: pd.DataFrame
+) -> tuple[dict[str, Any], str]:
+    """The published figures of all that is asked about, and their currency: those of the groups, where they add up to it."""
+    if catalogue()[question.measure].kind in ("money", "count") and table.facts.currency:
+        names = [n for n in (question.measure, "previous_cost", "change") if n in published.columns]
+        return {name: sum_of(published[name]) for name in names}, table.facts.currency
+    span = question.period
+    assert span is not None
+    whole = known.kept(
+        ("whole", span, question.only), lambda: showback(mine, timezone=known.timezone, window=span.window)
+    )
+    shown = known.kept(("whole in cents", question.period, question.only), whole.published)
+    if len(shown) != 1:
+        return {}, whole.facts.currency
+    return {str(name): shown[name].iloc[0] for name in shown.columns}, whole.facts.currency
+
+
+def _most(published: pd.DataFrame, question: Question, currency: str) -> str:
+    """The largest group that has a name, and before it what is larger and has none."""
+    adds = catalogue()[question.measure].kind in ("money", "count")
+    named = published[list(question.by)].notna().all(axis=1).to_numpy(bool)
+    at = int(named.argmax())
+    if not named.any():
+        return ""
+    text = ""
+    if at and adds:
+        bare = figure(published[question.measure].iloc[0], question.measure, currency)
+        text = f"; {bare} without {' and '.join(c for c in question.by if published[c].isna().iloc[0])}"
+    first = published.iloc[at]
+    value = figure(first[question.measure], question.measure, currency)
+    return (
+        f"{text}; {'most by' if adds else 'highest for'} {' and '.join(name(first[c]) for c in question.by)}: {value}"
+    )
 
 
 def sum_of(values: Any) -> Decimal | None:

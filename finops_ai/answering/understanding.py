@@ -1,8 +1,8 @@
 """From words to a question: a small grammar over the columns, names and times that the workspace knows.
 
-    question  = what  { by columns | for names | time | against time | top N }
+    question  = what  { by columns | for names | time | against time | top N | changes (see `supposing`) }
     what      = who spent | what was MEASURE | how much | why ... | does it tie | incidents | budgets | forecast | where can we save
-                | price of MODEL with N input tokens ... | why is ... charged | how fresh is the data | kpis | what is WORD
+                | what if | price of MODEL with N input tokens ... | why is ... charged | how fresh is the data | kpis | what is WORD
     names     = VALUE | COLUMN VALUE | "any name in quotes"
     time      = in October | in 2026-10 | last week | last 14 days | since 2026-10-05 | from A to B | Q3 2026
 
@@ -12,15 +12,17 @@ Nothing is guessed in silence: a word that has no place in it makes the question
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
 from finops_ai.answering.known import cut, grammar, plain
 from finops_ai.answering.question import Question, Span, quoted
-from finops_ai.answering.spans import FIND_ONE, FIND_RANGE
+from finops_ai.answering.spans import FIND_ONE, FIND_RANGE, Clock
+from finops_ai.answering.supposing import ASKED, MAY, SAID, suppositions
 from finops_ai.errors import SettingsError
 from finops_ai.figures import catalogue
+from finops_ai.periods import MONTHS
 from finops_ai.tables.grouping import TIMES
 
 if TYPE_CHECKING:
@@ -28,12 +30,14 @@ if TYPE_CHECKING:
 
 #: longest question that is read, in signs
 LONGEST = 600
+#: most rows that are shown, and most tokens of a call whose price is asked
+_MOST_ROWS, _MOST_TOKENS = 9_999, 10**12
 #: what is asked, by the first pattern that is found; the found words have been read then
 WHAT = (
-    ("price", r"\b(?:price|prices|pricing|rate|rates) (?:of|for)\b|\bwhat (?:does|would|do) (?:a |one )?(?:calls?|requests?)\b(?: (?:to|of|with|cost))*|\bhow much (?:is|does|would) (?:a |one )?(?:call|request)\b(?: (?:to|of|with|cost))*"),
+    ("price", r"\b(?:price|prices|pricing|rate|rates) (?:of|for)\b|\bwhat (?:does|would|do) (?:a |one )?(?:calls?|requests?)\b(?: (?:to|of|with|cost))*|\bhow much (?:is|does|would) (?:a |one )?(?:call|request)\b(?: (?:to|of|with|cost))*|\b(?:how much|what) (?:is|does|do|would|will)\b(?=.*\d ?[km]? (?:input|output|prompt|completion|cached)\b)"),
     ("rules", r"\bwhy (?:is|are|was|were)\b(?=.*\b(?:charged|mapped|allocated|assigned|attributed|unallocated)\b)|\b(?:which|what) rules?\b(?! cost| spen)|\brules? why\b|\bwhy rules?\b"),
-    ("tie", r"\b(?:does|do|did|will)? ?(?:it|they|the bills?|the invoices?|cost|costs)? ?(?:ties?|tied|reconciles?|reconciled|reconcile|reconciliation)\b(?: to the (?:bill|invoice)s?)?|\bagrees? with the (?:bill|invoice)s?|\bmatch(?:es)? the (?:bill|invoice)s?"),
-    ("incidents", r"\bwhat incidents are there\b|\bincidents?\b|\banomal(?:y|ies)\b|\banything (?:unusual|odd|strange|wrong)\b|\bunusual\b|\bwhat (?:has )?happened\b|\bspikes?\b|\balerts?\b"),
+    ("tie", r"\b(?:does|do|did|will)? ?(?:it|they|the bills?|the invoices?|cost|costs)? ?(?:ties?|tied|reconciles?|reconciled|reconcile|reconciliation)\b(?: to the (?:bill|invoice)s?)?|\bagrees? with the (?:bill|invoice)s?|\bmatch(?:es)? (?:with )?(?:the |our )?(?:bill|invoice)s?|\b(?:bill|invoice)s? (?:match|agree)(?:es|s)?\b"),
+    ("incidents", r"\bwhat incidents are there\b|\bincidents?\b|\banomal(?:y|ies)\b|\b(?:any|some)thing (?:unusual|odd|strange|wrong|weird|off|suspicious)\b|\bout of the ordinary\b|\bunusual\b|\bwhat (?:has )?happened\b|\bspikes?\b|\balerts?\b"),
     ("budgets", r"\bhow (?:are|is) (?:the|our|we on) budgets?\b|\b(?:over|within|on|under|left of|left in) (?:the |our )?budgets?\b|\bbudgets?\b(?: left)?|\bwhat is left\b"),
     ("forecast", r"\bforecasts?\b|\bplan\b|\bpredict(?:ion|ed)?\b|\bproject(?:ion|ed)\b|\bwhat will\b|\bhow much will\b|\boutlook\b|\byear end\b"),
     ("save", r"\bwhere can we save\b|\bsave\b|\bsavings?\b|\brecommend(?:ation|ations)?\b|\bopportunit(?:y|ies)\b|\bcheaper\b|\bwaste[ds]?\b|\bidle capacity\b"),
@@ -43,8 +47,6 @@ WHAT = (
     ("glossary", r"^(?:define|meaning of|definition of|what does (?=.* mean))|^what (?:is|are) (?:an? |the )?(?:meaning of )?"),
     ("spending", r"\bwho (?:spent|spends|spend|caused|causes|used|uses|costs|pays|is|has|had)\b|\bwho\b|\bhow (?:much|many)\b|\bwhat (?:was|were|did|does|do|has|have|had)\b|\bwhich\b|\bwhat\b|\bshow(?: me)?\b|\blist\b|\bcosts?\b|\bspend(?:ing)?\b|\bspent\b|\busage\b"),
 )  # fmt: skip
-#: whose prices a model is looked up in, where nobody says whose it is
-BOOKED = ("openai", "anthropic", "vertex", "azure-openai", "bedrock", "oci")
 _WORDS = grammar()
 FILLERS, BLANK, _NEGATIONS, _LEADS = (
     frozenset(str(_WORDS[part]).split()) for part in ("fillers", "blank", "negations", "leads")
@@ -71,6 +73,7 @@ class _Found:
     by: list[str] = field(default_factory=list)
     only: list[tuple[str, str]] = field(default_factory=list)
     measure: str = "cost"
+    changes: tuple[tuple[str, str], ...] = ()
     remarks: list[str] = field(default_factory=list)
     unclear: list[str] = field(default_factory=list)
 
@@ -94,10 +97,12 @@ def understand(text: str, known: Known) -> Question:
         return f" \x01{len(names) - 1}\x01 "
 
     rest = " ".join(_QUOTED.sub(keep, text.replace("\x01", " ")).lower().split()).rstrip("?!. ")
+    rest = re.sub(r"\b(what|who|where|how|that|there|it)['’]s\b", r"\1 is", rest)
     if not rest.strip("\x01 0123456789"):
         raise Unclear(f"There is no question in {cut(text)!r}. {_ways()}")
     top, rest = _top(rest)
-    kind, rest, measure = _kind(rest)
+    changes, rest = _supposed(rest, names, known)
+    kind, rest, measure = ("whatif", rest, "cost") if changes is not None else _kind(rest)
     if kind == "glossary":
         from finops_ai.answering import words
 
@@ -108,8 +113,9 @@ def understand(text: str, known: Known) -> Question:
     tokens, rest = _tokens(rest) if kind == "price" else ({}, rest)
     if kind == "forecast":
         rest = re.sub(r"\b(?:until|till|through|up to)\b", " ", rest)
-    against, period, rest = _times(rest, known)
-    found = _Found(kind, measure=measure)
+    clock = replace(known.clock, ahead=True) if kind == "forecast" else known.clock
+    against, period, rest = _times(rest, clock)
+    found = _Found(kind, measure=measure, changes=changes or ())
     _words(rest, names, found, known)
     if found.unclear:
         raise Unclear(_nearest(found.unclear, known), tuple(found.unclear))
@@ -140,8 +146,19 @@ def _question(
         against = known.clock.before(period)
     return Question(
         kind, tuple(dict.fromkeys(found.by)), tuple(dict.fromkeys(only)), period, against, found.measure, top, term,
-        tokens, tuple(found.remarks),
+        tokens, found.changes, tuple(found.remarks),
     )  # fmt: skip
+
+
+def _supposed(text: str, names: list[str], known: Known) -> tuple[tuple[tuple[str, str], ...] | None, str]:
+    """What a question supposes to be otherwise, None where it supposes nothing, and the text without it."""
+    asked = ASKED.search(text)
+    if not asked and (not MAY.search(text) or re.search(WHAT[0][1], text)):
+        return None, text
+    changes, rest = suppositions(text, names, known)
+    if not changes and not asked:
+        return None, text
+    return changes, SAID.sub(" ", ASKED.sub(" ", rest))
 
 
 def _kind(text: str) -> tuple[str, str, str]:
@@ -166,11 +183,11 @@ def _measure_names() -> re.Pattern[str]:
 
 def _top(text: str) -> tuple[int, str]:
     match = re.search(
-        r"\b(?:top|first|largest|biggest)\s+(\d{1,4})\b|\b(\d{1,4})\s+(?:largest|biggest|dearest)\b", text
+        r"\b(?:top|first|largest|biggest)\s+(\d{1,9})\b|\b(\d{1,9})\s+(?:largest|biggest|dearest)\b", text
     )
     if not match:
         return 10, text
-    return max(int(match[1] or match[2]), 1), text[: match.start()] + " " + text[match.end() :]
+    return min(max(int(match[1] or match[2]), 1), _MOST_ROWS), text[: match.start()] + " " + text[match.end() :]
 
 
 def _tokens(text: str) -> tuple[dict[str, int], str]:
@@ -179,7 +196,9 @@ def _tokens(text: str) -> tuple[dict[str, int], str]:
 
     def take(match: re.Match[str]) -> str:
         number = float(match[1].replace(",", "").replace("_", "")) * {"k": 1e3, "m": 1e6}.get(match[2] or "", 1)
-        out[_METERS[match[3]]] = out.get(_METERS[match[3]], 0) + round(min(number, 1e15))
+        if number > _MOST_TOKENS:
+            raise Unclear(f"A call has at most {_MOST_TOKENS:,} tokens of a kind, not {cut(match[1], 30)}.")
+        out[_METERS[match[3]]] = out.get(_METERS[match[3]], 0) + round(number)
         return " "
 
     meters = "|".join(sorted(map(re.escape, _METERS), key=len, reverse=True))
@@ -188,9 +207,9 @@ def _tokens(text: str) -> tuple[dict[str, int], str]:
     )
 
 
-def _times(text: str, known: Known) -> tuple[Span | None, Span | None, str]:
+def _times(text: str, clock: Clock) -> tuple[Span | None, Span | None, str]:
     """The time asked about, the one compared with, and the text without them."""
-    clock, against = known.clock, None
+    against = None
     if match := re.search(_AGAINST, text):
         after = text[match.end() :]
         after = re.sub(r"^(?:in|the)\s+", "", after)
@@ -273,7 +292,7 @@ def _words(text: str, names: list[str], found: _Found, known: Known) -> None:
             led = word in _LEADS or (led and word in ("the", "team"))
             if word != "and" and word not in ("the", "a", "an"):
                 grouping = False
-        elif found.kind == "price" and in_book(known, word):
+        elif found.kind == "price" and known.in_book(word):
             found.only.append(("model", word))
         else:
             found.unclear.append(word)
@@ -343,7 +362,7 @@ def _take_name(name: str, column: str, found: _Found, known: Known) -> None:
     exact = [pair for pair in pairs if pair[1] == name] or pairs
     if exact:
         _take(exact, "", found)
-    elif found.kind == "price" and in_book(known, name):
+    elif found.kind == "price" and known.in_book(name):
         found.only.append(("model", name))
     else:
         found.unclear.append(name)
@@ -353,7 +372,7 @@ def _measured(words: list[str], at: int) -> tuple[int, str]:
     """How many words from here name a measure, and which."""
     for size in range(min(5, len(words) - at), 0, -1):
         text = plain(" ".join(words[at : at + size]))
-        if text in _measures() and not (size == 1 and text in ("cost", "change", "price")):
+        if text in _measures() and not (size == 1 and text in ("cost", "change", "price", "spent")):
             return size, _measures()[text]
     return 0, ""
 
@@ -370,14 +389,6 @@ def _measures() -> dict[str, str]:
     return {plain(m.label): m.id for m in known} | {plain(m.id): m.id for m in known} | _MEASURES
 
 
-def in_book(known: Known, model: str) -> str | None:
-    """The provider that the price book has a model from; None where it has none of that name."""
-    import datetime as dt
-
-    now = dt.datetime.now(dt.UTC)
-    return next((p for p in BOOKED if known.ws.book.find(p, model, now) is not None), None)
-
-
 def _unquoted(text: str, names: list[str]) -> str:
     return re.sub(r"\x01(\d+)\x01", lambda m: names[int(m[1])], text)
 
@@ -392,10 +403,17 @@ def _nearest(words: list[str], known: Known) -> str:
     for text, pairs in known.values.items():
         pool.setdefault(text, f"the {pairs[0][0]} {cut(pairs[0][1])}")
     pool |= {plain(m.id): f"the measure {m.id}" for m in catalogue().values()}
+    pool |= {word: f"the word {word}" for word in _WORDS["asking"].split()} | {
+        m.lower(): f"the month {m}" for m in MONTHS
+    }
+    whole = " ".join(words)  # a name of several words, misspelt
+    if len(words) > 1 and (near := difflib.get_close_matches(plain(whole)[:80], list(pool), n=3, cutoff=0.8)):
+        told = list(dict.fromkeys(pool[name] for name in near))
+        return f"Not understood: {cut(whole)!r} (did you mean {' or '.join(told)}?). {_ways()}"
     said = []
     for word in dict.fromkeys(words):
-        near = difflib.get_close_matches(plain(word)[:80], list(pool), n=3, cutoff=0.7)
-        told = list(dict.fromkeys(pool[name] for name in near))
+        near = difflib.get_close_matches(plain(word)[:80], list(pool), n=3, cutoff=0.7 if len(word) > 4 else 0.6)
+        told = list(dict.fromkeys(pool[name] for name in near if name != word))
         said.append(f"{cut(word)!r}" + (f" (did you mean {' or '.join(told)}?)" if told else ""))
     return f"Not understood: {', '.join(said[:6])}. {_ways()}"
 

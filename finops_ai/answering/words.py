@@ -27,7 +27,10 @@ def dictionary() -> dict[str, tuple[str, str]]:
     """Plain word -> the word as it is written, and what it means; a measure's own words come before all others'."""
     columns = TokenFrame.to_schema().columns
     out = {plain(n): (n, f"Column of the token frame: {columns[n].description or n}") for n in columns}
-    out |= {plain(m.name): (m.name, f"Meter, counted in {m.unit}: {m.description}.") for m in meters().values()}
+    out |= {
+        plain(m.name): (m.name, f"Meter, counted in {m.unit}: {m.description.removesuffix('.')}.")
+        for m in meters().values()
+    }
     out |= {plain(word): (word, text) for word, text in glossary().items()}
     for measure in catalogue().values():
         out[plain(measure.label)] = out[plain(measure.id)] = (measure.id, definition(measure.id))

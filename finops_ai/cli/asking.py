@@ -23,7 +23,7 @@ def ask(question: tuple[str, ...], rows: bool, config: str, form: str, output: s
     finops-ai ask "does it tie" --format json
 
     \b
-    what:   who spent, how much, what was MEASURE, why, does it tie, incidents, budgets, forecast, price of MODEL,
+    what:   who spent, how much, what was MEASURE, why, does it tie, incidents, budgets, forecast, what if, price of MODEL,
             why is TEAM charged, how fresh is the data, kpis, what is WORD
     parts:  by COLUMN, for NAME, for COLUMN "NAME", in October, last week, since 2026-10-05, from A to B, against A, top N
 

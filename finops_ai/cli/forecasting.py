@@ -10,7 +10,7 @@ import click
 
 from finops_ai.cli.collecting import config_option
 from finops_ai.cli.output import format_options, plain, show
-from finops_ai.cli.tables import by_option
+from finops_ai.cli.tables import by_option, say
 from finops_ai.errors import DataError, RuleError, hint
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def forecast(
             timezone=ws.timezone,
             **known,
         )
-    show(done, form, output)
+    say(done, form, output)
 
 
 @click.command()
@@ -208,10 +208,10 @@ def plan(
         raise click.UsageError("Give one of --words, --budgets, --save, --saved and --against.")
     ws, history = _history(config, months)
     if saved:
-        show(saved_plans(ws), form, output)
+        say(saved_plans(ws), form, output)
         return
     if against:
-        show(held_against(ws, against, _columns(by)), form, output)
+        say(held_against(ws, against, _columns(by)), form, output)
         return
     if save:
         place = keep_plan(ws, save, until=until, scenario=_scenario(scenario, ws), months=months)
@@ -222,11 +222,11 @@ def plan(
     if budgets:
         if not budget:
             raise DataError("finops.toml has no [[budgets]]. Add one with `amount`, and `month` or `from` and `to`.")
-        show(budget_outlook(history, budget, **told), form, output)
+        say(budget_outlook(history, budget, **told), form, output)
         return
     table = make_plan(history, budget, by=_columns(by), until=until or terms.until, **told, **terms.year)
     if not words:
-        show(table, form, output)
+        say(table, form, output)
         return
     errors = workspace_past_error(ws, ws.months()[-1], months)
     click.echo("\n".join([*plan_in_words(table, errors, ws.settings.workspace.currency), *table.facts.notes[1:]]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import sys
 from decimal import Decimal
@@ -76,14 +77,13 @@ def show(frame: pd.DataFrame, form: str = "table", output: str | None = None) ->
 
 
 def _readable(frame: pd.DataFrame, money: list[str] | None, *, on_screen: bool) -> str:
-    """A table as text; on a screen as wide as that is, without columns of zeros. With `money`, sums stand under it."""
+    """A table as text without columns of zeros; on a screen as wide as that is. With `money`, sums stand under it."""
     from finops_ai.tables.reading import columns_that_fit, only_zeros, sums_of
 
     sums = None if money is None else sums_of(frame, money)
-    if not on_screen:
-        return (columns_that_fit(frame, last=sums)[0] or "(empty)") + "\n"
     zeros = only_zeros(frame) if len(frame) else []
-    body, left_out = columns_that_fit(frame.drop(columns=zeros), shutil.get_terminal_size().columns, sums)
+    width = shutil.get_terminal_size().columns if on_screen else math.inf
+    body, left_out = columns_that_fit(frame.drop(columns=zeros), width, sums)
     said = [f"{len(left_out)} more columns: {', '.join(left_out)}"] if left_out else []
     said += [f"{len(zeros)} columns hold zeros or nothing: {', '.join(zeros)}"] if zeros else []
     return (body or "(empty)") + "\n" + (f"{'; '.join(said)}. --format csv shows them all.\n" if said else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from pathlib import Path
@@ -56,12 +57,15 @@ if TYPE_CHECKING:
     help="A notebook parameter, checked before anything runs; repeat for more.",
 )
 @click.option(
-    "--jobs", type=click.IntRange(1, 16), default=2, show_default=True, help="Notebooks to run at the same time."
+    "--jobs",
+    type=click.IntRange(1, 16),
+    default=None,
+    help="Notebooks to run at the same time. Default: 2, and 1 on two cores.",
 )
 @click.option("--pdf", is_flag=True, help="Also print the pages to PDF; needs Chromium.")
 def report(
     month: str | None, out: str | None, config: str, sample: bool, source: str | None, mapping: str | None, input_format: str | None,
-    rules_file: str | None, no_collect: bool, only: tuple[str, ...], parameter: tuple[str, ...], jobs: int, pdf: bool,
+    rules_file: str | None, no_collect: bool, only: tuple[str, ...], parameter: tuple[str, ...], jobs: int | None, pdf: bool,
 ) -> int:  # fmt: skip
     """Make a month's report: collect, price, map to the business, render; then print where it is.
 
@@ -107,6 +111,8 @@ def report(
     if not (sample or source or no_collect) and ws.settings.providers:
         notes, code = _collect(ws, month)
     click.echo(f"Month {month}: pricing and mapping ...", err=True)
+    gc.set_threshold(20_000, 20, 20)  # a minute's work whose imports are no garbage
+    gc.freeze()
     made = make_report(
         ws, month, Path(out or ws.settings.path(ws.settings.workspace.reports)) if not (sample or source) else Path(out or "reports"),
         config=config, only=only, parameters=given, jobs=jobs, notes=notes,

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from finops_ai.cli.collecting import config_option
-from finops_ai.cli.output import format_options
+from finops_ai.cli.output import format_options, show
 from finops_ai.cli.tables import by_option, columns_of, cube_of, month_option, say, workspace
 
 
@@ -56,13 +56,12 @@ def explain(
                 f"The lake holds no usage of {name}. It has {', '.join(ws.months()) or 'none'}; load more with `finops-ai collect`."
             )
     table = fa.explain(frames[0], frames[1], by=columns_of(by, ws), timezone=ws.timezone)
-    table.facts.period = f"{names[0]} to {names[1]}"
-    drivers = table.drivers(top)
+    table.facts.period = f"{names[1]} against {names[0]}"
     if only_drivers:
-        return say(drivers, form, output)
-    say(table, form, output)
+        return say(table.drivers(top), form, output)
+    show(table, form, output)
     if form == "table" and not output:
-        click.echo("\n" + "\n".join(drivers["sentence"]), err=True)
+        click.echo(f"\n{table.explain(top)}", err=True)
     return None
 
 

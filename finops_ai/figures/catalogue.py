@@ -43,6 +43,7 @@ class Measure:
         minus: (one, other) measures it subtracts.
         given: the table that says it where no rows of usage do; `needs` tells what that takes.
         part_of: the measure it is a part of: 0, not null, where that is known and there is nothing of this one.
+        strict: of a share: null, not 0, where its upper figure is.
         told_by: the column that must say something for the figure to be known.
     """
 
@@ -65,6 +66,7 @@ class Measure:
     needs: str = ""
     told_by: str = ""
     part_of: str = ""
+    strict: bool = False
 
     @property
     def formula(self) -> str:

@@ -138,6 +138,6 @@ def _found(sums: Mapping[str, Any], one: Measure, known: dict[str, Any]) -> Any:
     top, bottom = (_value(sums, name, known) for name in one.ratio)
     if one.kind == "rate":
         return ratio(top, bottom, one.per)
-    if bottom is None or not bottom:
+    if bottom is None or not bottom or (top is None and one.strict):
         return None
     return float(Decimal(0 if top is None else top) * one.per / Decimal(bottom))

@@ -178,6 +178,7 @@ def workspace_budgets(ws: Workspace, month: str, as_of: object = None) -> Table 
             ws.history(month, months), plan, month=month, as_of=as_of, timezone=ws.timezone, book=ws.book, **terms.known
         ),
         keep=lambda table: True,
+        shared=True,
     )
     return found.copy(deep=False)  # what its reader changes in it is nobody else's
 

@@ -25,7 +25,7 @@ MONTHLY, MONTHLY_STEEPNESS = ("damped_trend", "theta", "linear_seasonal", "last_
 #: how steeply weight falls with error: weight = error ** -steepness; a longer history can tell models apart better
 STEEPNESS_PER_SEASON, STEEPEST = 0.1, 6.0
 #: origins' worth of weight that the pooled error of all series gets against a series' own
-POOLING = 3.0
+POOLING = 6.0
 #: below this many seasons there is no profile to learn, and plain levels are used
 COLD, COLD_STEEPNESS = ("recent_mean", "plain_median", "last_value", "last_season"), 1.5
 

@@ -98,7 +98,7 @@ def save_plan(
     facts = Facts(
         f"{name}, made on {end:%Y-%m-%d}",
         made.history.currency,
-        f"to {made.projection.months[-1]}",
+        f"{end:%Y-%m} to {made.projection.months[-1]}",
         money=["effective_cost"],
     )
     facts.conserves = "effective_cost of a month adds up to the plan's P50 of it"

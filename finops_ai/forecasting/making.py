@@ -13,6 +13,7 @@ import pandas as pd
 
 from finops_ai.errors import SettingsError, hint
 from finops_ai.forecasting.ageing import NODES, dates_in_force, words
+from finops_ai.forecasting.credits import credit_turns
 from finops_ai.forecasting.history import NONE, end_of_data
 from finops_ai.forecasting.holidays import read_days
 from finops_ai.forecasting.outlook import Outlook, build_outlook
@@ -246,7 +247,7 @@ def make_plan(
     touched = [c for c in (columns_touched([scenario]) if scenario else []) if c in priced.columns]
     scopes = [str(name) for row in (*lines, *overrides) for name in dict(row.get("for") or {})]
     history = spending(priced, until=end, timezone=timezone, keep=tuple(dict.fromkeys([*keep, *touched, *scopes])))
-    explained = dates_in_force(scenario.changes, end) if scenario else []
+    explained = [*(dates_in_force(scenario.changes, end) if scenario else []), *credit_turns(priced, book)]
     plan = Plan(project(history, last, explained, read_days(holidays)))
     notes = doubts(plan)
     assumptions = found_out(plan)
@@ -402,26 +403,35 @@ def _overridden(plan: Plan, row: Mapping[str, Any]) -> Plan:
     if ("amount" in row) == ("factor" in row):
         raise SettingsError(f"{place} needs either `amount` or `factor`.")
     p = plan.projection
-    months = [m for m in _months_of(row, place) if m in p.months]
+    asked = _months_of(row, place)
     mask = plan.chosen(dict(row.get("for") or {}))
     if not mask.any():
         raise SettingsError(f"{place}: nothing in use has {dict(row.get('for') or {})}; give it as a planned line.")
-    at = np.isin(p.month_of, [p.months.index(m) for m in months])
-    if "factor" in row:
-        times = _number(row, "factor", place)
-    else:
-        amount = _number(row, "amount", place)
-        group = np.where(mask, 0, -1)
-        spent = sum(float(plan.actual(group, 1).get(m, [Decimal(0)])[0]) for m in months)
-        ahead = float(p.leaf_days[np.ix_(mask, at)].sum())
-        if ahead <= 0:
-            raise SettingsError(f"{place}: nothing is expected there; give it as a planned line.")
-        times = max(amount - spent, 0.0) / ahead
     factor = np.ones_like(p.leaf_days) if p.factor is None else p.factor.copy()
     added = np.zeros_like(p.leaf_days) if p.added is None else p.added.copy()
-    factor[np.ix_(mask, at)] *= times
-    added[np.ix_(mask, at)] *= times
+    rest = _rest(plan, asked, mask, _number(row, "amount", place)) if "amount" in row else {}
+    for month in asked:
+        if month not in p.months:
+            continue
+        at = np.ix_(mask, p.month_of == p.months.index(month))
+        if "factor" in row:
+            times = _number(row, "factor", place)
+        elif (ahead := float(p.leaf_days[at].sum())) > 0:
+            times = rest[month] / ahead
+        else:
+            raise SettingsError(f"{place}: nothing is expected there; give it as a planned line.")
+        factor[at] *= times
+        added[at] *= times
     return replace(plan, projection=replace(p, factor=factor, added=added))
+
+
+def _rest(plan: Plan, asked: Sequence[str], mask: np.ndarray, amount: float) -> dict[str, float]:
+    """What an owner's amount leaves for each month after what is spent, by the days ahead: however far is planned."""
+    spent = plan.actual(np.where(mask, 0, -1), 1)
+    left = max(amount - sum(float(spent[m][0]) for m in asked if m in spent), 0.0)
+    begins = plan.projection.days[0]
+    days = {m: max((pd.Period(m, "M").end_time - max(pd.Period(m, "M").start_time, begins)).days + 1, 0) for m in asked}
+    return {m: left * n / max(sum(days.values()), 1) for m, n in days.items()}
 
 
 def _with_line(plan: Plan, row: Mapping[str, Any]) -> Plan:
@@ -445,12 +455,13 @@ def _with_line(plan: Plan, row: Mapping[str, Any]) -> Plan:
         p = replace(grown, factor=factor, added=added)
         mask = np.zeros(len(p.shares), bool)
         mask[-1] = True
-    weight = p.middle()[mask].sum(1)
-    weight = weight / weight.sum() if weight.sum() > 0 else np.full(int(mask.sum()), 1 / mask.sum())
+    middle = p.middle()[mask]
     added = np.zeros((len(p.shares), len(p.days))) if p.added is None else p.added.copy()
     for month in asked:
         if month in p.months:
-            at = p.month_of == p.months.index(month)
+            m = p.months.index(month)
+            at, weight = p.month_of == m, middle[:, m]
+            weight = weight / weight.sum() if weight.sum() > 0 else np.full(len(weight), 1 / len(weight))
             added[np.ix_(mask, at)] += (weight * amount / at.sum())[:, None]
     return replace(plan, projection=replace(p, added=added))
 

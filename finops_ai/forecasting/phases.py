@@ -12,10 +12,14 @@ from finops_ai.forecasting.sums import BLOCK, WEEK
 #: days after birth in which a cell counts as young
 YOUNG = 14
 #: lengths of stay tried for a jump, in days; how far beyond everything seen it must be; days before it that are needed
-STAYS, BEYOND, BEFORE = (3, 5, 7, 10, 14, 21, 28, 42, 56, 84), 1.5, 21
+#: and the one where two weeks differ most from the two before, up to so many days ago
+STAYS, OLDEST = (3, 5, 7, 10, 14, 21, 28, 42, 56, 84), 280
+BEYOND, BEFORE, ENOUGH = 1.5, 21, 84
 #: a jump happens from one week to the next
 STEP = 1.4
-#: a jump that stayed this long is the new usual: what was before it says nothing any more
+#: a calm series shows a jump sooner: beyond what it has shown by as much as that differs in itself, so much at least
+CALM, CALM_STEP = 1.2, 1.15
+#: a jump that stayed this long is the new usual: what was before it tells how use moves, not how much it is
 SETTLED = 28
 #: chance a day that use ends; chance that silence longer than it should be is a pause, halved each week
 HAZARD, PAUSE = 1 / 180, 0.25
@@ -44,6 +48,7 @@ class Life:
         since: index of the first day of the present phase.
         chance: that the present level stays (a jump), or that use comes back (silence); 1 otherwise.
         now: level a day since the jump; 0 in silence.
+        times: the level since a jump that stayed over the one before it; 1 without.
     """
 
     phase: Phase
@@ -51,6 +56,7 @@ class Life:
     since: int
     chance: float = 1.0
     now: float = 0.0
+    times: float = 1.0
 
 
 def life_of(y: np.ndarray, weekday: np.ndarray, stay: tuple[float, float] = (1.0, 1.0)) -> Life:
@@ -84,7 +90,8 @@ def life_of(y: np.ndarray, weekday: np.ndarray, stay: tuple[float, float] = (1.0
     if jump is not None:
         days, level = jump
         if days >= SETTLED:
-            return Life(Phase.USED, len(y) - days, len(y) - days)
+            before = float(np.nanmean(y[max(born, len(y) - days - SETTLED) : len(y) - days]))
+            return Life(Phase.USED, born, len(y) - days, times=level / before if before > 0 else 1.0)
         likely = 0.35 + 0.6 * days / (days + 7)
         stayed, left = stay
         chance = (2 * likely + stayed) / (2 + stayed + left)
@@ -123,26 +130,43 @@ def jump_of(y: np.ndarray) -> tuple[int, float] | None:
     clean = np.where(np.isnan(y), np.nanmedian(y), y)
     running = np.concatenate([[0.0], np.cumsum(clean)])
     found = None
-    for days in STAYS:
+    for days in (*STAYS, _clearest(running)):
+        if found and days > STAYS[-1]:
+            break  # the newest jump counts
         past = clean[:-days]
-        if len(past) < max(BEFORE, 2 * days):
+        if len(past) < max(BEFORE, min(2 * days, ENOUGH)):
             break
         now = (running[-1] - running[-1 - days]) / days
         seen = (running[days:-days] - running[: -2 * days]) / days if len(past) > days else past
         seen = seen[-182:]
         high, low, middle = seen.max(), seen.min(), np.median(past[-8 * WEEK :])
-        inside = clean[-days:]
+        inside = clean[-days:] if days < SETTLED else _running_weeks(clean[-days:])
         # every part of the stay is beyond what was, so that one large day is no jump
-        up = now > BEYOND * high and inside.min() > middle and np.median(inside) > BEYOND * max(middle, high / 2)
-        down = low > 0 and now < low / BEYOND and inside.max() < middle and now > 0
+        shown = high / low if low > 0 else np.inf
+        beyond, least = min(BEYOND, max(CALM, shown)), min(STEP, max(CALM_STEP, shown**0.5))
+        up = now > beyond * high and inside.min() > middle and np.median(inside) > beyond * max(middle, high / 2)
+        down = low > 0 and now < low / beyond and inside.max() < middle and now > 0
         around = min(days, WEEK)
         step = clean[-days:][:around].mean() / max(past[-WEEK:].mean(), 1e-12)
-        if 1 / STEP < step < STEP:
+        if 1 / least < step < least:
             continue  # it came there gradually: growth is no jump
         apart = np.sqrt(max(now, 1e-12) * max(middle, 1e-12))
         if (up and _longest(past > apart) < days) or (down and _longest(past < apart) < days):
             found = _sharpest(clean, days)
     return found
+
+
+def _running_weeks(y: np.ndarray) -> np.ndarray:
+    """Means of every seven days in a row."""
+    out: np.ndarray = np.convolve(y, np.ones(WEEK) / WEEK, "valid")
+    return out
+
+
+def _clearest(running: np.ndarray) -> int:
+    """Days since two weeks differed most from the two before; `running` are sums up to each day."""
+    two = running[2 * WEEK :] - running[: -2 * WEEK]
+    ratio = np.abs(np.log(np.maximum(two[2 * WEEK :], 1e-12) / np.maximum(two[: -2 * WEEK], 1e-12)))[-OLDEST:]
+    return int(2 * WEEK + len(ratio) - 1 - ratio.argmax()) if len(ratio) else STAYS[0]
 
 
 def _sharpest(clean: np.ndarray, most: int) -> tuple[int, float]:

@@ -16,7 +16,7 @@ from finops_ai.forecasting.history import TOTAL, cost_history, end_of_data, loca
 from finops_ai.forecasting.making import Months, Plan, make_plan, said, unknown_scope
 from finops_ai.forecasting.scenarios import ScenarioLike, one_scenario
 from finops_ai.frames.origin import zone_of
-from finops_ai.money import minor_units, round_to_total
+from finops_ai.money import minor_units, published, round_to_total
 from finops_ai.tables.result import Facts, Table
 
 if TYPE_CHECKING:
@@ -119,11 +119,11 @@ def plan_table(
         rows += _period_rows(sums, keys, by, name, months, minor_units(currency))
     table = pd.DataFrame(rows)
     covers = {name: tuple(months) for name, months in periods if not _is_month(name)}
-    last = made.projection.months[-1]
+    named = [name for name, _ in periods if _is_month(name)]
     facts = Facts(
         "Plan",
         currency,
-        f"to {last}",
+        f"{named[0]} to {named[-1]}",
         "actual, p50, p10_part and p90_part of the parts add up to the total; p50 also over months",
     )
     facts.money = ["actual", "p10", "p50", "p90", "p10_part", "p90_part", "budget", "over_budget"]
@@ -281,19 +281,23 @@ def _with_budget(
     table: pd.DataFrame, budget: Budget, by: Sequence[str], currency: str, covers: Mapping[str, Sequence[str]]
 ) -> pd.DataFrame:
     amounts = budget_of(budget, by, currency)
-    places = minor_units(currency)
     found: list[Decimal | None] = []
+    exact: dict[str, Decimal] = {}
     by_series: dict[tuple[str, str], Decimal | None] = {}
     for row in table.to_dict("records"):
         key, name = tuple(row[c] for c in by), str(row["unique_id"])
         if _is_month(row["month"]):
-            by_series[name, row["month"]] = amounts(row["month"], key)
-            found.append(by_series[name, row["month"]])
+            amount, so_far = amounts(row["month"], key), exact.get(name, Decimal(0))
+            if amount is not None:  # a twelfth of a year has no whole cents: what is due up to a month does
+                exact[name] = so_far + amount
+                amount = published(exact[name], currency) - published(so_far, currency)
+            by_series[name, row["month"]] = amount
+            found.append(amount)
         else:
             own = [by_series.get((name, month)) for month in covers[row["month"]]]
             known = [amount for amount in own if amount is not None]
             found.append(sum(known, Decimal(0)) if known and len(known) == len(own) else None)
-    table["budget"] = pd.Series([None if b is None else round_to_total([b], places)[0] for b in found], dtype=object)
+    table["budget"] = pd.Series(found, dtype=object)
     table["over_budget"] = pd.Series(
         [None if b is None else p - b for p, b in zip(table["p50"], table["budget"], strict=True)], dtype=object
     )

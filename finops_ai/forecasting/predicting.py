@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from finops_ai.errors import SettingsError
-from finops_ai.forecasting import choosing, intervals
+from finops_ai.forecasting import choosing, intervals, lifting
 from finops_ai.forecasting.panel import Panel, offset
 from finops_ai.progress import track
 
@@ -19,7 +19,9 @@ CHUNK = 500
 
 @dataclass(frozen=True)
 class Prediction:
-    """Arrays `(series, horizon)` in the panel's order; `bounds` by level in per cent; `weights` of models per series."""
+    """Arrays `(series, horizon)` in the panel's order; `bounds` by level in per cent; `weights` of models per series.
+
+    `point` is the median of each series but for those that the sum of all is low by (see `lifting`)."""
 
     point: np.ndarray
     bounds: dict[float, tuple[np.ndarray, np.ndarray]]
@@ -65,15 +67,18 @@ def predict(
     fits = [(where, choosing.fit(matrix, horizon, season, models), matrix) for where, matrix in steps]
     surprises = intervals.pool([(fit, matrix) for _, fit, matrix in fits], horizon, season)
     point = np.empty((len(panel), horizon))
-    bounds = {level: (np.empty_like(point), np.empty_like(point)) for level in levels}
+    asked = dict.fromkeys([*levels, lifting.REACH])
+    bounds = {level: (np.empty_like(point), np.empty_like(point)) for level in asked}
     weights: list[dict[str, float]] = [{} for _ in range(len(panel))]
     for where, fit, matrix in fits:
         point[where] = fit.forecast
-        for level, (lower, upper) in intervals.bounds(fit, matrix, surprises, levels, season).items():
+        for level, (lower, upper) in intervals.bounds(fit, matrix, surprises, list(asked), season).items():
             bounds[level][0][where], bounds[level][1][where] = lower, upper
         for column, series in enumerate(where):
             weights[series] = dict(zip(fit.models, fit.weights[:, column].tolist(), strict=True))
-    return Prediction(point, bounds, weights)
+    point = lifting.lifted(fits, point, bounds[lifting.REACH], season)
+    held = {level: (np.minimum(bounds[level][0], point), np.maximum(bounds[level][1], point)) for level in levels}
+    return Prediction(point, held, weights)
 
 
 def to_frame(panel: Panel, prediction: Prediction) -> pd.DataFrame:

@@ -38,6 +38,8 @@ TRIED = LEADS - 1
 DIRECT = 0.5
 #: days of history a plan needs
 LEAST = 3
+#: a weekday with less of the mean day than this is one without use
+QUIET = 0.05
 
 
 @dataclass(frozen=True)
@@ -320,8 +322,8 @@ def project(
         raise DataError(f"A plan needs at least {LEAST} days of history, there are {size}.")
     days = pd.date_range(history.end, last, freq="D")
     weekday = history.days.day_of_week.to_numpy()
-    told = [c for c in ("provider", "model") if c in history.leaves.columns]
-    sources = [(*history.leaves[told].iloc[leaf], name) for _, leaf, name, _ in history.fees]
+    named = [c for c in ("provider", "model") if c in history.leaves.columns]
+    sources = [(*history.leaves[named].iloc[leaf], name) for _, leaf, name, _ in history.fees]
     recurring, whole = fees(history.fees, history.days, sources)
     use = history.amounts.copy()
     leaf_use = history.leaf_amounts.copy()
@@ -343,13 +345,19 @@ def project(
     lived = _lived(use)
     company = weekday_factors(np.nansum(use, 0)[None] if len(use) > 1 else lived, weekday)
     factors = weekday_factors(lived, weekday, company[0])
-    flat = use / factors[:, weekday]
-    weeks = weekly(flat)
+    usual = factors[:, weekday]
+    # an empty day that usually is empty says nothing
+    flat = np.where((usual < QUIET) & (use == 0), np.nan, use / np.maximum(usual, QUIET))
+    weeks = weekly(use, usual)
     stay = jumps_that_stayed(filled(weeks)) if weeks.shape[1] > 12 else (0.0, 0.0)
     lives = [life_of(y, weekday, stay) for y in flat]
     lives = [_explained(life, history.days, [*explained, *_turns(history, i, life)]) for i, life in enumerate(lives)]
+    for i, life in enumerate(lives):
+        for y in (use[i], flat[i], weeks[i, : max(life.since - size % WEEK, 0) // WEEK]):
+            y[: life.since] *= life.times
     ramp = _ramp(flat, lives)
-    made = [_slice(flat[i], life) for i, life in enumerate(lives)]
+    told = [_slice(flat[i], life) for i, life in enumerate(lives)]
+    made = [flat[i, part] for i, part in enumerate(told)]
     groups: dict[int, list[int]] = {}
     for i, y in enumerate(made):
         groups.setdefault(len(y) // WEEK, []).append(i)
@@ -362,7 +370,7 @@ def project(
             for i in members:
                 path[i], base[i], drift[i] = np.nanmean(made[i]) if len(made[i]) else 0.0, NEW_LEVEL * 7, NEW_DRIFT
             continue
-        grid = filled(np.array([weekly(made[i][None])[0] for i in members]))
+        grid = filled(np.array([weekly(use[i, told[i]][None], usual[i, told[i]][None])[0] for i in members]))
         sums = forecast_sums(grid)
         for row, i in enumerate(members):
             path[i] = along(sums.level[row], horizon)
@@ -373,7 +381,7 @@ def project(
     full = used & np.array([life.born < WEEK and len(y) >= size - WEEK for life, y in zip(lives, made, strict=True)])
     together = (0.3, 0.3)
     if full.sum() > 1:
-        path, together = _with_total(path, flat, full, base, drift, horizon)
+        path, together = _with_total(path, weeks, full, base, drift, horizon)
     outcomes: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     notes: list[str] = []
     kept: list[tuple[int, np.ndarray, np.ndarray]] = []
@@ -434,14 +442,14 @@ def _explained(life: Life, days: pd.DatetimeIndex, dates: Sequence[pd.Timestamp]
     return life
 
 
-def _slice(y: np.ndarray, life: Life) -> np.ndarray:
+def _slice(y: np.ndarray, life: Life) -> slice:
     """The days a cell's usual level is told from: its own, before a jump or silence."""
     stop = life.since if life.phase in (Phase.JUMPED, Phase.SILENT) else len(y)
     own = y[life.born : stop]
     known = own[~np.isnan(own)]
-    if len(known) >= 3 and known[0] < 0.35 * np.median(known[1:]) and len(own) <= 2 * WEEK:
-        own = own[1:]  # the day it began was no whole day
-    return own
+    # the day it began may be no whole day
+    part = len(known) >= 3 and known[0] < 0.35 * np.median(known[1:]) and len(own) <= 2 * WEEK
+    return slice(life.born + part, stop)
 
 
 def along(level: np.ndarray, horizon: int) -> np.ndarray:
@@ -500,10 +508,10 @@ def _ramp(flat: np.ndarray, lives: Sequence[Life]) -> tuple[float, float]:
 
 
 def _with_total(
-    path: np.ndarray, flat: np.ndarray, full: np.ndarray, base: np.ndarray, drift: np.ndarray, horizon: int
+    path: np.ndarray, weeks: np.ndarray, full: np.ndarray, base: np.ndarray, drift: np.ndarray, horizon: int
 ) -> tuple[np.ndarray, tuple[float, float]]:
     """Cells scaled to a total that is half forecast by itself; and what of their drift the cells share."""
-    total: Sums = forecast_sums(filled(weekly(np.nansum(np.where(np.isnan(flat[full]), 0, flat[full]), 0)[None])))
+    total: Sums = forecast_sums(filled(weeks[full]).sum(0, keepdims=True))
     direct, from_cells = along(total.level[0], horizon), path[full].sum(0)
     wanted = DIRECT * direct + (1 - DIRECT) * from_cells
     scale = np.clip(np.divide(wanted, from_cells, out=np.ones(horizon), where=from_cells > 0), 0.5, 2.0)

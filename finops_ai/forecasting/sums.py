@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 WEEK, BLOCK, YEAR = 7, 4, 52
+#: a week of which fewer usual days than this are known has no level
+LEAST_WEEK = 0.25
 #: windows of the means and of the lines, in weeks; damping of the slower line, a week
 MEANS, LINES, DAMPED = (1, 2, 4, 8, 13, 26), (8, 13, 26), 0.9
 #: leads tried, in blocks of four weeks, and where two years are known; weeks of history before anything is tried
@@ -60,17 +62,26 @@ class Sums:
     blocks: float
 
 
-def weekly(daily: np.ndarray) -> np.ndarray:
-    """Mean per day of each whole week up to the end, `(series, weeks)`; days unknown (NaN) don't count.
+def weekly(daily: np.ndarray, usual: np.ndarray | None = None) -> np.ndarray:
+    """Level a day of each whole week up to the end, `(series, weeks)`; days unknown (NaN) don't count.
+
+    Args:
+        daily: `(series, days)`.
+        usual: of the same shape, what each day is to the mean day; all alike if not given. A week's level is its sum over
+            the sum of these, so that a day that is usually empty says little and takes nothing away.
 
     >>> weekly(np.array([[9.0] + [1.0] * 7 + [3.0] * 6 + [np.nan]])).tolist()
     [[1.0, 3.0]]
+    >>> weekly(np.array([[7.0] * 5 + [0.0] * 2]), np.array([[1.4] * 5 + [0.0] * 2])).tolist()
+    [[5.0]]
     """
     count = daily.shape[1] // WEEK
     weeks = daily[:, daily.shape[1] - count * WEEK :].reshape(len(daily), count, WEEK)
     known = ~np.isnan(weeks)
-    total, days = np.where(known, weeks, 0.0).sum(2), known.sum(2)
-    out: np.ndarray = np.divide(total, days, out=np.full(total.shape, np.nan), where=days > 0)
+    total, days = np.where(known, weeks, 0.0).sum(2), known.sum(2).astype(float)
+    if usual is not None:
+        days = np.where(known, usual[:, daily.shape[1] - count * WEEK :].reshape(weeks.shape), 0.0).sum(2)
+    out: np.ndarray = np.divide(total, days, out=np.full(total.shape, np.nan), where=days > LEAST_WEEK)
     return out
 
 

@@ -30,11 +30,10 @@ Odd = tuple[str, np.ndarray, Callable[[int], str]]  # flag, the rows it is about
 TIER_WORDS = {
     "standard": "standard", "default": "standard", "auto": "standard", "on_demand": "standard",
     "standard_only": "standard", "shared": "standard", "unspecified": "standard", "": "standard",
-    "traffic_type_unspecified": "standard", "service_tier_unspecified": "standard", "service_tier_standard": "standard",
+    "traffic_type_unspecified": "standard",
     "batch": "batch",
-    "flex": "flex", "flex_discount": "flex", "on_demand_flex": "flex", "service_tier_flex": "flex",
+    "flex": "flex", "flex_discount": "flex", "on_demand_flex": "flex",
     "priority": "priority", "priority_on_demand": "priority", "on_demand_priority": "priority",
-    "service_tier_priority": "priority",
     "fast": "fast",
     "provisioned": "provisioned", "provisioned_throughput": "provisioned", "reserved": "provisioned", "dedicated": "provisioned",
     "scale": "provisioned",
@@ -200,11 +199,12 @@ def service_tier(word: str | None) -> str:
     A word no provider is known to use stays as it is, in lower case: such a tier has no list price, so what it served
     is kept, counted and unpriced, never taken for another tier.
 
-    >>> service_tier("default"), service_tier("ON_DEMAND_FLEX"), service_tier("Ultra-Fast")
-    ('standard', 'flex', 'ultra_fast')
+    >>> service_tier("default"), service_tier("ON_DEMAND_FLEX"), service_tier("flex-tier"), service_tier("Ultra-Fast")
+    ('standard', 'flex', 'flex', 'ultra_fast')
     """
     said = re.sub(r"[\s-]+", "_", (word or "").strip().lower())
-    return TIER_WORDS.get(said, said)
+    bare = said.removeprefix("service_tier_").removesuffix("_tier")
+    return TIER_WORDS.get(said) or TIER_WORDS.get(bare, said)
 
 
 def _split(spec: Format, column: Callable[[str], Column]) -> tuple[dict[str, Counts], list[Odd]]:

@@ -14,9 +14,9 @@ from finops_ai.engine.weights import units
 from finops_ai.errors import CheckFailed
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.money import COST
-from finops_ai.people.spreading import Periods
 from finops_ai.periods import Window
 from finops_ai.tables.grouping import grouped_table
+from finops_ai.tables.spreading import Periods
 
 #: kinds of money of use, and how rows add up to them
 USED = {

@@ -14,12 +14,12 @@ from finops_ai.engine.weights import units
 from finops_ai.errors import FrameError
 from finops_ai.figures import meter_list
 from finops_ai.frames.types import COST_TYPE
+from finops_ai.identity import Identities
 from finops_ai.money import COST
-from finops_ai.people.identity import Identities
-from finops_ai.people.spreading import register_who
 from finops_ai.people.vendors import vendor_sql
 from finops_ai.periods import Window
 from finops_ai.tables.grouping import grouped_table
+from finops_ai.tables.spreading import register_who
 
 #: sums per day: what was charged, covered by an allowance, billed as used, and worth at list by logs
 MONEYS = {
@@ -31,6 +31,7 @@ MONEYS = {
 _COUNTS = {
     "vendor_tokens": f"sum(quantity) FILTER (WHERE meter IN {meter_list(is_token=True)} AND price_status IN ('{STATED}', '{INCLUDED}'))",
     "logged_tokens": f"sum(quantity) FILTER (WHERE meter IN {meter_list(is_token=True)} AND price_status = '{ESTIMATE}')",
+    "billed_tokens": f"sum(quantity) FILTER (WHERE meter IN {meter_list(is_token=True)} AND price_status NOT IN ('{STATED}', '{INCLUDED}', '{ESTIMATE}'))",
 }
 _KEYS = ["provider", "billing_account_id", "pricing_currency", "user_id", "tool_name", "day"]
 
@@ -38,7 +39,7 @@ _KEYS = ["provider", "billing_account_id", "pricing_currency", "user_id", "tool_
 def register_consumed(con: Any, usage: pd.DataFrame, identities: Identities, window: Window, timezone: str) -> None:
     """Make the table `consumed`: one row per day, vendor, billing account, currency and account, with its person and team.
 
-    Amounts are whole smallest units, 0 where there is nothing of a money; `has_vendor` and `has_logs` tell by which roads the
+    `by_tool` tells rows that name a coding tool from those that don't. Amounts are whole smallest units, 0 where there is nothing of a money; `has_vendor` and `has_logs` tell by which roads the
     day is known.
 
     Raises:
@@ -66,7 +67,7 @@ def register_consumed(con: Any, usage: pd.DataFrame, identities: Identities, win
           SELECT d.*, lower(trim(d.user_id)) AS account, {vendor_sql("d.provider", "d.tool_name")} AS vendor FROM days d)
         SELECT d.day, d.vendor, d.billing_account_id, d.pricing_currency AS currency, d.account, w.person, w.team,
           coalesce(w.person, '?' || d.account) AS who, {sums},
-          coalesce(sum(d.vendor_tokens), 0) AS vendor_tokens, coalesce(sum(d.logged_tokens), 0) AS logged_tokens,
+          coalesce(sum(d.vendor_tokens), 0) AS vendor_tokens, coalesce(sum(d.billed_tokens), 0) AS billed_tokens, d.tool_name IS NOT NULL AS by_tool, coalesce(sum(d.logged_tokens), 0) AS logged_tokens,
           bool_or(d.cash IS NOT NULL OR d.included IS NOT NULL) AS has_vendor, bool_or(d.logged IS NOT NULL) AS has_logs
         FROM keyed d
           LEFT JOIN who_keys own ON own.key = lower(d.provider) || '/' || d.account

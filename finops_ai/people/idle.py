@@ -13,12 +13,12 @@ from finops_ai.engine.duck import Scan, connect
 from finops_ai.errors import DataError
 from finops_ai.frames import to_pandas
 from finops_ai.frames.types import COST_TYPE
-from finops_ai.people.identity import NO_TEAM, Identities
+from finops_ai.identity import NO_TEAM, Identities
 from finops_ai.people.privacy import Privacy, told
-from finops_ai.people.seat_prices import SeatPrices, held_seats, monthly
-from finops_ai.people.spreading import register_who
+from finops_ai.people.seat_prices import SeatPrices, monthly
 from finops_ai.people.vendors import vendor_sql
 from finops_ai.tables.result import Facts, Table
+from finops_ai.tables.spreading import held_seats, register_who
 
 #: what a seat is, and why it is said
 STATUSES = ("used", "idle", "new", "unknown")

@@ -10,19 +10,30 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from finops_ai.engine.converting import BILL_COSTS, in_group
 from finops_ai.engine.duck import connect, register
 from finops_ai.errors import CheckFailed, DataError, FrameError, hint
 from finops_ai.frames import BillFrame, empty, to_pandas
 from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
+from finops_ai.identity import NO_TEAM, Identities
 from finops_ai.money import COST
 from finops_ai.people.billed import USED, register_billed_use
-from finops_ai.people.identity import NO_TEAM, Identities
 from finops_ai.people.privacy import Privacy, told
-from finops_ai.people.seat_prices import SeatPrices, held_seats
-from finops_ai.people.spreading import Periods, as_cost, register_lines, register_who, spread_sql, within
+from finops_ai.people.seat_prices import SeatPrices
 from finops_ai.periods import Window, next_month, parse_month, zone
+from finops_ai.prices.currency import Conversion
 from finops_ai.tables.result import Facts, Table
+from finops_ai.tables.spreading import (
+    Periods,
+    as_cost,
+    divide_among_holders,
+    held_seats,
+    register_lines,
+    register_who,
+    spread_sql,
+    within,
+)
 
 KEYS = ("month", "person", "team", "provider")
 #: what a true cost is made of, in order
@@ -43,6 +54,7 @@ def people_months(
     privacy: Privacy | None = None,
     timezone: str | None = None,
     known_from: dt.date | None = None,
+    conversion: Conversion | None = None,
 ) -> Table:
     """True cost per person or team and month: seat share, on demand and API, adding up to the invoices to the cent.
 
@@ -65,6 +77,8 @@ def people_months(
         timezone: whose days use is of; by default that of the rows. Charges of a bill keep the UTC days of their period.
         known_from: the first day that `usage` knows of; by default the first of its first row's month. A bill's line that began before is
             divided evenly as far as use isn't known.
+        conversion: to the currency that usage and bills are in, for seats at list prices in another one; at the rate of each
+            charge's first day.
 
     Returns:
         One row per group: the keys; `seat_cost`, `on_demand_cost` (charged use beyond what a seat covers), `usage_cost` (use
@@ -110,6 +124,11 @@ def people_months(
     periods = _periods(month, usage, bills, seats, timezone)
     sellers = {row.provider for row in prices.rows} | (set(seats["provider"]) if seats is not None else set())
     charged, listed = _seats_at_list(bills, seats, prices, periods)
+    if conversion is not None:
+        charged = [
+            (in_group(bill, conversion, costs=BILL_COSTS, currency="billing_currency", timezone=timezone), name)
+            for bill, name in charged
+        ]
     with connect() as con:
         register_who(con, identities, periods)
         register_lines(con, [(bills, None), *charged])
@@ -187,7 +206,7 @@ def _make_entries(
     """Make the table `entries`: one amount per period, account, person, team, provider, currency and kind of money."""
     if seats is not None and len(seats):
         held_seats(con, seats)
-        _divide_among_holders(con)
+        divide_among_holders(con)
     register(con, "sellers", pa.table({"provider": pa.array(sorted(sellers), pa.string())}))
     register_billed_use(con, usage, timezone, periods, known_from)
     con.execute(f"""
@@ -205,28 +224,6 @@ def _make_entries(
         CREATE OR REPLACE TEMP TABLE entries AS
         SELECT period, account, person, team, provider, billing_currency AS currency, money, part, CASE money WHEN 'seat_cost' THEN held ELSE 0 END AS days
         FROM spread WHERE part <> 0 OR money = 'seat_cost' UNION ALL {used}""")
-
-
-def _divide_among_holders(con: Any) -> None:
-    """Give seat lines that name nobody to the provider's holders, by the days each held a seat in the line's period."""
-    con.execute("""
-        CREATE OR REPLACE TEMP TABLE divided AS
-        WITH loose AS (
-          SELECT l.*, h.user_id AS holder, greatest(l.begins, coalesce(h.since, l.begins)) AS low,
-            least(l.begins + CAST(l.days AS INTEGER), coalesce(h.until, l.begins + CAST(l.days AS INTEGER))) AS high
-          FROM lines l JOIN held h ON l.provider = h.provider
-            AND (l.sub_account_id IS NULL OR h.sub_account_id IS NULL OR l.sub_account_id = h.sub_account_id)
-            AND (l.sku_id IS NULL OR l.sku_id NOT IN (SELECT plan FROM held) OR l.sku_id = h.plan)
-          WHERE l.charge_category = 'Purchase' AND l.account IS NULL),
-        weighed AS (
-          SELECT *, sum(high - low) OVER (PARTITION BY _row ORDER BY holder, low, high ROWS UNBOUNDED PRECEDING) AS upto,
-            sum(high - low) OVER (PARTITION BY _row) AS whole, CAST(high - low AS BIGINT) AS own
-          FROM loose WHERE high > low)
-        SELECT * EXCLUDE (holder, low, high, upto, whole, own) REPLACE (holder AS account, low AS begins, own AS days,
-          CAST(cost * CAST(upto AS HUGEINT) // CAST(whole AS HUGEINT) - cost * CAST(upto - own AS HUGEINT) // CAST(whole AS HUGEINT) AS HUGEINT) AS cost)
-        FROM weighed""")
-    con.execute("DELETE FROM lines WHERE _row IN (SELECT _row FROM divided)")
-    con.execute("INSERT INTO lines BY NAME SELECT * FROM divided")
 
 
 def _check(con: Any) -> None:

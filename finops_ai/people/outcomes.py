@@ -18,14 +18,14 @@ from finops_ai.errors import CheckFailed, FrameError, hint
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
+from finops_ai.identity import NO_TEAM, Identities
 from finops_ai.money import COST
-from finops_ai.people.identity import NO_TEAM, Identities
 from finops_ai.people.privacy import Privacy, told
-from finops_ai.people.spreading import as_cost, register_who
 from finops_ai.people.vendors import vendor_sql
 from finops_ai.periods import instant, zone
 from finops_ai.tables.grouping import currency_of
 from finops_ai.tables.result import Facts, Table
+from finops_ai.tables.spreading import as_cost, register_who
 
 #: how a session and a commit are linked, strictest first, and how sure that is
 METHODS: dict[str, str] = {

@@ -15,14 +15,15 @@ from finops_ai.errors import DataError
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
+from finops_ai.identity import NO_TEAM, Identities
 from finops_ai.money import COST
 from finops_ai.people.consumption import register_consumed
-from finops_ai.people.identity import NO_TEAM, Identities
 from finops_ai.people.privacy import Privacy, told
-from finops_ai.people.seat_prices import SeatPrice, SeatPrices, held_seats, monthly
+from finops_ai.people.seat_prices import SeatPrice, SeatPrices, monthly
 from finops_ai.people.vendors import vendor_of
 from finops_ai.periods import Window, next_month, parse_month
 from finops_ai.tables.result import Facts, Table
+from finops_ai.tables.spreading import held_seats
 
 #: how a person's use is known, the vendor's own figures first; one road counts, they are never added
 ROADS = ("vendor", "bill", "logs")

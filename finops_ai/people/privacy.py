@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from finops_ai.people.identity import Identities
+from finops_ai.identity import Identities
 
 #: what accounts nobody is known to hold are called, before their masked name
 UNKNOWN = "unknown account"

@@ -14,9 +14,9 @@ from finops_ai.errors import FrameError, hint
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
+from finops_ai.identity import NO_TEAM, Identities
 from finops_ai.money import COST
 from finops_ai.people.consumption import register_consumed
-from finops_ai.people.identity import NO_TEAM, Identities
 from finops_ai.people.privacy import Privacy, told
 from finops_ai.periods import Window, next_month, parse_month
 from finops_ai.tables.result import Facts, Table
@@ -40,7 +40,8 @@ def vendor_against_logs(
     what was charged is cash.
 
     Args:
-        usage: priced rows of both: the vendor's (`money_basis` cash and included) and those of logs (list).
+        usage: priced rows of both: the vendor's (`money_basis` cash and included, and a tool's use billed as it is used) and those
+            of logs (list).
         identities: who is who; without it each account counts for itself.
         month: `YYYY-MM`, or a window.
         by: of person, provider, team and day.
@@ -75,10 +76,13 @@ def vendor_against_logs(
     with connect() as con:
         register_consumed(con, usage, identities, window, timezone)
         days = con.sql("""
+            WITH told AS (
+              SELECT * REPLACE (has_vendor OR by_tool AND billed <> 0 AS has_vendor), CASE WHEN by_tool THEN billed ELSE 0 END AS as_used,
+                CASE WHEN by_tool THEN billed_tokens ELSE 0 END AS tokens_as_used FROM consumed)
             SELECT day, vendor, coalesce(team, 'unallocated') AS team, who, any_value(person) AS person, any_value(account) AS account, currency,
-              sum(cash + included) AS at_vendor, sum(logged) AS by_logs, sum(vendor_tokens) AS vendor_tokens, sum(logged_tokens) AS logged_tokens,
+              sum(cash + included + as_used) AS at_vendor, sum(logged) AS by_logs, sum(vendor_tokens + tokens_as_used) AS vendor_tokens, sum(logged_tokens) AS logged_tokens,
               bool_or(has_vendor) AS has_vendor, bool_or(has_logs) AS has_logs
-            FROM consumed WHERE has_vendor OR has_logs GROUP BY ALL ORDER BY ALL""").to_arrow_table()
+            FROM told WHERE has_vendor OR has_logs GROUP BY ALL ORDER BY ALL""").to_arrow_table()
     groups: dict[tuple[Any, ...], dict[str, Decimal]] = {}
     currencies = sorted({c for c in days["currency"].to_pylist() if c})
     several = ["currency"] if len(currencies) > 1 else []

@@ -17,12 +17,13 @@ import pandas as pd
 import pyarrow as pa
 
 from finops_ai.config import read_toml
-from finops_ai.engine.duck import Scan, connect, register
+from finops_ai.engine.duck import connect, register
 from finops_ai.engine.weights import amount
 from finops_ai.errors import PriceError, hint
 from finops_ai.frames import BillFrame, conform
 from finops_ai.money import COST, exact
 from finops_ai.periods import Window
+from finops_ai.tables.spreading import held_seats
 
 #: a seat's plan where its source doesn't tell
 NOT_STATED = "not stated"
@@ -252,22 +253,6 @@ class SeatPrices:
         return pa.table({name: pa.array([row[name] for row in out], kind) for name, kind in kinds.items()})
 
 
-def held_seats(con: Any, seats: pd.DataFrame, name: str = "held") -> None:
-    """Make a table of the seats held, each once, by days: a seat that was listed again is known until its latest end."""
-    scan = Scan(con, seats, ["provider", "plan", "user_id", "seat_start", "seat_end", "sub_account_id", "last_activity_at", "telemetry"], name="listed")  # fmt: skip
-    start, end, seen = (_instant(scan, column) for column in ("seat_start", "seat_end", "last_activity_at"))
-    con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE {name} AS
-        SELECT provider, plan, lower(trim(user_id)) AS user_id, CAST({start} AS DATE) AS since,
-          CAST(max({end}) - INTERVAL 1 MICROSECOND AS DATE) + 1 AS until, max({seen}) AS seen,
-          bool_and(telemetry = 'on') AS heard, max(sub_account_id) AS sub_account_id
-        FROM listed GROUP BY provider, plan, lower(trim(user_id)), CAST({start} AS DATE)""")
-
-
-def _instant(scan: Scan, column: str) -> str:
-    return f"CAST({scan.column(column)} AS TIMESTAMP)"
-
-
 def monthly(price: SeatPrice) -> Decimal:
     """What a seat comes to per month."""
     return price.price / 12 if price.per == "year" else price.price
@@ -311,4 +296,4 @@ def _read(row: Mapping[str, Any], where: str, known: SeatPrice | None = None) ->
     return replace(known, **(undated | values))
 
 
-__all__ = ["NOT_STATED", "SeatPrice", "SeatPrices", "held_seats", "monthly"]
+__all__ = ["NOT_STATED", "SeatPrice", "SeatPrices", "monthly"]

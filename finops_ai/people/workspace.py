@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from finops_ai.errors import FinopsError, SettingsError, hint
-from finops_ai.frames import BillFrame, CommitFrame, SeatFrame, concat, empty, schema_of, to_arrow, to_pandas
-from finops_ai.people.identity import Identities
+from finops_ai.frames import BillFrame, CommitFrame, SeatFrame, TokenFrame, concat, empty
+from finops_ai.identity import Identities
+from finops_ai.loading import identities_of, people_section, roads_of
 from finops_ai.people.idle import idle_seats
 from finops_ai.people.months import people_months
 from finops_ai.people.outcomes import outcome_costs, outcomes
@@ -24,8 +22,11 @@ from finops_ai.people.privacy import Privacy
 from finops_ai.people.reading import read_commits
 from finops_ai.people.roads import vendor_against_logs
 from finops_ai.people.seat_prices import SeatPrices
-from finops_ai.periods import Window, month_pieces, next_month, parse_month
+from finops_ai.periods import UTC, Window, month_pieces, next_month, parse_month
+from finops_ai.prices.currency import Conversion
 from finops_ai.providers.border import commits_of, seats_of
+from finops_ai.store.beside import kept, listed, listing, plain, write
+from finops_ai.tables.one_road import one_road
 from finops_ai.tables.result import Table
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 
 #: keys of the `[people]` section: what each must be
 KEYS: dict[str, type] = {
-    "accounts": str, "teams": str, "salt_env": str, "shown": bool, "ranked": bool, "smallest": int, "idle_days": int,
-    "grace_hours": int, "git": list, "pulls": list,
+    "accounts": str, "teams": str, "dimension": str, "salt_env": str, "shown": bool, "ranked": bool, "smallest": int, "idle_days": int,
+    "grace_hours": int, "git": list, "pulls": list, "roads": list,
 }  # fmt: skip
 #: a charge that began this long ago may still be spread over today: a contract year and a month
 _BACK = dt.timedelta(days=400)
@@ -57,6 +58,8 @@ class People:
         timezone: the reporting zone.
         known_from: the first day that usage is known of.
         known_until: the day after the last one that usage is known of.
+        beside: priced rows of coding tools' use that counts by another road; worth their list value, never cash.
+        conversion: to the group's currency, where there is one.
     """
 
     usage: pd.DataFrame
@@ -71,6 +74,8 @@ class People:
     timezone: str = "UTC"
     known_from: dt.date | None = None
     known_until: dt.date | None = None
+    beside: pd.DataFrame | None = None
+    conversion: Conversion | None = None
 
     @classmethod
     def of(cls, ws: Workspace, month: str, *, months: int = 3) -> People:
@@ -91,6 +96,7 @@ class People:
             frames = [ws.priced(name) for name in names]
             window = Window(Window.month(names[0], ws.timezone).start - _BACK, Window.month(names[-1], ws.timezone).end)
             bills = ws.bills(window)
+            beside = [rows for name in names if len(rows := told_beside(ws, name))]
         usage = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
         usage.attrs = frames[-1].attrs
         whole = Window(Window.month(names[0], ws.timezone).start, Window.month(month, ws.timezone).end)
@@ -109,10 +115,20 @@ class People:
             else whole.end.date()
         )
         return cls(
-            usage, bills, kept(root, "seats"), concat(commits, CommitFrame), identities_of(ws, table),
+            usage, bills, kept(root, "seats"), concat(commits, CommitFrame), identities_of(ws.settings),
             SeatPrices.default().under(ws.settings.policies.get("seats", [])), privacy_of(table), table.get("idle_days", 30),
             dt.timedelta(hours=table.get("grace_hours", 2)), ws.timezone, parse_month(names[0]), min(last, next_month(parse_month(month))),
+            pd.concat(beside, ignore_index=True) if beside else None, ws.conversion,
         )  # fmt: skip
+
+    @property
+    def told(self) -> pd.DataFrame:
+        """What every road tells: the usage, and beside it what counts by another road, at its list value."""
+        if self.beside is None or not len(self.beside):
+            return self.usage
+        whole = pd.concat([self.usage, self.beside], ignore_index=True)
+        whole.attrs = self.usage.attrs
+        return whole
 
     def after(self, month: str) -> dt.date:
         """The day after the last one of a month that is known."""
@@ -123,13 +139,13 @@ class People:
         """True cost of the month (see `fa.people_months`)."""
         return people_months(
             self.identities, usage=self.usage, bills=self.bills, seats=self.seats, prices=self.prices, month=month, by=by,
-            privacy=self.privacy, timezone=self.timezone, known_from=self.known_from,
+            privacy=self.privacy, timezone=self.timezone, known_from=self.known_from, conversion=self.conversion,
         )  # fmt: skip
 
     def idle(self, month: str) -> Table:
         """Idle seats at the end of the month (see `fa.idle_seats`)."""
         return idle_seats(
-            self.seats, self.identities, as_of=self.after(month), usage=[self.usage], prices=self.prices, days=self.idle_days,
+            self.seats, self.identities, as_of=self.after(month), usage=[self.told], prices=self.prices, days=self.idle_days,
             privacy=self.privacy,
         )  # fmt: skip
 
@@ -154,14 +170,14 @@ class People:
     def logs(self, month: str, by: list[str] | tuple[str, ...] = ("provider",)) -> Table:
         """The vendors' figures against logs (see `fa.vendor_against_logs`)."""
         return vendor_against_logs(
-            self.usage, self.identities, month=month, by=by, privacy=self.privacy, timezone=self.timezone
+            self.told, self.identities, month=month, by=by, privacy=self.privacy, timezone=self.timezone
         )
 
     def links(self, month: str) -> Table:
         """Sessions of the month and what came of them (see `fa.outcomes`)."""
-        window = Window.month(month, self.timezone)
-        start = self.usage["charge_period_start"]
-        mine = self.usage[((start >= window.start) & (start < window.end)).to_numpy(bool)]
+        window, whole = Window.month(month, self.timezone), self.told
+        start = whole["charge_period_start"]
+        mine = whole[((start >= window.start) & (start < window.end)).to_numpy(bool)]
         mine.attrs = self.usage.attrs
         told = mine[mine[["session_id", "agent_name", "repository"]].notna().any(axis=1).to_numpy(bool)]
         told.attrs = self.usage.attrs
@@ -177,9 +193,7 @@ class People:
 
 def settings_of(ws: Workspace) -> dict[str, Any]:
     """The `[people]` section, checked key by key."""
-    table = ws.settings.policies.get("people", {})
-    if not isinstance(table, dict):
-        raise SettingsError("[people] must be a table of settings.")
+    table = people_section(ws.settings)
     for name, value in table.items():
         if name not in KEYS:
             raise SettingsError(f"[people]: no setting called {name!r}. {hint(name, KEYS)}")
@@ -192,13 +206,24 @@ def settings_of(ws: Workspace) -> dict[str, Any]:
 _WORDS = {str: "text", bool: "true or false", int: "a whole number, 0 or more", list: "a list of paths"}
 
 
-def identities_of(ws: Workspace, table: dict[str, Any]) -> Identities:
-    """Who is who, of the files the section names."""
-    if "accounts" not in table:
-        return Identities()
-    teams = ws.settings.path(table["teams"]) if "teams" in table else None
-    return Identities.load(
-        ws.settings.path(table["accounts"]), teams, salt=os.environ.get(table.get("salt_env", ""), "")
+def told_beside(ws: Workspace, month: str) -> pd.DataFrame:
+    """A month's rows of coding tools that count by another road, priced: none of it is cash.
+
+    Where several roads stand beside the one that counts, such as telemetry and a log, the first of them is told.
+    """
+    window = Window.month(month, ws.timezone)
+    roads = roads_of(ws.settings, ws.connections({}))
+    told = {road: [name for name, own in roads.of.items() if own == road] for road in roads.order}
+    frames = {road: ws.lake.read("told", window, names) for road, names in told.items() if names}
+    found = {
+        road: rows[rows["tool_name"].notna().to_numpy(bool)].reset_index(drop=True) for road, rows in frames.items()
+    }
+    found = {road: rows for road, rows in found.items() if len(rows)}
+    if not found:
+        return empty(TokenFrame)
+    rows = one_road(found, roads.people, timezone="UTC").tokens if len(found) > 1 else next(iter(found.values()))
+    return ws.reprice(
+        month, rows.assign(money_basis=rows["money_basis"].where(rows["money_basis"] == "included", "list"))
     )
 
 
@@ -219,48 +244,33 @@ def collect_people(ws: Workspace, window: Window, names: tuple[str, ...] = ()) -
         A line per connection that had some, or failed.
     """
     said = []
-    folder = ws.settings.root / "people"
     for name, source in ws.connections({}).items():
         if names and name not in names:
             continue
         for kind, read, model in (("seats", seats_of, SeatFrame), ("commits", commits_of, CommitFrame)):
-            for piece in month_pieces(window) if source.live else [window]:
-                place = (
-                    folder
-                    / f"{re.sub(r'[^A-Za-z0-9_-]', '_', name)}.{piece.start:%Y%m%d}-{piece.end:%Y%m%d}.{kind}.parquet"
-                )
+            for place, piece in _places(ws.settings.root, name, kind, window, live=source.live):
                 try:
                     frame = read(source, piece, name=name)
                 except FinopsError as error:
                     said.append(f"{name:<14} {kind} failed: {error}")
                     break
                 if len(frame):
-                    _write(place, frame, model)
                     said.append(f"{name:<14} {len(frame):,} {kind}")
+                if len(frame) or (source.live and kind == "seats" and listed(ws.settings.root, name)):
+                    write(place, frame, model)
                 else:
                     place.unlink(missing_ok=True)
     return said
 
 
-def keep(root: Path, name: str, kind: str, frame: pd.DataFrame) -> None:
-    """Keep seats or commits that come from elsewhere than a connection, under a name; what was under it goes."""
-    _write(root / "people" / f"{name}.{kind}.parquet", frame, SeatFrame if kind == "seats" else CommitFrame)
+def _places(root: Path, name: str, kind: str, window: Window, *, live: bool) -> list[tuple[Path, Window]]:
+    """Where what a source tells is kept, and the window it is asked for: a live listing of seats is today's, whatever the window."""
+    now = dt.datetime.now(UTC)
+    if live and kind == "seats":
+        return [(listing(root, name, now.date()), Window(window.start, max(window.end, now)))]
+    pieces = month_pieces(window) if live else [window]
+    folder = root / "people"
+    return [(folder / f"{plain(name)}.{p.start:%Y%m%d}-{p.end:%Y%m%d}.{kind}.parquet", p) for p in pieces]
 
 
-def _write(place: Path, frame: pd.DataFrame, model: Any) -> None:
-    """A file that is there whole or not at all."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    partial = place.with_suffix(f".{os.getpid()}.partial")
-    pq.write_table(to_arrow(frame, schema_of(model)), partial)
-    partial.replace(place)
-
-
-def kept(root: Path, kind: str) -> pd.DataFrame:
-    """Seats or commits that were collected."""
-    model = SeatFrame if kind == "seats" else CommitFrame
-    return concat(
-        [to_pandas(pq.read_table(place)) for place in sorted((root / "people").glob(f"*.{kind}.parquet"))], model
-    )
-
-
-__all__ = ["KEYS", "People", "collect_people", "keep", "kept", "settings_of"]
+__all__ = ["KEYS", "People", "collect_people", "settings_of"]

@@ -98,6 +98,9 @@ def _tidied(values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedArray, 
     text = pc.replace_substring_regex(text, _WEEKDAY, "")
     text = pc.replace_substring_regex(text, _ZONE_NAME, "")
     text = pc.replace_substring_regex(text, r"^(\d{4})[年년] ?(\d{1,2})[月월] ?(\d{1,2})[日일]", r"\1-\2-\3")
+    text = pc.replace_substring_regex(text, r"^(\d{4})\. ?(\d{1,2})\. ?(\d{1,2})\.", r"\1-\2-\3")
+    for half, words in (("AM", "오전|上午|午前"), ("PM", "오후|下午|午後")):
+        text = pc.replace_substring_regex(text, rf"(?:{words}) ?(\d{{1,2}}:\d\d(?::\d\d)?)", rf"\1 {half}")
     text = pc.replace_substring_regex(text, _YEAR_LAST, r"\1 \4 \2\3")
     found = pc.struct_field(pc.extract_regex(text, _OFFSET), "offset")
     # a bare -04 after a date is its day, so an offset needs a clock before it

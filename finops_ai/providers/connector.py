@@ -134,6 +134,8 @@ class Connector:
         restated_days: how far back the provider may still change usage; incremental loads re-read that much.
         promised: how late data may be, by what the provider says; what is later is stale.
         finest: settings by which usage is read as finely as the source has it: what is watched is read so.
+        road: how usage gets here: "vendor" (its API, report or bill), "gateway", "telemetry" or "log"; of a coding tool's use that
+            several tell of, one counts, in this order.
         coarsest: settings by which totals of days are read with the fewest calls: what is compared is read so.
         notes: what a reader of the result must know (a grouping the API refused, say); filled while reading.
         left_out: what the source holds for the window and the frames don't, with amounts and reasons; filled while
@@ -146,6 +148,7 @@ class Connector:
     Settings: ClassVar[type[ConnectorSettings]] = ConnectorSettings
     restated_days: ClassVar[int] = 3
     promised: ClassVar[dt.timedelta] = dt.timedelta(days=1)
+    road: ClassVar[str] = "vendor"
     finest: ClassVar[Mapping[str, Any]] = {}
     coarsest: ClassVar[Mapping[str, Any]] = {}
 

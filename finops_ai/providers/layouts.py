@@ -43,6 +43,8 @@ _TYPED = {
 _TYPES_SEEN = re.compile(rb'\{\s*"(?:\$(?:date|number\w+|oid)|[SN])"\s*:')
 #: a time at the beginning of a log line
 _TIME = re.compile(r"^[\[<(]?(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?)")
+#: lines of a stream of events beside its data
+_EVENT_FIELD = re.compile(r"(?:event|id|retry): |:")
 PAIR = re.compile(r'([A-Za-z_][\w.@-]*)=("(?:[^"\\]|\\.)*"|[^\s"]*)')
 DEEPEST = 3
 
@@ -73,10 +75,17 @@ def _documents(content: bytes, path: Path, notes: list[str] | None) -> Iterator[
             one = found[0] if len(found) == 1 else None
             yield from enumerate(one if isinstance(one, list) and not _is_header(one) else found, 1)
         return
-    for number, line in enumerate(content.split(b"\n"), 1):
+    lines = content.split(b"\n")
+    for number, line in enumerate(lines, 1):
         if stripped := line.strip(b"\x1e \t\r"):
             place = f"{path}, line {number}"
             require(len(stripped), "line_bytes", place, "its length in bytes")
+            if number == len(lines) and notes is not None and stripped[:1] == b"{" and _whole(stripped) is None:
+                notes.append(
+                    f"The last line of {path.name} ({number}) is cut short: left out. Where the log is still being written, its call "
+                    "comes with the next load; else fetch the file again."
+                )
+                return
             reading(place)
             yield number, parse_json(stripped, place, lenient=True)
 
@@ -121,7 +130,9 @@ def is_plain(path: Path) -> str | None:
 
 def is_log(head: bytes) -> bool:
     """Whether a text's first lines are log lines that end in a JSON object, or consist of `name=value`."""
-    lines = [line for line in head.decode("utf-8", "ignore").splitlines() if line.strip()][:5]
+    lines = [
+        line for line in head.decode("utf-8", "ignore").splitlines() if line.strip() and not _EVENT_FIELD.match(line)
+    ][:5]
     records = [line for line in lines if _ends_in_json(line) or len(PAIR.findall(line)) >= 3]
     return bool(records) and len(records) * 2 >= len(lines)
 
@@ -260,7 +271,7 @@ def _in_log_lines(content: bytes, path: Path, notes: list[str] | None) -> Iterat
             stamp = _TIME.match(line)
             yield number, {**({"line_time": stamp[1]} if stamp else {}), **{n: v.strip('"') for n, v in pairs}}
         else:
-            silent += bool(line.strip()) and line.strip() != "data: [DONE]"
+            silent += bool(line.strip()) and line.strip() != "data: [DONE]" and not _EVENT_FIELD.match(line)
             continue
         found += 1
     if not found:

@@ -220,6 +220,11 @@ def load_mapping(mapping: str | Path | Mapping[str, Any]) -> FileMapping:
     """
     place = "mapping"
     if not isinstance(mapping, Mapping):
+        if not isinstance(mapping, str | Path):
+            raise SettingsError(
+                f"mapping is a {type(mapping).__name__}: give the path of a TOML file, or the same as a dict with columns, constants "
+                "and usage."
+            )
         place = str(mapping)
         try:
             mapping = tomllib.loads(Path(mapping).expanduser().read_text("utf-8"))

@@ -13,7 +13,7 @@ COLUMNS = {
         "eventtime", "loggedat", "occurredat", "calledat", "date", "day", "ds", "when", "t",
         "zeit", "zeitstempel", "zeitpunkt", "datum", "erstelltam", "horodatage", "heure", "dateheure", "jour", "fecha", "fechahora",
         "hora", "data", "dataora", "orario", "ora", "datahora", "tijd", "tijdstip", "datumtijd", "tid", "tidpunkt", "tidspunkt",
-        "tidsstempel", "dato", "czas", "zaman", "tarih", "время", "дата", "日時", "日付", "時刻", "时间", "日期", "時間", "시간", "날짜",
+        "tidsstempel", "dato", "czas", "zaman", "tarih", "время", "дата", "日時", "日付", "時刻", "时间", "日期", "時間", "시간", "날짜", "일시", "시각",
         "processedtime", "createtime", "starteddatetime", "requestcreatedat", "createdtime", "requesttimestamp", "endtime",
         "usagedate", "starttimestamp", "eventtimestamp", "utctime", "timestamputc", "timeutc", "unixtime", "epoch", "timestampms", "linetime",
         "month", "monat", "mois", "mes", "mese", "maand", "period", "periode", "periodo", "billingmonth", "usagemonth", "billingperiod", "invoicemonth",
@@ -90,7 +90,7 @@ COUNTS = {
     "input": (
         "inputtokens", "prompttokens", "tokensin", "intokens", "inputtokencount", "prompttokencount", "tokensprompt", "tokensinput",
         "promptevalcount", "numinputtokens", "numprompttokens", "nprompttokens", "ntokensin", "inputtoken", "prompttoken", "totalinputtokens", "contexttokens",
-        "input", "prompt", "eingabe", "eingabetoken", "eingabetokens", "eingang", "tokenseingabe", "entree", "jetonsentree", "tokensentree",
+        "input", "prompt", "eingabe", "eingabetoken", "eingabetokens", "in", "eingang", "tokenseingabe", "entree", "jetonsentree", "tokensentree",
         "jetonsdentree", "tokensdentree", "entrada", "tokensentrada", "tokensdeentrada", "tokeningresso", "ingresso", "tokendiinput", "invoer", "invoertokens",
     ),
     "cache_read": (
@@ -102,7 +102,7 @@ COUNTS = {
     "output": (
         "outputtokens", "completiontokens", "tokensout", "outtokens", "outputtokencount", "candidatestokencount", "tokenscompletion",
         "tokensoutput", "numoutputtokens", "numcompletiontokens", "ncompletiontokens", "generatedtokens", "responsetokens", "ntokensout",
-        "evalcount", "outputtoken", "completiontoken", "totaloutputtokens", "output", "completion", "ausgabe", "ausgabetoken", "ausgabetokens", "ausgang",
+        "evalcount", "outputtoken", "completiontoken", "totaloutputtokens", "output", "completion", "ausgabe", "ausgabetoken", "ausgabetokens", "out", "ausgang",
         "tokensausgabe", "sortie", "jetonssortie", "tokenssortie", "jetonsdesortie", "tokensdesortie", "salida", "tokenssalida",
         "tokensdesalida", "uscita", "tokenuscita", "saida", "tokenssaida", "tokensdesaida", "uitvoer", "uitvoertokens",
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -14,7 +15,12 @@ GROUPING, DECIMAL = ".,'’ _", ".,"
 #: what may stand around an amount: currency signs and codes
 _AROUND = re.compile(r"^\s*(?:[A-Z]{3}|[€$£¥])?\s*|\s*(?:[A-Z]{3}|[€$£¥]|(?i:tokens?|toks?|jetons?|calls?))?\s*$")
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:(?P<by>[.,'’ _])\d{3})(?:(?P=by)\d{3})*(?:(?P<then>[.,])\d+)?")
+#: lakh and crore: two digits a group before the last three
+_INDIAN = re.compile(r"[+-]?[1-9]\d?(?:,\d\d)+,\d{3}(?:(?P<then>\.)\d+)?")
 _FRACTION = re.compile(r"[+-]?\d*(?P<then>[.,])\d+(?:[eE][+-]?\d+)?")
+
+#: signs that other scripts write for the ASCII ones
+_PLAIN = {"\u2212": "-", "\u066b": ".", "\u066c": ",", "\uff0c": ",", "\uff0e": "."}
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,8 @@ def numbers_of(counts: Mapping[str, Iterable[str]], amounts: Mapping[str, Iterab
                         groups.setdefault(by, set()).add(column)
                         if by not in either or (whole and either[by][0] not in counts):
                             either[by] = (column, text)
+                elif _INDIAN.fullmatch(said):
+                    thousands.setdefault(",", (column, text))
                 elif fraction := _FRACTION.fullmatch(said):
                     decimals.setdefault(fraction["then"], (column, text))
     if both := sorted(thousands.keys() & decimals.keys()):
@@ -100,12 +108,16 @@ def numbers_of(counts: Mapping[str, Iterable[str]], amounts: Mapping[str, Iterab
 
 
 def bare(text: str) -> str:
-    """A number's text without currency signs, with one kind of blank and of minus.
+    """A number's text without currency signs, with one kind of digits, of blank and of minus.
 
     >>> bare(" 1\\u202f234,50 €"), bare("$0.25"), bare("\\u2212 3")
     ('1 234,50', '0.25', '-3')
+    >>> bare("\u0661\u0662\u0663")
+    '123'
     """
-    said = re.sub(r"[\s\u00a0\u202f\u2009]+", " ", text.replace("\u2212", "-")).strip()
+    if not text.isascii():
+        text = "".join(_PLAIN.get(c) or (str(unicodedata.decimal(c)) if c.isdecimal() else c) for c in text)
+    said = re.sub(r"\s+", " ", text).strip()
     said = _AROUND.sub("", said).strip() if said[-1:] not in "0123456789" or said[:1] not in "0123456789-+.," else said
     return re.sub(r"^([+-]) ", r"\1", said)
 
@@ -126,7 +138,8 @@ def _plain(text: str, style: Numbers) -> str | None:
         return None
     head, sign, tail = said.partition(style.decimal)
     if style.thousands and style.thousands in head:
-        if not re.fullmatch(rf"[+-]?\d{{1,3}}(?:{re.escape(style.thousands)}\d{{3}})+", head):
+        by_three = re.fullmatch(rf"[+-]?\d{{1,3}}(?:{re.escape(style.thousands)}\d{{3}})+", head)
+        if not by_three and not (style.thousands == "," and _INDIAN.fullmatch(head)):
             return text
         head = head.replace(style.thousands, "")
     return f"{head}.{tail}" if sign else head

@@ -417,7 +417,7 @@ def is_response_log(path: Path) -> bool:
     """Whether the first documents of a file hold answers this reader knows."""
     with members(path) as inside:
         for file, _ in inside:
-            for number, (_, document) in enumerate(documents(file)):
+            for number, (_, document) in enumerate(documents(file, [])):
                 if isinstance(document, dict) and any(True for _ in calls_in(document)):
                     return True
                 if number >= 50:

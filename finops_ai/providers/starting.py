@@ -198,6 +198,7 @@ class _Guesser:
                 values, texts = self.table[name], self._texts(name)[:50]
                 if pa.types.is_timestamp(values.type) or (texts and (_is_iso(texts) or day_formats(texts))):
                     return name
+            return next((name for name in self.names if _are_instants(self._texts(name)[:50])), found)
         return found
 
     def _time(self, column: object) -> list[str]:
@@ -356,7 +357,14 @@ class _Guesser:
             return self._by_place(free) or {"input": "?", "output": "?"}
         if reasoning := self._reasoning_beside(found, columns["model"]):
             found["reasoning"] = reasoning
-        return {"input": "?"} | found if "input" not in found and "output" in found and len(found) == 1 else found
+        if "input" not in found:
+            return {"input": "?"} | found
+        if "output" not in found and (rest := [n for n in free if n not in found.values() and self._may_be_counts(n)]):
+            self.doubts.append(
+                f"No column was recognised as output, and {', '.join(map(repr, rest))} hold{'s' * (len(rest) == 1)} whole numbers: "
+                "add it to `meters` if it counts tokens."
+            )
+        return found
 
     def _reasoning_beside(self, found: Mapping[str, str], model: str) -> str | None:
         """The count of reasoning tokens where the output leaves them out, as Google and xAI count: its numbers tell, else its name."""
@@ -396,6 +404,15 @@ class _Guesser:
         ):
             return True
         return pa.types.is_string(kind) and all(re.search(r"\d", t) and len(t) < 30 for t in self._texts(name)[:20])
+
+    def _may_be_counts(self, name: str) -> bool:
+        """Whether a column of whole numbers has a name that doesn't say it is something else."""
+        said = bare_name(name)
+        if said in (*TOTALS, *REASONING, *REQUESTS) or re.search(
+            r"id$|latency|duration|status|code|port|ms$|seconds|max", said
+        ):
+            return False
+        return all(re.fullmatch(r"\d[\d.,'’ ]*", t) for t in self._texts(name)[:50])
 
     def _cost(self, columns: dict[str, Any]) -> None:
         cost = columns.get("billed_cost")
@@ -544,6 +561,15 @@ def _unit(texts: Iterable[str]) -> str:
         return ""
     digits = len(first.partition(".")[0])
     return "s" if digits < 12 else "ms" if digits < 15 else "us" if digits < 18 else "ns"
+
+
+def _are_instants(texts: Sequence[str]) -> bool:
+    """Whether all are numbers that give instants of 2015 to 2050 in the unit their length tells."""
+    unit = _unit(texts)
+    per = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}.get(unit, 0)
+    return bool(per) and all(
+        re.fullmatch(r"\d+(\.\d+)?", t) and 1_420_000_000 <= float(t) / per <= 2_540_000_000 for t in texts
+    )
 
 
 def _is_iso(texts: Sequence[str]) -> bool:

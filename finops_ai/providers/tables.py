@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import io
 import json
 import tempfile
 import zipfile
 from collections.abc import Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +14,14 @@ import pyarrow as pa
 from finops_ai.errors import DataError, hint
 from finops_ai.providers.layouts import is_log, is_plain, rows_in, utf8
 from finops_ai.providers.limits import check_packed_file
-from finops_ai.providers.names import COLUMNS, COUNTS, bare_name
-from finops_ai.providers.texts import csv_reader, is_drawn, named, regular
+from finops_ai.providers.sheets import read_workbook
+from finops_ai.providers.texts import csv_reader, is_drawn, regular
 from finops_ai.providers.unpacking import plain
 
 #: largest JSON document of a line
 LARGEST_DOCUMENT = 1 << 28
 
 
-#: names that tell a sheet of calls from a cover
-KNOWN = {name for known in (*COLUMNS.values(), *COUNTS.values()) for name in known}
 #: first bytes of what is no table -> what it is
 FOREIGN = {
     b"%PDF": "a PDF", b"\x89PNG": "a picture", b"\xff\xd8\xff": "a picture", b"GIF8": "a picture", b"SQLite format 3": "an SQLite database",
@@ -55,14 +50,15 @@ def load_table(
     check_packed_file(path)
     if not path.stat().st_size:
         raise DataError(f"{path}: the file is empty. Export it again.")
+    told = [] if notes is None else notes
     with plain(path) as file:
         kind = form_of(file, path.name, form)
         if kind == "zip":
             several = "an archive of several files: unpack it, or name it among `files`, which reads each"
             raise DataError(f"{path}: {several}.")
         if kind == "xlsx":
-            return _chosen(_sheet(file, path, columns), columns, path)
-        return _with_duckdb(file, path, kind, columns, [] if notes is None else notes)
+            return _chosen(read_workbook(file, path, columns, told), columns, path)
+        return _with_duckdb(file, path, kind, columns, told)
 
 
 def form_of(path: Path, name: str = "", form: str = "") -> str:
@@ -156,51 +152,6 @@ def _queried(file: Path, path: Path, kind: str, how: str, columns: Sequence[str]
                 raise _missing(path, name, described.names)
             chosen.append(".".join(map(_quoted, steps)) + f" AS {_quoted(name)}")
         return db.sql(f"SELECT {', '.join(chosen)} FROM {reader}", params=values).to_arrow_table()
-
-
-def _sheet(file: Path, path: Path, columns: Sequence[str] | None) -> pa.Table:
-    """The sheet of a workbook that holds the table: with the columns wanted, else with most names that are known.
-
-    Its widest early row is the header.
-    """
-    import openpyxl
-
-    best: tuple[int, tuple[str, ...], list[list[Any]]] | None = None
-    try:
-        with file.open("rb") as stream:
-            book = openpyxl.load_workbook(io.BytesIO(stream.read()), read_only=True, data_only=True)
-        for sheet in book.worksheets:
-            rows = [list(row) for row in sheet.iter_rows(values_only=True)]
-            rows = [row for row in rows if any(cell is not None for cell in row)]
-            if len(rows) > 1 and (width := max(sum(cell is not None for cell in row) for row in rows[:20])) > 1:
-                top = next(i for i, row in enumerate(rows) if sum(cell is not None for cell in row) == width)
-                used = max(i for i, cell in enumerate(rows[top]) if cell is not None) + 1
-                names = named(["" if cell is None else str(cell) for cell in rows[top][:used]])
-                fits = sum(name in names if columns else bare_name(name) in KNOWN for name in columns or names)
-                if best is None or fits > best[0]:
-                    body = [row[:used] + [None] * (used - len(row)) for row in rows[top + 1 :]]
-                    best = (fits, names, body)
-        if best:
-            return pa.table({name: _cells([row[i] for row in best[2]]) for i, name in enumerate(best[1])})
-    except DataError:
-        raise
-    except Exception as error:  # openpyxl lets many kinds through from damaged archives
-        raise DataError(f"{path}: not a whole Excel workbook ({error}). Save it again, or save it as CSV.") from None
-    raise DataError(f"{path}: no sheet of the workbook holds a table with a header and a row.")
-
-
-def _cells(values: list[Any]) -> pa.Array:
-    """Cells of a column in the one type they have: numbers exact, days and times as timestamps, else text."""
-    kinds = {type(value) for value in values if value is not None}
-    if kinds and kinds <= {dt.datetime, dt.date}:
-        return pa.array(
-            [dt.datetime.combine(v, dt.time()) if type(v) is dt.date else v for v in values], pa.timestamp("us")
-        )
-    if kinds and kinds <= {int, float} and bool not in kinds:
-        return pa.array([None if v is None else Decimal(repr(v)) for v in values], pa.decimal256(50, 20)).cast(
-            pa.decimal128(38, 18)
-        )
-    return pa.array([None if v is None else v.isoformat() if hasattr(v, "isoformat") else str(v) for v in values])
 
 
 def _chosen(table: pa.Table, columns: Sequence[str] | None, path: Path) -> pa.Table:

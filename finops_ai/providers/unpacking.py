@@ -20,6 +20,8 @@ from finops_ai.providers.files import read_bytes
 from finops_ai.providers.limits import check_packed_file, check_unpacked
 
 ZIP = b"PK\x03\x04"
+#: files that tell about an archive instead of being its data
+ABOUT = {"readme", "license", "licence", "notice", "changelog", "copying", "thumbs"}
 STEP = 1 << 20
 
 
@@ -189,4 +191,11 @@ def _is_tar(stream: IO[bytes]) -> bool:
 
 
 def _is_clutter(name: str) -> bool:
-    return name.startswith("__MACOSX/") or Path(name).name.startswith(".")
+    """What lies in archives beside the data: of the system, and what people and programs write about it."""
+    own = Path(name)
+    return (
+        name.startswith("__MACOSX/")
+        or own.name.startswith(".")
+        or own.stem.lower() in ABOUT
+        or own.suffix.lower() in (".md", ".pdf", ".md5", ".sha256", ".ini")
+    )

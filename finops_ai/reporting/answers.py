@@ -104,8 +104,10 @@ def against(now: Decimal, before: Decimal, currency: str) -> str:
     return f"{amount(abs(change), currency)}{share} {'more' if change > 0 else 'less'} than the month before"
 
 
-def table(data: Table, columns: Sequence[str], *, top: int = 12, id: str | None = None, **more: Any) -> None:
+def table(data: Table | None, columns: Sequence[str], *, top: int = 12, id: str | None = None, **more: Any) -> None:
     """Show a table's largest rows with a total that counts all rows (see `table_html`, which takes `more`)."""
+    if data is None:
+        return
     display(HTML(table_html(data, columns, top=top, id=id, **more)))
 
 
@@ -153,17 +155,26 @@ def last_days(frame: pd.DataFrame, days: int, month: str, timezone: str) -> tupl
     return frame[(start >= cuts[1]) & (start < cuts[0])], frame[(start >= cuts[2]) & (start < cuts[1])]
 
 
-def bridge(data: Table, names: tuple[str, str], title: str) -> None:
-    """Show what changed the cost as a waterfall, with the same in words below.
+def change_of(before: pd.DataFrame, after: pd.DataFrame, by: Sequence[str] = ()) -> Explanation | None:
+    """What changed the cost from some rows to others (see `fa.explain`); None where a period holds nothing to compare."""
+    from finops_ai.tables import explain
+
+    return explain(before, after, by) if len(before) and len(after) else None
+
+
+def bridge(data: Table | None, names: tuple[str, str], title: str, lead: str = "") -> None:
+    """Show what changed the cost as a waterfall, with the same in words below; nothing where nothing compares.
 
     Args:
-        data: what `fa.explain` returns for the whole (one row).
+        data: what `change_of` returns for the whole (one row).
         names: what the two periods are called.
         title: what the chart says.
+        lead: what stands above it.
     """
-    if not len(data):
-        note("There is nothing to compare: one of the periods holds no cost.")
+    if data is None or not len(data):
         return
+    if lead:
+        display(HTML(f"<p>{safe(lead)}</p>"))
     row, steps = data.iloc[0], list(data.columns[list(data.columns).index("change") + 1 :])
     shown = [
         (s.replace("_", " ").capitalize(), row[s])
@@ -178,15 +189,16 @@ def bridge(data: Table, names: tuple[str, str], title: str) -> None:
     display(HTML("".join(f"<p>{safe(text)}</p>" for text in data.facts.notes)))
 
 
-def drivers(data: Explanation, top: int = 8, words: Mapping[str, str] | None = None) -> None:
+def drivers(data: Explanation | None, top: int = 8, words: Mapping[str, str] | None = None) -> None:
     """Show who did what: the drivers of a change, largest first, what is left, and the whole change below.
 
     Args:
-        data: what `fa.explain` returns for the whole (one row).
+        data: what `change_of` returns for the whole (one row); None is said.
         top: drivers told apart.
         words: names that are no owner -> what they are called.
     """
-    if not len(data):
+    if data is None or not len(data):
+        note("There is nothing before it to compare with.")
         return
     found = data.drivers(top).published().astype(object)
     shown, currency = data.published().iloc[0], data.facts.currency
@@ -303,7 +315,8 @@ def prompts(
     )
     figure = charts.ranked_bars(data, "prompt_id", currency=data.facts.currency, title="Cost by prompt", top=top)
     charts.show(figure, ranked_alt(data, "prompt_id"))
-    table(data, columns, top=top, whole=first_row(whole), trends=trends)
+    nobody = {label(None): "no prompt captured"}
+    table(data, columns, top=top, whole=first_row(whole), trends=trends, apart=nobody)
 
 
 def first_row(data: Table | None) -> dict[str, Any] | None:

@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from IPython.display import HTML, display
 
-from finops_ai.reporting.answers import label, month_text, note, say
+from finops_ai.reporting import owners
+from finops_ai.reporting.answers import label, month_text, named, note, say
 from finops_ai.reporting.text import Amount, amount, count, is_unknown, percent, safe
-from finops_ai.tables.grouping import UNALLOCATED
 
 if TYPE_CHECKING:
     from finops_ai.tables.result import Table
 
 
-def allocation_sentence(table: Table, by: str, month: str) -> None:
-    """Say how much of the cost found its owner.
+def allocation_sentence(table: Table, by: str, month: str, words: Mapping[str, str]) -> None:
+    """Say how much of the cost is charged to somebody, and what the rest is.
 
     Args:
         table: showback by one dimension.
         by: that dimension.
         month: the month shown.
+        words: its values that are nobody, and what they are called (see `owners.apart`).
     """
-    shown = table.published()  # the cents the table below shows
-    total = sum((c for c in shown["cost"] if not is_unknown(c)), Decimal(0))
-    bare = sum(
-        (c for c, v in zip(shown["cost"], shown[by], strict=True) if v == UNALLOCATED and not is_unknown(c)), Decimal(0)
-    )
+    owned, lines = owners.split(table, by, words)
+    total = owned + sum((line.cost for line in lines), Decimal(0))
     if not total:
         say(f"There is no priced usage in {safe(month_text(month))}.")
         return
     currency = table.facts.currency
-    text = f"<strong>{percent(total - bare, total)}</strong> of {amount(total, currency)} in {safe(month_text(month))} found its {safe(label(by))}"
-    say(text + (f"; {amount(bare, currency)} is unallocated." if bare else "; nothing is unallocated."))
+    text = f"<strong>{percent(owned, total)}</strong> of {amount(total, currency)} in {safe(month_text(month))} has a {safe(named(by))}"
+    rest = [
+        f"{amount(line.cost, currency)} ({percent(line.cost, total)}) is {safe(line.words[:1].lower() + line.words[1:])}"
+        for line in lines
+    ]
+    say(f"{text}; {', '.join(rest)}." if rest else f"{text}: all of it.")
 
 
 def findings(table: Table, kinds: Sequence[str], empty: str) -> None:

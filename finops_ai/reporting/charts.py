@@ -91,15 +91,16 @@ def _amounts(axis: Axis, unit: str) -> None:
 
 def _times(axes: Axes, days: Sequence[Any]) -> np.ndarray:
     """Dates on the x axis, written so that no month needs guessing."""
-    places: np.ndarray = mdates.date2num([dt.date.fromisoformat(str(d)[:10]) for d in days])
+    dates = [dt.date.fromisoformat(str(d)[:10]) for d in days]
+    places: np.ndarray = mdates.date2num(dates)
     axes.xaxis_date()
-    if len(places) > 1 and set(np.diff(places)) == {1} and len(places) <= 31:
+    span = int(places[-1] - places[0]) + 1 if len(places) > 1 else 0
+    if 1 < span <= 31:
         few = 3 if _narrow.get() else 10
-        every = max(1, len(places) // few) if len(places) <= 20 else 10 if _narrow.get() else 7
-        axes.xaxis.set_major_locator(
-            mdates.DayLocator(bymonthday=range(1, 30, every)) if every > 1 else mdates.DayLocator()
-        )
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda place, _: _day(mdates.num2date(place))))
+        every = max(1, span // few) if span <= 20 else 10 if _narrow.get() else 7
+        month = [dates[0] + dt.timedelta(days=n) for n in range(span)]
+        named = [day for day in month if (day.day - 1) % every == 0 and (every == 1 or day.day < 30)]
+        axes.set_xticks([places[0] + (day - dates[0]).days for day in named], [_day(day) for day in named])
     else:
         locator = mdates.AutoDateLocator(minticks=3, maxticks=5 if _narrow.get() else 9)
         axes.xaxis.set_major_locator(locator)

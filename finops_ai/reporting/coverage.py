@@ -15,6 +15,7 @@ from finops_ai.periods import Window, zone
 from finops_ai.reporting.grid import grid
 from finops_ai.reporting.navigation import COVERAGE
 from finops_ai.reporting.text import named, percent, safe
+from finops_ai.tables import showback
 
 if TYPE_CHECKING:
     from finops_ai.tables.result import Table
@@ -31,9 +32,20 @@ MEANING = {
 def coverage_of(data: Table, ws: Workspace, month: str) -> dict[str, float | None]:
     """The table's own coverage, and how much of the month's bill its usage explains; None where that is unknown."""
     found = dict(data.facts.coverage)
+    if not any(d in data.columns for d in ws.rules.dimensions) and found.get("attributed") is not None:
+        found["attributed"] = attributed(ws, month)
     if found.get("captured") is None:
         found["captured"] = captured(ws, month)
     return found
+
+
+def attributed(ws: Workspace, month: str) -> float | None:
+    """Share of the month's cost that has an owner in the first dimension, which is what pages mean where they say no other."""
+    by = next(iter(ws.rules.dimensions))
+    key = ("attributed", month, ws.digest(), ws.ledger.head(), by)
+    return ws.recent.once(
+        key, lambda: showback(ws.cube(month), [by], month, timezone=ws.timezone).facts.coverage.get("attributed")
+    )
 
 
 def captured(ws: Workspace, month: str) -> float | None:
@@ -47,11 +59,8 @@ def captured(ws: Workspace, month: str) -> float | None:
 
 
 def owners(data: Table, ws: Workspace) -> str:
-    """What "attributed" means in a table: its own dimensions, or all of them.
-
-    A table that isn't split by a dimension counts cost as attributed when every dimension is known.
-    """
-    own = [named(d) for d in ws.rules.dimensions if d in data.columns] or [named(d) for d in ws.rules.dimensions]
+    """What "attributed" means in a table: its own dimensions, or the first there is."""
+    own = [named(d) for d in ws.rules.dimensions if d in data.columns] or [named(d) for d in ws.rules.dimensions][:1]
     return " and ".join(filter(None, [", ".join(own[:-1]), *own[-1:]]))
 
 

@@ -196,17 +196,12 @@ def invoices(ws: Workspace, month: str) -> Tile:
 
 def year_end(ws: Workspace, month: str, by: str, history: pd.DataFrame, currency: str) -> Tile:
     """What the year is heading for, its range, and the budget of that time."""
-    from finops_ai.forecasting import plan
-    from finops_ai.forecasting.terms import workspace_terms
+    from finops_ai.forecasting.year import workspace_plan
 
     if not history["effective_cost"].notna().any():
         return Tile("Year end", UNKNOWN, [("", "nothing with a known price to plan from")])
     try:
-        terms = workspace_terms(ws, month)
-        table = plan(
-            history, ws.settings.policies.get("budgets"), by=[by], until=terms.until, book=ws.book, timezone=ws.timezone,
-            **terms.year, **terms.known,
-        )  # fmt: skip
+        table = workspace_plan(ws, month, [by])
     except FinopsError as error:
         return Tile("Year end", UNKNOWN, [("", str(error))])
     found = table[((table["month"] == "year") & (table["unique_id"] == "total")).to_numpy(bool)]

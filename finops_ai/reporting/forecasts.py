@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,6 @@ from IPython.display import HTML, display
 from finops_ai.errors import DataError
 from finops_ai.forecasting import (
     CostForecast,
-    budget_outlook,
     columns_touched,
     commitment_advice,
     compare_scenarios,
@@ -20,17 +20,18 @@ from finops_ai.forecasting import (
     forecast_cost,
     learn_temperature,
     load_scenarios,
-    plan,
     plan_in_words,
     standard_scenarios,
 )
 from finops_ai.forecasting.planning import workspace_past_error
 from finops_ai.forecasting.shelf import held_against, saved_plans
 from finops_ai.forecasting.terms import workspace_terms
-from finops_ai.reporting import answers, charts
+from finops_ai.forecasting.year import workspace_outlook
+from finops_ai.reporting import answers, charts, owners
 from finops_ai.reporting.grid import column, grid, heading
 from finops_ai.reporting.text import amount, is_unknown, percent, safe, title
 from finops_ai.tables import showback
+from finops_ai.tables.kpis import plan_errors
 from finops_ai.tables.result import Table
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class Outlook:
     against: Table | None = None
     #: name of the saved plan it is held against
     agreed: str = ""
+    #: values of `by` that are no owner, and what they are called
+    words: Mapping[str, str] = field(default_factory=dict)
 
 
 def outlook(
@@ -91,10 +94,9 @@ def outlook(
         raise DataError(f"The lake holds no usage up to {month}: there is nothing to forecast from.")
     by = by or answers.first_dimension(ws)
     told: dict[str, Any] = {"book": ws.book, "timezone": ws.timezone}
-    budgets, terms = ws.settings.policies.get("budgets"), workspace_terms(ws, month)
-    table = plan(history, budgets, by=[by], until=until or terms.until, **told, **terms.year, **terms.known)
-    ahead = budget_outlook(history, budgets, **told, **terms.known)
-    notes = [*table.facts.notes[1:], *ahead.facts.notes]
+    terms = workspace_terms(ws, month)
+    table, ahead = workspace_outlook(ws, month, [by], until=until, months=months)
+    notes = list(dict.fromkeys([*table.facts.notes[1:], *ahead.facts.notes]))
     if not len(ahead):
         notes.append(
             f"No budget reaches beyond {answers.month_text(month)}; add [[budgets]] for the months to come (`month`, or `from` "
@@ -115,12 +117,13 @@ def outlook(
         errors,
         base,
         compare_scenarios(base.outlook, wanted or standard_scenarios(base.outlook), ws.book),
-        drivers(history, timezone=ws.timezone),
+        _by_month(history, ws.timezone),
         _by_model(history, ws.timezone),
         _temperature(history),
         advice,
         notes,
         *_against(ws, month, by),
+        words=owners.apart(history, by),
     )
 
 
@@ -238,15 +241,19 @@ def plan_by_part(page: Outlook, top: int = 12) -> None:
     year = page.plan[page.plan["month"] == "year"]
     parts = year[year["unique_id"] != "total"]
     order = parts["p50"].astype(float).sort_values(ascending=False).index
-    shown, rest = parts.loc[order[:top]], parts.loc[order[top:]]
+    lines = parts.loc[order].to_dict("records")
+    owned = [row for row in lines if str(row["unique_id"]) not in page.words]
+    nobody = [row for row in lines if str(row["unique_id"]) in page.words]
     columns = ["actual", "p50", "p10_part", "p90_part"]
-    rows = [[str(row["unique_id"]), *(_money(row[c]) for c in columns)] for row in shown.to_dict("records")]
-    if len(rest):
-        rows.append([f"{len(rest)} more", *(_money(sum(rest[c], Decimal(0))) for c in columns)])
+    rows = [[str(row["unique_id"]), *(_money(row[c]) for c in columns)] for row in owned[:top]]
+    if rest := owned[top:]:
+        rows.append([f"{len(rest)} more", *(_money(sum((row[c] for row in rest), Decimal(0))) for c in columns)])
+    apart = range(len(rows), len(rows) + len(nobody))
+    rows += [[page.words[str(row["unique_id"])], *(_money(row[c]) for c in columns)] for row in nobody]
     whole = year[year["unique_id"] == "total"].iloc[0]
     foot = ["Total", *(_money(whole[c]) for c in columns)]
     heads = [title(page.by), "Spent", "Middle", "Its part of the low", "Its part of the high"]
-    _show(grid(heads, rows, foot=foot, caption=f"Amounts in {page.currency}; every column adds up"))
+    _show(grid(heads, rows, foot=foot, caption=f"Amounts in {page.currency}; every column adds up", apart=apart))
 
 
 def scenario_table(page: Outlook) -> None:
@@ -277,8 +284,8 @@ def past_errors(page: Outlook) -> None:
         ]
         for row in page.errors.to_dict("records")
     ]
-    known = [abs(float(e)) for e in page.errors["error"] if not is_unknown(e)]
-    off = f"; on average off by {sum(known) / len(known):.1%}" if known else ""
+    wape = plan_errors(page.errors).get("forecast_error")
+    off = "" if wape is None else f"; the misses come to {percent(wape)} of what came"
     caption = f"Amounts in {page.currency}{off}; a right range holds 8 months in 10"
     heads = ["Month", "Low said", "Middle said", "High said", "Came", "Off by", "Inside the range"]
     _show(grid(heads, rows, caption=caption))
@@ -289,8 +296,8 @@ def driver_table(page: Outlook, months: int = 6) -> None:
     rows = [
         [
             _name(f"{row['ds']:%Y-%m}"),
-            f"{row['requests']:,.0f}",
-            _figure(row["input_per_request"]),
+            f"{row['requests']:,.0f}" if row["requests"] > 0 else "–",
+            _figure(row["input_per_request"]) if row["requests"] > 0 else "–",
             _figure(row["tokens_per_input"], 3),
             _figure(row["price_per_token"] * 1e6, 3),
             percent(row["cached_share"]),
@@ -306,10 +313,11 @@ def driver_table(page: Outlook, months: int = 6) -> None:
         "Tokens per input",
         "Price per 1M",
         "From cache",
-        "Token cost",
-        "Other cost",
+        "Tokens of counted requests",
+        "All other cost",
     ]
-    _show(grid(heads, rows, caption=f"Amounts in {page.currency}; the first four multiply to the token cost"))
+    about = "of sources that count requests: the first four multiply to what their tokens cost"
+    _show(grid(heads, rows, caption=f"Amounts in {page.currency}, {about}"))
 
 
 def model_table(page: Outlook, top: int = 8) -> None:
@@ -354,9 +362,34 @@ def commitments(page: Outlook) -> None:
     _show(grid(heads, rows, caption=f"Amounts in {page.currency} at today's prices, if a fifth off were offered"))
 
 
+def _counted(history: pd.DataFrame) -> Any:
+    """The rows of sources that count requests: what is said per request is of these alone."""
+    keys = [k for k in ("provider", "billing_account_id", "model") if k in history.columns]
+    calls = (history["meter"] == "requests").to_numpy(bool)
+    if "slice_requests" in history.columns:
+        calls = calls | (history["slice_requests"] > 0).to_numpy(bool, na_value=False)
+    return (
+        pd.Series(calls).groupby([history[k].to_numpy(object) for k in keys], dropna=False).transform("any").to_numpy()
+    )
+
+
+def _by_month(history: pd.DataFrame, timezone: str) -> pd.DataFrame:
+    """The drivers of the tokens of counted requests by month, and what the rest cost beside them."""
+    whole, counted = drivers(history, timezone=timezone), _counted(history)
+    if not counted.any():
+        return whole
+    own = drivers(history[counted], timezone=timezone).drop(columns=["cost", "other_cost"])
+    out = own.merge(whole[["ds", "cost"]], on="ds", how="right")
+    return out.assign(other_cost=out["cost"] - out["token_cost"].fillna(0.0))
+
+
 def _by_model(history: pd.DataFrame, timezone: str) -> pd.DataFrame:
     """What showback says of each model in the newest month, the costliest first, with the drivers of its calls."""
-    rows = drivers(history, by=["model"], timezone=timezone)
+    rows, counted = drivers(history, by=["model"], timezone=timezone), _counted(history)
+    if counted.any():
+        each = ["input_per_request", "output_per_input"]
+        own = drivers(history[counted], by=["model"], timezone=timezone)[["ds", "unique_id", *each]]
+        rows = rows.drop(columns=each).merge(own, on=["ds", "unique_id"], how="left")
     rows = rows[(rows["ds"] == rows["ds"].max()) & (rows["cost"] > 0)]
     month = f"{rows['ds'].max():%Y-%m}" if len(rows) else None
     told = showback(history, by=["model"], month=month, timezone=timezone)

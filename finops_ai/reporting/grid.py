@@ -41,19 +41,19 @@ def grid(
     lines: Sequence[Sequence[str]],
     *,
     caption: str,
-    texts: int = 1,
+    texts: int | Iterable[int] = 1,
     foot: Sequence[str] = (),
     id: str | None = None,
     name: str = "",
     apart: Iterable[int] = (),
 ) -> Html:
-    """A table as HTML: the first `texts` columns are text, the rest figures; the first cell of a row heads it.
+    """A table as HTML: columns of text to the left, figures to the right; the first cell of a row heads it.
 
     Args:
         heads: one heading per column.
         lines: rows of cells; text is escaped here, `Html` is not.
         caption: units and what else holds for the whole table.
-        texts: columns of text.
+        texts: how many columns are text, or which, counted from 0.
         foot: the total's row.
         id: HTML id.
         name: what screen readers call the table; the caption, if there is none.
@@ -61,8 +61,8 @@ def grid(
     """
 
     return render(
-        "report/grid.html.j2", heads=heads, lines=lines, foot=foot, caption=caption, texts=texts, id=id, name=name or caption,
-        apart=set(apart),
+        "report/grid.html.j2", heads=heads, lines=lines, foot=foot, caption=caption, id=id, name=name or caption,
+        apart=set(apart), texts=set(range(texts) if isinstance(texts, int) else texts),
     )  # fmt: skip
 
 
@@ -92,7 +92,10 @@ def table_html(
         whole: the same measures of all rows together, for the total of what can't be added (unit costs, shares).
         apart: names of the first column that are no owner -> what they are called; their lines come last.
     """
+    moneys = _other_moneys(data) if "cost" in columns else []
     columns = _with_ingredients(data, columns)
+    at = max((columns.index(c) + 1 for c in ("cost", "previous_cost", "change") if c in columns), default=0)
+    columns[at:at] = [name for name in moneys if name not in columns]
     measures = {*catalogue(), *data.facts.money}
     keys = list(itertools.takewhile(lambda c: c not in measures, data.columns))
     shown = data.published()
@@ -126,11 +129,20 @@ def table_html(
     heads = [*map(title, keys or [""]), *(cells[c][0] for c in columns), *([f"{months} months"] if trends else [])]
     foot = ["Total", *[""] * (len(keys) - 1), *(cells[c][1][-1] for c in columns), *([""] if trends else [])]
     caption = f"Amounts in {currency or 'the currency named'}" + (", all rows counted in the total" if rest else "")
+    caption += (
+        f"; {' and '.join(heading(c)[0].lower() for c in moneys)}: no cash, no part of the cost" if moneys else ""
+    )
     about = f"Table by {', '.join(map(named, keys)) or 'total'}"
     return grid(
         heads, out, caption=caption, texts=max(len(keys), 1), foot=foot if len(records) > 1 else (), id=id, name=about,
         apart=range(len(names) - len(nobody), len(names)),
     )  # fmt: skip
+
+
+def _other_moneys(data: Table) -> list[str]:
+    """Moneys that stand beside the cost and are no part of it, where there are any: a cost of 0 is then no riddle."""
+    names = ("included_cost", "list_value")
+    return [name for name in names if name in data.columns and any(not is_unknown(v) and v for v in data[name])]
 
 
 ANCHOR = template_of('<a href="{{ href|href }}">{{ text }}</a>')

@@ -64,12 +64,17 @@ def manifest_of(ws: Workspace, report: Report, frame: pd.DataFrame) -> dict[str,
 
 def hash_of(frame: pd.DataFrame) -> str:
     """SHA-256 of a frame's content, the same on every machine."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     from finops_ai.frames import to_arrow
 
     digest = hashlib.sha256()
     for name, column in zip(frame.columns, to_arrow(frame).columns, strict=True):
         digest.update(name.encode())
-        digest.update(repr(column.to_pylist()).encode())
+        plain = pa.types.is_nested(column.type) or pa.types.is_dictionary(column.type)
+        told = column.to_pylist() if plain else pc.cast(column, pa.string()).to_pylist()
+        digest.update("\x1f".join("\x00" if v is None else str(v) for v in told).encode())
     return digest.hexdigest()
 
 

@@ -22,6 +22,10 @@ TEMPLATES = Path(__file__).parent / "template"
 PAGE_CSS = TEMPLATES / "finops" / "page.css"
 
 
+#: what stands after imports, and after a notebook, stays until the kernel ends: the search for garbage passes it by
+_UNHURRIED = "__import__('gc').set_threshold(20_000, 20, 20); __import__('gc').freeze()"
+
+
 class NotebookFailed(FinopsError):
     """A cell of a notebook raised; `cause` is its last line, `page` the notebook as far as it ran."""
 
@@ -156,7 +160,7 @@ class Kernel:
         client.start_channels()
         try:
             await client.wait_for_ready(timeout=60)
-            client.execute("__import__('finops_ai.reporting.answers')", silent=True)
+            client.execute(f"__import__('finops_ai.reporting.answers'); {_UNHURRIED}", silent=True)
         finally:
             client.stop_channels()
             self._client = None
@@ -184,7 +188,7 @@ class Kernel:
         run_sync(self._manager.start_kernel)(extra_arguments=quiet, cwd=str(Path.cwd()), env=env)
 
     async def _clear(self) -> None:
-        await self._client.execute("%reset -f", silent=True, reply=True, timeout=60)
+        await self._client.execute(f"%reset -f\n{_UNHURRIED}", silent=True, reply=True, timeout=60)
         self._client.stop_channels()
         self._client = None
 

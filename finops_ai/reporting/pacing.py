@@ -11,6 +11,7 @@ from finops_ai.forecasting.budgets import workspace_budgets
 from finops_ai.money import minor_units
 from finops_ai.reporting.answers import note
 from finops_ai.reporting.charging import plain_table
+from finops_ai.reporting.months import month_text
 from finops_ai.reporting.text import is_unknown, percent
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def budgets(ws: Workspace, month: str) -> None:
     places = minor_units(table.facts.currency)
     lines = [
         [
-            r["name"],
+            _name(r["name"], r["from"], r["to"]),
             _period(r["from"], r["to"]),
             f"{r['budget']:,.{places}f}",
             f"{r['spent']:,.{places}f}",
@@ -67,6 +68,16 @@ def budgets(ws: Workspace, month: str) -> None:
     display(HTML(plain_table(heads, lines, texts=2, caption=f"Amounts in {table.facts.currency}, most used first")))
     states = {r["text"] for r in rows}
     note(" ".join(text for text in table.facts.notes if text not in states))
+
+
+def _name(name: str, since: dt.date, until: dt.date) -> str:
+    """A budget's name without its month, which stands beside it.
+
+    >>> _name("search, October 2026", dt.date(2026, 10, 1), dt.date(2026, 11, 1))
+    'search'
+    """
+    month = f", {month_text(f'{since:%Y-%m}')}"
+    return name.removesuffix(month) if until <= since + dt.timedelta(days=31) else name
 
 
 def _period(since: dt.date, until: dt.date) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from finops_ai.engine.fields import PUBLISHED
 from finops_ai.errors import DataError
 from finops_ai.html import Html, render
 from finops_ai.money import published
@@ -21,6 +22,7 @@ from finops_ai.tables import showback
 from finops_ai.tables.grouping import grouped
 
 if TYPE_CHECKING:
+    from finops_ai.figures import Measure
     from finops_ai.tables.result import Table
     from finops_ai.workspace import Workspace
 
@@ -197,7 +199,7 @@ def kpi_page(ws: Workspace, month: str) -> str:
         unknown += is_unknown(r["value"])
         figure = UNKNOWN if is_unknown(r["value"]) else _kpi(r["value"], one.kind, table.facts.currency)
         unit = "" if one.kind in ("share", "ratio") else r["unit"]
-        lines.append([name, figure, unit, " / ".join(filter(None, made)) or r["formula"], r["about"], r["remark"]])
+        lines.append([name, figure, unit, " / ".join(filter(None, made)) or _made_of(one), r["about"], r["remark"]])
     known = len(rows) - unknown
     said = f"<strong>{known}</strong> of the {len(rows)} KPIs of FinOps for AI can be made of this month’s data; the others say what it would take."
     grid = answers.grid(
@@ -208,6 +210,19 @@ def kpi_page(ws: Workspace, month: str) -> str:
         name="KPIs",
     )
     return f'<h1>KPIs, {safe(answers.month_text(month))}</h1><p class="answer">{said}</p>{grid}'
+
+
+#: table -> where a report states it
+_STATED = {"showback": "Who", "reconcile": "Invoices", "budgets": "Why", "past_error": "Plan", "recommend": "Save"}
+
+
+def _made_of(one: Measure) -> str:
+    """What a figure is made of, in the words of the figures it is made of; of a plain sum, its sentence says it."""
+    if parts := one.ratio or one.minus:
+        sign = " / " if one.ratio else " less "
+        text = sign.join(answers.heading(part)[0].lower() for part in parts)
+        return text[:1].upper() + text[1:]
+    return f"The page {_STATED[one.given]}" if one.given in _STATED else ""
 
 
 def _kpi(value: Any, kind: str, currency: str) -> str:
@@ -262,15 +277,21 @@ def search_entries(
     for dimension in dimensions:
         if dimension not in frame.columns:
             continue
-        table = showback(frame, by=[dimension])
         kind = answers.named(dimension)
-        for name, cost in zip(table[dimension].head(most), table["cost"].head(most), strict=True):
+        for name, cost in dearest(frame, dimension)[:most]:
             if is_unknown(name):
                 continue
             own = pages.get((plural(dimension), str(name)))
             href = own or f"explorer.html#{quote(dimension)}={quote(str(name), safe='')}"
             out.append([str(name), kind, href, amount(cost, currency) if not is_unknown(cost) else ""])
     return out
+
+
+def dearest(frame: pd.DataFrame, by: str) -> list[tuple[str | None, Decimal | None]]:
+    """Each name of a column with its published cost, the most expensive first, those of unknown cost last."""
+    cost = PUBLISHED if PUBLISHED in frame.columns else "effective_cost"
+    rows = grouped(frame, [by], {"cost": f"sum({cost})"}, needs=(cost,))
+    return sorted(((r[by], r["cost"]) for r in rows), key=lambda pair: (pair[1] is None, -(pair[1] or 0), str(pair[0])))
 
 
 def monthly(frame: pd.DataFrame, by: str, timezone: str) -> dict[str, list[Decimal | None]]:

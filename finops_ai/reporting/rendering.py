@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +11,11 @@ from queue import SimpleQueue
 from finops_ai.errors import FinopsError
 from finops_ai.reporting.notebooks import Kernel, run_notebook
 from finops_ai.reporting.planning import STATEMENTS, Page
+
+
+def kernels() -> int:
+    """How many notebooks run at the same time: two, but one where only two cores are, since this process works, too."""
+    return 2 if (os.cpu_count() or 1) > 2 else 1
 
 
 class Renderer:

@@ -25,7 +25,7 @@ _STATES = {"accepted": "accepted", "dismissed": "dismissed", "done": "done"}
 class ToDo:
     """What the first page says of it: the largest actions that can be had together, their number, and what all would save."""
 
-    actions: list[dict[str, str]]
+    actions: list[dict[str, Any]]
     count: int
     saving: str
 
@@ -35,7 +35,7 @@ def to_do(ws: Workspace, month: str, top: int = 3) -> ToDo:
     table = workspace_opportunities(ws, month)
     best = _rows(table.best)
     actions = [
-        {"what": r["what"], "evidence": r["why"], "owner": _text(r["owner"]), "amount": money(r["saving"])}
+        {"what": r["what"], "evidence": _code(r["why"]), "owner": _text(r["owner"]), "amount": money(r["saving"])}
         for r in best[:top]
     ]
     return ToDo(actions, len(table), money(_sum(best, "saving")) if best else "")
@@ -54,14 +54,18 @@ def save_body(ws: Workspace, month: str) -> str:
         )
     else:
         said = "The month’s rows show nothing that would have cost less."
-    heads = ["Action and why", "How", "Owner", "Confidence and effort", "Saves", "At least", "At most"]
+    heads = ["Action and why", "Saves", "At least", "At most", "Owner", "How", "Confidence and effort"]
     lines = [
-        [_action(r), _code(r["how"]), _text(r["owner"]) or UNKNOWN, f"{r['confidence']}; {r['effort']}",
-         *(money(r[c]) for c in ("saving", "saving_low", "saving_high"))]
+        [_action(r), *(money(r[c]) for c in ("saving", "saving_low", "saving_high")), _text(r["owner"]) or UNKNOWN,
+         _code(r["how"]), f"{r['confidence']}; {r['effort']}"]
         for r in rows
     ]  # fmt: skip
     apart = [n for n, r in enumerate(rows) if not r["counted"]]
-    body = grid(heads, lines, texts=4, caption=f"Amounts in {currency}, of this month", apart=apart) if rows else Html()
+    body = (
+        grid(heads, lines, texts=(0, 4, 5, 6), caption=f"Amounts in {currency}, of this month", apart=apart)
+        if rows
+        else Html()
+    )
     notes = "".join(f'<p class="note">{_code(text)}</p>' for text in table.facts.notes[1:] if rows or text)
     return (
         f'<h1>What could be saved, {safe(month_text(month))}</h1><p class="answer">{said}</p>{body}{notes}'

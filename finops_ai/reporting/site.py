@@ -16,7 +16,8 @@ from finops_ai.reporting.folder import beside, is_whole, publish, start_from
 from finops_ai.reporting.manifest import manifest_of, write_manifest
 from finops_ai.reporting.navigation import COVERAGE_FILE, Link, navigation, set_navigation
 from finops_ai.reporting.planning import STATEMENTS, Page, Report, check_choices, check_month, plan_pages
-from finops_ai.reporting.rendering import Renderer
+from finops_ai.reporting.rendering import Renderer, kernels
+from finops_ai.store.keeping import sharing
 from finops_ai.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def make_report(
     config: str,
     only: Sequence[str] = (),
     parameters: Mapping[str, Any] | None = None,
-    jobs: int = 2,
+    jobs: int | None = None,
     notes: Sequence[str] = (),
     watch: Callable[[Page], None] | None = None,
 ) -> Report:
@@ -51,7 +52,7 @@ def make_report(
         config: path of the finops.toml, handed to the notebooks.
         only: names of notebooks to render; the other pages stay as they are. None = all of the report.
         parameters: more notebook parameters, checked against each notebook that has them.
-        jobs: notebooks to run at the same time.
+        jobs: notebooks to run at the same time; by default see `kernels`.
         notes: what a reader must know, such as a provider that is missing; shown on the first page.
         watch: called with each page as it is done, for progress.
 
@@ -65,11 +66,12 @@ def make_report(
         ws.ledger.require_sound()
     check_month(ws, month, given)
     target = out / month
-    with beside(target) as folder, ws.lake.steady() as surroundings:
+    with beside(target) as folder, ws.lake.steady() as steady, sharing() as shared:
         report = Report(folder, month, notes=list(notes))
         if only:
             start_from(folder, target)
-        renderer = Renderer(folder, min(jobs, len(only) or jobs), watch, surroundings)
+        jobs = jobs or kernels()
+        renderer = Renderer(folder, min(jobs, len(only) or jobs), watch, {**steady, **shared})
         build(ws, report, renderer, config=config, only=only, given=given)
         if report.failed and is_whole(target):
             target = target.with_name(f"{month}.failed")

@@ -212,6 +212,12 @@ def trend(post: Posting, receiver: str, ws: Workspace) -> None:
     )
 
 
+def posted(ws: Workspace, month: str) -> Posting:
+    """What a month posts (see `posting`), read once for all statements of a state of the workspace."""
+    key = ("posting", month, ws.digest(), ws.ledger.head(), repr(ws.settings.policies))
+    return ws.recent.once(key, lambda: posting(ws, month), keep=lambda post: True)
+
+
 def _months(ws: Workspace, post: Posting, count: int) -> list[Posting]:
     """The postings of the last months up to this one; months that can't be charged are left out."""
     out = []
@@ -220,7 +226,7 @@ def _months(ws: Workspace, post: Posting, count: int) -> list[Posting]:
             out.append(post)
             continue
         try:
-            out.append(posting(ws, month))
+            out.append(posted(ws, month))
         except FinopsError:
             continue
     return out

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finops_ai.frames import BillFrame, CommitFrame, SeatFrame, conform
-from finops_ai.people.identity import Identities
+from finops_ai.identity import Identities
 from finops_ai.people.seat_prices import SeatPrices
 from finops_ai.periods import UTC, Window
 
@@ -367,7 +367,7 @@ def write_people(folder: str | Path) -> Path:
     >>> ws.months(), ws.name
     (['2026-09', '2026-10'], 'Sample engineers')
     """
-    from finops_ai.people.workspace import keep
+    from finops_ai.store.beside import keep
     from finops_ai.workspace import open as open_workspace
 
     root, people = Path(folder), engineers()

@@ -7,6 +7,7 @@ are known, the shares of the company's own cached prompts give a wide range, and
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -30,6 +31,8 @@ _NONE = Decimal("0.02")
 _BLOCK = 128
 #: cached prompts of one's own from which one may conclude on others
 _PEERS = 2
+#: by which the shares of past days may still be off
+_CAREFUL = Decimal("0.9")
 _ZERO, _ONE = Decimal(0), Decimal(1)
 
 
@@ -43,6 +46,8 @@ class _Repeats:
     why: str
     confidence: str
     misses: Decimal
+    #: first day of which it is true; None for all
+    since: dt.date | None = None
 
 
 def caching(cells: Cells, profile: Profile) -> Iterator[Finding]:
@@ -56,8 +61,12 @@ def caching(cells: Cells, profile: Profile) -> Iterator[Finding]:
             if rule is None or not isinstance(model, str) or not cells.amount(rows, FRESH):
                 continue
             repeats = _repeats(cells, profile, work, model, rows, rule, peers)
+            if repeats is None:
+                continue
             fresh = rows[cells.meter[rows] == "input"]
-            if repeats is None or not len(fresh):
+            if repeats.since is not None:  # before that it was cached: what was fresh then doesn't repeat
+                fresh = fresh[cells.day[fresh] >= repeats.since]
+            if not len(fresh):
                 continue
             yield Finding(
                 "caching", {**work.who, "model": model}, f"Cache the fixed part of {work.name}", repeats.why, fresh,
@@ -138,15 +147,17 @@ def _lost(cells: Cells, work: Work, rows: Positions, rate: Decimal) -> _Repeats 
     rates = {day: _rate(cells, found) for day, found in days.items()}
     cached = [day for day, value in rates.items() if value >= _LEAST_SHARE]
     bare = [day for day, value in rates.items() if value <= _NONE]
-    if len(cached) >= 3 and len(bare) >= 3 and max(cached) < min(bare):
-        had = sorted(rates[d] for d in cached)
-        first = min(bare)
-        return _Repeats(
-            had[0], had[len(had) // 2], had[-1],
-            f"until {first.day} {first:%B} {float(had[len(had) // 2]):.0%} of it was read from the cache; since then nothing is",
-            "high", _ZERO,
-        )  # fmt: skip
-    return None
+    if len(cached) < 3 or len(bare) < 3 or max(cached) >= min(bare):
+        return None
+    before = np.concatenate([days[day] for day in cached])
+    read, written = cells.amount(before, READS), cells.amount(before, WRITES)
+    had = sorted(rates[day] * (read + written) / read for day in cached)  # what is written is read by the next calls
+    first, usual = min(bare), had[len(had) // 2]
+    return _Repeats(
+        had[0] * _CAREFUL, usual, min(had[-1] / _CAREFUL, _ONE),
+        f"until {max(cached).day} {max(cached):%B} {float(read / cells.amount(before, PROMPT)):.0%} of it was read from the cache; since then nothing is",
+        "high", written / (read + written), first,
+    )  # fmt: skip
 
 
 def _ever(cells: Cells, work: Work, rows: Positions) -> Positions:

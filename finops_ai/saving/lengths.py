@@ -20,6 +20,10 @@ _LONGER = 1.25
 _DAYS = 3
 #: a step is told where it is so many times the usual spread of days
 _CLEAR = 4
+#: days before a step that say what the length was: it wanders, and older ones say less
+_RECENT = 28
+#: spreads of days by which either level may be off where the step is as large as it can be
+_SPREADS = 2.0
 _ONE = Decimal(1)
 
 
@@ -103,12 +107,12 @@ def _clearest(days: Sequence[dt.date], lengths: tuple[Positions, Positions]) -> 
     for at in range(_DAYS, len(days) - _DAYS + 1):
         factors, least, was, now, clear = [], [], [], [], 0.0
         for values in lengths:
-            before, after = values[:at], values[at:]
+            before, after = values[max(0, at - _RECENT) : at], values[at:]
             old, new = float(np.median(before)), float(np.median(after))
             step = (after.mean() - before.mean()) / (max(before.std(), after.std()) or 1e-9)
             up = old > 0 and new >= old * _LONGER and step >= _CLEAR
             factors.append(_factor(old, new) if up else _ONE)
-            least.append(_factor(float(np.quantile(before, 0.1)), float(np.quantile(after, 0.9))) if up else _ONE)
+            least.append(_factor(old / _strays(before, old), new * _strays(after, new)) if up else _ONE)
             was.append(old)
             now.append(new)
             clear += step if up else 0
@@ -116,6 +120,11 @@ def _clearest(days: Sequence[dt.date], lengths: tuple[Positions, Positions]) -> 
             prompt, answer = factors
             best = (clear, _Step(days[at], prompt, answer, (least[0], least[1]), (was[0], was[1]), (now[0], now[1])))
     return best[1] if best else None
+
+
+def _strays(values: Positions, level: float) -> float:
+    """How far a level may be off, as a factor: days stray from it by themselves, together as well as one by one."""
+    return float(np.exp(_SPREADS * 1.4826 * np.median(np.abs(np.log(np.maximum(values, 1e-9) / level)))))
 
 
 def _factor(old: float, new: float) -> Decimal:

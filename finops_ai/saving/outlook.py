@@ -1,6 +1,6 @@
-"""What is coming to models in use: those that end, and those whose price rises on a day that the price book knows.
+"""What saves nothing and has to be done nonetheless: models in use that end or get dearer, and keys that nobody uses any more.
 
-Neither is a saving, so neither is an opportunity; but both have a day by which something has to be done.
+None of it is an opportunity. A model's end has a day by which something has to be done; an old key is a door left open.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from finops_ai.tables.result import Facts, Table
 _AHEAD = dt.timedelta(days=120)
 #: a price that rises by less isn't told
 _LEAST = Decimal("0.01")
+#: days without a call after which a key is told
+_UNUSED_DAYS = 7
 
 
 def coming(cells: Cells, currency: str) -> Table:
@@ -96,6 +98,32 @@ def _dearer(cells: Cells) -> list[dict[str, Any]]:
                 out.append(_row(cells, key, rows, on=at.date(), what="dearer", more=more))
                 break
     return out
+
+
+def idle_keys(cells: Cells, currency: str) -> Table:
+    """One row per key that made calls before the period and none in it, the longest unused first.
+
+    Returns:
+        `provider`, `sub_account_id`, `api_key_id`, `last_used` (day), `cost` (of its calls before the period), `owner`. Empty
+        where no rows from before are given, or the period is shorter than a week.
+    """
+    keys = cells.text("api_key_id")
+    used = {(cells.provider[i], keys[i]) for i in cells.now.tolist()}
+    before: dict[tuple[Any, Any], list[int]] = {}
+    for i in range(cells.past if cells.days >= _UNUSED_DAYS else 0):
+        if keys[i] is not None and (cells.provider[i], keys[i]) not in used:
+            before.setdefault((cells.provider[i], keys[i]), []).append(i)
+    accounts = cells.text("sub_account_id")
+    rows = [
+        {"provider": provider, "sub_account_id": accounts[found[-1]], "api_key_id": key, "last_used": max(cells.day[found]),
+         "cost": cells.total(np.array(found)), "owner": cells.owner(np.array(found)) or None}
+        for (provider, key), found in before.items()
+    ]  # fmt: skip
+    rows.sort(key=lambda r: (r["last_used"], str(r["provider"]), str(r["api_key_id"])))
+    kinds = {"provider": pa.string(), "sub_account_id": pa.string(), "api_key_id": pa.string(), "last_used": pa.date32(), "cost": COST_TYPE,
+             "owner": pa.string()}  # fmt: skip
+    table = pa.table({name: pa.array([r[name] for r in rows], kind) for name, kind in kinds.items()})
+    return Table.of(to_pandas(table), Facts("Keys without a call", currency, money=["cost"]))
 
 
 def _sum(frame: Any) -> Decimal:

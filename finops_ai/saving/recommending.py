@@ -22,7 +22,7 @@ from finops_ai.saving.cells import Cells
 from finops_ai.saving.choosing import best_set
 from finops_ai.saving.evaluating import savings
 from finops_ai.saving.opportunity import Finding, Range
-from finops_ai.saving.outlook import coming
+from finops_ai.saving.outlook import coming, idle_keys
 from finops_ai.saving.practice import effort, how
 from finops_ai.saving.profile import Profile, profile
 from finops_ai.saving.states import OPEN, State
@@ -42,9 +42,10 @@ _ONE_OF = ("model", "batch")
 class Recommendations(Table):
     """Opportunities, ranked; `.evidence(id)` gives the rows one rests on, `.best` those that can be had together."""
 
-    _metadata = [*Table._metadata, "_rows", "_coming", "subjects"]
+    _metadata = [*Table._metadata, "_rows", "_coming", "_idle_keys", "subjects"]
     _rows: Mapping[str, pd.DataFrame] | None = None
     _coming: Table | None = None
+    _idle_keys: Table | None = None
     #: id -> what it is about, as column -> value
     subjects: Mapping[str, dict[str, str]] = {}
 
@@ -61,6 +62,11 @@ class Recommendations(Table):
     def coming(self) -> Table:
         """Models in use that end or get dearer within four months: no saving, but a day by which to act."""
         return Table.of(pd.DataFrame(), Facts("What is coming")) if self._coming is None else self._coming
+
+    @property
+    def idle_keys(self) -> Table:
+        """Keys that made calls before the period and none in it: no saving, but doors that could be shut."""
+        return Table.of(pd.DataFrame(), Facts("Keys without a call")) if self._idle_keys is None else self._idle_keys
 
     def evidence(self, id: str) -> Table:
         """The rows an opportunity rests on, as they are; their cost adds up to its `cost`.
@@ -111,7 +117,8 @@ def recommend(
         for a month of 30 days in which it holds every day), `cost` (of the rows it changes), `counted` (part of the best
         set that shares no row: their savings add up), `effort`, `confidence`, `why`, `assumptions`, `risk`, `how`,
         `state`, `reason`. The notes state the total of the best set and the cost that remains. None is told that
-        the rows don't support; what each kind takes is in docs/savings.md. `.coming` lists models that end or get dearer.
+        the rows don't support; what each kind takes is in docs/savings.md. `.coming` lists models that end or get dearer, `.idle_keys`
+        keys that were used in `history` and made no call since.
 
     Raises:
         FrameError: rows that aren't priced.
@@ -230,7 +237,8 @@ def _table(
     table.facts = Table.of(pd.DataFrame(table), facts, allocated).facts
     table.subjects = {v.finding.id: v.finding.subject for v in found}
     table._coming = coming(cells, currency)
-    table.facts.notes += _announced(table._coming)
+    table._idle_keys = idle_keys(cells, currency)
+    table.facts.notes += [*_announced(table._coming), *_unused(table._idle_keys)]
     table._rows = {v.finding.id: cells.frame.take(v.finding.rows.tolist()) for v in found}
     return table
 
@@ -243,6 +251,19 @@ def _announced(table: Table) -> list[str]:
         instead = f"; its maker names {row['instead']}" if isinstance(row["instead"], str) else ""
         said.append(f"{row['model']} at {row['provider']} {what} on {row['on'].day} {row['on']:%B %Y}{instead}.")
     return said
+
+
+def _unused(keys: Table) -> list[str]:
+    """The keys that nobody uses any more, in a sentence."""
+    if not len(keys):
+        return []
+    named = [f"{k} (last on {d.day} {d:%B %Y})" for k, d in zip(keys["api_key_id"], keys["last_used"], strict=True)]
+    more = f" and {len(named) - 3} others" if len(named) > 3 else ""
+    one = len(named) == 1
+    return [
+        f"{len(named)} {'key that was' if one else 'keys that were'} used before made no call in this period: {', '.join(named[:3])}{more}. "
+        f"{'It saves' if one else 'They save'} nothing; revoke what nobody needs."
+    ]
 
 
 def _monthly(cells: Cells, valued: Valued) -> Decimal:

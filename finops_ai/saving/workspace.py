@@ -49,7 +49,8 @@ def workspace_opportunities(ws: Workspace, month: str) -> Recommendations:
 
 def _idle_seats(ws: Workspace, month: str) -> Table | None:
     """Idle seats at the month's end, where finops.toml has `[people]` and seats were collected."""
-    from finops_ai.people.workspace import People, kept
+    from finops_ai.people.workspace import People
+    from finops_ai.store.beside import kept
 
     if "people" not in ws.settings.policies or not len(kept(ws.settings.root, "seats")):
         return None

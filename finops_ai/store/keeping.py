@@ -9,9 +9,12 @@ import hashlib
 import json
 import logging
 import os
+import pickle
 import shutil
+import tempfile
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -30,6 +33,8 @@ log = logging.getLogger("finops_ai.store")
 
 T = TypeVar("T")
 
+#: variable that names a folder in which the processes of one run share what they made; only that run can write there
+SHARED = "FINOPS_AI_SHARED"
 #: how many states of the inputs keep their derived frames
 KEPT = 3
 _MADE = b"finops_ai.made_of"
@@ -77,8 +82,14 @@ class Recent:
             cls._of.popitem(last=False)
         return found
 
-    def once(self, key: object, make: Callable[[], T], keep: Callable[[T], bool] = bool) -> T:
+    def once(self, key: object, make: Callable[[], T], keep: Callable[[T], bool] = bool, *, shared: bool = False) -> T:
         """What was made under a key, or what `make` makes now; kept if `keep` says so.
+
+        Args:
+            key: what it rests on; of what is shared, a tuple of texts and numbers.
+            make: makes it.
+            keep: whether it is worth keeping.
+            shared: also for the other processes of this run, where one names a folder for it (see `SHARED`).
 
         >>> recent, made = Recent(), []
         >>> [recent.once("a", lambda: made.append(1) or made) for _ in range(2)] == [[1], [1]]
@@ -88,12 +99,60 @@ class Recent:
             self._made.move_to_end(key)
             out: T = self._made[key]
             return out
-        found = make()
+        found = _shared(key, make) if shared else make()
         if keep(found):
             self._made[key] = found
             while len(self._made) > self.size:
                 self._made.popitem(last=False)
         return found
+
+
+def _shared(key: object, make: Callable[[], T]) -> T:
+    """What another process of this run made under a key, waiting for one that is at it; else what is made now, for all."""
+    folder = os.environ.get(SHARED, "")
+    if not folder or not Path(folder).is_dir():
+        return make()
+    path = Path(folder, f"{hashlib.sha256(repr(key).encode()).hexdigest()}.made")
+    with _alone(path.with_suffix(".lock")):
+        if path.exists():
+            out: T = pickle.loads(path.read_bytes())
+            return out
+        found = make()
+        partial = path.with_suffix(f".{os.getpid()}")
+        partial.write_bytes(pickle.dumps(found))
+        partial.replace(path)
+        return found
+
+
+@contextmanager
+def sharing() -> Iterator[dict[str, str]]:
+    """The processes of one run make once, between them, what is worth it.
+
+    Yields:
+        Variables for the surroundings of the other processes.
+    """
+    before = os.environ.get(SHARED)
+    with tempfile.TemporaryDirectory(prefix="finops-made-", ignore_cleanup_errors=True) as folder:
+        os.environ[SHARED] = folder
+        try:
+            yield {SHARED: folder}
+        finally:
+            os.environ.pop(SHARED)
+            if before is not None:
+                os.environ[SHARED] = before
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process at a time, where the system has such locks; a process that dies lets go."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: both make it, which costs time alone
+        yield
+        return
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 class Cubes:

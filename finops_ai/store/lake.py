@@ -16,23 +16,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-import deltalake
 import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 import stamina
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
 from finops_ai.errors import StoreError
+from finops_ai.extras import require_extra
 from finops_ai.frames import schema_of, to_pandas
 from finops_ai.periods import UTC, Window, iso
 from finops_ai.store.layout import CONNECTION, FOLDER, KIND, TABLES
 from finops_ai.store.whole import private
 from finops_ai.store.writing import Batches, batches_of, fingerprint
+
+if TYPE_CHECKING:
+    import deltalake
 
 log = logging.getLogger("finops_ai.store")
 
@@ -63,9 +65,13 @@ class Lake:
     Args:
         root: a folder, or s3://, gs://, abfs://.
         storage_options: options of the object store (region, endpoint); credentials come from its own chain.
+
+    Raises:
+        MissingExtra: the library of lakes isn't installed; it is the heaviest there is, so a core without it is possible.
     """
 
     def __init__(self, root: str, storage_options: dict[str, str] | None = None) -> None:
+        require_extra("lake")
         self.root = root.rstrip("/")
         self.storage_options = storage_options or {}
         self._opened: tuple[deltalake.DeltaTable | None, int] = (None, 0)
@@ -124,6 +130,8 @@ class Lake:
         Raises:
             StoreError: a row lies outside the window, or the store refuses the write.
         """
+        from deltalake.exceptions import CommitFailedError
+
         from finops_ai.store.tools import after_load
 
         if self._held is not None:
@@ -162,6 +170,9 @@ class Lake:
     def _replace_once(
         self, connection: str, window: Window, new: Mapping[str, Batches], note: dict[str, Any] | None
     ) -> dict[str, Load]:
+        import deltalake
+        from deltalake.exceptions import CommitFailedError
+
         loads, changed = {}, {}
         for table, rows in new.items():
             before = self._count(table, connection, window)
@@ -361,9 +372,9 @@ class Lake:
         return sum(file["rows"] or 0 for file in self._files(table, window, connections))
 
     def freshness(self) -> pd.DataFrame:
-        """One row per connection: first and last instant covered and the rows held."""
+        """One row per connection: first and last instant covered, by what another one counts, too, and the rows of usage held."""
         columns = ["connection", "first", "last", "rows"]
-        files = self._files("tokens")
+        files = [*self._files("tokens"), *self._files("told")]
         if not files:
             return pd.DataFrame(columns=columns)
         if any(row[name] is None for row in files for name in ("rows", "first", "last")):
@@ -372,7 +383,7 @@ class Lake:
         for name in sorted({row["connection"] for row in files}):
             mine = [row for row in files if row["connection"] == name]
             first, last = min(row["first"] for row in mine), max(row["last"] for row in mine)
-            rows.append((name, first, last, sum(row["rows"] for row in mine)))
+            rows.append((name, first, last, sum(row["rows"] for row in mine if row["kind"] == "tokens")))
         kinds = [pa.string(), pa.timestamp("us", "UTC"), pa.timestamp("us", "UTC"), pa.int64()]
         turned = zip(*rows, strict=True)
         return to_pandas(pa.table({c: pa.array(v, k) for c, v, k in zip(columns, turned, kinds, strict=True)}))
@@ -404,6 +415,9 @@ class Lake:
 
     def _table(self, table: str, version: int | None = None, *, look: bool = False) -> deltalake.DeltaTable | None:
         """The table as it is now, or at a version; None where there is none. `look`: only to look at, so one may be reused."""
+        import deltalake
+        from deltalake.exceptions import TableNotFoundError
+
         try:
             place = self._place(table)
             if look and version is None and self._held is not None:
@@ -420,12 +434,16 @@ class Lake:
 
     def _then(self, place: str, version: int) -> deltalake.DeltaTable:
         """The table at a version, opened once."""
+        import deltalake
+
         if self._seen is None or self._seen.version() != version:
             self._seen = deltalake.DeltaTable(place, version=version, storage_options=self.storage_options or None)
         return self._seen
 
     def _newest(self, place: str) -> deltalake.DeltaTable:
         """The table on this machine's disk, opened again only when its log has changed."""
+        import deltalake
+
         try:
             now = Path(place, "_delta_log").stat().st_mtime_ns
         except OSError:

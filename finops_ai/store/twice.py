@@ -12,11 +12,12 @@ from collections.abc import Sequence
 
 import duckdb
 import pandas as pd
-import pyarrow as pa
 
 from finops_ai.frames import to_arrow
 from finops_ai.periods import Window
 from finops_ai.store.lake import Lake
+from finops_ai.store.reading import register, register_rows
+from finops_ai.store.roads import Roads
 
 #: clocks of two instrumentations of one call differ by less
 APART = dt.timedelta(days=1)
@@ -24,16 +25,16 @@ APART = dt.timedelta(days=1)
 _OF_A_PROVIDER = r"[A-Za-z0-9_\-]*[0-9][A-Za-z0-9_\-]*"
 _CALLS = (
     "SELECT request_id AS id, min(epoch_us(charge_period_start)) AS at, coalesce(sum(quantity) FILTER (unit = 'tokens'), 0) AS "
-    "tokens FROM {source} WHERE request_id IS NOT NULL GROUP BY ALL"
+    "tokens, bool_or(tool_name IS NOT NULL) AS by_tool FROM {source} WHERE request_id IS NOT NULL GROUP BY ALL"
 )
 _SAME = (
-    f"mine.id = theirs.id AND abs(mine.at - theirs.at) <= {APART // dt.timedelta(microseconds=1)} AND (length(mine.id) >= 16 AND regexp_full_match(mine.id, '{_OF_A_PROVIDER}') "
-    "OR mine.tokens = theirs.tokens AND abs(mine.at - theirs.at) <= 3600000000)"
+    f"(mine.id = theirs.id AND abs(mine.at - theirs.at) <= {APART // dt.timedelta(microseconds=1)} AND (length(mine.id) >= 16 AND regexp_full_match(mine.id, '{_OF_A_PROVIDER}') "
+    "OR mine.tokens = theirs.tokens AND abs(mine.at - theirs.at) <= 3600000000))"
 )
 
 
 def split(
-    lake: Lake, connection: str, window: Window, frame: pd.DataFrame, above: Sequence[str]
+    lake: Lake, connection: str, window: Window, frame: pd.DataFrame, above: Sequence[str], roads: Roads
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
     """A connection's rows of a window, parted into those that count and those of calls that others count.
 
@@ -43,6 +44,7 @@ def split(
         window: half-open.
         frame: token frame.
         above: the connections that come before this one, first first.
+        roads: of the workspace; calls that two roads say are a coding tool's are parted by day (see `store.roads`).
 
     Returns:
         The rows that count, the rows that don't, and how many calls each of the others counts.
@@ -53,10 +55,12 @@ def split(
         return frame, nothing, {}
     owners: dict[str, str] = {}
     with duckdb.connect() as con:
-        _name(con, "own", to_arrow(frame[["request_id", "charge_period_start", "quantity", "unit"]]))
+        register_rows(
+            con, "own", to_arrow(frame[["request_id", "charge_period_start", "quantity", "unit", "tool_name"]])
+        )
         con.execute(f"CREATE TEMP TABLE mine AS {_CALLS.format(source='own')}")
         for name in others:
-            for id_ in _same_calls(con, lake, name, window):
+            for id_ in _same_calls(con, lake, name, window, roads.apart(connection, name)):
                 owners.setdefault(id_, name)
     if not owners:
         return frame, nothing, {}
@@ -69,56 +73,27 @@ def split(
     )
 
 
-def settle(lake: Lake, connection: str, window: Window, above: Sequence[str]) -> dict[str, int]:
-    """Part again what a connection has in a window, after one above it was loaded.
-
-    Returns:
-        How many of its calls others count now; empty where nothing changed.
-    """
-    there = lake.rows_of("told", window, [connection])
-    if not there and not _may_share(lake, connection, window, above):
-        return {}
-    kept, told = (lake.read(kind, window, [connection]) for kind in ("tokens", "told"))
-    whole = pd.concat([kept, told], ignore_index=True) if len(told) else kept
-    counted, beside, owners = split(lake, connection, window, whole, above)
-    if len(beside) == len(told) and len(counted) == len(kept):
-        return {}
-    lake.replace_window(connection, window, {"tokens": counted, "told": beside}, {"told_by": owners})
-    return owners
-
-
-def _may_share(lake: Lake, connection: str, window: Window, above: Sequence[str]) -> bool:
+def concerned(lake: Lake, connection: str, window: Window, above: Sequence[str], roads: Roads) -> bool:
+    """Whether a connection has calls in a window that those above it tell, or had some."""
+    if lake.rows_of("told", window, [connection]):
+        return True
     with duckdb.connect() as con:
-        if not _register(con, "own", lake.source("tokens", window, [connection])):
+        if not register(con, "own", lake.source("tokens", window, [connection])):
             return False
         con.execute(f"CREATE TEMP TABLE mine AS {_CALLS.format(source='own')}")
         if not con.execute("SELECT count(*) FROM mine").fetchall()[0][0]:
             return False
-        return any(_same_calls(con, lake, name, window) for name in above)
+        return any(_same_calls(con, lake, name, window, roads.apart(connection, name)) for name in above)
 
 
-def _same_calls(con: duckdb.DuckDBPyConnection, lake: Lake, name: str, window: Window) -> list[str]:
+def _same_calls(con: duckdb.DuckDBPyConnection, lake: Lake, name: str, window: Window, apart: bool) -> list[str]:
+    """Calls of `mine` that a connection counts, too; `apart` = but those that both say are a coding tool's."""
     around = Window(window.start - APART, window.end + APART)
-    if not _register(con, "others", lake.source("tokens", around, [name])):
+    if not register(con, "others", lake.source("tokens", around, [name])):
         return []
-    sql = f"SELECT DISTINCT mine.id FROM mine JOIN ({_CALLS.format(source='others')}) AS theirs ON {_SAME}"
+    which = f"{_SAME} AND NOT (mine.by_tool AND theirs.by_tool)" if apart else _SAME
+    sql = f"SELECT DISTINCT mine.id FROM mine JOIN ({_CALLS.format(source='others')}) AS theirs ON {which}"
     return [row[0] for row in con.execute(sql).fetchall()]
 
 
-def _register(con: duckdb.DuckDBPyConnection, name: str, source: object) -> bool:
-    """Give a lake's source a name; False where it holds nothing."""
-    if isinstance(source, pa.Table):
-        return False
-    if isinstance(source, list):
-        files = ", ".join("'" + str(file).replace("'", "''") + "'" for file in source)
-        con.execute(
-            f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM read_parquet([{files}], union_by_name = true)"
-        )
-    else:
-        con.register(name, source)
-    return True
-
-
-def _name(con: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
-    fields = [pa.field(f.name, pa.timestamp("us")) if pa.types.is_timestamp(f.type) else f for f in table.schema]
-    con.register(name, table.cast(pa.schema(fields)))
+__all__ = ["APART", "concerned", "split"]

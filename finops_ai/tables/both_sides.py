@@ -12,14 +12,19 @@ import pyarrow.compute as pc
 
 from finops_ai.engine.fields import PAYABLE
 from finops_ai.engine.plan import CHARGED
+from finops_ai.frames import to_pandas
 from finops_ai.frames.tokens import ROW_KEY
+from finops_ai.periods import Window
 from finops_ai.tables.causes import Account, Billed, Entry, Key, Usage
+from finops_ai.tables.cycles import billed_in, cycles_of
 from finops_ai.tables.grouping import grouped_table
 
 if TYPE_CHECKING:
     from finops_ai.prices.currency import Rates
 
 _ZERO = Decimal(0)
+#: columns that tell an account's cells apart, beside the day
+_CELL = ("sub_account_id", "model", "meter", "service_tier", "region")
 #: words of lines that are no use of a model, where the line names no meter
 _FEE = r"marketplace|support|subscription|platform fee|service fee|seat|licen[sc]e"
 _DISCOUNT = r"discount|rebate|negotiated|\bedp\b"
@@ -33,6 +38,7 @@ def accounts_of(
 ) -> tuple[dict[tuple[Any, ...], Account], dict[tuple[Any, ...], Decimal], list[str]]:
     """Both sides of every account, cells alike on both; what the provider itself states; what had to be assumed."""
     usage, lines = _usage(priced, timezone), _lines(bills, timezone)
+    usage = billed_in(usage, cycles_of(bills, timezone), lambda window: _usage(priced, timezone, window))
     names = {(u["provider"], u["billing_account_id"]) for u in usage} | {
         (b["provider"], b["billing_account_id"]) for b in lines
     }
@@ -64,7 +70,7 @@ def accounts_of(
     return accounts, stated, doubts
 
 
-def _usage(priced: pd.DataFrame, timezone: str) -> list[dict[str, Any]]:
+def _usage(priced: pd.DataFrame, timezone: str, window: Window | None = None) -> list[dict[str, Any]]:
     cost = PAYABLE if PAYABLE in priced.columns else "effective_cost"
     own = "billed_cost" in priced.columns
     keys = [
@@ -85,7 +91,7 @@ def _usage(priced: pd.DataFrame, timezone: str) -> list[dict[str, Any]]:
             "unpriced": f"count(*) FILTER (WHERE price_status = 'unpriced' OR {cost} IS NULL)", "stated": "sum(billed_cost)" if own else "NULL",
         },
         timezone=timezone, needs=(cost, "quantity", "price_status", *(["billed_cost"] if own else [])),
-        where=f"price_status <> 'not_billed' AND {CHARGED}",
+        where=f"price_status <> 'not_billed' AND {CHARGED}", window=window,
     )  # fmt: skip
     return [_cased(row) | {"currency": row.get("pricing_currency") or ""} for row in table.to_pylist()]
 
@@ -157,18 +163,19 @@ def _account(
     def key(row: Mapping[str, Any]) -> Key:
         tier = (row["tier"] or "standard") if told["tier"] else None
         return Key(
-            row["month"], row["day"] if by_day else None, row.get("sub_account_id") if told["sub_account_id"] else None, row["model"],
+            row.get("billed_in", row["month"]), row["day"] if by_day else None, row.get("sub_account_id") if told["sub_account_id"] else None, row["model"],
             row["meter"], tier, row.get("region") if told["region"] else None,
         )  # fmt: skip
 
     account = Account({}, {}, converted=converted)
     account.key_of = key
+    cycled = any(row["moved"] for row in usage)
     for row in usage:
-        use = account.usage.setdefault(key(row), Usage())
-        use.quantity, use.cost = use.quantity + row["quantity"], use.cost + row["cost"]
-        use.rows, use.unpriced = use.rows + row["rows"], use.unpriced + row["unpriced"]
-        if row["stated"] is not None:
-            use.stated = (use.stated or _ZERO) + row["stated"]
+        _add(account.usage.setdefault(key(row), Usage()), row)
+        if cycled and not row["moved"]:
+            _add(account.calendar.setdefault(key(row), Usage()), row)
+        if row["moved"] and row["cost"]:
+            account.entries.append(Entry(key(row), "billing_cycle", row["cost"]))
     places = {b["places"] for b in charged}
     account.unit = Decimal(1).scaleb(-max(places)) if places and max(places) < 18 else None
     for row in lines:
@@ -198,6 +205,13 @@ def _account(
             found.repeated_quantity += quantity
             found.repeated_cost += cost
     return account
+
+
+def _add(use: Usage, row: Mapping[str, Any]) -> None:
+    use.quantity, use.cost = use.quantity + row["quantity"], use.cost + row["cost"]
+    use.rows, use.unpriced = use.rows + row["rows"], use.unpriced + row["unpriced"]
+    if row["stated"] is not None:
+        use.stated = (use.stated or _ZERO) + row["stated"]
 
 
 _REPEATED = ("month", "day", "sub_account_id", "model", "meter", "tier", "region")
@@ -260,15 +274,26 @@ def _repeats(priced: pd.DataFrame, key: tuple[Any, ...], account: Account, timez
     return out
 
 
+def _by_quarter_hour(own: pd.DataFrame, timezone: str) -> pd.DataFrame:
+    """Rows summed to quarters of an hour, in which every zone's days begin: one pass over them, however many hours are tried."""
+    start = own["charge_period_start"].dt.floor("15min")
+    keys = [c for c in _CELL if c in own.columns]
+    table = grouped_table(
+        own.assign(charge_period_start=start), [*keys, "charge_period_start"], {"quantity": "sum(quantity)"},
+        timezone=timezone, needs=("quantity",),
+    )  # fmt: skip
+    return to_pandas(table)
+
+
 def _shifted(
     priced: pd.DataFrame, key: tuple[Any, ...], account: Account, timezone: str, hours: int
 ) -> dict[Key, Decimal]:
     """The account's usage with days that begin `hours` later."""
     if account.pending is None:
-        account.pending = _mine(priced, key, account)
+        account.pending = _by_quarter_hour(_mine(priced, key, account), timezone)
     own = account.pending
     start = own["charge_period_start"] + pd.Timedelta(hours=hours)
-    keys = [c for c in ("sub_account_id", "model", "meter", "service_tier", "region") if c in own.columns]
+    keys = [c for c in _CELL if c in own.columns]
     table = grouped_table(
         own.assign(charge_period_start=start),
         [*keys, "day", "month"],

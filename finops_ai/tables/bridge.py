@@ -36,7 +36,7 @@ EFFECTS = {
     "place": ("dearer regions", "cheaper regions"),
     "price": ("higher list prices", "lower list prices"),
     "discount": ("smaller discounts and commitments", "larger discounts and commitments"),
-    "capacity": ("more bought capacity", "less bought capacity"),
+    "capacity": ("more reserved capacity in use", "less reserved capacity in use"),
     "idle": ("more idle capacity", "less idle capacity"),
     "currency": ("a dearer currency", "a cheaper currency"),
     "fees": ("more fees", "fewer fees"),

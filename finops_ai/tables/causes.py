@@ -30,6 +30,7 @@ CAUSES: dict[str, tuple[str, str, bool]] = {
     "rounding": ("rounding of bill lines", "nothing", False),
     "timezone": ("the bill's days begin at another hour", "nothing at month's end but the hours that change month", False),
     "late": ("usage or charges of the last days that are still to come", "load the last days again, then reconcile", False),
+    "billing_cycle": ("use of days that a billing cycle charges in another month", "nothing: the other month has the rest", False),
     "price": ("the bill charges another price", "correct the price file, or ask the provider", True),
     "tier": ("billed at another service tier than the usage states", "check batch and priority calls", True),
     "geography": ("billed in another region than the usage states", "check where deployments run", True),
@@ -124,6 +125,8 @@ class Account:
     doubts: set[str] = field(default_factory=set)
     #: lines of usage that name no model or no meter, by month and model
     loose: dict[tuple[str, str | None], Billed] = field(default_factory=dict)
+    #: usage by its own month, where cycles bill some of it in another one
+    calendar: dict[Key, Usage] = field(default_factory=dict)
     #: whether computed cost was converted to the bill's currency
     converted: bool = False
     #: -> quantity of usage rows that repeat another, by cell; asked only where usage exceeds the bill
@@ -137,11 +140,12 @@ class Account:
     pending: Any = field(repr=False, default=None)
 
     def __post_init__(self) -> None:
-        self.computed: dict[Key, Usage] = self.usage
+        self.computed: dict[Key, Usage] = self.calendar or self.usage
+        self._moves: dict[int, Mapping[Key, Decimal]] = {}
 
     def explain(self) -> None:
         """Give every cell's difference to causes; the entries add up to billed minus computed."""
-        self.computed, self.price = dict(self.usage), _prices(self.usage)
+        self.computed, self.price = self.calendar or dict(self.usage), _prices(self.usage)
         self._loose_lines()
         self.left: dict[Key, Decimal] = {}
         paid: dict[Key, Decimal] = {}
@@ -173,6 +177,7 @@ class Account:
                 paid[key] = bill.cost - use.cost - by_quantity - covered
         self._duplicates(paid)
         self._double_metering()
+        self._other_days(surely=True)  # before small quantities of other days look like another meter's
         for attribute, cause in _RELABELLED.items():
             self._relabelled(attribute, cause, paid)
         self._other_days()
@@ -336,8 +341,8 @@ class Account:
                 if sign > 0 and kept and abs(paid.get(one, _ZERO) - kept) <= abs(kept) / 1000:
                     self._give(one, cause, paid.pop(one))
 
-    def _other_days(self) -> None:
-        """Days that begin at another hour: the same usage, cut otherwise, ties."""
+    def _other_days(self, *, surely: bool = False) -> None:
+        """Days that begin at another hour: the same usage, cut otherwise, ties; surely, where it ties to the unit."""
         pending = {k: q for k, q in self.left.items() if k.day is not None}
         if self.shifted is None or len({k.day for k in pending}) < 4:
             return
@@ -346,27 +351,36 @@ class Account:
             groups.setdefault(key._replace(day=None, month=""), []).append(quantity)
         swinging = {g for g, values in groups.items() if len(values) > 3 and min(values) < 0 < max(values)}
         mine = {k: q for k, q in pending.items() if k._replace(day=None, month="") in swinging}
-        if not mine:
-            return
-        before = sum((abs(q) * self._unit_of(k) for k, q in mine.items()), _ZERO)
-        best: tuple[Decimal, Mapping[Key, Decimal]] | None = None
-        for hours in sorted((h for h in range(-24, 25) if h), key=abs):
-            moved = self.shifted(hours)
-            miss = sum((abs(q - self._moved(k, moved)) * self._unit_of(k) for k, q in mine.items()), _ZERO)
-            if best is None or miss < best[0]:
-                best = (miss, moved)
-        if best is None or best[0] > before / 2:
+        best = self._best_shift(mine) if mine else None
+        if best is None:
             return
         days = [k.day for k in pending if k.day is not None]
         first, last = min(days), max(days)
         for key, quantity in pending.items():
-            change = self._moved(key, best[1])
-            if _same(quantity, change, loose=True) or (
+            change = self._moved(key, best)
+            if surely:
+                if change and _same(quantity, change):
+                    self._take(key, "timezone", quantity)
+            elif _same(quantity, change, loose=True) or (
                 key in mine and key.day in (first, last)
             ):  # the edge: data that wasn't read
                 self._take(key, "timezone", quantity)
             elif key in mine and change:
                 self._take(key, "timezone", change)
+
+    def _best_shift(self, mine: Mapping[Key, Decimal]) -> Mapping[Key, Decimal] | None:
+        """Usage with days that begin at the hour which ties most of some differences; None where none ties half of them."""
+        assert self.shifted is not None
+        before = sum((abs(q) * self._unit_of(k) for k, q in mine.items()), _ZERO)
+        best: tuple[Decimal, Mapping[Key, Decimal]] | None = None
+        for hours in sorted((h for h in range(-24, 25) if h), key=abs):
+            if hours not in self._moves:
+                self._moves[hours] = self.shifted(hours)
+            moved = self._moves[hours]
+            miss = sum((abs(q - self._moved(k, moved)) * self._unit_of(k) for k, q in mine.items()), _ZERO)
+            if best is None or miss < best[0]:
+                best = (miss, moved)
+        return None if best is None or best[0] > before / 2 else best[1]
 
     def _moved(self, key: Key, moved: Mapping[Key, Decimal]) -> Decimal:
         """What a cell's quantity changes by when days begin at another hour."""
@@ -430,8 +444,6 @@ class Account:
         for keys in groups.values():
             rounded = [k for k in keys if abs(paid[k]) <= self._slack(self.billed.get(k, Billed()).lines)]
             beyond = [k for k in keys if k not in rounded]
-            if beyond and len(beyond) * 20 < len(keys) and self.unit:  # single lines just beyond half a unit
-                pass
             price = self._price_of(beyond) if self.unit is not None else None
             for key in rounded if not beyond or price is None else []:
                 self._give(key, "rounding", paid[key])

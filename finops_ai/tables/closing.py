@@ -239,7 +239,7 @@ def _bills(ws: Workspace, month: str, state: Sealed) -> tuple[Bill | None, Bill 
     before charges were tied to bills."""
     if not state.has("tie_out"):
         return None, None, None
-    lines, rules = state.table("bills"), load_bill_rules(state.document("bill"))
+    lines, rules = posting.seats_apart(ws, state.table("bills")), load_bill_rules(state.document("bill"))
     table = state.document("currency")
     then = None if table is None or ws.conversion is None else replace(ws.conversion, owed=table.get("owed", "usage"))
     return (

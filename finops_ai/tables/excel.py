@@ -11,6 +11,8 @@ from typing import Any
 
 import pandas as pd
 
+from finops_ai.errors import SettingsError
+
 #: characters that Excel's file format can't hold
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
@@ -25,11 +27,16 @@ def write_workbook(path: str | Path, sheets: Mapping[str, pd.DataFrame], *, titl
 
     Returns:
         The path.
+
+    Raises:
+        SettingsError: there is no folder to write it into.
     """
     from openpyxl import Workbook
     from openpyxl.cell import WriteOnlyCell
     from openpyxl.styles import Font
 
+    if not Path(path).absolute().parent.is_dir():
+        raise SettingsError(f"There is no folder {Path(path).parent} to write {Path(path).name} into. Make it first.")
     book = Workbook(write_only=True)
     book.properties.title = title or None
     for name, frame in sheets.items():

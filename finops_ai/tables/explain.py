@@ -16,7 +16,6 @@ import pyarrow as pa
 from finops_ai.engine.fields import PUBLISHED, TAG
 from finops_ai.frames import to_pandas
 from finops_ai.frames.types import COST_TYPE
-from finops_ai.money import published
 from finops_ai.tables.bridge import DIGITS, EFFECTS, Atom, atoms
 from finops_ai.tables.grouping import grouped
 from finops_ai.tables.result import Facts, Table
@@ -70,9 +69,9 @@ class Explanation(Table):
         with localcontext(prec=DIGITS):
             return self._story.table(top)
 
-    def explain(self) -> str:
-        """The bridge in words, and its three largest drivers."""
-        told = [f"- {sentence}" for sentence in self.drivers(3).get("sentence", ())]
+    def explain(self, top: int = 3) -> str:
+        """The bridge in words, and its largest drivers, three unless told."""
+        told = [f"- {sentence}" for sentence in self.drivers(top).get("sentence", ())]
         return "\n".join([super().explain(), *(["What carries the change:", *told] if told else [])])
 
 
@@ -132,12 +131,15 @@ def explain(
     arrays |= {k: pa.array([r[k] for r in rows], COST_TYPE) for k in names}
     facts = Facts(
         "What changed the cost", currency, conserves="effects add up to after minus before, exactly", money=names,
-        notes=_doubts(tables, whole) + in_words(rows, by, currency, columns),
+        notes=_doubts(tables, whole),
         total=True,
         adds=[("change", ("after", "-before")), ("change", tuple(columns.values()))],
         cents={} if rates else _cents(rows, by, before, after),
     )  # fmt: skip
-    out = Explanation(Table.of(to_pandas(pa.table(arrays)), facts, before, after))
+    told = Table.of(to_pandas(pa.table(arrays)), facts, before, after)
+    shown: Any = told.published().astype(object).to_dict("records")
+    facts.notes += in_words(shown, by, currency, columns)
+    out = Explanation(told)
     out.facts = Table.of(pd.DataFrame(out), facts, before, after).facts
     out._story = Story(whole, tables, dimensions, by, currency, (before, after), timezone)
     return out
@@ -295,15 +297,14 @@ def effect_in_words(name: str, value: Decimal) -> str:
 def in_words(
     rows: Sequence[Mapping[str, Any]], by: Sequence[str], currency: str, columns: Mapping[str, str], top: int = 3
 ) -> list[str]:
-    """The largest changes as sentences, each with its largest effects."""
+    """The largest changes of published rows as sentences, each with its largest effects."""
     out = []
     for row in rows[:top]:
         if not row["change"]:
             continue
         who = " / ".join(str(row[k]) for k in by) or "The cost"
         found = sorted(((row[c], s) for s, c in columns.items() if row[c]), key=lambda x: -abs(x[0]))[:3]
-        parts = ", ".join(f"{value:+,.2f} by {effect_in_words(name, value)}" for value, name in found)
+        parts = ", ".join(f"{value:+,f} by {effect_in_words(name, value)}" for value, name in found)
         verb = "rose" if row["change"] > 0 else "fell"
-        shown = published(row["after"], currency) - published(row["before"], currency)  # as tables show it
-        out.append(f"{who} {verb} by {abs(shown or row['change']):,.2f} {currency}: {parts}.")
+        out.append(f"{who} {verb} by {abs(row['change']):,f} {currency}: {parts}.")
     return out

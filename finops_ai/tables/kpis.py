@@ -158,18 +158,26 @@ def _told(
         gap = sum(map(abs, tied["unexplained"].dropna()), Decimal(0))
         out["reconciliation_gap"] = float(gap / billed) if billed else None
     if budgets is not None and len(budgets):
-        largest = max(budgets.to_dict("records"), key=lambda r: r["budget"])
+        shown = budgets.published() if isinstance(budgets, Table) else budgets  # as the table of budgets states them
+        largest = max(shown.to_dict("records"), key=lambda r: r["budget"])
         out["budget_used"] = largest["used"]
         out["budget_variance"] = largest["spent"] - largest["expected"]
     if past_error is not None and len(past_error):
-        came = [
-            (Decimal(str(r["p50"])), Decimal(str(r["actual"])), bool(r["inside"]))
-            for r in past_error.to_dict("records")
-        ]
-        whole = sum((a for _, a, _ in came), Decimal(0))
-        if whole:
-            out["forecast_error"] = float(sum((abs(p - a) for p, a, _ in came), Decimal(0)) / whole)
-            out["forecast_bias"] = float(sum((p - a for p, a, _ in came), Decimal(0)) / whole)
+        out |= plan_errors(past_error)
+    return out
+
+
+def plan_errors(past_error: pd.DataFrame) -> dict[str, float]:
+    """How past plans did as a whole: `forecast_error`, `forecast_bias` and `interval_coverage` of the catalogue."""
+    out: dict[str, float] = {}
+    came = [
+        (Decimal(str(r["p50"])), Decimal(str(r["actual"])), bool(r["inside"])) for r in past_error.to_dict("records")
+    ]
+    whole = sum((a for _, a, _ in came), Decimal(0))
+    if whole:
+        out["forecast_error"] = float(sum((abs(p - a) for p, a, _ in came), Decimal(0)) / whole)
+        out["forecast_bias"] = float(sum((p - a for p, a, _ in came), Decimal(0)) / whole)
+    if came:
         out["interval_coverage"] = sum(i for _, _, i in came) / len(came)
     return out
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -13,23 +13,14 @@ import pyarrow as pa
 from finops_ai.errors import FrameError
 from finops_ai.frames import TokenFrame, concat, to_pandas
 from finops_ai.frames.origin import zone_of
+from finops_ai.store.roads import Cell, People, cells_of, owners
 from finops_ai.tables.result import Facts, Table
 
-#: tools whose use is counted under another's name by some road
-FAMILIES = {"copilot-cli": "copilot"}
 #: what another road may know of a call that the road of the money doesn't
 ENRICHED = ("session_id", "agent_name", "repository", "branch")
 #: units by which roads are held against each other
 COUNTED = {"tokens": "tokens", "requests": "calls", "credits": "credits"}
 CELL = ["person", "tool", "day"]
-
-
-class People(Protocol):
-    """Who is who, by day, such as `finops_ai.people.Identities`."""
-
-    def on(self, account: str, day: Any, provider: str | None = None) -> tuple[str | None, str | None]:
-        """The person and the group that an account belongs to on a day."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -89,77 +80,47 @@ def one_road(
     if not roads:
         raise FrameError("one_road needs at least one road, such as {'api': frame, 'log': frame}.")
     zone = timezone or zone_of(next(iter(roads.values())), timezone=None)
-    told = [_cells(name, frame, people, zone) for name, frame in roads.items()]
-    owner: dict[tuple[Any, ...], str] = {}
-    nameless: dict[tuple[Any, ...], str] = {}  # (tool, day) -> the road that names nobody there
-    first: dict[tuple[Any, ...], str] = {}  # (tool, day) -> the first road that tells of it
-    for name, cells in zip(roads, told, strict=True):
-        days = cells[cells["tool"].notna()].drop_duplicates(CELL)
-        named = set(map(tuple, days.loc[days["person"].notna(), ["tool", "day"]].values.tolist()))
-        for person, tool, day in days[CELL].astype(object).where(days[CELL].notna(), None).values.tolist():
-            place = (tool, day)
-            if place in first and first[place] != name and (place in nameless or place not in named):
-                owner.setdefault((person, tool, day), nameless.get(place, first[place]))
-            owner.setdefault((person, tool, day), name)
-        for place in {(tool, day) for tool, day in days[["tool", "day"]].values.tolist()}:
-            first.setdefault(place, name)
-            if place not in named:
-                nameless.setdefault(place, first[place])
+    told = [_cells(frame, people, zone) for frame in roads.values()]
+    owner = owners({name: {cell for cell in cells if cell} for name, cells in zip(roads, told, strict=True)})
     kept, beside = [], []
     for name, frame, cells in zip(roads, roads.values(), told, strict=True):
-        keys = zip(*(cells[c].astype(object).where(cells[c].notna(), None) for c in CELL), strict=True)
-        mine = pd.Series([key[1] is None or owner[key] == name for key in keys], index=frame.index, dtype=bool)
-        kept.append((frame[mine], cells[mine]))
-        beside.append((frame[~mine], cells[~mine]))
+        mine = pd.Series([cell is None or owner[cell] == name for cell in cells], index=frame.index, dtype=bool)
+        kept.append((frame[mine], [cell for cell, counts in zip(cells, mine, strict=True) if counts]))
+        beside.append((frame[~mine], [cell for cell, counts in zip(cells, mine, strict=True) if not counts]))
     fill = _Filling([(f, c) for f, c in beside if len(f)])
     tokens = concat([fill(frame, cells) for frame, cells in kept], TokenFrame)
     return OneRoad(tokens, concat([f for f, _ in beside], TokenFrame), _differences(roads, told, owner))
 
 
-def _cells(name: str, frame: pd.DataFrame, people: People | None, zone: str) -> pd.DataFrame:
-    """Person, tool and day of each row."""
-    day = frame["charge_period_start"].dt.tz_convert(zone).dt.date
-    tool = frame["tool_name"].map(lambda word: FAMILIES.get(word, word), na_action="ignore")
-    account = frame["user_id"].astype(object).where(frame["user_id"].notna(), None)
-    known: dict[tuple[Any, ...], str | None] = {}
-    who = []
-    for key in zip(account, day, frame["provider"], strict=True):
-        if key not in known:
-            known[key] = None if key[0] is None else _person(str(key[0]), key[1], key[2], people)
-        who.append(known[key])
-    columns = {"person": who, "tool": tool.astype(object).where(tool.notna(), None), "day": day, "road": name}
-    return pd.DataFrame(columns, index=frame.index).astype({"person": object})
-
-
-def _person(account: str, day: Any, provider: str, people: People | None) -> str:
-    found = people.on(account, day, provider)[0] if people else None
-    return found or (account.strip().lower() if "@" in account else account.strip())
+def _cells(frame: pd.DataFrame, people: People | None, zone: str) -> list[Cell | None]:
+    """Person, tool and day of each row; None of those that are no coding tool's."""
+    cells, numbers = cells_of(frame, people, frame["charge_period_start"].dt.tz_convert(zone).dt.date)
+    return [cells[number] for number in numbers]
 
 
 class _Filling:
     """Fills in what the road of the money doesn't say."""
 
-    def __init__(self, others: Sequence[tuple[pd.DataFrame, pd.DataFrame]]) -> None:
+    def __init__(self, others: Sequence[tuple[pd.DataFrame, Sequence[Cell | None]]]) -> None:
         self.by_call: dict[str, dict[str, str]] = {}
-        days: dict[tuple[Any, ...], dict[str, set[str]]] = {}
+        days: dict[Cell | None, dict[str, set[str]]] = {}
         for frame, cells in others:
             values = (
                 frame[["request_id", *ENRICHED]].astype(object).where(frame[["request_id", *ENRICHED]].notna(), None)
             )
-            for (request, *said), key in zip(values.values.tolist(), cells[CELL].values.tolist(), strict=True):
+            for (request, *said), key in zip(values.values.tolist(), cells, strict=True):
                 told = {name: value for name, value in zip(ENRICHED, said, strict=True) if value is not None}
                 if request is not None:
                     self.by_call.setdefault(request, {}).update(
                         {k: v for k, v in told.items() if k not in self.by_call.get(request, {})}
                     )
                 for name, value in told.items():
-                    days.setdefault(tuple(key), {}).setdefault(name, set()).add(value)
+                    days.setdefault(key, {}).setdefault(name, set()).add(value)
         self.by_day = {key: {n: next(iter(v)) for n, v in found.items() if len(v) == 1} for key, found in days.items()}
 
-    def __call__(self, frame: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    def __call__(self, frame: pd.DataFrame, cells: Sequence[Cell | None]) -> pd.DataFrame:
         if not (self.by_call or self.by_day) or not len(frame):
             return frame
-        keys = list(map(tuple, cells[CELL].values.tolist()))
         requests = frame["request_id"].tolist()
         changed: dict[str, pd.Series] = {}
         for name in ENRICHED:
@@ -168,24 +129,19 @@ class _Filling:
                 continue
             filled: list[str | None] = [
                 value if value is not None else (self.by_call.get(request) or self.by_day.get(key) or {}).get(name)
-                for value, request, key in zip(values, requests, keys, strict=True)
+                for value, request, key in zip(values, requests, cells, strict=True)
             ]
             changed[name] = pd.Series(filled, index=frame.index, dtype=frame[name].dtype)
         return frame.assign(**changed)
 
 
 def _differences(
-    roads: Mapping[str, pd.DataFrame], told: Sequence[pd.DataFrame], owner: Mapping[tuple[Any, ...], str]
+    roads: Mapping[str, pd.DataFrame], told: Sequence[Sequence[Cell | None]], owner: Mapping[Cell, str]
 ) -> Table:
-    sums: dict[tuple[Any, ...], dict[str, dict[str, Decimal]]] = {}
+    sums: dict[Cell, dict[str, dict[str, Decimal]]] = {}
     for name, frame, cells in zip(roads, roads.values(), told, strict=True):
-        for key, unit, quantity in zip(
-            map(tuple, cells[CELL].astype(object).where(cells[CELL].notna(), None).values.tolist()),
-            frame["unit"].tolist(),
-            frame["quantity"].tolist(),
-            strict=True,
-        ):
-            if key[1] is not None and unit in COUNTED:
+        for key, unit, quantity in zip(cells, frame["unit"].tolist(), frame["quantity"].tolist(), strict=True):
+            if key is not None and unit in COUNTED:
                 into = sums.setdefault(key, {}).setdefault(name, dict.fromkeys(COUNTED.values(), Decimal(0)))
                 into[COUNTED[unit]] += quantity
     rows = []
@@ -195,7 +151,7 @@ def _differences(
             if other == counts:
                 continue
             ours = sums[key].get(counts, dict.fromkeys(COUNTED.values(), Decimal(0)))
-            row = {**dict(zip(CELL, key, strict=True)), "road": counts, "other": other}
+            row: dict[str, Any] = {**dict(zip(CELL, key, strict=True)), "road": counts, "other": other}
             for what in COUNTED.values():
                 row |= {what: ours[what], f"other_{what}": theirs[what], f"{what}_apart": ours[what] - theirs[what]}
             rows.append(row)

@@ -16,12 +16,15 @@ import pyarrow as pa
 
 from finops_ai.errors import DataError, hint
 from finops_ai.frames import to_pandas
+from finops_ai.loading import identities_of, people_section
 from finops_ai.money import COST
+from finops_ai.store.beside import kept
 from finops_ai.tables.bill_rules import load_bill_rules
 from finops_ai.tables.chargeback import ADDS, Chargeback, chargeback, in_minor_units, summary_facts
 from finops_ai.tables.journal import journal_table, whole_entries, write_files
 from finops_ai.tables.policy import Policy, policy_or_default
 from finops_ai.tables.result import Facts, Table
+from finops_ai.tables.seat_lines import with_seat_teams
 from finops_ai.tables.tie_out import Bill, parts_of, table_of
 from finops_ai.tables.true_up import summary
 
@@ -208,7 +211,9 @@ def charge_month(ws: Workspace, month: str) -> Chargeback:
 def _charged_now(ws: Workspace, month: str) -> Chargeback:
     policy = policy_of(ws)
     stamp = hashlib.sha256(
-        json.dumps([policy, ws.settings.policies.get("bill"), _code_stamp(), ws.ledger.head()], default=str).encode()
+        json.dumps(
+            [policy, ws.settings.policies.get("bill"), _people_stamp(ws), _code_stamp(), ws.ledger.head()], default=str
+        ).encode()
     ).hexdigest()
     folder = ws.cache_folder / ws.digest()
     kept = {n: folder / f"charges-{month}-{stamp[:12]}-{n}.parquet" for n in (*RESULTS, "whole")}
@@ -241,7 +246,13 @@ def policy_of(ws: Workspace) -> dict[str, Any]:
 
 def bill_of(ws: Workspace, lines: pd.DataFrame) -> Bill:
     """A month's bill with whose its lines are today."""
-    return Bill(lines, load_bill_rules(ws.settings.policies.get("bill")), ws.rules, ws.conversion)
+    return Bill(seats_apart(ws, lines), load_bill_rules(ws.settings.policies.get("bill")), ws.rules, ws.conversion)
+
+
+def seats_apart(ws: Workspace, lines: pd.DataFrame) -> pd.DataFrame:
+    """A bill's lines with its seats divided by the team of each day, where receivers are teams (`[people] dimension`)."""
+    teams = policy_of(ws).get("dimension") == people_section(ws.settings).get("dimension", "team")
+    return with_seat_teams(lines, identities_of(ws.settings), kept(ws.settings.root, "seats"), teams=teams)
 
 
 def results_of(made: Chargeback) -> dict[str, pd.DataFrame]:
@@ -318,7 +329,26 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return plain.where(plain.notna(), None).to_dict("records")  # type: ignore[return-value]
 
 
+def _people_stamp(ws: Workspace) -> str:
+    """Changes when who is who changes, or who holds which seat."""
+    spans = repr(identities_of(ws.settings).spans)
+    places = sorted((ws.settings.root / "people").glob("*.seats.parquet"))
+    held = [(place.name, place.stat().st_mtime_ns, place.stat().st_size) for place in places]
+    return hashlib.sha256(f"{spans}{held}{ws.settings.policies.get('people')}".encode()).hexdigest()
+
+
 def _code_stamp() -> str:
     """Changes when the code that charges changes, so that an upgrade never shows old charges."""
-    names = ("chargeback", "incentives", "policy", "grouping", "bill_rules", "tie_out", "both_sides", "tariffs")
+    names = (
+        "chargeback",
+        "incentives",
+        "policy",
+        "grouping",
+        "bill_rules",
+        "tie_out",
+        "both_sides",
+        "tariffs",
+        "seat_lines",
+        "spreading",
+    )
     return ":".join(str((Path(__file__).parent / f"{n}.py").stat().st_mtime_ns) for n in names)

@@ -34,7 +34,7 @@ def publish(frame: pd.DataFrame, facts: Facts) -> pd.DataFrame:
         A frame of the same shape; amounts are Decimals, unknown ones None.
     """
     out = frame.copy(deep=False)
-    several = next((c for c in CURRENCIES if c in out.columns), None)
+    several = next((c for c in CURRENCIES if c in out.columns and c not in facts.money), None)
     currencies = pd.Series(out[several] if several else facts.currency, index=out.index, dtype=object).fillna("")
     money = [name for name in facts.money if list(out.columns).count(name) == 1]
     wholes = {whole for whole, _ in facts.adds if whole in money}

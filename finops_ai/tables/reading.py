@@ -67,7 +67,11 @@ def units_of(columns: Iterable[str], money: Sequence[str], currency: str) -> str
     """
     named = currency or ("the currency of its row" if money else "")
     groups: dict[str, list[str]] = {}
+    columns = list(columns)
     for column in columns:
+        if column == "value" and "unit" in columns:
+            groups.setdefault("in the unit of its row", []).append(column)
+            continue
         if column in money:
             groups.setdefault(f"in {named}", []).append(column)
             continue

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,11 @@ from finops_ai.errors import FrameError, hint
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE, QUANTITY_TYPE
-from finops_ai.periods import Window
+from finops_ai.periods import Window, zone
+from finops_ai.store.parting import told_tokens
 from finops_ai.tables.both_sides import accounts_of
 from finops_ai.tables.causes import CAUSES, Account, Key, summed
+from finops_ai.tables.cycles import cycles_of, reaching_into
 from finops_ai.tables.result import Facts, Table
 from finops_ai.tables.tolerance import Tolerance
 
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["CAUSES", "Reconciliation", "reconcile", "workspace_reconciliation"]
 
 _ZERO, _DIGITS = Decimal(0), 60
+#: cycles are at most this long
+_CYCLE = timedelta(days=62)
 _ACCOUNT = ("provider", "billing_account_id", "currency")
 _DEFAULT = (*_ACCOUNT, "month")
 #: rows of a month that are looked at one by one where its cells don't tie, and rows of a result that are kept
@@ -110,6 +115,7 @@ def reconcile(
     tolerance: Tolerance | Mapping[str, Any] | None = None,
     rates: Rates | None = None,
     timezone: str | None = None,
+    month: str | None = None,
 ) -> Reconciliation:
     """Compare what usage should cost with what was billed, and name why they differ.
 
@@ -124,6 +130,7 @@ def reconcile(
         rates: exchange rates, where an account is billed in another currency than it is priced in; without them the
             bill's own mean rate is taken, which the notes say.
         timezone: whose days and months; by default those the rows were made for.
+        month: only this month is told, `YYYY-MM`; rows and lines around it tell what a billing cycle charges in another month.
 
     Returns:
         One row per group: `computed` (effective cost; where contracts with credits or capacity were settled, what is
@@ -163,7 +170,7 @@ def reconcile(
         accounts, stated, doubts = accounts_of(priced, bills, timezone, rates)
         for account in accounts.values():
             account.explain()
-        rows = _rows(accounts, stated, list(by), policy)
+        rows = _rows(accounts, stated, list(by), policy, month)
     return _table(
         rows, list(by), accounts, [*doubts, *sorted({d for a in accounts.values() for d in a.doubts})], priced
     )
@@ -191,18 +198,55 @@ def workspace_reconciliation(ws: Workspace, month: str, by: Sequence[str] = _DEF
 
 
 def _of_workspace(ws: Workspace, month: str, by: Sequence[str], tolerance: Tolerance) -> Reconciliation:
-    bills = ws.bills(month)
-    table = reconcile(ws.cube(month), bills, by, tolerance=tolerance, timezone=ws.timezone)
+    bills, around = _with_cycles(ws, month)
+
+    def told(rows: Callable[[str], pd.DataFrame]) -> Reconciliation:
+        frames = [rows(name) for name in around]
+        usage = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
+        usage.attrs = rows(month).attrs if len(frames) > 1 else usage.attrs
+        only = month if len(around) > 1 else None
+        return reconcile(usage, bills, by, tolerance=tolerance, timezone=ws.timezone, month=only)
+
+    table = told(ws.cube)
+    table.facts.notes += _beside(ws, month)
     billed = table[table["billed"].notna().to_numpy(bool)]
     if not any(v for cause in _OF_ROWS for v in billed[cause].dropna()):
         return table
     rows = ws.lake.rows_of("tokens", Window.month(month, ws.timezone))
     if rows <= ROWS:
-        return reconcile(ws.priced(month), bills, by, tolerance=tolerance, timezone=ws.timezone)
+        table = told(ws.priced)
+        table.facts.notes += _beside(ws, month)
+        return table
     table.facts.notes.append(
         f"{rows:,} rows are too many to look at one by one: repeated rows and days of another zone aren't told apart."
     )
     return table
+
+
+def _beside(ws: Workspace, month: str) -> list[str]:
+    """What connections tell that others count, in a sentence."""
+    found = told_tokens(ws.lake, Window.month(month, ws.timezone))
+    if not found:
+        return []
+    who = ", ".join(f"{name} {tokens:,.0f}" for name, tokens in sorted(found.items()))
+    return [
+        f"Tokens that another connection counts are beside the usage and in no figure: {who}. `people logs` holds them against what counts."
+    ]
+
+
+def _with_cycles(ws: Workspace, month: str) -> tuple[pd.DataFrame, list[str]]:
+    """A month's bill with the lines of cycles that reach into it, and the months whose usage its cycles charge."""
+    window, bills = Window.month(month, ws.timezone), ws.bills(month)
+    before = reaching_into(ws.bills(Window(window.start - _CYCLE, window.start)), window.start)
+    bills = pd.concat([bills, before], ignore_index=True) if len(before) else bills
+    months = {
+        f"{moment:%Y-%m}" for cycle in cycles_of(bills, ws.timezone) for moment in _months_of(cycle.window, ws.timezone)
+    }
+    return bills, sorted({month, *(months & set(ws.months()))})
+
+
+def _months_of(window: Window, timezone: str) -> list[Any]:
+    return [moment.astimezone(zone(timezone)) for moment in (window.start, window.end - timedelta(microseconds=1))]
 
 
 def _rows(
@@ -210,6 +254,7 @@ def _rows(
     stated: Mapping[tuple[Any, ...], Decimal],
     by: list[str],
     policy: Tolerance,
+    only: str | None = None,
 ) -> list[dict[str, Any]]:
     groups: dict[tuple[Any, ...], dict[str, Any]] = {}
 
@@ -225,6 +270,8 @@ def _rows(
         billed_months = {key.month for key in sides.billed} | {month for month, _ in sides.loose}
         billed_months |= {entry.key.month for entry in sides.entries if entry.line}
         for key, use in sides.computed.items():
+            if only and key.month != only:
+                continue
             found = row(account, key)
             found["computed"] += use.cost
             found["rows"], found["priced"] = found["rows"] + use.rows, found["priced"] + use.rows - use.unpriced
@@ -232,18 +279,24 @@ def _rows(
             if use.stated is not None:
                 found["stated"] = (found["stated"] or _ZERO) + use.stated
         for key, bill in sides.billed.items():
+            if only and key.month != only:
+                continue
             found = row(account, key)
             found["has_bill"] = True
             found["billed"] += bill.cost
             found["usage"] += bill.cost
             found["lines"] += bill.lines
         for (month, model), bill in sides.loose.items():
+            if only and month != only:
+                continue
             found = row(account, Key(month, None, None, model, "unmapped", None, None))
             found["has_bill"] = True
             found["billed"] += bill.cost
             found["usage"] += bill.cost
             found["lines"] += bill.lines
         for entry in sides.entries:
+            if only and entry.key.month != only:
+                continue
             found = row(account, entry.key)
             found["entries"].append(entry)
             found["has_bill"] |= entry.key.month in billed_months

@@ -7,10 +7,11 @@ import shutil
 from dataclasses import MISSING, dataclass, field, fields, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 
+from finops_ai.errors import FrameError, hint
 from finops_ai.frames.origin import is_charged, provenance_of
 from finops_ai.html import render
 from finops_ai.tables.plotting import TablePlot
@@ -63,6 +64,12 @@ class Facts:
         return replace(self, **lists)
 
 
+class NoColumn(FrameError, KeyError):
+    """A table has no column of that name; a KeyError to whoever asks pandas."""
+
+    __str__ = Exception.__str__
+
+
 class Table(pd.DataFrame):
     """A DataFrame with `.facts`. Figures are exact; rounding happens when it is shown or written.
 
@@ -98,6 +105,17 @@ class Table(pd.DataFrame):
         charged = facts.charged or is_charged(*sources)
         table.facts = replace(facts, rows=len(table), provenance=told, cents=cents, charged=charged)
         return table
+
+    if not TYPE_CHECKING:  # pandas' own types say more of what comes out
+
+        def __getitem__(self, key: Any) -> Any:
+            try:
+                return super().__getitem__(key)
+            except KeyError:
+                missing = next((k for k in (key if isinstance(key, list) else [key]) if k not in self.columns), key)
+                raise NoColumn(
+                    f"The table has no column {missing!r}. {hint(str(missing), list(map(str, self.columns)))}"
+                ) from None
 
     @property
     def facts(self) -> Facts:

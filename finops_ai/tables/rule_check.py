@@ -16,7 +16,7 @@ from finops_ai.engine import allocate
 from finops_ai.engine.conditions import All, Test, to_sql
 from finops_ai.engine.dialects import DUCKDB
 from finops_ai.engine.duck import Scan, connect, offsets_of
-from finops_ai.engine.fields import TAG
+from finops_ai.engine.fields import PUBLISHED, TAG
 from finops_ai.engine.plan import Plan
 from finops_ai.engine.pricing import run
 from finops_ai.engine.rules import Rules
@@ -25,6 +25,7 @@ from finops_ai.errors import DataError, FrameError, hint
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
+from finops_ai.money import published
 from finops_ai.tables.grouping import UNALLOCATED, currency_of, grouped
 from finops_ai.tables.result import Facts, Table
 
@@ -55,6 +56,7 @@ def check_rules(
     suggestions: int = 10,
     telemetry: pd.DataFrame | None = None,
     timezone: str | None = None,
+    allocated: pd.DataFrame | None = None,
 ) -> Table:
     """Test rules against real rows.
 
@@ -64,6 +66,7 @@ def check_rules(
         suggestions: how many keys and tags to suggest per dimension.
         telemetry: for shared costs that it splits, so that only what stays unallocated counts.
         timezone: reporting zone, as for `fa.allocate`.
+        allocated: what `fa.allocate` makes of these rows, such as a month's cube, where it is at hand.
 
     Returns:
         One row per finding: `finding` (see `FINDINGS`), `rule`, `other` (the rule or field it concerns), `value`, `rows`,
@@ -114,7 +117,7 @@ def check_rules(
         if decided[i]:
             names = rules.rules[i].name, rules.rules[first].name
             found.append(_finding("overlap", *names, rows=rows, cost=cost, text=f"{names[1]!r} comes first and wins."))
-    mapped = allocate(priced, rules, telemetry=telemetry, timezone=timezone)
+    mapped = allocate(priced, rules, telemetry=telemetry, timezone=timezone) if allocated is None else allocated
     found += _shared(mapped, rules) + _unallocated(mapped, rules, suggestions)
     order = list(FINDINGS)
     found.sort(key=lambda f: (order.index(f["finding"]), -(f["cost"] or Decimal(0))))
@@ -128,7 +131,9 @@ def check_rules(
         "text": pa.string(),
     }
     table = to_pandas(pa.table({k: pa.array([f[k] for f in found], kind) for k, kind in kinds.items()}))
-    facts = Facts("Check of the mapping rules", currency_of(priced), money=["cost"])
+    currency = currency_of(priced)
+    facts = Facts("Check of the mapping rules", currency, money=["cost"])
+    facts.cents = {"cost": [_cents(f, currency) for f in found]}  # findings overlap: each amount stands for itself
     facts.notes = [f"{sum(f['finding'] == name for f in found)} x {name}: {text}." for name, text in FINDINGS.items()]
     return Table.of(table, facts)
 
@@ -141,6 +146,7 @@ def _finding(
     rows: int | None = None,
     cost: Decimal | None = None,
     text: str = "",
+    cents: Decimal | None = None,
 ) -> dict[str, Any]:
     return {
         "finding": finding,
@@ -149,8 +155,15 @@ def _finding(
         "value": value or None,
         "rows": rows,
         "cost": cost,
+        "cents": cents,
         "text": text,
     }
+
+
+def _cents(finding: Mapping[str, Any], currency: str) -> Decimal | None:
+    """A finding's published cost: that of its rows, where their cents are decided."""
+    cost, cents = finding["cost"], finding["cents"]
+    return published(cost, currency or "USD") if cents is None and cost is not None else cents
 
 
 def _match_sets(
@@ -194,9 +207,11 @@ def _shared(mapped: pd.DataFrame, rules: Rules) -> list[dict[str, Any]]:
         )
         left = mapped[matching(mapped, entry.when) & ~divided]
         if len(left):
-            cost = sum(left["effective_cost"].dropna(), Decimal(0))
+            cost, cents = _costs(left)
             text = f"Nobody has a weight in its {entry.per}, so shared cost {entry.name!r} divides nothing there."
-            out.append(_finding("not divided", entry.name, entry.dimension, rows=len(left), cost=cost, text=text))
+            out.append(
+                _finding("not divided", entry.name, entry.dimension, rows=len(left), cost=cost, text=text, cents=cents)
+            )
         elif not divided.any():
             out.append(_finding("never matches", entry.name, text="No row meets the condition of this shared cost."))
     return out
@@ -210,9 +225,9 @@ def _unallocated(mapped: pd.DataFrame, rules: Rules, suggestions: int) -> list[d
             continue
         unmapped = (mapped[dimension] == UNALLOCATED).to_numpy()
         bare = mapped[unmapped]
-        cost = sum((c for c in bare["effective_cost"].dropna()), Decimal(0))
         if not len(bare):
             continue
+        cost, cents = _costs(bare)
         out.append(
             _finding(
                 "unallocated",
@@ -220,6 +235,7 @@ def _unallocated(mapped: pd.DataFrame, rules: Rules, suggestions: int) -> list[d
                 value=UNALLOCATED,
                 rows=len(bare),
                 cost=cost,
+                cents=cents,
                 text=f"No rule sets {dimension} for these rows.",
             )
         )
@@ -228,23 +244,35 @@ def _unallocated(mapped: pd.DataFrame, rules: Rules, suggestions: int) -> list[d
     return out
 
 
+def _costs(rows: pd.DataFrame) -> tuple[Decimal, Decimal | None]:
+    """What rows cost, exactly and as published; the latter None where their cents aren't decided."""
+    exact, cents = (
+        sum((c for c in rows[name].dropna()), Decimal(0)) if name in rows.columns else None
+        for name in ("effective_cost", PUBLISHED)
+    )
+    return exact or Decimal(0), cents
+
+
 def _suggestions(bare: pd.DataFrame, dimension: str, rules: Rules, count: int) -> list[dict[str, Any]]:
     """Keys, tags and values of other dimensions that unmapped rows have, by cost; of clues to the same rows the best three."""
     keys = sorted({k for t in bare["tags"].dropna() for k, _ in t}) if "tags" in bare.columns else []
     found: dict[tuple[str, str], list[Any]] = {}
     tags = [f"tags.{k}" for k in sorted(keys, key=lambda k: dimension not in k)]
+    needs = [c for c in ("effective_cost", PUBLISHED) if c in bare.columns]
+    measures = {"cost": "sum(effective_cost)", "rows": "count(*)"}
+    measures |= {"cents": f"sum({PUBLISHED})"} if PUBLISHED in bare.columns else {}
     for clue in (*rules.dimensions, *_CLUES[:2], *tags, *_CLUES[2:]):
         if clue == dimension or (not clue.startswith("tags.") and clue not in bare.columns):
             continue
-        for g in grouped(bare, [clue], {"cost": "sum(effective_cost)", "rows": "count(*)"}, needs=("effective_cost",)):
+        for g in grouped(bare, [clue], measures, needs=needs):
             if g[clue] and g[clue] != rules.defaults.get(clue):
-                found[clue, g[clue]] = [g["cost"] or Decimal(0), g["rows"]]
+                found[clue, g[clue]] = [g["cost"] or Decimal(0), g["rows"], g.get("cents")]
     same: dict[tuple[Any, ...], int] = {}
     top = []
-    for clue_value, (cost, rows) in sorted(found.items(), key=lambda x: -x[1][0]):
+    for clue_value, (cost, rows, cents) in sorted(found.items(), key=lambda x: -x[1][0]):
         same[cost, rows] = same.get((cost, rows), 0) + 1
         if same[cost, rows] <= _ALIKE:
-            top.append((clue_value, (cost, rows)))
+            top.append((clue_value, (cost, rows, cents)))
     return [
         _finding(
             "suggestion",
@@ -252,9 +280,10 @@ def _suggestions(bare: pd.DataFrame, dimension: str, rules: Rules, count: int) -
             value=value,
             rows=rows,
             cost=cost,
+            cents=cents,
             text=f'when = {{ {_key(clue)} = {json.dumps(value, ensure_ascii=False)} }}, set = {{ {dimension} = "..." }}',
         )
-        for (clue, value), (cost, rows) in top[:count]
+        for (clue, value), (cost, rows, cents) in top[:count]
     ]
 
 

@@ -31,6 +31,7 @@ from finops_ai.tables.bill_rules import KINDS, MAPPED, BillRule, decide
 from finops_ai.tables.both_sides import with_kind
 from finops_ai.tables.grouping import grouped
 from finops_ai.tables.result import Facts, Table
+from finops_ai.tables.seat_lines import TEAM
 
 #: items that are what is owed; all others add up to them
 OWED = ("payable", "accrued")
@@ -284,7 +285,8 @@ class TieOut:
         mapped = (
             map_rows(chosen, self.bill.mapping, self.timezone)[self.dimension] if self.bill.mapping.defaults else None
         )
-        for row in _alike(chosen, decide(chosen, self.bill.rules), mapped):
+        rules, mapped = _of_seats(chosen, decide(chosen, self.bill.rules), mapped, self.bill.rules[-1:])
+        for row in _alike(chosen, rules, mapped):
             account, rate = (row["provider"], row["billing_account_id"]), Fraction(row["exchange_rate"])
             side, amount, invoice = (
                 self._side(account, row["native_currency"]),
@@ -296,7 +298,7 @@ class TieOut:
                 side.drawn[1] += amount / rate
             if not amount:
                 continue
-            text = f"{KINDS[row['kind']]}: {row['charge_description']}"
+            text = f"{'Seats' if row['seat'] else KINDS[row['kind']]}: {row['charge_description']}"
             if row["post"]:
                 side.parts.append(_Exact(row["post"], amount, amount / rate, invoice, "", text))
                 if row["kind"] == "unpriced":
@@ -515,6 +517,17 @@ def _round(amounts: Sequence[Fraction], currency: str) -> list[Decimal]:
     return round_to_total(list(amounts), minor_units(currency))  # type: ignore[arg-type]
 
 
+def _of_seats(
+    lines: pd.DataFrame, rules: list[BillRule], mapped: pd.Series | None, default: Sequence[BillRule]
+) -> tuple[list[BillRule], pd.Series | None]:
+    """Seats go to the team of each day unless a rule of the company's own decides; they are no commitment that is paid ahead."""
+    if TEAM not in lines.columns or not lines[TEAM].notna().any():
+        return rules, mapped
+    seat, team = lines[TEAM].notna().to_numpy(bool), lines[TEAM].astype(object).fillna("")
+    rules = [MAPPED if own and rule in default else rule for own, rule in zip(seat, rules, strict=True)]
+    return rules, team.where(team != "", mapped if mapped is not None else "")
+
+
 def _alike(lines: pd.DataFrame, rules: Sequence[BillRule], mapped: pd.Series | None) -> list[dict[str, Any]]:
     """Lines that are charged alike, put together: a month may have a million lines, but few texts and receivers.
 
@@ -540,11 +553,14 @@ def _alike(lines: pd.DataFrame, rules: Sequence[BillRule], mapped: pd.Series | N
     told = {name: pa.array([getattr(rule, name) for rule in rules], pa.string()) for name in ("to", "divide", "post")}
     own = [rule is MAPPED and mapped is not None for rule in rules]
     names = mapped if mapped is not None else [""] * len(rules)
+    seat = lines[TEAM].notna().to_numpy(bool) if TEAM in lines.columns else [False] * len(rules)
     told["mapped"] = pa.array([str(name) if mine else "" for name, mine in zip(names, own, strict=True)], pa.string())
     table = pa.table(
-        {c: plain[c] for c in same} | told | {"drawn": ahead, "amount": pc.if_else(ahead, effective, billed)}
+        {c: plain[c] for c in same}
+        | told
+        | {"seat": pa.array(seat), "drawn": ahead, "amount": pc.if_else(ahead, effective, billed)}
     )
-    keys = [*same, *told, "drawn"]
+    keys = [*same, *told, "seat", "drawn"]
     found = table.group_by(keys, use_threads=False).aggregate([("amount", "sum")]).rename_columns([*keys, "amount"])
     out: list[dict[str, Any]] = found.to_pylist()
     return out

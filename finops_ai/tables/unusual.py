@@ -4,8 +4,9 @@ Several expectations of a day are made from what went before: the level of the l
 the last weeks, as it was and brought to that level; the same weekday of every other week. None of them is above the largest
 nor below the smallest value seen in that past. A value is compared with the one it is nearest to: it is unusual if all are on
 one side of it, it is off by a share of what was expected, and by more than the series itself usually is. How much that is,
-is learnt from its past misses as ratios, so that a fall to a fifth weighs as much as a rise to five times. A stretch is told
-if what it is off by altogether is a good part of a usual day.
+is learnt from its past misses as ratios, so that a fall to a fifth weighs as much as a rise to five times. One day has to be
+far off to be told, days that follow each other less each. A stretch is told if what it is off by altogether is a good part of a
+usual day.
 
 Hours are judged against the same hours, and their days beside them: what is small in every hour may be large in a day.
 Unusual values don't count as past; a level that lasts becomes the past, and all before it is forgotten.
@@ -35,11 +36,28 @@ class Grain:
     #: part of past misses that are smaller than the usual one, and how many of those a value must be off by
     quantile: float = 0.8
     strict: float = 1.0
+    #: the same of how far a short past strays from its middle
+    strays: float = 0.6
+    #: part of the bound that a value of a longer stretch must be off by
+    lower: float = 0.8
+    #: usual misses beyond `free` each that a stretch must be off by altogether, times the sensitivity
+    clear: float = 0.7
+    free: float = 1.0
 
 
 DAILY = Grain(season=7, seasons=6, lasting=14, gap=3, least_past=7)
 HOURLY = Grain(
-    season=24, seasons=10, lasting=14 * 24, gap=8, least_past=72, day=24, quantile=0.9, strict=1.2
+    season=24,
+    seasons=10,
+    lasting=14 * 24,
+    gap=8,
+    least_past=72,
+    day=24,
+    quantile=0.9,
+    strict=1.2,
+    strays=0.8,
+    lower=1.0,
+    clear=0.0,
 )  # more values, more chances
 #: seasons of misses that the usual miss is learnt from
 _REMEMBERED = 8
@@ -137,7 +155,7 @@ class _Series:
         begun = max(first, int(np.argmax(positive)) if positive.any() else len(values))
         out: list[Run] = []
         current: list[tuple[int, float]] = []
-        up = True
+        up, clear = True, 0.0
         for i in range(begun, len(values)):
             since = max(begun, i - grain.season * grain.seasons)
             own = [v for v in self.past[since:i] if v == v]
@@ -148,23 +166,26 @@ class _Series:
             known = self._expected(own, middle, since, i)
             offs = [math.log((values[i] + nothing) / (e + nothing)) for e in known]
             off, expected = min(zip(offs, known, strict=True), key=lambda pair: abs(pair[0]))
-            rise, fall = self._bounds(own, middle, nothing)
+            usual = self._usual(own, middle, nothing)
+            rise, fall = self._bounds(usual)
             if fall <= off <= rise or min(offs) < 0 < max(offs) or abs(values[i] - expected) <= self.least:
                 self._missed(off)
                 continue
             self._missed(min(max(off, fall), rise))
             if current and i - current[-1][0] <= grain.gap and (off > 0) == up:
                 current.append((i, expected))
+                clear += self._clear(off, usual)
             else:
-                self._close(out, current, up)
+                self._close(out, current, up, clear)
                 current, up = [(i, expected)], off > 0
+                clear = self._clear(off, usual)
             self.past[i] = expected
             if i - current[0][0] + 1 >= grain.lasting:  # no exception any more: from here on this is the past
                 begun = current[0][0]
-                self._close(out, current, up)
+                self._close(out, current, up, clear)
                 self.past[begun : i + 1] = values[begun : i + 1].tolist()
                 current = []
-        self._close(out, current, up)
+        self._close(out, current, up, clear)
         return out
 
     def _expected(self, own: Sequence[float], middle: float, since: int, i: int) -> list[float]:
@@ -180,17 +201,24 @@ class _Series:
         low, high = min(own), max(own)
         return [min(max(e, low), high) for e in found]
 
-    def _bounds(self, own: Sequence[float], middle: float, nothing: float) -> tuple[float, float]:
-        """How far a value may be off, up and down, as logarithms of ratios."""
+    def _usual(self, own: Sequence[float], middle: float, nothing: float) -> float:
+        """How far values usually are off, as a logarithm of a ratio."""
         grain = self.grain
         known = min(1.0, len(self.misses) / grain.season)
         usual = known * _quantile(self.sorted, grain.quantile)
         if known < 1:  # a short past: how far it strays from its middle
             strays = sorted(abs(math.log((v + nothing) / (middle + nothing))) for v in own)
-            usual += (1 - known) * _quantile(strays, grain.quantile)
-        bound = self.sensitivity * usual
-        floor = min(self.floor, 0.999)
+            usual += (1 - known) * _quantile(strays, grain.strays)
+        return usual
+
+    def _bounds(self, usual: float) -> tuple[float, float]:
+        """How far a value may be off, up and down, as logarithms of ratios."""
+        bound, floor = self.sensitivity * self.grain.lower * usual, min(self.floor, 0.999)
         return max(bound, math.log1p(self.floor)), -max(bound, -math.log1p(-floor))
+
+    def _clear(self, off: float, usual: float) -> float:
+        """What a value adds to how clear a stretch is: one value has to be far off, several together less."""
+        return abs(off) / usual - self.grain.free if usual else math.inf
 
     def _missed(self, off: float) -> None:
         self.misses.append(abs(off))
@@ -198,8 +226,8 @@ class _Series:
         if len(self.misses) > _REMEMBERED * self.grain.season:
             del self.sorted[bisect_left(self.sorted, self.misses.pop(0))]
 
-    def _close(self, runs: list[Run], current: list[tuple[int, float]], up: bool) -> None:
-        if not current:
+    def _close(self, runs: list[Run], current: list[tuple[int, float]], up: bool, clear: float) -> None:
+        if not current or clear < self.grain.clear * self.sensitivity:
             return
         start, end, known = current[0][0], current[-1][0], dict(current)
         excess = abs(sum(self.values[i] - e for i, e in known.items()))

@@ -3,12 +3,14 @@
 Cost and calls are watched as sums. Tokens per call, answer length, the share read from a cache and the price are watched
 against what the group's own rows usually show: each row (one dimension value, key, prompt, model and user together) has its
 usual ratio, and a day's sum is compared with what it would be if every row had kept it. So a weekend with other work in it is
-no fall of a ratio. A finding's money is what was used beyond expectation at the unit cost of those days.
+no fall of a ratio. A finding's money is what was used beyond expectation at the unit cost of those days; that of calls is never
+more than the cost itself moved, as counts are sometimes rounded and cost nothing by themselves.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -179,6 +181,8 @@ class Watched:
                 beyond = top[span] - run.expected * np.nan_to_num(usual[span])
                 beyond[np.isnan(values[span])] = 0.0
                 found.excess = float(beyond.sum()) * self._unit(measure, m, sums, run)
+                if measure == "requests":
+                    found.excess = _backed(found.excess, sum(found.parts.values()))
                 day = self._day(sums["cost"], run.start)
                 if measure == "error_share" or abs(found.excess) >= max(least, SHARE * day):
                     yield found
@@ -237,6 +241,17 @@ class Watched:
         off = self.sums["cost"][rows][:, span].sum(axis=1) - usual
         found.parts = dict(zip(map(int, rows), off.tolist(), strict=True))
         return found
+
+
+def _backed(excess: float, moved: float) -> float:
+    """Money of more or fewer calls: at most what the cost itself moved that way, as counts alone cost nothing.
+
+    >>> _backed(-50.0, -20.0), _backed(-50.0, 3.0), _backed(40.0, 90.0)
+    (-20.0, 0.0, 40.0)
+    """
+    if excess * moved <= 0:
+        return 0.0
+    return math.copysign(min(abs(excess), abs(moved)), excess)
 
 
 def _cells(priced: pd.DataFrame, columns: Sequence[str], time: str, timezone: str) -> pa.Table:

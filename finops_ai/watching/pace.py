@@ -1,8 +1,8 @@
 """How fast money is spent: the last day's use over exactly a day, the month's over the time that has passed, and where that leads.
 
 Only whole buckets count: the last day is the 24 hours up to the start of the first bucket that may still change, so that the
-figure is the same at any hour and whatever the width of the buckets. Charges for longer than a day, such as a month's fee, are
-in what was spent and not in the pace.
+figure is the same at any hour and whatever the width of the buckets. Charges for longer than a day of 25 hours, such as a month's
+fee, are in what was spent and not in the pace.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from finops_ai.workspace import Workspace
 
 _DAY = dt.timedelta(days=1)
+#: longest bucket that tells a day: a local day has 25 hours where clocks go back
+_LONGEST = dt.timedelta(hours=25)
 _MICRO = dt.timedelta(microseconds=1)
 
 
@@ -66,7 +68,7 @@ def pace(ws: Workspace, found: Sequence[Source], now: dt.datetime, scopes: Seque
         if source.until is not None and not source.telemetry:
             until |= {p: min(until.get(p, source.until), source.until) for p in source.providers}
     # the first bucket that may still change may have begun a day before
-    first = min([*until.values(), now]) - 2 * _DAY
+    first = min([*until.values(), now]) - 2 * _LONGEST
     recent = ws.allocated(Window(first, max(now, first) + _DAY))
     until = _whole(recent, until)
     day, ahead = _last_day(recent, until, now)
@@ -102,7 +104,7 @@ def _whole(rows: pd.DataFrame, until: Mapping[str, dt.datetime]) -> dict[str, dt
         *(rows[c].astype(object) for c in ("charge_period_start", "charge_period_end", "provider")), strict=True
     ):
         begun, limit = start.to_pydatetime(), until.get(provider)
-        if limit is not None and begun < limit < end.to_pydatetime() <= begun + _DAY:
+        if limit is not None and begun < limit < end.to_pydatetime() <= begun + _LONGEST:
             out[provider] = min(out[provider], begun)
     return out
 
@@ -116,7 +118,7 @@ def _last_day(
     with localcontext(prec=60):
         for start, end, provider, cost in zip(*(rows[c].astype(object) for c in columns), strict=True):
             begun, ended = start.to_pydatetime(), end.to_pydatetime()
-            if not isinstance(cost, Decimal) or ended > begun + _DAY:
+            if not isinstance(cost, Decimal) or ended > begun + _LONGEST:
                 day.append(Decimal(0))
                 ahead.append(Decimal(0))
                 continue

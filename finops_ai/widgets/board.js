@@ -84,6 +84,9 @@ function drawBoard(root, data, on) {
   if (again) again.focus({ preventScroll: true });
 }
 
+// what is no owner has words of its own, such as idle capacity
+function called(data, name) { return (data.words && Object.hasOwn(data.words, name) && data.words[name]) || name; }
+
 function head(root, data, on, state) {
   const path = node("nav", { class: "fx-path", "aria-label": "Filters in effect" }, root);
   const steps = [["Everything"], ...data.path.map((p) => [`${p.label}: `, p.name])];
@@ -159,14 +162,14 @@ function chart(root, data, on, position) {
     marker.setAttribute("x", x(i)); marker.setAttribute("visibility", "visible");
     const all = lines ? null : sums[i] + lows[i], g = data.groups[k];
     box.setAttribute("aria-valuenow", String(i));
-    box.setAttribute("aria-valuetext", `${bucketText(data, i)}, ${visible(g.name)}: ${amount(g.values[i] ?? (lines ? null : 0), data.unit)}`);
+    box.setAttribute("aria-valuetext", `${bucketText(data, i)}, ${visible(called(data, g.name))}: ${amount(g.values[i] ?? (lines ? null : 0), data.unit)}`);
     tip.replaceChildren(); tip.hidden = false;
     node("strong", {}, tip, bucketText(data, i));
     node("span", { class: "fx-soft" }, tip, `, ${data.unit}`);
     const table = node("div", { class: "fx-rows" }, tip);
     data.groups.map((group, j) => [group, j]).filter(([group]) => group.values[i]).slice(0, 9).forEach(([group, j]) => {
       const row = node("div", { class: j === k ? "fx-on" : "" }, table);
-      node("i", { style: `background:${group.colour}` }, row); node("span", {}, row, group.name); node("b", {}, row, full(group.values[i], data.unit));
+      node("i", { style: `background:${group.colour}` }, row); node("span", {}, row, called(data, group.name)); node("b", {}, row, full(group.values[i], data.unit));
     });
     if (all != null) { const row = node("div", { class: "fx-sum" }, table); node("i", {}, row); node("span", {}, row, "total"); node("b", {}, row, full(all, data.unit)); }
     if (!lines && data.before_values && data.before_values[i] != null) { const row = node("div", { class: "fx-soft" }, table); node("i", { class: "fx-dash" }, row); node("span", {}, row, "before"); node("b", {}, row, full(data.before_values[i], data.unit)); }
@@ -233,7 +236,7 @@ function ranking(root, data, on, state) {
     if (g.rest) { const plain = node("span", { class: "fx-plain" }, name); node("i", { style: `background:${g.colour}` }, plain); node("span", {}, plain, g.name); }
     else {
       const button = node("button", { type: "button", "data-key": "g" + g.name, title: g.name.length > 40 ? visible(g.name) : data.leaf ? "See its rows" : "Go into it" }, name);
-      node("i", { style: `background:${g.colour || "transparent"}` }, button); node("span", {}, button, g.name);
+      node("i", { style: `background:${g.colour || "transparent"}` }, button); node("span", {}, button, called(data, g.name));
       button.onclick = () => on.pick(g.name, null, false);
     }
     const value = node("td", {}, line, full(g.total, data.unit));

@@ -17,7 +17,7 @@ from finops_ai.figures import aggregates
 from finops_ai.figures.computing import fields
 from finops_ai.frames.origin import zone_of
 from finops_ai.periods import Window, utc_offsets
-from finops_ai.tables.grouping import COUNTED, COUNTED_BY, dimensions_of
+from finops_ai.tables.grouping import COUNTED, COUNTED_BY, NOBODY, dimensions_of, nobody_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,6 +69,7 @@ class Cube:
         timezone: the reporting zone, which decides the day of a call.
         currency: of the costs; empty where no price is known.
         unpriced: rows whose price isn't known; they have no cost.
+        words: dimension -> its names that are no owner, and what they are called.
     """
 
     dimensions: list[str]
@@ -82,6 +83,7 @@ class Cube:
     _con: Any = field(repr=False)
     _source: Scan = field(repr=False)
     _local_day: str = field(repr=False)
+    words: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, frame: pd.DataFrame, *, timezone: str | None = None, dimensions: Sequence[str] = ()) -> Cube:
@@ -149,7 +151,12 @@ class Cube:
         first, last = first or edges[0].date(), last or edges[1].date()
         unpriced = int((frame["price_status"] == "unpriced").sum())
         currency = currencies[0] if currencies else ""
-        return cls(list(levels), levels, first, last, timezone, currency, unpriced, rows, con, source, day)
+        words = {
+            d: {name: NOBODY.get(name, NOBODY["shared"]) for name in nobody_of(frame, d) if name in levels[d]}
+            for d in dimensions_of(frame)
+            if d in levels
+        }
+        return cls(list(levels), levels, first, last, timezone, currency, unpriced, rows, con, source, day, words)
 
     def find(self, dimension: str, text: str) -> str | None:
         """The name somebody means: as written, or the only one that contains the text, whatever its case."""
@@ -192,17 +199,18 @@ class Cube:
         ).to_arrow_table()
 
     def behind(self, filters: Mapping[str, str], first: dt.date, last: dt.date, limit: int) -> tuple[pa.Table, int]:
-        """The cube rows behind a bar, the most expensive first: names, tokens, requests and cost; and how many there are."""
+        """The cube rows behind a bar, the most expensive first: names, tokens, requests, cost exactly and as
+        published; and how many there are."""
         where = self.where(filters, first, last)
         total = self._con.execute(f"SELECT count(*) FROM cube WHERE {where}").fetchall()[0][0]
         names = ", ".join(DUCKDB.ident(d) for d in self.dimensions)
         found = self._con.sql(
-            f"SELECT day, {names}, tokens, requests, cost FROM cube WHERE {where} ORDER BY cost DESC NULLS LAST, day LIMIT {int(limit)}"
+            f"SELECT day, {names}, tokens, requests, cost, published FROM cube WHERE {where} ORDER BY cost DESC NULLS LAST, day LIMIT {int(limit)}"
         ).to_arrow_table()
         columns = {"day": found["day"]}
         for name in self.dimensions:
             columns[name] = pa.array(self.levels[name]).take(found[name].combine_chunks())
-        return pa.table(columns | {m: found[m] for m in ("tokens", "requests", "cost")}), total
+        return pa.table(columns | {m: found[m] for m in ("tokens", "requests", "cost", "published")}), total
 
     def packed(
         self, dimensions: Sequence[str], first: dt.date, cap: int

@@ -15,11 +15,13 @@ import anywidget
 import ipywidgets as ui
 import traitlets
 
-from finops_ai.errors import FrameError, hint
+from finops_ai.errors import DataError, FrameError, hint
 from finops_ai.frames import to_pandas
+from finops_ai.html import Html
 from finops_ai.periods import Window, next_month
-from finops_ai.tables import showback
+from finops_ai.tables.showback import showback
 from finops_ai.widgets.cube import UNSTATED, Cube, label_of
+from finops_ai.widgets.explaining import explained, in_words
 from finops_ai.widgets.spans import month_text, span_text
 from finops_ai.widgets.static import static_explorer
 from finops_ai.widgets.view import COMPARISONS, METRICS, View, board, code
@@ -73,6 +75,7 @@ class Explorer(ui.VBox):
         view: the choices in effect (`finops_ai.widgets.view.View`).
         cube: the sums it draws from.
         controls: the widgets of the choices by name; their values may be set from Python.
+        why: what "Explain this" said of the bar picked, or of everything on show.
 
     Example:
         >>> explorer = explore(priced)  # doctest: +SKIP
@@ -107,10 +110,12 @@ class Explorer(ui.VBox):
             "dimension": _choice("Only", [("everything", ""), *names], ""),
             "name": _field(ui.Combobox(description="name", placeholder="type or choose", continuous_update=False)),
         }
-        self.board = Board()
-        bar = ui.HBox(list(self.controls.values()))
+        self.board, self.why = Board(), ui.HTML()
+        asked = ui.Button(description="Explain this", tooltip="Why the picked bar, or everything on show, changed")
+        asked.on_click(self._asked)
+        bar = ui.HBox([*self.controls.values(), asked])
         bar.add_class("fx-controls")
-        super().__init__([bar, self.board])
+        super().__init__([bar, self.board, self.why])
         self.add_class("fx-explorer")
         answers = {"from": self._dated, "to": self._dated, "dimension": self._offer, "name": self._named}
         for name, control in self.controls.items():
@@ -196,6 +201,7 @@ class Explorer(ui.VBox):
         finally:
             self._quiet = False
         self._number += 1
+        self.why.value = ""
         data = board(self.cube, self.view, self.source)
         self.board.data = data | {"number": self._number, "message": message}
 
@@ -219,7 +225,23 @@ class Explorer(ui.VBox):
 
     def rows(self, limit: int = 1000) -> pd.DataFrame:
         """The sums behind the picked bar, or behind everything on show, the most expensive first; exact."""
-        return to_pandas(self.cube.behind(dict(self.view.filters), *(self.view.picked or self._shown), limit)[0])
+        found, _ = self.cube.behind(dict(self.view.filters), *(self.view.picked or self._shown), limit)
+        return to_pandas(found.drop_columns("published"))
+
+    def explain(self) -> Any:
+        """Why the picked bar, or everything on show, cost more or less than the days it is compared with: the bridge of `fa.explain`.
+
+        Raises:
+            DataError: there is nothing in one of the two.
+        """
+        days = self.view.picked or self._shown
+        return explained(self.frame, self.view.filters, *days, compare=self.view.compare, timezone=self.cube.timezone)
+
+    def _asked(self, _: object) -> None:
+        try:
+            self.why.value = in_words(self.explain())
+        except DataError as error:
+            self.why.value = str(Html("<p class='fx-why'>{}</p>").format(str(error)))
 
     def _repr_mimebundle_(self, **kwargs: object) -> dict[str, Any] | None:
         """In a notebook that becomes a page, the explorer that needs no kernel goes along with the widget."""
@@ -255,8 +277,8 @@ def explore(
         by: dimension to start with.
 
     Returns:
-        An ipywidgets widget. `.drill(name)`, `.only(team=...)`, `.between(first, last)`, `.table()`, `.rows()` and
-        `.code` do by name what the mouse does.
+        An ipywidgets widget. `.drill(name)`, `.only(team=...)`, `.between(first, last)`, `.explain()`, `.table()`, `.rows()`
+        and `.code` do by name what the mouse does.
 
     Raises:
         FrameError: `by` is no dimension of the frame, or the frame is no token frame.

@@ -69,6 +69,7 @@ def static_explorer(
         "dimensions": offered,
         "labels": {d: label_of(d) for d in offered},
         "levels": levels,
+        "words": {d: cube.words[d] for d in offered if d in cube.words},
         "first": str(cube.first),
         "last": str(cube.last),
         "month": month,

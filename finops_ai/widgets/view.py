@@ -32,6 +32,7 @@ def _metric(name: str) -> tuple[str, str, str | None, int]:
 
 #: metric -> (title, numerator, denominator, times); a metric with a denominator is a ratio and drawn as lines
 METRICS: dict[str, tuple[str, str, str | None, int]] = {name: _metric(name) for name in SHOWN}
+METRICS["cost"] = (METRICS["cost"][0], "published", None, 1)  # in the cents that were decided for its rows
 COMPARISONS = [("the period before", "before"), ("a year before", "year"), ("nothing", "none")]
 TOP, LISTED, ROWS = 8, 40, 200
 EMPTY = "Nothing was used in this period with these filters."
@@ -94,13 +95,6 @@ def measure(row: dict[str, Any] | None, metric: str) -> Decimal | None:
     return Decimal(row[top]) * scale / Decimal(row[bottom]) if row[bottom] else None
 
 
-def total_of(row: dict[str, Any] | None, metric: str) -> Decimal | None:
-    """One metric of a row of sums as tables publish it: a cost in the cents that were decided for its rows."""
-    if metric == "cost" and row is not None and row["cost"] is not None:
-        return Decimal(row["published"])
-    return measure(row, metric)
-
-
 def unit_of(cube: Cube, metric: str) -> str:
     """Unit of a metric, with the currency; "cost" where no price is known, and so no currency."""
     return measure_of(metric).unit_of(cube.currency or "cost")
@@ -116,7 +110,7 @@ def board(cube: Cube, view: View, source: str = "frame") -> dict[str, Any]:
         "path": [{"label": label_of(d), "name": n} for d, n in view.filters],
         "kind": "lines" if ratio else "stack", "leaf": view.by in dict(view.filters),
         "code": code(view, first, last, source, cube.timezone),
-        "notes": notes(cube), "empty": EMPTY if cube.rows else NOTHING, "groups": [], "more": [], "buckets": [], "hidden": 0, "total": 0, "before": None,
+        "words": cube.words.get(view.by, {}), "notes": notes(cube), "empty": EMPTY if cube.rows else NOTHING, "groups": [], "more": [], "buckets": [], "hidden": 0, "total": 0, "before": None,
     }  # fmt: skip
     if first > last or not cube.rows:
         return data
@@ -134,7 +128,7 @@ def board(cube: Cube, view: View, source: str = "frame") -> dict[str, Any]:
     if earlier:
         past = {r["name"]: r for r in cube.totals(view.by, cube.where(filters, *earlier))}
         data["before_text"] = span_text(*earlier)
-        data["before"] = _float(total_of(_sum(past.values()), view.metric)) or 0.0
+        data["before"] = _float(measure(_sum(past.values()), view.metric)) or 0.0
     palette = colours(kept, cube.levels[view.by])
     times = buckets(first, last, grain)
     place = {day: i for i, day in enumerate(times)}
@@ -146,11 +140,10 @@ def board(cube: Cube, view: View, source: str = "frame") -> dict[str, Any]:
     def group(
         name: str, rows: list[dict[str, Any]], earlier_rows: list[dict[str, Any]], **extra: object
     ) -> dict[str, Any]:
-        out = {"name": name, "total": _float(total_of(_sum(rows), view.metric)), **extra}
+        out = {"name": name, "total": _float(measure(_sum(rows), view.metric)), **extra}
         if data["before"] is not None:
-            out["before"] = (
-                _float(total_of(_sum(earlier_rows), view.metric)) if earlier_rows else (None if ratio else 0.0)
-            )
+            nothing = None if ratio else 0.0
+            out["before"] = _float(measure(_sum(earlier_rows), view.metric)) if earlier_rows else nothing
         return out
 
     by_name = {r["name"]: r for r in found}
@@ -175,7 +168,7 @@ def board(cube: Cube, view: View, source: str = "frame") -> dict[str, Any]:
         "buckets": [str(d) for d in times],
         "partial": partial(times, grain, first, last),
         "grain": grain,
-        "total": _float(total_of(_sum(found), view.metric)) if found else 0,
+        "total": _float(measure(_sum(found), view.metric)) if found else 0,
     }
     if data["before"] is not None and not ratio and earlier:
         span, data["line_text"] = alongside(first, last, grain, view.compare, earlier)
@@ -202,7 +195,7 @@ def _behind(cube: Cube, view: View, first: dt.date, last: dt.date) -> dict[str, 
     columns: list[dict[str, Any]] = [{"label": "day"}, {"label": unit, "number": True, "unit": unit}]
     columns += [{"label": m, "number": True, "unit": m} for m in ("tokens", "requests")]
     columns += [{"label": label_of(d)} for d in shown]
-    order = ["day", "cost", "tokens", "requests", *shown]
+    order = ["day", "published", "tokens", "requests", *shown]
     values = [[_plain(row[name]) for name in order] for row in table.to_pylist()]
     return {
         "period_text": span_text(first, last),

@@ -1,4 +1,4 @@
-"""Sixty questions, each in words and as a call of a tool, with what the Python API says to it.
+"""More than sixty questions, each in words and as a call of a tool, with what the Python API says to it.
 
 `figures` of an answer are compared with the whole table of the API, value by value. Nothing here uses `finops_ai.answering`.
 """
@@ -85,6 +85,11 @@ def events(at, start):
     return make
 
 
+def otherwise(scenario, by=(), at="2026-10"):
+    return lambda ws: fa.what_if(ws.cube(at), scenario, by=list(by), book=ws.book)
+
+
+WHAT_IF = ["cost", "scenario_cost", "saving"]
 COST, WEEK, BEFORE = ["cost", "previous_cost", "change"], ("2026-10-25", "2026-11-01"), ("2026-10-18", "2026-10-25")
 EFFECTS = ["before", "after", "change"]
 
@@ -148,5 +153,9 @@ CASES = [
     Case("kpis in september", "kpis", {"month": "2026-09"}, lambda ws: workspace_kpis(ws, "2026-09"), ["id", "value"], heavy=True),
     Case("what is cost_per_request", "glossary", {"term": "cost_per_request"}, None),
     Case("where can we save in october", "opportunities", {"month": "October", "top": 100}, lambda ws: workspace_opportunities(ws, "2026-10"), ["id", "saving", "saving_low", "saving_high"], heavy=True),
+    Case("what if team support moved to claude-haiku-4-5", "what_if", {"only": {"team": "support"}, "model": "claude-haiku-4-5"}, otherwise({"swap": {"when": {"team": "support"}, "to": "claude-haiku-4-5", "provider": "anthropic"}}), WHAT_IF, heavy=True),
+    Case("what would team legal cost in batch in september", "what_if", {"only": {"team": "legal"}, "tier": "batch", "period": "2026-09"}, otherwise({"batch": {"when": {"team": "legal"}}}, at="2026-09"), WHAT_IF, heavy=True),
+    Case("what if prompts of team support were 20% shorter by product", "what_if", {"only": {"team": "support"}, "prompt": 0.8, "by": ["product"]}, otherwise({"shorten": {"when": {"team": "support"}, "prompt": "0.8"}}, ["product"]), ["product", *WHAT_IF], heavy=True),
+    Case("forecast for team support until 2026-12", "forecast", {"only": {"team": "support"}, "until": "2026-12"}, lambda ws: part(fa.plan(ws.history("2026-10", 13), ws.settings.policies.get("budgets"), by=["team"], until="2026-12", book=ws.book), team="support"), ["month", "unique_id", "p10", "p50", "p90"], heavy=True),
     Case("define token", "glossary", {"term": "token"}, None),
 ]  # fmt: skip

@@ -73,9 +73,10 @@ def everything(case):
         "kpis",
         "rules_why",
         "opportunities",
+        "what_if",
     }
     more = {"exact": True, "tokens": 20_000} if case.tool in exact else {}
-    top = {"top": 500} if case.tool in ("spending", "why_changed") else {}
+    top = {"top": 500} if case.tool in ("spending", "why_changed", "what_if") else {}
     return more | top | case.given
 
 
@@ -86,8 +87,7 @@ MARKED = [
 
 
 def test_there_are_sixty():
-    assert len(CASES) == 60
-    assert len({c.words for c in CASES}) == 60
+    assert len(CASES) == len({c.words for c in CASES}) == 64
 
 
 @pytest.mark.parametrize("case", MARKED)
@@ -117,8 +117,8 @@ def test_what_is_repeated_is_understood_the_same(case, known):
     question = understand(case.words, known)
     again = understand(question.words(known.timezone), known)
     assert again.words(known.timezone) == question.words(known.timezone)
-    assert (again.kind, again.by, again.only, again.period, again.against) == (
-        question.kind, question.by, question.only, question.period, question.against,
+    assert (again.kind, again.by, again.only, again.period, again.against, again.changes) == (
+        question.kind, question.by, question.only, question.period, question.against, question.changes,
     )  # fmt: skip
 
 

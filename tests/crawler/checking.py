@@ -20,10 +20,10 @@ LABELS = {
     "computed": "computed", "billed": "billed", "difference": "difference", "incentive": "incentive", "incentives": "incentive", "margin": "margin", "other lines of the bill": "bill_lines",
     "charge": "charge", "true-up": "true_up", "true up": "true_up", "due": "due", "debit": "debit", "credit": "credit",
     "input tokens with a known price": "priced_input_tokens", "output tokens with a known price": "priced_output_tokens",
-    "input cost": "input_cost", "output cost": "output_cost",
+    "input cost": "input_cost", "output cost": "output_cost", "included": "included_cost",
 }  # fmt: skip
 MONEY = {"cost", "previous_cost", "change", "token_cost", "counted_cost", "list_cost", "before", "after", "computed", "billed",
-         "difference", "incentive", "margin", "bill_lines", "charge", "true_up", "due", "debit", "credit", "input_cost", "output_cost"}  # fmt: skip
+         "difference", "incentive", "margin", "bill_lines", "charge", "true_up", "due", "debit", "credit", "input_cost", "output_cost", "included_cost"}  # fmt: skip
 COUNTS = {"requests", "tokens", "priced_tokens", "priced_input_tokens", "priced_output_tokens"}
 #: ratio -> (upper, lower, times); of each the first that stands beside it is taken
 RATIOS = {
@@ -226,9 +226,10 @@ def zeros(sheet: Sheet) -> list[Fault]:
             and tokens
             and "priced_tokens" in cols
             and _at(row, cols["priced_tokens"][0]).value == 0
+            and not ("included_cost" in cols and _at(row, cols["included_cost"][0]).value)  # covered, and said so
         ):
             out.append(Fault("zero", sheet.place, f"{row[0].text}: cost 0 where no token has a price"))
-    if "previous_cost" in cols and sheet.rows and not sheet.place.startswith("team-"):  # a team may well be new
+    if "previous_cost" in cols and sheet.rows and not PARTS.match(sheet.place):  # a part may well be new
         before = [_at(r, cols["previous_cost"][0]).value for r in sheet.rows]
         if all(b == 0 for b in before) and any(_at(r, cols["cost"][0]).value for r in sheet.rows):
             out.append(Fault("zero", sheet.place, "the month before is 0 throughout, as if there had been one"))

@@ -16,6 +16,7 @@ from finops_ai.sample.workspace import sample_workspace
 from .checking import check
 from .companies import company
 from .reading import read_report, read_text_table
+from .stating import check_statements
 
 pytestmark = pytest.mark.soak
 ROOT = Path(__file__).parents[2]
@@ -64,7 +65,8 @@ TRACES = {
 
 
 def faults(documents):
-    return sorted({str(fault) for fault in check(documents)})
+    documents = list(documents)
+    return sorted({str(fault) for fault in (*check(documents), *check_statements(documents))})
 
 
 def command(*words, cwd=None, env=None):

@@ -6,6 +6,7 @@ import pytest
 
 from .checking import check
 from .reading import read_report
+from .stating import check_statements
 
 PAGE = """<html><body><nav><a>9,999.00 USD</a></nav><h1 class="answer">October cost 30.00 USD</h1>
 <p>October 2026 was billed 30.00 USD</p>
@@ -32,7 +33,36 @@ def crawl(folder, page=PAGE, table=CSV, charges=CHARGES):
     (report / "index.html").write_text(page, encoding="utf-8")
     (report / "chargeback.html").write_text(charges, encoding="utf-8")
     (report / "tables" / "showback.csv").write_text(table, encoding="utf-8")
-    return check(read_report(report))
+    documents = read_report(report)
+    return check(documents) + check_statements(documents)
+
+
+SAID = """<p>The cost rose by 11.00 USD: more calls.</p><p>97.0% of tokens have a price · 85.4% of cost has a team</p>
+<p>Jan to Oct 30.00 of 40.00: 3.33 below an even pace</p>
+<p><b>85.4%</b> of 30.00 USD in October 2026 has a team; 4.38 USD is idle capacity.</p>
+<table><thead><tr><th>Month</th><th>Budget</th><th>Chance of overrun</th></tr></thead><tbody>
+<tr><th>May</th><td>33.33</td><td>3%</td></tr><tr><th>June</th><td>33.34</td><td>5%</td></tr><tr><th>July</th><td>33.33</td><td>5%</td></tr></tbody>
+<tfoot><tr><th>Year</th><td>100.00</td><td>9%</td></tr></tfoot></table></body>"""
+KPIS = "<table><thead><tr><th>KPI</th><th>Figure</th></tr></thead><tbody><tr><th>Budget variance</th><td>-3.33</td></tr></tbody></table>"
+
+
+@pytest.mark.parametrize(
+    ("kind", "told", "said", "kpis"),
+    [
+        ("", "", SAID, KPIS),
+        ("sentence", "moved by 11.01", SAID.replace("rose by 11.00", "rose by 11.01"), KPIS),
+        ("pair", "share that has a team: 85.4% in index.html; 99.0% in index.html", SAID.replace("<b>85.4%", "<b>99.0%"), KPIS),
+        ("column", "rows come to 99.99, below them stands 100.00", SAID.replace("33.34", "33.33"), KPIS),
+        ("pair", "3.33 in index.html; -3.32 in kpis.html", SAID, KPIS.replace("-3.33", "-3.32")),
+    ],
+)  # fmt: skip
+def test_each_kind_of_false_statement_is_found(tmp_path, kind, told, said, kpis):
+    (tmp_path / "2026-10").mkdir()
+    (tmp_path / "2026-10" / "kpis.html").write_text(kpis, encoding="utf-8")
+    (tmp_path / "2026-10" / "index.html").write_text(PAGE.replace("</body>", said), encoding="utf-8")
+    found = check_statements(read_report(tmp_path / "2026-10"))
+    assert [f.kind for f in found] == [kind] * bool(kind), [str(f) for f in found]
+    assert all(told in str(f) for f in found)
 
 
 def test_nothing_is_found_where_nothing_is_wrong(tmp_path):

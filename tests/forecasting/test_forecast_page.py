@@ -16,6 +16,7 @@ from finops_ai.cli import forecasting as commands
 from finops_ai.errors import DataError, RuleError
 from finops_ai.forecasting import plan_in_words
 from finops_ai.reporting import answers, charts, forecasts
+from finops_ai.store.keeping import Recent
 
 
 class Prices:
@@ -66,7 +67,9 @@ def ws():
         root=Path("there is no such folder"),
     )
     return SimpleNamespace(
-        history=lambda month, months: frame,
+        history=lambda month, months, by=(): frame,
+        digest=lambda: "",
+        recent=Recent(),
         derived=lambda kind, month, make: make(None),
         ledger=SimpleNamespace(head=lambda: ""),
         months=lambda: ["2026-06"],

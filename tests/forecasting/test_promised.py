@@ -5,19 +5,18 @@ from __future__ import annotations
 import pytest
 
 import finops_ai as fa
-from finops_ai.periods import Window
 from tests.forecasting.test_workspace_plan import usage
 
-HEAD = "[workspace]\n[dimensions.team]\ndefault = 'a'\n[[contracts]]\nname = 'deal'\nprovider = 'openai'\n"
+TOKENS = usage("2026-09-01", 61)
+HEAD = "[[contracts]]\nname = 'deal'\nprovider = 'openai'\n"
 
 
 @pytest.fixture
 def planned(tmp_path):
     def at(contract):
-        (tmp_path / "finops.toml").write_text(HEAD + contract, "utf-8")
-        ws = fa.open(tmp_path)
-        ws.lake.replace("tokens", "openai", Window.of("2026-09-01", "2026-11-01"), usage("2026-09-01", 61), {})
-        table = fa.plan(ws.history("2026-10"), book=ws.book, until="2027-01")
+        (tmp_path / "prices.toml").write_text(HEAD + contract, "utf-8")
+        book = fa.PriceBook.load(tmp_path / "prices.toml")
+        table = fa.plan(fa.price(TOKENS, book).assign(team="a"), book=book, until="2027-01")
         return {r["month"]: r for r in table.to_dict("records") if r["unique_id"] == "total"}, " ".join(
             table.facts.notes
         )
@@ -84,7 +83,39 @@ def test_a_credit_older_than_the_rows_says_what_its_rest_is_counted_from(planned
     whole = "credits = [{{ name = 'c', amount = '200', paid = '100', from = 2026-{day} }}]\n"
     _, said = planned(whole.format(day="08-20"))
     assert "78.00 left on 2026-11-01, as far as use since 2026-09-01 tells: it began on 2026-08-20" in said
-    # months before the rows may have used all of it: nothing is taken off, and that is said
+    # settling counts from the first row too, so the plan goes on as the rows do, and says so
     rows, said = planned(whole.format(day="05-01"))
-    assert "what is left of it isn't known" in said
-    assert middles(rows) == [30, 31, 31]
+    assert "it began on 2026-05-01; `left` in the contract says what was left then" in said
+    assert middles(rows) == [30, 9 + 22 * 2, 62]
+
+
+def test_several_credits_pay_in_the_order_they_expire(planned):
+    # a: 122 of 130 are used by the end of October, 8 pay four days of November; then b at a quarter: 26 days, four of December
+    rows, said = planned(
+        "credits = [{ name = 'b', amount = '60', paid = '15', from = 2026-09-01 },"
+        " { name = 'a', amount = '130', paid = '65', from = 2026-09-01, to = 2026-11-11 }]\n"
+    )
+    assert middles(rows) == [4 + 13, 2 + 27 * 2, 62]
+    assert "credit a has 8.00 left on 2026-11-01; at the plan's pace it is used up on 2026-11-05" in said
+    assert "credit b has 60.00 left on 2026-11-01; at the plan's pace it is used up on 2026-12-05" in said
+
+
+def test_a_credit_that_begins_pays_from_its_day(planned):
+    rows, _ = planned("credits = [{ name = 'c', amount = '20', paid = '10', from = 2026-12-01 }]\n")
+    assert middles(rows) == [60, 10 + 21 * 2, 62]
+
+
+def test_a_credit_used_up_before_leaves_its_new_cost(planned):
+    # 100 for 50 last to 20 October; the jump has a reason, so there is one outcome
+    rows, said = planned("credits = [{ name = 'c', amount = '100', paid = '50', from = 2026-09-01 }]\n")
+    assert middles(rows) == [60, 62, 62]
+    assert "goes back" not in said
+
+
+def test_what_lapses_at_the_end_of_a_month_is_a_cost_of_that_month(planned):
+    # 278 left, 60 used in November, a quarter of 218 lapses on its last day
+    rows, said = planned(
+        "credits = [{ name = 'c', amount = '400', paid = '100', from = 2026-09-01, to = 2026-12-01 }]\n"
+    )
+    assert middles(rows) == [15 + 54.5, 62, 62]
+    assert "lapses on 2026-11-30" in said

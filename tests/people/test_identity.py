@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from finops_ai.errors import DataError
-from finops_ai.people.identity import Identities
+from finops_ai.identity import Identities
 
 OCT = dt.date(2026, 10, 1)
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 import finops_ai as fa
 from finops_ai.frames import SeatFrame, conform
-from finops_ai.people.identity import Identities
+from finops_ai.identity import Identities
 
 WHO = Identities.load([
     {"account": "cy@example.com", "person": "Cy", "team": "web"},

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import finops_ai as fa
 from finops_ai.frames import CommitFrame, conform
-from finops_ai.people.identity import Identities
+from finops_ai.identity import Identities
 
 WHO = Identities.load([
     {"account": "ada@example.com", "person": "Ada", "team": "web"},

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import finops_ai as fa
 from finops_ai.frames import BillFrame, SeatFrame, conform
-from finops_ai.people.identity import Identities
+from finops_ai.identity import Identities
 from finops_ai.people.months import CASH
 from finops_ai.periods import Window
 

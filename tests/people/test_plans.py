@@ -10,7 +10,7 @@ import pytest
 import finops_ai as fa
 from finops_ai.errors import FrameError
 from finops_ai.frames import SeatFrame, conform
-from finops_ai.people.identity import Identities
+from finops_ai.identity import Identities
 
 ALL = fa.Privacy(shown=True)
 WHO = Identities.load(

@@ -137,7 +137,8 @@ def test_prompts_say_how_much_cost_names_one(monkeypatch):
     columns = ("prompt_id", "cost", "requests", "tokens", "cost_per_request")
     prompts(table([(None, D(75), None, D(1), None), ("greet@v1", D(25), D(5), D(1), D(5))], columns))
     assert "25.0% of cost names its prompt" in said[0]
-    assert cells(said[-1])[2][:2] == ["greet@v1", "25.00"]
+    assert cells(said[-1])[1][:2] == ["greet@v1", "25.00"]
+    assert '<tr class="apart"><th scope="row">no prompt captured</th><td>75.00</td>' in said[-1]
     said.clear()
     prompts(table([(None, D(75), None, D(1), None)], columns))
     assert "No source names a prompt" in said[0]

@@ -219,9 +219,16 @@ def test_what_a_killed_run_moved_aside_comes_back(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["2026-10"]
 
 
+#: every stage of a report, from what is posted to the folder's last step
+STAGES = [
+    *(f"site.{name}" for name in ("_posting", "plan_pages", "write_tables", "write_charges", "own_pages", "manifest_of", "finish_site", "write_manifest", "publish")),
+    *(f"pages.{name}" for name in ("explorer_of", "coverage_page", "kpi_page", "glossary_page", "save_page", "group_pages")),
+    "index.index_page", "manifest.hash_of", "downloads._csv",
+]  # fmt: skip
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("place", ["downloads.write_tables", "index.index_page", "manifest.hash_of"])
-def test_a_report_that_fails_half_way_leaves_the_last_good_one(make_workspace, tmp_path, monkeypatch, place):
+def test_a_report_that_fails_half_way_leaves_the_last_good_one(make_workspace, tmp_path, monkeypatch):
     ws, out = make_workspace(["search"]), tmp_path / "out"
     options = {"config": str(tmp_path / "finops.toml"), "only": ["showback"]}
     monkeypatch.setattr("finops_ai.reporting.rendering.run_notebook", lambda *_, **__: None)
@@ -233,14 +240,13 @@ def test_a_report_that_fails_half_way_leaves_the_last_good_one(make_workspace, t
     def stop(*_, **__):
         raise OSError("no space left on device")
 
-    module, name = place.split(".")
-    monkeypatch.setattr(f"finops_ai.reporting.{module}.{name}", stop)
-    if module == "downloads":
-        monkeypatch.setattr("finops_ai.reporting.site.write_tables", stop)
-    with pytest.raises(OSError, match="no space left"):
-        make_report(ws, "2026-10", out, **options)
-    assert {p: p.read_bytes() for p in made.folder.rglob("*") if p.is_file()} == before
-    assert [p.name for p in out.iterdir()] == ["2026-10"]
+    for stage in STAGES:
+        with monkeypatch.context() as planted:
+            planted.setattr(f"finops_ai.reporting.{stage}", stop)
+            with pytest.raises(OSError, match="no space left"):
+                make_report(ws, "2026-10", out, **options)
+        assert {p: p.read_bytes() for p in made.folder.rglob("*") if p.is_file()} == before, stage
+        assert [p.name for p in out.iterdir()] == ["2026-10"], stage
 
 
 @pytest.mark.long

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import random
 from decimal import Decimal as D
 
 import pytest
 
 import finops_ai as fa
-from tests.saving.companies import KINDS, company
+from tests.saving.companies import FIRST, KINDS, Maker, company
 
 QUICK, ALL = (1, 2), range(1, 21)
 
@@ -60,3 +61,22 @@ def test_what_is_planted_is_found_ranked_and_inside_its_range(seed):
 def test_twenty_random_companies(seed):
     check_clean(seed)
     check_planted(seed)
+
+
+def test_a_cache_that_was_lost_is_worth_what_it_saved_until_then_on_the_days_since():
+    made = Maker(1)
+    for day in range(14):
+        at = dt.datetime.combine(FIRST + dt.timedelta(day), dt.time(), dt.UTC)
+        cached = {"input": 600_000, "cache_read": 400_000, "cache_write_5m": 20_000}
+        for meter, count in (
+            (cached if day < 7 else {"input": 1_020_000}) | {"output": 50_000, "requests": 500}
+        ).items():
+            made.row("helper", at, 24, "claude-sonnet-4-6", meter, count, provider="anthropic", prompt_id="helper@v1")
+    made.zone = dt.UTC
+    rows = {r["kind"]: r for r in fa.recommend(made.frame([])).to_dict("records")}
+    # a day costs 1.02 x 3.00 of prompts; it cost 0.6 x 3.00 + 0.4 x 0.30 + 0.02 x 3.75: 1.065 less, on seven days
+    row = rows["caching"]
+    assert row["saving"] == D("7.455")
+    assert row["cost"] == D("21.42")
+    assert row["saving_low"] < row["saving"] < row["saving_high"] < D("7.455") * D("1.2")
+    assert "until 13 September 39% of it was read from the cache" in row["why"]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from decimal import Decimal as D
 
+import numpy as np
 import pytest
 
 import finops_ai as fa
 from finops_ai.errors import DataError, FrameError, SettingsError
+from finops_ai.saving.lengths import _clearest
 from finops_ai.saving.opportunity import Range
 from finops_ai.saving.realised import saved_between
 from finops_ai.saving.states import Decisions
@@ -283,3 +285,34 @@ def test_the_real_saving_of_a_model_is_the_bridges_whatever_else_changed():
 
 def test_ranges_are_in_order():
     assert Range(D(3), D(1), D(2)) == Range(D(1), D(2), D(3))
+
+
+def test_a_key_that_made_no_call_since_is_told_and_saves_nothing(sample):
+    since = sample["charge_period_start"]
+    middle = dt.datetime(2026, 10, 12, tzinfo=dt.UTC)
+    before, after = (sample[m.to_numpy(bool)] for m in (since < middle, since >= middle))
+    gone = (after["api_key_id"] == "apikey_support").fillna(False).to_numpy(bool)
+    found = fa.recommend(_told(after[~gone].copy(), sample), history=_told(before, sample))
+    keys = found.idle_keys
+    assert list(keys["api_key_id"]) == ["apikey_support"]
+    mine = before[(before["api_key_id"] == "apikey_support").fillna(False).to_numpy(bool)]
+    assert keys["cost"].iloc[0] == sum((D(c) for c in mine["effective_cost"].dropna()), D(0))
+    assert keys["last_used"].iloc[0] == dt.date(2026, 10, 11)
+    assert any("apikey_support (last on 11 October 2026)" in note for note in found.facts.notes)
+    assert not len(fa.recommend(_told(after, sample), history=_told(before, sample)).idle_keys)
+
+
+def test_a_step_is_a_range_wide_enough_for_days_that_wander_together():
+    """By hand: levels that stray by s from their middle may each be off by two such spreads."""
+    rng = np.random.default_rng(5)
+    outside = 0
+    for _ in range(200):
+        wander = np.cumsum(rng.normal(0, 0.006, 31)) + rng.normal(0, 0.012, 31)
+        lengths = 3000 * np.exp(wander)
+        lengths[24:] *= 1.5
+        days = [dt.date(2026, 10, 1) + dt.timedelta(n) for n in range(31)]
+        step = _clearest(days, (lengths, lengths / 10))
+        assert step is not None
+        assert step.since == days[24]
+        outside += not float(step.least[0]) <= 1 / 1.5 <= 1 - (1 - float(step.prompt)) / 2
+    assert outside <= 6

@@ -161,3 +161,29 @@ def test_a_planted_spike_is_an_anomaly_with_its_cause():
     assert [(str(r.since), str(r.until)) for r in table.itertuples()] == [("2026-09-04", "2026-09-06")]
     assert table["times"].iloc[0] == pytest.approx(3, rel=0.1)
     assert table["cause"].iloc[0] == "more calls"
+
+
+def test_counts_that_fall_while_the_cost_stays_are_no_money():
+    calm = days(1, 26, 9, calls=40_000)
+    rounded = [  # the source counts a third of the calls, the tokens are as ever
+        r | {"quantity": r["quantity"] / 4} if r["meter"] == "requests" else r for r in days(27, 30, 9, calls=40_000)
+    ]
+    assert "requests" not in set(fa.incidents(frame(calm, rounded))["what"])
+    fewer = fa.incidents(frame(calm, days(27, 30, 9, calls=8_000)))
+    assert fewer["excess"].iloc[0] == D("-230.4")  # 4 days x 32,000 calls x 0.0018
+
+
+def test_one_day_must_be_far_off_and_days_that_follow_each_other_less_each():
+    one = alone = four = 0
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        base = 100 * np.exp(rng.normal(0, 0.2, 56))
+        alone += len(unusual(base))
+        single, several = base.copy(), base.copy()
+        single[40] *= 1.8
+        several[40:44] *= 1.8
+        one += any(r.start <= 40 <= r.end for r in unusual(single))
+        four += any(r.start <= 43 and r.end >= 40 for r in unusual(several))
+    assert four >= 28
+    assert one < four
+    assert alone <= 0.6 * 49  # 30 series of 49 days that can be judged are 49 months

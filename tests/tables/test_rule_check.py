@@ -29,6 +29,22 @@ def test_an_inherited_value_overlaps_only_where_it_differs(frame_of):
     assert found(table, "overlap") == [("tag", "key", D(2))]  # only l's tag says otherwise
 
 
+def test_a_finding_says_the_cents_of_its_rows(frame_of):
+    # three rows of a third of a dollar: 0.34, 0.33 and 0.33, and the two that are unmapped are whatever is left of 1.00
+    cost = D("0.333333333333")
+    rows = frame_of(
+        [{"tags": {"team": "a"}, "cost": cost}, {"api_key_id": "k", "cost": cost}, {"api_key_id": "l", "cost": cost}]
+    )
+    rules = {"dimensions": {"team": {}}, "rules": [TAGGED]}
+    allocated = fa.allocate(rows, rules)
+    shown = fa.showback(allocated, ["team"]).published().set_index("team")["cost"]
+    for table in (check_rules(rows, rules), check_rules(rows, rules, allocated=allocated)):
+        told = table[(table["finding"] == "unallocated").to_numpy()].published()["cost"].iloc[0]
+        assert told == shown["unallocated"]
+        keys = table[[o == "api_key_id" for o in table["other"]]].published()["cost"]
+        assert sum(keys) == shown["unallocated"]
+
+
 def test_every_dimension_gets_suggestions_for_what_only_it_lacks(frame_of):
     rows = frame_of([
         {"api_key_id": "k", "cost": D(8)}, {"tags": {"team": "a"}, "cost": D(5)}, {"tags": {"team": "b"}, "cost": D(2)},

@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from decimal import Decimal
 
+import pandas as pd
 import pytest
 
 from finops_ai.watching.looking import look, said
+from finops_ai.watching.pace import _last_day, _whole
 
 DAY = dt.timedelta(days=1)
 
@@ -144,3 +146,19 @@ def test_a_restatement_older_than_the_usual_window_arrives(workspace, provider, 
     # 60 minutes of 76,000 tokens more at 0.75 a million
     assert found.pace.so_far - before == Decimal("3.42")
     assert any("restated since it was loaded: 2026-11-12 to 2026-11-12" in n for o in found.outcomes for n in o.notes)
+
+
+@pytest.mark.parametrize("hours", [23, 24, 25])
+def test_a_local_day_of_23_or_25_hours_is_a_day(hours):
+    # one a day and hour: Berlin's 25 October 2026 has 25 hours, and begins at 22:00 UTC
+    first = dt.datetime(2026, 10, 24, 22, tzinfo=dt.UTC)
+    spans = [(first - DAY, first, 24), (first, first + dt.timedelta(hours=hours), hours)]
+    rows = pd.DataFrame(
+        {"charge_period_start": [a for a, _, _ in spans], "charge_period_end": [b for _, b, _ in spans],
+         "provider": ["openai"] * 2, "effective_cost": [Decimal(cost) for _, _, cost in spans]}
+    )  # fmt: skip
+    over = first + dt.timedelta(hours=hours)
+    assert sum(_last_day(rows, {"openai": over}, over)[0]) == 24
+    # in the middle of it only the day before it is whole
+    assert _whole(rows, {"openai": first + dt.timedelta(hours=12)}) == {"openai": first}
+    assert sum(_last_day(rows, {"openai": first}, first)[0]) == 24

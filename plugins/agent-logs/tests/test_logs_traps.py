@@ -187,6 +187,22 @@ def test_a_cumulative_total_is_no_increment_and_a_reset_no_negative(tmp_path: Pa
     assert frame.query("meter == 'input'")["quantity"].astype(int).tolist() == [10, 20, 5]
 
 
+@pytest.mark.parametrize("stated", [True, False], ids=["with the last call's own", "by its parts"])
+def test_a_session_that_was_compacted_may_begin_anew_above_its_old_total(tmp_path: Path, stated: bool):
+    """100 of which 90 cached, then a call of 120 of which 119: more in all, but no growth of 20 has 29 cached in it."""
+    first, then = (10, 90, 5, 0), (1, 119, 6, 0)
+    totals = [
+        total(f"2026-10-07T10:00:0{i}.000Z", *counts, last=counts if stated else None)
+        for i, counts in enumerate((first, then))
+    ]
+    frame = usage(
+        CodexConnector, write(tmp_path / f"rollout-{A}.jsonl", [meta(A, "2026-10-07T10:00:00.000Z"), *totals])
+    )
+    assert {m: frame.query("meter == @m")["quantity"].astype(int).tolist() for m in ("input", "cache_read", "output")} == {
+        "input": [10, 1], "cache_read": [90, 119], "output": [5, 6],
+    }  # fmt: skip
+
+
 def test_a_fork_whose_parent_goes_on_counts_its_own_calls_alone(tmp_path: Path):
     parent = [total(f"2026-10-07T10:00:0{i}.000Z", n, 0, 0) for i, n in enumerate((10, 30, 60, 100))]
     fork = [total("2026-10-08T10:00:00.000Z", n, 0, 0) for n in (10, 30, 45)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -49,6 +50,7 @@ def read(
     whose: dict[Path, str | None] = {path: person_of(path, people or {}, user) for path in paths}
     found = []
     names: dict[Any, str | None] = {}
+    tier_of, branch = cache(service_tier), cache(branch_of)  # few texts, told a million times
     for usage, model, request, origin in kept:
         place = (origin.path, origin.number)
         geo = usage.get("inference_geo")
@@ -63,8 +65,8 @@ def read(
                 request=request,
                 agent=origin.agent,
                 repository=_named(names, origin.folder),
-                branch=branch_of(origin.branch),
-                tier="fast" if speed else service_tier(usage.get("service_tier")),
+                branch=branch(origin.branch),
+                tier="fast" if speed else tier_of(usage.get("service_tier")),
                 geo=None if geo in (None, "", "not_available") else str(geo).lower(),
                 user=whose[origin.path],
             )

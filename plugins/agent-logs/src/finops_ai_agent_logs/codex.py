@@ -124,6 +124,7 @@ def _add(rollout: Rollout, base: list[Total], calls: list[Call], *, same: bool) 
             theirs.at = mine.at
             calls[theirs.call] = calls[theirs.call]._replace(at=moment(mine.at, str(rollout.path)))
     before = dict(totals[matched[1] - 1].counts) if matched[1] else {}
+    told = any(total.last is not None and total.last != total.counts for total in totals)  # not merely the total again
     for i, total in enumerate(totals[matched[1] :]):
         counts = dict(total.counts)
         if i == 0 and base and not matched[1] and total.last:  # it goes on from a total of which no record is left here
@@ -131,8 +132,8 @@ def _add(rollout: Rollout, base: list[Total], calls: list[Call], *, same: bool) 
             if all(count >= last.get(name, 0) for name, count in counts.items()):
                 before = {name: count - last.get(name, 0) for name, count in counts.items()}
         grown = {name: count - before.get(name, 0) for name, count in counts.items()}
-        if any(count < 0 for count in grown.values()):
-            grown = counts  # it fell: the session was compacted, and counts from 0 again
+        if _anew(grown, counts, total.last if told else None):
+            grown = counts
         before = counts
         if not any(grown.values()):
             continue
@@ -152,6 +153,17 @@ def _add(rollout: Rollout, base: list[Total], calls: list[Call], *, same: bool) 
             )
         )
     return matched[1]
+
+
+def _anew(grown: Mapping[str, int], counts: Mapping[str, int], last: Counts | None) -> bool:
+    """Whether a session counts from 0 again since it was compacted: its total fell, is all of the last call's own, or grew by parts
+    that are more than what holds them."""
+    fell = any(count < 0 for count in grown.values())
+    inside = (
+        grown["cached_input_tokens"] > grown["input_tokens"]
+        or grown["reasoning_output_tokens"] > grown["output_tokens"]
+    )
+    return fell or inside or (last is not None and dict(last) == dict(counts))
 
 
 def _matched(base: list[Total], totals: list[Total]) -> tuple[int, int]:

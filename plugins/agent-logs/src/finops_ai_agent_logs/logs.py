@@ -51,6 +51,7 @@ class LogConnector(Connector):
 
     Settings: ClassVar[type[ConnectorSettings]] = LogSettings
     restated_days: ClassVar[int] = 7
+    road: ClassVar[str] = "log"
     _read: tuple[Any, Any, list[str]] | None = None
 
     @property

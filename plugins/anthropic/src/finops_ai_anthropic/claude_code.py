@@ -69,7 +69,11 @@ def report_frame(records: Iterable[Row], window: Window, *, account: str) -> pd.
                 )
         except (KeyError, TypeError) as error:
             raise DataError(f"A Claude Code report record of {record.get('date')} lacks {error}.") from None
-    return _frame(slices, normalise_columns(counts, "anthropic.messages"), source="file")
+    return _frame(
+        {**slices, "tool_name": "claude-code"} if slices else {},
+        normalise_columns(counts, "anthropic.messages"),
+        source="file",
+    )
 
 
 def log_frame(

@@ -43,9 +43,11 @@ KNOWN_KEYS = {
     "service_account_id",
 }  # fmt: skip
 
+#: products that are coding tools, as their logs and telemetry call them
+TOOLS = {"claude_code": "claude-code", "claude-code": "claude-code"}
 SLICE = [
     "charge_period_start", "charge_period_end", "billing_account_id", "sub_account_id", "sub_account_name", "model",
-    "service_tier", "context_tier", "inference_geo", "api_key_id", "user_id", "tags", "slice_requests",
+    "service_tier", "context_tier", "inference_geo", "api_key_id", "user_id", "tags", "tool_name", "slice_requests",
 ]  # fmt: skip
 
 
@@ -93,7 +95,7 @@ def token_frame(
             start, moment(row["ending_at"], moments), row.get("organization_id") or account, workspace,
             workspaces.get(workspace or "", {}).get("name"), row.get("model") or "not stated",
             "fast" if row.get("speed") == "fast" else service_tier(tier), row.get("context_window"),
-            None if geo == "not_available" else geo, key, actor.user_id, tags, row.get("requests"),
+            None if geo == "not_available" else geo, key, actor.user_id, tags, TOOLS.get(row.get("product") or ""), row.get("requests"),
         )  # fmt: skip
         kept.append(values)
     if not kept:

@@ -19,6 +19,8 @@ REACH = 31 * DAY
 #: from this day on use is billed in AI credits; before, in premium requests
 CREDITS_FROM = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
 PER_PAGE = 100
+#: readings of a listing that changes while it is read, before what was found has to do
+PASSES = 5
 #: seconds between two looks at a report job, and how long one is waited for
 POLL, PATIENCE = 5.0, 1800.0
 Row = dict[str, Any]
@@ -65,28 +67,24 @@ class Billing:
                 yield f"{kind} report of {piece}, file {number}", self._content(link)
 
     def _links(self, job: Row) -> list[str]:
-        waited = 0.0
+        waited, name = 0.0, job.get("id")
         while job.get("status") != "completed":
             if job.get("status") != "processing":
                 raise ProviderError(
-                    f"github-copilot: the report job {job.get('id')} is {job.get('status')!r}. Nothing of this window was "
+                    f"github-copilot: the report job {name} is {job.get('status')!r}. Nothing of this window was "
                     "stored; run the same command again."
                 )
             if waited >= PATIENCE:
                 raise ProviderUnavailable(
-                    f"github-copilot: the report job {job.get('id')} isn't done after {waited:.0f} s. Nothing of this window "
+                    f"github-copilot: the report job {name} isn't done after {waited:.0f} s. Nothing of this window "
                     "was stored; run the same command again later."
                 )
             self.http.wait(POLL)
             waited += POLL
-            job = self._object(
-                self.http.get(f"{self.owner}/settings/billing/reports/{quote(str(job.get('id')))}"), "reports"
-            )
+            job = self._object(self.http.get(f"{self.owner}/settings/billing/reports/{quote(str(name))}"), "reports")
         links = job.get("download_urls")
         if not isinstance(links, list) or not links:
-            raise ProviderError(
-                f"github-copilot: the completed report job {job.get('id')} has no download_urls. {_CHANGED}"
-            )
+            raise ProviderError(f"github-copilot: the completed report job {name} has no download_urls. {_CHANGED}")
         return links
 
     def _content(self, link: str) -> bytes:
@@ -164,21 +162,39 @@ class Billing:
         owner = self.owner.replace("organizations/", "orgs/")
         path = f"{owner}/copilot/billing/seats"
         found: dict[Any, Row] = {}
-        number, total = 1, None
-        while True:
-            answer = self._object(self.http.get(path, {"page": number, "per_page": PER_PAGE}), path)
-            rows = answer.get("seats")
-            if not isinstance(rows, list):
-                raise ProviderError(f"github-copilot: the answer of /{path} has no list called 'seats'. {_CHANGED}")
-            total = answer.get("total_seats", total)
-            before = len(found)
-            # a seat granted while pages are read pushes another to the next page: who, where and through which team tells
-            found |= {_grant(row): row for row in rows}
-            if (
-                not rows or len(found) == before
-            ):  # an enterprise counts people, not these objects: only an empty page ends them
+        for _ in range(PASSES):
+            totals = self._pass(path, found)
+            rows, total = self._page(
+                path, 1
+            )  # what was granted meanwhile is in front, and pushed others to the next page
+            if {total, *totals} == {total} and all(_grant(row) in found for row in rows):
                 return list(found.values()), total
-            number += 1
+        self.notes.append(
+            "The listing of seats changed each time it was read: seats granted or removed meanwhile may be missing."
+        )
+        return list(found.values()), total
+
+    def _pass(self, path: str, found: dict[Any, Row]) -> list[int | None]:
+        """Add all seat objects of one reading; what each page said of how many people there are.
+
+        An enterprise counts people, not these objects, so only an empty page ends them, or one that is given again.
+        """
+        totals: list[int | None] = []
+        before: list[Row] = []
+        while True:
+            rows, total = self._page(path, len(totals) + 1)
+            if not rows or rows == before:
+                return totals
+            totals.append(total)
+            found |= {_grant(row): row for row in rows}
+            before = rows
+
+    def _page(self, path: str, number: int) -> tuple[list[Row], int | None]:
+        answer = self._object(self.http.get(path, {"page": number, "per_page": PER_PAGE}), path)
+        rows = answer.get("seats")
+        if not isinstance(rows, list):
+            raise ProviderError(f"github-copilot: the answer of /{path} has no list called 'seats'. {_CHANGED}")
+        return rows, answer.get("total_seats")
 
     def _object(self, answer: Any, path: str) -> Row:
         if not isinstance(answer, dict):

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 DAY = dt.timedelta(days=1)
 ZERO = Decimal(0)
+#: stands for no credits where a row must be
+LEAST = Decimal("0.000001")
 Row = dict[str, Any]
 #: sku -> what was done; what isn't listed is chat
 OPERATIONS = {
@@ -135,6 +137,16 @@ def parts(line: Line) -> list[tuple[str, Decimal, Decimal, Mapping[str, int]]]:
     >>> [(basis, str(quantity), str(cost), tokens) for basis, quantity, cost, tokens in parts(line)]
     [('included', '299.000000', '2.99', {'input': 299}), ('cash', '701.000000', '7.01', {'input': 701})]
     """
+    if line.quantity <= 0 or line.net < 0 or line.discount < 0:  # taken back: no row counts less than nothing
+        first, second = ("included", line.discount), ("cash", line.net)
+        if second[1] > first[1]:
+            first, second = second, first
+        told = [(*first, max(line.quantity, ZERO), line.tokens), (*second, ZERO, {})]
+        return [
+            (basis, quantity, cost, tokens)
+            for basis, cost, quantity, tokens in told
+            if quantity or cost or any(tokens.values())
+        ]
     if not line.net:
         return [("included", line.quantity, line.discount or line.gross, line.tokens)]
     if not line.discount:
@@ -152,9 +164,16 @@ def token_frame(lines: Sequence[Line], *, account: str, source: str, notes: list
     The cost stands once, on the row of the meter `credits` (or `premium_requests`). Where a line is covered in part, its
     tokens are shared out in proportion: that split of tokens is a convention, their sum is GitHub's.
     """
-    if not lines:
+    whole = added(lines)
+    back = [line for line in whole if line.quantity < 0]
+    if back:
+        credits, money = sum((line.quantity for line in back), ZERO), sum((line.net for line in back), ZERO)
+        notes.append(
+            f"{len(back)} lines take back {-credits:f} credits ({money:f} USD): their money counts, their credits stay in the use."
+        )
+    rows = [(line, *part) for line in whole for part in parts(line)]
+    if not rows:
         return conform({}, source="github-copilot")
-    rows = [(line, *part) for line in added(lines) for part in parts(line)]
     counted: dict[str, Any] = disjoint_columns(
         [tokens for *_, tokens in rows], "copilot.report", lambda i: f"The line of {rows[i][0].day:%Y-%m-%d}", notes
     )
@@ -162,7 +181,7 @@ def token_frame(lines: Sequence[Line], *, account: str, source: str, notes: list
     premium = [line.premium for line, *_ in rows]
     for meter, wanted in (("credits", False), ("premium_requests", True)):
         if wanted in premium:
-            column = [q if p is wanted else ZERO for q, p in zip(quantities, premium, strict=True)]
+            column = [(q or LEAST) if p is wanted else ZERO for q, p in zip(quantities, premium, strict=True)]
             counted[meter] = pa.array(column, QUANTITY_TYPE)
     columns: dict[str, Any] = {
         "charge_period_start": [line.day for line, *_ in rows],
@@ -183,7 +202,7 @@ def token_frame(lines: Sequence[Line], *, account: str, source: str, notes: list
         "source": source,
         "quantity_basis": "metered",
         "money_basis": [basis for _, basis, _, _, _ in rows],
-        "slice_requests": pa.nulls(len(rows), pa.int64()),
+        "slice_requests": pa.array([None if quantity else 0 for quantity in quantities], pa.int64()),
         "billed_cost": pa.array([cost for *_, cost, _ in rows], COST_TYPE),
         "billing_currency": "USD",
     }
@@ -191,12 +210,21 @@ def token_frame(lines: Sequence[Line], *, account: str, source: str, notes: list
 
 
 def once(table: pa.Table, rows: Sequence[Any]) -> pa.Table:
-    """The cost of each slice on the row of its billed unit only."""
+    """The cost of each slice on the row of its billed unit only; that of one without a unit on a row of quantity 0."""
     import pyarrow.compute as pc
 
     billed = pc.is_in(table["meter"], pa.array(["credits", "premium_requests"]))
     cost = pc.if_else(billed, table["billed_cost"], pa.scalar(None, COST_TYPE))
-    return table.set_column(table.schema.get_field_index("billed_cost"), "billed_cost", cost)
+    moneyed = pc.and_(
+        billed, pc.is_valid(table["slice_requests"])
+    )  # money without credits: its row was kept by the least of them
+    for name, values in (
+        ("billed_cost", cost),
+        ("quantity", pc.if_else(moneyed, pa.scalar(ZERO, QUANTITY_TYPE), table["quantity"])),
+        ("slice_requests", pa.nulls(table.num_rows, pa.int64())),
+    ):
+        table = table.set_column(table.schema.get_field_index(name), name, values)
+    return table
 
 
 def operation_of(sku: str) -> str:

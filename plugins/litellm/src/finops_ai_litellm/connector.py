@@ -54,6 +54,7 @@ class LiteLLMConnector(Connector):
     title: ClassVar[str] = "LiteLLM gateway"
     Settings: ClassVar[type[ConnectorSettings]] = LiteLLMSettings
     restated_days: ClassVar[int] = 1
+    road: ClassVar[str] = "gateway"
     #: written as calls end
     promised: ClassVar[dt.timedelta] = dt.timedelta(minutes=15)
 

@@ -144,7 +144,7 @@ def _listing(http: HttpClient, params: dict[str, Any]) -> Any:
 
 
 def from_files(patterns: list[str]) -> Iterator[Row]:
-    """Rows of exported files: Parquet, JSON Lines, a JSON list, or saved pages of the API.
+    """Rows of exported files: Parquet, CSV (as psql copies a table), JSON Lines, a JSON list, or saved pages of the API.
 
     Raises:
         DataError: no file, a damaged file, or a document that is no spend log; names file and place.
@@ -152,6 +152,9 @@ def from_files(patterns: list[str]) -> Iterator[Row]:
     for path in find_files(patterns):
         if path.suffix == ".parquet":
             yield from _parquet(path)
+            continue
+        if path.name.lower().removesuffix(".gz").endswith((".csv", ".tsv")):
+            yield from _text_table(path)
             continue
         for number, document in read_json_any(path):
             rows = document.get("data", [document]) if isinstance(document, dict) else document
@@ -164,6 +167,19 @@ def from_files(patterns: list[str]) -> Iterator[Row]:
                         f"{sorted(row) if isinstance(row, dict) else type(row).__name__}."
                     )
                 yield row
+
+
+def _text_table(path: Any) -> Iterator[Row]:
+    """Rows of a CSV file; an empty cell is none, a map or list is its JSON text, as the database gives it."""
+    from finops_ai.providers.tables import load_table
+
+    table = load_table(path, "csv")
+    if "date" not in table.column_names and (missing := {"request_id", "startTime"} - {*table.column_names}):
+        raise DataError(
+            f"{path}: the column {sorted(missing)[0]!r} is missing; the file has {sorted(table.column_names)}."
+        )
+    for row in table.to_pylist():
+        yield {name: None if value in ("", "\\N") else value for name, value in row.items()}
 
 
 def _parquet(path: Any) -> Iterator[Row]:

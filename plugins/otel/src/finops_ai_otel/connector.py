@@ -59,6 +59,7 @@ class OtelConnector(Connector):
     title: ClassVar[str] = "OpenTelemetry GenAI spans and metrics"
     Settings: ClassVar[type[ConnectorSettings]] = OtelSettings
     restated_days: ClassVar[int] = 1
+    road: ClassVar[str] = "telemetry"
     #: written as calls end
     promised: ClassVar[dt.timedelta] = dt.timedelta(minutes=15)
     _read: tuple[Any, list[metrics.Slice]] | None = None

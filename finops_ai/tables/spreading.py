@@ -16,8 +16,8 @@ import pyarrow as pa
 from finops_ai.engine.dialects import DUCKDB
 from finops_ai.engine.duck import Scan, register
 from finops_ai.engine.weights import amount, units
+from finops_ai.identity import Identities
 from finops_ai.money import COST
-from finops_ai.people.identity import Identities
 
 _DAY = 86_400_000_000
 #: (name, first day, day after) of the periods that a table is for
@@ -100,4 +100,51 @@ def as_cost(text: str) -> str:
     return amount(text, *COST)
 
 
-__all__ = ["Periods", "as_cost", "register_lines", "register_who", "spread_sql", "within"]
+def held_seats(con: Any, seats: pd.DataFrame, name: str = "held") -> None:
+    """Make a table of the seats held, each once, by days: a seat that was listed again is known until its latest end."""
+    scan = Scan(con, seats, ["provider", "plan", "user_id", "seat_start", "seat_end", "sub_account_id", "last_activity_at", "telemetry"], name="listed")  # fmt: skip
+    start, end, seen = (_instant(scan, column) for column in ("seat_start", "seat_end", "last_activity_at"))
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE {name} AS
+        SELECT provider, plan, lower(trim(user_id)) AS user_id, CAST({start} AS DATE) AS since,
+          CAST(max({end}) - INTERVAL 1 MICROSECOND AS DATE) + 1 AS until, max({seen}) AS seen,
+          bool_and(telemetry = 'on') AS heard, max(sub_account_id) AS sub_account_id
+        FROM listed GROUP BY provider, plan, lower(trim(user_id)), CAST({start} AS DATE)""")
+
+
+def _instant(scan: Scan, column: str) -> str:
+    return f"CAST({scan.column(column)} AS TIMESTAMP)"
+
+
+def divide_among_holders(con: Any) -> None:
+    """Give seat lines that name nobody to the provider's holders, by the days each held a seat in the line's period."""
+    con.execute("""
+        CREATE OR REPLACE TEMP TABLE divided AS
+        WITH loose AS (
+          SELECT l.*, h.user_id AS holder, greatest(l.begins, coalesce(h.since, l.begins)) AS low,
+            least(l.begins + CAST(l.days AS INTEGER), coalesce(h.until, l.begins + CAST(l.days AS INTEGER))) AS high
+          FROM lines l JOIN held h ON l.provider = h.provider
+            AND (l.sub_account_id IS NULL OR h.sub_account_id IS NULL OR l.sub_account_id = h.sub_account_id)
+            AND (l.sku_id IS NULL OR l.sku_id NOT IN (SELECT plan FROM held) OR l.sku_id = h.plan)
+          WHERE l.charge_category = 'Purchase' AND l.account IS NULL),
+        weighed AS (
+          SELECT *, sum(high - low) OVER (PARTITION BY _row ORDER BY holder, low, high ROWS UNBOUNDED PRECEDING) AS upto,
+            sum(high - low) OVER (PARTITION BY _row) AS whole, CAST(high - low AS BIGINT) AS own
+          FROM loose WHERE high > low)
+        SELECT * EXCLUDE (holder, low, high, upto, whole, own) REPLACE (holder AS account, low AS begins, own AS days,
+          CAST(cost * CAST(upto AS HUGEINT) // CAST(whole AS HUGEINT) - cost * CAST(upto - own AS HUGEINT) // CAST(whole AS HUGEINT) AS HUGEINT) AS cost)
+        FROM weighed""")
+    con.execute("DELETE FROM lines WHERE _row IN (SELECT _row FROM divided)")
+    con.execute("INSERT INTO lines BY NAME SELECT * FROM divided")
+
+
+__all__ = [
+    "Periods",
+    "as_cost",
+    "divide_among_holders",
+    "held_seats",
+    "register_lines",
+    "register_who",
+    "spread_sql",
+    "within",
+]

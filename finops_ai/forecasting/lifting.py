@@ -1,0 +1,94 @@
+"""Sums that are neither low nor high: what medians of bursty series leave out, put where it costs least.
+
+The middle of a bursty series is below its mean, so middles added up are low. What the mixture's sums missed at past origins
+is added to the sum of the forecast and shared out by how unsure each series is: near its median a forecast can be moved at
+little cost, the less the wider its range, so the largest and wildest series carry nearly all of it and what repeats
+exactly stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from finops_ai.forecasting.choosing import SHORTEST, Fit
+
+#: the interval whose reach says how unsure a point is
+REACH = 80.0
+#: the weight of a series: its reach to this power, times what it usually missed
+POWER = 2
+#: past origins below which nothing is known of the sums; the most that a sum is changed by
+FEWEST, MOST = 3, 2.0
+#: whole horizons tried that evidence of right sums counts as
+DOUBT = 0.5
+
+Fitted = Sequence[tuple[np.ndarray, Fit, np.ndarray]]
+
+
+def missed_share(fits: Fitted, season: int) -> float:
+    """What came over what was said, summed over series, origins and leads; 1 where too little was tried.
+
+    Args:
+        fits: places, fit and history of series of like length.
+        season: points of a season.
+    """
+    came = said = 0.0
+    tried = 0.0
+    for _, fit, history in fits:
+        if len(fit.trials) < FEWEST or history.shape[1] < SHORTEST * season or (history < 0).any():
+            continue
+        came += sum(float(actual.sum()) for actual, _ in fit.trials)
+        said += sum(float(made.sum()) for _, made in fit.trials)
+        # a lead that was never tried says nothing
+        tried = max(tried, sum(actual.shape[1] for actual, _ in fit.trials) / fit.forecast.shape[1])
+    if came <= 0 or said <= 0:
+        return 1.0
+    return float(np.clip(came / said, 1 / MOST, MOST) ** (tried / (tried + DOUBT)))
+
+
+def lifted(fits: Fitted, point: np.ndarray, bounds: tuple[np.ndarray, np.ndarray], season: int) -> np.ndarray:
+    """Forecasts whose sum is neither low nor high at past origins; none leaves its own interval.
+
+    Args:
+        fits: places, fit and history of series of like length.
+        point: `(series, horizon)`, medians.
+        bounds: their lower and upper bound at the level `REACH`.
+        season: points of a season.
+
+    Returns:
+        `(series, horizon)`.
+    """
+    gap = (missed_share(fits, season) - 1) * float(point.sum())
+    reach = np.nan_to_num(bounds[1] - point if gap > 0 else point - bounds[0])
+    weight = np.zeros(len(point))
+    for where, fit, history in fits:
+        if len(fit.trials) >= FEWEST and history.shape[1] >= SHORTEST * season and not (history < 0).any():
+            usual = np.median([np.abs(actual - made).mean(1) for actual, made in fit.trials], axis=0)
+            weight[where] = reach[where].mean(1) ** POWER * usual
+    if not gap or not weight.any():
+        return point
+    out: np.ndarray = point + np.sign(gap) * _shares(weight / weight.max(), reach.sum(1), abs(gap))[:, None] * reach
+    return out
+
+
+def _shares(weight: np.ndarray, reach: np.ndarray, gap: float) -> np.ndarray:
+    """Share of its reach that each series moves by, in proportion to its weight and at most all of it, to close a gap.
+
+    >>> _shares(np.array([1.0, 0.5]), np.array([10.0, 10.0]), 9.0).round(2).tolist()
+    [0.6, 0.3]
+    >>> _shares(np.array([1.0, 0.1]), np.array([10.0, 10.0]), 12.0).round(2).tolist()
+    [1.0, 0.2]
+    """
+    open_ = weight > 0
+    shares = np.zeros(len(weight))
+    while open_.any() and gap > 0:
+        times = gap / float((weight * reach)[open_].sum() or np.inf)
+        full = open_ & (times * weight >= 1)
+        if not full.any():
+            shares[open_] = times * weight[open_]
+            break
+        shares[full] = 1.0
+        gap -= float(reach[full].sum())
+        open_ &= ~full
+    return shares
