@@ -170,7 +170,8 @@ class Tuples:
         if self._halves is not None:
             half = self._halves[0].rows.shape[1]
             one, two = self._halves[0].numbers(columns[:half]), self._halves[1].numbers(columns[half:])
-            return (one.astype(np.int64) << 32) | two
+            both: np.ndarray = (one.astype(np.int64) << 32) | two
+            return both
         code = columns[0].astype(np.int64)
         for column, bits in zip(columns[1:], self._bits[1:], strict=True):
             if bits:

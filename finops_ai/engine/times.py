@@ -96,7 +96,7 @@ class Times:
         code = ((utc - self._zero) * 3 + (local - utc + 1)) * (len(self.minutes) + 1) + part
         if code.min() < 0 or code.max() >= len(self._table):  # a span of more than twenty years
             return self._numbered(start, utc, local, part)
-        found = np.take(self._table, code)
+        found: np.ndarray = np.take(self._table, code)
         if found.min() < 0:
             codes, at = np.unique(code, return_index=True)
             each = part if isinstance(part, int) else part[at]

@@ -61,8 +61,8 @@ def batches_of(frame: pd.DataFrame, schema: pa.Schema, **constant: str) -> Batch
         some = pa.schema([f for f in kept if f.name in names])
         for low in range(0, len(frame), BATCH):
             # what is only compared needs no order
-            asis = order is None or columns is not None
-            piece = given.slice(low, BATCH) if asis else given.take(pa.array(order[low : low + BATCH]))
+            rows = None if order is None or columns is not None else pa.array(order[low : low + BATCH])
+            piece = given.slice(low, BATCH) if rows is None else given.take(rows)
             piece = piece.cast(some)
             for field in kept:
                 if field.name in constant:
