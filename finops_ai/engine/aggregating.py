@@ -17,7 +17,6 @@ from finops_ai.engine.fields import PRICED, TAG, columns
 from finops_ai.engine.plan import BASIS, COSTS, LABELS, Plan, Prices
 from finops_ai.engine.pricing import (
     NEEDED,
-    NUMBER,
     SETTLED_BY,
     Book,
     default_book,
@@ -27,7 +26,7 @@ from finops_ai.engine.pricing import (
     run,
 )
 from finops_ai.engine.rules import Rules
-from finops_ai.engine.summing import KEYS, SUMS, TIMES, can_be_summed, summed
+from finops_ai.engine.summing import TIMES, can_be_summed, summed
 from finops_ai.errors import DataError, RuleError, hint
 from finops_ai.frames import to_pandas
 from finops_ai.periods import Window, utc_offsets
@@ -76,7 +75,6 @@ def aggregate(
         if name not in known and not name.startswith(TAG):
             raise RuleError(f"Can't group by {name!r}. {hint(name, known)}")
     terms = SETTLED_BY if getattr(book, "has_terms", False) else ()
-    mapped = [d for d in rules.dimensions if d in by]
     with connect() as con:
         fields = scan_fields(by, book, rules)
         scan = Scan(con, source, [*fields, *terms, "money_basis"])
@@ -89,17 +87,14 @@ def aggregate(
             scan.name = "chosen"
         span = window or (_span(con, scan) if timezone != "UTC" else _ANY)
         offsets = utc_offsets(span, timezone)
-        plain: list[str] = []
         if not terms and not set(BASIS) <= set(fields) and can_be_summed(by, book, rules):
-            scan = summed(con, source, by, book, rules, window=window, offsets=offsets)
-            plain, rules = [f for f in by if f.startswith(TAG)], Rules.none()
-            fields = [*scan_fields(by, book, rules), *mapped, NUMBER]
-        prices = None if terms else prices_for(con, scan, book, numbered=KEYS if scan.name == SUMS else "")
+            return to_pandas(summed(con, source, by, book, rules, costs=costs, window=window, offsets=offsets))
+        prices = None if terms else prices_for(con, scan, book)
         if terms:
             fields = list(dict.fromkeys([*fields, *costs, *(c for c in PRICED if c in (*by, *rules.used_fields()))]))
             scan = Scan(con, price(_frame(con, scan, [*fields, *terms]), book), fields, name="settled_rows")
         plan = compile_totals(
-            DUCKDB, fields, prices, rules, by, costs=costs, offsets=offsets, read=scan.column, table=scan.name, projected=plain,
+            DUCKDB, fields, prices, rules, by, costs=costs, offsets=offsets, read=scan.column, table=scan.name,
         )  # fmt: skip
         return to_pandas(run(con, plan))
 

@@ -6,7 +6,7 @@ then costs nothing per row. Number 0 is null everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import duckdb
 import numpy as np
@@ -22,7 +22,9 @@ from finops_ai.frames.types import TAGS_TYPE
 #: rows numbered at a time
 BATCH = 131_072
 #: tuples of so many bits are found in a table
-_DENSE = 22
+_DENSE = 19
+#: memory for what is read: the usual pool asks for new pages with every batch, which costs more than reading
+_POOL = pa.system_memory_pool()
 _KEYS, _VALUES = "tags.key_value.key", "tags.key_value.value"
 
 
@@ -58,17 +60,44 @@ def _of_file(file: str, wanted: Sequence[str], filesystem: object = None) -> Ite
     text = {c for c in names if pa.types.is_string(plain.field(c).type)}
     tags = {_KEYS, _VALUES} if "tags" in names and pa.types.is_map(plain.field("tags").type) else set()
     for encoded in (text | tags, text):
-        kind = ds.ParquetFileFormat(dictionary_columns=encoded)
+        # what is read ahead is kept until the file's end: that pays over a network only
+        options = ds.ParquetFragmentScanOptions(pre_buffer=filesystem is not None)
+        kind = ds.ParquetFileFormat(dictionary_columns=encoded, default_fragment_scan_options=options)
         found = ds.dataset([file], format=kind, filesystem=filesystem)
         given = 0
         try:
-            for batch in found.to_batches(columns=names, batch_size=BATCH, batch_readahead=2, fragment_readahead=1):
-                yield batch
-                given += 1
+            # one row group at a time: a scanner reads far ahead of whoever takes its batches
+            for part in (g for fragment in found.get_fragments() for g in fragment.split_by_row_group()):
+                for batch in part.to_batches(
+                    schema=found.schema, columns=names, batch_size=BATCH, batch_readahead=1, memory_pool=_POOL
+                ):
+                    yield batch
+                    given += 1
             return
         except pa.ArrowNotImplementedError:  # a map whose dictionary was given up within a row group
             if given or encoded == text:
                 raise
+
+
+def in_dictionary(array: pa.Array) -> pa.Array:
+    """A column of text as dictionary and numbers."""
+    if pa.types.is_dictionary(array.type):
+        return array
+    return (array if pa.types.is_string(array.type) else array.cast(pa.string())).dictionary_encode()
+
+
+def changes(columns: Sequence[np.ndarray]) -> np.ndarray | None:
+    """The rows in which any column differs from the row before; None if they are more than half of all.
+
+    >>> changes([np.array([7, 7, 7, 8, 8, 8]), np.array([1, 1, 1, 1, 1, 2])])
+    array([0, 3, 5])
+    """
+    count = len(columns[0])
+    changed = np.zeros(count, bool)
+    changed[:1] = True
+    for column in columns:
+        changed[1:] |= column[1:] != column[:-1]
+    return np.flatnonzero(changed) if 2 * np.count_nonzero(changed) <= count else None
 
 
 class Names:
@@ -77,10 +106,9 @@ class Names:
     def __init__(self) -> None:
         self.values = pa.array([None], pa.string())
 
-    def numbers(self, array: pa.Array) -> np.ndarray:
-        """The number of each text, new ones added."""
-        if not pa.types.is_dictionary(array.type):
-            array = (array if pa.types.is_string(array.type) else array.cast(pa.string())).dictionary_encode()
+    def numbers(self, array: pa.Array, rows: np.ndarray | None = None) -> np.ndarray:
+        """The number of each text, or of those in some rows; new ones are added."""
+        array = in_dictionary(array)
         texts = array.dictionary
         texts = texts if pa.types.is_string(texts.type) else texts.cast(pa.string())
         found = pc.index_in(texts, value_set=self.values)
@@ -88,9 +116,12 @@ class Names:
             new = texts.filter(pc.is_null(found)).unique()
             self.values = pa.concat_arrays([self.values, new])
             found = pc.index_in(texts, value_set=self.values)
-        at = found.take(array.indices)
-        out: np.ndarray = (at.fill_null(0) if at.null_count else at).to_numpy()
-        return out
+        if array.indices.null_count:
+            at = found.take(array.indices if rows is None else array.indices.take(pa.array(rows)))
+            return at.fill_null(0).to_numpy()  # type: ignore[no-any-return]
+        table = (found.fill_null(0) if found.null_count else found).to_numpy()
+        indices = array.indices.to_numpy()
+        return np.take(table, indices if rows is None else np.take(indices, rows))
 
 
 class Tuples:
@@ -112,7 +143,8 @@ class Tuples:
         codes = self._coded(columns)
         found = self._found(codes)
         if found is None:
-            new = pc.unique(codes).filter(pc.invert(pc.is_in(pc.unique(codes), value_set=self._codes)))
+            new = pc.unique(pa.array(codes))
+            new = new.filter(pc.invert(pc.is_in(new, value_set=self._codes)))
             self.rows = np.concatenate([self.rows, self._taken_apart(new.to_numpy())])
             self._codes = pa.concat_arrays([self._codes, new])
             if self._dense is not None:
@@ -121,15 +153,15 @@ class Tuples:
             assert found is not None
         return found
 
-    def _found(self, codes: pa.Array) -> np.ndarray | None:
+    def _found(self, codes: np.ndarray) -> np.ndarray | None:
         """Number of each code; None where one is new."""
         if self._dense is not None:
-            dense = np.take(self._dense, codes.to_numpy())
+            dense = np.take(self._dense, codes)
             return None if dense.min(initial=0) < 0 else dense
-        found = pc.index_in(codes, value_set=self._codes)
+        found = pc.index_in(pa.array(codes), value_set=self._codes)
         return None if found.null_count else found.to_numpy()
 
-    def _coded(self, columns: Sequence[np.ndarray]) -> pa.Array:
+    def _coded(self, columns: Sequence[np.ndarray]) -> np.ndarray:
         """One number per row, in which every column has its bits."""
         if self._halves is None:
             needed = [max(int(c.max(initial=0)).bit_length(), b) for c, b in zip(columns, self._bits, strict=True)]
@@ -138,12 +170,14 @@ class Tuples:
         if self._halves is not None:
             half = self._halves[0].rows.shape[1]
             one, two = self._halves[0].numbers(columns[:half]), self._halves[1].numbers(columns[half:])
-            return pa.array((one.astype(np.int64) << 32) | two)
+            both: np.ndarray = (one.astype(np.int64) << 32) | two
+            return both
         code = columns[0].astype(np.int64)
         for column, bits in zip(columns[1:], self._bits[1:], strict=True):
-            code <<= bits
-            code |= column
-        return pa.array(code)
+            if bits:
+                code <<= bits
+                code |= column
+        return code
 
     def _widen(self, needed: list[int]) -> None:
         self._dense = None
@@ -153,7 +187,7 @@ class Tuples:
             half = len(needed) // 2
             self._halves = Tuples(half), Tuples(len(needed) - half)
         if len(self):
-            self._codes = self._coded(list(self.rows.T))
+            self._codes = pa.array(self._coded(list(self.rows.T)))
         if self._halves is None and sum(needed) <= _DENSE:
             self._dense = np.full(1 << sum(needed), -1, np.int32)
             self._dense[self._codes.to_numpy()] = np.arange(len(self))
@@ -177,15 +211,22 @@ class Coder:
 
     def numbers(self, batch: pa.RecordBatch) -> dict[str, np.ndarray]:
         """Each field's number per row; a column the batch lacks is null."""
-        none = np.zeros(len(batch), np.int32)
-        out = {}
-        tags = [f for f in self.names if f.startswith(TAG)]
-        for field, names in self.names.items():
-            if field not in tags:
-                out[field] = names.numbers(batch[field]) if field in batch.schema.names else none
-        if tags and "tags" in batch.schema.names:
-            out |= self._of_tags(batch["tags"], tags)
-        return out | {f: none for f in tags if f not in out}
+        return self.texts(batch, self.names) | self.tags(batch)
+
+    def texts(
+        self, batch: pa.RecordBatch, fields: Iterable[str], rows: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
+        """The numbers of columns per row, or in some rows."""
+        none, have = np.zeros(len(batch) if rows is None else len(rows), np.int32), set(batch.schema.names)
+        columns = [f for f in fields if not f.startswith(TAG)]
+        return {f: self.names[f].numbers(batch[f], rows) if f in have else none for f in columns}
+
+    def tags(self, batch: pa.RecordBatch) -> dict[str, np.ndarray]:
+        """The numbers of `tags.<key>` per row."""
+        fields = [f for f in self.names if f.startswith(TAG)]
+        if fields and "tags" in batch.schema.names:
+            return self._of_tags(batch["tags"], fields)
+        return dict.fromkeys(fields, np.zeros(len(batch), np.int32))
 
     def _of_tags(self, tags: pa.Array, fields: Sequence[str]) -> dict[str, np.ndarray]:
         tags = tags if pa.types.is_map(tags.type) else tags.cast(TAGS_TYPE)

@@ -43,9 +43,6 @@ SETTLED_BY = (
 #: what the query says of a row's price: the number of its price row, its context tier, what is in doubt
 _MARKS = ("price_row", "price_level", "price_doubt")
 
-#: a column that numbers the combinations of the book's key columns, where the rows have one
-NUMBER = "_price_key"
-
 #: with more change days than this, keys are looked up on the days they have instead of on all stretches
 _OFTEN = 100
 
@@ -285,25 +282,18 @@ def fields_needed(book: Book) -> list[str]:
     return list(dict.fromkeys([*NEEDED, "charge_period_end", *book.key_columns]))
 
 
-def prices_for(con: duckdb.DuckDBPyConnection, scan: Scan, book: Book, *, numbered: str = "") -> Prices:
+def prices_for(con: duckdb.DuckDBPyConnection, scan: Scan, book: Book, *, alone: bool = True) -> Prices:
     """Unit prices of every key and UTC day in a source.
 
     One pass finds the keys and the days they span. Where the book tells on which days prices change, each key is asked
     for once per stretch without change; else a second pass finds every key and day.
     Key columns with one value throughout needn't be joined on, so they are left out of `keys`.
-    `numbered` is a relation of the keys by their number, which the source has too: then that is what is joined on.
+    What has no currency of its own is in the currency of all the rest, if there is but one: unless the source isn't `alone`.
     """
     day = f"CAST({scan.column('charge_period_start')} AS DATE)"
     names = list(book.key_columns)
     picked = ", ".join(f"{scan.column(k)} AS {DUCKDB.ident(k)}" for k in names)
     spans_sql = f"SELECT {picked}, min({day}) AS first, max({day}) AS last FROM {scan.name} GROUP BY ALL"
-    if numbered:
-        names = [NUMBER, *names]
-        picked = ", ".join(f"k.{DUCKDB.ident(k)}" for k in names)
-        spans_sql = (
-            f"SELECT {picked}, s.first, s.last FROM {numbered} k JOIN (SELECT {NUMBER}, min({day}) AS first, max({day}) AS last "
-            f"FROM {scan.name} GROUP BY ALL) s USING ({NUMBER})"
-        )
     spans = con.sql(spans_sql).to_arrow_table()
     models = sorted({(r["provider"], r["model"]) for r in spans.select(["provider", "model"]).to_pylist()}, key=str)
     first, last = (f(spans[c]).as_py() for f, c in ((pc.min, "first"), (pc.max, "last")))
@@ -324,18 +314,19 @@ def prices_for(con: duckdb.DuckDBPyConnection, scan: Scan, book: Book, *, number
     register(con, "expanded", book.expand(found))
     free = "x.list_unit_price IS NULL AND x.meter = 'requests'" if "meter" in book.key_columns else "FALSE"
     zero = "CAST(0 AS DECIMAL(18,12))"
+    other = "(SELECT max(currency) FROM expanded HAVING count(DISTINCT currency) = 1)" if alone else "NULL"
     table = con.sql(
         f"""SELECT x.* REPLACE (
               CASE WHEN {free} THEN {zero} ELSE x.list_unit_price END AS list_unit_price,
               CASE WHEN {free} THEN {zero} ELSE x.contracted_unit_price END AS contracted_unit_price,
               CASE WHEN {free} THEN 'not_billed' WHEN x.list_unit_price IS NULL AND x.contracted_unit_price IS NULL
                    THEN 'unpriced' ELSE x.price_status END AS price_status,
-              coalesce(x.currency, (SELECT max(currency) FROM expanded HAVING count(DISTINCT currency) = 1)) AS currency),
+              coalesce(x.currency, {other}) AS currency),
               CASE WHEN x.needs_confirmation THEN 'needs_confirmation' END AS price_note
             FROM expanded x"""
     ).to_arrow_table()
     con.unregister("expanded")
-    keys = [k for k in ([NUMBER] if numbered else names) if len(table[k].unique()) > 1]
+    keys = [k for k in names if len(table[k].unique()) > 1]
     crossed = False
     if "price_until" in table.column_names and table["price_until"].null_count < table.num_rows:
         (end,) = con.execute(f"SELECT max({scan.column('charge_period_end')}) FROM {scan.name}").fetchall()[0]

@@ -1,43 +1,45 @@
-"""Rows added up as far as neither prices nor rules nor groups tell them apart, in one pass with flat memory.
+"""Rows priced, mapped and added up in one pass with flat memory, by small numbers instead of text.
 
-What comes out are token rows again, few of them: the plan that prices and groups rows prices and groups these, to the same
-last digit, because a sum of quantities times a price is the sum of the products.
+A row's price depends on its key, its stretch of time and the size of its calls: one cell of few, which the plan that prices
+rows prices once, for one unit. Its dimensions are its outcome (`finops_ai.engine.classes`). So all that is left to do per row
+is to multiply its quantity by its cell's unit prices and to add that up under the number of its group: to the same last digit,
+because nothing is rounded.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
-from typing import Any
+from decimal import Decimal
 
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from finops_ai.engine.classes import Classes, by_class, fields_for, local_days
-from finops_ai.engine.coded import Coder, Tuples, batches, instants
+from finops_ai.engine.coded import Coder, Names, Tuples, batches, changes, in_dictionary, instants
 from finops_ai.engine.dialects import DUCKDB
-from finops_ai.engine.duck import Scan, Source, register
+from finops_ai.engine.duck import ROW, Scan, Source, connect, register
 from finops_ai.engine.fields import PRICED, TAG, kind_of_column
-from finops_ai.engine.pricing import NEEDED, NUMBER, Book
+from finops_ai.engine.plan import COSTS, Plan
+from finops_ai.engine.pricing import NEEDED, Book, prices_for, run
 from finops_ai.engine.rules import Rules
-from finops_ai.frames.types import INSTANT_TYPE, QUANTITY_TYPE
+from finops_ai.engine.times import Calls, Times
+from finops_ai.frames.types import QUANTITY_TYPE
+from finops_ai.money import UNIT_PRICE
 from finops_ai.periods import Window
 
-_DAY, _MINUTE = 86_400_000_000, 60_000_000
-#: prices may change on any day of these
-_EVER = dt.date(1990, 1, 1), dt.date(2100, 1, 1)
-#: from here on days and months are small numbers
-_USUAL_DAY, _USUAL_MONTH = 18_262, 600
 #: what only single rows tell, so that their sum can't
-_OF_ROWS = frozenset({"price_note"})
+_OF_ROWS = frozenset({"price_note", *COSTS})
 TIMES = ("month", "day")
-#: the relations of a connection: the sums as token rows, and their price keys by number
-SUMS, KEYS = "summed_rows", "sums_key"
+_UNIT = pa.decimal128(*UNIT_PRICE)
+#: rows whose cells are priced together
+_TOGETHER = 1 << 21
 
 
 def can_be_summed(by: Sequence[str], book: Book, rules: Rules) -> bool:
-    """Whether rows may be added up before they are priced and grouped: all that is asked of one is text, day or price."""
+    """Whether rows may be priced and grouped by number: all that is asked of one is text, day or price."""
     dimensions = [d for d in rules.dimensions if d in by]
     columns = [c for c in by if c not in (*TIMES, *dimensions, *PRICED)]
     read = fields_for(rules, dimensions)
@@ -56,90 +58,238 @@ def summed(
     book: Book,
     rules: Rules,
     *,
+    costs: Sequence[str] = COSTS,
     window: Window | None = None,
     offsets: Sequence[tuple[dt.datetime, int]] = (),
-) -> Scan:
-    """A source's rows added up, as a relation of the connection.
+) -> pa.Table:
+    """A source's rows priced, mapped and added up.
 
     Args:
-        con: the connection.
+        con: the connection to add up on.
         source: token rows.
-        by: what they will be grouped by.
-        book: the prices they will be priced with.
+        by: what to group by; `can_be_summed` says whether that can be done here. `pricing_currency` is one of them.
+        book: price book.
         rules: the mapping.
+        costs: which costs to add up.
         window: only rows that start in it.
         offsets: dated offsets of the reporting zone.
 
     Returns:
-        Token rows with the book's key columns and their number, the columns, tags and dimensions of `by` as plain columns,
-        `quantity`, the lowest count of input tokens of the context tier, and an instant of the stretch of time.
+        One row per group: the columns of `by`, `quantity` and the costs.
     """
-    keys = list(dict.fromkeys(["provider", "model", *book.key_columns, "meter"]))
-    more = [c for c in by if (c.startswith(TAG) or kind_of_column(c)) and c not in (*keys, *PRICED)]
-    dimensions = [d for d in rules.dimensions if d in by]
-    coder = Coder(list(dict.fromkeys([*keys, *more, *fields_for(rules, dimensions)])))
-    classes = Classes(rules, dimensions, coder)
-    calls, told, beside = _Calls(book), Tuples(len(keys)), Tuples(max(1, len(more)))
-    times = _Times(book, by, offsets)
+    groups = _Groups(by, book, rules, costs, offsets)
+    kinds = [("number", pa.int32()), ("quantity", QUANTITY_TYPE), *((f"unit_{c}", _UNIT) for c in costs)]
+    schema = pa.schema(kinds)
+
+    failed: list[Exception] = []
 
     def numbered() -> Iterator[pa.RecordBatch]:
-        for rows in batches(source, [*coder.names, *NEEDED]):
-            batch = _starting_in(rows, window)
-            if not len(batch):
-                continue
-            numbers, start = coder.numbers(batch), instants(batch)
-            before = len(told)
-            key = told.numbers([numbers[k] for k in keys])
-            if len(told) > before:
-                new = _models(coder, told.rows[before:])
-                times.learn(new)
-                calls.learn(new)
-            columns = {
-                "key": key,
-                "beside": beside.numbers([numbers[c] for c in more] or [np.zeros(len(batch), np.int64)]),
-                "outcome": classes.outcomes(numbers, local_days(start, offsets)),
-                "time": times.numbers(start),
-                "call": calls.numbers(batch),
-            }
-            yield pa.record_batch({**columns, "quantity": batch["quantity"].cast(QUANTITY_TYPE)}, schema=_NUMBERED)
+        kept: list[pa.RecordBatch] = []
+        try:
+            for rows in batches(source, [*groups.coder.names, *NEEDED]):
+                batch = _starting_in(rows, window)
+                if len(batch):
+                    kept.append(groups.coded(batch))
+                if sum(map(len, kept)) >= _TOGETHER:
+                    yield from groups.numbered(kept, schema)
+                    kept = []
+            yield from groups.numbered(kept, schema)
+        except Exception as error:
+            failed.append(error)
+            raise
 
-    con.register("numbered", pa.RecordBatchReader.from_batches(_NUMBERED, numbered()))
-    names = ", ".join(_NUMBERED.names[:-1])
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE sums AS SELECT {names}, CAST(sum(quantity) AS DECIMAL(19,6)) AS quantity "
-        f"FROM numbered GROUP BY {names}"
-    )
+    con.register("numbered", pa.RecordBatchReader.from_batches(schema, numbered()))
+    units = "".join(f", sum(CAST(quantity * unit_{c} AS DECIMAL(38,18))) AS {c}" for c in costs)
+    try:
+        con.execute(
+            f"CREATE OR REPLACE TEMP TABLE group_sums AS SELECT number, sum(quantity) AS quantity{units} FROM numbered GROUP BY number"
+        )
+    except duckdb.Error as error:  # what stopped the stream says it better
+        raise (failed or [error])[0] from None
     con.unregister("numbered")
-    decided = classes.table()
-    outcomes = dict(zip(decided.column_names, decided.columns, strict=True))
-    tables = {
-        "key": {NUMBER: pa.array(range(len(told)))} | _texts(coder, keys, told),
-        "beside": _texts(coder, more, beside),
-        "outcome": {name: values for name, values in outcomes.items() if name in dimensions},
-        "time": {"charge_period_start": times.instants()},
-        "call": calls.columns(),
-    }
-    picked, joins = ["s.quantity"], []
-    for name, columns in tables.items():
-        if columns:
-            count = len(next(iter(columns.values())))
-            register(con, f"sums_{name}", pa.table({"_of": pa.array(range(count), pa.int32()), **columns}))
-            picked += [f"sums_{name}.{DUCKDB.ident(c)}" for c in columns]
-            joins.append(f"JOIN sums_{name} ON s.{name} = sums_{name}._of")
-    con.execute(f"CREATE OR REPLACE TEMP VIEW {SUMS} AS SELECT {', '.join(picked)} FROM sums s {' '.join(joins)}")
-    return Scan.of_view(con, SUMS)
+    register(con, "group_names", groups.names())
+    names = ", ".join(DUCKDB.ident(c) for c in by)
+    added = "".join(f", sum({c}) AS {c}" for c in costs)
+    sql = (
+        f"SELECT {names}, CAST(sum(quantity) AS DECIMAL(38,6)) AS quantity{added} "
+        "FROM group_sums JOIN group_names USING (number) GROUP BY ALL"
+    )
+    return con.sql(sql).to_arrow_table()
 
 
-def _texts(coder: Coder, fields: Sequence[str], tuples: Tuples) -> dict[str, Any]:
-    return {
-        name: coder.names[name].values.take(pa.array(column))
-        for name, column in zip(fields, tuples.rows.T, strict=False)
-    }
+class _Groups:
+    """Which group each row is in, and what a unit of it costs.
+
+    `coded` takes a batch of rows apart; `numbered` prices the cells that are new in several of them.
+    """
+
+    def __init__(
+        self, by: Sequence[str], book: Book, rules: Rules, costs: Sequence[str], offsets: Sequence[tuple[dt.datetime, int]]
+    ) -> None:  # fmt: skip
+        self.by, self.offsets = by, offsets
+        self.keys = [c for c in dict.fromkeys(["provider", "model", *book.key_columns]) if c != "meter"]
+        self.dimensions = [d for d in rules.dimensions if d in by]
+        columns = [c for c in by if c not in self.dimensions and (c.startswith(TAG) or kind_of_column(c))]
+        self.more = [c for c in columns if c not in (*self.keys, "meter", *PRICED)]
+        decided_by = fields_for(rules, self.dimensions)
+        self.coder = Coder(list(dict.fromkeys([*self.keys, "meter", *self.more, *decided_by])))
+        #: columns in which the rows of a call may differ
+        self.per_row = {"meter"} - set(decided_by)
+        self.classes = Classes(rules, self.dimensions, self.coder)
+        self.calls, self.times = Calls(book), Times(book, by, offsets)
+        self.key, self.call, self.beside = Tuples(len(self.keys)), Tuples(3), Tuples(1 + len(self.more))
+        self.groups = Tuples(2)
+        told = [c for c in columns if c in (*self.keys, "meter")]
+        labels = [c for c in by if c in PRICED and c not in self.dimensions]
+        self.cells = _Cells(self, book, costs, told, labels)
+
+    def coded(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """A batch's cells, what else its groups are told by, and quantities.
+
+        The rows of a call mostly follow each other and differ by meter alone: what they share is found once.
+        """
+        have, tags = set(batch.schema.names), self.coder.tags(batch)
+        text = [c for c in self.coder.names if c in have]
+        batch = pa.record_batch(
+            {c: in_dictionary(batch[c]) if c in text else batch[c] for c in (*text, *NEEDED) if c in have}
+        )
+        start, calls = instants(batch), self.calls.read(batch)
+        shared = [batch[c].indices for c in text if c not in self.per_row]
+        indices = [(i.fill_null(-1) if i.null_count else i).to_numpy() for i in shared]
+        rows = changes([start, *calls, *indices, *tags.values()])
+        if rows is not None:
+            start, calls, tags = start[rows], [c[rows] for c in calls], {f: n[rows] for f, n in tags.items()}
+        numbers = tags | self.coder.texts(batch, [c for c in self.coder.names if c != "meter"], rows)
+        meter = self.coder.texts(batch, ["meter"])["meter"]
+        numbers["meter"] = meter if rows is None else meter[rows]
+        before = len(self.key)
+        key = self.key.numbers([numbers[k] for k in self.keys])
+        if len(self.key) > before:
+            new = _models(self.coder, self.key.rows[before:])
+            self.times.learn(new)
+            self.calls.learn(new)
+        call = self.call.numbers([key, self.times.numbers(start), self.calls.numbers(calls)])
+        beside = self.beside.numbers([
+            self.classes.outcomes(numbers, local_days(start, self.offsets)), *(numbers[c] for c in self.more),
+        ])  # fmt: skip
+        if rows is not None:
+            times = np.diff(np.append(rows, len(batch)))
+            call, beside = np.repeat(call, times), np.repeat(beside, times)
+        columns = [self.cells.told.numbers([call, meter]), beside]
+        arrays = [*(pa.array(c, pa.int32()) for c in columns), batch["quantity"].cast(QUANTITY_TYPE)]
+        return pa.record_batch(arrays, names=["cell", "beside", "quantity"])
+
+    def numbered(self, kept: Sequence[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """The batches' group numbers, quantities and unit prices."""
+        self.cells.price()
+        for batch in kept:
+            cell, beside = (batch[c].to_numpy() for c in ("cell", "beside"))
+            number = self.groups.numbers([np.take(self.cells.group, cell), beside])
+            units = [unit.take(batch["cell"]) for unit in self.cells.units]
+            yield pa.record_batch([pa.array(number, pa.int32()), batch["quantity"], *units], schema=schema)
+
+    def names(self) -> pa.Table:
+        """What each group's number stands for."""
+        cell, beside = self.groups.rows.T
+        outcome, *more = self.beside.rows[beside].T
+        decided = self.classes.table()
+        at_cell, at_outcome = pa.array(cell), pa.array(outcome)
+        columns = {name: values.take(at_cell) for name, values in self.cells.columns().items()}
+        columns |= {name: decided[name].take(at_outcome) for name in self.dimensions}
+        for name, numbers in zip(self.more, more, strict=True):
+            columns[name] = self.coder.names[name].values.take(pa.array(numbers))
+        return pa.table({"number": pa.array(np.arange(len(cell), dtype=np.int32)), **{c: columns[c] for c in self.by}})
 
 
-_NUMBERED = pa.schema([
-    ("key", pa.int32()), ("beside", pa.int32()), ("outcome", pa.int32()), ("time", pa.int32()), ("call", pa.int32()), ("quantity", QUANTITY_TYPE),
-])  # fmt: skip
+class _Cells:
+    """What tells prices apart: key, stretch of time, size of calls and meter; the unit prices of each, and what groups it.
+
+    Attributes:
+        told: the cells.
+        units: a unit's cost of each cell, per cost; null = no price.
+        group: the number of what groups tell of each cell.
+    """
+
+    def __init__(
+        self, of: _Groups, book: Book, costs: Sequence[str], keys: Sequence[str], labels: Sequence[str]
+    ) -> None:
+        self.of, self.book, self.costs, self.keys, self.labels = of, book, costs, keys, labels
+        self.told = Tuples(2)
+        self.units = [pa.array([], _UNIT) for _ in costs]
+        self.group = np.zeros(0, np.int32)
+        self._dates = [c for c in of.by if c in TIMES and c not in of.dimensions]
+        self._texts = {label: Names() for label in labels}
+        self._groups = Tuples(1 + len(keys) + len(labels))
+        #: a cell of each group
+        self._example = np.zeros(0, np.int64)
+        self._currencies: set[str] = set()
+
+    def price(self) -> None:
+        """Price the cells that are new."""
+        low = len(self.group)
+        if low == len(self.told):
+            return
+        of, cells = self.of, np.arange(low, len(self.told))
+        key, time, call = self._taken_apart(cells)
+        count, at_time, at_call = len(cells), pa.array(time), pa.array(call)
+        rows = {name: self._text(name, key, cells) for name in (*of.keys, "meter")}
+        rows |= {name: values.take(at_call) for name, values in of.calls.columns().items()}
+        rows |= {ROW: pa.array(range(count)), "charge_period_start": of.times.instants().take(at_time)}
+        rows["quantity"] = pa.array([Decimal(1)], QUANTITY_TYPE).take(pa.array(np.zeros(count, np.int64)))
+        with connect() as con:
+            scan = Scan(con, pa.table(rows), rows)
+            prices = prices_for(con, scan, self.book, alone=False)
+            self._currencies |= set(prices.table["currency"].drop_null().to_pylist())
+            plan = Plan().scan([*rows], read=scan.column).price(prices, costs=self.costs, labels=self.labels)
+            found = run(con, plan.rows([*self.costs, *self.labels], order=ROW)).combine_chunks()
+        self.units = [
+            pa.concat_arrays([had, _whole(found[c]).cast(_UNIT)]) for had, c in zip(self.units, self.costs, strict=True)
+        ]
+        self._tell_apart(found, cells, key, time)
+
+    def _taken_apart(self, cells: np.ndarray) -> np.ndarray:
+        """The numbers of the key, time and calls of cells."""
+        out: np.ndarray = self.of.call.rows[self.told.rows[cells, 0]].T
+        return out
+
+    def _number(self, name: str, key: np.ndarray, cells: np.ndarray) -> np.ndarray:
+        """The numbers of a column's texts in cells, whose keys are given."""
+        out: np.ndarray = (
+            self.told.rows[cells, 1] if name == "meter" else self.of.key.rows[key, self.of.keys.index(name)]
+        )
+        return out
+
+    def _text(self, name: str, key: np.ndarray, cells: np.ndarray) -> pa.Array:
+        return self.of.coder.names[name].values.take(pa.array(self._number(name, key, cells)))
+
+    def _tell_apart(self, found: pa.Table, cells: np.ndarray, key: np.ndarray, time: np.ndarray) -> None:
+        """Number what groups tell of new cells."""
+        of, low = self.of, len(self.group)
+        days = of.times.told.rows[time, -1] if self._dates else np.zeros(len(key), np.int64)
+        keys = [self._number(name, key, cells) for name in self.keys]
+        texts = [self._texts[name].numbers(_whole(found[name])) for name in self.labels]
+        before = len(self._groups)
+        number = self._groups.numbers([days, *keys, *texts])
+        example = np.zeros(len(self._groups) - before, np.int64)
+        new = np.flatnonzero(number >= before)
+        example[number[new] - before] = new + low
+        self._example = np.concatenate([self._example, example])
+        self.group = np.concatenate([self.group, number.astype(np.int32)])
+
+    def columns(self) -> dict[str, pa.Array]:
+        """What each group of cells is told apart by."""
+        key, time, _ = self._taken_apart(self._example)
+        out = {name: self.of.times.dates(name).take(pa.array(time)) for name in self._dates}
+        out |= {name: self._text(name, key, self._example) for name in self.keys}
+        for name, numbers in zip(self.labels, self._groups.rows.T[1 + len(self.keys) :], strict=True):
+            out[name] = self._texts[name].values.take(pa.array(numbers)).cast(PRICED[name])
+        if "pricing_currency" in out and len(self._currencies) == 1:
+            out["pricing_currency"] = pc.fill_null(out["pricing_currency"], *self._currencies)
+        return out
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
 
 
 def _starting_in(batch: pa.RecordBatch, window: Window | None) -> pa.RecordBatch:
@@ -150,7 +300,7 @@ def _starting_in(batch: pa.RecordBatch, window: Window | None) -> pa.RecordBatch
     )
     start = instants(batch)
     inside = (start >= first) & (start < last)
-    return batch if inside.all() else batch.filter(pa.array(inside))  # fmt: skip
+    return batch if inside.all() else batch.filter(pa.array(inside))
 
 
 def _models(coder: Coder, keys: np.ndarray) -> list[tuple[str, str]]:
@@ -159,106 +309,3 @@ def _models(coder: Coder, keys: np.ndarray) -> list[tuple[str, str]]:
     return sorted(
         (providers[int(p)].as_py() or "", models[int(m)].as_py() or "") for p, m in np.unique(keys[:, :2], axis=0)
     )
-
-
-class _Calls:
-    """What a row says of its calls: context tier, and whether it is one call, several, or nobody counted."""
-
-    def __init__(self, book: Book) -> None:
-        self.cuts_of = getattr(book, "cuts_of", None)
-        self.cuts: list[np.ndarray] = [np.zeros(0, np.int64)]
-        self.told = Tuples(3)
-
-    def learn(self, models: Sequence[tuple[str, str]]) -> None:
-        """Input tokens from which on calls of models that are new are in another tier."""
-        if self.cuts_of:
-            cuts = np.union1d(self.cuts[-1], np.array(self.cuts_of(models), np.int64))
-            if len(cuts) > len(self.cuts[-1]):
-                self.cuts.append(cuts)
-
-    def numbers(self, batch: pa.RecordBatch) -> np.ndarray:
-        tokens, counts = (_counts(batch, name) for name in ("slice_input_tokens", "slice_requests"))
-        tier = np.searchsorted(self.cuts[-1], tokens, side="right") if self.cuts_of else tokens
-        tier = np.where(tokens < 0, 0, tier + 1)
-        turn = np.full(len(batch), len(self.cuts) - 1)
-        return self.told.numbers([turn, tier, np.where(counts < 0, 0, np.where(counts == 1, 1, 2))])
-
-    def columns(self) -> dict[str, pa.Array]:
-        """Input tokens, the lowest count of the tier, and requests by number; 0 was null."""
-        turns, tiers, counts = self.told.rows.T
-        lowest = tiers - 1
-        if self.cuts_of:
-            lowest = np.array(
-                [0 if n < 2 else self.cuts[t][n - 2] for t, n in zip(turns, tiers, strict=True)], np.int64
-            )
-        return {
-            "slice_input_tokens": pa.array(lowest, pa.int64(), mask=tiers == 0),
-            "slice_requests": pa.array(counts, pa.int64(), mask=counts == 0),
-        }
-
-
-def _counts(batch: pa.RecordBatch, name: str) -> np.ndarray:
-    """Whole numbers, -1 for null."""
-    if name not in batch.schema.names:
-        return np.full(len(batch), -1)
-    out: np.ndarray = batch[name].cast(pa.int64()).fill_null(-1).to_numpy()
-    return out
-
-
-class _Times:
-    """Stretches of time within which no price turns, and no group ends."""
-
-    def __init__(self, book: Book, by: Sequence[str], offsets: Sequence[tuple[dt.datetime, int]]) -> None:
-        self.change_days, self.change_minutes = (
-            getattr(book, name, None) for name in ("change_days", "change_minutes")
-        )
-        self.by, self.offsets = by, offsets
-        self.days, self.minutes = np.zeros(0, np.int64), np.zeros(0, np.int64)
-        #: how often days or minutes were added: stretches of before aren't those of after
-        self.turn = 0
-        self.told = Tuples(4)
-        self.first = np.zeros(0, np.int64)
-
-    def numbers(self, start: np.ndarray) -> np.ndarray:
-        utc, local = start // _DAY, local_days(start, self.offsets)
-        none = np.zeros(len(start), np.int64)
-        stretch = np.searchsorted(self.days, utc, side="right") if self.change_days else _small(utc, _USUAL_DAY)
-        part = np.searchsorted(self.minutes, start % _DAY // _MINUTE, side="right") if len(self.minutes) else none
-        group = none
-        if "day" in self.by:
-            group = _small(local, _USUAL_DAY)
-        elif "month" in self.by:
-            group = _small(_months(local), _USUAL_MONTH)
-        before = len(self.told)
-        found = self.told.numbers([np.full(len(start), self.turn), stretch, part, group])
-        if len(self.told) > before:
-            new = np.flatnonzero(found >= before)[::-1]
-            self.first = np.append(self.first, np.zeros(len(self.told) - before, np.int64))
-            self.first[found[new]] = start[new]
-        return found
-
-    def learn(self, models: Sequence[tuple[str, str]]) -> None:
-        """Days and minutes at which prices of models that are new may change."""
-        before = len(self.days), len(self.minutes)
-        if self.change_days:
-            days = [(d - dt.date(1970, 1, 1)).days for d in self.change_days(*_EVER, models)]
-            self.days = np.union1d(self.days, np.array(days, np.int64))
-        if self.change_minutes:
-            self.minutes = np.union1d(self.minutes, np.array(self.change_minutes(*_EVER, models), np.int64))
-        self.turn += before != (len(self.days), len(self.minutes))
-
-    def instants(self) -> pa.Array:
-        """An instant of each stretch."""
-        return pa.array(self.first).cast(INSTANT_TYPE)
-
-
-def _months(days: np.ndarray) -> np.ndarray:
-    """Months of days since 1970."""
-    low, high = int(days.min()), int(days.max())
-    months = np.arange(low, high + 1).astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
-    return np.take(months, days - low)
-
-
-def _small(numbers: np.ndarray, zero: int) -> np.ndarray:
-    """Numbers counted from a usual one; those before it are kept, far away."""
-    return np.where(numbers < zero, numbers + (1 << 40), numbers - zero)

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
 _MONEY = pa.decimal128(*UNIT_PRICE)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = 24 * 60
-#: a column that numbers the keys
-NUMBER = "_price_key"
 #: how far past the last key a price change still matters: no slice of usage is longer
 _AHEAD = 32 * _DAY
+#: rows of prices kept for the next time a book is asked
+_KEPT = 100_000
 #: columns `expand` adds to the keys, besides those of context tiers
 ADDED = pa.schema([
     ("list_unit_price", _MONEY), ("contracted_unit_price", _MONEY), ("price_id", pa.string()),
@@ -69,7 +70,7 @@ def expand(book: PriceBook, keys: pa.Table) -> pa.Table:
     np.minimum.at(low, which, at)
     np.maximum.at(high, which, at)
 
-    known = _Known(book)
+    known = known_of(book)
     rows: list[_Row] = []
     place = np.zeros(keys.num_rows, dtype=np.int64)
     until = np.full(keys.num_rows, -1, dtype=np.int64)
@@ -157,8 +158,9 @@ def _columns(rows: list[_Row], terms: bool) -> dict[str, pa.Array]:
     return out
 
 
-class _Known:
-    """What is looked up once: keys that no price tells apart, such as two regions at one price, share their rows."""
+class Known:
+    """What a book has been asked for, looked up once: keys that no price tells apart, such as two regions at one price or
+    two days without a change between them, share their rows."""
 
     def __init__(self, book: PriceBook) -> None:
         self.book = book
@@ -177,10 +179,14 @@ class _Known:
 
     def turns(self, combo: dict[str, Any], low: int, high: int) -> list[int]:
         """Minutes since 1970 at which a price of a key may change: the first it is asked for, and those after."""
+        return [low, *(turn for turn in self._turns_of(combo) if low < turn <= high + _AHEAD)]
+
+    def _turns_of(self, combo: dict[str, Any]) -> list[int]:
+        """All of those minutes."""
         who = combo["provider"], combo["model"]
         if who not in self._turns:
             self._turns[who] = sorted({_minute(at) for at in self.book.turns(provider_name(who[0]), who[1])})
-        return [low, *(turn for turn in self._turns[who] if low < turn <= high + _AHEAD)]
+        return self._turns[who]
 
     def row(self, combo: dict[str, Any], minute: int) -> _Row:
         """The prices of a key at an instant."""
@@ -189,18 +195,28 @@ class _Known:
         who = combo["provider"], combo["model"]
         if who not in self._told:
             self._told[who] = _places_told(self.book, *who)
-        spot = (*who, combo.get("inference_geo"), combo.get("region"), minute)
+        stretch = bisect_right(self._turns_of(combo), minute)
+        spot = (*who, combo.get("inference_geo"), combo.get("region"), stretch)
         if spot not in self._words:
             where, stated = _place_of(self.book, combo, _EPOCH + timedelta(minutes=minute))
             words = tuple(w for w in map(bare, where) if w in self._told[who])
             other = (stated,) if self._told[who] and stated and bare(stated) not in words else ()
             self._words[spot] = words + other  # a place that no price names may make the price a guess
         words = self._words[spot]
-        rest = tuple(v for k, v in sorted(combo.items()) if k not in ("inference_geo", "region", NUMBER))
-        key = (minute, words, *rest)
+        rest = [item for item in sorted(combo.items()) if item[0] not in ("inference_geo", "region")]
+        key = (stretch, words, *rest)
         if key not in self._rows:
+            if len(self._rows) >= _KEPT:
+                self._rows.clear()
+                self._words.clear()
             self._rows[key] = _Row(self.book, combo, minute)
         return self._rows[key]
+
+
+@lru_cache(maxsize=16)
+def known_of(book: PriceBook) -> Known:
+    """What a book has been asked for: pricing month after month looks each price up once."""
+    return Known(book)
 
 
 def _places_told(book: PriceBook, provider: str, model: str) -> frozenset[str]:
@@ -238,7 +254,7 @@ def _by_time_of_day(
 ) -> None:  # fmt: skip
     """Models with prices by hour or weekday: one look-up per price period, weekday and part of the day."""
     low, high = int(at[where].min()), int(at[where].max())
-    turns = _Known(book).turns(combo, low, high)
+    turns = known_of(book).turns(combo, low, high)
     parts = [0, *book.minutes_of_day(combo["provider"], combo["model"])]
     unsure = len(parts) > 1 and not by_minute
     found: dict[tuple[Any, ...], int] = {}

@@ -13,8 +13,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-
-from finops_ai.frames import to_arrow
+import pyarrow.compute as pc
 
 #: rows converted at a time: what is held in memory twice
 BATCH = 65_536
@@ -28,11 +27,14 @@ class Batches:
     rows: int
     first: pd.Timestamp | None
     last: pd.Timestamp | None
-    read: Callable[[], Iterator[pa.RecordBatch]]
+    read: Callable[..., Iterator[pa.RecordBatch]]
 
-    def reader(self) -> pa.RecordBatchReader:
-        """The batches as a stream."""
-        return pa.RecordBatchReader.from_batches(self.schema, self.read())
+    def reader(self, columns: Sequence[str] | None = None) -> pa.RecordBatchReader:
+        """The batches as a stream; or some of their columns, in any order of the rows."""
+        if columns is None:
+            return pa.RecordBatchReader.from_batches(self.schema, self.read())
+        schema = pa.schema([self.schema.field(name) for name in columns])
+        return pa.RecordBatchReader.from_batches(schema, self.read(columns))
 
 
 def batches_of(frame: pd.DataFrame, schema: pa.Schema, **constant: str) -> Batches:
@@ -43,22 +45,33 @@ def batches_of(frame: pd.DataFrame, schema: pa.Schema, **constant: str) -> Batch
         schema: columns and types.
         constant: columns to add with one value throughout, last in the schema.
     """
-    starts = frame["charge_period_start"]
-    order = None if starts.is_monotonic_increasing else np.argsort(starts.to_numpy(), kind="stable")
+    starts = pa.array(frame["charge_period_start"], pa.timestamp("us", "UTC"), from_pandas=True)
+    starts = starts.combine_chunks() if isinstance(starts, pa.ChunkedArray) else starts
+    instants = starts.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    order = None if (instants[1:] >= instants[:-1]).all() else np.argsort(instants, kind="stable")
     whole = schema
     for name in constant:
         whole = whole.append(pa.field(name, pa.string()))
+    names = [name for name in schema.names if name in frame.columns]
+    table = pa.Table.from_pandas(frame[names], preserve_index=False).replace_schema_metadata(None)
 
-    def read() -> Iterator[pa.RecordBatch]:
+    def read(columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        kept = whole if columns is None else pa.schema([whole.field(name) for name in columns])
+        given = table.select([name for name in kept.names if name in names])
+        some = pa.schema([f for f in kept if f.name in names])
         for low in range(0, len(frame), BATCH):
-            rows = slice(low, low + BATCH)
-            table = to_arrow(frame.iloc[rows if order is None else order[rows]], schema)
-            for name, value in constant.items():
-                table = table.append_column(name, pa.repeat(value, table.num_rows))
-            yield from table.combine_chunks().to_batches()
+            # what is only compared needs no order
+            rows = None if order is None or columns is not None else pa.array(order[low : low + BATCH])
+            piece = given.slice(low, BATCH) if rows is None else given.take(rows)
+            piece = piece.cast(some)
+            for field in kept:
+                if field.name in constant:
+                    piece = piece.append_column(field, pa.repeat(constant[field.name], piece.num_rows))
+            yield from piece.combine_chunks().to_batches()
 
-    some = len(frame) > 0
-    return Batches(whole, len(frame), starts.min() if some else None, starts.max() if some else None, read)
+    bounds = pc.min_max(starts).as_py()
+    first, last = (None if m is None else pd.Timestamp(m) for m in (bounds["min"], bounds["max"]))
+    return Batches(whole, len(frame), first, last, read)
 
 
 def fingerprint(source: object, columns: Sequence[str], where: str = "") -> tuple[int, int]:

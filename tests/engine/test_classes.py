@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import finops_ai as fa
-from finops_ai.engine import Rules, aggregate, aggregating, allocating
+from finops_ai.engine import Rules, aggregate, aggregating, allocating, coded, summing
 from finops_ai.engine.coded import Coder, Tuples, batches
 from finops_ai.engine.summing import can_be_summed
+from finops_ai.errors import DataError
 from finops_ai.frames import to_arrow
 
 RULES = {
@@ -82,6 +83,44 @@ def test_sums_are_what_row_by_row_gives(tokens_of, book, row_by_row, rules, by, 
         return aggregate(tokens, by, book=book, rules=rules, timezone=zone)
 
     assert content(work()) == content(row_by_row(work))
+
+
+@pytest.mark.parametrize("together", [1, 100])
+def test_cells_priced_a_few_at_a_time_are_priced_the_same(tokens_of, book, row_by_row, monkeypatch, together):
+    """Keys, times and currencies that turn up late change nothing of what was counted before."""
+    monkeypatch.setattr(summing, "_TOGETHER", together)
+    monkeypatch.setattr(coded, "BATCH", 70)
+    calls = [r | {"meter": meter} for r in rows(60) for meter in ("input", "output", "cache_read")]
+    long_ago = [r | {"at": dt.datetime(1969, 7, 20, tzinfo=dt.UTC)} for r in calls[:5]]
+    far_off = [r | {"at": dt.datetime(2055, 1, 1, tzinfo=dt.UTC)} for r in calls[5:9]]
+    tokens = tokens_of([*calls[40:], *long_ago, *calls[:40], *far_off])
+
+    def work():
+        return aggregate(
+            tokens, ["day", "meter", "team", "price_status"], book=book, rules=PLAIN, timezone="Asia/Tokyo"
+        )
+
+    assert content(work()) == content(row_by_row(work))
+
+
+def test_what_cannot_be_priced_is_said_in_own_words(tokens_of):
+    tokens = to_arrow(tokens_of(rows(1)))
+    odd = tokens.set_column(tokens.column_names.index("meter"), "meter", pa.array(["inptu"]))
+    with pytest.raises(DataError, match=r"^No meter called 'inptu'. Did you mean 'input'"):
+        aggregate(odd, ["model"])
+
+
+def test_rules_that_ask_for_the_meter_are_asked_for_every_meter(tokens_of, book):
+    calls = [
+        rows(1)[0] | {"meter": meter, "quantity": Decimal(n)}
+        for n, meter in enumerate(["input", "output", "output"], 5)
+    ]
+    rules = {
+        "dimensions": {"side": {}},
+        "rules": [{"name": "out", "when": {"meter": "output"}, "set": {"side": "out"}}],
+    }
+    found = aggregate(tokens_of(calls), ["side"], book=book, rules=rules)
+    assert {s: int(q) for s, q in zip(found["side"], found["quantity"], strict=True)} == {"unallocated": 5, "out": 13}
 
 
 @pytest.mark.parametrize("rules", [RULES, PLAIN], ids=["all kinds", "plain"])

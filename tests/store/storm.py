@@ -30,6 +30,11 @@ ROWS = 200
 JANUARY = Window.of("2026-01-01", "2026-02-01")
 
 
+def lake_at(root):
+    """A lake on disk, or where FINOPS_AI_STORM_OPTIONS (JSON) says how its object store is reached."""
+    return Lake(root, json.loads(os.environ.get("FINOPS_AI_STORM_OPTIONS", "{}")))
+
+
 def frames(number):
     starts = [JANUARY.start + dt.timedelta(hours=i % 700) for i in range(ROWS)]
     times = {"charge_period_start": starts, "charge_period_end": [s + dt.timedelta(hours=1) for s in starts]}
@@ -91,7 +96,7 @@ def state(root, connection="openai"):
     """What is read: the numbers and row counts of both tables."""
 
     def look():
-        lake = Lake(root)
+        lake = lake_at(root)
         now = lake._table("tokens")
         lake._table = lambda *_, **__: now  # both reads are of one version: a load may come in between
         out = {}
@@ -116,7 +121,7 @@ def judge(found, least, counts):
 
 def loading(root, first, connection="openai", count=10_000):
     def load(say):
-        lake = Lake(root)
+        lake = lake_at(root)
         for number in range(first, first + count):
             new = numbered(number)
             say(-number)  # it begins
@@ -142,7 +147,7 @@ def kills(root, size):
         least = max(least, now)
         if counts["kills"] % 10 == 0:
             print(dict(counts), file=sys.stderr, flush=True)
-    counts["damaged"] = asked(lambda: len(verify(Lake(root)).damage))
+    counts["damaged"] = asked(lambda: len(verify(lake_at(root)).damage))
     counts["loads"] = least
     return counts
 
@@ -155,7 +160,7 @@ def full(root, size):
         most = int(2 ** seed.uniform(4, 17))
 
         def starved(say, number=number, most=most):
-            lake, new = Lake(root), numbered(number)
+            lake, new = lake_at(root), numbered(number)
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
             lake.replace_window("openai", JANUARY, new)
@@ -179,7 +184,7 @@ def writers(root, seconds):
 
     def write(name):
         def run(say):
-            lake, number = Lake(root), 0
+            lake, number = lake_at(root), 0
             while time.monotonic() < until:
                 number += 1
                 lake.replace_window(name, JANUARY, numbered(number))
@@ -205,11 +210,11 @@ def writers(root, seconds):
         counts["lost"] += found["tokens"][0] != [number]
         judge(found, number, counts)
     judge(state(root, "shared"), 1, counts)
-    counts["damaged"] = asked(lambda: len(verify(Lake(root)).damage))
+    counts["damaged"] = asked(lambda: len(verify(lake_at(root)).damage))
     return counts
 
 
 if __name__ == "__main__":
     kind, folder, amount = sys.argv[1:]
-    root = str(Path(folder) / "lake")
+    root = folder + "/lake" if "://" in folder else str(Path(folder) / "lake")
     print(json.dumps({"kills": kills, "full": full, "writers": writers}[kind](root, int(amount))))

@@ -6,6 +6,7 @@ import sys
 import threading
 from decimal import Decimal
 
+import pandas as pd
 import pytest
 
 from finops_ai.errors import StoreError
@@ -51,6 +52,17 @@ def test_a_restatement_replaces_its_window_only(tmp_path):
     assert sum(lake.read("tokens")["quantity"]) == 1 + 50 + 1 + 100
     lake.replace("tokens", "openai", JANUARY, empty())
     assert sum(lake.read("tokens")["quantity"]) == 100
+
+
+def test_the_same_figures_under_another_name_are_a_restatement(tmp_path):
+    lake, one, two = Lake(str(tmp_path / "lake")), frame([3, 1, 2]), frame([3, 1, 2])
+    two["user_id"] = pd.Series(["ann", None, None], dtype=two["user_id"].dtype)
+    lake.replace("tokens", "openai", JANUARY, one)
+    assert lake.replace("tokens", "openai", JANUARY, two).changed
+    assert not lake.replace("tokens", "openai", JANUARY, two.iloc[::-1]).changed
+    kept = lake.read("tokens")
+    assert [t.day for t in kept["charge_period_start"]] == [1, 2, 3], "rows come in order of time"
+    assert kept["user_id"].dropna().tolist() == ["ann"]
 
 
 def test_reading_a_window_leaves_out_its_end(tmp_path):
