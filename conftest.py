@@ -50,6 +50,12 @@ def pytest_collection_finish() -> None:
         connect().execute("SET threads = 1")
 
 
+def pytest_sessionfinish() -> None:
+    """What was kept is let go in order: libraries tell of what is left when the process ends."""
+    gc.unfreeze()
+    gc.collect()
+
+
 #: reference material beside the checkout, where there is any
 SHARED = Path(__file__).resolve().parent.parent / "shared"
 
