@@ -87,8 +87,13 @@ def life_of(y: np.ndarray, weekday: np.ndarray, stay: tuple[float, float] = (1.0
     if len(y) - born <= YOUNG:
         return Life(Phase.YOUNG, born, born)
     jump = jump_of(y[born:])
+    calm = jump is not None and _calm(y[born : len(y) - jump[0]])
+    if jump is not None and not calm:
+        jump = jump_of(y[born:], oldest=STAYS[-1])
     if jump is not None:
         days, level = jump
+        if days >= SETTLED and not calm:
+            return Life(Phase.USED, len(y) - days, len(y) - days)
         if days >= SETTLED:
             before = float(np.nanmean(y[max(born, len(y) - days - SETTLED) : len(y) - days]))
             return Life(Phase.USED, born, len(y) - days, times=level / before if before > 0 else 1.0)
@@ -125,12 +130,18 @@ def _end(used: np.ndarray, known: np.ndarray, weekday: np.ndarray, born: int, la
     return back if back > NEGLIGIBLE else 0.0
 
 
-def jump_of(y: np.ndarray) -> tuple[int, float] | None:
+def _calm(y: np.ndarray) -> bool:
+    """Whether weeks never differed by as much as a jump: only then is one jump the whole story."""
+    weeks = _running_weeks(y[~np.isnan(y)]) if (~np.isnan(y)).sum() >= WEEK else np.zeros(1)
+    return bool(weeks.max() < BEYOND * weeks.min())
+
+
+def jump_of(y: np.ndarray, oldest: int = OLDEST) -> tuple[int, float] | None:
     """Days and level of a jump beyond everything the series has shown at that length, None where there is none."""
     clean = np.where(np.isnan(y), np.nanmedian(y), y)
     running = np.concatenate([[0.0], np.cumsum(clean)])
     found = None
-    for days in (*STAYS, _clearest(running)):
+    for days in (*STAYS, *([_clearest(running)] if oldest > STAYS[-1] else [])):
         if found and days > STAYS[-1]:
             break  # the newest jump counts
         past = clean[:-days]
