@@ -22,7 +22,7 @@ BILLED = ("billed_cost", "billing_currency", "charge_category", "charge_descript
 MOST = 10**13
 
 #: those whose result is an estimate: floats lose nothing that it could tell
-ESTIMATES = {"forecast", "backtest", "plan"}
+ESTIMATES = {"forecast", "backtest", "plan", "save_plan", "compare_plans"}
 
 
 @functools.cache

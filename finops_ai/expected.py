@@ -67,7 +67,7 @@ FIXES = {
     "Book": "Make one with fa.PriceBook.load(path) or fa.PriceBook.default().",
     "PriceBook": "Make one with fa.PriceBook.load(path) or fa.PriceBook.default().",
     "Rules": "Give the path of a TOML file with [dimensions] and [[rules]], the same as a dict, or fa.Rules.load(path).",
-    "Identities": "Make them with finops_ai.people.identity.Identities.load(path).",
+    "Identities": "Make them with fa.Identities.load(path).",
     "Workspace": "Open one with fa.open('finops.toml').",
     "Sequence[str]": "Write it as ['team', 'model'].",
     "pd.DataFrame": "Make one with fa.read, fa.collect or fa.sample.",

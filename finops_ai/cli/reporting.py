@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import time
@@ -113,6 +114,7 @@ def report(
     click.echo(f"Month {month}: pricing and mapping ...", err=True)
     gc.set_threshold(20_000, 20, 20)  # a minute's work whose imports are no garbage
     gc.freeze()
+    atexit.register(gc.unfreeze)  # libraries tell of what is left when the process ends
     made = make_report(
         ws, month, Path(out or ws.settings.path(ws.settings.workspace.reports)) if not (sample or source) else Path(out or "reports"),
         config=config, only=only, parameters=given, jobs=jobs, notes=notes,

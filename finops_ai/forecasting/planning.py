@@ -81,7 +81,7 @@ def plan(
         >>> import finops_ai as fa
         >>> table = fa.plan(fa.price(fa.sample(months=2)), 30_000)
         >>> table[["month", "actual", "budget"]].head(2)
-        Plan to 2026-12
+        Plan 2026-09 to 2026-12
         month       actual     budget
         2026-09  26,478.40  30,000.00
         2026-10  28,393.34  30,000.00

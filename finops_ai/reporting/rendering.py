@@ -14,8 +14,8 @@ from finops_ai.reporting.planning import STATEMENTS, Page
 
 
 def kernels() -> int:
-    """How many notebooks run at the same time: two, but one where only two cores are, since this process works, too."""
-    return 2 if (os.cpu_count() or 1) > 2 else 1
+    """How many notebooks run at the same time: two, where there are as many cores."""
+    return 2 if (os.cpu_count() or 1) > 1 else 1
 
 
 class Renderer:

@@ -13,7 +13,7 @@ import pytest
 
 import finops_ai as fa
 from finops_ai.errors import CheckFailed
-from tests.cli.test_cost_commands import load, run  # noqa: F401 - the fixture
+from tests.cli.test_cost_commands import commands, company, load, run  # noqa: F401 - the fixtures
 
 HISTORIES = Path(__file__).parents[2] / "benchmarks" / "ledger_histories.py"
 

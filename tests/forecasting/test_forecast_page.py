@@ -20,6 +20,10 @@ from finops_ai.store.keeping import Recent
 
 
 class Prices:
+    """A book without dated prices."""
+
+    key_columns = ()
+
     def turns(self, provider, model):
         return []
 
