@@ -136,9 +136,11 @@ def what_if(
             raise RuleError(f"Which scenario? {config} has no [scenario.NAME]; write one, or name a TOML file.")
         if len(known) > 1 and (form != "table" or output):
             raise RuleError(f"Which scenario? {config} has {', '.join(known)}: name one, a file holds one table.")
+        cube = cube_of(ws, month, wanted)
         for name, steps in known.items():
+            table = fa.what_if(cube, steps, by=wanted, book=ws.book)
             click.echo(f"Scenario {name}")
-            say(fa.what_if(cube_of(ws, month, wanted), steps, by=wanted, book=ws.book), form, output)
+            say(table, form, output)
         return
     if scenario in known:
         document = known[scenario]
