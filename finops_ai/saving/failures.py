@@ -77,7 +77,7 @@ def seats(idle: pd.DataFrame) -> Iterator[Finding]:
     for (provider, plan), costs in sums.items():
         cost = sum(costs, Decimal(0))
         yield Finding(
-            "seats", {"provider": provider, "plan": plan}, f"Give up {len(costs)} idle seats of {plan} at {provider}",
+            "seats", {"provider": provider, "plan": plan}, f"Give up {len(costs)} idle seat{'s' * (len(costs) != 1)} of {plan} at {provider}",
             "nobody who holds one was seen in any source for the days that `[people]` asks for", np.array([], int),
             saving=Range(cost, cost, cost), held=cost, assumptions=("nobody comes back to them", "seats can be given up before the term ends"),
             confidence="high", risk="somebody has to ask for a seat again", terms={"provider": provider},

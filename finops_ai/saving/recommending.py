@@ -281,7 +281,7 @@ def _notes(cells: Cells, found: Sequence[Valued], counted: set[int], currency: s
     whole = cells.total() + sum((v.finding.held or _ZERO for v in found), _ZERO)
     new = models.untested(cells)
     tested = [
-        f"Newer versions of {len(new)} models in use are sold, which nothing here has run on yet: {', '.join(new[:4])}"
+        f"Newer versions of {len(new)} model{'s' * (len(new) != 1)} in use are sold, which nothing here has run on yet: {', '.join(new[:4])}"
         f"{' and others' if len(new) > 4 else ''}. `fa.what_if` prices them; a first test would be the evidence."
     ] if new else []  # fmt: skip
     if not found:
