@@ -8,6 +8,7 @@ import json
 import os
 import random
 import shutil
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -191,7 +192,7 @@ def _edited(table: Path) -> bool:
         return False
     column = frame[names[0]].to_pylist()
     at = next(i for i, value in enumerate(column) if value is not None)
-    column[at] += column[at].from_tuple((0, (1,), -frame.schema.field(names[0]).type.scale))  # type: ignore[attr-defined]
+    column[at] += Decimal(1).scaleb(-frame.schema.field(names[0]).type.scale)
     frame = frame.set_column(frame.schema.get_field_index(names[0]), names[0], pa.array(column, frame.schema.field(names[0]).type))  # fmt: skip
     pq.write_table(frame, table, compression="zstd")
     return True
