@@ -185,17 +185,32 @@ class Chain:
         moved = self.place_of(entry)  # by another process, which finished sealing it
         return found if not found or moved == folder else self._findings_in(moved, entry)
 
-    def _findings_in(self, folder: Path, entry: Entry) -> list[Finding]:
-        place = entry.folder
+    def later_findings(self, entry: Entry) -> list[Finding]:
+        """What is wrong with what was sealed after a state: the last seal proves a state through all of their manifests."""
+        later = self.entries()[entry.sequence :]
+        found = [f for e in later for f in self._manifest_findings(self.place_of(e), e)]
+        # another process may have finished sealing one meanwhile
+        return found and [f for e in later for f in self._manifest_findings(self.place_of(e), e)]
+
+    def _manifest_findings(self, folder: Path, entry: Entry) -> list[Finding]:
+        place = f"{entry.folder}/{MANIFEST}"
         path = folder / MANIFEST
         if not path.is_file():
-            return [Finding(f"{place}/{MANIFEST}", "the file is missing")]
+            return [Finding(place, "the file is missing")]
         if sha256(path) != entry.seal:
-            return [Finding(f"{place}/{MANIFEST}", "the file was changed after it was sealed")]
+            return [Finding(place, "the file was changed after it was sealed")]
         manifest = json.loads(path.read_text("utf-8"))
         told_ = {"sequence": entry.sequence, "previous": entry.previous, "folder": entry.folder}
         if any(manifest.get(name, value) != value for name, value in told_.items()):
-            return [Finding(f"{place}/{MANIFEST}", "it was sealed for another place in the chain")]
+            return [
+                Finding(place, "it was sealed for another place in the chain, or what was sealed before it was changed")
+            ]
+        return []
+
+    def _findings_in(self, folder: Path, entry: Entry) -> list[Finding]:
+        if found := self._manifest_findings(folder, entry):
+            return found
+        place, manifest = entry.folder, json.loads((folder / MANIFEST).read_text("utf-8"))
         found, listed = [], manifest["files"]
         for name, digest in sorted(listed.items()):
             if not (folder / name).is_file():

@@ -386,7 +386,7 @@ class Ledger:
         return Sealed(folder, json.loads((folder / MANIFEST).read_text("utf-8")), entry)
 
     def _check(self, entry: Entry) -> None:
-        if found := self._chain.state_findings(entry):
+        if found := self._chain.state_findings(entry) or self._chain.later_findings(entry):
             raise CheckFailed(f"{entry.month} can't be used, what was sealed was changed:\n{told(found)}\n{RESTORE}")
 
     def _seal(

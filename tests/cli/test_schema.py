@@ -7,7 +7,6 @@ import re
 import tomllib
 from pathlib import Path
 
-import jsonschema
 import pytest
 
 import finops_ai
@@ -30,6 +29,8 @@ BLOCKS = [
 
 @pytest.fixture(scope="module")
 def checker():
+    import jsonschema  # takes seconds to import, and every process collects this file
+
     made = settings_schema()
     jsonschema.Draft202012Validator.check_schema(made)
     return jsonschema.Draft202012Validator(made)

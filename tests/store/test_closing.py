@@ -255,6 +255,27 @@ def test_a_month_is_read_only_where_all_that_was_sealed_about_it_is_whole(closed
     assert ledger.closed("2026-12").month == "2026-12"
 
 
+def test_a_figure_sealed_anew_in_the_chain_is_told_by_what_was_sealed_after_it(closed):
+    """Table, manifest and chain agree with each other, and the last seal is the one that was kept: the next manifest tells."""
+    ledger, _ = closed
+    seal = ledger.head()
+    ledger.close("2026-11", {"rows": pd.DataFrame({"a": [1]})})
+    place, chain = ledger.folder / "2026-10", ledger.folder / "chain.jsonl"
+    table, manifest = place / "charges.parquet", place / "manifest.json"
+    for path in (table, manifest, chain):
+        path.chmod(0o644)
+    pd.read_parquet(table).head(1).to_parquet(table)
+    changed = json.loads(manifest.read_text("utf-8"))
+    changed["files"][table.name] = hashlib.sha256(table.read_bytes()).hexdigest()
+    manifest.write_text(json.dumps(changed), encoding="utf-8")
+    chain.write_text(
+        chain.read_text("utf-8").replace(seal, hashlib.sha256(manifest.read_bytes()).hexdigest()), encoding="utf-8"
+    )
+    for read in (ledger.closed, ledger.state):
+        with pytest.raises(CheckFailed, match=r"2026-10 can't be used.*\n.*2026-11/manifest.json.*was changed"):
+            read("2026-10")
+
+
 def test_a_month_is_closed_once_and_nothing_changes(closed):
     ledger, _ = closed
     before = hashes(ledger.folder)
