@@ -42,7 +42,7 @@ def commands(month: str, following: str, folder: Path) -> dict[str, list[str]]:
         "ledger": ["chargeback", "--month", month, "--out", gl, "--ledger", "xero"],
         "showback": ["showback", "--month", month, "--by", "team"],
         "reconcile": ["reconcile", "--month", month],
-        "explain": ["explain", "--month", month, "--by", "team"],
+        "explain": ["explain", "--month", month, "--against", month, "--by", "team"],
         "recommend": ["recommend", "--month", month],
         "kpis": ["kpis", "--month", month],
         "budgets": ["budgets", "--month", month],
