@@ -307,7 +307,7 @@ def _ahead(
     mask = made.chosen(entry["for"])
     if not mask.any():
         return spent, spent, spent, float(spent > entry["amount"])
-    _, p50, low, high, totals = line_figures(made, _line(entry), mask)
+    _, p50, low, high, totals = line_figures(made, _line(entry))
     # what was spent on a day that is still running is known already
     return (
         max(p50, spent),

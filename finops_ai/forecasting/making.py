@@ -46,12 +46,16 @@ class Plan:
         notes: what it rests on and what to doubt.
         assumptions: one row per change, fee and line: `kind, what, amount`.
         outlook: the days ahead taken apart, where dated prices or a scenario are in it.
+        parts: rows of a period by some columns, once they were made.
     """
 
     projection: Projection
     assumptions: list[dict[str, object]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     outlook: Outlook | None = None
+    parts: dict[tuple[object, ...], dict[tuple[str, ...], dict[str, object]]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @property
     def history(self) -> Spending:

@@ -358,7 +358,6 @@ def budget_outlook(
 
 def outlook_table(made: Plan | None, wanted: Sequence[BudgetLine], currency: str, *sources: pd.DataFrame) -> Table:
     """Budgets held against a plan that was made; see `budget_outlook`."""
-    places = minor_units(currency)
     facts = Facts("Budgets ahead", currency, money=["amount", "actual", "p10", "p50", "p90", "over_budget"])
     rows: list[dict[str, object]] = []
     for line in wanted:
@@ -372,17 +371,17 @@ def outlook_table(made: Plan | None, wanted: Sequence[BudgetLine], currency: str
         began = made.history.days[0]
         if pd.Period(line.months[0], "M").start_time < began:
             facts.notes.append(f"{line.name}: the data begins {began:%Y-%m-%d}, so what is spent is at least this.")
-        spent, p50, low, high, paths = line_figures(made, line, mask)
-        rounded = {
-            n: round_to_total([v], places)[0] for n, v in (("actual", spent), ("p10", low), ("p50", p50), ("p90", high))
-        }
+        spent, p50, low, high, paths = line_figures(made, line)
         rows.append(
             {
                 "budget": line.name,
                 "until": line.months[-1],
                 "amount": Decimal(line.amount),  # stated, not estimated
-                **rounded,
-                "over_budget": rounded["p50"] - Decimal(line.amount),
+                "actual": spent,
+                "p10": low,
+                "p50": p50,
+                "p90": high,
+                "over_budget": p50 - Decimal(line.amount),
                 "overrun_probability": overrun_probability(paths, line.amount),
             }
         )
@@ -393,12 +392,17 @@ def outlook_table(made: Plan | None, wanted: Sequence[BudgetLine], currency: str
     return Table.of(pd.DataFrame(rows, columns=columns), facts, *sources)
 
 
-def line_figures(
-    made: Plan, line: BudgetLine, mask: np.ndarray
-) -> tuple[Decimal, Decimal, Decimal, Decimal, np.ndarray]:
-    """Spent, P50, P10, P90 and simulated totals of the months of a budget."""
-    sums = made.sums(np.where(mask, 0, -1), 1)
-    (row,) = _period_rows([sums], [()], [], "", line.months, 9)
+def line_figures(made: Plan, line: BudgetLine) -> tuple[Decimal, Decimal, Decimal, Decimal, np.ndarray]:
+    """Spent, P50, P10, P90 and simulated totals of the months of a budget: the cents of a plan by what the budget names."""
+    by, scope = list(line.dimensions), dict(line.scope)
+    asked = (*by, *line.months)
+    if asked not in made.parts:
+        keys, group = made.groups(by)
+        sums = [made.sums(np.zeros(len(group), dtype=int), 1), made.sums(group, len(keys))]
+        keys = [(), *keys] if by else [()]
+        places = minor_units(made.history.currency)
+        made.parts[asked] = dict(zip(keys, _period_rows(sums, keys, by, "", line.months, places), strict=True))
+    row = made.parts[asked][tuple(str(scope[name]) for name in by)]
     figures: list[Any] = [row[n] for n in ("actual", "p50", "p10", "p90")]
     return figures[0], figures[1], figures[2], figures[3], np.asarray(row["_paths"])
 

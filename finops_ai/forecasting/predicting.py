@@ -47,6 +47,8 @@ def predict(
     season: int,
     levels: Sequence[float] = (80,),
     models: Sequence[str] | None = None,
+    *,
+    apart: bool = True,
 ) -> Prediction:
     """Forecast every series of a panel.
 
@@ -56,6 +58,7 @@ def predict(
         season: points of a season.
         levels: interval levels in per cent, each between 0 and 100.
         models: names of the models to choose from, or None for the default set.
+        apart: the series are parts of a whole, whose sum is put right (see `lifting`); False where some are sums of others.
     """
     checked(horizon, levels)
     pieces = [
@@ -76,7 +79,8 @@ def predict(
             bounds[level][0][where], bounds[level][1][where] = lower, upper
         for column, series in enumerate(where):
             weights[series] = dict(zip(fit.models, fit.weights[:, column].tolist(), strict=True))
-    point = lifting.lifted(fits, point, bounds[lifting.REACH], season)
+    if apart:
+        point = lifting.lifted(fits, point, bounds[lifting.REACH], season)
     held = {level: (np.minimum(bounds[level][0], point), np.maximum(bounds[level][1], point)) for level in levels}
     return Prediction(point, held, weights)
 
