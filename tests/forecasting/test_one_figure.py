@@ -15,6 +15,7 @@ from finops_ai.forecasting.terms import workspace_terms
 from finops_ai.frames import conform
 from finops_ai.meters import tokens_from_slices
 from finops_ai.periods import Window
+from finops_ai.reporting import forecasts
 from tests.forecasting.test_workspace_plan import asked, rows_of
 
 MONTHS = ("2026-11", "2026-12", "2027-01", "2027-02", "2027-03")
@@ -102,6 +103,6 @@ def test_a_month_is_one_figure_everywhere(seed, tmp_path):
     assert {m: totals(table.to_dict("records"))[m] for m in MONTHS} == said
     answer = fa.ask(ws, "forecast", now=dt.datetime(2026, 11, 1, tzinfo=dt.UTC))
     assert {m: totals(answer.table.to_dict("records"))[m] for m in MONTHS} == said
-    page = pytest.importorskip("finops_ai.reporting.forecasts").outlook(ws, "2026-10")
+    page = forecasts.outlook(ws, "2026-10")
     assert {m: totals(page.plan.to_dict("records"))[m] for m in MONTHS} == said
     assert {r["budget"]: r["p50"] for r in page.budgets.to_dict("records")}["2026-12"] == said["2026-12"]
