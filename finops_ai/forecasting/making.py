@@ -514,7 +514,7 @@ def doubts(plan: Plan) -> list[str]:
                     f"{name} jumped on {since} with a change that is known: the new level, {life.now:,.2f} a day, stays."
                 )
                 continue
-            one, other = p.outcomes[i]
+            one, other, _ = p.outcomes[i]
             notes.append(
                 f"{name} jumped on {history.days[life.since]:%Y-%m-%d} to {life.now:,.2f} a day: {life.chance:.0%} that it stays, "
                 f"{1 - life.chance:.0%} that it goes back. {p.months[-1]} comes to {one[-1]:,.0f} or {other[-1]:,.0f}; the middle lies between."

@@ -21,6 +21,8 @@ STEP = 1.4
 CALM, CALM_STEP = 1.2, 1.15
 #: a jump that stayed this long is the new usual: what was before it tells how use moves, not how much it is
 SETTLED = 28
+#: chance that a jump stays: at once, and how much more with the days it has stayed, half of that after so many
+LEAST_STAY, MORE_STAY, HALF_STAY = 0.15, 0.75, 10.0
 #: chance a day that use ends; chance that silence longer than it should be is a pause, halved each week
 HAZARD, PAUSE = 1 / 180, 0.25
 #: silence no longer than this many times the longest one before says nothing
@@ -97,7 +99,7 @@ def life_of(y: np.ndarray, weekday: np.ndarray, stay: tuple[float, float] = (1.0
         if days >= SETTLED:
             before = float(np.nanmean(y[max(born, len(y) - days - SETTLED) : len(y) - days]))
             return Life(Phase.USED, born, len(y) - days, times=level / before if before > 0 else 1.0)
-        likely = 0.35 + 0.6 * days / (days + 7)
+        likely = LEAST_STAY + MORE_STAY * days / (days + HALF_STAY)
         stayed, left = stay
         chance = (2 * likely + stayed) / (2 + stayed + left)
         chance = float(np.clip(chance, 0.15, 0.85 if days < YOUNG else 0.95))

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -31,7 +32,7 @@ DRAWS = 1000
 #: past weeks that noise is drawn from
 DRAWN_WEEKS = 52
 #: variance of the level of a new cell at one week of age, of a level after a jump
-NEW_LEVEL, NEW_DRIFT, AFTER_JUMP = 0.30**2, 0.12**2, 0.02**2
+NEW_LEVEL, NEW_DRIFT, AFTER_JUMP = 0.30**2, 0.12**2, 0.01**2
 #: leads in blocks of four weeks whose errors past forecasts have shown
 TRIED = LEADS - 1
 #: share of a total's direct forecast in it; the rest is the sum of its cells
@@ -40,6 +41,19 @@ DIRECT = 0.5
 LEAST = 3
 #: a weekday with less of the mean day than this is one without use
 QUIET = 0.05
+
+
+class Outcomes(NamedTuple):
+    """What a cell whose level jumped, or that fell silent, may come to by month ahead.
+
+    Attributes:
+        stays, other: `(months,)`: its level stays (use comes back), or not.
+        unsure: variance of the level that stays, which few days have shown.
+    """
+
+    stays: np.ndarray
+    other: np.ndarray
+    unsure: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +73,7 @@ class Projection:
         noise: `(cells, weeks)` past weeks over their level.
         grown: `(cells,)`, log a week of the growth that the middle path goes on with.
         slope_spread: `(cells,)`, how unsure growth is beyond the leads that were tried (sd, log a block).
-        outcomes: `(months)` sums of a cell's two outcomes, where it has two.
+        outcomes: of a cell that has two.
         factor: `(leaves, days)`, what scenarios, dated prices and overrides make of each leaf's cost; None without.
         added: `(leaves, days)`, amounts put in by hand, and what has no cost without a scenario.
         nodes: `(nodes, leaves, months)`, where a scenario is uncertain: what each of its outcomes is to its middle.
@@ -79,7 +93,7 @@ class Projection:
     noise: np.ndarray
     grown: np.ndarray
     slope_spread: np.ndarray
-    outcomes: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    outcomes: dict[int, Outcomes] = field(default_factory=dict)
     factor: np.ndarray | None = None
     added: np.ndarray | None = None
     nodes: np.ndarray | None = None
@@ -248,10 +262,11 @@ class Projection:
         drifted = np.exp(scale[:, None] * z - s2[:, None] / 4 + beyond[:, None] * _even(random.standard_normal(DRAWS)))
         out: np.ndarray = noise * drifted
         if cell in self.outcomes:
-            one, other = self.outcomes[cell]
-            stays = _ranks(random.random(DRAWS)) < self.lives[cell].chance * DRAWS
-            mean = self.lives[cell].chance * one + (1 - self.lives[cell].chance) * other
-            chosen = np.where(stays[None], one[:, None], other[:, None])
+            found, chance = self.outcomes[cell], self.lives[cell].chance
+            stays = _ranks(random.random(DRAWS)) < chance * DRAWS
+            mean = chance * found.stays + (1 - chance) * found.other
+            level = np.exp(np.sqrt(found.unsure) * _even(random.standard_normal(DRAWS)) - found.unsure / 2)
+            chosen = np.where(stays, found.stays[:, None] * level, found.other[:, None])
             out = out * np.divide(chosen, mean[:, None], out=np.ones_like(chosen), where=mean[:, None] > 0)
         return out
 
@@ -382,9 +397,9 @@ def project(
     together = (0.3, 0.3)
     if full.sum() > 1:
         path, together = _with_total(path, weeks, full, base, drift, horizon)
-    outcomes: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    outcomes: dict[int, Outcomes] = {}
     notes: list[str] = []
-    kept: list[tuple[int, np.ndarray, np.ndarray]] = []
+    kept: list[tuple[int, np.ndarray, np.ndarray, float]] = []
     for i, life in enumerate(lives):
         if life.phase is Phase.YOUNG:
             age = size - life.born
@@ -395,19 +410,18 @@ def project(
         elif life.phase is Phase.JUMPED:
             old = path[i].copy()
             path[i] = life.chance * life.now + (1 - life.chance) * old
-            base[i] += AFTER_JUMP + float(np.nanvar(noise[i])) * WEEK / max(size - life.since, 1)
-            kept.append((i, np.full(horizon, life.now), old))
+            unsure = AFTER_JUMP + float(np.nanvar(noise[i])) * WEEK / max(size - life.since, 1)
+            kept.append((i, np.full(horizon, life.now), old, unsure))
         elif life.phase is Phase.SILENT:
             old = path[i].copy()
             path[i] = life.chance * old
             if 0 < life.chance < 1:
-                kept.append((i, old, np.zeros(horizon)))
+                kept.append((i, old, np.zeros(horizon), 0.0))
     ahead = days.day_of_week.to_numpy()
     shape = factors[:, ahead] * np.where(days.isin(list(free)), at_rest, 1.0)
     months = np.asarray((days.year - days[0].year) * 12 + days.month - days[0].month)
-    for i, one, other in kept:
-        sums_of = [np.bincount(months, one_ * shape[i]) for one_ in (one, other)]
-        outcomes[i] = (sums_of[0], sums_of[1])
+    for i, one, other, unsure in kept:
+        outcomes[i] = Outcomes(*(np.bincount(months, way * shape[i]) for way in (one, other)), unsure)
     shares, share_spread = recent_shares(history, recurring)
     noise = _wrapped(noise)
     return Projection(
