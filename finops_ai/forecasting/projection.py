@@ -241,9 +241,13 @@ class Projection:
                 left -= part
         return out
 
+    def _random(self, cell: int, *what: str) -> np.random.Generator:
+        """A cell's own chance, the same whatever horizon is asked."""
+        return np.random.default_rng(_seed((*self.spending.cells[cell], *what)))
+
     def ratio(self, cell: int) -> np.ndarray:
         """`(months, draws)`: a cell's use over its middle."""
-        random = np.random.default_rng(_seed(self.spending.cells[cell]))
+        random = self._random(cell)
         months = len(self.months)
         noise = np.tensordot(self.noise[cell], self._picks, 1)
         own = _even(random.standard_normal((months + 1, DRAWS)))
@@ -259,10 +263,14 @@ class Projection:
         scale = np.sqrt(np.log1p(variance) / np.maximum(variance, 1e-12))
         s2 = variance * scale**2
         beyond = np.maximum(lead - TRIED, 0.0) * self.slope_spread[cell]
-        drifted = np.exp(scale[:, None] * z - s2[:, None] / 4 + beyond[:, None] * _even(random.standard_normal(DRAWS)))
+        drifted = np.exp(
+            scale[:, None] * z
+            - s2[:, None] / 4
+            + beyond[:, None] * _even(self._random(cell, "slope").standard_normal(DRAWS))
+        )
         out: np.ndarray = noise * drifted
         if cell in self.outcomes:
-            found, chance = self.outcomes[cell], self.lives[cell].chance
+            found, chance, random = self.outcomes[cell], self.lives[cell].chance, self._random(cell, "outcome")
             stays = _ranks(random.random(DRAWS)) < chance * DRAWS
             mean = chance * found.stays + (1 - chance) * found.other
             level = np.exp(np.sqrt(found.unsure) * _even(random.standard_normal(DRAWS)) - found.unsure / 2)
@@ -273,8 +281,7 @@ class Projection:
     def _split(self, cell: int, leaves: np.ndarray) -> np.ndarray:
         """`(leaves, months, draws)`: each leaf's share over its middle share; shares add up to 1 on every path."""
         share = self.shares[leaves]
-        random = np.random.default_rng(_seed((*self.spending.cells[cell], "shares")))
-        z = random.standard_normal((len(self.months), len(leaves), DRAWS)).transpose(1, 0, 2)
+        z = self._random(cell, "shares").standard_normal((len(self.months), len(leaves), DRAWS)).transpose(1, 0, 2)
         walk = np.cumsum(z, 1)
         moved = share[:, None, None] * np.exp(self.share_spread[cell] * walk)
         total = moved.sum(0, keepdims=True)
