@@ -507,6 +507,12 @@ def doubts(plan: Plan) -> list[str]:
             break
         name = " / ".join(history.cells[i]) or "The cost"
         weight = p.use[i].sum()
+        if i in p.dips:
+            first, last = history.days[p.dips[i].start], history.days[p.dips[i].stop - 1]
+            notes.append(
+                f"{name} was far below everything else from {first:%Y-%m-%d} to {last:%Y-%m-%d} and came back: those days count "
+                "for nothing of what is usual."
+            )
         if life.phase is Phase.JUMPED:
             if life.chance == 1.0:
                 since = f"{history.days[life.since]:%Y-%m-%d}"

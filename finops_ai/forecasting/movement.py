@@ -15,8 +15,8 @@ import numpy as np
 NEAR, FAR = 1, 4
 #: far pairs differ by chance too: by this share of what near ones do, over the root of the weeks
 BY_CHANCE = 2.0
-#: weeks a slope is told from; how many times its own variance its square must be, to be one
-SLOPE_WEEKS, SIGNIFICANT = 26, 9.0
+#: weeks a slope is told from, which all must show it, and how many times its own variance its square must be
+SLOPES = ((13, 4.0), (26, 9.0))
 #: weeks are at least this share of their mean where logs are taken
 FLOOR = 0.02
 TINY = 1e-9
@@ -62,15 +62,22 @@ def movement_of(weeks: np.ndarray) -> Movement:
     chance = 1 + BY_CHANCE / np.sqrt(size)
     drift = np.maximum(far - chance * near, 0.0) / (FAR - NEAR)
     swerve = np.maximum(far_beside - chance * near_beside, 0.0) / (FAR - NEAR)
-    noise = np.maximum(near - drift, 0.1 * near) / 2 + 1e-6
-    count = min(size, SLOPE_WEEKS)
-    at = np.arange(count) - (count - 1) / 2
-    slope = logs[:, size - count :] @ at / max(at @ at, 1e-12)
+    noise = np.maximum(near_beside - swerve, 0.1 * near_beside) / 2 + 1e-6
     # a burst weighs more in sums than in logs: so is its chance to look like growth
     plain = np.mean(np.diff(weeks / mean[:, None], axis=1) ** 2, axis=1) if size > 1 else near
     lively = np.maximum(1.0, plain / np.maximum(near, 1e-12))
-    by_chance = 12 * noise * lively / count**3 + 1.2 * drift / count
-    return Movement(noise, drift, swerve, np.maximum(slope**2 - SIGNIFICANT * by_chance, 0.0))
+    slope = np.min([_slope(logs[:, -w:], noise * lively, swerve, times) for w, times in SLOPES], axis=0)
+    return Movement(noise, drift, swerve, slope)
+
+
+def _slope(logs: np.ndarray, noise: np.ndarray, swerve: np.ndarray, times: float) -> np.ndarray:
+    """Square of the growth a week, less what chance may make of it."""
+    count = logs.shape[1]
+    at = np.arange(count) - (count - 1) / 2
+    slope = logs @ at / max(at @ at, 1e-12)
+    by_chance = 12 * noise / count**3 + 1.2 * swerve / count
+    out: np.ndarray = np.maximum(slope**2 - times * by_chance, 0.0)
+    return out
 
 
 def _apart(weeks: np.ndarray, logs: np.ndarray, lag: int, steady: bool) -> np.ndarray:
@@ -103,7 +110,7 @@ def expected_miss(moved: Movement, window: int, ahead: np.ndarray, line: bool = 
         >>> [bool(expected_miss(m, 26, np.array([2.0])) < expected_miss(m, 4, np.array([2.0]))) for m in (still, moving)]
         [True, False]
     """
-    noise, drift, slope = (v[:, None] for v in (moved.noise, moved.drift, moved.slope))
+    noise, drift, slope = (v[:, None] for v in (moved.noise, moved.swerve, moved.slope))
     if line:
         reach = 1 / window + 12 * (window / 2 + ahead) ** 2 / window**3
         out: np.ndarray = noise * reach + drift * (window / 7.5 + ahead + 1.2 * ahead**2 / window)

@@ -22,7 +22,7 @@ from finops_ai.errors import DataError
 from finops_ai.forecasting.ageing import spread_of
 from finops_ai.forecasting.holidays import without_holidays
 from finops_ai.forecasting.known import Recurring, fees, lumps
-from finops_ai.forecasting.phases import Life, Phase, jumps_that_stayed, life_of, weekday_factors
+from finops_ai.forecasting.phases import Life, Phase, dip_of, jumps_that_stayed, life_of, weekday_factors
 from finops_ai.forecasting.shares import recent_shares
 from finops_ai.forecasting.spending import Spending
 from finops_ai.forecasting.sums import BLOCK, LEADS, WEEK, Sums, filled, forecast_sums, weekly
@@ -74,6 +74,7 @@ class Projection:
         grown: `(cells,)`, log a week of the growth that the middle path goes on with.
         slope_spread: `(cells,)`, how unsure growth is beyond the leads that were tried (sd, log a block).
         outcomes: of a cell that has two.
+        dips: days of the history on which a cell was once far below everything else, which are left out.
         factor: `(leaves, days)`, what scenarios, dated prices and overrides make of each leaf's cost; None without.
         added: `(leaves, days)`, amounts put in by hand, and what has no cost without a scenario.
         nodes: `(nodes, leaves, months)`, where a scenario is uncertain: what each of its outcomes is to its middle.
@@ -94,6 +95,7 @@ class Projection:
     grown: np.ndarray
     slope_spread: np.ndarray
     outcomes: dict[int, Outcomes] = field(default_factory=dict)
+    dips: dict[int, slice] = field(default_factory=dict)
     factor: np.ndarray | None = None
     added: np.ndarray | None = None
     nodes: np.ndarray | None = None
@@ -377,6 +379,11 @@ def project(
     for i, life in enumerate(lives):
         for y in (use[i], flat[i], weeks[i, : max(life.since - size % WEEK, 0) // WEEK]):
             y[: life.since] *= life.times
+    dips = _dips(flat, lives)
+    for i, days_of in dips.items():
+        flat[i, days_of] = use[i, days_of] = np.nan
+    if dips:
+        weeks = weekly(use, usual)
     ramp = _ramp(flat, lives)
     told = [_slice(flat[i], life) for i, life in enumerate(lives)]
     made = [flat[i, part] for i, part in enumerate(told)]
@@ -433,8 +440,17 @@ def project(
     noise = _wrapped(noise)
     return Projection(
         history, days, path * shape + credit[:, None], recurring, lives, shares, share_spread, base, drift, together,
-        noise, grown, slope, outcomes, notes=notes,
+        noise, grown, slope, outcomes, dips, notes=notes,
     )  # fmt: skip
+
+
+def _dips(flat: np.ndarray, lives: Sequence[Life]) -> dict[int, slice]:
+    """Days of cells in use that were far below everything else, once, and passed."""
+    out = {}
+    for i, life in enumerate(lives):
+        if life.phase is Phase.USED and (found := dip_of(flat[i, life.born :])):
+            out[i] = slice(life.born + found[0], life.born + found[1])
+    return out
 
 
 def _lived(use: np.ndarray) -> np.ndarray:

@@ -35,14 +35,14 @@ STEEPEST_LINE = 0.10
 STEEPNESS, STEEPEST = 2.5, 12.5
 #: blocks of evidence that what a model should miss, by how the series moves, counts as; how much worse a line counts
 #: than that says (log of the error)
-EXPECTED_BLOCKS, DOUBT = 6.5, 0.8
+EXPECTED_BLOCKS, DOUBT = 6.5, 1.0
 #: how far the evidence of neighbouring leads counts (sd, in leads)
 NEAR_LEADS = 0.8
 #: what a forecast misses before anything is known (variance of the ratio), at once and more with every block: so much
 #: at least, and so much over the weeks of history to this power; blocks of own evidence it counts as
 PRIOR_LEVEL, PRIOR_DRIFT, PRIOR_POWER, PRIOR_BLOCKS = (0.004**2, 0.25), (0.006**2, 0.06), 2.0, 1.25
 #: weights are chosen on the same past the errors are measured on: how much variance that hides, over blocks of it
-OPTIMISM = 3.0
+OPTIMISM = 2.0
 #: share of a mixture's weights that must have been there for its error to count; largest error (log, squared) and least ratio
 MOSTLY, LARGEST, LEAST_RATIO = 0.7, np.log(5.0), 0.01
 #: how unsure growth is beyond the leads that were tried, as share of it
@@ -255,8 +255,9 @@ def forecast_sums(weeks: np.ndarray, extra: tuple[list[str], np.ndarray, np.ndar
     mixed[share.sum(0) < MOSTLY] = np.nan
     noise = local_noise(weeks)
     lines = weights[[name in SIMPLE and SIMPLE[name][1] for name in names]].sum(0).mean(1)
-    # steady growth is no surprise to a line
-    drifting = (1 - lines) * moved.drift + lines * moved.swerve
+    # steady growth is no surprise to a line, once there is a year of it
+    steady = lines * min(size / YEAR, 1.0)
+    drifting = (1 - steady) * moved.drift + steady * moved.swerve
     base, drift, blocks = _errors(mixed, actual, recent, noise, size, BLOCK * drifting)
     first, last = level[:, 0], level[:, 2]
     growth = np.log(np.maximum(last, 1e-12) / np.maximum(first, 1e-12)) / (2 * BLOCK)
@@ -330,7 +331,8 @@ def _errors(
     single = noise.var(1) / BLOCK
     blocks = total / BLOCK / np.where(recent.max() > 0, recent.max(), 1.0)
     lead = np.arange(variance.shape[1])
-    beyond = np.maximum(np.nan_to_num(variance - single[:, None]), 0.0)
+    # less than the noise of weeks is chance: it counts against what is expected
+    beyond = np.nan_to_num(variance - single[:, None])
     base_own = beyond[:, 0]
     w = np.where(np.isfinite(variance) & (blocks > 0.25), np.minimum(blocks, 12), 0.0)
     w[:, 0] = 0
@@ -344,6 +346,7 @@ def _errors(
     prior_base, prior_drift = (
         least + young / max(size, 1) ** PRIOR_POWER for least, young in (PRIOR_LEVEL, PRIOR_DRIFT)
     )
-    base = (b0 * base_own + PRIOR_BLOCKS * (prior_base + drifting)) / (b0 + PRIOR_BLOCKS) + single / 12
+    base = (b0 * base_own + PRIOR_BLOCKS * (prior_base + drifting)) / (b0 + PRIOR_BLOCKS)
+    base = np.maximum(base, 0.0) + single / 12
     drift = (b1 * drift_own + PRIOR_BLOCKS * (prior_drift + drifting)) / (b1 + PRIOR_BLOCKS)
     return base, drift, float(b0.max()) if len(b0) else 0.0
