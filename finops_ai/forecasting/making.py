@@ -511,7 +511,7 @@ def doubts(plan: Plan) -> list[str]:
             first, last = history.days[p.dips[i].start], history.days[p.dips[i].stop - 1]
             notes.append(
                 f"{name} was far below everything else from {first:%Y-%m-%d} to {last:%Y-%m-%d} and came back: those days count "
-                "for nothing of what is usual."
+                "for nothing of what is usual. Days off that come again belong in `holidays`."
             )
         if life.phase is Phase.JUMPED:
             if life.chance == 1.0:

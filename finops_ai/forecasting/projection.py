@@ -435,7 +435,8 @@ def project(
     shape = factors[:, ahead] * np.where(days.isin(list(free)), at_rest, 1.0)
     months = np.asarray((days.year - days[0].year) * 12 + days.month - days[0].month)
     for i, one, other, unsure in kept:
-        outcomes[i] = Outcomes(*(np.bincount(months, way * shape[i]) for way in (one, other)), unsure)
+        sums_of = [np.bincount(months, way * shape[i]) for way in (one, other)]
+        outcomes[i] = Outcomes(sums_of[0], sums_of[1], unsure)
     shares, share_spread = recent_shares(history, recurring)
     noise = _wrapped(noise)
     return Projection(
