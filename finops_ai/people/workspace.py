@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from finops_ai.errors import FinopsError, SettingsError, hint
 from finops_ai.frames import BillFrame, CommitFrame, SeatFrame, TokenFrame, concat, empty
 from finops_ai.identity import Identities
 from finops_ai.loading import identities_of, people_section, roads_of
+from finops_ai.people.all_in import with_seats
 from finops_ai.people.idle import idle_seats
 from finops_ai.people.months import people_months
 from finops_ai.people.outcomes import outcome_costs, outcomes
@@ -206,6 +208,24 @@ def settings_of(ws: Workspace) -> dict[str, Any]:
 _WORDS = {str: "text", bool: "true or false", int: "a whole number, 0 or more", list: "a list of paths"}
 
 
+def all_in(ws: Workspace, rows: pd.DataFrame, months: Sequence[str | Window]) -> pd.DataFrame:
+    """A workspace's allocated rows, or cube, of some months with the seats of these months beside them (see `fa.with_seats`).
+
+    Args:
+        ws: the workspace.
+        rows: the rows, of these months.
+        months: `YYYY-MM`, or windows.
+    """
+    windows = [ws.window_of(month) for month in months]
+    reach = Window(min(w.start for w in windows) - _BACK, max(w.end for w in windows))
+    settings = ws.settings
+    return with_seats(
+        rows, identities_of(settings), month=windows, bills=ws.bills(reach), seats=kept(settings.root, "seats"),
+        prices=SeatPrices.default().under(settings.policies.get("seats", [])), rules=ws.rules,
+        dimension=settings_of(ws).get("dimension", "team"), conversion=ws.conversion,
+    )  # fmt: skip
+
+
 def told_beside(ws: Workspace, month: str) -> pd.DataFrame:
     """A month's rows of coding tools that count by another road, priced: none of it is cash.
 
@@ -273,4 +293,4 @@ def _places(root: Path, name: str, kind: str, window: Window, *, live: bool) -> 
     return [(folder / f"{plain(name)}.{p.start:%Y%m%d}-{p.end:%Y%m%d}.{kind}.parquet", p) for p in pieces]
 
 
-__all__ = ["KEYS", "People", "collect_people", "settings_of"]
+__all__ = ["KEYS", "People", "all_in", "collect_people", "settings_of"]
