@@ -140,10 +140,10 @@ def _spread(
     with connect() as con:
         register_who(con, identities, days)
         register_lines(con, [(billed, None), *((piece, None) for piece in listed)])
-        wanted = _charged(con)
         if seats is not None and len(seats):
             held_seats(con, seats)
             divide_among_holders(con)
+        wanted = _charged(con)
         found = con.sql(_SQL).to_arrow_table()
     made = sum((int(part) for part in found["part"].to_pylist()), 0)
     if made != wanted:

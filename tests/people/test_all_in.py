@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal as D
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -15,6 +16,7 @@ import finops_ai as fa
 from finops_ai.errors import FrameError
 from finops_ai.frames import BillFrame, SeatFrame, TokenFrame, conform
 from finops_ai.periods import UTC, Window
+from finops_ai.tables.focus import write_focus
 from finops_ai.tables.focus_check import check_focus
 
 RULES = {"dimensions": {"team": {"default": "nobody"}}, "rules": [{"when": {"model": "chat"}, "set": {"team": "web"}}]}
@@ -30,14 +32,14 @@ PEOPLE = fa.Identities.load(
 
 def usage(zone: str = "UTC") -> pd.DataFrame:
     """One call a month, which costs what the source says: 10 each."""
-    ats = [dt.datetime(2026, month, 3, 12, tzinfo=UTC) for month in (9, 10, 11)]
+    ats = [dt.datetime(2026, month, 3, 12, tzinfo=UTC) for month in (9, 10)]
     row: dict[str, Any] = {
         "provider": "cursor", "billing_account_id": "acme", "model": "chat", "operation": "chat", "meter": "requests",
         "quantity": D(1), "unit": "requests", "service_tier": "standard", "source": "api", "quantity_basis": "metered",
         "money_basis": "cash", "billed_cost": D(10), "billing_currency": "USD",
     }  # fmt: skip
-    columns = {name: [value] * 3 for name, value in row.items()}
-    columns |= {"charge_period_start": ats, "charge_period_end": [at + dt.timedelta(microseconds=1) for at in ats]}
+    columns = {name: [value] * 2 for name, value in row.items()}
+    columns |= {"charge_period_start": ats, "charge_period_end": [at + dt.timedelta(hours=1) for at in ats]}
     return fa.allocate(fa.price(conform(columns, TokenFrame, source="test")), RULES, timezone=zone)
 
 
@@ -112,12 +114,12 @@ MONTHS = [
 ]
 
 
-def test_focus_has_seats_as_recurring_purchases_that_add_up() -> None:
+def test_focus_has_seats_as_recurring_purchases_that_add_up(tmp_path: Path) -> None:
     whole = fa.with_seats(usage(), PEOPLE, bills=bill(*CYCLES), month="2026-10", rules=RULES)
     rows = whole[(whole["charge_period_start"] >= "2026-10-01") & (whole["charge_period_start"] < "2026-11-01")]
     for version in ("1.2", "1.3", "1.4"):
         focus = fa.to_focus(rows, version)
-        assert not check_focus(focus, version)
+        assert not check_focus(write_focus(focus, tmp_path / f"{version}.parquet"), version)
         seats = focus[focus["ChargeCategory"] == "Purchase"]
         assert set(seats["ChargeFrequency"]) == {"Recurring"}
         assert seats["ConsumedQuantity"].isna().all()
@@ -166,8 +168,8 @@ LINE = st.tuples(
 )  # fmt: skip
 
 
-@settings(max_examples=15, deadline=None)
-@given(st.lists(LINE, min_size=1, max_size=6))
+@settings(max_examples=5, deadline=None)
+@given(st.lists(LINE, min_size=1, max_size=4))
 def test_by_team_it_is_what_people_months_says(lines: list[tuple[str, dt.date, int, str | None]]) -> None:
     bills = bill(*((cost, first, first + dt.timedelta(days), who, {}) for cost, first, days, who in lines))
     held = conform(

@@ -279,3 +279,31 @@ def test_prompts_are_never_asked_for(enterprise: PlayedEnterprise):
         assert not any("usage-records" in request.path for request in provider.requests)
         written = {request.path for request in provider.requests if request.method != "GET"}
     assert written == {"/enterprises/acme/settings/billing/reports"}, "a report job is all that is started"
+
+
+def test_reports_that_overlap_count_each_day_once(tmp_path: Path):
+    days = {
+        day: [line(day, "ada", "7"), line(day, "ada", "7"), line(day, "", "2")] for day in ("2026-10-01", "2026-10-02")
+    }
+    other = line("2026-10-02", "bo", "5", organization="other-org")  # the report of another organization
+    seat_of = line(
+        "2026-10-01",
+        "ada",
+        "1",
+        sku="copilot_for_business",
+        unit_type="user-months",
+        net_amount="19",
+        gross_amount="19",
+        discount_amount="0",
+    )
+    (tmp_path / "a.csv").write_bytes(as_csv([*days["2026-10-01"], seat_of]))
+    (tmp_path / "b.csv").write_bytes(
+        as_csv([*days["2026-10-01"], seat_of, *days["2026-10-02"]])[3:]
+    )  # without the byte order mark
+    (tmp_path / "c.csv").write_bytes(as_csv([other]))
+    source = GitHubCopilotConnector(files=[str(tmp_path)], enterprise="demo-ent")
+    assert credits(source.usage(OCTOBER)) == Decimal(37)  # 16 a day, and 5
+    assert source.bills(OCTOBER)["billed_cost"].sum() == Decimal(19)
+    (tmp_path / "d.csv").write_bytes(as_csv(days["2026-10-02"][:1]))
+    with pytest.raises(DataError, match="Keep the newer"):
+        GitHubCopilotConnector(files=[str(tmp_path)], enterprise="demo-ent").usage(OCTOBER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,11 +33,11 @@ def read_saved(patterns: list[str], notes: list[str]) -> Saved:
     in `cost_center_NAME`.
 
     Raises:
-        DataError: a damaged file, one that is neither a report nor an answer, or two reports that hold the same day.
+        DataError: a damaged file, one that is neither a report nor an answer, or two reports that tell a day differently.
     """
     found = Saved()
     reports: dict[bytes, str] = {}
-    days: dict[Any, str] = {}
+    days: dict[Any, tuple[Any, Counter[str]]] = {}
     for path in find_files(patterns):
         content = read_bytes(path)
         if content in reports:
@@ -54,18 +55,41 @@ def read_saved(patterns: list[str], notes: list[str]) -> Saved:
             raise DataError(f"{path}: no usage report of GitHub: its columns are {header[:12]}. {_KINDS}")
         reports[content] = str(path)
         held = list(report.read(content, path, notes))
-        for line in held:
+        for line in _new(held, path, days, notes):
             if isinstance(line, Line):
                 found.lines.append(line)
             else:
                 found.charges.append(line)
-        for day in {(line.day, line.premium) for line in held if isinstance(line, Line)}:
-            if days.setdefault(day, str(path)) != str(path):
-                raise DataError(
-                    f"{path} and {days[day]} both hold use of {day[0]:%Y-%m-%d}: its rows have no id, so they would count twice. "
-                    "Keep the newer report."
-                )
     return found
+
+
+def _new(
+    held: list[Line | Charge], path: Any, days: dict[Any, tuple[Any, Counter[str]]], notes: list[str]
+) -> list[Line | Charge]:
+    """What a report holds that none before it did. Rows have no id, so a day is the same or it isn't.
+
+    Raises:
+        DataError: another report has other rows of the same day, organization and kind.
+    """
+    told: dict[Any, list[Line | Charge]] = {}
+    for line in held:
+        kind = line.premium if isinstance(line, Line) else line.product.lower()
+        told.setdefault((line.day, line.organization, kind), []).append(line)
+    new, again = [], set()
+    for key, rows in told.items():
+        mine = Counter(map(repr, rows))
+        other, theirs = days.setdefault(key, (path, mine))
+        if other == path:
+            new += rows
+        elif mine == theirs:
+            again.add(other)
+        else:
+            raise DataError(
+                f"{path} and {other} both hold {key[0]:%Y-%m-%d} of {key[1] or 'no organization'}, and not alike: rows have no id, "
+                "so they would count twice. Keep the newer report."
+            )
+    notes += [f"{path} repeats days that {other} has: counted once." for other in sorted(map(str, again))]
+    return new
 
 
 def _sort(answer: Any, where: str, center: str | None, found: Saved) -> None:
