@@ -260,7 +260,7 @@ def test_amounts_that_do_not_add_up_are_refused(tmp_path: Path):
 
 def test_two_reports_of_one_day_are_not_added(tmp_path: Path):
     (tmp_path / "a.csv").write_bytes(as_csv([line("2026-10-01", "ada", "7")]))
-    (tmp_path / "b.csv").write_bytes(as_csv([line("2026-10-01", "ada", "7"), line("2026-10-02", "ada", "7")]))
+    (tmp_path / "b.csv").write_bytes(as_csv([line("2026-10-01", "ada", "8"), line("2026-10-02", "ada", "7")]))
     with pytest.raises(DataError, match="count twice"):
         GitHubCopilotConnector(files=[str(tmp_path)]).usage(OCTOBER)
 

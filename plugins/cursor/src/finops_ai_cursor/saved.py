@@ -55,17 +55,17 @@ def read_saved(patterns: list[str], notes: list[str], user: str | None) -> Saved
                     listings.setdefault(period, []).append((page, answer, path))
                 else:
                     _sort(answer, where, found)
+    if listings and dashboards:
+        raise DataError(
+            "Saved answers of usage events and exports of the dashboard are both among the files: they may hold the same "
+            "events, which have no id. Keep one kind."
+        )
     told: list[_Told] = []
     for pages in listings.values():
         listed = events.events_of(_put_together(pages, notes), EVER, notes)
         found.events += _new(listed, str(pages[0][2]), told, notes)
     for path in dashboards:
         found.events += _new(list(dashboard.events_of(path, notes, user)), str(path), told, notes)
-    if listings and dashboards:
-        raise DataError(
-            "Saved answers of usage events and exports of the dashboard are both among the files: they may hold the same "
-            "events, which have no id. Keep one kind."
-        )
     return found
 
 
