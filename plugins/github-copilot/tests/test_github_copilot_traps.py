@@ -307,3 +307,30 @@ def test_reports_that_overlap_count_each_day_once(tmp_path: Path):
     (tmp_path / "d.csv").write_bytes(as_csv(days["2026-10-02"][:1]))
     with pytest.raises(DataError, match="Keep the newer"):
         GitHubCopilotConnector(files=[str(tmp_path)], enterprise="demo-ent").usage(OCTOBER)
+
+
+def test_rows_by_team_are_never_summed(samples: Path):
+    """Ada is in two teams; what metrics reports tell is that people used their seats, in no frame their credits."""
+    names = ["seats.enterprise.json", "users-1-day.2026-10-01.ndjson", "user-teams-1-day.2026-10-01.ndjson", REPORT]
+    source, plain = saved(samples, *names), saved(samples, REPORT)
+    assert credits(source.usage(OCTOBER)) == credits(plain.usage(OCTOBER)) == Decimal(9050)
+    seats = source.seats(OCTOBER).set_index("user_id")
+    assert len(seats) == 4
+    assert any("1 of 2 people are in several teams" in note for note in source.notes)
+
+
+def test_a_metrics_report_proves_that_a_seat_is_used(tmp_path: Path):
+    import json
+
+    (tmp_path / "seats.json").write_text(
+        json.dumps({"total_seats": 3, "seats": [seat(n, last_activity_at=None) for n in ("ada", "bo", "cy")]})
+    )
+    rows = [
+        {"day": "2026-10-20", "user_login": "Ada", "user_initiated_interaction_count": 2}, {"day": "2026-10-07", "user_login": "ada", "used_cli": True},
+        {"day": "2026-10-20", "user_login": "bo", "user_initiated_interaction_count": 0, "used_chat": False, "ai_credits_used": 0},
+    ]  # fmt: skip
+    (tmp_path / "users.ndjson").write_text("\n".join(map(json.dumps, rows)))
+    held = GitHubCopilotConnector(files=[str(tmp_path)], enterprise="demo-ent").seats(OCTOBER).set_index("user_id")
+    seen = held["last_activity_at"].dropna()
+    assert {name: f"{at:%Y-%m-%d}" for name, at in seen.items()} == {"ada": "2026-10-20"}
+    assert held["telemetry"].to_dict() == {"ada": "on", "bo": "unknown", "cy": "unknown"}

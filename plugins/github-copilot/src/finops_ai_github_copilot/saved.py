@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 from finops_ai.errors import DataError
+from finops_ai.periods import UTC
 from finops_ai.providers.files import find_files, read_bytes, read_json_any
 from finops_ai_github_copilot import report
 from finops_ai_github_copilot.items import Line
@@ -24,6 +26,9 @@ class Saved:
     seats: list[Row] = field(default_factory=list)
     total_seats: int | None = None
     centers: list[Row] = field(default_factory=list)
+    #: login (lower case) -> last day that a metrics report has use of, and the teams it names
+    active: dict[str, dt.datetime] = field(default_factory=dict)
+    teams: dict[str, set[str]] = field(default_factory=dict)
 
 
 def read_saved(patterns: list[str], notes: list[str]) -> Saved:
@@ -60,6 +65,11 @@ def read_saved(patterns: list[str], notes: list[str]) -> Saved:
                 found.lines.append(line)
             else:
                 found.charges.append(line)
+    if several := sum(len(teams) > 1 for teams in found.teams.values()):
+        notes.append(
+            f"{several} of {len(found.teams)} people are in several teams of GitHub's: sums by its teams would count them again, so "
+            "[people] teams says whose they are."
+        )
     return found
 
 
@@ -98,6 +108,8 @@ def _sort(answer: Any, where: str, center: str | None, found: Saved) -> None:
     if isinstance(answer.get("seats"), list):
         found.seats += answer["seats"]
         found.total_seats = answer.get("total_seats", found.total_seats)
+    elif "user_login" in answer and "day" in answer:
+        _metrics(answer, where, found)
     elif isinstance(answer.get("costCenters"), list):
         found.centers += answer["costCenters"]
     elif isinstance(answer.get("usageItems"), list) and "timePeriod" not in answer:
@@ -111,9 +123,28 @@ def _sort(answer: Any, where: str, center: str | None, found: Saved) -> None:
         raise DataError(f"{where}: no known answer, with the keys {sorted(answer)[:12]}. {_KINDS}")
 
 
+def _metrics(row: Row, where: str, found: Saved) -> None:
+    """A line of the metrics reports by user: that somebody used Copilot on a day, or is in a team. Its credits are a signal of use and
+    no bill, and a person in two teams is on two lines: nothing of it is added."""
+    login = str(row["user_login"]).lower()
+    if row.get("team_id") is not None:
+        found.teams.setdefault(login, set()).add(str(row.get("slug") or row["team_id"]))
+        return
+    try:
+        day = dt.datetime.fromisoformat(str(row["day"])).replace(tzinfo=UTC)
+    except ValueError:
+        raise DataError(f"{where}: day is {row['day']!r}, must be a day. Nothing was stored.") from None
+    counts = [value for name, value in row.items() if name.endswith("_count") or name.startswith("used_")]
+    if any(counts):
+        found.active[login] = max(day, found.active.get(login, day))
+
+
 def _center(stem: str) -> str | None:
     _, mark, name = stem.rpartition("cost_center_")
     return name if mark and name != "none" and not stem.endswith("no_cost_center") else None
 
 
-_KINDS = "Known are usage reports (CSV) and answers of copilot/billing/seats, cost-centers and settings/billing/usage."
+_KINDS = (
+    "Known are usage reports (CSV), answers of copilot/billing/seats, cost-centers and settings/billing/usage, and the metrics reports "
+    "users-1-day and user-teams-1-day (NDJSON)."
+)
