@@ -28,6 +28,7 @@ from finops_ai.prices.currency import Conversion
 from finops_ai.tables.grouping import dimensions_of
 from finops_ai.tables.seat_lines import is_seat
 from finops_ai.tables.spreading import (
+    as_cost,
     divide_among_holders,
     held_seats,
     register_lines,
@@ -145,9 +146,9 @@ def _spread(
             divide_among_holders(con)
         wanted = _charged(con)
         found = con.sql(_SQL).to_arrow_table()
-    made = sum((int(part) for part in found["part"].to_pylist()), 0)
+    made = sum(found["cost"].to_pylist(), Decimal(0))
     if made != wanted:
-        raise CheckFailed(f"with_seats: rows hold {_amount(made)} of {_amount(wanted)} that seats cost in {window}.")
+        raise CheckFailed(f"with_seats: rows hold {made} of {wanted} that seats cost in {window}.")
     return found
 
 
@@ -160,8 +161,8 @@ _SQL = f"""
         CASE WHEN account IS NOT NULL THEN 1000000 WHEN pricing_quantity > 0 AND regexp_matches(coalesce(pricing_unit, 'seat'), '(?i)seat|user|month|licen[cs]e') THEN pricing_quantity * 1000000 ELSE 0 END AS scale
       FROM spread)
     SELECT period AS day, provider, billing_account_id, sub_account_id, coalesce(sku_id, charge_description) AS plan, account, team,
-      billing_currency AS currency, _row >= 1000000000 AS at_list, CAST(part AS DECIMAL(38, 0)) AS part,
-      CASE WHEN cost <= 0 THEN 0 ELSE CAST(floor(scale * months * (k + held) / span) - floor(scale * months * k / span) AS BIGINT) END AS millionths
+      billing_currency AS currency, _row >= 1000000000 AS at_list, {as_cost("CAST(part AS HUGEINT)")} AS cost,
+      CASE WHEN cost <= 0 THEN 0 ELSE CAST(floor(scale * months * (k + held) / span) - floor(scale * months * k / span) AS BIGINT) END * CAST(0.000001 AS DECIMAL(7, 6)) AS quantity
     FROM sized WHERE part <> 0 OR cost = 0 ORDER BY ALL"""
 
 
@@ -172,25 +173,23 @@ def _sold(seats: pd.DataFrame | None) -> frozenset[str]:
     return frozenset(f"{p} {plan}" for p, plan in set(seats[["provider", "plan"]].itertuples(index=False, name=None)))
 
 
-def _charged(con: duckdb.DuckDBPyConnection) -> int:
-    """What the lines charge for the days asked for, in smallest units."""
+def _charged(con: duckdb.DuckDBPyConnection) -> Decimal:
+    """What the lines charge for the days asked for."""
     (found,) = con.execute(f"""
         SELECT sum(cost * high // days - cost * low // days) FROM (
           SELECT l.*, greatest(l.begins, s.first) - l.begins AS low, least(l.begins + CAST(l.days AS INTEGER), s.after) - l.begins AS high
           FROM lines l JOIN spans s ON {within("l")})""").fetchall()[0]
-    return int(found or 0)
-
-
-def _amount(units: int) -> Decimal:
-    return Decimal(units).scaleb(-COST[1])
+    return Decimal(int(found or 0)).scaleb(-COST[1])
 
 
 def _allocated(found: pa.Table, rules: Any, dimension: str, dimensions: Sequence[str], timezone: str) -> pd.DataFrame:
     """Rows of seats as priced and mapped ones: each day's team where it is known, the rules' word for all else."""
-    days = [Window.of(day := dt.date.fromisoformat(text), day + _DAY, timezone) for text in found["day"].to_pylist()]
+    windows = {
+        text: Window.of(text, dt.date.fromisoformat(text) + _DAY, timezone)
+        for text in found["day"].unique().to_pylist()
+    }
+    days = [windows[text] for text in found["day"].to_pylist()]
     count = found.num_rows
-    cost = pa.array([_amount(int(part)) for part in found["part"].to_pylist()], COST_TYPE)
-    quantity = [Decimal(n).scaleb(-6) for n in found["millionths"].to_pylist()]
     same = {
         "operation": "seat", "meter": METER, "unit": meter(METER).unit, "service_tier": "standard", "source": "billing_export",
         "money_basis": "cash",
@@ -199,8 +198,8 @@ def _allocated(found: pa.Table, rules: Any, dimension: str, dimensions: Sequence
         "charge_period_start": pa.array([day.start for day in days], pa.timestamp("us", "UTC")),
         "charge_period_end": pa.array([day.end for day in days], pa.timestamp("us", "UTC")),
         **{name: found[name] for name in ("provider", "billing_account_id", "sub_account_id")},
-        "model": found["plan"], "quantity": pa.array(quantity, pa.decimal128(19, 6)), "user_id": found["account"],
-        "request_id": [str(n) for n in range(count)], "billed_cost": cost, "billing_currency": found["currency"],
+        "model": found["plan"], "quantity": found["quantity"].cast(pa.decimal128(19, 6)), "user_id": found["account"],
+        "request_id": [str(n) for n in range(count)], "billed_cost": found["cost"].cast(COST_TYPE), "billing_currency": found["currency"],
         "quantity_basis": ["estimated" if listed else "imputed" for listed in found["at_list"].to_pylist()],
     }  # fmt: skip
     priced = price(conform(columns, source="seats"))
