@@ -32,7 +32,7 @@ from finops_ai.frames import conform
 from finops_ai.tables.chargeback import _merged, _usage
 from finops_ai.tables.incentives import adjust, measure, plain_shares
 from finops_ai.tables.policy import Policy
-from finops_ai.tables.tariffs import averages_of, marginal, minimum_line, needs_plain, tariff_lines
+from finops_ai.tables.tariffs import averages_of, minimum_line, needs_plain, tariff_lines
 
 Row = dict[str, Any]
 MONTHS = ("2026-06", "2026-07", "2026-08", "2026-09", "2026-10")
@@ -258,11 +258,8 @@ class Lot:
             for (name, kind), share in plain_shares(rows[rows["team"].isin(carded).to_numpy()], "team", book).items():
                 plain.setdefault(name, {})[kind] = share
         before = self.of(*MONTHS[max(0, number - policy.incentives.baseline_months) : number])
-        part = [name for name, tariff in tariffs.items() if tariff.method != "subscription"]
-        found = measure(
-            rows[rows["team"].isin(part).to_numpy()], "team", policy.incentives, book, before,
-            lambda name, *of: marginal(tariffs[name], averages[name.partition("|")[0]], *of),
-        )  # fmt: skip
+        part = [name for name, tariff in tariffs.items() if not tariff.follows]
+        found = measure(rows[rows["team"].isin(part).to_numpy()], "team", policy.incentives, book, before)
         out = {}
         for n, teams in usage.items():
             costs = {name: sum((Fraction(u["cost"]) for u in own), ZERO) for name, own in teams.items()}

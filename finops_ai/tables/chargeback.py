@@ -24,9 +24,9 @@ from finops_ai.money import COST, minor_units, round_to_total
 from finops_ai.periods import Window
 from finops_ai.tables.grouping import currency_of, grouped
 from finops_ai.tables.incentives import WORDS, Score, adjust, bound, measure, plain_shares
-from finops_ai.tables.policy import Policy
+from finops_ai.tables.policy import Policy, Tariff
 from finops_ai.tables.result import Facts, Table
-from finops_ai.tables.tariffs import KINDS, MOVED, Line, averages_of, marginal, minimum_line, needs_plain, tariff_lines
+from finops_ai.tables.tariffs import KINDS, MOVED, Line, averages_of, minimum_line, needs_plain, tariff_lines
 from finops_ai.tables.tie_out import Bill, Part, left_out, table_of, tie_out
 
 #: what a charge is made of
@@ -169,18 +169,7 @@ def chargeback(
         lines += tariff_lines(name, _merged(mine[name]), tariffs[name], averages, plain.get(name))
     if any(policy.incentives.rates.values()):
         before = _before(allocated if history is None else history, window, policy.incentives.baseline_months)
-        taking_part = [name for name in charged if tariffs[name].method != "subscription"]
-        found = measure(
-            rows[rows[dim].isin(taking_part).to_numpy()],
-            dim,
-            policy.incentives,
-            default_book(book),
-            before,
-            lambda name, *of: marginal(tariffs[name], averages, *of),
-        )
-        charges = {name: sum((x.exact for x in lines if x.receiver == name), Fraction(0)) for name in taking_part}
-        exact = {name: sum((Fraction(u["cost"]) for u in mine[name]), Fraction(0)) for name in taking_part}
-        lines += _incentive_lines(adjust(charges, exact, found, policy.incentives), policy, currency)
+        lines += _moved(rows, before, lines, mine, tariffs, policy, currency, default_book(book))
     for name in charged:
         lines += minimum_line(name, tariffs[name], sum((x.exact for x in lines if x.receiver == name), Fraction(0)))
     parts = tie_out(rows, dim, _accounts(usage), bill, currency=currency, timezone=timezone)
@@ -275,6 +264,37 @@ def _by_receiver(usage: list[dict[str, Any]]) -> dict[str, Decimal]:
     for u in usage:
         out[u["receiver"]] = out.get(u["receiver"], Decimal(0)) + u["cents"]
     return out
+
+
+def _moved(
+    rows: pd.DataFrame,
+    before: pd.DataFrame,
+    lines: list[Line],
+    usage: Mapping[str, list[dict[str, Any]]],
+    tariffs: Mapping[str, Tariff],
+    policy: Policy,
+    currency: str,
+    book: Book,
+) -> list[Line]:
+    """What incentives move between those whose charge follows what their work costs; the others are told why they move nothing."""
+    part = [name for name, tariff in tariffs.items() if not tariff.follows]
+    out = [Line(name, "incentive", apart(tariff), Fraction(0)) for name, tariff in tariffs.items() if tariff.follows]
+    mine = rows[rows[policy.dimension].isin(part).to_numpy()]
+    if mine.empty:
+        return out
+    found = measure(mine, policy.dimension, policy.incentives, book, before)
+    charges = {name: sum((x.exact for x in lines if x.receiver == name), Fraction(0)) for name in part}
+    exact = {name: sum((Fraction(u["cost"]) for u in usage[name]), Fraction(0)) for name in part}
+    return _incentive_lines(adjust(charges, exact, found, policy.incentives), policy, currency) + out
+
+
+def apart(tariff: Tariff) -> str:
+    """Why a receiver takes no part in incentives.
+
+    >>> apart(Tariff("flat", method="subscription"))
+    'No incentives, and no part in funding them: the charge follows a fee, not what the work really costs'
+    """
+    return f"No incentives, and no part in funding them: the charge follows {tariff.follows}, not what the work really costs"
 
 
 def _incentive_lines(scores: Mapping[str, Score], policy: Policy, currency: str) -> list[Line]:

@@ -27,7 +27,7 @@ _METHODS = {
     "pass_through": "are charged what they cost",
     "blended": "are charged the company's average price per model and meter class",
     "rate_card": "are charged by a rate card",
-    "subscription": "pay a fee and, beyond what it includes, at most what the tokens cost; they take no part in incentives",
+    "subscription": "pay a fee and, beyond what it includes, at most what the tokens cost",
 }
 
 
@@ -122,6 +122,11 @@ def _allowed(rules: Policy) -> list[dict[str, Any]]:
     """Tariffs and incentives in words."""
     out = [_finding("allows", t.name, _in_words(t)) for t in rules.tariffs]
     rates = {kind: rate for kind, rate in rules.incentives.rates.items() if rate}
+    for tariff in rules.tariffs if rates else ():
+        if tariff.follows:
+            who = ", ".join(tariff.receivers) or "Whoever is under it"
+            text = f"{who}: no reward, no malus and no part in funding them. The charge follows {tariff.follows}, not what the work really costs, so that what it saves is the company's."
+            out.append(_finding("ignored", f"incentives under {tariff.name}", text))
     if rates:
         parts = ", ".join(f"{kind} {rate:.0%}" for kind, rate in rates.items())
         months = rules.incentives.baseline_months
