@@ -131,7 +131,7 @@ def chargeback(
 
     Raises:
         RuleError: the policy can't be used, or names a dimension the rows don't have.
-        DataError: several currencies, or no priced rows in the month.
+        DataError: several currencies, or neither priced rows in the month nor a bill.
         CheckFailed: a total is not conserved.
 
     Example:
@@ -146,8 +146,8 @@ def chargeback(
     timezone = zone_of(allocated, timezone=timezone)
     window = Window.month(month, timezone)
     rows = _within(allocated, window)
-    currency = currency_of(rows) or currency_of(allocated)
-    if rows.empty or not currency:
+    currency = currency_of(rows) or currency_of(allocated) or _billed_in(bill)
+    if (rows.empty and not _billed_in(bill)) or not currency:
         raise DataError(f"There are no priced rows in {month} to charge. Collect the month first, or choose another.")
     places = minor_units(currency)
     dim = policy.dimension
@@ -200,6 +200,12 @@ def chargeback(
 def _within(frame: pd.DataFrame, window: Window) -> pd.DataFrame:
     start = frame["charge_period_start"]
     return frame[((start >= window.start) & (start < window.end)).to_numpy()]
+
+
+def _billed_in(bill: Bill | None) -> str:
+    """The one currency of a bill's lines; of several, or of none, "" is said."""
+    found = set() if bill is None else set(bill.lines["billing_currency"].dropna())
+    return str(found.pop()) if len(found) == 1 else ""
 
 
 def _before(frame: pd.DataFrame, window: Window, months: int) -> pd.DataFrame:
