@@ -115,7 +115,7 @@ def check(month: str | None, months: int, config: str, form: str, output: str | 
     def charged(name: str) -> Chargeback:
         with ws.steady():
             history = ws.history(name, 1 + rules.incentives.baseline_months)
-            cube, bill = ws.cube(name), bill_of(ws, ws.bills(name))
+            cube, bill = ws.cube(name), bill_of(ws, name, ws.bills(name))
         return fa.chargeback(cube, rules, month=name, timezone=ws.timezone, book=ws.book, history=history, bill=bill)
 
     table = check_policy(rules, ws.months_before(month, months), charged, ws.settings.policies.get("journal"))

@@ -26,6 +26,7 @@ from finops_ai.tables.policy import Policy, policy_or_default
 from finops_ai.tables.result import Facts, Table
 from finops_ai.tables.seat_lines import with_seat_teams
 from finops_ai.tables.tie_out import Bill, parts_of, table_of
+from finops_ai.tables.timing import timing_of
 from finops_ai.tables.true_up import summary
 
 if TYPE_CHECKING:
@@ -231,7 +232,7 @@ def _charged_now(ws: Workspace, month: str) -> Chargeback:
             "finops.toml charges it anyway, in whole cents."
         )
     history = ws.history(month, 1 + Policy.load(policy).incentives.baseline_months)
-    bill = bill_of(ws, billed)
+    bill = bill_of(ws, month, billed)
     made = chargeback(rows, policy, month=month, timezone=ws.timezone, book=ws.book, history=history, bill=bill)
     for name, table in (results_of(made) | {"whole": pd.DataFrame({"currency": [made.currency]})}).items():
         ws.kept.write(pd.DataFrame(table), kept[name])
@@ -244,9 +245,10 @@ def policy_of(ws: Workspace) -> dict[str, Any]:
     return policy if policy is not None else {"dimension": policy_or_default(None, ws.rules.dimensions).dimension}
 
 
-def bill_of(ws: Workspace, lines: pd.DataFrame) -> Bill:
-    """A month's bill with whose its lines are today."""
-    return Bill(seats_apart(ws, lines), load_bill_rules(ws.settings.policies.get("bill")), ws.rules, ws.conversion)
+def bill_of(ws: Workspace, month: str, lines: pd.DataFrame) -> Bill:
+    """A month's bill with whose its lines are today, and what of it is timing."""
+    rules = load_bill_rules(ws.settings.policies.get("bill"))
+    return Bill(seats_apart(ws, lines), rules, ws.rules, ws.conversion, timing_of(ws, month, lines))
 
 
 def seats_apart(ws: Workspace, lines: pd.DataFrame) -> pd.DataFrame:
@@ -350,5 +352,7 @@ def _code_stamp() -> str:
         "tariffs",
         "seat_lines",
         "spreading",
+        "timing",
+        "cycles",
     )
     return ":".join(str((Path(__file__).parent / f"{n}.py").stat().st_mtime_ns) for n in names)

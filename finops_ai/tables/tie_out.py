@@ -40,6 +40,7 @@ STATED = {
     "prepaid": "Paid ahead (+), or drawn from what was paid ahead (-)",
     "tax": "Tax that nobody is charged",
     "central": "Lines of the bill that nobody is charged",
+    "billing_cycle": "Use of days that are billed with another month, which has the reverse",
     "price_difference": "Billed for usage, less what it comes to at our prices",
     "rounding": "Cents of the parts against the whole",
     "exchange": "Exchange difference between the days of the usage and the invoice",
@@ -58,12 +59,15 @@ class Bill:
         rules: of the `[[bill]]` section.
         mapping: the mapping rules, for lines that no rule of the bill decides.
         conversion: the `[currency]` section, where there is one.
+        timing: per provider and billing account, what of the bill is for use of other months (+), or of the month's use is on the
+            bill of others (-); see `finops_ai.tables.timing`.
     """
 
     lines: pd.DataFrame
     rules: tuple[BillRule, ...]
     mapping: Rules
     conversion: Conversion | None = None
+    timing: Mapping[tuple[str, str], Fraction] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -166,6 +170,8 @@ class TieOut:
                 for g in self.usage[account]:
                     side = self._side(account, g["currency"] or self.currency)
                     self._use(side, g, g["rate"])
+        for account, amount in (self.bill.timing if self.bill else {}).items():
+            self._moved(account, amount)
         out: list[Part] = []
         for account in sorted(self.sides):
             for currency, side in sorted(self.sides[account].items()):
@@ -181,6 +187,17 @@ class TieOut:
         own[1] += g["cost"] / rate
         side.drawn[0] += g["cost"] - g["payable"]
         side.drawn[1] += (g["cost"] - g["payable"]) / rate
+
+    def _moved(self, account: tuple[str, str], amount: Fraction) -> None:
+        """Take what a billing cycle moves between months out of the price difference, or out of what is accrued."""
+        sides = self.sides.get(account)
+        if not sides:
+            return
+        side = max(sides.values(), key=lambda one: (one.billed, abs(one.difference[0])))
+        rate = side.difference[0] / side.difference[1] if side.difference[1] else Fraction(1)
+        side.parts.append(_Exact("billing_cycle", amount, amount / rate, text=STATED["billing_cycle"]))
+        side.difference[0] -= amount
+        side.difference[1] -= amount / rate
 
     def _billed(self) -> dict[tuple[str, str], list[dict[str, Any]]]:
         """The bill's lines added up per account, currency, invoice and cell."""
@@ -252,7 +269,9 @@ class TieOut:
                 text = f"{key[0]}, {key[1].replace('_', ' ')}: billed, no price of ours"
                 self._charge(self._side(account, currency), "unpriced", more, mean, unpriced, text)
         alone = sum((cost for key, (cost, *_) in cells.items() if key not in sums), _ZERO)
-        return {(*key, tiers) for key in sums if key not in cells} if not alone else set()
+        if alone or (self.bill is not None and account in self.bill.timing):
+            return set()  # it is for use that is seen, here or in the cycle's other month
+        return {(*key, tiers) for key in sums if key not in cells}
 
     def _charge(
         self, side: _Side, item: str, amount: Fraction, rate: Fraction, weights: Mapping[str, Decimal], text: str, invoice: str = ""
