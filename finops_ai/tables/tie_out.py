@@ -398,7 +398,8 @@ class TieOut:
         ]
         spent = [sum((getattr(p, name) for p in out), Decimal(0)) for name in ("amount", "native")]
         if not side.billed:
-            return [*_merged(out), replace(base, item="accrued", amount=spent[0], native=spent[1])]
+            accrued = replace(base, item="accrued", amount=spent[0], native=spent[1])
+            return [*_merged(out), *([accrued] if any(spent) else [])]
         owed = sorted(side.owed.items())
         amounts = _round([o[0] for _, o in owed], self.currency)
         natives = amounts if same else _round([o[1] for _, o in owed], currency)
