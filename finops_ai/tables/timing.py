@@ -47,7 +47,7 @@ def timing_of(ws: Workspace, month: str, bills: pd.DataFrame) -> dict[tuple[str,
 
 def _used(ws: Workspace, window: Window, cycle: Any) -> Fraction:
     """What is to be paid for a cycle's use in a window."""
-    rows = ws.priced_cells(window)
+    rows = ws.reprice(window, ws.token_cells(window))  # closed or not: as usage stands today
     payable = PAYABLE if PAYABLE in rows.columns else "effective_cost"
     keys = ["provider", "billing_account_id", "pricing_currency", "model", "meter"]
     found = grouped(rows, keys, {"cost": f"sum({payable})"}, needs=(payable,)) if len(rows) else []
