@@ -24,10 +24,11 @@ from finops_ai.money import COST, minor_units, round_to_total
 from finops_ai.periods import Window
 from finops_ai.tables.grouping import currency_of, grouped
 from finops_ai.tables.incentives import WORDS, Score, adjust, bound, measure, plain_shares
+from finops_ai.tables.parts import Part, table_of
 from finops_ai.tables.policy import Policy, Tariff
 from finops_ai.tables.result import Facts, Table
 from finops_ai.tables.tariffs import KINDS, MOVED, Line, averages_of, minimum_line, needs_plain, tariff_lines
-from finops_ai.tables.tie_out import Bill, Part, left_out, table_of, tie_out
+from finops_ai.tables.tie_out import Bill, left_out, tie_out
 
 #: what a charge is made of
 ADDS = ("cost", "bill_lines", "margin", "incentive")

@@ -19,11 +19,12 @@ from finops_ai.store.closing import Ledger, Sealed
 from finops_ai.tables import posting
 from finops_ai.tables.bill_rules import load_bill_rules
 from finops_ai.tables.chargeback import Chargeback
+from finops_ai.tables.parts import parts_of
 from finops_ai.tables.policy import Policy, number
 from finops_ai.tables.reconcile import workspace_reconciliation
 from finops_ai.tables.result import Facts, Table
 from finops_ai.tables.showback import showback
-from finops_ai.tables.tie_out import Bill, parts_of
+from finops_ai.tables.tie_out import Bill
 from finops_ai.tables.true_up import posted_balances, recompute, true_up
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from finops_ai.money import minor_units, round_to_total
 from finops_ai.periods import parse_month
 from finops_ai.tables.csv import write_csv
 from finops_ai.tables.excel import write_workbook
+from finops_ai.tables.parts import OWED, STATED, Part
 from finops_ai.tables.result import Facts, Table
-from finops_ai.tables.tie_out import OWED, STATED, Part
 
 if TYPE_CHECKING:
     from finops_ai.tables.chargeback import Chargeback

@@ -22,10 +22,11 @@ from finops_ai.store.beside import kept
 from finops_ai.tables.bill_rules import load_bill_rules
 from finops_ai.tables.chargeback import ADDS, Chargeback, chargeback, in_minor_units, summary_facts
 from finops_ai.tables.journal import journal_table, whole_entries, write_files
+from finops_ai.tables.parts import parts_of, table_of
 from finops_ai.tables.policy import Policy, policy_or_default
 from finops_ai.tables.result import Facts, Table
 from finops_ai.tables.seat_lines import with_seat_teams
-from finops_ai.tables.tie_out import Bill, parts_of, table_of
+from finops_ai.tables.tie_out import Bill
 from finops_ai.tables.timing import timing_of
 from finops_ai.tables.true_up import summary
 
@@ -353,6 +354,7 @@ def _code_stamp() -> str:
         "seat_lines",
         "spreading",
         "timing",
+        "parts",
         "cycles",
     )
     return ":".join(str((Path(__file__).parent / f"{n}.py").stat().st_mtime_ns) for n in names)

@@ -8,7 +8,7 @@ invoice. An account without a bill is accrued: what it will be billed is what it
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -22,31 +22,17 @@ import pyarrow.compute as pc
 from finops_ai.engine.allocating import map_rows
 from finops_ai.engine.fields import PAYABLE
 from finops_ai.engine.rules import Rules
-from finops_ai.errors import CheckFailed
-from finops_ai.frames import to_arrow, to_pandas
+from finops_ai.frames import to_arrow
 from finops_ai.money import COST, minor_units, round_to_total
 from finops_ai.periods import zone
 from finops_ai.prices.currency import Conversion
 from finops_ai.tables.bill_rules import KINDS, MAPPED, BillRule, decide
 from finops_ai.tables.both_sides import with_kind
 from finops_ai.tables.grouping import grouped
-from finops_ai.tables.result import Facts, Table
+from finops_ai.tables.parts import STATED, Part, check
 from finops_ai.tables.seat_lines import TEAM
 
-#: items that are what is owed; all others add up to them
-OWED = ("payable", "accrued")
-#: items that no receiver is charged, with what they are
-STATED = {
-    "prepaid": "Paid ahead (+), or drawn from what was paid ahead (-)",
-    "tax": "Tax that nobody is charged",
-    "central": "Lines of the bill that nobody is charged",
-    "billing_cycle": "Use of days that are billed with another month, which has the reverse",
-    "price_difference": "Billed for usage, less what it comes to at our prices",
-    "rounding": "Cents of the parts against the whole",
-    "exchange": "Exchange difference between the days of the usage and the invoice",
-}
 _MONEY = pa.decimal128(*COST)
-_COLUMNS = ("provider", "billing_account_id", "currency", "invoice_id", "item", "receiver", "text", "amount", "native")
 _ZERO = Fraction(0)
 
 
@@ -68,21 +54,6 @@ class Bill:
     mapping: Rules
     conversion: Conversion | None = None
     timing: Mapping[tuple[str, str], Fraction] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Part:
-    """One item of an account: `amount` in the currency of the charges, `native` in the account's own, both in minor units."""
-
-    provider: str
-    account: str
-    currency: str
-    item: str
-    amount: Decimal
-    native: Decimal
-    invoice: str = ""
-    receiver: str = ""
-    text: str = ""
 
 
 @dataclass
@@ -107,6 +78,15 @@ class _Side:
     parts: list[_Exact] = field(default_factory=list)
     owed: dict[str, list[Any]] = field(default_factory=dict)  # invoice -> billed, native, end of its period
     billed: bool = False
+
+
+def lines_with_kind(lines: pd.DataFrame) -> pd.DataFrame:
+    """A bill's lines with what each is: as reconciliation tells them, and idle parts of a commitment apart."""
+    lines = with_kind(lines)
+    idle = (lines["commitment_discount_status"] == "Unused").to_numpy(bool, na_value=False)
+    kind = lines["kind"].astype(object)
+    kind[idle] = "idle"
+    return lines.assign(kind=kind.astype("str"))
 
 
 class TieOut:
@@ -143,18 +123,15 @@ class TieOut:
         """The bill's lines in the currency of the charges, of an invoice where there is one beside a cost API."""
         if self.bill is None or not len(self.bill.lines):
             return None
-        lines = with_kind(self.bill.lines)
+        lines = lines_with_kind(self.bill.lines)
         lines = lines[(lines["billing_currency"] == self.currency).to_numpy(bool, na_value=False)]
         account = lines["provider"] + "\n" + lines["billing_account_id"]
         api = (lines["source"] == "api").to_numpy(bool, na_value=False)
         lines = lines[~(api & account.isin(set(account[~api])).to_numpy(bool))].reset_index(drop=True)
-        idle = (lines["commitment_discount_status"] == "Unused").to_numpy(bool, na_value=False)
-        kind = lines["kind"].astype(object)
-        kind[idle] = "idle"
         if "exchange_rate" not in lines.columns:
             one = pd.Series([Decimal(1)] * len(lines), dtype=pd.ArrowDtype(pa.decimal128(18, 12)), index=lines.index)
             lines = lines.assign(native_currency=lines["billing_currency"], exchange_rate=one)
-        return lines.assign(kind=kind.astype("str"))
+        return lines
 
     def parts(self) -> list[Part]:
         """Every item of every account."""
@@ -469,49 +446,6 @@ def left_out(bill: Bill | None, currency: str) -> list[str]:
     ]
 
 
-def check(parts: Iterable[Part]) -> None:
-    """Raise unless the items of every account add up to what is owed.
-
-    Raises:
-        CheckFailed: names the account.
-    """
-    sums: dict[tuple[Any, ...], list[Decimal]] = {}
-    for p in parts:
-        found = sums.setdefault((p.provider, p.account, p.currency), [Decimal(0), Decimal(0)])
-        sign = -1 if p.item in OWED else 1
-        found[0] += sign * p.amount
-        found[1] += sign * p.native
-    for place, (amount, native) in sums.items():
-        if amount or native:
-            raise CheckFailed(
-                f"What {' '.join(place)} is charged doesn't tie to its bill: {amount} ({native}) is left."
-            )
-
-
-def table_of(parts: Sequence[Part], currency: str, month: str) -> Table:
-    """Parts as a table: provider, billing_account_id, currency, invoice_id, item, receiver, text, amount, native."""
-    values = [
-        (p.provider, p.account, p.currency, p.invoice, p.item, p.receiver, p.text, p.amount, p.native) for p in parts
-    ]
-    table = pa.table({
-        name: pa.array([v[i] for v in values], _MONEY if name in ("amount", "native") else pa.string())
-        for i, name in enumerate(_COLUMNS)
-    })  # fmt: skip
-    conserves = "per account and currency the items add up to what is payable or accrued"
-    return Table.of(
-        to_pandas(table), Facts("Charges and bill", currency, month, conserves, money=["amount"], charged=True)
-    )
-
-
-def parts_of(table: pd.DataFrame) -> list[Part]:
-    """Parts from their table."""
-    return [
-        Part(r["provider"], r["billing_account_id"], r["currency"], r["item"], r["amount"], r["native"], r["invoice_id"] or "",
-             r["receiver"] or "", r["text"] or "")
-        for r in _records(table)
-    ]  # fmt: skip
-
-
 def _cell(model: object, meter: str, tier: object, found: set[tuple[Any, ...]]) -> tuple[Any, ...]:
     tiers = next(iter(found), (None, "", None, False))[3]
     named = model if isinstance(model, str) and model else None
@@ -584,8 +518,3 @@ def _alike(lines: pd.DataFrame, rules: Sequence[BillRule], mapped: pd.Series | N
     found = table.group_by(keys, use_threads=False).aggregate([("amount", "sum")]).rename_columns([*keys, "amount"])
     out: list[dict[str, Any]] = found.to_pylist()
     return out
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    plain = pd.DataFrame(frame).astype(object)
-    return plain.where(plain.notna(), None).to_dict("records")  # type: ignore[return-value]
