@@ -333,7 +333,8 @@ def _cheaper_model(
         cell = cells.setdefault(tuple(g[k] for k in per[:4]), [ZERO, ZERO])
         cell[0] += instead - cost
         cell[1] += max(cost, ZERO)
-    rate, share = Fraction(rules.rates["model"]), bound(rules)
+    # caching saves at least half of what it is for, so that a reward that vanishes with it is never more than the saving
+    rate, share = Fraction(rules.rates["model"]), min(bound(rules), (1 - Fraction(rules.cap)) / 2)
     for (receiver, prompt, *_), (saved, cost) in cells.items():
         volume, tokens_now = main[receiver, prompt][2], now[receiver, prompt]
         rested = min(Fraction(1), volume / tokens_now) if tokens_now else ZERO
