@@ -41,7 +41,7 @@ class Measure:
         distinct: the column whose different values are counted instead.
         ratio: (upper, lower) measures it divides; `per` multiplies it.
         minus: (one, other) measures it subtracts.
-        given: the table that says it where no rows of usage do; `needs` tells what that takes.
+        given: the table that says it where no rows of usage do; `needs` tells what that takes, `parts` what it is made of.
         part_of: the measure it is a part of: 0, not null, where that is known and there is nothing of this one.
         strict: of a share: null, not 0, where its upper figure is.
         told_by: the column that must say something for the figure to be known.
@@ -64,6 +64,7 @@ class Measure:
     minus: tuple[str, ...] = ()
     given: str = ""
     needs: str = ""
+    parts: tuple[str, ...] = ()
     told_by: str = ""
     part_of: str = ""
     strict: bool = False
