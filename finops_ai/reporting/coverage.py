@@ -45,7 +45,9 @@ def attributed(ws: Workspace, month: str) -> float | None:
     by = next(iter(ws.rules.dimensions))
     key = ("attributed", month, ws.digest(), ws.ledger.head(), by)
     return ws.recent.once(
-        key, lambda: showback(ws.cube(month), [by], month, timezone=ws.timezone).facts.coverage.get("attributed")
+        key,
+        lambda: showback(ws.cube(month), [by], month, timezone=ws.timezone).facts.coverage.get("attributed"),
+        shared=True,
     )
 
 
@@ -53,10 +55,14 @@ def captured(ws: Workspace, month: str) -> float | None:
     """Share of the month's bill that usage explains; None without a bill."""
     from finops_ai.tables.reconcile import workspace_reconciliation
 
-    try:
-        return workspace_reconciliation(ws, month).facts.coverage["captured"]
-    except FinopsError:
-        return None
+    def share() -> float | None:
+        try:
+            return workspace_reconciliation(ws, month).facts.coverage["captured"]
+        except FinopsError:
+            return None
+
+    key = ("captured", month, ws.digest(), ws.ledger.head(), repr(ws.settings.policies.get("reconcile")))
+    return ws.recent.once(key, share, keep=lambda found: True, shared=True)
 
 
 def owners(data: Table, ws: Workspace) -> str:

@@ -230,7 +230,7 @@ def _made_of(one: Measure) -> str:
     if parts := one.ratio or one.minus:
         sign = " / " if one.ratio else " less "
         text = sign.join(answers.heading(part)[0].lower() for part in parts)
-        return text[:1].upper() + text[1:]
+        return text[:1].upper() + text[1:] + (f" x {one.per:,}" if one.per > 1 else "")
     return f"The page {_STATED[one.given]}" if one.given in _STATED else ""
 
 
@@ -253,7 +253,8 @@ def glossary_page() -> str:
         "read from a cache, and on how fast the answer must come."
     )
     figures = [
-        [m.label, m.about, m.formula, m.leaves_out or "–", m.unknown_when, m.source] for m in catalogue().values()
+        [m.label, m.about, _made_of(m) or m.formula, m.leaves_out or "–", m.unknown_when, m.source]
+        for m in catalogue().values()
     ]
     kinds = [[m.name, m.description, m.unit] for m in meters().values()]
     heads = ["Figure", "What it says", "How it is made", "Leaves out", "Unknown when", "Source"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import finops_ai as fa
@@ -130,8 +131,24 @@ def test_every_kpi_is_computed_or_says_what_it_takes():
 
 def test_a_kpi_can_be_done_again_from_the_two_figures_beside_it():
     cost = fa.allocate(fa.price(fa.sample(months=1)), fa.sample.rules())
-    for row in fa.kpis(cost, month="2026-10").to_dict("records"):
-        if row["value"] is None or row["upper"] is None:
-            continue
+    past = pd.DataFrame({"p50": [90.0, 130.0], "actual": [D(100), D(120)], "inside": [True, False]})
+    table = fa.kpis(cost, month="2026-10", bills=fa.sample.bills(), past_error=past)
+    parts = {r["id"]: (r["upper"], r["lower"]) for r in table.to_dict("records") if r["upper"] is not None}
+    for row in table.to_dict("records"):
         one = catalogue()[row["id"]]
-        assert float(row["value"]) == pytest.approx(float(row["upper"]) * one.per / float(row["lower"]), rel=1e-4)
+        if row["value"] is None or one.kind in ("money", "count", "days"):
+            continue
+        upper, lower = parts[one.id]  # none is without
+        assert float(row["value"]) == pytest.approx(float(upper) * one.per / float(lower), rel=1e-4, abs=1e-9)
+    assert parts["forecast_error"] == (20, 220)  # 10 and 10 missed of 100 and 120
+    assert parts["forecast_bias"] == (0, 220)
+    assert parts["interval_coverage"] == (1, 2)
+    assert parts["captured"] == (D("28393.34"), D("28393.34"))  # what October's invoices charge for usage
+    upper, lower = parts["discount"]
+    assert upper - lower == table.set_index("id").loc["discount", "value"]
+
+
+def test_a_table_has_what_its_ratios_are_made_of():
+    parts = {part for name in MEASURES for part in ingredients(name)}
+    assert "listed_tokens" in parts
+    assert parts <= set(MEASURES)
