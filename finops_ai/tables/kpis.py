@@ -13,6 +13,7 @@ from finops_ai.errors import FrameError
 from finops_ai.figures import Measure, aggregates, catalogue, ingredients, ratio, values
 from finops_ai.figures.computing import CENTS, fields
 from finops_ai.frames.origin import zone_of
+from finops_ai.money import published
 from finops_ai.periods import Window
 from finops_ai.tables.grouping import currency_of, dimensions_of, grouped, nobody_of
 from finops_ai.tables.result import Facts, Table
@@ -106,6 +107,11 @@ def kpis(
     shown = {name: found.get(CENTS + name, found.get(name)) for name in sums if not name.startswith(CENTS)}
     known = values(found, [*computed, *parts])
     known |= {name: shown[name] for name in shown if catalogue()[name].kind == "money"}
+    for one in (m for m in wanted if m.minus and cents and known.get(m.id) is not None):
+        whole, part = one.minus
+        if CENTS + whole not in found:  # it has no cents of its own: it is what it differs by from what has
+            known[one.id] = published(known[one.id], currency)
+            known[whole] = known[part] + known[one.id]
     if bills is not None and window is not None:
         begun = bills["charge_period_start"]
         bills = bills[((begun >= window.start) & (begun < window.end)).to_numpy(bool)]
