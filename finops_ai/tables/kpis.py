@@ -191,7 +191,7 @@ def _attributed(rows: pd.DataFrame, timezone: str) -> tuple[Any, Any, Any]:
 
 
 def _sum(values: Iterable[Any]) -> Decimal:
-    return sum((v for v in values if v is not None and v == v), Decimal(0))
+    return sum((v for v in values if not pd.isna(v)), Decimal(0))
 
 
 def plan_errors(past_error: pd.DataFrame) -> dict[str, float]:

@@ -26,12 +26,12 @@ from finops_ai.tables.result import Facts, Table
 
 #: measures of the table, in order, with all that its ratios are made of; a month adds the one before
 MEASURES = (
-    "cost", "list_cost", "requests", "fresh_input_tokens", "cache_read_tokens", "cache_write_tokens", "input_tokens",
-    "output_tokens", "tokens", "batch_tokens", "listed_tokens", "metered_tokens", "priced_tokens", "priced_input_tokens",
-    "priced_output_tokens", "token_cost", "input_cost", "cache_read_cost", "output_cost", "counted_cost",
-    "comparable_cost", "comparable_list_cost", "cost_per_request", "cost_per_1m_tokens",
+    "cost", "list_cost", "requests", "fresh_input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens",
+    "tokens", "priced_tokens", "priced_input_tokens", "priced_output_tokens", "token_cost", "input_cost", "output_cost",
+    "counted_cost", "cost_per_request", "cost_per_1m_tokens",
     "token_cost_per_1m_tokens", "input_cost_per_1m", "output_cost_per_1m", "cache_hit_rate", "cache_hit_cost_share",
-    "output_input_ratio", "batch_share", "effective_vs_list", "priced",
+    "output_input_ratio", "batch_share", "effective_vs_list", "priced", "input_tokens", "cache_read_cost", "batch_tokens",
+    "comparable_cost", "comparable_list_cost", "listed_tokens", "metered_tokens",
 )  # fmt: skip
 _COMPARED = ("previous_cost", "change")
 #: the other two moneys, where rows say which one they are; never part of a cost

@@ -148,6 +148,13 @@ def test_a_kpi_can_be_done_again_from_the_two_figures_beside_it():
     assert upper - lower == table.set_index("id").loc["discount", "value"]
 
 
+def test_an_account_without_a_bill_is_no_part_of_what_was_billed():
+    cost, bills = fa.allocate(fa.price(fa.sample(months=1)), fa.sample.rules()), fa.sample.bills()
+    table = fa.kpis(cost, month="2026-10", bills=bills[(bills["provider"] != "oci").to_numpy(bool)]).set_index("id")
+    assert table.loc["captured", "lower"] == D("28393.34") - D("529.05")  # all invoices but Oracle's
+    assert table.loc["captured", "value"] == 1.0
+
+
 def test_a_table_has_what_its_ratios_are_made_of():
     parts = {part for name in MEASURES for part in ingredients(name)}
     assert "listed_tokens" in parts
