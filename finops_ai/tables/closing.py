@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -18,6 +19,7 @@ from finops_ai.store.closing import Ledger, Sealed
 from finops_ai.tables import posting
 from finops_ai.tables.bill_rules import load_bill_rules
 from finops_ai.tables.chargeback import Chargeback
+from finops_ai.tables.parts import parts_of
 from finops_ai.tables.policy import Policy, number
 from finops_ai.tables.reconcile import workspace_reconciliation
 from finops_ai.tables.result import Facts, Table
@@ -242,10 +244,15 @@ def _bills(ws: Workspace, month: str, state: Sealed) -> tuple[Bill | None, Bill 
     lines, rules = posting.seats_apart(ws, state.table("bills")), load_bill_rules(state.document("bill"))
     table = state.document("currency")
     then = None if table is None or ws.conversion is None else replace(ws.conversion, owed=table.get("owed", "usage"))
+    timing: dict[tuple[str, str], Fraction] = {}
+    for part in parts_of(state.table("tie_out")):
+        if part.item == "billing_cycle":
+            place = part.provider, part.account
+            timing[place] = timing.get(place, Fraction(0)) + Fraction(part.amount)
     return (
-        Bill(lines, rules, Rules.load(state.document("rules"), root=ws.settings.root), then),
-        Bill(lines, rules, ws.rules, then),
-        posting.bill_of(ws, ws.current_bills(month)),
+        Bill(lines, rules, Rules.load(state.document("rules"), root=ws.settings.root), then, timing),
+        Bill(lines, rules, ws.rules, then, timing),
+        posting.bill_of(ws, month, ws.current_bills(month)),
     )
 
 

@@ -383,7 +383,7 @@ def test_a_cheaper_model_and_caching_never_raise_a_charge_under_cards_and_subscr
 def test_writing_to_a_cache_is_held_at_what_a_card_asks_without_one():
     """90M read and 10M written for 100M plain, of a model where that costs 0.1 and 1.25 times as much: a fifth in all."""
     from finops_ai.tables.policy import Policy
-    from finops_ai.tables.tariffs import marginal, needs_plain, tariff_lines
+    from finops_ai.tables.tariffs import needs_plain, tariff_lines
 
     def used(kind, quantity, cost):
         return {
@@ -420,9 +420,6 @@ def test_writing_to_a_cache_is_held_at_what_a_card_asks_without_one():
     averages = {("m", "fresh_input", "tokens"): Fraction(3, 2), ("m", "cache_read", "tokens"): Fraction(3, 10), ("m", "cache_write_5m", "tokens"): Fraction(15, 4)}  # fmt: skip
     half = [used("cache_read", 50, "15"), used("cache_write_5m", 50, "187.5")]  # 15 + 187.50, held at 100 x 1.50
     assert sum(line.exact for line in tariff_lines("a", half, blended, averages)) == 150
-    tariff = Policy.load({"dimension": "team", "tariffs": [{"method": "rate_card", "card": {"fresh_input": "1", "cache_write_5m": "20"}}]}).tariffs[0]  # fmt: skip
-    million = Fraction(1_000_000)
-    assert marginal(tariff, {}, "m", "cache_write_5m", million, Fraction(15, 4), Fraction(3)) == 1
 
 
 def test_incentives_are_told_in_words_and_figures(month, book):
