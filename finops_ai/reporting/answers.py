@@ -198,7 +198,12 @@ def bridge(data: Table | None, names: tuple[str, str], title: str, lead: str = "
 
 
 def drivers(
-    data: Explanation | None, top: int = 8, words: Mapping[str, str] | None = None, *, period: str = ""
+    data: Explanation | None,
+    top: int = 8,
+    words: Mapping[str, str] | None = None,
+    *,
+    period: str = "",
+    called: tuple[str, str] = ("What carries the change", "Amount"),
 ) -> None:
     """Show who did what: the drivers of a change, largest first, what is left, and the whole change below.
 
@@ -207,6 +212,7 @@ def drivers(
         top: drivers told apart.
         words: names that are no owner -> what they are called.
         period: which days are compared.
+        called: headings.
     """
     if data is None or not len(data):
         note("There is nothing before it to compare with.")
@@ -223,7 +229,7 @@ def drivers(
     foot = ["Change", f"{shown['change']:+,}"]
     about = "Parts of one change, which don’t overlap: a new model’s includes the longer prompts and answers that came with it."
     caption = f"Amounts in {currency}" + (f", {period}" if period else "")
-    table = grid(["What carries the change", "Amount"], rows, texts=1, foot=foot, caption=caption)
+    table = grid(called, rows, texts=1, foot=foot, caption=caption)
     display(HTML(f'{table}<p class="note">{safe(about)}</p>'))
 
 

@@ -80,6 +80,7 @@ def table_html(
     whole: Mapping[str, Any] | None = None,
     apart: Mapping[str, str] | None = None,
     period: str = "",
+    called: Mapping[str, str] | None = None,
 ) -> Html:
     """A table's largest rows with a total that counts all rows; the rest is one row, so nothing is hidden.
 
@@ -96,6 +97,7 @@ def table_html(
         whole: the same measures of all rows together, for the total of what can't be added (unit costs, shares).
         apart: names of the first column that are no owner -> what they are called; their lines come last.
         period: which days it is of, where the page is about others too.
+        called: measure -> its heading, where it is of other days than the same one beside it.
     """
     moneys = _other_moneys(data) if "cost" in columns else []
     columns = _with_ingredients(data, columns)
@@ -131,7 +133,8 @@ def table_html(
         drawn = Html(charts.sparkline(trends.get(raw, ()))) if trends and raw is not None else ""
         out.append([head, *parts[1:], *(cells[c][1][i] for c in columns), *([drawn] if trends else [])])
     months = max((len(t) for t in (trends or {}).values()), default=0)
-    heads = [*map(title, keys or [""]), *(cells[c][0] for c in columns), *([f"{months} months"] if trends else [])]
+    heads = [*map(title, keys or [""]), *((called or {}).get(c, cells[c][0]) for c in columns)]
+    heads += [f"{months} months"] if trends else []
     foot = ["Total", *[""] * (len(keys) - 1), *(cells[c][1][-1] for c in columns), *([""] if trends else [])]
     caption = (
         f"Amounts in {currency or 'the currency named'}"

@@ -155,6 +155,17 @@ def test_an_account_without_a_bill_is_no_part_of_what_was_billed():
     assert table.loc["captured", "value"] == 1.0
 
 
+def test_the_cached_part_of_a_cost_is_nothing_or_unknown_but_not_mixed_up(frame_of):
+    fresh = {"meter": "input", "quantity": D(10), "cost": D(4)}
+    table = fa.showback(frame_of([fresh]))
+    assert (table["cache_read_cost"][0], table["cache_hit_cost_share"][0]) == (0, 0.0)  # nothing was read from a cache
+    table = fa.showback(frame_of([fresh, {"meter": "cache_read", "quantity": D(10), "cost": None}]))
+    assert [pd.isna(table[name][0]) for name in ("cache_read_cost", "cache_hit_cost_share")] == [True, True]
+    assert table["input_cost"][0] == 4
+    table = fa.showback(frame_of([fresh, {"meter": "cache_read", "quantity": D(10), "cost": D(1)}]))
+    assert (table["cache_read_cost"][0], table["cache_hit_cost_share"][0]) == (1, 0.2)
+
+
 def test_a_table_has_what_its_ratios_are_made_of():
     parts = {part for name in MEASURES for part in ingredients(name)}
     assert "listed_tokens" in parts
