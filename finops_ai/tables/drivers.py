@@ -279,16 +279,11 @@ class Story:
         elif d.what == "stopped":
             text = f"{d.who} stopped work{where} on {short(d.model_from)}{on and ' on' + on}"
         elif d.what == "volume":
+            fell = d.amount < 0
             grew = d.calls[1] / d.calls[0] - 1 if all(d.calls) else _ZERO
-            said = (
-                f"made {abs(grew):.0%} {EFFECTS['volume'][d.amount < 0]}"
-                if grew
-                else f"made {EFFECTS['volume'][d.amount < 0]}"
-            )
-            if grew and (grew < 0) != (
-                d.amount < 0
-            ):  # calls aren't counted everywhere, and those that are went the other way
-                said = f"used {'less' if d.amount < 0 else 'more'}"
+            said = f"made {f'{abs(grew):.0%} ' if grew else ''}{EFFECTS['volume'][fell]}"
+            if grew and (grew < 0) != fell:  # not all calls are counted, and those that are went the other way
+                said = f"used {'less' if fell else 'more'}"
             text = f"{d.who} {said}{where}{on and ' since' + on}"
         elif d.what in _OF_PRICES:
             text = f"{short(d.model_to)} has {EFFECTS[d.what][d.amount < 0]}{on and ' since' + on}"
