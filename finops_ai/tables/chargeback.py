@@ -149,7 +149,11 @@ def chargeback(
     rows = _within(allocated, window)
     currency = currency_of(rows) or currency_of(allocated) or _billed_in(bill)
     if (rows.empty and not _billed_in(bill)) or not currency:
-        raise DataError(f"There are no priced rows in {month} to charge. Collect the month first, or choose another.")
+        several = bill is not None and len(bill.lines)
+        why = " and its bill is in several currencies: [currency] in finops.toml brings them to one" if several else ""
+        raise DataError(
+            f"There are no priced rows in {month} to charge{why}. Collect the month first, or choose another."
+        )
     places = minor_units(currency)
     dim = policy.dimension
     usage = _usage(rows, dim, currency)

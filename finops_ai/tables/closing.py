@@ -305,13 +305,24 @@ def _not_in_order(ws: Workspace, ledger: Ledger, month: str) -> str:
             f"{month} is not closed: {begun[0]} begins the closed months, and later months rest on it. "
             "Say why it is closed all the same with --out-of-order REASON."
         )
-    earlier = [m for m in sorted({*ws.months(), *begun}) if begun and begun[0] <= m < month and m not in closed]
+    used = {*ws.months(), *begun}
+    open_ = [m for m in _from(begun[0], month) if m not in closed] if begun else []
+    earlier = [m for m in open_ if m in used or len(ws.current_bills(m))]
     if not earlier:
         return ""
     return (
         f"{month} is not closed: months are closed in order, and {earlier[0]} is open. Close it first with "
         f"`finops-ai close {earlier[0]}`, or say why not with --out-of-order REASON."
     )
+
+
+def _from(first: str, month: str) -> list[str]:
+    """The months from one on, up to before another."""
+    day, out = parse_month(first), list[str]()
+    while f"{day:%Y-%m}" < month:
+        out.append(f"{day:%Y-%m}")
+        day = next_month(day)
+    return out
 
 
 def _first_open(ledger: Ledger, month: str) -> str:
@@ -337,8 +348,11 @@ def _gates(
         shares["unexplained"] = _worst_unexplained(table)
         shares["captured"] = _share(table.facts.coverage.get("captured"))
     if {"priced", "attributed"} & set(gates.shares):
-        shown = showback(allocated, by=[made.dimension], month=month, timezone=ws.timezone)
-        shares |= {name: _share(shown.facts.coverage.get(name)) for name in ("priced", "attributed")}
+        nothing: tuple[Decimal | None, str] = Decimal(1), " (there is no usage)"
+        shares |= dict.fromkeys(("priced", "attributed"), nothing)
+        if len(allocated):
+            shown = showback(allocated, by=[made.dimension], month=month, timezone=ws.timezone)
+            shares |= {name: _share(shown.facts.coverage.get(name)) for name in ("priced", "attributed")}
     for name, required in gates.shares.items():
         share, where = shares[name]
         at_most = name == "unexplained"

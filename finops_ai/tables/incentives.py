@@ -326,20 +326,23 @@ def _cheaper_model(
         key = (g[dimension], template_of(g["prompt_id"]))
         now[key] = now.get(key, ZERO) + Fraction(g["tokens"] or 0)
     sums = {"cost": "sum(effective_cost)", "other": "sum(_other)"}
-    cells: dict[tuple[Any, ...], list[Fraction]] = {}
+    cells: dict[tuple[Any, ...], dict[str, list[Fraction]]] = {}
     per = [dimension, "_template", "provider", "model", "meter"]
     for g in grouped(moved[known], per, sums, needs=("effective_cost", "_other")):
         cost, instead = Fraction(g["cost"]), Fraction(g["other"])
-        cell = cells.setdefault(tuple(g[k] for k in per[:4]), [ZERO, ZERO])
-        cell[0] += instead - cost
-        cell[1] += max(cost, ZERO)
-    # caching saves at least half of what it is for, so that a reward that vanishes with it is never more than the saving
-    rate, share = Fraction(rules.rates["model"]), min(bound(rules), (1 - Fraction(rules.cap)) / 2)
-    for (receiver, prompt, *_), (saved, cost) in cells.items():
+        cell = cells.setdefault(tuple(g[k] for k in per[:4]), {})
+        part = cell.setdefault(meters()[g["meter"]].direction, [ZERO, ZERO])
+        part[0] += instead - cost
+        part[1] += max(cost, ZERO)
+    # caching saves at least half of what input costs and may end its reward, which half the bound keeps below the saving
+    rate, share = Fraction(rules.rates["model"]), bound(rules) / 2
+    for (receiver, prompt, *_), cell in cells.items():
         volume, tokens_now = main[receiver, prompt][2], now[receiver, prompt]
         rested = min(Fraction(1), volume / tokens_now) if tokens_now else ZERO
-        if saved > 0 and rested:
-            out.add("model", receiver, saved * rested, min(rate * saved * rested, share * cost))
+        saved = sum((one for one, _ in cell.values()), ZERO) * rested
+        if saved > 0:
+            each = (min(max(rate * one * rested, ZERO), share * cost) for one, cost in cell.values())
+            out.add("model", receiver, saved, min(rate * saved, sum(each, ZERO)))
 
 
 def _shorter_prompts(

@@ -171,7 +171,9 @@ class TieOut:
         if not sides:
             return
         side = max(sides.values(), key=lambda one: (one.billed, abs(one.difference[0])))
-        rate = side.difference[0] / side.difference[1] if side.difference[1] else Fraction(1)
+        used = [sum((own[i] for own in side.usage.values()), _ZERO) for i in (0, 1)]
+        whole, native = used if all(used) else side.difference
+        rate = whole / native if whole and native else Fraction(1)
         side.parts.append(_Exact("billing_cycle", amount, amount / rate, text=STATED["billing_cycle"]))
         side.difference[0] -= amount
         side.difference[1] -= amount / rate

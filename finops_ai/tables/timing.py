@@ -32,9 +32,12 @@ def timing_of(ws: Workspace, month: str, bills: pd.DataFrame) -> dict[tuple[str,
         bills: the month's bill, in the currency of the charges.
     """
     window = Window.month(month, ws.timezone)
-    before = reaching_into(ws.current_bills(Window(window.start - LONGEST, window.start)), window.start)
+    earlier = Window(window.start - LONGEST, window.start)
+    if ws.lake.reach_beyond("bills", earlier):
+        before = reaching_into(ws.current_bills(earlier), window.start)
+        bills = pd.concat([bills, before], ignore_index=True) if len(before) else bills
     out: dict[tuple[str, str], Fraction] = {}
-    for cycle in cycles_of(pd.concat([bills, before], ignore_index=True) if len(before) else bills, ws.timezone):
+    for cycle in cycles_of(bills, ws.timezone):
         mine = cycle.month == month
         first, last = max(cycle.window.start, window.start), min(cycle.window.end, window.end)
         if not mine and first >= last:

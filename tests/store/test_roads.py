@@ -190,3 +190,17 @@ def test_a_connection_whose_every_day_counts_by_another_road_is_not_stale(tmp_pa
     assert tokens(ws, "told") == 98
     held = {r["connection"]: (str(r["first"].date()), r["rows"]) for r in ws.lake.freshness().to_dict("records")}
     assert held == {"api": ("2026-10-01", 4), "log": ("2026-10-01", 0)}
+
+
+def test_an_export_beside_its_vendor_s_own_answers_counts_where_these_do_not(tmp_path):
+    pytest.importorskip("finops_ai_cursor")
+    from finops_ai.loading import roads_of
+
+    (tmp_path / "e.csv").write_text("Date,User,Kind,Model,Output Tokens,Cost\n")
+    sections = '[providers.export]\nconnector = "cursor"\nfiles = ["e.csv"]\n[providers.cursor]\n'
+    other = '[providers.acquired]\nconnector = "cursor"\nfiles = ["e.csv"]\nteam = "another"\n'
+    (tmp_path / "finops.toml").write_text(f"[workspace]\n{sections}{other}")
+    ws = fa.open(tmp_path)
+    roads = roads_of(ws.settings, ws.connections({}))
+    assert roads.of == {"export": "export", "cursor": "vendor", "acquired": "vendor"}
+    assert list(roads.order) == ["vendor", "export", "gateway", "telemetry", "log"]

@@ -97,6 +97,19 @@ def test_a_line_of_use_that_only_the_next_month_has_is_charged_there_alone(tmp_p
     assert items(ws, "2026-10") == {"usage": 4, "billing_cycle": -4}
 
 
+def test_timing_in_another_currency_balances_in_both(tmp_path):
+    days = [f"2026-{month:02}-{day:02},USD,1.25" for month in (8, 9, 10, 11) for day in range(1, 31)]
+    (tmp_path / "rates.csv").write_text(
+        "date,currency,rate\n" + "\n".join(days) + "\n2026-08-31,USD,1.25\n2026-10-31,USD,1.25\n"
+    )
+    ws = company(tmp_path, text='[currency]\ngroup = "EUR"\nbase = "EUR"\nrates = "rates.csv"\n')
+    parts = {m: {p.item: (p.amount, p.native) for p in posting(ws, m).charged.parts} for m in ("2026-09", "2026-11")}
+    assert parts["2026-09"] == {"usage": (8, 10), "billing_cycle": (D("3.20"), 4), "payable": (D("11.20"), 14)}
+    assert parts["2026-11"] == {"usage": (D("1.60"), 2), "billing_cycle": (D("-1.60"), -2)}
+    entries = posting(ws, "2026-11").entries
+    assert sum(entries["transaction_debit"], D(0)) == sum(entries["transaction_credit"], D(0)) == 2
+
+
 @pytest.mark.parametrize("second", ["5", "6"])
 def test_a_month_closed_before_the_rest_of_its_cycle_is_trued_up(tmp_path, second):
     early = used(("2026-09-20", "10"))
