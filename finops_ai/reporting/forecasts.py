@@ -364,8 +364,8 @@ def commitments(page: Outlook) -> None:
         "Calm day, 1 in 10",
         "Usual day",
         "Commit a day",
-        "Spent",
-        "Would have been",
+        "Cost of these days",
+        "Cost with it",
         "Would have saved",
     ]
     _show(grid(heads, rows, caption=f"Amounts in {page.currency} at today's prices, if a fifth off were offered"))
