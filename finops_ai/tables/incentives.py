@@ -30,8 +30,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from finops_ai.engine.fields import NATIVE
 from finops_ai.engine.pricing import Book, reprice
+from finops_ai.frames.types import COST_TYPE
 from finops_ai.meters import meters
 from finops_ai.tables.grouping import grouped, meter_list
 from finops_ai.tables.policy import Incentives
@@ -214,7 +217,7 @@ def _thrifty(rows: pd.DataFrame, dimension: str, book: Book) -> list[dict[str, A
     if not chosen.any():
         return []
     mine = _unsettled(rows[chosen], book)
-    other, best = reprice(_uncached(mine), book), reprice(_standard(_uncached(mine)), book)
+    other, best = _again(_uncached(mine), book), _again(_standard(_uncached(mine)), book)
     plain, standard = other["effective_cost"], best["effective_cost"]
     known = (mine["effective_cost"].notna() & plain.notna() & standard.notna()).to_numpy()
     known = known & _alike(rows[chosen], other)
@@ -241,12 +244,31 @@ def _unsettled(rows: pd.DataFrame, book: Book) -> pd.DataFrame:
     """
     if not getattr(book, "has_terms", False):
         return rows
-    bare = reprice(rows, book)
+    bare = _again(rows, book)
     return bare.assign(effective_cost=bare["effective_cost"].where(~_provisioned(rows), rows["effective_cost"]))
 
 
+def _again(rows: pd.DataFrame, book: Book) -> pd.DataFrame:
+    """Rows priced again (see `reprice`), in the currency they are in: what was converted is converted at its own rate."""
+    out = reprice(rows, book)
+    if "exchange_rate" not in rows.columns or not len(rows):
+        return out
+    cost, rate = (
+        pa.array(frame, kind)
+        for frame, kind in ((out["effective_cost"], COST_TYPE), (rows["exchange_rate"], NATIVE["exchange_rate"]))
+    )
+    product = pc.multiply(*(one.cast(pa.decimal256(one.type.precision, one.type.scale)) for one in (cost, rate)))
+    turned = pc.round(product, COST_TYPE.scale, "towards_zero").cast(COST_TYPE)
+    native = (out["pricing_currency"] == rows["native_currency"]).to_numpy(bool, na_value=False)
+    in_group = pd.Series(pd.array(turned, dtype=pd.ArrowDtype(COST_TYPE)), index=out.index)
+    return out.assign(
+        effective_cost=out["effective_cost"].where(~native, in_group),
+        pricing_currency=out["pricing_currency"].where(~native, rows["pricing_currency"]),
+    )
+
+
 def _alike(rows: pd.DataFrame, other: pd.DataFrame) -> np.ndarray:
-    """Which rows are in the currency they were repriced in: what was converted can't be compared, so it isn't measured."""
+    """Which rows are in the currency they were repriced in: others can't be compared, so they aren't measured."""
     one, two = rows["pricing_currency"], other["pricing_currency"]
     out: np.ndarray = (one.isna().to_numpy() | two.isna().to_numpy()) | (one.to_numpy(object) == two.to_numpy(object))
     return out
@@ -273,12 +295,12 @@ def _standard(rows: pd.DataFrame) -> pd.DataFrame:
 def _idle(rows: pd.DataFrame, dimension: str, book: Book) -> dict[str, Fraction]:
     """Cost of provisioned hours beyond what the traffic they served would have cost as standard calls."""
     provisioned = rows[_provisioned(rows)]
-    if provisioned.empty or not _alike(provisioned, reprice(provisioned, book)).all():
+    if provisioned.empty or not _alike(provisioned, _again(provisioned, book)).all():
         return {}
     # a contract's capacity is settled: its calls carry their part of the fee, and the hours what nobody used
     paid = grouped(provisioned, [dimension], _COST, needs=("effective_cost",))
     calls = provisioned[(provisioned["meter"] != "provisioned_hours").to_numpy()]
-    served = reprice(calls.assign(service_tier="standard"), book) if len(calls) else calls
+    served = _again(calls.assign(service_tier="standard"), book) if len(calls) else calls
     worth = {g[dimension]: g["cost"] for g in grouped(served, [dimension], _COST, needs=("effective_cost",))}
     return {  # work that has no price as standard calls is of unknown worth: then the waste is unknown, too
         g[dimension]: max(Fraction(g["cost"] or 0) - Fraction(worth.get(g[dimension], 0)), ZERO)
@@ -314,7 +336,7 @@ def _cheaper_model(
     chosen = [b for b, c in zip(before, changed, strict=True) if c and b]
     providers = pd.Series([b[0] for b in chosen], index=moved.index).astype(rows["provider"].dtype)
     models = pd.Series([b[1] for b in chosen], index=moved.index).astype(rows["model"].dtype)
-    instead_ = reprice(moved.assign(provider=providers, model=models), book)
+    instead_ = _again(moved.assign(provider=providers, model=models), book)
     other = instead_["effective_cost"]
     template = pa.array([n for n, c in zip(names, changed, strict=True) if c], pa.string())
     known = (other.notna() & moved["effective_cost"].notna()).to_numpy() & _alike(rows[changed], instead_)
