@@ -14,8 +14,8 @@ Why it can't be gamed: a reward for some tokens is at most `1 - cap`, divided am
 those tokens cost. Tokens that are only sent to be rewarded therefore always cost more
 than they earn, and what funding gives back of others' waste is at most half the cap. A call that is cached and batched has
 one saving, cut into what the cache and what the tier did. Writing to a cache counts against reading from it. What is
-compared with earlier months counts for as much work as those months did in a month on average, at prices the comparison
-can't move, so that padding a baseline costs at least what it brings.
+compared with earlier months counts for as much as those months did in a month on average, at prices the comparison
+can't move and as far as they were charged what they cost, so that padding a baseline costs at least what it brings.
 
 Why good habits never raise a charge: with the same work done cheaper, cost falls by more than any reward can.
 """
