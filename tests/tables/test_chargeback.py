@@ -459,6 +459,30 @@ def test_a_reward_for_a_cheaper_model_is_at_most_half_of_what_work_may_earn(mont
 
 
 @pytest.mark.parametrize(
+    ("september", "rewarded"),
+    [
+        ({}, True),
+        ({"minimum": "1000"}, False),  # whatever was padded then was charged nothing
+        ({"method": "subscription", "fee": "9"}, False),
+    ],
+)
+def test_a_baseline_counts_as_far_as_its_cost_was_charged(september, rewarded, month, book):
+    rows = [
+        {"api_key_id": "a-1", "prompt_id": "p@1", "meter": meter, "quantity": quantity, "at": dt.datetime(2026, at, 5, tzinfo=dt.UTC)}
+        for at, inputs in ((9, 20_000_000), (10, 10_000_000))
+        for meter, quantity in (("input", inputs), ("output", 1_000_000), ("requests", 1000))
+    ]  # fmt: skip
+    tariffs = [{"to": "2026-10"} | september, {}]
+    policy = {
+        "dimension": "team",
+        "tariffs": tariffs,
+        "incentives": {"prompt": "0.5", "cap": "0.5", "baseline_months": 1},
+    }
+    made = fa.chargeback(month(rows), policy, month="2026-10", book=book)
+    assert any(r.kind == "incentive" for r in made.lines.itertuples()) is rewarded
+
+
+@pytest.mark.parametrize(
     ("tariff", "follows"),
     [
         ({"method": "rate_card", "card": {"fresh_input": "1"}}, "a rate card"),
