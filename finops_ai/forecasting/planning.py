@@ -473,9 +473,11 @@ def workspace_past_error(ws: Workspace, month: str, months: int = 13) -> pd.Data
         months: months of history.
     """
 
+    from finops_ai.forecasting.seats import history_with_seats
+
     def make(_: object) -> pd.DataFrame:
         try:
-            return past_error(ws.history(month, months), book=ws.book, timezone=ws.timezone)
+            return past_error(history_with_seats(ws, month, months), book=ws.book, timezone=ws.timezone)
         except DataError:
             return pd.DataFrame()
 

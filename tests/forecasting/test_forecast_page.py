@@ -77,6 +77,8 @@ def ws():
         derived=lambda kind, month, make: make(None),
         ledger=SimpleNamespace(head=lambda: ""),
         months=lambda: ["2026-06"],
+        months_before=lambda month, count: ["2026-06"],
+        bills=lambda month: pd.DataFrame(),
         book=Prices(),
         timezone="UTC",
         settings=settings,
@@ -163,6 +165,18 @@ def test_a_page_without_open_budgets_says_so(ws, shown):
     assert any("No budget reaches beyond" in note for note in page.notes)
     forecasts.budgets_ahead(page)
     assert "No budget reaches beyond" in shown[0]
+
+
+@pytest.mark.long
+def test_the_fan_holds_what_is_known(ws, page):
+    known = {**ws.settings.policies, "plan": {"lines": [{"name": "pilot", "month": "2026-08", "amount": "3100"}]}}
+    settings = SimpleNamespace(policies=known, workspace=ws.settings.workspace, root=ws.settings.root)
+    other = forecasts.outlook(SimpleNamespace(**{**vars(ws), "settings": settings}), "2026-06")
+    for column in ("yhat", "lo-80", "hi-95"):
+        more = (other.days.set_index("ds")[column] - page.days.set_index("ds")[column]).resample("MS").sum()
+        assert more["2026-07-01"] == pytest.approx(0, abs=0.01)
+        # what is sure moves the range as it moves the middle, but for the noise of days
+        assert more["2026-08-01"] == pytest.approx(3100, rel=1e-9 if column == "yhat" else 0.5)
 
 
 def test_without_history_it_says_so(ws):
