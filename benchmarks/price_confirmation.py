@@ -94,6 +94,8 @@ def _other_map(book: PriceBook, key: Key, price: Decimal, card: Card) -> bool:
     assert book.maps is not None
     models = book.maps.models(key.provider)
     said = dict(models.get(key.model, {}).get(key, {}))
+    if key.over.startswith(">="):  # the maps don't tell "from" and "above"
+        said = models.get(key.model, {}).get(key._replace(over=key.over.replace("=", "")), {}) | said
     if (
         key.provider == "openrouter" and "/" not in key.model
     ):  # its names are author/model; some maps leave the author out
@@ -239,6 +241,11 @@ def _by_factor(book: PriceBook, key: Key, rows: Rows, how: dict[Key, str], at: d
     for fact in evidence()["place"]:
         if fact["seller"] == key.provider and key.place.startswith(fact["place"]) and _names(fact, key):
             of = key._replace(place=fact["of"])
+            if of in how and _near(rows[of][0] * Decimal(fact["factor"]), price, _SLACK):
+                return True
+    for fact in evidence()["long_context"]:
+        if fact["seller"] == key.provider and key.over.strip(">=") == fact["tokens"] and _names(fact, key):
+            of = key._replace(over="")
             if of in how and _near(rows[of][0] * Decimal(fact["factor"]), price, _SLACK):
                 return True
     for rule in book.own.rules:
