@@ -277,7 +277,12 @@ def main() -> int:
     dropped = sorted({key.provider for key in found.changes} - known - second)
     found.changes = {key: said for key, said in found.changes.items() if key.provider not in dropped}
     print(f"left out, since only one map knows them: {', '.join(dropped)}")
-    alone = {key for key, said in found.changes.items() if UNDATED.issuperset(said) and key not in listed}
+    dated = {key.meter for key, said in found.changes.items() if not UNDATED.issuperset(said)}  # what others count, too
+    alone = {
+        key
+        for key, said in found.changes.items()
+        if UNDATED.issuperset(said) and key not in listed and key.meter in dated
+    }
     found.changes = {key: said for key, said in found.changes.items() if key not in alone}
     print(f"left out, since only a map without dates has them: {len(alone)} prices")
     write(found, options.to)

@@ -36,14 +36,18 @@ def wheel_day(path: str | Path) -> date | None:
 
 
 def canonical_in(book: PriceBook) -> Canonical:
-    """What a seller's model name is called in a book; "" for a name that has meant different models."""
+    """What a seller's model name is called in a book; "" for a name that has meant different models.
+
+    A map prices such a name as what it means on the map's day: a retired model whose name went on has no row there.
+    """
     ids: dict[str, frozenset[str]] = {}
     found: dict[tuple[str, str], str] = {}
 
     def canonical(provider: str, name: str) -> str:
         name = name.lower()
         if (provider, name) not in found:
-            found[provider, name] = _canonical(provider, name)
+            model = _canonical(provider, name)
+            found[provider, name] = "" if _went_on(book, provider, model) else model
         return found[provider, name]
 
     def _canonical(provider: str, name: str) -> str:
@@ -70,6 +74,12 @@ def canonical_in(book: PriceBook) -> Canonical:
         return spellings[-1] if provider in ("vertex", "google") else name
 
     return canonical
+
+
+def _went_on(book: PriceBook, provider: str, model: str) -> bool:
+    """Whether a model's own name means another one by now."""
+    meanings = book.names("google" if provider == "vertex" else provider).whole.get(model, ())
+    return any(start and not end and other != model for start, end, other in meanings)
 
 
 def load(path: str | Path) -> Any:
