@@ -38,7 +38,7 @@ from finops_ai.prices.maps.litellm import Canonical
 from finops_ai.prices.maps.litellm import read as read_litellm
 from finops_ai.prices.maps.observed import Key, Snapshot
 from finops_ai.prices.maps.others import history, read_ledger, read_models_dev
-from finops_ai.prices.maps.reading import canonical_in, wheel_day
+from finops_ai.prices.maps.reading import canonical_in, canonical_on, wheel_day
 from finops_ai.prices.names import providers
 from finops_ai.prices.own import bundled
 from finops_ai.prices.places import AZURE_ZONES
@@ -233,18 +233,20 @@ def main() -> int:
     parser.add_argument("--to", type=Path, default=TARGET)
     options = parser.parse_args()
     base = packaged()
-    canonical = canonical_in(PriceBook(Base(base._providers.values(), base.version, base.published), bundled()))
+    book = PriceBook(Base(base._providers.values(), base.version, base.published), bundled())
+    canonical = canonical_in(book)
     found = History()
     for number, version in enumerate(LITELLM):
         path = wheel("litellm", version, options.cache)
         day = DAYS.get(version) or wheel_day(path)
         if day is None:
             raise SystemExit(f"litellm {version}: its wheel carries no day; add it to DAYS")
-        snapshot = read_litellm(inside(path, MAP), version, day, canonical)
+        snapshot = read_litellm(inside(path, MAP), version, day, canonical_on(book, day, canonical))
         found.take(snapshot, first=number == 0)
         print(f"litellm {version} {day}: {len(snapshot.prices)} prices", flush=True)
     table = inside(wheel("model-prices", MODEL_PRICES, options.cache), "model_prices/snapshot.json")
-    for key, day, price in history(table, canonical):
+    latest = canonical_on(book, found.read["litellm"][1], canonical)
+    for key, day, price in history(table, latest):
         found.note(key, "modelsdev", day, price)
     found.read["modelsdev"] = f"through model-prices {MODEL_PRICES}", date.fromisoformat(table["updated_at"][:10])
     told = {key for key, said in found.changes.items() if any(day for day, _ in said.get("modelsdev", ()))}
@@ -257,7 +259,7 @@ def main() -> int:
     named: dict[str, set[str]] = {}
     for key in {*found.changes, *listed}:
         named.setdefault(key.provider, set()).add(key.model)
-    for snapshot in further(options.cache, clones, canonical, lambda provider: named.get(provider, ())):
+    for snapshot in further(options.cache, clones, latest, lambda provider: named.get(provider, ())):
         rest = {
             key: price
             for key, price in snapshot.prices.items()

@@ -36,18 +36,14 @@ def wheel_day(path: str | Path) -> date | None:
 
 
 def canonical_in(book: PriceBook) -> Canonical:
-    """What a seller's model name is called in a book; "" for a name that has meant different models.
-
-    A map prices such a name as what it means on the map's day: a retired model whose name went on has no row there.
-    """
+    """What a seller's model name is called in a book; "" for a name that has meant different models."""
     ids: dict[str, frozenset[str]] = {}
     found: dict[tuple[str, str], str] = {}
 
     def canonical(provider: str, name: str) -> str:
         name = name.lower()
         if (provider, name) not in found:
-            model = _canonical(provider, name)
-            found[provider, name] = "" if _went_on(book, provider, model) else model
+            found[provider, name] = _canonical(provider, name)
         return found[provider, name]
 
     def _canonical(provider: str, name: str) -> str:
@@ -76,10 +72,20 @@ def canonical_in(book: PriceBook) -> Canonical:
     return canonical
 
 
-def _went_on(book: PriceBook, provider: str, model: str) -> bool:
-    """Whether a model's own name means another one by now."""
-    meanings = book.names("google" if provider == "vertex" else provider).whole.get(model, ())
-    return any(start and not end and other != model for start, end, other in meanings)
+def canonical_on(book: PriceBook, day: date, canonical: Canonical | None = None) -> Canonical:
+    """What a name is called in a map of a day; "" also for a retired model whose name has gone on to another by then.
+
+    A map prices such a name as what it means on its day: that is no price of the retired one.
+    """
+    plain = canonical or canonical_in(book)
+
+    def on(provider: str, name: str) -> str:
+        model = plain(provider, name)
+        meanings = book.names("google" if provider == "vertex" else provider).whole.get(model, ()) if model else ()
+        went_on = any(s and not e and s.date() <= day and other != model for s, e, other in meanings)
+        return "" if went_on else model
+
+    return on
 
 
 def load(path: str | Path) -> Any:
