@@ -371,6 +371,10 @@ class Lake:
         """How many rows the files that may hold rows of a window have."""
         return sum(file["rows"] or 0 for file in self._files(table, window, connections))
 
+    def reach_beyond(self, table: str, window: Window) -> bool:
+        """Whether rows that start in a window may end after it, as the files' statistics say."""
+        return any(file["last"] is None or file["last"] > window.end for file in self._files(table, window))
+
     def freshness(self) -> pd.DataFrame:
         """One row per connection: first and last instant covered, by what another one counts, too, and the rows of usage held."""
         columns = ["connection", "first", "last", "rows"]

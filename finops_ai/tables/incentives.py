@@ -8,8 +8,10 @@ held within half the cap times what its tariff charges. Its adjustment is
 so adjustments add up to 0 by construction: the second term is everybody's part of funding the first, in proportion to
 what the tariff charges.
 
+Only receivers who are charged what their work costs take part: a card, an average or a fee doesn't follow what is saved.
+
 Why it can't be gamed: a reward for some tokens is at most `1 - cap`, divided among the kinds of reward in force, of what
-those tokens cost and of what they add to the charge. Tokens that are only sent to be rewarded therefore always cost more
+those tokens cost. Tokens that are only sent to be rewarded therefore always cost more
 than they earn, and what funding gives back of others' waste is at most half the cap. A call that is cached and batched has
 one saving, cut into what the cache and what the tier did. Writing to a cache counts against reading from it. What is
 compared with earlier months counts for as much work as those months did in a month on average, at prices the comparison
@@ -20,7 +22,7 @@ Why good habits never raise a charge: with the same work done cheaper, cost fall
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -57,8 +59,6 @@ WORDS = {
     "prompt": "shorter prompts than the templates' own baseline saved {saving}",
     "idle": "provisioned capacity beyond the traffic it served cost {saving}",
 }
-#: receiver, model, meter, quantity, cost, cost as plain input -> the least such usage adds to the receiver's charge
-Marginal = Callable[[str, str, str, Fraction, Fraction, Fraction], Fraction]
 ZERO = Fraction(0)
 
 
@@ -152,38 +152,33 @@ def measure(
     rules: Incentives,
     book: Book,
     baseline: pd.DataFrame | None = None,
-    marginal: Marginal | None = None,
 ) -> Measured:
     """Savings and waste per kind and receiver, all in the rows' currency.
 
     Args:
-        rows: the month's allocated rows.
+        rows: the month's allocated rows of those who take part.
         dimension: whose values are charged.
         rules: kinds without a rate are not measured.
         book: for repricing rows as they would have been.
         baseline: allocated rows of earlier months, for the kinds "model" and "prompt".
-        marginal: what usage adds to a charge; by default what it costs.
     """
     wanted = {kind for kind, rate in rules.rates.items() if rate > 0}
-    felt = marginal or (lambda receiver, model, meter, quantity, cost, plain: cost)
     out = Measured()
     if wanted & {"cache", "batch"}:
-        _cache_and_batch(out, rows, dimension, rules, book, felt)
+        _cache_and_batch(out, rows, dimension, rules, book)
     if "idle" in wanted:
         rate = Fraction(rules.rates["idle"])
         for name, waste in _idle(rows, dimension, book).items():
             out.add("idle", name, waste, rate * waste)
     if baseline is not None and len(baseline):
         if "model" in wanted:
-            _cheaper_model(out, rows, dimension, rules, baseline, book, felt)
+            _cheaper_model(out, rows, dimension, rules, baseline, book)
         if "prompt" in wanted:
-            _shorter_prompts(out, rows, dimension, rules, baseline, felt)
+            _shorter_prompts(out, rows, dimension, rules, baseline)
     return out
 
 
-def _cache_and_batch(
-    out: Measured, rows: pd.DataFrame, dimension: str, rules: Incentives, book: Book, felt: Marginal
-) -> None:
+def _cache_and_batch(out: Measured, rows: pd.DataFrame, dimension: str, rules: Incentives, book: Book) -> None:
     """What caching saved in the tier it was done in, and what batch saved against the standard tier, uncached.
 
     The two add up to the whole saving of each token. Of one model in one tier, what writing to the cache cost more than
@@ -195,9 +190,8 @@ def _cache_and_batch(
     for g in _thrifty(rows, dimension, book):
         receiver, cost = g[dimension], Fraction(g["cost"])
         saved, batched = Fraction(g["plain"]) - cost, Fraction(g["standard"]) - Fraction(g["plain"])
-        least = felt(receiver, g["model"], g["meter"], Fraction(g["quantity"]), cost, Fraction(g["plain"]))
         raw = alpha * max(saved, ZERO) + beta * max(batched, ZERO)
-        part = min(Fraction(1), max(share * min(least, cost), ZERO) / raw) if raw else ZERO
+        part = min(Fraction(1), max(share * cost, ZERO) / raw) if raw else ZERO
         key = (receiver, g["provider"], g["model"], g["service_tier"])
         cell = cells.setdefault(key, dict.fromkeys(("saved", "earned", "reads", "batched", "batch_earned"), ZERO))
         cell["saved"] += saved
@@ -213,7 +207,7 @@ def _cache_and_batch(
 
 
 def _thrifty(rows: pd.DataFrame, dimension: str, book: Book) -> list[dict[str, Any]]:
-    """Cached and batched work: its quantity, cost, cost uncached, and cost uncached in the standard tier."""
+    """Cached and batched work: its cost, cost uncached, and cost uncached in the standard tier."""
     chosen = rows["meter"].isin(list(_PLAIN)).to_numpy() | (rows["service_tier"] == "batch").to_numpy(
         bool, na_value=False
     )
@@ -225,14 +219,9 @@ def _thrifty(rows: pd.DataFrame, dimension: str, book: Book) -> list[dict[str, A
     known = (mine["effective_cost"].notna() & plain.notna() & standard.notna()).to_numpy()
     known = known & _alike(rows[chosen], other)
     mine = mine.assign(_plain=plain, _standard=standard)[known]
-    sums = {
-        "quantity": "sum(quantity)",
-        "cost": "sum(effective_cost)",
-        "plain": "sum(_plain)",
-        "standard": "sum(_standard)",
-    }
+    sums = {"cost": "sum(effective_cost)", "plain": "sum(_plain)", "standard": "sum(_standard)"}
     keys = [dimension, "provider", "model", "service_tier", "meter"]
-    return grouped(mine, keys, sums, needs=("quantity", "effective_cost", "_plain", "_standard"))
+    return grouped(mine, keys, sums, needs=("effective_cost", "_plain", "_standard"))
 
 
 def plain_shares(rows: pd.DataFrame, dimension: str, book: Book) -> dict[tuple[str, str], Fraction]:
@@ -305,7 +294,6 @@ def _cheaper_model(
     rules: Incentives,
     baseline: pd.DataFrame,
     book: Book,
-    felt: Marginal,
 ) -> None:
     """Prompts repriced on the model that did most of their work in the baseline, as much of it as that model did a month."""
     tokens = {"tokens": f"sum(quantity) FILTER (WHERE meter IN {_TOKENS})"}
@@ -337,25 +325,28 @@ def _cheaper_model(
     for g in grouped(rows, [dimension, "prompt_id"], tokens, needs=("quantity", "meter"), where=where):
         key = (g[dimension], template_of(g["prompt_id"]))
         now[key] = now.get(key, ZERO) + Fraction(g["tokens"] or 0)
-    sums = {"quantity": "sum(quantity)", "cost": "sum(effective_cost)", "other": "sum(_other)"}
-    cells: dict[tuple[Any, ...], list[Fraction]] = {}
+    sums = {"cost": "sum(effective_cost)", "other": "sum(_other)"}
+    cells: dict[tuple[Any, ...], dict[str, list[Fraction]]] = {}
     per = [dimension, "_template", "provider", "model", "meter"]
-    for g in grouped(moved[known], per, sums, needs=("quantity", "effective_cost", "_other")):
+    for g in grouped(moved[known], per, sums, needs=("effective_cost", "_other")):
         cost, instead = Fraction(g["cost"]), Fraction(g["other"])
-        least = felt(g[dimension], g["model"], g["meter"], Fraction(g["quantity"]), cost, instead)
-        cell = cells.setdefault(tuple(g[k] for k in per[:4]), [ZERO, ZERO])
-        cell[0] += instead - cost
-        cell[1] += max(min(least, cost), ZERO)
-    rate, share = Fraction(rules.rates["model"]), bound(rules)
-    for (receiver, prompt, *_), (saved, least) in cells.items():
+        cell = cells.setdefault(tuple(g[k] for k in per[:4]), {})
+        part = cell.setdefault(meters()[g["meter"]].direction, [ZERO, ZERO])
+        part[0] += instead - cost
+        part[1] += max(cost, ZERO)
+    # caching saves at least half of what input costs and may end its reward, which half the bound keeps below the saving
+    rate, share = Fraction(rules.rates["model"]), bound(rules) / 2
+    for (receiver, prompt, *_), cell in cells.items():
         volume, tokens_now = main[receiver, prompt][2], now[receiver, prompt]
         rested = min(Fraction(1), volume / tokens_now) if tokens_now else ZERO
-        if saved > 0 and rested:
-            out.add("model", receiver, saved * rested, min(rate * saved * rested, share * least))
+        saved = sum((one for one, _ in cell.values()), ZERO) * rested
+        if saved > 0:
+            each = (min(max(rate * one * rested, ZERO), share * cost) for one, cost in cell.values())
+            out.add("model", receiver, saved, min(rate * saved, sum(each, ZERO)))
 
 
 def _shorter_prompts(
-    out: Measured, rows: pd.DataFrame, dimension: str, rules: Incentives, baseline: pd.DataFrame, felt: Marginal
+    out: Measured, rows: pd.DataFrame, dimension: str, rules: Incentives, baseline: pd.DataFrame
 ) -> None:
     """Input saved per template: shorter both per call and per output token than its own baseline, for as many calls and
     output tokens as the baseline had in a month.
@@ -384,12 +375,8 @@ def _shorter_prompts(
         price = min(b["input_cost"] / b["inputs"], now["input_cost"] / now["inputs"])
         saved = shorter * rested * price
         safe = share * dear / (b["inputs"] / b["outputs"] * price)
-        least = sum(
-            (felt(key[0], model, meter, c["quantity"], c["cost"], c["cost"]) for model, meter, c in _meters_of(cells)),
-            ZERO,
-        )
         # at today's price the reward follows what input costs: never by more than its share, or caching would cost a reward
-        most = share * min(max(least, ZERO), inputs * price)
+        most = share * min(max(now["cost"], ZERO), inputs * price)
         out.add("prompt", key[0], saved, min(min(rate, safe) * saved, most))
 
 
@@ -400,9 +387,9 @@ def _templates(rows: pd.DataFrame, dimension: str) -> dict[tuple[Any, ...], dict
     out: dict[tuple[Any, ...], dict[tuple[Any, ...], dict[str, Any]]] = {}
     for g in grouped(rows, keys, sums, needs=("quantity", "effective_cost"), where="prompt_id IS NOT NULL"):
         cells = out.setdefault((g[dimension], template_of(g["prompt_id"])), {})
-        cell = cells.setdefault((g["provider"], g["model"], g["service_tier"]), _added([]) | {"meters": []})
+        cell = cells.setdefault((g["provider"], g["model"], g["service_tier"]), _added([]))
         one, quantity, cost = meters()[g["meter"]], Fraction(g["quantity"] or 0), Fraction(g["cost"] or 0)
-        cell["meters"].append((g["model"], g["meter"], {"quantity": quantity, "cost": cost}))
+        cell["cost"] += cost
         if one.is_token and one.direction in ("input", "output"):
             cell[f"{one.direction}s"] += quantity
             cell[f"{one.direction}_cost"] += cost
@@ -413,12 +400,8 @@ def _templates(rows: pd.DataFrame, dimension: str) -> dict[tuple[Any, ...], dict
 
 def _added(cells: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Cells of a template added up."""
-    names = ("inputs", "outputs", "calls", "input_cost", "output_cost")
+    names = ("inputs", "outputs", "calls", "input_cost", "output_cost", "cost")
     return {name: sum((c[name] for c in cells), ZERO) for name in names}
-
-
-def _meters_of(cells: Mapping[tuple[Any, ...], dict[str, Any]]) -> list[tuple[str, str, dict[str, Any]]]:
-    return [found for cell in cells.values() for found in cell["meters"]]
 
 
 def template_of(prompt_id: str) -> str:

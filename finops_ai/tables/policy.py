@@ -13,6 +13,8 @@ from finops_ai.money import exact
 from finops_ai.periods import parse_month
 
 METHODS = ("pass_through", "blended", "rate_card", "subscription")
+#: methods whose charge doesn't follow what the work really costs, and what it follows instead
+APART = {"blended": "the company's averages", "rate_card": "a rate card", "subscription": "a fee"}
 INCENTIVES = ("cache", "batch", "model", "prompt", "idle")
 #: meter classes a rate card may price: the roll-ups, and "other" for meters outside them
 CLASSES = (*dict.fromkeys(m.roll_up for m in meters().values() if m.roll_up), "other")
@@ -55,6 +57,11 @@ class Tariff:
     included_tokens: Decimal = Decimal(0)
     overage: Decimal = Decimal(0)
 
+    @property
+    def follows(self) -> str:
+        """What the charge follows instead of what the work really costs, such as "a rate card": then savings earn nothing."""
+        return APART.get(self.method, "")
+
     def applies(self, receiver: str, month: str) -> bool:
         """Whether it is the receiver's tariff in a month."""
         in_time = (not self.since or self.since <= month) and (not self.until or month < self.until)
@@ -63,8 +70,9 @@ class Tariff:
 
 @dataclass(frozen=True)
 class Incentives:
-    """Rewards (shares of measured savings) and the malus on idle capacity, funded by everybody in proportion to the charge.
+    """Rewards (shares of measured savings) and the malus on idle capacity, funded in proportion to the charge.
 
+    Whoever is charged by a tariff that doesn't follow real cost takes no part (see `Tariff.follows`).
     `cap` bounds what they can move, as a share of the charge, and `1 - cap` what work can earn, as a share of its cost;
     `baseline_months` is how far back a template's own baseline reaches.
     """

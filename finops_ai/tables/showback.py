@@ -40,6 +40,7 @@ _ALSO = ("listed_tokens", "metered_tokens")
 _DOUBTS = {
     "unpriced_rows": "count(*) FILTER (WHERE price_status = 'unpriced')",
     "unsure_tier": "sum(effective_cost) FILTER (WHERE contains(price_note, 'context_tier_unknown'))",
+    "seats": "sum(effective_cost) FILTER (WHERE meter = 'seat_months')",
     "unconfirmed": "sum(effective_cost) FILTER (WHERE contains(price_note, 'needs_confirmation'))",
 }
 
@@ -110,7 +111,7 @@ def showback(
     measures = aggregates(wanted, cents=cents) | _DOUBTS
     if dims:
         measures["attributed_cost"] = f"sum(effective_cost) FILTER (WHERE {_owned(allocated, dims)})"
-    needs = (*fields(wanted), "price_status", "price_note", *dims, *filter(None, [cents]))
+    needs = (*fields(wanted), "price_status", "price_note", "meter", *dims, *filter(None, [cents]))
     groups = grouped(allocated, by, measures, window=window, timezone=timezone, needs=needs)
     rows = [{k: g[k] for k in by} | values(g, shown) | {"_cents": _cents(g)} for g in groups]
     if month:
@@ -236,6 +237,10 @@ def _facts(
         )
     if unconfirmed := total("unconfirmed"):
         notes.append(f"{unconfirmed:,.2f} {currency} rests on prices that need confirmation.")
+    if seats := total("seats"):
+        notes.append(
+            f"{seats:,.2f} {currency} of the cost is seats, each by the day and its holder's team of that day."
+        )
     moneys = {
         "covered by an allowance, at the vendor's rate": "included_cost",
         "known from logs, at list prices": "list_value",

@@ -383,7 +383,7 @@ def test_a_cheaper_model_and_caching_never_raise_a_charge_under_cards_and_subscr
 def test_writing_to_a_cache_is_held_at_what_a_card_asks_without_one():
     """90M read and 10M written for 100M plain, of a model where that costs 0.1 and 1.25 times as much: a fifth in all."""
     from finops_ai.tables.policy import Policy
-    from finops_ai.tables.tariffs import marginal, needs_plain, tariff_lines
+    from finops_ai.tables.tariffs import needs_plain, tariff_lines
 
     def used(kind, quantity, cost):
         return {
@@ -420,9 +420,44 @@ def test_writing_to_a_cache_is_held_at_what_a_card_asks_without_one():
     averages = {("m", "fresh_input", "tokens"): Fraction(3, 2), ("m", "cache_read", "tokens"): Fraction(3, 10), ("m", "cache_write_5m", "tokens"): Fraction(15, 4)}  # fmt: skip
     half = [used("cache_read", 50, "15"), used("cache_write_5m", 50, "187.5")]  # 15 + 187.50, held at 100 x 1.50
     assert sum(line.exact for line in tariff_lines("a", half, blended, averages)) == 150
-    tariff = Policy.load({"dimension": "team", "tariffs": [{"method": "rate_card", "card": {"fresh_input": "1", "cache_write_5m": "20"}}]}).tariffs[0]  # fmt: skip
-    million = Fraction(1_000_000)
-    assert marginal(tariff, {}, "m", "cache_write_5m", million, Fraction(15, 4), Fraction(3)) == 1
+
+
+def test_a_reward_for_a_cheaper_model_is_at_most_half_of_what_work_may_earn(month, book):
+    """Caching saves at least half of what it is for, and may end the reward: then the charge still falls."""
+    september = dt.datetime(2026, 9, 5, tzinfo=dt.UTC)
+    rows = [
+        {"api_key_id": "a-1", "quantity": 30_000_000, "model": "big", "prompt_id": "p@1", "at": september},
+        {"api_key_id": "a-1", "quantity": 10_000_000, "prompt_id": "p@1"},  # 9.00 instead of 27.00
+        {"api_key_id": "a-1", "quantity": 100_000_000},
+    ]
+    policy = {"dimension": "team", "incentives": {"model": "1", "cap": "0.5"}}
+    made = fa.chargeback(month(rows), policy, month="2026-10", book=book)
+    (line,) = [r for r in made.lines.itertuples() if r.kind == "incentive"]
+    assert line.exact == D("-2.25")  # of 18.00 saved: a quarter of 9.00
+
+
+@pytest.mark.parametrize(
+    ("tariff", "follows"),
+    [
+        ({"method": "rate_card", "card": {"fresh_input": "1"}}, "a rate card"),
+        ({"method": "blended"}, "the company's averages"),
+        ({"method": "subscription", "fee": "3"}, "a fee"),
+    ],
+)
+def test_who_is_not_charged_what_work_costs_takes_no_part_in_incentives(tariff, follows, month, book):
+    batch = {"quantity": 10_000_000, "service_tier": "batch"}
+    rows = month([{"api_key_id": "a-1"} | batch, {"api_key_id": "b-1"} | batch, {"api_key_id": "c-1", "quantity": 10_000_000}])  # fmt: skip
+    with_, without = (
+        fa.chargeback(rows, {"dimension": "team", "tariffs": [{"for": ["a"]} | tariff, {}]} | more, month="2026-10", book=book)
+        for more in ({"incentives": {"batch": "0.1", "cap": "0.2"}}, {})
+    )  # fmt: skip
+    (said,) = [r for r in with_.lines.itertuples() if (r.receiver, r.kind) == ("a", "incentive")]
+    assert (said.amount, said.exact) == (0, 0)
+    assert f"the charge follows {follows}," in said.text
+    charges = [dict(zip(one.summary["receiver"], one.summary["charge"], strict=True)) for one in (with_, without)]
+    assert charges[0]["a"] == charges[1]["a"]
+    # b saved 4.50 by batch and gets 0.45 of it; b and c pay for that by what they are charged, 4.50 and 9.00
+    assert (charges[0]["b"], charges[0]["c"]) == (D("4.20"), D("9.30"))
 
 
 def test_incentives_are_told_in_words_and_figures(month, book):
