@@ -94,6 +94,8 @@ def _other_map(book: PriceBook, key: Key, price: Decimal, card: Card) -> bool:
     assert book.maps is not None
     models = book.maps.models(key.provider)
     said = dict(models.get(key.model, {}).get(key, {}))
+    if key.over.startswith(">="):  # the maps don't tell "from" and "above"
+        said = models.get(key.model, {}).get(key._replace(over=key.over.replace("=", "")), {}) | said
     if (
         key.provider == "openrouter" and "/" not in key.model
     ):  # its names are author/model; some maps leave the author out
@@ -108,34 +110,76 @@ def _other_map(book: PriceBook, key: Key, price: Decimal, card: Card) -> bool:
 
 def _rounded(key: Key, price: Decimal, said: Said) -> list[str]:
     """Maps that differ by less than the last digit of the seller's own unit."""
-    steps = [Decimal(fact["step"]) for fact in evidence()["rounding"] if fact["seller"] == key.provider]
+    steps = _steps(key.provider)
     return [
         name for name, value in agreement(price, said).disputed if any(abs(value - price) <= step / 2 for step in steps)
     ]
 
 
+def _steps(provider: str) -> list[Decimal]:
+    """The last digit of the unit a seller lists in, in dollars."""
+    return [Decimal(fact["step"]) for fact in evidence()["rounding"] if fact["seller"] == provider]
+
+
 def _at_list(book: PriceBook, key: Key, price: Decimal, rows: Rows, mapped: set[Key], at: datetime) -> bool:
-    sellers = [m for m in (providers()[key.provider].lists if key.provider in providers() else ()) if m != "vertex"]
-    prefix, _, bare = key.model.rpartition("/")
-    spellings = [key.model, bare, bare.replace(".", "-")]
+    """Whether the figure is that of the seller whose prices this one says it passes on, or the multiple it says."""
+    own = [
+        name for name in (providers()[key.provider].lists if key.provider in providers() else ()) if name != "vertex"
+    ]
+    if _as_listed(book, key, price, own, [key.model, *_bare(key.model)], Decimal(1), rows, mapped, at):
+        return True
     for fact in evidence()["at_list"]:
-        if not fnmatch(key.provider, fact["seller"]):
+        if (
+            not fnmatch(key.provider, fact["seller"])
+            or not _names(fact, key)
+            or key.tier not in fact.get("tiers", (key.tier,))
+        ):
             continue
+        prefix, _, bare = key.model.rpartition("/")
+        spellings = _bare(key.model.removeprefix(fact.get("before", "")))
         if fact.get("of") == "*":
             sellers = [key.provider.partition("_")[2].removesuffix("-ai")]
+            spellings = [key.model, *spellings]
         elif "of" in fact:
             sellers = [fact["of"]]
+            spellings = [key.model, *spellings]
         else:
-            spellings = [name.partition(":")[0] for name in spellings[1:]]
-            maker = _PREFIXES.get(prefix.strip("~"), "") if prefix else _maker_of(bare)
+            spellings = [name.partition(":")[0] for name in spellings]
+            maker = (
+                _PREFIXES.get(prefix.strip("~"), "") if prefix else _maker_of(bare.removeprefix(fact.get("before", "")))
+            )
             sellers = [maker] if maker else []
+        factor = Decimal(fact.get("factor", "1"))
+        if _as_listed(book, key, price, sellers, spellings, factor, rows, mapped, at):
+            return True
+    return False
+
+
+def _as_listed(
+    book: PriceBook, key: Key, price: Decimal, sellers: list[str], spellings: list[str], factor: Decimal, rows: Rows,
+    mapped: set[Key], at: datetime,
+) -> bool:  # fmt: skip
+    """Whether one of the sellers has the figure, less a factor, in a row with a second map."""
     for seller in sellers if not key.place else ():
         names = book.names(seller)
         model = next((model for name in spellings if (model := names.resolve(name, at))), None)
         theirs = key._replace(provider=seller, model=model) if model else None
-        if theirs in mapped and _near(rows[theirs][0], price, _SLACK):
-            return True
+        if theirs in mapped:
+            listed = rows[theirs][0] * factor
+            if _near(listed, price, _SLACK) or any(abs(listed - price) <= step / 2 for step in _steps(key.provider)):
+                return True
     return False
+
+
+def _bare(name: str) -> list[str]:
+    """A name without its author, as makers spell versions: 4.6, 4-6."""
+    bare = name.rpartition("/")[2]
+    return [bare, bare.replace(".", "-"), re.sub(r"(?<=\d)-(?=\d)", ".", bare)]
+
+
+def _names(fact: dict[str, Any], key: Key) -> bool:
+    """Whether a fact is about a row's model: all of its seller's, unless it names some."""
+    return any(fnmatch(key.model, pattern) for pattern in fact.get("models", ("*",)))
 
 
 def _maker_of(name: str) -> str:
@@ -190,8 +234,18 @@ def _by_factor(book: PriceBook, key: Key, rows: Rows, how: dict[Key, str], at: d
             if base in how and _near(rows[base][0] * Decimal(fact["factor"]), price, _SLACK):
                 return True
     for fact in evidence()["meter"]:
-        if fact["seller"] == key.provider and fact["meter"] == key.meter:
+        if fact["seller"] == key.provider and fact["meter"] == key.meter and _names(fact, key):
             of = key._replace(meter=fact["of"])
+            if of in how and _near(rows[of][0] * Decimal(fact["factor"]), price, _SLACK):
+                return True
+    for fact in evidence()["place"]:
+        if fact["seller"] == key.provider and key.place.startswith(fact["place"]) and _names(fact, key):
+            of = key._replace(place=fact["of"])
+            if of in how and _near(rows[of][0] * Decimal(fact["factor"]), price, _SLACK):
+                return True
+    for fact in evidence()["long_context"]:
+        if fact["seller"] == key.provider and key.over.strip(">=") == fact["tokens"] and _names(fact, key):
+            of = key._replace(over="")
             if of in how and _near(rows[of][0] * Decimal(fact["factor"]), price, _SLACK):
                 return True
     for rule in book.own.rules:

@@ -96,7 +96,7 @@ def _models(provider: str, entry: dict[str, Any], canonical: Canonical, known: d
     name = entry["id"].lower().removeprefix("accounts/fireworks/models/")
     name = _NAMES.get((provider, name), name)
     found = canonical(provider, name)
-    if same := known.get(_short(name)):
+    if same := known.get(shortened(name)):
         return tuple(dict.fromkeys([*([found] if found in same else ()), *same]))
     return (found,) if found else ()
 
@@ -104,11 +104,11 @@ def _models(provider: str, entry: dict[str, Any], canonical: Canonical, known: d
 def _short_names(models: Iterable[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     for model in sorted(models):
-        found[_short(model)].append(model)
+        found[shortened(model)].append(model)
     return found
 
 
-def _short(name: str) -> str:
+def shortened(name: str) -> str:
     """A name as price lists shorten it: without API version, snapshot, "instruct" and punctuation."""
     name = re.sub(r"-maas$|-v?\d+:\d+$|:\d+$|-v\d+$", "", name.lower())
     return re.sub(r"-20\d{6}$|-(?:instruct|it)$|[^a-z0-9]", "", re.sub(r"-20\d{6}$|-(?:instruct|it)$", "", name))

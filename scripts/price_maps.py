@@ -2,8 +2,8 @@
 
     python scripts/price_maps.py [--cache FOLDER] [--clone portkey=GIT_FOLDER ...]
 
-Fetches versions of the packages that carry the maps (litellm, model-prices) through pip, oldest first, and keeps what
-changed between them. Maps without a package are read from clones of their repositories (`price_clones.py`): give each
+Fetches versions of the packages that carry the maps (litellm, model-prices) through pip and npm, oldest first, and keeps
+what changed between them. Maps without a package are read from clones of their repositories (`price_clones.py`): give each
 that is at hand; what a map isn't read again for is lost. A version's day is that of the
 files in its wheel; where they carry none, the day of its release is in `DAYS`. genai-prices isn't here: the book reads
 the installed package itself. Users bring their book up to date with `finops-ai prices update`.
@@ -27,6 +27,7 @@ from typing import Any
 from price_clones import CLONES, Clone
 from price_lists import VERSION as LISTS
 from price_lists import provider_lists
+from price_sellers import awslist, catalogue, gateways
 
 from finops_ai.prices import PriceBook
 from finops_ai.prices.base import Base
@@ -37,7 +38,7 @@ from finops_ai.prices.maps.litellm import Canonical
 from finops_ai.prices.maps.litellm import read as read_litellm
 from finops_ai.prices.maps.observed import Key, Snapshot
 from finops_ai.prices.maps.others import history, read_ledger, read_models_dev
-from finops_ai.prices.maps.reading import canonical_in, wheel_day
+from finops_ai.prices.maps.reading import canonical_in, canonical_on, wheel_day
 from finops_ai.prices.names import providers
 from finops_ai.prices.own import bundled
 from finops_ai.prices.places import AZURE_ZONES
@@ -81,6 +82,8 @@ DAYS = {
 MODEL_PRICES = "0.0.5"
 #: maps whose prices the book takes where no other has them; the others only confirm or dispute
 ADDING = frozenset({"modelsdev", "portkey"})
+#: maps that don't say since when a price holds, and keep what is no longer sold: alone they don't make a row
+UNDATED = frozenset({"portkey"})
 
 
 def wheel(package: str, version: str, cache: Path) -> Path:
@@ -134,8 +137,12 @@ def further(
             canonical,
         )
     yield from provider_lists(wheel("openai-cost-calculator", LISTS, cache), canonical, models)
+    yield gateways(cache, canonical)
+    yield catalogue(cache, canonical)
     for name in clones:
-        if name != "modelsdev":
+        if name == "awslist":
+            yield awslist(clones[name], models)
+        elif name != "modelsdev":
             yield CLONES[name](clones[name], canonical)
 
 
@@ -218,23 +225,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache/finops-ai-price-maps")
     parser.add_argument(
-        "--clone", action="append", default=[], help="NAME=GIT_FOLDER; NAME is one of " + ", ".join(CLONES)
+        "--clone",
+        action="append",
+        default=[],
+        help="NAME=GIT_FOLDER; NAME is one of " + ", ".join([*CLONES, "awslist"]),
     )
     parser.add_argument("--to", type=Path, default=TARGET)
     options = parser.parse_args()
     base = packaged()
-    canonical = canonical_in(PriceBook(Base(base._providers.values(), base.version, base.published), bundled()))
+    book = PriceBook(Base(base._providers.values(), base.version, base.published), bundled())
+    canonical = canonical_in(book)
     found = History()
     for number, version in enumerate(LITELLM):
         path = wheel("litellm", version, options.cache)
         day = DAYS.get(version) or wheel_day(path)
         if day is None:
             raise SystemExit(f"litellm {version}: its wheel carries no day; add it to DAYS")
-        snapshot = read_litellm(inside(path, MAP), version, day, canonical)
+        snapshot = read_litellm(inside(path, MAP), version, day, canonical_on(book, day, canonical))
         found.take(snapshot, first=number == 0)
         print(f"litellm {version} {day}: {len(snapshot.prices)} prices", flush=True)
     table = inside(wheel("model-prices", MODEL_PRICES, options.cache), "model_prices/snapshot.json")
-    for key, day, price in history(table, canonical):
+    latest = canonical_on(book, found.read["litellm"][1], canonical)
+    for key, day, price in history(table, latest):
         found.note(key, "modelsdev", day, price)
     found.read["modelsdev"] = f"through model-prices {MODEL_PRICES}", date.fromisoformat(table["updated_at"][:10])
     told = {key for key, said in found.changes.items() if any(day for day, _ in said.get("modelsdev", ()))}
@@ -247,7 +259,7 @@ def main() -> int:
     named: dict[str, set[str]] = {}
     for key in {*found.changes, *listed}:
         named.setdefault(key.provider, set()).add(key.model)
-    for snapshot in further(options.cache, clones, canonical, lambda provider: named.get(provider, ())):
+    for snapshot in further(options.cache, clones, latest, lambda provider: named.get(provider, ())):
         rest = {
             key: price
             for key, price in snapshot.prices.items()
@@ -267,6 +279,14 @@ def main() -> int:
     dropped = sorted({key.provider for key in found.changes} - known - second)
     found.changes = {key: said for key, said in found.changes.items() if key.provider not in dropped}
     print(f"left out, since only one map knows them: {', '.join(dropped)}")
+    dated = {key.meter for key, said in found.changes.items() if not UNDATED.issuperset(said)}  # what others count, too
+    alone = {
+        key
+        for key, said in found.changes.items()
+        if UNDATED.issuperset(said) and key not in listed and key.meter in dated
+    }
+    found.changes = {key: said for key, said in found.changes.items() if key not in alone}
+    print(f"left out, since only a map without dates has them: {len(alone)} prices")
     write(found, options.to)
     print(f"{len(found.changes)} prices of {len({k[:2] for k in found.changes})} models in {options.to}")
     return 0

@@ -96,8 +96,9 @@ def base_of(raw: object, where: str, day: date, mark: str) -> Base:
 
 
 def age(book: PriceBook, today: date | None = None) -> tuple[int, str]:
-    """How many days old the newest map of a book is, and which map that is."""
-    days = {name: day for name, (_, day) in (book.maps.read if book.maps else {}).items()}
+    """How many days old the newest map of a book is, and which map that is; of those that users can bring up to date."""
+    read = book.maps.read if book.maps else {}
+    days: dict[str, date] = {name: read[name][1] for name in ("litellm", "modelsdev") if name in read}
     if book.base:
         days["genai"] = book.base.published
     newest = max(days, key=lambda name: days[name])

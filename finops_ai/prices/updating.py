@@ -21,7 +21,7 @@ from finops_ai.prices.kept import base_of, default_file, maps_folder
 from finops_ai.prices.maps.history import History, Kept, write
 from finops_ai.prices.maps.observed import TITLES
 from finops_ai.prices.maps.others import history as dated_history
-from finops_ai.prices.maps.reading import canonical_in, day_of, kind_of, load, read_map, version_of
+from finops_ai.prices.maps.reading import canonical_in, canonical_on, day_of, kind_of, load, read_map, version_of
 from finops_ai.prices.names import providers as provider_names
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ def prepare(paths: Sequence[str | Path], *, dated: date | None = None, allow_old
 
     before = PriceBook.default()
     update = Update(before, before)
-    canonical = canonical_in(PriceBook(before.base, bundled()))
+    known_names = PriceBook(before.base, bundled())
+    plain_names = canonical_in(known_names)
     base = before.base
     for path in paths or _packages(update):
         table = load(path)
@@ -104,6 +105,7 @@ def prepare(paths: Sequence[str | Path], *, dated: date | None = None, allow_old
             )
         if day > datetime.now(UTC).date():
             raise PriceError(f"{path} is dated {day}, which is still to come.")
+        canonical = canonical_on(known_names, day, plain_names)
         source = "modelsdev" if kind == "model-prices" else kind
         have = (
             base.published

@@ -19,6 +19,9 @@ TITLES = {
     "openrouter": "OpenRouter's own list",
     "langfuse": "Langfuse",
     "llmprices": "llm-prices",
+    "gateways": "the gateway's own list",
+    "catalogue": "the seller's own list",
+    "awslist": "AWS' price list",
     "genai": "genai-prices",
 }
 
@@ -61,9 +64,28 @@ def without_free(prices: dict[Key, Decimal]) -> dict[Key, Decimal]:
     return {key: price for key, price in prices.items() if (key.provider, key.model) in paid}
 
 
+#: the parts of a place -> the place, whose row holds for all of them
+_WIDER = {"us-gov-east-1": "us-gov", "us-gov-west-1": "us-gov"}
+
+
 def without_repeats(prices: dict[Key, Decimal]) -> dict[Key, Decimal]:
-    """The prices without rows of a place that only repeat the row for every place; government clouds cost more as a rule."""
-    return {key: price for key, price in prices.items() if not key.place or prices.get(key._replace(place="")) != price}
+    """The prices without rows of a place that only repeat the row of a wider one, or the one for every place.
+
+    >>> east, west = (Key("aws", "m", "input", place=f"us-gov-{side}-1") for side in ("east", "west"))
+    >>> [key.place for key in without_repeats({east: Decimal(6), west: Decimal(6)})]
+    ['us-gov']
+    """
+    wide = dict(prices)
+    for key, price in prices.items():
+        if (wider := _WIDER.get(key.place)) and key._replace(place=wider) not in prices:
+            parts = {prices.get(key._replace(place=part)) for part, whole in _WIDER.items() if whole == wider}
+            if parts == {price}:
+                wide[key._replace(place=wider)] = price
+    return {
+        key: price for key, price in wide.items()
+        if not key.place
+        or price not in (wide.get(key._replace(place="")), wide.get(key._replace(place=_WIDER.get(key.place, ""))))
+    }  # fmt: skip
 
 
 def models_of(keys: Iterable[Key]) -> set[tuple[str, str]]:

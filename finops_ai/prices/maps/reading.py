@@ -72,6 +72,22 @@ def canonical_in(book: PriceBook) -> Canonical:
     return canonical
 
 
+def canonical_on(book: PriceBook, day: date, canonical: Canonical | None = None) -> Canonical:
+    """What a name is called in a map of a day; "" also for a retired model whose name has gone on to another by then.
+
+    A map prices such a name as what it means on its day: that is no price of the retired one.
+    """
+    plain = canonical or canonical_in(book)
+
+    def on(provider: str, name: str) -> str:
+        model = plain(provider, name)
+        meanings = book.names("google" if provider == "vertex" else provider).whole.get(model, ()) if model else ()
+        went_on = any(s and not e and s.date() <= day and other != model for s, e, other in meanings)
+        return "" if went_on else model
+
+    return on
+
+
 def load(path: str | Path) -> Any:
     """The JSON inside a file or wheel, numbers as decimals.
 

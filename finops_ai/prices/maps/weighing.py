@@ -18,7 +18,10 @@ from finops_ai.prices.cards import MAPS, MILLION, Card, plain, rate, read_over
 from finops_ai.prices.maps.history import Change, Kept
 from finops_ai.prices.maps.observed import TITLES, Key
 
-_ORDER = ("litellm", "modelsdev", "portkey", "azure", "openrouter", "providers", "metergraph", "langfuse", "llmprices")
+_ORDER = (
+    "litellm", "modelsdev", "portkey", "azure", "openrouter", "providers", "metergraph", "langfuse", "llmprices",
+    "gateways", "catalogue", "awslist",
+)  # fmt: skip
 _FRESH = timedelta(days=45)  # a map read longer before the base was published can confirm its prices, not correct them
 Said = Mapping[str, Sequence[Change]]
 
