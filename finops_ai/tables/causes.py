@@ -14,9 +14,12 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from finops_ai.meters import meters
+
+if TYPE_CHECKING:
+    from finops_ai.tables.day_starts import DayStarts
 
 #: cause -> (what it is, what to do, whether it is open: a fault somewhere, not a regular part of a bill)
 CAUSES: dict[str, tuple[str, str, bool]] = {
@@ -131,17 +134,14 @@ class Account:
     converted: bool = False
     #: -> quantity of usage rows that repeat another, by cell; asked only where usage exceeds the bill
     repeats: Callable[[], Mapping[Key, Decimal]] = dict
-    #: hours east -> usage quantity by cell with days of that zone; asked only where days don't tie
-    shifted: Callable[[int], Mapping[Key, Decimal]] | None = None
-
+    #: -> its usage, to be cut into days that begin at another moment; asked only where days don't tie
+    starts: Callable[[], DayStarts] | None = None
     #: a row's cell, with what either side doesn't tell left out
     key_of: Callable[[Mapping[str, Any]], Key] = field(repr=False, default=None)  # type: ignore[assignment]
-    #: usage rows that don't tie, kept while days are compared
-    pending: Any = field(repr=False, default=None)
 
     def __post_init__(self) -> None:
         self.computed: dict[Key, Usage] = self.calendar or self.usage
-        self._moves: dict[int, Mapping[Key, Decimal]] = {}
+        self._starts: DayStarts | None = None
 
     def explain(self) -> None:
         """Give every cell's difference to causes; the entries add up to billed minus computed."""
@@ -316,9 +316,7 @@ class Account:
                 one, two = self._unit_of(key), self._unit_of(other)
                 self._take(key, cause, -quantity)
                 self._take(other, cause, quantity)
-                kept = quantity * (one - two)  # the line has another name but its old price
-                if kept and abs(paid.get(other, _ZERO) - kept) <= abs(kept) / 1000:
-                    self._give(other, cause, paid.pop(other))
+                self._kept(quantity * (one - two), cause, paid, (other,), (key, other))
             if attribute != "model":
                 self._several(group, cause, paid)
 
@@ -338,13 +336,20 @@ class Account:
                 kept = sum((-self.left[k] * self._unit_of(k) for k in (one, *found)), _ZERO)
                 for key in (*found, one):
                     self._take(key, cause, self.left[key])
-                if sign > 0 and kept and abs(paid.get(one, _ZERO) - kept) <= abs(kept) / 1000:
-                    self._give(one, cause, paid.pop(one))
+                self._kept(kept, cause, paid, *([(one,)] if sign > 0 else []), (*found, one))
+
+    def _kept(self, amount: Decimal, cause: str, paid: dict[Key, Decimal], *cells: Sequence[Key]) -> None:
+        """Lines that have another name but their old price: what some cells' prices seem to differ by is the name's, too."""
+        for mine in cells:
+            if amount and abs(sum((paid.get(k, _ZERO) for k in mine), _ZERO) - amount) <= abs(amount) / 1000:
+                for key in mine:
+                    self._give(key, cause, paid.pop(key, _ZERO))
+                return
 
     def _other_days(self, *, surely: bool = False) -> None:
         """Days that begin at another hour: the same usage, cut otherwise, ties; surely, where it ties to the unit."""
         pending = {k: q for k, q in self.left.items() if k.day is not None}
-        if self.shifted is None or len({k.day for k in pending}) < 4:
+        if self.starts is None or len({k.day for k in pending}) < 4:
             return
         groups: dict[Key, list[Decimal]] = {}
         for key, quantity in pending.items():
@@ -369,18 +374,14 @@ class Account:
                 self._take(key, "timezone", change)
 
     def _best_shift(self, mine: Mapping[Key, Decimal]) -> Mapping[Key, Decimal] | None:
-        """Usage with days that begin at the hour which ties most of some differences; None where none ties half of them."""
-        assert self.shifted is not None
-        before = sum((abs(q) * self._unit_of(k) for k, q in mine.items()), _ZERO)
-        best: tuple[Decimal, Mapping[Key, Decimal]] | None = None
-        for hours in sorted((h for h in range(-24, 25) if h), key=abs):
-            if hours not in self._moves:
-                self._moves[hours] = self.shifted(hours)
-            moved = self._moves[hours]
-            miss = sum((abs(q - self._moved(k, moved)) * self._unit_of(k) for k, q in mine.items()), _ZERO)
-            if best is None or miss < best[0]:
-                best = (miss, moved)
-        return None if best is None or best[0] > before / 2 else best[1]
+        """Usage with days that begin when it ties most of some differences; None where that ties less than half of them."""
+        assert self.starts is not None
+        self._starts = self._starts or self.starts()
+        units = {k: self._unit_of(k) for k in mine}
+        wanted = {k: (q + (self.usage[k].quantity if k in self.usage else _ZERO), units[k]) for k, q in mine.items()}
+        minutes, miss = self._starts.nearest(wanted)
+        before = sum((abs(q) * units[k] for k, q in mine.items()), _ZERO)
+        return None if miss > float(before) / 2 else self._starts.cut(minutes)
 
     def _moved(self, key: Key, moved: Mapping[Key, Decimal]) -> Decimal:
         """What a cell's quantity changes by when days begin at another hour."""
