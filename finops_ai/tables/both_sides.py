@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from finops_ai.engine.fields import PAYABLE
 from finops_ai.engine.plan import CHARGED
 from finops_ai.frames.tokens import ROW_KEY
+from finops_ai.money import minor_units
 from finops_ai.periods import Window
 from finops_ai.tables.causes import Account, Billed, Entry, Key, Usage
 from finops_ai.tables.cycles import billed_in, cycles_of
@@ -27,6 +28,9 @@ _ZERO = Decimal(0)
 _FEE = r"marketplace|support|subscription|platform fee|service fee|seat|licen[sc]e"
 _DISCOUNT = r"discount|rebate|negotiated|\bedp\b"
 _COMMITMENT = r"commitment|reserv|savings plan|provisioned throughput purchase|prepaid|upfront"
+#: decimals that amounts are rounded to, and those of amounts that aren't
+_EXACT = 18
+_PLACES = " ".join(f"WHEN billed_cost = round(billed_cost, {n}) THEN {n}" for n in (0, 2, 3, 4, 5, 6, 8))
 #: what may differ between two lines that are the same charge
 _NOT_IDENTITY = {"invoice_id", "billing_period_start", "billing_period_end", "source", "billing_account_name"}
 
@@ -108,8 +112,7 @@ def _lines(bills: pd.DataFrame, timezone: str) -> list[dict[str, Any]]:
             "agreed": "CASE WHEN count(contracted_cost) = count(*) THEN sum(contracted_cost) END",
             "covered": f"coalesce(sum(consumed_quantity) FILTER (WHERE {paid}), 0)",
             "long": "bool_or(charge_period_end - charge_period_start > INTERVAL 25 HOURS)",
-            "places": "max(CASE WHEN billed_cost = round(billed_cost, 2) THEN 2 WHEN billed_cost = round(billed_cost, 4) THEN 4 "
-                      "WHEN billed_cost = round(billed_cost, 6) THEN 6 WHEN billed_cost = round(billed_cost, 8) THEN 8 ELSE 18 END)",
+            "places": f"max(CASE {_PLACES} ELSE {_EXACT} END)",
         },
         timezone=timezone,
         needs=("billed_cost", "consumed_quantity", "list_cost", "contracted_cost", "commitment_discount_id", "charge_period_end"),
@@ -174,8 +177,8 @@ def _account(
             _add(account.calendar.setdefault(key(row), Usage()), row)
         if row["moved"] and row["cost"]:
             account.entries.append(Entry(key(row), "billing_cycle", row["cost"]))
-    places = {b["places"] for b in charged}
-    account.unit = Decimal(1).scaleb(-max(places)) if places and max(places) < 18 else None
+    places = max((max(b["places"], minor_units(b["currency"])) for b in charged), default=_EXACT)
+    account.unit = Decimal(1).scaleb(-places) if places < _EXACT else None
     for row in lines:
         if row["kind"] != "usage":
             account.entries.append(Entry(key(row), row["kind"], row["cost"], line=True))

@@ -49,6 +49,8 @@ CAUSES: dict[str, tuple[str, str, bool]] = {
 _ZERO, _PLACES = Decimal(0), Decimal(1).scaleb(-18)
 #: days at the end of the data that may still fill up, and days before them that must tie
 _TRAILING, _SETTLED = 5, 3
+#: lines are rounded to the nearest unit, unless at least so many cells are all cut off, or all raised to the next one
+_HALF, _CUT_OFF = Decimal("0.5"), 10
 #: quantities are equal within this share, or within one unit
 _SAME = Decimal("0.000001")
 #: attribute of a cell -> cause of its being another on the bill; tried in this order
@@ -60,6 +62,12 @@ _PARTS_OF = {
 }  # fmt: skip
 
 
+#: attribute of a cell -> causes that may be others where the bill doesn't state it, and which
+_NEEDS = (
+    ("day", {"missing_usage", "not_billed"}, "late, timezone or double metering of some days"),
+    ("tier", {"price"}, "tier"),
+    ("region", {"price"}, "geography"),
+)
 #: cells of one side that may be one cell of the other
 _AT_ONCE = 4
 
@@ -130,6 +138,8 @@ class Account:
     loose: dict[tuple[str, str | None], Billed] = field(default_factory=dict)
     #: usage by its own month, where cycles bill some of it in another one
     calendar: dict[Key, Usage] = field(default_factory=dict)
+    #: part of that unit by which a line may be rounded
+    rounded_by: Decimal = _HALF
     #: whether computed cost was converted to the bill's currency
     converted: bool = False
     #: -> quantity of usage rows that repeat another, by cell; asked only where usage exceeds the bill
@@ -187,6 +197,16 @@ class Account:
         if self.converted:
             self._rates_paid(paid)
         self._prices_paid(paid)
+        self._not_told_apart()
+
+    def _not_told_apart(self) -> None:
+        """What a bill without days, tiers or regions leaves open."""
+        found = {entry.cause for entry in self.entries}
+        for attribute, causes, others in _NEEDS:
+            named = " and ".join(sorted(found & causes))
+            if named and self.billed and not any(getattr(key, attribute) for key in self.billed):
+                what = attribute.replace("_", " ")
+                self.doubts.add(f"The bill states no {what}: {named} can't be told apart from {others}.")
 
     def _loose_lines(self) -> None:
         """Lines without a model or meter stand for the usage that no other line names, if there is any."""
@@ -266,7 +286,14 @@ class Account:
             self.doubts.add("Lines that state no quantity: price and missing_usage can't be told apart.")
 
     def _slack(self, lines: int) -> Decimal:
-        return (self.unit or _ZERO) * lines / 2
+        return (self.unit or _ZERO) * lines * self.rounded_by
+
+    def _rounded(self, paid: Mapping[Key, Decimal]) -> Decimal:
+        """Part of its smallest unit that a line is rounded by: half, or all of it where every line is cut off alike."""
+        mine = {k: amount for k, amount in paid.items() if k in self.billed and amount}
+        one_way = len(mine) >= _CUT_OFF and len({amount > 0 for amount in mine.values()}) == 1
+        within = all(abs(v) <= (self.unit or _ZERO) * self.billed[k].lines for k, v in mine.items())
+        return Decimal(1) if one_way and within else _HALF
 
     def _duplicates(self, paid: dict[Key, Decimal]) -> None:
         for key, bill in self.billed.items():
@@ -413,6 +440,7 @@ class Account:
                     and len(settled) >= _SETTLED
                     and len(signs) == 1
                     and _to_the_end(mine, known.get(group, set()))
+                    and ends[month] + timedelta(days=1) not in days  # it goes on in the next month
                 ):
                     for day in mine:
                         key = group._replace(day=day, month=month)
@@ -423,6 +451,7 @@ class Account:
 
     def _prices_paid(self, paid: Mapping[Key, Decimal]) -> None:
         """What the bill charges beside the computed price: rounding, a discount, or another price."""
+        self.rounded_by = self._rounded(paid)
         groups: dict[tuple[Any, ...], list[Key]] = {}
         for key in paid:
             if paid[key]:
