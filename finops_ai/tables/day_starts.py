@@ -51,10 +51,10 @@ class DayStarts:
         moments = sorted({at for own in sums.values() for at in own})
         self.step = max(gcd(24 * 60, *moments), _QUARTER)
         self._days, self._bounds = _midnights(moments, timezone)
-        self._cells = {}
+        self._cells: dict[Key, tuple[Any, list[Decimal], Any]] = {}
         for key, found in sums.items():
             times = sorted(found)
-            until = [_ZERO, *accumulate(found[at] for at in times)]
+            until = list(accumulate((found[at] for at in times), initial=_ZERO))
             self._cells[key] = (np.array(times), until, np.array([float(v) for v in until]))
 
     def offsets(self) -> list[int]:
