@@ -88,10 +88,14 @@ class DayStarts:
             else:
                 outside += abs(float(quantity)) * float(unit)
         best: tuple[int, float] | None = None
-        ready = [(self._cells[cell], *map(np.array, zip(*found, strict=True))) for cell, found in by_cell.items()]
+        ready: list[tuple[Any, ...]] = []
+        for cell, found in by_cell.items():
+            days, quantities, units = (np.array(values) for values in zip(*found, strict=True))
+            times, _, until = self._cells[cell]
+            ready.append((times, until, days, quantities, units))
         for minutes in self.offsets():
             bounds, miss = self._bounds - minutes, outside
-            for (times, _, until), days, quantities, units in ready:
+            for times, until, days, quantities, units in ready:
                 sums = np.diff(until[np.searchsorted(times, bounds)])
                 miss += float((np.abs(quantities - sums[days]) * units).sum())
             if best is None or miss < best[1] * (1 - 1e-9):
