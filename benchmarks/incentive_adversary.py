@@ -4,7 +4,9 @@ does the same work for less isn't charged more, and nobody without a net credit 
 Companies of three teams over several months, each move tried on all of the policies below, for each team and for teams that act
 together. Moves: useless tokens (also none but cached, batched or provisioned ones, in any month), calls, keys or prompts cut in
 pieces, names changed, work shifted between days, months and teams, caching and batch on or off in part, other models (also
-with other counts of tokens), and several of these at once. What the tariff does without incentives is told apart.
+with other counts of tokens), and up to three of these after each other: every one of them is judged after those before it.
+Several together may contradict each other, a good habit and a waste of the same size: these are counted apart, because no
+reward at all can rule them out (docs/decisions/0157). What the tariff does without incentives is told apart, too.
 
 Hundreds of variants are priced and measured at once, as receivers of their own; some of each lot are charged once more by
 `fa.chargeback`, which must come to the same.
@@ -30,9 +32,10 @@ import finops_ai as fa
 from finops_ai.engine.pricing import default_book
 from finops_ai.frames import conform
 from finops_ai.tables.chargeback import _merged, _usage
-from finops_ai.tables.incentives import adjust, measure, plain_shares
+from finops_ai.tables.grouping import grouped
+from finops_ai.tables.incentives import Month, adjust, measure, plain_shares
 from finops_ai.tables.policy import Policy
-from finops_ai.tables.tariffs import averages_of, marginal, minimum_line, needs_plain, tariff_lines
+from finops_ai.tables.tariffs import averages_of, minimum_line, needs_plain, tariff_lines
 
 Row = dict[str, Any]
 MONTHS = ("2026-06", "2026-07", "2026-08", "2026-09", "2026-10")
@@ -107,16 +110,24 @@ def company(pick: random.Random) -> list[Row]:
 
 
 class Move:
-    """What one team, or two, do differently: `rows` afterwards, whether the work stays the same, and in words."""
+    """What one team, or two, do differently, one to three moves after each other.
+
+    `stages` are the rows after each of them, `words` say what it was and `kept` whether the work stayed the same.
+    """
 
     def __init__(self, rows: list[Row], pick: random.Random, months: tuple[str, ...]) -> None:
         self.rows, self.pick, self.months = list(rows), pick, months
-        self.team, self.same, self.words = pick.choice(TEAMS), True, []
+        self.team, self.words = pick.choice(TEAMS), list[str]()
+        self.stages, self.kept = list[list[Row]](), list[bool]()
         for _ in range(pick.choice((1, 1, 1, 2, 3))):
+            self.same, said = True, len(self.words)
             pick.choice((
                 self.pad, self.pad, self.pad_calls, self.cut_keys, self.cut_prompts, self.rename, self.days, self.shift_months,
                 self.shift_teams, self.cache, self.cache, self.batch, self.batch, self.model, self.model, self.length,
             ))()  # fmt: skip
+            self.words[said:] = [" and ".join(self.words[said:])]
+            self.stages.append(list(self.rows))
+            self.kept.append(self.same)
 
     def mine(self) -> list[Row]:
         """The team's rows in the months the move is about, or of one of its prompts."""
@@ -238,31 +249,42 @@ class Lot:
         frame = conform({k: [r[k] for r in rows] for k in rows[0]}, source="made here")
         rules = {"dimensions": {"team": {}}, "rules": [{"name": "tag", "set": {"team": "{tags.team}"}}]}
         self.rows = fa.allocate(fa.price(frame), rules)
+        self.known: dict[str, dict[str, Fraction]] = {}
         self.months = self.rows["charge_period_start"].dt.strftime("%Y-%m").to_numpy(object)
 
     def of(self, *months: str) -> pd.DataFrame:
         """The rows of some months."""
         return self.rows[pd.Series(self.months).isin(months).to_numpy()]
 
+    def costs(self, month: str) -> dict[str, Fraction]:
+        """What each receiver of a month costs."""
+        if month not in self.known:
+            found = grouped(self.of(month), ["team"], {"cost": "sum(effective_cost)"}, needs=("effective_cost",))
+            self.known[month] = {g["team"]: Fraction(g["cost"] or 0) for g in found}
+        return self.known[month]
+
     def charged(self, policy: Policy, month: str) -> dict[str, tuple[Fraction, Fraction, Fraction]]:
         """Receiver -> real cost, charge, and charge without incentives."""
-        rows, book, number = self.of(month), default_book(None), MONTHS.index(month)
+        this, book, number = self.of(month), default_book(None), MONTHS.index(month)
         usage: dict[str, dict[str, list[Any]]] = {}
-        for u in _usage(rows, "team", "USD"):
+        for u in _usage(this, "team", "USD"):
             usage.setdefault(u["receiver"].partition("|")[0], {}).setdefault(u["receiver"], []).append(u)
         averages = {n: averages_of([u for own in teams.values() for u in own]) for n, teams in usage.items()}
         tariffs = {name: policy.tariff_of(name.partition("|")[2], month) for teams in usage.values() for name in teams}
         plain: dict[str, dict[str, Fraction]] = {}
         carded = [name for name, tariff in tariffs.items() if needs_plain(tariff)]
         if carded:
-            for (name, kind), share in plain_shares(rows[rows["team"].isin(carded).to_numpy()], "team", book).items():
+            for (name, kind), share in plain_shares(this[this["team"].isin(carded).to_numpy()], "team", book).items():
                 plain.setdefault(name, {})[kind] = share
-        before = self.of(*MONTHS[max(0, number - policy.incentives.baseline_months) : number])
-        part = [name for name, tariff in tariffs.items() if tariff.method != "subscription"]
-        found = measure(
-            rows[rows["team"].isin(part).to_numpy()], "team", policy.incentives, book, before,
-            lambda name, *of: marginal(tariffs[name], averages[name.partition("|")[0]], *of),
-        )  # fmt: skip
+        before = [
+            Month(
+                rows, {name: policy.felt(name.partition("|")[2], past, cost) for name, cost in self.costs(past).items()}
+            )
+            for past in MONTHS[max(0, number - policy.incentives.baseline_months) : number]
+            if len(rows := self.of(past))
+        ]
+        part = [name for name, tariff in tariffs.items() if not tariff.follows]
+        found = measure(this[this["team"].isin(part).to_numpy()], "team", policy.incentives, book, before)
         out = {}
         for n, teams in usage.items():
             costs = {name: sum((Fraction(u["cost"]) for u in own), ZERO) for name, own in teams.items()}
@@ -306,22 +328,24 @@ def search(
         rows, past = company(pick), pick.random() < 0.25
         touched = MONTHS[1:] if past else MONTHS[-1:]
         made = [Move(rows, pick, touched) for _ in range(per_lot)]
-        lot, known = Lot([rows, *(m.rows for m in made)]), len(found)
+        lot, known = Lot([rows, *(stage for m in made for stage in m.stages)]), len(found)
         for name, policy in policies.items():
             months = [lot.charged(policy, month) for month in touched]
-            looked = pick.randrange(per_lot + 1)
             if pick.random() < 0.1:
-                agrees(lot, looked, policy, touched[-1], months[-1])
-            for number, move in enumerate(made, 1):
-                tried[name] += 1
-                # whoever is at its minimum pays that whatever it does, so what it and others do together isn't compared
-                for size in (1,) if any(tariff.minimum for tariff in policy.tariffs) else (1, 2, 3):
-                    for group in combinations(TEAMS, size):
-                        before, after = (_sum(months, n, group) for n in (0, number))
-                        _judge(name, move, group, before, after, found, own)
+                agrees(lot, pick.randrange(per_lot + 1), policy, touched[-1], months[-1])
+            # whoever is at its minimum pays that whatever it does, so what it and others do together isn't compared
+            sizes = (1,) if any(tariff.minimum for tariff in policy.tariffs) else (1, 2, 3)
+            groups = [group for size in sizes for group in combinations(TEAMS, size)]
+            number = 0
+            for move in made:
+                for group in (g for g in groups if move.team in g):
+                    sums = [_sum(months, n, group) for n in (0, *range(number + 1, number + len(move.stages) + 1))]
+                    _judge(name, move, group, sums, found, own)
+                tried[name] += len(move.stages)
+                number += len(move.stages)
         print(
             *found[known:],
-            f"{sum(tried.values())} moves, {len(found)} findings, by tariffs alone {dict(own)}",
+            f"{sum(tried.values())} moves, {len(found)} findings, apart from these {dict(own)}",
             sep="\n",
             flush=True,
         )
@@ -333,18 +357,27 @@ def _sum(months: list[dict[str, tuple[Fraction, ...]]], number: int, group: tupl
     return [sum((v[i] for v in values), ZERO) for i in range(3)]
 
 
-def _judge(name: str, move: Move, group: tuple[str, ...], before: list[Fraction], after: list[Fraction], found: list[str], own: Counter[str]) -> None:  # fmt: skip
-    (cost, charge, bare), (cost2, charge2, bare2) = before, after
-    if move.team not in group:
-        return
-    words = f"{name}: {' + '.join(move.words)}, for {'+'.join(group)}: cost {float(cost):.6f} -> {float(cost2):.6f}, "
+def _judge(name: str, move: Move, group: tuple[str, ...], sums: list[list[Fraction]], found: list[str], own: Counter[str]) -> None:  # fmt: skip
+    """Each move after those before it, then all of them together."""
+    single = len(found), own.total()
+    for number, same in enumerate(move.kept):
+        _compare(f"{name}: {move.words[number]}", same, group, sums[number], sums[number + 1], found, own)
+    if len(sums) > 2 and (len(found), own.total()) == single:
+        together: list[str] = []
+        _compare(name, all(move.kept), group, sums[0], sums[-1], together, own)
+        own["together, none of them alone"] += len(together)
+
+
+def _compare(what: str, same: bool, group: tuple[str, ...], before: list[Fraction], after: list[Fraction], found: list[str], own: Counter[str]) -> None:  # fmt: skip
+    (cost, charge, bare), (cost2, charge2, bare2), name = before, after, what.partition(":")[0]
+    words = f"{what}, for {'+'.join(group)}: cost {float(cost):.6f} -> {float(cost2):.6f}, "
     words += f"charge {float(charge):.6f} -> {float(charge2):.6f} (tariff {float(bare):.6f} -> {float(bare2):.6f})"
     if cost2 > cost and charge2 < charge - TINY:
         if bare2 < bare - TINY:
             own[f"{name}: less for more"] += 1
         else:
             found.append(f"GAMED {words}")
-    if move.same and cost2 < cost and charge2 > charge + TINY:
+    if same and cost2 < cost and charge2 > charge + TINY:
         if bare2 > bare + TINY:
             own[f"{name}: more for less"] += 1
         else:
@@ -364,5 +397,5 @@ if __name__ == "__main__":
     tried_, found_, own_ = search(given.moves, given.seed, given.lot, given.policy, given.minutes)
     used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
     print(f"{sum(tried_.values())} moves on {len(tried_)} policies, {len(found_)} that game one, {used:.0f} CPU s")
-    print(f"by the tariff alone: {dict(own_)}")
+    print(f"by the tariff alone, and by several moves together: {dict(own_)}")
     raise SystemExit(bool(found_))

@@ -43,6 +43,7 @@ def commands(month: str, following: str, folder: Path) -> dict[str, list[str]]:
         "showback": ["showback", "--month", month, "--by", "team"],
         "reconcile": ["reconcile", "--month", month],
         "explain": ["explain", "--month", month, "--against", month, "--by", "team"],
+        "explain days": ["explain", "--from", f"{month}-01", "--to", f"{month}-25", "--against-from", f"{month}-04", "--against-to", f"{month}-28"],
         "recommend": ["recommend", "--month", month],
         "kpis": ["kpis", "--month", month],
         "budgets": ["budgets", "--month", month],

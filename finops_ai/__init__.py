@@ -54,6 +54,7 @@ _PUBLIC = {
     "vendor_against_logs": "finops_ai.people.roads",
     "read_commits": "finops_ai.people.reading",
     "people_months": "finops_ai.people.months",
+    "with_seats": "finops_ai.people.all_in",
     "forecast": "finops_ai.forecasting",
     "backtest": "finops_ai.forecasting",
     "plan": "finops_ai.forecasting",

@@ -12,6 +12,7 @@ from finops_ai.forecasting import plan as plan
 from finops_ai.forecasting import read_plan as read_plan
 from finops_ai.forecasting import save_plan as save_plan
 from finops_ai.identity import Identities as Identities
+from finops_ai.people.all_in import with_seats as with_seats
 from finops_ai.people.idle import idle_seats as idle_seats
 from finops_ai.people.months import people_months as people_months
 from finops_ai.people.outcomes import outcome_costs as outcome_costs
@@ -86,6 +87,7 @@ __all__ = [
     "vendor_against_logs",
     "read_commits",
     "people_months",
+    "with_seats",
     "forecast",
     "backtest",
     "plan",

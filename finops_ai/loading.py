@@ -19,7 +19,7 @@ from finops_ai.providers.collecting import connector
 from finops_ai.providers.registry import allowing, origin_of
 from finops_ai.store import Lake
 from finops_ai.store.parting import Parted, settle
-from finops_ai.store.roads import ROADS, Roads
+from finops_ai.store.roads import EXPORT, ROADS, Roads
 
 #: settings of a connection that the workspace reads, not its connector
 OF_WORKSPACE = ("telemetry", "road", "tool")
@@ -154,7 +154,25 @@ def roads_of(settings: Settings, available: Mapping[str, Connector]) -> Roads:
             raise SettingsError(f"[providers.{name}] road {road!r} is unknown. {hint(str(road), ROADS)}")
         if table.get("telemetry") is not True:
             of[name] = road
+    again = {name for name in of if of[name] == ROADS[0] and _is_export(name, of, available)}
+    if again:
+        of |= dict.fromkeys(again, EXPORT)
+        place = order.index(ROADS[0]) + 1
+        order = [*order[:place], EXPORT, *order[place:]]
     return Roads(of, order, identities_of(settings))
+
+
+def _is_export(name: str, of: Mapping[str, str], available: Mapping[str, Connector]) -> bool:
+    """Whether a connection reads saved files of an account that another one asks the vendor about: both tell the same use."""
+    mine = available.get(name)
+    if mine is None or mine.live:
+        return False
+    others = (available[other] for other, road in of.items() if road == ROADS[0] and other in available)
+    return any(o.live and o.name == mine.name and _account(o) == _account(mine) for o in others)
+
+
+def _account(connector: Connector) -> tuple[object, ...]:
+    return tuple(getattr(connector.settings, name, None) for name in ("account", "team", "enterprise", "organization"))
 
 
 def people_section(settings: Settings) -> dict[str, Any]:

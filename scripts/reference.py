@@ -42,7 +42,7 @@ PAGES = {
         "People and coding tools",
         "Seats, allowances and use by person and team, adding up to the invoices; what came of the work. [How to](../how-to/coding-tools.md).",
         [
-            "fa.people_months", "fa.idle_seats", "fa.pools", "fa.fair_net", "fa.seat_or_api", "fa.vendor_against_logs", "fa.outcomes", "fa.outcome_costs",
+            "fa.people_months", "fa.with_seats", "fa.idle_seats", "fa.pools", "fa.fair_net", "fa.seat_or_api", "fa.vendor_against_logs", "fa.outcomes", "fa.outcome_costs",
             "fa.outcome_metrics", "fa.read_commits", "fa.Identities", "fa.SeatPrices", "fa.Privacy", "finops_ai.people.seat_prices:SeatPrice",
             "finops_ai.people.workspace:People",
         ],

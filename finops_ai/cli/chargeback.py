@@ -103,6 +103,8 @@ def check(month: str | None, months: int, config: str, form: str, output: str | 
     \b
     finops-ai policy check --months 6
     """
+    import pandas as pd
+
     import finops_ai as fa
     from finops_ai.tables.chargeback import Chargeback
     from finops_ai.tables.policy import Policy
@@ -115,10 +117,13 @@ def check(month: str | None, months: int, config: str, form: str, output: str | 
     def charged(name: str) -> Chargeback:
         with ws.steady():
             history = ws.history(name, 1 + rules.incentives.baseline_months)
-            cube, bill = ws.cube(name), bill_of(ws, ws.bills(name))
+            cube, bill = ws.cube(name), bill_of(ws, name, ws.bills(name))
         return fa.chargeback(cube, rules, month=name, timezone=ws.timezone, book=ws.book, history=history, bill=bill)
 
-    table = check_policy(rules, ws.months_before(month, months), charged, ws.settings.policies.get("journal"))
+    tried = ws.months_before(month, months)
+    lines = pd.concat([ws.bills(name) for name in tried], ignore_index=True) if tried else ws.bills(month)
+    bill = bill_of(ws, month, lines)
+    table = check_policy(rules, tried, charged, ws.settings.policies.get("journal"), bill)
     if form == "table" and not output:
         for finding, text in zip(table["finding"], table["text"], strict=True):
             click.echo(f"{finding}: {text}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from finops_ai.cli.collecting import config_option
-from finops_ai.cli.tables import month_option, rows_of, workspace
+from finops_ai.cli.tables import all_in, month_option, rows_of, seats_option, workspace
 
 if TYPE_CHECKING:
     from finops_ai.workspace import Workspace
@@ -36,8 +36,11 @@ def export() -> None:
 )
 @click.option("--draft-keys", is_flag=True, help="Write model and token keys of the 1.5 draft without the x_ prefix.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="CSV or Parquet file. Default: focus-MONTH.csv.")
+@seats_option
 @config_option
-def focus(month: str | None, version: str, dataset: str, draft_keys: bool, output: str | None, config: str) -> None:
+def focus(
+    month: str | None, version: str, dataset: str, draft_keys: bool, output: str | None, seats: bool, config: str
+) -> None:
     """Write priced, allocated rows as FOCUS Cost and Usage and check the file.
 
     \b
@@ -52,7 +55,7 @@ def focus(month: str | None, version: str, dataset: str, draft_keys: bool, outpu
     if dataset != "cost-and-usage":
         invoiced(ws, month, version, dataset, output)
         return
-    rows = to_focus(rows_of(ws, month), version, draft_keys=draft_keys)
+    rows = to_focus(all_in(ws, rows_of(ws, month), [month], seats), version, draft_keys=draft_keys)
     path = write_focus(rows, output or f"focus-{month}.csv")
     unpriced = int((rows["x_PriceStatus"] == "unpriced").sum())
     click.echo(f"{path}: {len(rows)} rows, FOCUS {version}; {unpriced} of them without a known price (cost 0).")

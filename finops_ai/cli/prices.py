@@ -94,15 +94,19 @@ def check(ctx: click.Context, contracts: str | None, tokens: str | None, form: s
     \b
     finops-ai prices check
 
-    With --tokens show what is unpriced in that data instead. Exits 1 on an error or if anything is unpriced.
+    With --tokens show what is unpriced in that data instead, and which contracts none of it falls under. Exits 1 on an error or if anything is unpriced.
     """
     import pandas as pd
 
     from finops_ai.prices.views import findings, unpriced
+    from finops_ai.tables.unmet import contracts as unmet_contracts
 
     book = _load(contracts)
     found = findings(book)
-    missing = unpriced(pd.read_parquet(tokens, dtype_backend="pyarrow"), book) if tokens else found.iloc[:0]
+    usage = pd.read_parquet(tokens, dtype_backend="pyarrow") if tokens else None
+    missing = found.iloc[:0] if usage is None else unpriced(usage, book)
+    for name, why in [] if usage is None else unmet_contracts(usage, book):
+        click.echo(f"Contract {name}: no row falls under it, because {why}.", err=True)
     table = missing if tokens else found
     if len(table):
         show(table, form, output)

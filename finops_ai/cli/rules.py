@@ -36,7 +36,7 @@ def check(month: str | None, strict: bool, config: str, form: str, output: str |
     from finops_ai.tables.rule_check import check_rules
 
     ws, month = workspace(config, month)
-    table = check_rules(ws.priced(month), ws.rules, telemetry=ws.telemetry(month), timezone=ws.timezone)
+    table = check_rules(ws.priced(month), ws.rules, telemetry=ws.telemetry(month), timezone=ws.timezone, book=ws.book)
     say(table, form, output)
     if tests := ws.settings.policies.get("tests"):
         from finops_ai.tables.rule_tests import run_tests

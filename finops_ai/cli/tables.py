@@ -29,6 +29,19 @@ by_option = click.option(
     help="Group by this dimension, column or tags.KEY; repeat or separate by commas.",
 )
 
+seats_option = click.option(
+    "--seats", is_flag=True, help="With the seats of the same days, each by its holder's team of that day."
+)
+
+
+def all_in(ws: Workspace, rows: Any, months: Sequence[Any], seats: bool) -> Any:
+    """The rows, with the seats of their months beside them where they are asked for."""
+    if not seats:
+        return rows
+    from finops_ai.people.workspace import all_in as beside
+
+    return beside(ws, rows, months)
+
 
 def workspace(config: str, month: str | None) -> tuple[Any, str]:
     """The workspace, and the month asked for or the last complete one with data."""
@@ -83,21 +96,24 @@ def say(table: Table, form: str, output: str | None) -> None:
 @click.command()
 @by_option
 @month_option
+@seats_option
 @config_option
 @format_options
-def showback(by: tuple[str, ...], month: str | None, config: str, form: str, output: str | None) -> None:
+def showback(by: tuple[str, ...], month: str | None, seats: bool, config: str, form: str, output: str | None) -> None:
     """Cost, tokens and unit costs by any dimension, largest first, with the month before.
 
     \b
     finops-ai showback --by team --by model
     finops-ai showback --by prompt_id --month 2026-10 --format csv
+    finops-ai showback --by team --seats
     """
     import finops_ai as fa
 
     ws, month = workspace(config, month)
     wanted = columns_of(by, ws)
     cube_of(ws, month, wanted)
-    table = fa.showback(ws.history(month, 2, wanted), by=wanted, month=month, timezone=ws.timezone)
+    rows = all_in(ws, ws.history(month, 2, wanted), ws.months_before(month, 2), seats)
+    table = fa.showback(rows, by=wanted, month=month, timezone=ws.timezone)
     say(table, form, output)
 
 

@@ -9,7 +9,7 @@ import click
 
 from finops_ai.cli.collecting import config_option
 from finops_ai.cli.output import format_options, show
-from finops_ai.cli.tables import by_option, columns_of, cube_of, month_option, say, workspace
+from finops_ai.cli.tables import all_in, by_option, columns_of, cube_of, month_option, say, seats_option, workspace
 
 
 @click.command()
@@ -30,11 +30,12 @@ from finops_ai.cli.tables import by_option, columns_of, cube_of, month_option, s
     "--drivers", "only_drivers", is_flag=True, help="Print what carries the change, as a table, instead of the bridge."
 )
 @click.option("--top", type=click.IntRange(1, 100), default=5, show_default=True, help="How many drivers.")
+@seats_option
 @config_option
 @format_options
 def explain(
     by: tuple[str, ...], month: str | None, against: str | None, last_week: bool, start: str | None, end: str | None,
-    other_start: str | None, other_end: str | None, only_drivers: bool, top: int, config: str, form: str, output: str | None,
+    other_start: str | None, other_end: str | None, only_drivers: bool, top: int, seats: bool, config: str, form: str, output: str | None,
 ) -> None:  # fmt: skip
     """Why the cost changed: more calls, longer prompts, other models, cache, tier, price; adds up exactly, with names.
 
@@ -55,6 +56,7 @@ def explain(
             raise DataError(
                 f"The lake holds no usage of {name}. It has {', '.join(ws.months()) or 'none'}; load more with `finops-ai collect`."
             )
+    frames = [all_in(ws, frame, [window], seats) for frame, window in zip(frames, (before, after), strict=True)]
     table = fa.explain(frames[0], frames[1], by=columns_of(by, ws), timezone=ws.timezone)
     table.facts.period = f"{names[1]} against {names[0]}"
     if only_drivers:

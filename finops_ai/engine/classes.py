@@ -127,7 +127,7 @@ class Classes:
         self._plain = not inserts and all(t.field in self._place for t in tests)
         days = {d for i in self._deciding for d in (rules.rules[i].since, rules.rules[i].until) if d}
         if any(f.split(".", 1)[0] in rules.lookups for f in (*inserts, *(t.field for t in tests))):
-            valid = {d for lookup in rules.lookups.values() for row in lookup.rows for d in row[-2:]}
+            valid = set().union(*(lookup.days() for lookup in rules.lookups.values()))
             days |= valid - {FIRST, LAST}
         self._days = sorted(days)
         self._turns = np.array([(d - _START.date()).days for d in self._days], np.int64)

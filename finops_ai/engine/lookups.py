@@ -6,50 +6,65 @@ import csv
 import datetime as dt
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from operator import itemgetter
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow.csv import ConvertOptions, ParseOptions, read_csv
 
 from finops_ai.errors import RuleError, hint
 
 FIRST, LAST = dt.date(1, 1, 1), dt.date(9999, 12, 31)
 LOOKUP_KEYS = ("file", "rows", "key", "on")
 _VALIDITY = ("valid_from", "valid_to")
+_EPOCH = dt.date(1970, 1, 1).toordinal()
 
 
 @dataclass(frozen=True)
 class Lookup:
-    """A key column, value columns, and rows `(key, values..., valid_from, valid_to)`, half open in days of the reporting zone."""
+    """A key column, value columns, and when each row is valid, half open in days of the reporting zone.
+
+    Attributes:
+        name: values are used as `<name>.<column>`.
+        key, on: the key column, and the token column or tag it is matched with.
+        values: the value columns.
+        columns: `_key`, the value columns (blank = null), `valid_from` and `valid_to`, by key and day.
+    """
 
     name: str
     key: str
     on: str
     values: tuple[str, ...]
-    rows: tuple[tuple[Any, ...], ...]
+    columns: pa.Table = field(repr=False, hash=False)
+
+    @cached_property
+    def rows(self) -> tuple[tuple[Any, ...], ...]:
+        """The rows `(key, values..., valid_from, valid_to)`."""
+        return tuple(zip(*(column.to_pylist() for column in self.columns.columns), strict=True))
 
     def table(self) -> pa.Table:
         """The rows as Arrow: `_key`, the value columns, `valid_from`, `valid_to`."""
-        names = ["_key", *self.values, *_VALIDITY]
-        kinds = [pa.string()] * (1 + len(self.values)) + [pa.date32()] * 2
-        turned = list(zip(*self.rows, strict=True)) or [()] * len(names)
-        return pa.table({n: pa.array(v, k) for n, v, k in zip(names, turned, kinds, strict=True)})
+        return self.columns
+
+    def days(self) -> set[dt.date]:
+        """The days on which a row begins or ends."""
+        return {day for name in _VALIDITY for day in pc.unique(self.columns[name]).to_pylist()}
 
     def text(self) -> str:
         """The rows as one text, column by column: the same where the rows are."""
-        days = [
-            ",".join(map(str, map(dt.date.toordinal, days)))
-            for days in ([r[-2] for r in self.rows], [r[-1] for r in self.rows])
-        ]
-        columns_ = list(zip(*self.rows, strict=True))[:-2] if self.rows else []
-        return "\x1e".join(["\x1f".join("\x00" if v is None else v for v in column) for column in columns_] + days)
+        if not len(self.columns):
+            return "\x1e"
+        texts = [(pc.fill_null(column, "\x00"), "\x1f") for column in self.columns.columns[: -len(_VALIDITY)]]
+        texts += [(pc.add(self.columns[c].cast(pa.int32()), _EPOCH).cast(pa.string()), ",") for c in _VALIDITY]
+        return "\x1e".join(_joined(column, by) for column, by in texts)
 
     def plain(self) -> dict[str, Any]:
         """The look-up as its table in a rules document, rows instead of a file: what `load_lookup` reads the same from.
 
-        >>> people = Lookup("people", "who", "user_id", ("cc",), (("u1", "10", FIRST, dt.date(2026, 10, 1)),))
+        >>> people = load_lookup("people", {"key": "who", "rows": [{"who": "u1", "cc": 10, "valid_to": "2026-10-01"}]}, Path(), "")
         >>> people.plain()["rows"]
         [{'who': 'u1', 'cc': '10', 'valid_from': '0001-01-01', 'valid_to': '2026-10-01'}]
         """
@@ -57,6 +72,11 @@ class Lookup:
         rows = self.rows or (("-", *([None] * len(self.values)), FIRST, LAST),)  # keeps the columns' names
         cells = [[str(v) if isinstance(v, dt.date) else v for v in row] for row in rows]
         return {"key": self.key, "on": self.on, "rows": [dict(zip(names, row, strict=True)) for row in cells]}
+
+
+def _joined(column: pa.ChunkedArray, by: str) -> str:
+    whole = column.combine_chunks()
+    return str(pc.binary_join(pa.ListArray.from_arrays([0, len(whole)], whole), by)[0].as_py())
 
 
 def load_lookup(name: str, table: Mapping[str, Any], root: Path, place: str) -> Lookup:
@@ -82,7 +102,7 @@ def load_lookup(name: str, table: Mapping[str, Any], root: Path, place: str) -> 
     on = table.get("on", key)
     if not isinstance(on, str) or not isinstance(table.get("file", ""), str | Path):
         raise RuleError(f"{place}: `on` names one column or tag and `file` one CSV, as text.")
-    header, records, where = _records(table, root, place)
+    header, columns_, where = _columns(table, root, place)
     if key not in header:
         raise RuleError(f"{where}: no column {key!r}. {hint(key, header)}")
     lower = [c.lower() for c in header]
@@ -92,21 +112,42 @@ def load_lookup(name: str, table: Mapping[str, Any], root: Path, place: str) -> 
                 f"{where}: column {column!r} needs a name of its own, in any case, that doesn't start with _."
             )
     values = tuple(c for c in header if c not in (key, *_VALIDITY))
-    told = dict(zip(header, zip(*records, strict=True), strict=True)) if records else dict.fromkeys(header, ())
-    keys = [text.strip() for text in told[key]]
-    if "" in keys:
-        raise RuleError(f"{where}, line {keys.index('') + 2}: the key {key!r} is blank.")
+    told = dict(zip(header, columns_, strict=True))
+    keys = pc.utf8_trim_whitespace(told[key])
+    if (blank := pc.index(keys, "").as_py()) >= 0:
+        raise RuleError(f"{where}, line {blank + 2}: the key {key!r} is blank.")
     since, until = (
         _days(told.get(c), c, where, len(keys), blank) for c, blank in zip(_VALIDITY, (FIRST, LAST), strict=True)
     )
-    for line, (one, two) in enumerate(zip(since, until, strict=True), 2):
-        if one >= two:
-            raise RuleError(f"{where}, line {line}: valid_from {one} is not before valid_to {two} (end excluded).")
-    cells = [[text.strip() or None for text in told[v]] for v in values]
-    rows = sorted(zip(keys, *cells, since, until, strict=True), key=itemgetter(0, -2))
-    if len(set(keys)) < len(keys):
-        _refuse_overlaps(rows, where)
-    return Lookup(name, key, on, values, tuple(rows))
+    if (wrong := pc.index(pc.greater_equal(since, until), True).as_py()) >= 0:
+        one, two = since[wrong], until[wrong]
+        raise RuleError(f"{where}, line {wrong + 2}: valid_from {one} is not before valid_to {two} (end excluded).")
+    cells = [pc.utf8_trim_whitespace(told[v]) for v in values]
+    cells = [pc.if_else(pc.equal(cell, ""), pa.scalar(None, pa.string()), cell) for cell in cells]
+    found = pa.table(dict(zip(("_key", *values, *_VALIDITY), (keys, *cells, since, until), strict=True)))
+    found = found.take(pc.sort_indices(found, [("_key", "ascending"), (_VALIDITY[0], "ascending")]))
+    out = Lookup(name, key, on, values, found)
+    if pc.count_distinct(keys).as_py() < len(keys):
+        _refuse_overlaps(out.rows, where)
+    return out
+
+
+def _columns(table: Mapping[str, Any], root: Path, place: str) -> tuple[list[str], list[pa.Array], str]:
+    """The columns' names, the columns as text (blank = ""), and where they stand, for messages."""
+    if "file" in table:
+        path = root / Path(table["file"]).expanduser()
+        try:
+            with path.open(encoding="utf-8-sig", newline="") as handle:
+                header = next(csv.reader(handle), [])
+            texts = ConvertOptions(column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False)
+            read = read_csv(path, parse_options=ParseOptions(newlines_in_values=True), convert_options=texts)
+            if read.column_names == header:
+                return header, [column.combine_chunks() for column in read.columns], f"{place}, file {path}"
+        except (OSError, ValueError, csv.Error):
+            pass  # read line by line: it knows what is wrong, or that cells are merely missing
+    header, records, where = _records(table, root, place)
+    columns = list(zip(*records, strict=True)) if records else [()] * len(header)
+    return header, [pa.array(column, pa.string()) for column in columns], where
 
 
 def _records(table: Mapping[str, Any], root: Path, place: str) -> tuple[list[str], list[list[str]], str]:
@@ -136,15 +177,16 @@ def _records(table: Mapping[str, Any], root: Path, place: str) -> tuple[list[str
     return header, records, where
 
 
-def _days(texts: Sequence[str] | None, column: str, where: str, rows: int, blank: dt.date) -> list[dt.date]:
+def _days(texts: pa.Array | None, column: str, where: str, rows: int, blank: dt.date) -> pa.Array:
     """A validity column's days; each text is read once."""
     if texts is None:
-        return [blank] * rows
-    known: dict[str, dt.date] = {}
-    for line, text in enumerate(texts, 2):
-        if text not in known:
-            known[text] = _day(text, column, f"{where}, line {line}") or blank
-    return [known[text] for text in texts]
+        return pa.repeat(pa.scalar(blank, pa.date32()), rows)
+    encoded = texts.dictionary_encode()
+    known = [
+        _day(text, column, f"{where}, line {pc.index(texts, text).as_py() + 2}") or blank
+        for text in encoded.dictionary.to_pylist()
+    ]
+    return pa.array(known, pa.date32()).take(encoded.indices)
 
 
 def _day(text: str | None, column: str, where: str) -> dt.date | None:
@@ -156,7 +198,7 @@ def _day(text: str | None, column: str, where: str) -> dt.date | None:
         raise RuleError(f"{where}: {column} {text!r} is not a day; write 2026-10-01.") from None
 
 
-def _refuse_overlaps(ordered: list[tuple[Any, ...]], where: str) -> None:
+def _refuse_overlaps(ordered: Sequence[tuple[Any, ...]], where: str) -> None:
     for one, two in itertools.pairwise(ordered):
         if one[0] == two[0] and two[-2] < one[-1]:
             end = "open" if one[-1] == LAST else f"until {one[-1]}"

@@ -227,10 +227,10 @@ class _Loader:
         rows = document.get("rules", [])
         if not isinstance(rows, list):
             raise RuleError(f"{self.place}: rules must be [[rules]] entries, not {type(rows).__name__}.")
-        for number, row in enumerate(rows, 1):
-            rules.append(self._rule(number, row, {r.name for r in rules}))
-        for row in self._above(document.get("dimensions", {})):
-            rules.append(self._rule(len(rules) + 1, row, {r.name for r in rules}))
+        taken: set[str] = set()
+        for number, row in enumerate([*rows, *self._above(document.get("dimensions", {}))], 1):
+            rules.append(self._rule(number, row, taken))
+            taken.add(rules[-1].name)
         shared = parse_shared(
             document.get("shared", []),
             place=self.place,

@@ -6,9 +6,9 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
-from finops_ai.engine.conditions import All, Condition, Kinds, Not, Test, parse_condition
+from finops_ai.engine.conditions import All, Condition, Kinds, Not, Test, fields_of, parse_condition
 from finops_ai.engine.regex import found_in
 from finops_ai.errors import RuleError, hint
 from finops_ai.money import exact
@@ -101,7 +101,7 @@ def parse_shared(
         RuleError: an unknown key, method, metric or dimension; shares that don't add up to 1; a receiver whose cost it or
             an entry before it distributes (a circle), whatever column its condition names.
     """
-    mapped = list(mapped)
+    given = [_Mapped(test, made, frozenset(_named(test)), fields_of(test)) for test, made in mapped]
     if not isinstance(rows, list):
         raise RuleError(f"{place}: shared must be [[shared]] entries, not {type(rows).__name__}.")
     out: list[Shared] = []
@@ -164,8 +164,7 @@ def parse_shared(
                 _positive(row, "tokens_per_hour", at),
                 _positive(row, "output_weight", at),
                 json.dumps(row["when"], default=str, ensure_ascii=False),
-                frozenset(v[dimension] for test, v in mapped if dimension in v and meet(when, test))
-                | _told_apart_above(when, dimension, mapped),
+                _sources(when, dimension, given),
             )
         )
     _refuse_circles(out, place)
@@ -273,21 +272,32 @@ def meet(one: Condition, two: Condition) -> bool:
     )
 
 
-def _told_apart_above(
-    when: Condition, dimension: str, mapped: Iterable[tuple[Condition, Mapping[str, str]]]
-) -> frozenset[str]:
-    """Values of a dimension that a condition takes by a dimension made of it, such as the department of a team.
+class _Mapped(NamedTuple):
+    """A mapping rule's condition, the values it sets, and the values and fields the condition names."""
 
-    >>> department = (Test("team", "in", ("search", "web")), {"department": "Product"})
-    >>> sorted(_told_apart_above(Test("department", "equals", "Product"), "team", [department]))
+    test: Condition
+    made: Mapping[str, str]
+    named: frozenset[tuple[str, str]]
+    fields: set[str]
+
+
+def _sources(when: Condition, dimension: str, mapped: Iterable[_Mapped]) -> frozenset[str]:
+    """Values of a dimension whose rows a condition takes: by what else their rules name, or by a dimension made of it, such as the
+    department of a team.
+
+    >>> test = Test("team", "in", ("search", "web"))
+    >>> department = _Mapped(test, {"department": "Product"}, frozenset(_named(test)), {"team"})
+    >>> sorted(_sources(Test("department", "equals", "Product"), "team", [department]))
     ['search', 'web']
     """
-    return frozenset(
-        value
-        for test, made in mapped
-        for field, value in _named(test)
-        if field == dimension and _holds(test, dimension, value) and any(takes(when, d, v) for d, v in made.items())
-    )
+    fields, out = fields_of(when), set[str]()
+    for one in mapped:
+        if dimension in one.made and (one.fields & fields or one.test == when) and meet(when, one.test):
+            out.add(one.made[dimension])
+        if dimension in one.fields and any(d in fields for d in one.made):
+            above = any(takes(when, d, v) for d, v in one.made.items())
+            out |= {v for field, v in one.named if above and field == dimension and _holds(one.test, dimension, v)}
+    return frozenset(out)
 
 
 def _named(condition: Condition) -> list[tuple[str, str]]:

@@ -31,9 +31,10 @@ class CommitFrame(pa.DataFrameModel):
     )
     merged_at: Series[Instant] = _opt("When its pull request was merged; null = not, or not known.", "UTC instant")
     pull_request: Series[str] = _opt("Pull request, as repository#number.", "", "vcs.change.id")
+    reverted_by: Series[str] = _opt("Hash of the commit that took it back and still stands; null = none, or not known.")
     source: Series[str] = _text("How we know: api, file or git.", "", "", isin=["api", "file", "git"])
 
     class Config:
         strict = True
         coerce = False
-        metadata = {"version": "1.0", "grain": "one commit"}
+        metadata = {"version": "1.1", "grain": "one commit"}

@@ -110,7 +110,7 @@ UNITS = {
     "tokens": "Tokens", "requests": "Requests", "searches": "Searches", "queries": "Queries", "sessions": "Sessions",
     "hours": "Hours", "characters": "Characters", "images": "Images", "seconds": "Seconds", "pages": "Pages",
     "search units": "Search-Units", "GiB-hours": "GiB-Hours", "token-hours": "Token-Hours", "unit-hours": "Unit-Hours",
-    "GPU-hours": "GPU-Hours", "model-months": "Model-Months", "units": "Units",
+    "GPU-hours": "GPU-Hours", "model-months": "Model-Months", "seat-months": "Seat-Months", "units": "Units",
 }  # fmt: skip
 #: units priced per so many
 PER_PRICE = {"Tokens": 1_000_000, "Token-Hours": 1_000_000, "Characters": 1_000_000}

@@ -107,15 +107,9 @@ def original_calls(records: Iterable[tuple[Path, int, Record]]) -> tuple[list[Or
             at = _sortable(at, path, number)
         request = record.get("requestId")
         key = message.get("id") or request or record.get("uuid")
-        sidechain = bool(record.get("isSidechain"))
-        seen = Origin(
-            at, bool(record.get("forkedFrom")), sidechain, record.get("sessionId") or path.stem, path, number,
-            record.get("cwd"), record.get("gitBranch"),
-            record.get("agentName") or (f"subagent {record.get('agentId') or ''}".rstrip() if sidechain else None),
-        )  # fmt: skip
         group = _group_of(by_message, key, request) if key is not None else None
         if group is None:
-            group = _Group(request, request or message.get("id"), seen)
+            group = _Group(request, request or message.get("id"), _origin(at, path, number, record))
             groups.append(group)
             if key is not None:
                 _remember(by_message, key, group)
@@ -123,7 +117,10 @@ def original_calls(records: Iterable[tuple[Path, int, Record]]) -> tuple[list[Or
             repeated += 1
             if request and group.asked is None:
                 group.asked = group.request = request
-            _see(group, seen)
+            first = group.first
+            # written again while it streamed, as most are: nothing of it comes first
+            if at <= first.at or group.others is not None or (record.get("sessionId") or path.stem) != first.session:
+                _see(group, _origin(at, path, number, record))
         output = usage.get("output_tokens") or 0
         inputs = (
             (usage.get("input_tokens") or 0)
@@ -134,6 +131,14 @@ def original_calls(records: Iterable[tuple[Path, int, Record]]) -> tuple[list[Or
         if rank >= group.rank:
             group.rank, group.fullest, group.model = rank, usage, model or group.model
     return _origins(groups), repeated, synthetic
+
+
+def _origin(at: str, path: Path, number: int, record: Record) -> Origin:
+    told = record.get
+    sidechain = bool(told("isSidechain"))
+    agent = told("agentName") or (f"subagent {told('agentId') or ''}".rstrip() if sidechain else None)
+    session = told("sessionId") or path.stem
+    return Origin(at, bool(told("forkedFrom")), sidechain, session, path, number, told("cwd"), told("gitBranch"), agent)
 
 
 def _group_of(by_message: dict[Any, Any], key: object, request: str | None) -> _Group | None:

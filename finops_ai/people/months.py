@@ -126,7 +126,7 @@ def people_months(
     prices = prices or SeatPrices.default()
     periods = _periods(month, usage, bills, seats, timezone)
     sellers = {row.provider for row in prices.rows} | (set(seats["provider"]) if seats is not None else set())
-    charged, listed = _seats_at_list(bills, seats, prices, periods)
+    charged, listed = seats_at_list(bills, seats, prices, periods)
     if conversion is not None:
         charged = [
             (in_group(bill, conversion, costs=BILL_COSTS, currency="billing_currency", timezone=timezone), name)
@@ -177,7 +177,7 @@ def _periods(
 _TICK = dt.timedelta(microseconds=1)
 
 
-def _seats_at_list(
+def seats_at_list(
     bills: pd.DataFrame, seats: pd.DataFrame | None, prices: SeatPrices, periods: Periods
 ) -> tuple[list[tuple[pd.DataFrame, str | None]], dict[str, list[str]]]:
     """Charges at list prices of the seats that no bill of a period has, each with its period; and whose seats those are."""
@@ -361,4 +361,4 @@ def _said_of_seats(
     return notes
 
 
-__all__ = ["BESIDE", "CASH", "people_months"]
+__all__ = ["BESIDE", "CASH", "people_months", "seats_at_list"]

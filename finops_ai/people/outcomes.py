@@ -74,7 +74,7 @@ def outcomes(
 
     Returns:
         One row per session (and repository and branch) and commit: `day` (on which it began), `session_id`, `person`, `team`,
-        `tool` (the vendor), `repository`, `branch`, `commit_id`, `pull_request`, `merged_at`, `method`, `confidence`, `final`, and
+        `tool` (the vendor), `repository`, `branch`, `commit_id`, `pull_request`, `merged_at`, `reverted` (a later commit took it back), `method`, `confidence`, `final`, and
         its part of three moneys that are never added: `cost` (cash), `included_cost`, `list_value`. Each adds up to its total
         exactly. `fa.outcome_costs` sums it up.
 
@@ -116,7 +116,7 @@ def outcomes(
     )
     found = found.append_column("confidence", pa.array(confidence, pa.string()))
     order = ["day", "session_id", "person", "team", "tool", "repository", "branch", "commit_id", "pull_request", "merged_at",
-             "method", "confidence", "final", *MONEYS]  # fmt: skip
+             "reverted", "method", "confidence", "final", *MONEYS]  # fmt: skip
     kinds = pa.schema([(n, COST_TYPE if n in MONEYS else pa.timestamp("us", "UTC") if n == "merged_at" else found.schema.field(n).type) for n in order])  # fmt: skip
     facts = Facts(
         "Sessions and what came of them",
@@ -165,25 +165,34 @@ def _register_sessions(con: duckdb.DuckDBPyConnection, usage: pd.DataFrame, time
 
 def _register_commits(con: duckdb.DuckDBPyConnection, commits: pd.DataFrame, timezone: str) -> None:
     """Make the table `made`: commits with their person, day and, where a cloud agent made them, whose agent."""
-    names = ["repository", "branch", "commit_id", "user_id", "committed_at", "session_id", "tool_name", "agent_name", "merged_at", "pull_request"]  # fmt: skip
+    names = ["repository", "branch", "commit_id", "user_id", "committed_at", "session_id", "tool_name", "agent_name", "merged_at", "pull_request", "reverted_by"]  # fmt: skip
     scan = Scan(con, commits, names, name="listed_commits")
     at, merged = (f"CAST({scan.column(name)} AS TIMESTAMP)" for name in ("committed_at", "merged_at"))
     plain = ", ".join(f"CAST({scan.column(n)} AS VARCHAR) AS {n}" for n in names if not n.endswith("_at"))
     local = DUCKDB.local_time(at, offsets_of(commits["committed_at"], timezone))
+    # of a commit that several sources tell of, what any of them knows
+    same = ["branch", "user_id", "tool_name", "agent_name", "merged_at", "pull_request", "reverted_by"]
+    filled = ", ".join(f"coalesce({n}, max({n}) OVER same) AS {n}" for n in same)
+    filled += ", max_by(repository, length(repository)) OVER same AS repository"
     branch = " ".join(f"WHEN branch LIKE '{begin}%' THEN '{vendor}'" for begin, vendor in _AGENT_BRANCHES.items())
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE made AS
-        WITH c AS (
-          SELECT DISTINCT ON (commit_id, lower(repository)) * FROM (
-            SELECT {plain}, {at} AS committed_at, {merged} AS merged_at, CAST({local} AS DATE) AS day FROM listed_commits)
-          ORDER BY commit_id, lower(repository), session_id NULLS LAST, pull_request NULLS LAST, merged_at NULLS LAST),
+        WITH listed AS (
+          SELECT {plain}, {at} AS committed_at, {merged} AS merged_at, CAST({local} AS DATE) AS day,
+            lower(regexp_extract(regexp_replace(repository, '\\.git$', ''), '[^/]*$')) AS short FROM listed_commits),
+        c AS (
+          SELECT DISTINCT ON (commit_id, short, session_id) * REPLACE ({filled}) FROM listed
+          WINDOW same AS (PARTITION BY commit_id, short)
+          QUALIFY session_id IS NOT NULL OR count(session_id) OVER same = 0
+          ORDER BY commit_id, short, session_id),
         k AS (
           SELECT *, lower(trim(user_id)) AS account, lower(regexp_replace(repository, '\\.git$', '')) AS repo,
             CASE {branch} WHEN agent_name IS NOT NULL THEN coalesce({vendor_sql("coalesce(tool_name, agent_name)")}, '') END AS agent_of
           FROM c),
         own AS (SELECT substr(key, position('/' IN key) + 1) AS account, min(key) AS key FROM who_keys GROUP BY 1)
         SELECT k.*, w.person, CASE WHEN k.account IS NOT NULL THEN coalesce(w.person, '?' || k.account) END AS who,
-          k.session_id IS NOT NULL AND k.session_id IN (SELECT session_id FROM sessions WHERE session_id IS NOT NULL) AS named
+          bool_or(k.session_id IS NOT NULL AND k.session_id IN (SELECT session_id FROM sessions WHERE session_id IS NOT NULL))
+            OVER (PARTITION BY k.commit_id, k.repo) AS named
         FROM k LEFT JOIN own ON own.account = k.account
           LEFT JOIN who w ON w.key = own.key AND k.day >= w.since AND k.day < w.until""")
 
@@ -223,15 +232,16 @@ def _linked(con: duckdb.DuckDBPyConnection, grace: dt.timedelta, now: dt.datetim
         WITH best AS (SELECT id, min(rank) AS rank FROM links GROUP BY id),
         chosen AS (SELECT DISTINCT l.* FROM links l JOIN best b USING (id, rank)),
         numbered AS (
-          SELECT c.id, c.rank, m.commit_id, m.pull_request, m.merged_at, m.repository AS made_in,
+          SELECT c.id, c.rank, m.commit_id, m.pull_request, m.merged_at, m.reverted_by IS NOT NULL AS reverted, m.repository AS made_in,
             row_number() OVER (PARTITION BY c.id ORDER BY m.committed_at, m.repo, m.commit_id) AS n, CAST(count(*) OVER (PARTITION BY c.id) AS HUGEINT) AS of_all
-          FROM chosen c JOIN made m ON m.commit_id = c.commit_id AND m.repo = c.repo),
+          FROM chosen c JOIN (SELECT DISTINCT ON (commit_id, repo) * FROM made ORDER BY commit_id, repo, pull_request NULLS LAST, merged_at NULLS LAST) m
+            ON m.commit_id = c.commit_id AND m.repo = c.repo),
         whole AS (
           SELECT s.* EXCLUDE (cost, included_cost, list_value), s.cost, s.included_cost, s.list_value, coalesce(x.n, 1) AS n, coalesce(x.of_all, 1) AS of_all,
-            x.rank, x.commit_id, x.pull_request, x.merged_at, x.made_in
+            x.rank, x.commit_id, x.pull_request, x.merged_at, x.reverted, x.made_in
           FROM sessions s LEFT JOIN numbered x ON x.id = s.id)
         SELECT day, session_id, person, CASE WHEN person IS NULL THEN account END AS account, coalesce(team, '{NO_TEAM}') AS team, vendor AS tool,
-          coalesce(made_in, repository) AS repository, branch, commit_id, pull_request, merged_at,
+          coalesce(made_in, repository) AS repository, branch, commit_id, pull_request, merged_at, coalesce(reverted, FALSE) AS reverted,
           CASE rank {methods} ELSE CASE WHEN who IS NULL AND agent_name IS NULL THEN 'not joinable' ELSE 'unmatched' END END AS method,
           coalesce(rank = 1, FALSE) OR (till + INTERVAL {seconds} SECOND <= TIMESTAMP '{now:%Y-%m-%d %H:%M:%S.%f}' AND last_day < DATE '{local_now}') AS final,
           {parts}
@@ -275,7 +285,8 @@ def outcome_costs(
     Returns:
         One row per group: `outcomes` (how many), `matched` (cost that led to them), `unmatched` (to commits of none of them, or to
         nothing: abandoned work and what isn't merged yet), `not_joinable`, `total`, their sum; `mean`, `median` and `p90` (the
-        nearest rank) of an outcome's matched cost, `all_in` (total per outcome, abandoned work included); null where there is no
+        nearest rank) of an outcome's matched cost, `all_in` (total per outcome, abandoned work included), `reverted` (of the matched cost, to commits
+        that were taken back since); null where there is no
         outcome; `not_final` (of the total, in windows that aren't over).
 
     Raises:
@@ -300,22 +311,24 @@ def outcome_costs(
         if isinstance(row["pull_request"], str) and not pd.isna(row["merged_at"])
     }
     groups: dict[tuple[Any, ...], dict[str, Any]] = {}
-    names = [*keys[:3], "day", "session_id", "commit_id", "pull_request", "method", "final", money]
+    names = [*keys[:3], "day", "session_id", "commit_id", "pull_request", "reverted", "method", "final", money]
     for number, row in enumerate(links[names].astype(object).to_dict("records")):
         outcome = _outcome_of(row, unit, merged_on, number)
         month = merged_on.get(row["pull_request"], row["day"]) if unit == "pull_request" and outcome else row["day"]
         row["month"] = f"{month:%Y-%m}"
-        group = groups.setdefault(tuple(row[k] for k in by), {"each": {}, "unmatched": Decimal(0), "not_joinable": Decimal(0), "open": Decimal(0)})  # fmt: skip
+        group = groups.setdefault(tuple(row[k] for k in by), {"each": {}, "unmatched": Decimal(0), "not_joinable": Decimal(0), "open": Decimal(0), "reverted": Decimal(0)})  # fmt: skip
         amount = row[money] or Decimal(0)
         if outcome:
             group["each"][outcome] = group["each"].get(outcome, Decimal(0)) + amount
         else:
             group["not_joinable" if row["method"] == "not joinable" else "unmatched"] += amount
+        group["reverted"] += amount if outcome and row["reverted"] else Decimal(0)
         group["open"] += Decimal(0) if row["final"] else amount
     rows = [dict(zip(by, key, strict=True)) | _figures(group) for key, group in sorted(groups.items(), key=str)]
     kinds: dict[str, pa.DataType] = dict.fromkeys(by, pa.string()) | {"outcomes": pa.int64()}
     kinds |= dict.fromkeys(
-        ("matched", "unmatched", "not_joinable", "total", "mean", "median", "p90", "all_in", "not_final"), COST_TYPE
+        ("matched", "unmatched", "not_joinable", "total", "mean", "median", "p90", "all_in", "reverted", "not_final"),
+        COST_TYPE,
     )
     frame = to_pandas(pa.table({name: pa.array([r[name] for r in rows], kind) for name, kind in kinds.items()}))
     said = {
@@ -325,13 +338,25 @@ def outcome_costs(
     }
     currency = links.facts.currency if isinstance(links, Table) else ""
     facts = Facts(
-        f"Cost per {units_[unit]}",
+        f"Cost per {units_[unit]}, {said[money]}",
         currency,
         conserves="matched, unmatched and not joinable are the total",
         notes=[
-            f"Money: {said[money]}. The mean is of matched cost; all_in is the total over all outcomes, abandoned work included."
+            f"Money: {said[money]}. The mean is of matched cost; all in is the total over all outcomes, abandoned work included; "
+            "reverted is the part of the matched cost that a later commit took back."
         ],
-        money=["total", "matched", "unmatched", "not_joinable", "mean", "median", "p90", "all_in", "not_final"],
+        money=[
+            "total",
+            "matched",
+            "unmatched",
+            "not_joinable",
+            "mean",
+            "median",
+            "p90",
+            "all_in",
+            "reverted",
+            "not_final",
+        ],
         adds=[("total", ("matched", "unmatched", "not_joinable"))],
         charged=True,
     )
@@ -363,7 +388,7 @@ def _figures(group: Mapping[str, Any]) -> dict[str, Any]:
         }  # fmt: skip
     return known | {
         "outcomes": count, "matched": matched, "unmatched": group["unmatched"], "not_joinable": group["not_joinable"],
-        "total": total, "not_final": group["open"],
+        "total": total, "reverted": group["reverted"], "not_final": group["open"],
     }  # fmt: skip
 
 

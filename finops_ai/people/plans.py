@@ -56,7 +56,7 @@ def seat_or_api(
 
     Returns:
         One row per person and vendor: `person`, `team`, `provider`, `plan` (held, or "API"), `road` (how use is known), `months`,
-        and per month on average: `consumption` (use at the vendor's rates), `paid` (seat and charged beyond), `break_even` (use
+        (those that the seat was held throughout; else the last, in part, from which no change follows), and per month on average: `consumption` (use at the vendor's rates), `paid` (seat and charged beyond), `break_even` (use
         from which on the seat pays: its price), `api_cost` (the same use by API), `best` (the cheapest way that is known),
         `best_cost`, `saving` (paid less best_cost, 0 where nothing is cheaper), `saving_low` and `saving_high` (in the worst and
         the best month; below 0 where the change would have cost more), `advice`: "keep", "change" (it saves in every month),
@@ -70,7 +70,7 @@ def seat_or_api(
         >>> people = fa.sample.engineers()
         >>> table = fa.seat_or_api(people.usage, people.seats, people.identities, months=["2026-10"], prices=people.prices)
         >>> sorted(set(table["advice"]))
-        ['change', 'keep', 'unknown']
+        ['change', 'keep', 'look', 'unknown']
     """
     if not len(months):
         raise DataError("seat_or_api needs at least one month, such as months=['2026-10'].")
@@ -154,12 +154,28 @@ def _held_in(one: dict[str, Any], month: str) -> dict[str, Any] | None:
     return mine[-1] if mine else None
 
 
+def _plan(seat: dict[str, Any] | None) -> str:
+    return API if seat is None else str(seat["plan"])
+
+
+def _throughout(month: str, held: dict[str, Any] | None) -> bool:
+    """Whether a month's seat was held on all of its days; without a seat, it has all."""
+    if held is None:
+        return True
+    first, after = parse_month(month), next_month(parse_month(month))
+    return (held["since"] or first) <= first and (held["until"] or after) >= after
+
+
 def _row(one: dict[str, Any], prices: SeatPrices, months: Sequence[str], privacy: Privacy) -> dict[str, Any] | None:
     """What one person's ways of paying came to in each month that they used or held anything."""
     known = [m for m in months if m in one["use"] or _held_in(one, m)]
     if not known:
         return None
     seat = _held_in(one, known[-1])
+    # of a month in part, or under another plan, its use can't be held against this one's price
+    alike = [m for m in known if _plan(_held_in(one, m)) == _plan(seat)]
+    whole_months = [m for m in alike if _throughout(m, _held_in(one, m))]
+    known = whole_months or alike[-1:]
     uses = {m: _use(one["use"].get(m, [])) for m in known}
     roads = [use["road"] for use in uses.values() if use["road"]]
     road = min(roads, key=ROADS.index) if roads else None
@@ -187,7 +203,8 @@ def _row(one: dict[str, Any], prices: SeatPrices, months: Sequence[str], privacy
         "person": privacy.name(one["person"], one["account"]), "team": one.get("team") or NO_TEAM, "provider": one["provider"], "plan": name,
         "road": road or "none", "months": len(known), "consumption": _mean([uses[m]["value"] for m in known]), "paid": whole,
         "break_even": monthly(plan) if plan else None, "api_cost": costs[API], "best": best, "best_cost": None if best is None else told_[best],
-        "saving": saving, "saving_low": low, "saving_high": high, "advice": _advice(best, name, low, saving),
+        "saving": saving, "saving_low": low, "saving_high": high,
+        "advice": _advice(best, name, low if whole_months else None if low is None else min(low, Decimal(0)), saving),
         "currency": next(iter(currencies)) if len(currencies) == 1 else None,
     }  # fmt: skip
 

@@ -28,6 +28,8 @@ _CO_AUTHORS = {
 #: beginnings of branches that cloud agents make
 _AGENTS = {"copilot/": "copilot", "codex/": "codex", "cursor/": "cursor", "claude/": "claude-code"}
 _FIELD, _RECORD = "\x1f", "\x1e"
+#: what git writes of itself where it takes a commit back
+_REVERTS = re.compile(r"This reverts commit ([0-9a-f]{40})")
 _HASH = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
 
@@ -42,8 +44,9 @@ def read_commits(
 ) -> pd.DataFrame:
     """Commits of a local clone as a commit frame, with the pull requests that a forge's export tells of.
 
-    Git is asked for hashes, authors' e-mails, times, refs and the trailers named; nothing else of a commit is read, so no message
-    can get anywhere. Merge commits are left out. A commit of the default branch has no branch: it came from some other.
+    Git is asked for hashes, authors' e-mails, times, refs and the trailers named; of commits that say "This reverts commit" it is asked for
+    which, and of that text only the hash is kept, so no message can get anywhere. Merge commits are left out. A commit of the default
+    branch has no branch: it came from some other. A commit that names several sessions is one row of each.
 
     Args:
         path: a clone (bare ones, too).
@@ -89,8 +92,18 @@ def read_commits(
             if len(fields) == 5 + len(trailers) and _HASH.fullmatch(fields[0]):
                 found.setdefault(fields[0], _commit(fields, name, trailers, named))
     rows = list(found.values())
+    gone = _reverted(root, window, [default] if default else ["--branches", "--remotes"])
     if pulls is not None:
-        rows = _with_pulls(rows, _read_pulls(Path(pulls), name))
+        told = _read_pulls(Path(pulls), name)
+        for pull in told:  # whoever reverts a squash or a merge takes back what went into it
+            if pull["merge"] in gone:
+                gone |= {commit: gone[pull["merge"]] for commit, _, _ in pull["commits"] if commit not in gone}
+        rows = _with_pulls(rows, told)
+    rows = [
+        row | {"session_id": session, "reverted_by": gone.get(row["commit_id"])}
+        for row in rows
+        for session in row.get("sessions") or [None]
+    ]
     names = list(CommitFrame.to_schema().columns)
     columns = {
         column: [row.get(column) for row in rows]
@@ -102,15 +115,39 @@ def read_commits(
 
 def _commit(fields: Sequence[str], repository: str, trailers: Sequence[str], named: bool) -> dict[str, Any]:
     commit, mail, seconds, ref, *rest = fields
-    sessions = [value.split(",")[0].strip() for value in rest[: len(trailers)] if value.strip()]
+    sessions = [part.strip() for value in rest[: len(trailers)] for part in value.split(",") if part.strip()]
     tool = next((tool for address, tool in _CO_AUTHORS.items() if address in rest[-1].lower()), None)
     branch = re.sub(r"^(refs/)?(heads/|(remotes/)?origin/|remotes/[^/]+/)", "", ref) if named and ref else None
     agent = next((agent for begin, agent in _AGENTS.items() if branch and branch.startswith(begin)), None)
     return {
         "repository": repository, "branch": branch, "commit_id": commit, "user_id": mail.strip().lower() or None,
-        "committed_at": dt.datetime.fromtimestamp(int(seconds), dt.UTC), "session_id": sessions[0] if sessions else None,
+        "committed_at": dt.datetime.fromtimestamp(int(seconds), dt.UTC), "sessions": list(dict.fromkeys(sessions)),
         "tool_name": tool or agent, "agent_name": agent, "source": "git",
     }  # fmt: skip
+
+
+def _reverted(root: Path, window: Sequence[str], refs: Sequence[str]) -> dict[str, str]:
+    """Hash -> that of the commit which took it back on these branches, where that one was not taken back itself."""
+    words = [
+        "log",
+        "--no-show-signature",
+        *window,
+        "-E",
+        "--grep=This reverts commit [0-9a-f]{40}",
+        "--format=%H%x1f%b%x1e",
+    ]
+    taken: dict[str, list[str]] = {}
+    for record in _git(root, *words, *refs, "--").split(_RECORD):
+        commit, _, text = record.strip("\n").partition(_FIELD)
+        for other in _REVERTS.findall(text):
+            taken.setdefault(other, []).append(commit)
+
+    def standing(commit: str, above: frozenset[str] = frozenset()) -> str | None:
+        """The commit that takes this one back and still stands."""
+        by = (c for c in taken.get(commit, []) if c not in above)
+        return next((c for c in by if standing(c, above | {commit}) is None), None)
+
+    return {commit: by for commit in taken if (by := standing(commit))}
 
 
 def _git(root: Path, *words: str) -> str:

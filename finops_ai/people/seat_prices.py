@@ -23,12 +23,13 @@ from finops_ai.errors import PriceError, hint
 from finops_ai.frames import BillFrame, conform
 from finops_ai.money import COST, exact
 from finops_ai.periods import Window
+from finops_ai.prices.currency import Conversion
 from finops_ai.tables.spreading import held_seats
 
 #: a seat's plan where its source doesn't tell
 NOT_STATED = "not stated"
 _FIRST, _LAST = dt.date(1, 1, 1), dt.date(9999, 12, 31)
-_ONE = 10 ** COST[1]
+_ONE, _PLACES = 10 ** COST[1], Decimal(1).scaleb(-12)
 
 
 @dataclass(frozen=True)
@@ -224,6 +225,27 @@ class SeatPrices:
             for f in found.schema
         ]
         return conform(found.cast(pa.schema(utc)), BillFrame, source="seats")
+
+    def converted(self, conversion: Conversion, day: dt.date) -> SeatPrices:
+        """The prices and what they cover in the group's currency, all at the rate of one day.
+
+        For tables that hold them against use of that currency; charges are converted themselves, each at its own day.
+
+        Raises:
+            PriceError: a currency without a rate.
+        """
+        pairs = [(row.currency, day) for row in self.rows if row.currency != conversion.group]
+        rates = {row["currency"]: row["rate"] for row in conversion.table(pairs).to_pylist()} if pairs else {}
+
+        def turned(row: SeatPrice) -> SeatPrice:
+            rate = rates.get(row.currency)
+            if rate is None:
+                return row
+            amounts = {name: getattr(row, name) for name in ("price", "included", "credit")}
+            known = {name: (value * rate).quantize(_PLACES) for name, value in amounts.items() if value is not None}
+            return replace(row, currency=conversion.group, **known)
+
+        return SeatPrices(tuple(map(turned, self.rows)))
 
     def unpriced(self, seats: pd.DataFrame, day: dt.date) -> list[tuple[str, str]]:
         """Providers and plans of seats that no price is known of."""

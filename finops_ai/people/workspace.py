@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from finops_ai.errors import FinopsError, SettingsError, hint
 from finops_ai.frames import BillFrame, CommitFrame, SeatFrame, TokenFrame, concat, empty
 from finops_ai.identity import Identities
 from finops_ai.loading import identities_of, people_section, roads_of
+from finops_ai.people.all_in import with_seats
 from finops_ai.people.idle import idle_seats
 from finops_ai.people.months import people_months
 from finops_ai.people.outcomes import outcome_costs, outcomes
@@ -38,7 +40,7 @@ KEYS: dict[str, type] = {
     "grace_hours": int, "git": list, "pulls": list, "roads": list,
 }  # fmt: skip
 #: a charge that began this long ago may still be spread over today: a contract year and a month
-_BACK = dt.timedelta(days=400)
+_BACK, _DAY = dt.timedelta(days=400), dt.timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,18 @@ class People:
         end = next_month(parse_month(month))
         return min(end, self.known_until) if self.known_until else end
 
+    def prices_on(self, day: dt.date) -> SeatPrices:
+        """Prices of seats in the currency of usage, at the rate of a day."""
+        return self.prices if self.conversion is None else self.prices.converted(self.conversion, day)
+
+    def _told(self, table: Table, day: dt.date) -> Table:
+        """A table that holds use against the price list, with the rate it took."""
+        if self.conversion is not None and any(p.currency != self.conversion.group for p in self.prices.rows):
+            table.facts.notes.append(
+                f"Prices of seats and what they cover are in {self.conversion.group} at the rate of {day}; vendors hold their own."
+            )
+        return table
+
     def months(self, month: str, by: list[str] | tuple[str, ...] = ("team",)) -> Table:
         """True cost of the month (see `fa.people_months`)."""
         return people_months(
@@ -144,16 +158,19 @@ class People:
 
     def idle(self, month: str) -> Table:
         """Idle seats at the end of the month (see `fa.idle_seats`)."""
-        return idle_seats(
-            self.seats, self.identities, as_of=self.after(month), usage=[self.told], prices=self.prices, days=self.idle_days,
+        after = self.after(month)
+        table = idle_seats(
+            self.seats, self.identities, as_of=after, usage=[self.told], prices=self.prices_on(after - _DAY), days=self.idle_days,
             privacy=self.privacy,
         )  # fmt: skip
+        return self._told(table, after - _DAY)
 
     def pools(self, month: str) -> Table:
         """Use of allowances at the end of the month (see `fa.pools`)."""
-        return pools(
-            self.usage, self.seats, self.identities, as_of=self.after(month), prices=self.prices, privacy=self.privacy
-        )
+        after = self.after(month)
+        prices = self.prices_on(after - _DAY)
+        table = pools(self.usage, self.seats, self.identities, as_of=after, prices=prices, privacy=self.privacy)
+        return self._told(table, after - _DAY)
 
     def net(self, month: str, provider: str = "github-copilot") -> Table:
         """The month's net by share of use (see `fa.fair_net`)."""
@@ -163,9 +180,11 @@ class People:
         """Seat or API (see `fa.seat_or_api`), over the months up to this one that usage is known of."""
         known = sorted(set(self.usage["charge_period_start"].dt.strftime("%Y-%m")))
         chosen = [m for m in known if m <= month][-months:] or [month]
-        return seat_or_api(
-            self.usage, self.seats, self.identities, months=chosen, prices=self.prices, privacy=self.privacy
+        day = self.after(month) - _DAY
+        table = seat_or_api(
+            self.usage, self.seats, self.identities, months=chosen, prices=self.prices_on(day), privacy=self.privacy
         )
+        return self._told(table, day)
 
     def logs(self, month: str, by: list[str] | tuple[str, ...] = ("provider",)) -> Table:
         """The vendors' figures against logs (see `fa.vendor_against_logs`)."""
@@ -204,6 +223,24 @@ def settings_of(ws: Workspace) -> dict[str, Any]:
 
 
 _WORDS = {str: "text", bool: "true or false", int: "a whole number, 0 or more", list: "a list of paths"}
+
+
+def all_in(ws: Workspace, rows: pd.DataFrame, months: Sequence[str | Window]) -> pd.DataFrame:
+    """A workspace's allocated rows, or cube, of some months with the seats of these months beside them (see `fa.with_seats`).
+
+    Args:
+        ws: the workspace.
+        rows: the rows, of these months.
+        months: `YYYY-MM`, or windows.
+    """
+    windows = [ws.window_of(month) for month in months]
+    reach = Window(min(w.start for w in windows) - _BACK, max(w.end for w in windows))
+    settings = ws.settings
+    return with_seats(
+        rows, identities_of(settings), month=windows, bills=ws.bills(reach), seats=kept(settings.root, "seats"),
+        prices=SeatPrices.default().under(settings.policies.get("seats", [])), rules=ws.rules,
+        dimension=settings_of(ws).get("dimension", "team"), conversion=ws.conversion,
+    )  # fmt: skip
 
 
 def told_beside(ws: Workspace, month: str) -> pd.DataFrame:
@@ -273,4 +310,4 @@ def _places(root: Path, name: str, kind: str, window: Window, *, live: bool) -> 
     return [(folder / f"{plain(name)}.{p.start:%Y%m%d}-{p.end:%Y%m%d}.{kind}.parquet", p) for p in pieces]
 
 
-__all__ = ["KEYS", "People", "collect_people", "settings_of"]
+__all__ = ["KEYS", "People", "all_in", "collect_people", "settings_of"]

@@ -300,7 +300,6 @@ def driver_table(page: Outlook, months: int = 6) -> None:
             _figure(row["input_per_request"]) if row["requests"] > 0 else "–",
             _figure(row["tokens_per_input"], 3),
             _figure(row["price_per_token"] * 1e6, 3),
-            percent(row["cached_share"]),
             _figure(row["token_cost"]),
             _figure(row["other_cost"]),
         ]
@@ -312,8 +311,7 @@ def driver_table(page: Outlook, months: int = 6) -> None:
         "Input tokens each",
         "Tokens per input",
         "Price per 1M",
-        "From cache",
-        "Tokens of counted requests",
+        "Cost of these tokens",
         "All other cost",
     ]
     about = "of sources that count requests: the first four multiply to what their tokens cost"
@@ -322,17 +320,21 @@ def driver_table(page: Outlook, months: int = 6) -> None:
 
 def model_table(page: Outlook, top: int = 8) -> None:
     """Prompt complexity and answer length by model: tokens in and out a request, what a request costs; temperature."""
-    rows = []
     shown = page.models.head(top).to_dict("records")
     costs = column([{"cost": row["published"]} for row in shown], "cost")[1]
+    partly = any(not is_unknown(row["counted"]) and row["counted"] != row["published"] for row in shown)
+    rows = []
     for row, cost in zip(shown, costs, strict=True):
-        counted = not is_unknown(row["calls"]) and row["calls"] > 0
-        each = [_figure(row["input_per_request"], 0), _figure(row["output_per_request"], 0)] if counted else ["–", "–"]
+        calls = 0.0 if is_unknown(row["calls"]) else float(row["calls"])
+        line = [f"{calls:,.0f}" if calls else "–"]
+        for name in ("input", "output"):
+            each = row[f"{name}_per_request"]
+            line += [f"{each * calls / 1e6:,.1f}", _figure(each, 0)] if calls and not is_unknown(each) else ["–", "–"]
+        line += [_money(row["counted"])] if partly else []
         rate = "–" if is_unknown(row["cost_per_request"]) else f"{row['cost_per_request'] * 1000:,.2f}"
-        requests = f"{row['calls']:,.0f}" if counted else "–"
-        shares = [percent(row["reasoning_share"]), percent(row["cached_share"])]
-        rows.append([str(row["unique_id"]), requests, *each, *shares, rate, cost])
-    heads = ["Model", "Requests", "Input each", "Output each", "Reasoning", "From cache", "Cost per 1,000", "Cost"]
+        rows.append([str(row["unique_id"]), *line, rate, cost])
+    heads = ["Model", "Requests", "Their input, millions", "Input each", "Their output, millions", "Output each"]
+    heads += [*(["Their cost"] if partly else []), "Cost per 1,000", "Cost"]
     month = answers.month_text(f"{page.drivers['ds'].iloc[-1]:%Y-%m}")
     caption = f"Amounts in {page.currency}, {month}; the largest models"
     _show(grid(heads, rows, caption=caption))
@@ -352,13 +354,20 @@ def commitments(page: Outlook) -> None:
     rows = [
         [
             str(row["unique_id"]),
-            *(_figure(row[c]) for c in ("usage_p10", "usage_p50", "commit")),
-            percent(row["used"]),
+            *(_figure(row[c]) for c in ("usage_p10", "usage_p50", "commit", "spent", "with_commitment")),
             percent(row["saving"]),
         ]
         for row in page.commitments.to_dict("records")
     ]
-    heads = ["Provider", "Calm day, 1 in 10", "Usual day", "Commit a day", "Used", "Would have saved"]
+    heads = [
+        "Provider",
+        "Calm day, 1 in 10",
+        "Usual day",
+        "Commit a day",
+        "Cost of these days",
+        "Cost with it",
+        "Would have saved",
+    ]
     _show(grid(heads, rows, caption=f"Amounts in {page.currency} at today's prices, if a fifth off were offered"))
 
 
@@ -398,6 +407,7 @@ def _by_model(history: pd.DataFrame, timezone: str) -> pd.DataFrame:
             "unique_id": told["model"].astype(str),
             "published": told.published()["cost"],
             "calls": told["requests"].astype(object),
+            "counted": told.published()["counted_cost"],
             "cost_per_request": told["cost_per_request"].astype(object),
         }
     )

@@ -54,7 +54,11 @@ def kept(root: Path, kind: str) -> pd.DataFrame:
     frames: list[pd.DataFrame] = []
     listings: dict[str, dict[dt.date, pd.DataFrame]] = {}
     for place in sorted((root / "people").glob(f"*.{kind}.parquet")):
-        frame = to_pandas(pq.read_table(place))
+        table = pq.read_table(place)
+        if set(schema_of(model).names) - set(table.column_names):  # kept before the frame had all of its columns
+            frame = conform({name: table[name] for name in table.column_names}, model, source=str(place))
+        else:
+            frame = to_pandas(table)
         if found := _LISTING.fullmatch(place.name):
             listings.setdefault(found[1], {})[dt.date.fromisoformat(found[2])] = frame
         else:

@@ -21,6 +21,8 @@ from finops_ai.store.reading import register
 
 #: roads, the money first
 ROADS = ("vendor", "gateway", "telemetry", "log")
+#: what follows the vendor where saved files of an account stand beside a connection that asks the vendor about it
+EXPORT = "export"
 #: tools whose use is counted under another's name by some road
 FAMILIES = {"copilot-cli": "copilot"}
 #: person, tool and day
@@ -186,7 +188,7 @@ def left_out_words(given: Mapping[str, int]) -> str:
     >>> left_out_words({"vendor": 2, "telemetry": 1})
     'days of coding tools that count by the vendor (2) and telemetry (1); kept beside the usage'
     """
-    names = {"vendor": "the vendor", "log": "logs", "gateway": "the gateway"}
+    names = {"vendor": "the vendor", "log": "logs", "gateway": "the gateway", EXPORT: "the vendor's export"}
     who = " and ".join(f"{names.get(road, road)} ({count:,})" for road, count in given.items())
     return f"days of coding tools that count by {who}; kept beside the usage"
 
@@ -230,6 +232,7 @@ def inside(window: Window) -> str:
 
 
 __all__ = [
+    "EXPORT",
     "FAMILIES",
     "ROADS",
     "People",

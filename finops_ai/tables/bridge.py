@@ -21,7 +21,7 @@ from functools import cache
 from math import factorial
 from typing import Any
 
-from finops_ai.tables.workloads import Amount, Cell, Side, Workload, is_capacity, is_idle
+from finops_ai.tables.workloads import Amount, Cell, Side, Workload, is_capacity, is_idle, is_seat
 
 #: effects in the order they are shown: what raises cost, and what lowers it
 EFFECTS = {
@@ -38,6 +38,7 @@ EFFECTS = {
     "discount": ("smaller discounts and commitments", "larger discounts and commitments"),
     "capacity": ("more reserved capacity in use", "less reserved capacity in use"),
     "idle": ("more idle capacity", "less idle capacity"),
+    "seats": ("more seats, or held for longer", "fewer seats, or held for shorter"),
     "currency": ("a dearer currency", "a cheaper currency"),
     "fees": ("more fees", "fewer fees"),
     "other": ("more of other units per call, such as characters, images or searches",
@@ -118,7 +119,7 @@ def _known(pairs: Sequence[tuple[Workload, Side, Side]]) -> _Known:
 def _atoms(work: Workload, a: Side, b: Side, known: _Known, stays: bool) -> list[Atom]:
     """One workload's cells; `stays`: whether both periods know its dimensions, if not the workload itself."""
     effects: dict[Cell, dict[str, Decimal]] = {cell: {} for cell in a.cells.keys() | b.cells.keys()}
-    counted = (a.counted and b.counted) or all(is_capacity(c) or _is_fee(c, a, b) for c in effects)
+    counted = (a.counted and b.counted) or all(is_capacity(c) or is_seat(c) or _is_fee(c, a, b) for c in effects)
     if not a.cells or not b.cells:
         counted = True
         for cell, found in effects.items():
@@ -127,6 +128,8 @@ def _atoms(work: Workload, a: Side, b: Side, known: _Known, stays: bool) -> list
                 if _is_fee(cell, a, b)
                 else "idle"
                 if is_idle(work)
+                else "seats"
+                if is_seat(cell)
                 else "capacity"
                 if is_capacity(cell) and stays
                 else "who"
@@ -254,7 +257,7 @@ class _Unit:
             if stream == "fees":
                 for cell in mine:
                     self.add(cell, stream, _cost(b, cell) - _cost(a, cell))
-            elif stream == "capacity":
+            elif stream in ("capacity", "seats"):
                 for cell in mine:
                     self._flow(cell, cell, "idle" if is_idle(self.work) else stream, [Decimal(1)] * 2,
                                [s.cells[cell].quantity if cell in s.cells else _ZERO for s in self.sides])  # fmt: skip
@@ -363,8 +366,8 @@ def _stream(cell: Cell, a: Side, b: Side) -> str:
     kind = cell.kind
     if _is_fee(cell, a, b):
         return "fees"
-    if is_capacity(cell):
-        return "capacity"
+    if is_capacity(cell) or is_seat(cell):
+        return "seats" if is_seat(cell) else "capacity"
     if cell.meter == "reasoning":
         return "reasoning"
     return kind.direction if kind.is_token else f"{kind.unit} {kind.direction}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -21,13 +22,14 @@ from finops_ai.frames.origin import provenance_of, zone_of
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.meters import meters
 from finops_ai.money import COST, minor_units, round_to_total
-from finops_ai.periods import Window
+from finops_ai.periods import Window, parse_month
 from finops_ai.tables.grouping import currency_of, grouped
-from finops_ai.tables.incentives import WORDS, Score, adjust, bound, measure, plain_shares
-from finops_ai.tables.policy import Policy
+from finops_ai.tables.incentives import WORDS, Month, Score, adjust, bound, measure, plain_shares
+from finops_ai.tables.parts import Part, table_of
+from finops_ai.tables.policy import Policy, Tariff
 from finops_ai.tables.result import Facts, Table
-from finops_ai.tables.tariffs import KINDS, MOVED, Line, averages_of, marginal, minimum_line, needs_plain, tariff_lines
-from finops_ai.tables.tie_out import Bill, Part, left_out, table_of, tie_out
+from finops_ai.tables.tariffs import KINDS, MOVED, Line, averages_of, minimum_line, needs_plain, tariff_lines
+from finops_ai.tables.tie_out import Bill, left_out, tie_out
 
 #: what a charge is made of
 ADDS = ("cost", "bill_lines", "margin", "incentive")
@@ -131,7 +133,7 @@ def chargeback(
 
     Raises:
         RuleError: the policy can't be used, or names a dimension the rows don't have.
-        DataError: several currencies, or no priced rows in the month.
+        DataError: several currencies, or neither priced rows in the month nor a bill.
         CheckFailed: a total is not conserved.
 
     Example:
@@ -146,9 +148,13 @@ def chargeback(
     timezone = zone_of(allocated, timezone=timezone)
     window = Window.month(month, timezone)
     rows = _within(allocated, window)
-    currency = currency_of(rows) or currency_of(allocated)
-    if rows.empty or not currency:
-        raise DataError(f"There are no priced rows in {month} to charge. Collect the month first, or choose another.")
+    currency = currency_of(rows) or currency_of(allocated) or _billed_in(bill)
+    if (rows.empty and not _billed_in(bill)) or not currency:
+        several = bill is not None and len(bill.lines)
+        why = " and its bill is in several currencies: [currency] in finops.toml brings them to one" if several else ""
+        raise DataError(
+            f"There are no priced rows in {month} to charge{why}. Collect the month first, or choose another."
+        )
     places = minor_units(currency)
     dim = policy.dimension
     usage = _usage(rows, dim, currency)
@@ -168,19 +174,8 @@ def chargeback(
     for name in charged:
         lines += tariff_lines(name, _merged(mine[name]), tariffs[name], averages, plain.get(name))
     if any(policy.incentives.rates.values()):
-        before = _before(allocated if history is None else history, window, policy.incentives.baseline_months)
-        taking_part = [name for name in charged if tariffs[name].method != "subscription"]
-        found = measure(
-            rows[rows[dim].isin(taking_part).to_numpy()],
-            dim,
-            policy.incentives,
-            default_book(book),
-            before,
-            lambda name, *of: marginal(tariffs[name], averages, *of),
-        )
-        charges = {name: sum((x.exact for x in lines if x.receiver == name), Fraction(0)) for name in taking_part}
-        exact = {name: sum((Fraction(u["cost"]) for u in mine[name]), Fraction(0)) for name in taking_part}
-        lines += _incentive_lines(adjust(charges, exact, found, policy.incentives), policy, currency)
+        before = baseline_of(allocated if history is None else history, month, policy, timezone)
+        lines += _moved(rows, before, lines, mine, tariffs, policy, currency, default_book(book))
     for name in charged:
         lines += minimum_line(name, tariffs[name], sum((x.exact for x in lines if x.receiver == name), Fraction(0)))
     parts = tie_out(rows, dim, _accounts(usage), bill, currency=currency, timezone=timezone)
@@ -213,10 +208,26 @@ def _within(frame: pd.DataFrame, window: Window) -> pd.DataFrame:
     return frame[((start >= window.start) & (start < window.end)).to_numpy()]
 
 
-def _before(frame: pd.DataFrame, window: Window, months: int) -> pd.DataFrame:
-    start = frame["charge_period_start"]
-    since = pd.Timestamp(window.start) - pd.DateOffset(months=months)
-    return frame[((start >= since) & (start < window.start)).to_numpy()]
+def _billed_in(bill: Bill | None) -> str:
+    """The one currency of a bill's lines; of several, or of none, "" is said."""
+    found = set() if bill is None else set(bill.lines["billing_currency"].dropna())
+    return str(found.pop()) if len(found) == 1 else ""
+
+
+def baseline_of(frame: pd.DataFrame, month: str, policy: Policy, timezone: str) -> list[Month]:
+    """The months before one, as far back as a policy's baseline reaches, and how much of each receiver's cost was charged in them."""
+    out, last = [], parse_month(month)
+    for _ in range(policy.incentives.baseline_months):
+        last = (last - timedelta(days=1)).replace(day=1)
+        name = f"{last:%Y-%m}"
+        rows = _within(frame, Window.month(name, timezone))
+        if len(rows):
+            costs = grouped(rows, [policy.dimension], {"cost": "sum(effective_cost)"}, needs=("effective_cost",))
+            felt = {
+                g[policy.dimension]: policy.felt(g[policy.dimension], name, Fraction(g["cost"] or 0)) for g in costs
+            }
+            out.append(Month(rows, felt))
+    return out
 
 
 def _usage(rows: pd.DataFrame, dim: str, currency: str) -> list[dict[str, Any]]:
@@ -275,6 +286,37 @@ def _by_receiver(usage: list[dict[str, Any]]) -> dict[str, Decimal]:
     for u in usage:
         out[u["receiver"]] = out.get(u["receiver"], Decimal(0)) + u["cents"]
     return out
+
+
+def _moved(
+    rows: pd.DataFrame,
+    before: list[Month],
+    lines: list[Line],
+    usage: Mapping[str, list[dict[str, Any]]],
+    tariffs: Mapping[str, Tariff],
+    policy: Policy,
+    currency: str,
+    book: Book,
+) -> list[Line]:
+    """What incentives move between those whose charge follows what their work costs; the others are told why they move nothing."""
+    part = [name for name, tariff in tariffs.items() if not tariff.follows]
+    out = [Line(name, "incentive", apart(tariff), Fraction(0)) for name, tariff in tariffs.items() if tariff.follows]
+    mine = rows[rows[policy.dimension].isin(part).to_numpy()]
+    if mine.empty:
+        return out
+    found = measure(mine, policy.dimension, policy.incentives, book, before)
+    charges = {name: sum((x.exact for x in lines if x.receiver == name), Fraction(0)) for name in part}
+    exact = {name: sum((Fraction(u["cost"]) for u in usage[name]), Fraction(0)) for name in part}
+    return _incentive_lines(adjust(charges, exact, found, policy.incentives), policy, currency) + out
+
+
+def apart(tariff: Tariff) -> str:
+    """Why a receiver takes no part in incentives.
+
+    >>> apart(Tariff("flat", method="subscription"))
+    'No incentives, and no part in funding them: the charge follows a fee, not what the work really costs'
+    """
+    return f"No incentives, and no part in funding them: the charge follows {tariff.follows}, not what the work really costs"
 
 
 def _incentive_lines(scores: Mapping[str, Score], policy: Policy, currency: str) -> list[Line]:

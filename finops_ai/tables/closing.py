@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -18,6 +19,7 @@ from finops_ai.store.closing import Ledger, Sealed
 from finops_ai.tables import posting
 from finops_ai.tables.bill_rules import load_bill_rules
 from finops_ai.tables.chargeback import Chargeback
+from finops_ai.tables.parts import parts_of
 from finops_ai.tables.policy import Policy, number
 from finops_ai.tables.reconcile import workspace_reconciliation
 from finops_ai.tables.result import Facts, Table
@@ -242,10 +244,15 @@ def _bills(ws: Workspace, month: str, state: Sealed) -> tuple[Bill | None, Bill 
     lines, rules = posting.seats_apart(ws, state.table("bills")), load_bill_rules(state.document("bill"))
     table = state.document("currency")
     then = None if table is None or ws.conversion is None else replace(ws.conversion, owed=table.get("owed", "usage"))
+    timing: dict[tuple[str, str], Fraction] = {}
+    for part in parts_of(state.table("tie_out")):
+        if part.item == "billing_cycle":
+            place = part.provider, part.account
+            timing[place] = timing.get(place, Fraction(0)) + Fraction(part.amount)
     return (
-        Bill(lines, rules, Rules.load(state.document("rules"), root=ws.settings.root), then),
-        Bill(lines, rules, ws.rules, then),
-        posting.bill_of(ws, ws.current_bills(month)),
+        Bill(lines, rules, Rules.load(state.document("rules"), root=ws.settings.root), then, timing),
+        Bill(lines, rules, ws.rules, then, timing),
+        posting.bill_of(ws, month, ws.current_bills(month)),
     )
 
 
@@ -298,13 +305,24 @@ def _not_in_order(ws: Workspace, ledger: Ledger, month: str) -> str:
             f"{month} is not closed: {begun[0]} begins the closed months, and later months rest on it. "
             "Say why it is closed all the same with --out-of-order REASON."
         )
-    earlier = [m for m in sorted({*ws.months(), *begun}) if begun and begun[0] <= m < month and m not in closed]
+    used = {*ws.months(), *begun}
+    open_ = [m for m in _from(begun[0], month) if m not in closed] if begun else []
+    earlier = [m for m in open_ if m in used or len(ws.current_bills(m))]
     if not earlier:
         return ""
     return (
         f"{month} is not closed: months are closed in order, and {earlier[0]} is open. Close it first with "
         f"`finops-ai close {earlier[0]}`, or say why not with --out-of-order REASON."
     )
+
+
+def _from(first: str, month: str) -> list[str]:
+    """The months from one on, up to before another."""
+    day, out = parse_month(first), list[str]()
+    while f"{day:%Y-%m}" < month:
+        out.append(f"{day:%Y-%m}")
+        day = next_month(day)
+    return out
 
 
 def _first_open(ledger: Ledger, month: str) -> str:
@@ -330,8 +348,11 @@ def _gates(
         shares["unexplained"] = _worst_unexplained(table)
         shares["captured"] = _share(table.facts.coverage.get("captured"))
     if {"priced", "attributed"} & set(gates.shares):
-        shown = showback(allocated, by=[made.dimension], month=month, timezone=ws.timezone)
-        shares |= {name: _share(shown.facts.coverage.get(name)) for name in ("priced", "attributed")}
+        nothing: tuple[Decimal | None, str] = Decimal(1), " (there is no usage)"
+        shares |= dict.fromkeys(("priced", "attributed"), nothing)
+        if len(allocated):
+            shown = showback(allocated, by=[made.dimension], month=month, timezone=ws.timezone)
+            shares |= {name: _share(shown.facts.coverage.get(name)) for name in ("priced", "attributed")}
     for name, required in gates.shares.items():
         share, where = shares[name]
         at_most = name == "unexplained"

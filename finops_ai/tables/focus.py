@@ -45,6 +45,8 @@ KINDS = {
     "text": pa.string(),
     "json": pa.string(),
 }
+#: unit of seats
+SEATS = "seat-months"
 _EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
 
@@ -62,7 +64,7 @@ def to_focus(frame: pd.DataFrame, version: str = "1.2", *, draft_keys: bool = Fa
         draft_keys: write the 1.5 draft's keys of SkuPriceDetails (ModelId, TokenDirection, ...) without the `x_` prefix.
 
     Returns:
-        One row per row of `frame` that is a charge (estimates from logs are none; what an allowance covers is billed 0, its
+        One row per row of `frame` that is a charge, those of seats (`fa.with_seats`) as recurring purchases (estimates from logs are none; what an allowance covers is billed 0, its
         value is its ListCost): all columns of the version in alphabetical order, then the `x_` columns. Costs and
         quantities are exact decimals; ListCost is ListUnitPrice times PricingQuantity.
 
@@ -157,6 +159,7 @@ def _charges(named: Mapping[str, pa.Array], rows: int) -> dict[str, pa.Array]:
     months = _by_value(start, lambda moment: moment.date().replace(day=1))
     sub_account, region, resource = named["sub_account_id"], named["region"], named["resource_id"]
     currency = pc.coalesce(named["pricing_currency"], named["billing_currency"], pa.scalar("USD"))
+    seat = pc.equal(named["unit"], SEATS)  # bought for a time, not used
     per = pa.array([_per_price(m) for m in named["meter"].to_pylist()], pa.decimal128(7, 0))
     shrink = pa.array([Decimal(1) / p for p in per.to_pylist()], pa.decimal128(7, 6))
     quantity = pc.multiply(named["quantity"], shrink)  # exact: 6 + 6 decimal places
@@ -183,8 +186,8 @@ def _charges(named: Mapping[str, pa.Array], rows: int) -> dict[str, pa.Array]:
         ),
         "ChargePeriodStart": start,
         "ChargePeriodEnd": named["charge_period_end"],
-        "ChargeCategory": pa.repeat("Usage", rows),
-        "ChargeFrequency": pa.repeat("Usage-Based", rows),
+        "ChargeCategory": pc.if_else(seat, "Purchase", "Usage"),
+        "ChargeFrequency": pc.if_else(seat, "Recurring", "Usage-Based"),
         "PricingCategory": pa.repeat("Standard", rows),
         "BillingCurrency": currency,
         "PricingCurrency": currency,
@@ -201,8 +204,8 @@ def _charges(named: Mapping[str, pa.Array], rows: int) -> dict[str, pa.Array]:
         "ResourceId": resource,
         "ResourceName": resource,
         "ResourceType": _where(resource, [issuer.resource_type for issuer in issuers]),
-        "ConsumedQuantity": named["quantity"],
-        "ConsumedUnit": pa.array(_by_value(named["unit"], lambda unit: UNITS[unit])),
+        "ConsumedQuantity": pc.if_else(seat, pa.scalar(None, named["quantity"].type), named["quantity"]),
+        "ConsumedUnit": pa.array(_by_value(named["unit"], lambda unit: None if unit == SEATS else UNITS[unit])),
         "PricingQuantity": quantity,
         "PricingUnit": pa.array(_by_value(named["meter"], _pricing_unit)),
         "ListUnitPrice": price,

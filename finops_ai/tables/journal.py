@@ -20,16 +20,18 @@ from finops_ai.money import minor_units, round_to_total
 from finops_ai.periods import parse_month
 from finops_ai.tables.csv import write_csv
 from finops_ai.tables.excel import write_workbook
+from finops_ai.tables.parts import OWED, STATED, Part
 from finops_ai.tables.result import Facts, Table
-from finops_ai.tables.tie_out import OWED, STATED, Part
 
 if TYPE_CHECKING:
     from finops_ai.tables.chargeback import Chargeback
 
-#: account of each role unless `[journal]` says otherwise; without one for accruals these are booked on the clearing account
+#: account of each role unless `[journal]` says otherwise; without one of their own accruals are booked on the clearing account, and
+#: what a billing cycle charges with another month on the prepaid one
 ACCOUNTS = {
     "expense": "6100", "central": "6190", "clearing": "2190", "margin": "7190", "accrual": "", "prepaid": "1490", "tax": "1570",
     "price_difference": "6195", "rounding": "6196", "exchange": "6880", "intercompany": "1590",
+    "billing_cycle": "",
 }  # fmt: skip
 COLUMNS = (
     "entry",
@@ -86,7 +88,7 @@ class Accounts:
         if role == "clearing" or (role == "accrual" and not self.roles["accrual"]):
             own = self.providers.get(f"{provider}/{billing_account}", self.providers.get(provider))
             return own or self.roles["clearing"]
-        return self.roles[role]
+        return self.roles[role] or self.roles["prepaid"]
 
     def entity_at(self, receiver: str = "", provider: str = "", billing_account: str = "") -> str:
         """The legal entity of an entry."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from finops_ai.errors import RuleError, hint
@@ -13,6 +14,8 @@ from finops_ai.money import exact
 from finops_ai.periods import parse_month
 
 METHODS = ("pass_through", "blended", "rate_card", "subscription")
+#: methods whose charge doesn't follow what the work really costs, and what it follows instead
+APART = {"blended": "the company's averages", "rate_card": "a rate card", "subscription": "a fee"}
 INCENTIVES = ("cache", "batch", "model", "prompt", "idle")
 #: meter classes a rate card may price: the roll-ups, and "other" for meters outside them
 CLASSES = (*dict.fromkeys(m.roll_up for m in meters().values() if m.roll_up), "other")
@@ -55,6 +58,11 @@ class Tariff:
     included_tokens: Decimal = Decimal(0)
     overage: Decimal = Decimal(0)
 
+    @property
+    def follows(self) -> str:
+        """What the charge follows instead of what the work really costs, such as "a rate card": then savings earn nothing."""
+        return APART.get(self.method, "")
+
     def applies(self, receiver: str, month: str) -> bool:
         """Whether it is the receiver's tariff in a month."""
         in_time = (not self.since or self.since <= month) and (not self.until or month < self.until)
@@ -63,8 +71,9 @@ class Tariff:
 
 @dataclass(frozen=True)
 class Incentives:
-    """Rewards (shares of measured savings) and the malus on idle capacity, funded by everybody in proportion to the charge.
+    """Rewards (shares of measured savings) and the malus on idle capacity, funded in proportion to the charge.
 
+    Whoever is charged by a tariff that doesn't follow real cost takes no part (see `Tariff.follows`).
     `cap` bounds what they can move, as a share of the charge, and `1 - cap` what work can earn, as a share of its cost;
     `baseline_months` is how far back a template's own baseline reaches.
     """
@@ -115,6 +124,22 @@ class Policy:
             raise RuleError(
                 f"chargeback.dimension = {self.dimension!r} is no dimension of the rows. {hint(self.dimension, columns)}"
             )
+
+    def felt(self, receiver: str, month: str, cost: Fraction) -> Fraction:
+        """How much of a month's cost the receiver's charge followed: what lies above a minimum, and nothing under a card or a fee.
+
+        >>> policy = Policy.load({"dimension": "team", "tariffs": [{"minimum": "45"}], "incentives": {"cap": "0.1"}})
+        >>> policy.felt("a", "2026-10", Fraction(100)), policy.felt("a", "2026-10", Fraction(50))
+        (Fraction(9, 20), Fraction(0, 1))
+        """
+        tariff = next((one for one in self.tariffs if one.applies(receiver, month)), None)
+        if tariff is None or not (tariff.minimum or tariff.follows):
+            return Fraction(1)
+        charge = cost * (1 + Fraction(tariff.markup))
+        if tariff.follows or charge <= 0:
+            return Fraction(0)
+        above = charge * (1 - Fraction(self.incentives.cap)) - Fraction(tariff.minimum)
+        return max(above, Fraction(0)) / charge
 
     def tariff_of(self, receiver: str, month: str) -> Tariff:
         """The first tariff for a receiver and month.

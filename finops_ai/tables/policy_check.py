@@ -8,13 +8,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from finops_ai.errors import hint
 from finops_ai.frames import to_pandas
 from finops_ai.frames.types import COST_TYPE
+from finops_ai.tables import unmet
 from finops_ai.tables.chargeback import Chargeback
 from finops_ai.tables.incentives import bound
 from finops_ai.tables.policy import Policy, Tariff
 from finops_ai.tables.result import Facts, Table
+from finops_ai.tables.tie_out import Bill, lines_with_kind
 
 #: what a finding can be
 FINDINGS = {
@@ -27,7 +28,7 @@ _METHODS = {
     "pass_through": "are charged what they cost",
     "blended": "are charged the company's average price per model and meter class",
     "rate_card": "are charged by a rate card",
-    "subscription": "pay a fee and, beyond what it includes, at most what the tokens cost; they take no part in incentives",
+    "subscription": "pay a fee and, beyond what it includes, at most what the tokens cost",
 }
 
 
@@ -36,6 +37,7 @@ def check_policy(
     months: Sequence[str],
     charge: Callable[[str], Chargeback],
     accounts: Mapping[str, Any] | None = None,
+    bill: Bill | None = None,
 ) -> Table:
     """Say in words what a policy does, and try it on past months.
 
@@ -44,6 +46,7 @@ def check_policy(
         months: past months, oldest first.
         charge: charges one of them by the policy.
         accounts: the `[journal]` section.
+        bill: all lines of these months with the rules of the `[[bill]]` section.
 
     Returns:
         One row per finding: `finding` (see `FINDINGS`), `month`, `subject`, `cost`, `charge`, `moved` (by incentives),
@@ -51,8 +54,7 @@ def check_policy(
     """
     rules = Policy.load(policy)
     made = {month: charge(month) for month in months}
-    receivers = sorted({name for one in made.values() for _, _, name in one.costs})
-    found = [*_ignored(rules, receivers, list(made), accounts or {}), *_held(rules, made), *_allowed(rules)]
+    found = [*_ignored(rules, made, accounts or {}, bill), *_held(rules, made), *_allowed(rules)]
     for month, one in made.items():
         charged = one.summary
         moved = sum((a for a in charged["incentive"] if a > 0), Decimal(0))
@@ -77,17 +79,36 @@ def _finding(finding: str, subject: str = "", text: str = "", **figures: object)
 
 
 def _ignored(
-    rules: Policy, receivers: list[str], months: list[str], accounts: Mapping[str, Any]
+    rules: Policy, made: Mapping[str, Chargeback], accounts: Mapping[str, Any], bill: Bill | None
 ) -> list[dict[str, Any]]:
-    """Names nobody has, tariffs nobody is under."""
-    out = []
+    """Names nobody has, tariffs nobody is under, rules that decide no line of the bill."""
+    months, dimension = list(made), rules.dimension
+    costs = [place for one in made.values() for place in one.costs]
+    receivers = sorted({name for *_, name in costs} | {name for one in made.values() for name in one.receivers})
+    entities = accounts.get("entities", {})
     named = [(t.name, name) for t in rules.tariffs for name in t.receivers]
-    named += [("journal.accounts", str(name)) for name in accounts.get("accounts", {})]
-    spared = [("not_charged", name) for name in rules.not_charged if name not in Policy.not_charged]
-    for where, name in [*named, *spared]:
-        if name not in receivers:
-            text = f"{where} names {name!r}, which is no {rules.dimension} of these months. {hint(name, receivers)}"
-            out.append(_finding("ignored", name, text))
+    named += [("not_charged", name) for name in rules.not_charged if name not in Policy.not_charged]
+    for table in ("accounts", "cost_centres"):
+        named += [(f"journal.{table}", str(name)) for name in accounts.get(table, {})]
+    named += [("journal.entities.receivers", str(name)) for name in entities.get("receivers", {})]
+    seen = {(p.provider, p.account) for one in made.values() for p in one.parts}
+    wanted = {
+        "journal.providers": accounts.get("providers", {}),
+        "journal.entities.accounts": entities.get("accounts", {}),
+    }
+    found = [*unmet.receivers(named, receivers, dimension), *unmet.places(wanted, seen)]
+    if bill is not None:
+        lines = lines_with_kind(bill.lines)
+        lines = lines.assign(kind=lines["kind"].where(lines["kind"] != "usage", "unpriced"))
+        found += [(name, f"[[bill]] {name}: {why}.") for name, why in unmet.bill_rules(lines, bill.rules)]
+        set_to = [rule.set[dimension] for rule in bill.mapping.rules if dimension in rule.set]
+        known = {*(name for *_, name in costs), *(value.text for value in set_to if not value.fields)}
+        given = [(f"[[bill]] {rule.name}", rule.to) for rule in bill.rules if rule.to and rule.to not in known]
+        found += [
+            (name, f"{text} It would be charged as a receiver of its own.")
+            for name, text in unmet.receivers(given, known, dimension)
+        ]
+    out = [_finding("ignored", name, text) for name, text in found]
     charged = [name for name in receivers if name not in rules.not_charged]
     used = {id(rules.tariff_of(name, month)) for month in months for name in charged}
     for number, tariff in enumerate(rules.tariffs, 1):
@@ -122,6 +143,11 @@ def _allowed(rules: Policy) -> list[dict[str, Any]]:
     """Tariffs and incentives in words."""
     out = [_finding("allows", t.name, _in_words(t)) for t in rules.tariffs]
     rates = {kind: rate for kind, rate in rules.incentives.rates.items() if rate}
+    for tariff in rules.tariffs if rates else ():
+        if tariff.follows:
+            who = ", ".join(tariff.receivers) or "Whoever is under it"
+            text = f"{who}: no reward, no malus and no part in funding them. The charge follows {tariff.follows}, not what the work really costs, so that what it saves is the company's."
+            out.append(_finding("ignored", f"incentives under {tariff.name}", text))
     if rates:
         parts = ", ".join(f"{kind} {rate:.0%}" for kind, rate in rates.items())
         months = rules.incentives.baseline_months

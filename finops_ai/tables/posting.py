@@ -22,10 +22,12 @@ from finops_ai.store.beside import kept
 from finops_ai.tables.bill_rules import load_bill_rules
 from finops_ai.tables.chargeback import ADDS, Chargeback, chargeback, in_minor_units, summary_facts
 from finops_ai.tables.journal import journal_table, whole_entries, write_files
+from finops_ai.tables.parts import parts_of, table_of
 from finops_ai.tables.policy import Policy, policy_or_default
 from finops_ai.tables.result import Facts, Table
 from finops_ai.tables.seat_lines import with_seat_teams
-from finops_ai.tables.tie_out import Bill, parts_of, table_of
+from finops_ai.tables.tie_out import Bill
+from finops_ai.tables.timing import timing_of
 from finops_ai.tables.true_up import summary
 
 if TYPE_CHECKING:
@@ -145,7 +147,7 @@ class Posting:
 def posting(ws: Workspace, month: str) -> Posting:
     """What a workspace posts for a month: frozen figures where it is closed, today's where it is open.
 
-    A month without usage of its own has what true-ups posted in it.
+    A month without usage of its own has the lines of its bill, and what true-ups posted in it.
 
     Args:
         ws: the workspace.
@@ -156,7 +158,7 @@ def posting(ws: Workspace, month: str) -> Posting:
         RuleError: the policy can't be used, or there is no dimension to charge.
     """
     sealed, incoming = ws.closed(month), ws.ledger.true_ups(posted_in=month)
-    if sealed is None and incoming and not len(ws.cube(month)):
+    if sealed is None and incoming and not len(ws.cube(month)) and not len(ws.bills(month)):
         charged = _nothing_charged(month, incoming[0].facts["currency"], policy_of(ws))
         own = pd.DataFrame(journal_table([], charged.currency, month))
     else:
@@ -221,17 +223,17 @@ def _charged_now(ws: Workspace, month: str) -> Chargeback:
         found = {name: table for name, path in kept.items() if (table := ws.kept.read(path)) is not None}
         if len(found) == len(kept):
             return _restored(lambda name: found[name], month, str(found["whole"]["currency"].iloc[0]), policy)
-    rows = ws.cube(month)
-    if not len(rows):
+    rows, billed = ws.cube(month), ws.bills(month)
+    if not len(rows) and not len(billed):
         have = ", ".join(ws.months()) or "none"
-        raise DataError(f"There is no usage of {month} to charge. Months with data: {have}.")
+        raise DataError(f"There is no usage of {month} to charge, and no bill. Months with data: {have}.")
     if "chargeback" not in ws.settings.policies and not in_minor_units(rows):
         raise DataError(
             f"{month} comes to less than one unit of currency in all, so nothing is charged. A [chargeback] section in "
             "finops.toml charges it anyway, in whole cents."
         )
     history = ws.history(month, 1 + Policy.load(policy).incentives.baseline_months)
-    bill = bill_of(ws, ws.bills(month))
+    bill = bill_of(ws, month, billed)
     made = chargeback(rows, policy, month=month, timezone=ws.timezone, book=ws.book, history=history, bill=bill)
     for name, table in (results_of(made) | {"whole": pd.DataFrame({"currency": [made.currency]})}).items():
         ws.kept.write(pd.DataFrame(table), kept[name])
@@ -244,9 +246,10 @@ def policy_of(ws: Workspace) -> dict[str, Any]:
     return policy if policy is not None else {"dimension": policy_or_default(None, ws.rules.dimensions).dimension}
 
 
-def bill_of(ws: Workspace, lines: pd.DataFrame) -> Bill:
-    """A month's bill with whose its lines are today."""
-    return Bill(seats_apart(ws, lines), load_bill_rules(ws.settings.policies.get("bill")), ws.rules, ws.conversion)
+def bill_of(ws: Workspace, month: str, lines: pd.DataFrame) -> Bill:
+    """A month's bill with whose its lines are today, and what of it is timing."""
+    rules = load_bill_rules(ws.settings.policies.get("bill"))
+    return Bill(seats_apart(ws, lines), rules, ws.rules, ws.conversion, timing_of(ws, month, lines))
 
 
 def seats_apart(ws: Workspace, lines: pd.DataFrame) -> pd.DataFrame:
@@ -350,5 +353,8 @@ def _code_stamp() -> str:
         "tariffs",
         "seat_lines",
         "spreading",
+        "timing",
+        "parts",
+        "cycles",
     )
     return ":".join(str((Path(__file__).parent / f"{n}.py").stat().st_mtime_ns) for n in names)

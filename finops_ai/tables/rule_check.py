@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -26,15 +26,19 @@ from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.money import published
+from finops_ai.tables import unmet
 from finops_ai.tables.grouping import UNALLOCATED, currency_of, grouped
 from finops_ai.tables.result import Facts, Table
+
+if TYPE_CHECKING:
+    from finops_ai.prices import PriceBook
 
 #: what a finding can be, most serious first
 FINDINGS = {
     "unallocated": "cost that no rule maps",
     "not divided": "shared cost that nobody could receive, so that it stays where the rules put it",
     "suggestion": "worth mapping next, largest cost first",
-    "never matches": "no row meets the condition of the rule or shared cost",
+    "never matches": "no row meets the condition of the rule, shared cost or contract",
     "shadowed": "rows meet the condition, but earlier rules have already set everything it sets",
     "overlap": "rows meet two rules that set different values; the earlier one wins",
 }
@@ -57,6 +61,7 @@ def check_rules(
     telemetry: pd.DataFrame | None = None,
     timezone: str | None = None,
     allocated: pd.DataFrame | None = None,
+    book: PriceBook | None = None,
 ) -> Table:
     """Test rules against real rows.
 
@@ -67,6 +72,7 @@ def check_rules(
         telemetry: for shared costs that it splits, so that only what stays unallocated counts.
         timezone: reporting zone, as for `fa.allocate`.
         allocated: what `fa.allocate` makes of these rows, such as a month's cube, where it is at hand.
+        book: its contracts are looked at, too: whether any row falls under them.
 
     Returns:
         One row per finding: `finding` (see `FINDINGS`), `rule`, `other` (the rule or field it concerns), `value`, `rows`,
@@ -119,6 +125,8 @@ def check_rules(
             found.append(_finding("overlap", *names, rows=rows, cost=cost, text=f"{names[1]!r} comes first and wins."))
     mapped = allocate(priced, rules, telemetry=telemetry, timezone=timezone) if allocated is None else allocated
     found += _shared(mapped, rules) + _unallocated(mapped, rules, suggestions)
+    for name, text in unmet.contracts(priced, book) if book is not None else []:
+        found.append(_finding("never matches", name, "contract", text=f"No row falls under this contract: {text}."))
     order = list(FINDINGS)
     found.sort(key=lambda f: (order.index(f["finding"]), -(f["cost"] or Decimal(0))))
     kinds = {

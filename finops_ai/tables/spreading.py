@@ -58,7 +58,8 @@ def register_lines(
 
 def _add_lines(con: duckdb.DuckDBPyConnection, bills: pd.DataFrame, name: str, number: int, only: str | None) -> None:
     wanted = ["provider", "billing_account_id", "sub_account_id", "billing_currency", "charge_category", "charge_period_start",
-              "charge_period_end", "billing_period_start", "billing_period_end", "billed_cost", "user_id", "charge_description", "sku_id"]  # fmt: skip
+              "charge_period_end", "billing_period_start", "billing_period_end", "billed_cost", "user_id", "charge_description", "sku_id",
+              "pricing_quantity", "pricing_unit"]  # fmt: skip
     scan = Scan(con, bills, wanted, name=f"{name}_source", numbered=True)
     start, end = (f"CAST({scan.column(c)} AS TIMESTAMP)" for c in ("charge_period_start", "charge_period_end"))
     since, until = (f"CAST({scan.column(c)} AS TIMESTAMP)" for c in ("billing_period_start", "billing_period_end"))
@@ -69,7 +70,7 @@ def _add_lines(con: duckdb.DuckDBPyConnection, bills: pd.DataFrame, name: str, n
         SELECT {number} * 1000000000 + _row AS _row, CAST({DUCKDB.literal(only)} AS VARCHAR) AS only, {", ".join(f"{scan.column(c)} AS {c}" for c in plain)}, lower(trim({scan.column("user_id")})) AS account,
           CAST({start} AS DATE) AS begins, CAST(least({start}, {since}) AS DATE) AS bill_begins,
           CAST(greatest({end}, {until}) - INTERVAL 1 MICROSECOND AS DATE) + 1 AS bill_ends,
-          greatest(1, (epoch_us({end}) - epoch_us({start}) + {_DAY - 1}) // {_DAY}) AS days, {units(scan.column("billed_cost"), COST[1])} AS cost
+          greatest(1, (epoch_us({end}) - epoch_us({start}) + {_DAY - 1}) // {_DAY}) AS days, days AS term, {units(scan.column("billed_cost"), COST[1])} AS cost
         FROM {name}_source""")
 
 

@@ -98,28 +98,6 @@ def minimum_line(name: str, tariff: Tariff, subtotal: Fraction) -> list[Line]:
     return [Line(name, "minimum", text, Fraction(tariff.minimum) - subtotal)]
 
 
-def marginal(tariff: Tariff, averages: Mapping[tuple[Any, ...], Fraction], model: str, meter: str, quantity: Fraction, cost: Fraction, plain: Fraction) -> Fraction:  # fmt: skip
-    """The least that so much usage adds to a charge under the tariff: what a reward for it must stay below."""
-    one = meters()[meter]
-    kind = one.roll_up or "other"
-    if tariff.method == "pass_through":
-        return cost
-    if tariff.method == "blended":
-        kinds = (kind, PLAIN) if kind in CACHED and (model, PLAIN, one.unit) in averages else (kind,)
-        return min(cost, *(averages.get((model, k, one.unit), Fraction(0)) * quantity for k in kinds))
-    if tariff.method == "rate_card":
-        cached, fresh = kind in CACHED, tariff.card.get(PLAIN, ())
-        if cached and not fresh and any(name in tariff.card for name in CACHED):
-            cost = min(cost, plain)  # held at what it costs uncached
-        steps = tariff.card.get(kind, fresh if cached else ())
-        if not steps:
-            return cost
-        share = Fraction(1) if kind in tariff.card or not plain else min(Fraction(1), cost / plain)
-        rate = min(Fraction(s.rate) for s in (*steps, *(fresh if cached else ())))
-        return min(cost, rate * quantity / (MILLION if one.unit in ("tokens", "characters") else 1) * share)
-    return Fraction(0)  # a subscription's fee doesn't follow the usage
-
-
 def _subscription_lines(name: str, usage: list[dict[str, Any]], tariff: Tariff) -> list[Line]:
     """The fee, and tokens beyond it at the overage rate, at most at what they cost: a cheaper model never charges more."""
     tokens = sum((u["quantity"] for u in usage if u["unit"] == "tokens"), Decimal(0))

@@ -8,7 +8,7 @@ invoice. An account without a bill is accrued: what it will be billed is what it
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -22,30 +22,17 @@ import pyarrow.compute as pc
 from finops_ai.engine.allocating import map_rows
 from finops_ai.engine.fields import PAYABLE
 from finops_ai.engine.rules import Rules
-from finops_ai.errors import CheckFailed
-from finops_ai.frames import to_arrow, to_pandas
+from finops_ai.frames import to_arrow
 from finops_ai.money import COST, minor_units, round_to_total
 from finops_ai.periods import zone
 from finops_ai.prices.currency import Conversion
 from finops_ai.tables.bill_rules import KINDS, MAPPED, BillRule, decide
 from finops_ai.tables.both_sides import with_kind
 from finops_ai.tables.grouping import grouped
-from finops_ai.tables.result import Facts, Table
+from finops_ai.tables.parts import STATED, Part, check
 from finops_ai.tables.seat_lines import TEAM
 
-#: items that are what is owed; all others add up to them
-OWED = ("payable", "accrued")
-#: items that no receiver is charged, with what they are
-STATED = {
-    "prepaid": "Paid ahead (+), or drawn from what was paid ahead (-)",
-    "tax": "Tax that nobody is charged",
-    "central": "Lines of the bill that nobody is charged",
-    "price_difference": "Billed for usage, less what it comes to at our prices",
-    "rounding": "Cents of the parts against the whole",
-    "exchange": "Exchange difference between the days of the usage and the invoice",
-}
 _MONEY = pa.decimal128(*COST)
-_COLUMNS = ("provider", "billing_account_id", "currency", "invoice_id", "item", "receiver", "text", "amount", "native")
 _ZERO = Fraction(0)
 
 
@@ -58,27 +45,15 @@ class Bill:
         rules: of the `[[bill]]` section.
         mapping: the mapping rules, for lines that no rule of the bill decides.
         conversion: the `[currency]` section, where there is one.
+        timing: per provider and billing account, what of the bill is for use of other months (+), or of the month's use is on the
+            bill of others (-); see `finops_ai.tables.timing`.
     """
 
     lines: pd.DataFrame
     rules: tuple[BillRule, ...]
     mapping: Rules
     conversion: Conversion | None = None
-
-
-@dataclass(frozen=True)
-class Part:
-    """One item of an account: `amount` in the currency of the charges, `native` in the account's own, both in minor units."""
-
-    provider: str
-    account: str
-    currency: str
-    item: str
-    amount: Decimal
-    native: Decimal
-    invoice: str = ""
-    receiver: str = ""
-    text: str = ""
+    timing: Mapping[tuple[str, str], Fraction] = field(default_factory=dict)
 
 
 @dataclass
@@ -103,6 +78,15 @@ class _Side:
     parts: list[_Exact] = field(default_factory=list)
     owed: dict[str, list[Any]] = field(default_factory=dict)  # invoice -> billed, native, end of its period
     billed: bool = False
+
+
+def lines_with_kind(lines: pd.DataFrame) -> pd.DataFrame:
+    """A bill's lines with what each is: as reconciliation tells them, and idle parts of a commitment apart."""
+    lines = with_kind(lines)
+    idle = (lines["commitment_discount_status"] == "Unused").to_numpy(bool, na_value=False)
+    kind = lines["kind"].astype(object)
+    kind[idle] = "idle"
+    return lines.assign(kind=kind.astype("str"))
 
 
 class TieOut:
@@ -139,18 +123,15 @@ class TieOut:
         """The bill's lines in the currency of the charges, of an invoice where there is one beside a cost API."""
         if self.bill is None or not len(self.bill.lines):
             return None
-        lines = with_kind(self.bill.lines)
+        lines = lines_with_kind(self.bill.lines)
         lines = lines[(lines["billing_currency"] == self.currency).to_numpy(bool, na_value=False)]
         account = lines["provider"] + "\n" + lines["billing_account_id"]
         api = (lines["source"] == "api").to_numpy(bool, na_value=False)
         lines = lines[~(api & account.isin(set(account[~api])).to_numpy(bool))].reset_index(drop=True)
-        idle = (lines["commitment_discount_status"] == "Unused").to_numpy(bool, na_value=False)
-        kind = lines["kind"].astype(object)
-        kind[idle] = "idle"
         if "exchange_rate" not in lines.columns:
             one = pd.Series([Decimal(1)] * len(lines), dtype=pd.ArrowDtype(pa.decimal128(18, 12)), index=lines.index)
             lines = lines.assign(native_currency=lines["billing_currency"], exchange_rate=one)
-        return lines.assign(kind=kind.astype("str"))
+        return lines
 
     def parts(self) -> list[Part]:
         """Every item of every account."""
@@ -166,6 +147,8 @@ class TieOut:
                 for g in self.usage[account]:
                     side = self._side(account, g["currency"] or self.currency)
                     self._use(side, g, g["rate"])
+        for account, amount in (self.bill.timing if self.bill else {}).items():
+            self._moved(account, amount)
         out: list[Part] = []
         for account in sorted(self.sides):
             for currency, side in sorted(self.sides[account].items()):
@@ -181,6 +164,19 @@ class TieOut:
         own[1] += g["cost"] / rate
         side.drawn[0] += g["cost"] - g["payable"]
         side.drawn[1] += (g["cost"] - g["payable"]) / rate
+
+    def _moved(self, account: tuple[str, str], amount: Fraction) -> None:
+        """Take what a billing cycle moves between months out of the price difference, or out of what is accrued."""
+        sides = self.sides.get(account)
+        if not sides:
+            return
+        side = max(sides.values(), key=lambda one: (one.billed, abs(one.difference[0])))
+        used = [sum((own[i] for own in side.usage.values()), _ZERO) for i in (0, 1)]
+        whole, native = used if all(used) else side.difference
+        rate = whole / native if whole and native else Fraction(1)
+        side.parts.append(_Exact("billing_cycle", amount, amount / rate, text=STATED["billing_cycle"]))
+        side.difference[0] -= amount
+        side.difference[1] -= amount / rate
 
     def _billed(self) -> dict[tuple[str, str], list[dict[str, Any]]]:
         """The bill's lines added up per account, currency, invoice and cell."""
@@ -252,7 +248,9 @@ class TieOut:
                 text = f"{key[0]}, {key[1].replace('_', ' ')}: billed, no price of ours"
                 self._charge(self._side(account, currency), "unpriced", more, mean, unpriced, text)
         alone = sum((cost for key, (cost, *_) in cells.items() if key not in sums), _ZERO)
-        return {(*key, tiers) for key in sums if key not in cells} if not alone else set()
+        if alone or (self.bill is not None and account in self.bill.timing):
+            return set()  # it is for use that is seen, here or in the cycle's other month
+        return {(*key, tiers) for key in sums if key not in cells}
 
     def _charge(
         self, side: _Side, item: str, amount: Fraction, rate: Fraction, weights: Mapping[str, Decimal], text: str, invoice: str = ""
@@ -379,7 +377,8 @@ class TieOut:
         ]
         spent = [sum((getattr(p, name) for p in out), Decimal(0)) for name in ("amount", "native")]
         if not side.billed:
-            return [*_merged(out), replace(base, item="accrued", amount=spent[0], native=spent[1])]
+            accrued = replace(base, item="accrued", amount=spent[0], native=spent[1])
+            return [*_merged(out), *([accrued] if any(spent) else [])]
         owed = sorted(side.owed.items())
         amounts = _round([o[0] for _, o in owed], self.currency)
         natives = amounts if same else _round([o[1] for _, o in owed], currency)
@@ -447,49 +446,6 @@ def left_out(bill: Bill | None, currency: str) -> list[str]:
         for g in sums
         if g["billing_currency"] != currency
     ]
-
-
-def check(parts: Iterable[Part]) -> None:
-    """Raise unless the items of every account add up to what is owed.
-
-    Raises:
-        CheckFailed: names the account.
-    """
-    sums: dict[tuple[Any, ...], list[Decimal]] = {}
-    for p in parts:
-        found = sums.setdefault((p.provider, p.account, p.currency), [Decimal(0), Decimal(0)])
-        sign = -1 if p.item in OWED else 1
-        found[0] += sign * p.amount
-        found[1] += sign * p.native
-    for place, (amount, native) in sums.items():
-        if amount or native:
-            raise CheckFailed(
-                f"What {' '.join(place)} is charged doesn't tie to its bill: {amount} ({native}) is left."
-            )
-
-
-def table_of(parts: Sequence[Part], currency: str, month: str) -> Table:
-    """Parts as a table: provider, billing_account_id, currency, invoice_id, item, receiver, text, amount, native."""
-    values = [
-        (p.provider, p.account, p.currency, p.invoice, p.item, p.receiver, p.text, p.amount, p.native) for p in parts
-    ]
-    table = pa.table({
-        name: pa.array([v[i] for v in values], _MONEY if name in ("amount", "native") else pa.string())
-        for i, name in enumerate(_COLUMNS)
-    })  # fmt: skip
-    conserves = "per account and currency the items add up to what is payable or accrued"
-    return Table.of(
-        to_pandas(table), Facts("Charges and bill", currency, month, conserves, money=["amount"], charged=True)
-    )
-
-
-def parts_of(table: pd.DataFrame) -> list[Part]:
-    """Parts from their table."""
-    return [
-        Part(r["provider"], r["billing_account_id"], r["currency"], r["item"], r["amount"], r["native"], r["invoice_id"] or "",
-             r["receiver"] or "", r["text"] or "")
-        for r in _records(table)
-    ]  # fmt: skip
 
 
 def _cell(model: object, meter: str, tier: object, found: set[tuple[Any, ...]]) -> tuple[Any, ...]:
@@ -564,8 +520,3 @@ def _alike(lines: pd.DataFrame, rules: Sequence[BillRule], mapped: pd.Series | N
     found = table.group_by(keys, use_threads=False).aggregate([("amount", "sum")]).rename_columns([*keys, "amount"])
     out: list[dict[str, Any]] = found.to_pylist()
     return out
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    plain = pd.DataFrame(frame).astype(object)
-    return plain.where(plain.notna(), None).to_dict("records")  # type: ignore[return-value]

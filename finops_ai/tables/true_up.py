@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -30,6 +31,7 @@ CAUSES = {
     "rules": "mapping rules changed",
     "usage": "usage or telemetry restated",
     "bill": "the bill came in or changed",
+    "billing_cycle": "use of another month that a billing cycle charges with it came in or changed",
     "policy": "chargeback policy changed",
     "accounts": "accounts of the journal changed",
 }
@@ -66,7 +68,7 @@ def recompute(
     pricing: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
     bills: tuple[Bill | None, Bill | None, Bill | None] = (None, None, None),
 ) -> list[tuple[str, Chargeback, pd.DataFrame]]:
-    """The month recomputed one change at a time: today's prices, then rules, then usage, then the bill, then policy.
+    """The month recomputed one change at a time: today's prices, then rules, usage, the bill, what is timing of it, policy.
 
     Args:
         closed_rows: the rows the month was closed with (priced, before shared costs were divided, so one per meter).
@@ -101,7 +103,13 @@ def recompute(
         "prices": (repriced, closed_policy, then, bills[0]),
         "rules": (mapped, closed_policy, moved, bills[0] if same_rules else bills[1]),
         "usage": (restated, closed_policy, history, bills[0] if same_rules else bills[1]),
-        "bill": (restated, closed_policy, history, bills[2]),
+        "bill": (
+            restated,
+            closed_policy,
+            history,
+            bills[2] and replace(bills[2], timing=bills[1].timing if bills[1] else {}),
+        ),
+        "billing_cycle": (restated, closed_policy, history, bills[2]),
         "policy": (restated, policy, history, bills[2]),
     }
     out: list[tuple[str, Chargeback, pd.DataFrame]] = []
@@ -124,8 +132,8 @@ def _alike(one: Any, two: Any) -> bool:
     if isinstance(one, pd.DataFrame) and isinstance(two, pd.DataFrame):
         return list(one.columns) == list(two.columns) and to_arrow(one).equals(to_arrow(two))
     if isinstance(one, Bill) and isinstance(two, Bill):
-        settled = (one.rules, one.mapping.version, one.conversion) == (two.rules, two.mapping.version, two.conversion)
-        return settled and _alike(one.lines, two.lines)
+        rest = [(b.rules, b.mapping.version, b.conversion, b.timing) for b in (one, two)]
+        return rest[0] == rest[1] and _alike(one.lines, two.lines)
     return isinstance(one, Policy) and one == two
 
 

@@ -286,6 +286,11 @@ def is_capacity(cell: Cell) -> bool:
     return cell.kind.unit in _CAPACITY
 
 
+def is_seat(cell: Cell) -> bool:
+    """Whether a cell is somebody's seat."""
+    return cell.kind.unit == "seat-months"
+
+
 def check_priced(name: str, *frames: pd.DataFrame) -> None:
     """Refuse frames without costs."""
     for frame in frames:

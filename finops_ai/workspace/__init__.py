@@ -22,7 +22,7 @@ from finops_ai.providers.registry import origin_of
 from finops_ai.store import Lake
 from finops_ai.store.closing import Ledger, Sealed
 from finops_ai.store.keeping import Kept, Recent
-from finops_ai.workspace import cells, cubes, resting, terms
+from finops_ai.workspace import cells, cubes, resting, terms, windows
 
 if TYPE_CHECKING:
     from finops_ai.engine import Rules
@@ -170,9 +170,11 @@ class Workspace:
         return [name for name, table in self.settings.providers.items() if table.get("telemetry") is True]
 
     def bills(self, month: str | Window) -> pd.DataFrame:
-        """Bill frame of a month of the reporting time zone, or of any half-open window; a closed month's as it was closed."""
+        """Bill frame of a month of the reporting time zone, or of any half-open window; closed months' as closed."""
         if sealed := self.closed(month):
             return sealed.table("bills")
+        if isinstance(month, Window) and (joined := windows.in_pieces(self, month, self.bills)) is not None:
+            return joined
         return self.current_bills(month)
 
     def current_bills(self, month: str | Window) -> pd.DataFrame:
@@ -180,11 +182,13 @@ class Workspace:
         return self.in_group(self.lake.read("bills", self.window_of(month)), "bills")
 
     def priced(self, month: str | Window) -> pd.DataFrame:
-        """The month's token frame with list, contracted and effective cost (see `fa.price`); a closed month's as closed."""
+        """The month's token frame with list, contracted and effective cost (see `fa.price`); closed months' days as closed."""
         from finops_ai.engine import price
 
         if sealed := self.closed(month):
             return self.told(sealed.table("rows"))
+        if isinstance(month, Window) and (joined := windows.in_pieces(self, month, self.priced)) is not None:
+            return joined
         if self.book.has_terms:
             return self.derived("priced", month, lambda window: terms.settled_part(self, window))
         return self.derived("priced", month, lambda window: self.in_group(price(self.tokens(window), self.book)))
@@ -218,11 +222,13 @@ class Workspace:
         return terms.reprice(self, month, rows)
 
     def allocated(self, month: str | Window) -> pd.DataFrame:
-        """The month's priced frame with one column per dimension (see `fa.allocate`); a closed month's as closed."""
+        """The month's priced frame with one column per dimension (see `fa.allocate`); closed months' days as closed."""
         from finops_ai.engine import allocate
 
         if sealed := self.closed(month):
             return self.told(sealed.table("allocated"))
+        if isinstance(month, Window) and (joined := windows.in_pieces(self, month, self.allocated)) is not None:
+            return joined
         return self.derived(
             "allocated",
             month,

@@ -16,6 +16,7 @@ from finops_ai.store.keeping import Cubes, code_stamp
 from finops_ai.workspace.cells import cells_of, named_fields, named_tags
 from finops_ai.workspace.resting import lookup_stamps, rate_stamp
 from finops_ai.workspace.terms import settled_part, until_now
+from finops_ai.workspace.windows import in_pieces
 
 if TYPE_CHECKING:
     from finops_ai.workspace import Workspace
@@ -25,6 +26,8 @@ def cube(ws: Workspace, month: str | Window, by: Sequence[str] = ()) -> pd.DataF
     """The month's cube (see `Workspace.cube`): the one kept in the lake if it rests on the same, else made now."""
     if ws.closed(month):
         return ws.allocated(month)
+    if isinstance(month, Window) and (joined := in_pieces(ws, month, lambda piece: ws.cube(piece, by))) is not None:
+        return joined
     if by and not _asks_more(ws, by):
         whole = ws.cube(month)
         if not set(by) & set(left_out_of(whole)):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import re
 from decimal import Decimal
 
 import pytest
@@ -9,6 +12,7 @@ import pytest
 import finops_ai as fa
 from finops_ai.engine import Rules
 from finops_ai.engine.dialects import BIGQUERY, DUCKDB, SPARK
+from finops_ai.engine.lookups import load_lookup
 from finops_ai.engine.regex import regex_problem
 from finops_ai.errors import RuleError
 
@@ -273,3 +277,48 @@ def test_levels_that_cannot_be_used_are_told(level, message):
         document["dimensions"]["team"] = {"of": "region_", "values": {"t": ["A"]}}
     with pytest.raises(RuleError, match=message):
         fa.Rules.load(document)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "who,cc\nu1,10\nu2,\n\n  u3 , 3 0 \n",
+        "\ufeffwho,cc\r\nu1,10\r\nu2,20\r\n",
+        'who,cc\n"u,1","a ""b"""\n"u\n2",x\n',
+        "who,cc\nu1\nu2,20\n",  # a cell is missing
+        "who,cc,valid_from,valid_to\nu1,10,,2026-10-01\nu1,20,2026-10-01,\nu0,7,0001-01-01,9999-12-31\n",
+        'who,cc\nu1,5" pipe\nnull,NA\nü,é\n',
+        "who\nu1\nu2\n",
+        "who,cc\n",
+    ],
+)
+def test_a_look_up_file_reads_as_its_rows_do(tmp_path, text):
+    (tmp_path / "people.csv").write_bytes(text.encode())
+    lines = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
+    header, *cells = [line for line in lines if line]
+    rows = [dict(zip(header, (*line, *[""] * (len(header) - len(line))), strict=True)) for line in cells]
+    by_file = load_lookup("people", {"file": "people.csv", "key": "who"}, tmp_path, "here")
+    if not rows:
+        assert (by_file.values, by_file.rows) == (tuple(header[1:]), ())
+        return
+    by_rows = load_lookup("people", {"rows": rows, "key": "who"}, tmp_path, "here")
+    assert (by_file.values, by_file.rows, by_file.text()) == (by_rows.values, by_rows.rows, by_rows.text())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"who,cc\nu1,\xff\n", "not a readable CSV in UTF-8"),
+        (b"who,cc\nu1,1,2\n", "line 2: there are more cells than columns"),
+        (b"who,cc\nu1,1\n ,2\n", "line 3: the key 'who' is blank"),
+        (b"who,valid_from\nu1,soon\n", "line 2: valid_from 'soon' is not a day"),
+        (b"who,valid_from,valid_to\nu0,,\nu1,2026-02-01,2026-02-01\n", "line 3: valid_from 2026-02-01 is not before"),
+        (b"who,cc\nu1,1\nu1,2\n", "key 'u1' is valid twice"),
+        (b"who,Who\nu1,1\n", "needs a name of its own"),
+        (b"", "no column 'who'"),
+    ],
+)
+def test_a_look_up_file_that_is_wrong_says_where(tmp_path, text, said):
+    (tmp_path / "people.csv").write_bytes(text)
+    with pytest.raises(RuleError, match=re.escape(said)):
+        load_lookup("people", {"file": "people.csv", "key": "who"}, tmp_path, "here")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from decimal import Decimal as D
 from typing import Any
 
 import pandas as pd
 
 import finops_ai as fa
+from finops_ai.engine.converting import in_group
 from finops_ai.frames import SeatFrame, conform
 from finops_ai.people.seat_prices import SeatPrices
+from finops_ai.people.workspace import People
 from finops_ai.periods import UTC
 from finops_ai.prices.currency import Conversion
 from finops_ai.store.beside import held_through, kept, listing, write
@@ -101,3 +104,23 @@ def test_seats_at_list_are_in_the_groups_currency(tmp_path):
     )
     assert table.facts.currency == "EUR"
     assert round(table["cost"].iloc[0], 2) == round(D(36) * 11 / 30 + D(32) * 20 / 31, 2)
+
+
+def test_tables_of_the_price_list_are_in_the_groups_currency(tmp_path):
+    """At one rate for all days, every amount is that rate of what it was, and every word the same."""
+    days = [f"2026-{month:02d}-{day:02d},USD,1.25\n" for month in range(1, 12) for day in (1, 8, 15, 22, 28)]
+    (tmp_path / "rates.csv").write_text("date,currency,rate\n" + "".join(days))
+    conversion = Conversion.load({"group": "EUR", "rates": "rates.csv"}, tmp_path, "EUR")
+    made = fa.sample.engineers()
+    people = People(fa.price(made.tokens), made.bills, made.seats, identities=made.identities, prices=made.prices)
+    abroad = replace(people, usage=in_group(people.usage, conversion), conversion=conversion)
+    for what in ("idle", "pools", "plans"):
+        here, there = (getattr(p, what)("2026-10") for p in (people, abroad))
+        assert len(here) == len(there) > 3
+        assert there.facts.currency == "EUR" and any("at the rate of" in note for note in there.facts.notes)  # noqa: PT018
+        for name in here.columns:
+            pairs = list(zip(here[name].astype(object), there[name].astype(object), strict=True))
+            if name in here.facts.money:
+                assert all(abs(a * D("0.8") - b) < D("1e-6") for a, b in pairs if not pd.isna(a)), name
+            elif name not in ("currency", "share_used"):
+                assert all(pd.isna(b) if pd.isna(a) else a == b for a, b in pairs), name

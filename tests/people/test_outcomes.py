@@ -246,3 +246,51 @@ def test_a_part_that_is_lost_stops_the_table(monkeypatch) -> None:
             used(session("s", "ada@example.com", "06T09:00", "06T10:00", 1)),
             made(commit(1, "ada@example.com", "06T09:30")),
         )
+
+
+def test_two_sessions_that_a_commit_names_both_led_to_it_and_other_sources_say_the_rest() -> None:
+    """The clone knows the pull request, the vendor the session: one commit, exact for both sessions, and of the pull request."""
+    usage = used(
+        session("s-1", "ada@example.com", "05 09:00", "05 10:00", 6),
+        session("s-2", "bo@example.com", "05 09:00", "05 10:00", 4),
+        session("s-3", "ada@example.com", "05 09:30", "05 10:00", 3),  # in time, but the commit is of others
+    )
+    merged = {"pull_request": "acme/api#7", "merged_at": at("06 09:00")}
+    commits = made(
+        commit(1, "ada@example.com", "05 09:50", **merged),
+        commit(1, "ada@example.com", "05 09:50", session_id="s-1", repo="API.git"),
+        commit(1, "ada@example.com", "05 09:50", session_id="s-2", repo="API.git"),
+    )
+    links = fa.outcomes(usage, commits, WHO, privacy=ALL)
+    assert {r["session_id"]: (r["method"], r["cost"]) for r in links.to_dict("records")} == {
+        "s-1": ("exact", 6), "s-2": ("exact", 4), "s-3": ("unmatched", 3),
+    }  # fmt: skip
+    row = fa.outcome_costs(links).iloc[0]
+    assert (row["outcomes"], row["matched"], row["unmatched"], row["total"], row["mean"]) == (1, 10, 3, 13, 10)
+
+
+def test_the_edges_of_the_window_are_inside() -> None:
+    usage = used(*(session(f"s-{n}", "ada@example.com", "05 22:00", "05 23:00", 1, branch=f"b{n}") for n in range(4)))
+    commits = made(
+        commit(1, "Ada@Example.com", "06 01:00", branch="b0"),  # two hours after, to the second, on the next day
+        commit(2, "ada-q", "06 01:00:01", branch="b1"),  # a second later
+        commit(3, "ada-q", "05 22:00", branch="b2"),  # as it began
+        commit(4, "bo@example.com", "05 22:30", branch="b3"),  # another person's
+    )
+    links = fa.outcomes(usage, commits, WHO, privacy=ALL)
+    method = {r["session_id"]: r["method"] for r in links.to_dict("records")}
+    # commit 3 is Ada's of that day, too: what no window finds is low in confidence, or nothing
+    assert method == {"s-0": "window", "s-1": "person and day", "s-2": "window", "s-3": "person and day"}
+
+
+def test_what_was_taken_back_is_told_of_the_matched_cost() -> None:
+    usage = used(
+        session("s-1", "ada@example.com", "05 09:00", "05 10:00", 6),
+        session("s-2", "bo@example.com", "05 09:00", "05 10:00", 4, branch="other"),
+    )
+    commits = made(
+        commit(1, "ada@example.com", "05 09:50", reverted_by="f" * 40, pull_request="acme/api#7", merged_at=at("06 09:00")),
+        commit(2, "bo@example.com", "05 09:50", branch="other", reverted_by=None, pull_request="acme/api#8", merged_at=at("06 09:00")),
+    )  # fmt: skip
+    row = fa.outcome_costs(fa.outcomes(usage, commits, WHO, privacy=ALL)).iloc[0]
+    assert (row["outcomes"], row["matched"], row["reverted"], row["all_in"], row["median"]) == (2, 10, 6, 5, 5)

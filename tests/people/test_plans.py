@@ -96,6 +96,26 @@ def test_a_saving_that_is_not_there_every_month_is_to_be_looked_at() -> None:
     assert (ada["best"], ada["saving"], ada["saving_low"], ada["advice"]) == ("API", Decimal("2.5"), 0, "look")
 
 
+def test_a_seat_of_part_of_a_month_or_of_another_plan_changes_nothing_by_itself() -> None:
+    """Ada's seat began on 6 October: a month in part proves nothing, and September by API is no month of the seat."""
+    seats = held(
+        ("ada", "cursor", "teams-standard"), ("bo", "cursor", "teams-premium"), ("bo", "cursor", "teams-standard")
+    )
+    starts = [pd.Timestamp(f"2026-{day}", tz="UTC") for day in ("10-06", "01-01", "10-01")]
+    ends = [pd.NaT, pd.Timestamp("2026-10-01", tz="UTC"), pd.NaT]
+    seats["seat_start"], seats["seat_end"] = (pd.Series(v, dtype=seats["seat_start"].dtype) for v in (starts, ends))
+    rows = use(
+        ("ada", "09-20", "cash", 100),
+        ("ada", "10-12", "included", 2),
+        ("bo", "09-05", "included", 90),
+        ("bo", "10-05", "included", 5),
+    )
+    table = fa.seat_or_api(rows, seats, WHO, months=["2026-09", "2026-10"], privacy=ALL)
+    ada, bo = one(table, "Ada"), one(table, "Bo")
+    assert (ada["months"], ada["paid"], ada["saving"], ada["advice"]) == (1, 40, 38, "look")
+    assert (bo["months"], bo["plan"], bo["paid"], bo["saving"], bo["advice"]) == (1, "teams-standard", 40, 35, "change")
+
+
 def test_logs_tell_whether_a_seat_of_limits_pays_and_are_not_added_to_the_vendors_figures() -> None:
     rows = use(("ada", "10-05", "list", 300), ("bo", "10-05", "list", 30))
     seats = held(("ada", "anthropic", "team-premium"), ("bo", "anthropic", "team-premium"))

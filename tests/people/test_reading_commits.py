@@ -112,3 +112,38 @@ def test_what_is_no_clone_and_no_export_is_said(tmp_path: Path, clone: Path) -> 
     bad.write_text('[{"id": 1}]', "utf-8")
     with pytest.raises(DataError, match="entry 1: a pull request has a number"):
         fa.read_commits(clone, pulls=bad)
+
+
+def test_what_was_taken_back_and_what_names_two_sessions(tmp_path: Path) -> None:
+    """Three commits: the second is taken back; the third is, and that is taken back itself, so it stands. The first names two sessions."""
+    root = tmp_path / "api"
+    root.mkdir()
+
+    def git(*words: str) -> str:
+        base = ["git", "-C", str(root), "-c", "user.name=Somebody", "-c", "user.email=ada@example.com"]
+        return subprocess.run([*base, *words], check=True, capture_output=True, text=True).stdout.strip()
+
+    def commit(name: str, *words: str) -> str:
+        (root / name).write_text(name)
+        git("add", ".")
+        git("commit", "-q", "-m", SECRET, *words)
+        return git("rev-parse", "HEAD")
+
+    git("init", "-q", "-b", "main")
+    one = commit("a", "--trailer", "Claude-Session: s-1", "--trailer", "Claude-Session: s-2")
+    two, three = commit("b"), commit("c")
+    git("revert", "--no-edit", two)
+    first = git("rev-parse", "HEAD")
+    git("revert", "--no-edit", three)
+    git("revert", "--no-edit", "HEAD")
+    frame = fa.read_commits(root)
+    assert sorted(frame[frame["commit_id"] == one]["session_id"]) == ["s-1", "s-2"]
+    by = {row["commit_id"]: row["reverted_by"] for row in frame.astype(object).to_dict("records")}
+    assert by[two] == first
+    assert pd.isna(by[three])
+    assert SECRET not in frame.to_csv()
+    pulls = tmp_path / "pulls.json"
+    pulls.write_text(json.dumps([{"number": 1, "mergedAt": "2026-10-09T10:00:00Z", "headRefName": "x", "mergeCommit": {"oid": two},
+                                  "commits": [{"oid": "d" * 40, "authors": [{"email": "ada@example.com"}], "committedDate": "2026-10-08T10:00:00Z"}]}]))  # fmt: skip
+    squashed = fa.read_commits(root, pulls=pulls).set_index("commit_id")
+    assert squashed.loc["d" * 40, "reverted_by"] == first  # who takes the squash back takes back what went into it

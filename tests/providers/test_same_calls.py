@@ -229,7 +229,13 @@ def workspace_of(folder, *names, without=""):
     return fa.open(folder)
 
 
-@pytest.mark.parametrize("order", [("litellm", "with times", "answers"), ("with times", "answers", "litellm")])
+@pytest.mark.parametrize(
+    "order",
+    [
+        ("litellm", "with times", "answers"),
+        pytest.param(("with times", "answers", "litellm"), marks=pytest.mark.long),
+    ],
+)
 def test_connections_of_one_workspace_count_each_call_once(tmp_path, order):
     ws = workspace_of(tmp_path, *order)
     outcomes = {outcome.connection: outcome for outcome in ws.collect(OCTOBER)}
@@ -243,6 +249,7 @@ def test_connections_of_one_workspace_count_each_call_once(tmp_path, order):
     assert not any(outcome.changed for outcome in ws.collect(OCTOBER))
 
 
+@pytest.mark.long
 def test_a_connection_that_comes_later_and_stands_first_takes_the_calls_over(tmp_path):
     ws = workspace_of(tmp_path, "litellm", "with times", without="litellm")
     ws.collect(OCTOBER)

@@ -63,7 +63,9 @@ FOUR = {"api": API, "otel": OTEL, "log": LOG}
 TRUTH, BESIDE = 152, 98 + 98 + 39 + 7
 
 
-@pytest.mark.parametrize("order", [("api", "otel", "log"), ("log", "otel", "api")], ids="-".join)
+@pytest.mark.parametrize(
+    "order", [("api", "otel", "log"), pytest.param(("log", "otel", "api"), marks=pytest.mark.long)], ids="-".join
+)
 def test_four_connections_count_once_in_any_order(tmp_path, order):
     ws = workspace(tmp_path, {name: FOUR[name] for name in order})
     outcomes = ws.collect(OCTOBER)
@@ -78,7 +80,9 @@ def test_four_connections_count_once_in_any_order(tmp_path, order):
     assert (tokens(ws), tokens(ws, "told")) == (TRUTH, BESIDE)
 
 
-@pytest.mark.parametrize("order", [("log", "api", "otel"), ("otel", "log", "api")], ids="-".join)
+@pytest.mark.parametrize(
+    "order", [("log", "api", "otel"), pytest.param(("otel", "log", "api"), marks=pytest.mark.long)], ids="-".join
+)
 def test_one_after_the_other_is_the_same_as_all_at_once(tmp_path, order):
     ws = workspace(tmp_path, FOUR)
     for name in order:
@@ -86,6 +90,7 @@ def test_one_after_the_other_is_the_same_as_all_at_once(tmp_path, order):
     assert (tokens(ws), tokens(ws, "told")) == (TRUTH, BESIDE)
 
 
+@pytest.mark.long
 def test_what_a_road_no_longer_tells_counts_by_the_next(tmp_path):
     ws = workspace(tmp_path, FOUR)
     ws.collect(OCTOBER)
@@ -124,6 +129,7 @@ def test_telemetry_that_only_divides_cost_is_no_road(tmp_path):
     assert sum(frame["quantity"][frame["unit"] == "tokens"]) == 149
 
 
+@pytest.mark.long
 def test_a_day_is_utcs_and_months_of_a_zone_do_not_cut_it(tmp_path):
     """The API's day of 31 October begins at 01:00 in Berlin; the log's call at 23:30 UTC is in the zone's November."""
     api = ('road = "vendor"', "2026-10-31T00:00Z,user_01,claude-code,,,100\n")
@@ -184,3 +190,17 @@ def test_a_connection_whose_every_day_counts_by_another_road_is_not_stale(tmp_pa
     assert tokens(ws, "told") == 98
     held = {r["connection"]: (str(r["first"].date()), r["rows"]) for r in ws.lake.freshness().to_dict("records")}
     assert held == {"api": ("2026-10-01", 4), "log": ("2026-10-01", 0)}
+
+
+def test_an_export_beside_its_vendor_s_own_answers_counts_where_these_do_not(tmp_path):
+    pytest.importorskip("finops_ai_cursor")
+    from finops_ai.loading import roads_of
+
+    (tmp_path / "e.csv").write_text("Date,User,Kind,Model,Output Tokens,Cost\n")
+    sections = '[providers.export]\nconnector = "cursor"\nfiles = ["e.csv"]\n[providers.cursor]\n'
+    other = '[providers.acquired]\nconnector = "cursor"\nfiles = ["e.csv"]\nteam = "another"\n'
+    (tmp_path / "finops.toml").write_text(f"[workspace]\n{sections}{other}")
+    ws = fa.open(tmp_path)
+    roads = roads_of(ws.settings, ws.connections({}))
+    assert roads.of == {"export": "export", "cursor": "vendor", "acquired": "vendor"}
+    assert list(roads.order) == ["vendor", "export", "gateway", "telemetry", "log"]

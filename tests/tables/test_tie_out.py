@@ -16,7 +16,8 @@ from finops_ai.errors import RuleError
 from finops_ai.frames import BillFrame, conform
 from finops_ai.tables.bill_rules import load_bill_rules
 from finops_ai.tables.journal import load_accounts
-from finops_ai.tables.tie_out import OWED, Bill
+from finops_ai.tables.parts import OWED
+from finops_ai.tables.tie_out import Bill
 
 D = Decimal
 RULES = Rules.load({

@@ -6,7 +6,6 @@ import json
 import re
 from pathlib import Path
 
-import jsonschema
 import pytest
 from azure_world import Azure, connector
 from finops_ai_azure_openai import exports, metrics
@@ -31,6 +30,8 @@ def operation(contract, method, path):
 
 
 def check(contract, schema, document):
+    import jsonschema  # takes seconds to import, and every process collects this file
+
     # nullable and $ref inside components resolve against the whole document
     jsonschema.Draft202012Validator({"components": contract["components"], **schema}).validate(document)
 

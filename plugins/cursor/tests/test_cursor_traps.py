@@ -316,3 +316,29 @@ def test_a_page_that_is_missing_is_said(samples: Path, tmp_path: Path):
     (tmp_path / "p2.json").write_text((samples / PAGES[1]).read_text())
     with pytest.raises(DataError, match="one is missing"):
         CursorConnector(files=[str(tmp_path)]).usage(OCTOBER)
+
+
+HEADER = (
+    "Date,User,Kind,Model,Input (w/ Cache Write),Input (w/o Cache Write),Cache Read,Output Tokens,Total Tokens,Cost\n"
+)
+
+
+def exported(day: int, user: str, cost: str, output: int = 5) -> str:
+    return f"2026-10-{day:02d}T10:00:00.000Z,{user},On-Demand,m,0,10,0,{output},{10 + output},{cost}\n"
+
+
+def test_exports_that_overlap_count_each_event_once(tmp_path: Path):
+    first = [exported(1, "ada@x.com", "$1.00"), exported(9, "ada@x.com", "$2.00"), exported(9, "ada@x.com", "$2.00")]
+    later = [*first[1:], exported(9, "bo@x.com", "$8.00"), exported(20, "ada@x.com", "$4.00")]
+    for name, rows in (("a.csv", first), ("b.csv", later), ("again.csv", later)):
+        (tmp_path / name).write_text(HEADER + "".join(rows))
+    source = CursorConnector(files=[str(tmp_path)])
+    assert source.usage(OCTOBER)["billed_cost"].sum() == Decimal(17)  # 1 + twins of 2 + bo's 8 + 4
+    assert sum("counted once" in note for note in source.notes) == 3
+
+
+def test_exports_that_tell_a_time_differently_are_refused(tmp_path: Path):
+    (tmp_path / "a.csv").write_text(HEADER + exported(9, "ada@x.com", "$2.00"))
+    (tmp_path / "b.csv").write_text(HEADER + exported(9, "Ada@x.com", "$2.50"))
+    with pytest.raises(DataError, match="Keep the newer"):
+        CursorConnector(files=[str(tmp_path)]).usage(OCTOBER)

@@ -260,7 +260,7 @@ def test_amounts_that_do_not_add_up_are_refused(tmp_path: Path):
 
 def test_two_reports_of_one_day_are_not_added(tmp_path: Path):
     (tmp_path / "a.csv").write_bytes(as_csv([line("2026-10-01", "ada", "7")]))
-    (tmp_path / "b.csv").write_bytes(as_csv([line("2026-10-01", "ada", "7"), line("2026-10-02", "ada", "7")]))
+    (tmp_path / "b.csv").write_bytes(as_csv([line("2026-10-01", "ada", "8"), line("2026-10-02", "ada", "7")]))
     with pytest.raises(DataError, match="count twice"):
         GitHubCopilotConnector(files=[str(tmp_path)]).usage(OCTOBER)
 
@@ -279,3 +279,58 @@ def test_prompts_are_never_asked_for(enterprise: PlayedEnterprise):
         assert not any("usage-records" in request.path for request in provider.requests)
         written = {request.path for request in provider.requests if request.method != "GET"}
     assert written == {"/enterprises/acme/settings/billing/reports"}, "a report job is all that is started"
+
+
+def test_reports_that_overlap_count_each_day_once(tmp_path: Path):
+    days = {
+        day: [line(day, "ada", "7"), line(day, "ada", "7"), line(day, "", "2")] for day in ("2026-10-01", "2026-10-02")
+    }
+    other = line("2026-10-02", "bo", "5", organization="other-org")  # the report of another organization
+    seat_of = line(
+        "2026-10-01",
+        "ada",
+        "1",
+        sku="copilot_for_business",
+        unit_type="user-months",
+        net_amount="19",
+        gross_amount="19",
+        discount_amount="0",
+    )
+    (tmp_path / "a.csv").write_bytes(as_csv([*days["2026-10-01"], seat_of]))
+    (tmp_path / "b.csv").write_bytes(
+        as_csv([*days["2026-10-01"], seat_of, *days["2026-10-02"]])[3:]
+    )  # without the byte order mark
+    (tmp_path / "c.csv").write_bytes(as_csv([other]))
+    source = GitHubCopilotConnector(files=[str(tmp_path)], enterprise="demo-ent")
+    assert credits(source.usage(OCTOBER)) == Decimal(37)  # 16 a day, and 5
+    assert source.bills(OCTOBER)["billed_cost"].sum() == Decimal(19)
+    (tmp_path / "d.csv").write_bytes(as_csv(days["2026-10-02"][:1]))
+    with pytest.raises(DataError, match="Keep the newer"):
+        GitHubCopilotConnector(files=[str(tmp_path)], enterprise="demo-ent").usage(OCTOBER)
+
+
+def test_rows_by_team_are_never_summed(samples: Path):
+    """Ada is in two teams; what metrics reports tell is that people used their seats, in no frame their credits."""
+    names = ["seats.enterprise.json", "users-1-day.2026-10-01.ndjson", "user-teams-1-day.2026-10-01.ndjson", REPORT]
+    source, plain = saved(samples, *names), saved(samples, REPORT)
+    assert credits(source.usage(OCTOBER)) == credits(plain.usage(OCTOBER)) == Decimal(9050)
+    seats = source.seats(OCTOBER).set_index("user_id")
+    assert len(seats) == 4
+    assert any("1 of 2 people are in several teams" in note for note in source.notes)
+
+
+def test_a_metrics_report_proves_that_a_seat_is_used(tmp_path: Path):
+    import json
+
+    (tmp_path / "seats.json").write_text(
+        json.dumps({"total_seats": 3, "seats": [seat(n, last_activity_at=None) for n in ("ada", "bo", "cy")]})
+    )
+    rows = [
+        {"day": "2026-10-20", "user_login": "Ada", "user_initiated_interaction_count": 2}, {"day": "2026-10-07", "user_login": "ada", "used_cli": True},
+        {"day": "2026-10-20", "user_login": "bo", "user_initiated_interaction_count": 0, "used_chat": False, "ai_credits_used": 0},
+    ]  # fmt: skip
+    (tmp_path / "users.ndjson").write_text("\n".join(map(json.dumps, rows)))
+    held = GitHubCopilotConnector(files=[str(tmp_path)], enterprise="demo-ent").seats(OCTOBER).set_index("user_id")
+    seen = held["last_activity_at"].dropna()
+    assert {name: f"{at:%Y-%m-%d}" for name, at in seen.items()} == {"ada": "2026-10-20"}
+    assert held["telemetry"].to_dict() == {"ada": "on", "bo": "unknown", "cy": "unknown"}

@@ -33,8 +33,8 @@ CLUSTER = "ocid1.generativeaidedicatedaicluster.oc1.eu-frankfurt-1.cluster1"
 
 @functools.cache
 def key() -> rsa.RSAPrivateKey:
-    """The key the played user signs with, made once."""
-    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    """The key the played user signs with, made once; short, because every client checks it anew."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=1024)
 
 
 @functools.cache

@@ -9,7 +9,6 @@ from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
-import jsonschema
 import pytest
 from finops_ai_openai.connector import OpenAI
 from finops_ai_openai.endpoints import ENDPOINTS
@@ -437,6 +436,8 @@ needs_contracts = pytest.mark.skipif(
 
 @needs_contracts
 def test_the_played_answers_and_the_questions_keep_the_published_contract():
+    import jsonschema  # takes seconds to import, and every process collects this file
+
     spec = json.loads((CONTRACTS / "usage_costs.openapi.json").read_text("utf-8"))
     sdk = json.loads((CONTRACTS / "sdk_3.54.0.response-models.schema.json").read_text("utf-8"))
     valid = jsonschema.Draft202012Validator

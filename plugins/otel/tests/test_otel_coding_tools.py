@@ -147,3 +147,39 @@ def test_a_call_without_a_conversation_has_the_one_of_its_trace(telemetry: Any) 
     assert found["call"] == "c-7"
     assert found.isna()["other"]
     assert t.text not in frame.astype(str).to_csv()
+
+
+def test_one_series_by_two_collectors_and_in_both_ways_counts_once(telemetry: Any) -> None:
+    """Per minute 10, 20, 30 and, after a restart, 5: as deltas by two collectors, one adding a name, and as sums by a second reader
+    that misses the second minute; then the client stops telling deltas, and its sums alone tell of 7 more."""
+    import json
+
+    t, who = (
+        telemetry,
+        {"model": "claude-opus-5", "user.email": "ada@example.com", "session.id": "s-1", "type": "input"},
+    )
+    deltas = [t.point(at(a), at(a + 1), n, who) for a, n in ((0, 10), (1, 20), (2, 30), (3, 5))]
+    sums = [
+        t.point(at(0), at(1), 10, who),
+        t.point(at(0), at(3), 60, who),
+        t.point(at(3), at(4), 5, who),
+        t.point(at(3), at(5), 12, who),
+    ]
+    first = t.metrics_document({CLAUDE: deltas}, service="claude-code")
+    second = json.loads(first)
+    second["resourceMetrics"][0]["resource"]["attributes"].append({"key": "collector", "value": {"stringValue": "b"}})
+    files = [
+        t.write(first, name="a.jsonl"), t.write(json.dumps(second), name="b.jsonl"),
+        t.write(t.metrics_document({CLAUDE: sums}, temporality=2, service="claude-code"), name="c.jsonl"),
+    ]  # fmt: skip
+    connector = OtelConnector(files=files)
+    assert totals(connector.usage(DAY)) == {"input": 10 + 20 + 30 + 5 + 7}
+    assert any("twice" in note for note in connector.notes)
+    assert any("as sums and as what was added" in note for note in connector.notes)
+
+
+def test_two_sessions_that_say_the_same_at_the_same_time_are_two(telemetry: Any) -> None:
+    t, who = telemetry, {"model": "claude-opus-5", "user.email": "ada@example.com", "type": "input"}
+    pair = [t.point(at(0), at(1), 10, who | {"session.id": name}) for name in ("s-1", "s-2")]
+    connector = OtelConnector(files=[t.write(t.metrics_document({CLAUDE: pair}, service="claude-code"))])
+    assert totals(connector.usage(DAY)) == {"input": 20}

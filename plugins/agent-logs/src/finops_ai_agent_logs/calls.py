@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import datetime as dt
 import fnmatch
+import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 import pyarrow as pa
@@ -20,13 +21,15 @@ from finops_ai.frames import conform
 from finops_ai.meters import disjoint_columns, tokens_from_slices
 from finops_ai.periods import UTC, Window
 from finops_ai.providers.files import read_bytes
-from finops_ai.providers.limits import require
+from finops_ai.providers.limits import GZIP, check_file, require
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MICROSECOND = dt.timedelta(microseconds=1)
 ZSTD = b"\x28\xb5\x2f\xfd"
+#: bytes read at once
+BLOCK = 1 << 18
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
@@ -142,26 +145,38 @@ class Lines:
         self.cut = False
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
-        content = content_of(self.path)
-        lines = content.split(b"\n")
-        last, marks, parse = len(lines), self.marks, orjson.loads
-        first = marks[0] if len(marks) == 1 else b""
-        for number, line in enumerate(lines, 1):
-            if first:
-                if first not in line:
+        marks, parse = self.marks, orjson.loads
+        with _opened(self.path) as stream:
+            for number, line in enumerate(stream, 1):
+                for mark in marks:
+                    if mark in line:
+                        break
+                else:
                     continue
-            elif not any(mark in line for mark in marks):
-                continue
-            try:
-                yield number, parse(line)
-            except orjson.JSONDecodeError as error:
-                if number == last:
-                    self.cut = True
-                    return
-                require(len(line), "line_bytes", f"{self.path}, line {number}", "its length in bytes")
-                raise DataError(
-                    f"{self.path}, line {number}: not whole JSON ({error}). Nothing was stored; leave the file out or mend it."
-                ) from None
+                try:
+                    yield number, parse(line)
+                except orjson.JSONDecodeError as error:
+                    if not line.endswith(b"\n"):
+                        self.cut = True
+                        return
+                    require(len(line), "line_bytes", f"{self.path}, line {number}", "its length in bytes")
+                    raise DataError(
+                        f"{self.path}, line {number}: not whole JSON ({error}). Nothing was stored; leave the file out or mend it."
+                    ) from None
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """A log to read line by line. What isn't packed is never in memory as a whole: fresh memory costs more than reading."""
+    check_file(path)
+    try:
+        stream = path.open("rb", buffering=BLOCK)
+        packed = stream.peek(4)[:4]
+    except OSError as error:
+        raise DataError(f"{path}: can't be read ({error.strerror or error}).") from None
+    if packed[:2] != GZIP and packed != ZSTD:
+        return stream
+    stream.close()
+    return io.BytesIO(content_of(path))
 
 
 def content_of(path: Path) -> bytes:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from finops_ai.errors import DataError
 from finops_ai.providers import Connector, hookimpl
-from finops_ai_agent_logs.calls import Call, Lines, branch_of, moment, person_of, repository_of
+from finops_ai_agent_logs.calls import Call, Lines, branch_of, moment, person_of, repository_of, said_of
 from finops_ai_agent_logs.logs import JsonlConnector
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ MARKS = (b'"token_count"', b'"turn_context"', b'"session_meta"')
 #: counts of a total, in this order; others are kept by name
 COUNTS = ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_output_tokens")
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
-Counts = tuple[tuple[str, int], ...]
+Counts = dict[str, int]
 
 
 @dataclass
@@ -123,21 +123,21 @@ def _add(rollout: Rollout, base: list[Total], calls: list[Call], *, same: bool) 
         if same and theirs.call is not None and mine.at < theirs.at:  # the copy that kept the earlier time
             theirs.at = mine.at
             calls[theirs.call] = calls[theirs.call]._replace(at=moment(mine.at, str(rollout.path)))
-    before = dict(totals[matched[1] - 1].counts) if matched[1] else {}
+    before = totals[matched[1] - 1].counts if matched[1] else {}
     told = any(total.last is not None and total.last != total.counts for total in totals)  # not merely the total again
     for i, total in enumerate(totals[matched[1] :]):
-        counts = dict(total.counts)
-        if i == 0 and base and not matched[1] and total.last:  # it goes on from a total of which no record is left here
-            last = dict(total.last)
-            if all(count >= last.get(name, 0) for name, count in counts.items()):
-                before = {name: count - last.get(name, 0) for name, count in counts.items()}
+        counts = total.counts
+        last = total.last
+        # it goes on from a total of which no record is left here
+        if i == 0 and base and not matched[1] and last and all(n >= last.get(name, 0) for name, n in counts.items()):
+            before = {name: count - last.get(name, 0) for name, count in counts.items()}
         grown = {name: count - before.get(name, 0) for name, count in counts.items()}
         if _anew(grown, counts, total.last if told else None):
             grown = counts
         before = counts
         if not any(grown.values()):
             continue
-        place = f"{rollout.path}, line {total.number}"
+        place = (rollout.path, total.number)
         total.call = len(calls)
         calls.append(
             Call(
@@ -163,7 +163,7 @@ def _anew(grown: Mapping[str, int], counts: Mapping[str, int], last: Counts | No
         grown["cached_input_tokens"] > grown["input_tokens"]
         or grown["reasoning_output_tokens"] > grown["output_tokens"]
     )
-    return fell or inside or (last is not None and dict(last) == dict(counts))
+    return fell or inside or last == counts
 
 
 def _matched(base: list[Total], totals: list[Total]) -> tuple[int, int]:
@@ -192,12 +192,16 @@ def _rollout(path: Path, notes: list[str]) -> Rollout:
     found = _ID.search(path.name)
     rollout = Rollout(path, found[0] if found else path.stem)
     model, identified = "not stated", False
+    before: dict[str, Any] | None = None
     lines = Lines(path, MARKS)
     for number, line in lines:
-        place = f"{path}, line {number}"
         if not isinstance(line, dict):
-            raise DataError(f"{place}: not a rollout's record but {type(line).__name__}. Nothing was stored.")
-        payload = line.get("payload") if isinstance(line.get("payload"), dict) else {}
+            raise DataError(
+                f"{path}, line {number}: not a rollout's record but {type(line).__name__}. Nothing was stored."
+            )
+        payload = line.get("payload")
+        if not isinstance(payload, dict):
+            continue
         kind = line.get("type")
         if kind == "session_meta":
             if not identified:  # a fork's file holds its parent's, too, further down
@@ -208,8 +212,10 @@ def _rollout(path: Path, notes: list[str]) -> Rollout:
         elif kind == "event_msg" and payload.get("type") == "token_count" and payload.get("info"):
             info = payload["info"]
             stated = info.get("total_token_usage")
-            if not isinstance(stated, dict):
-                continue
+            if not isinstance(stated, dict) or stated == before:
+                continue  # none, or written again
+            before = stated
+            place = (path, number)
             counts = _counts(stated, place)
             if rollout.totals and rollout.totals[-1].counts == counts:
                 continue  # written again
@@ -248,16 +254,16 @@ def _identify(rollout: Rollout, meta: dict[str, Any], written: Any) -> None:
     rollout.parent = str(parent) if parent and str(parent) != rollout.session else None
 
 
-def _counts(usage: dict[str, Any], place: str) -> Counts:
-    """A usage as (name, count) pairs; `total_tokens` repeats the others."""
+def _counts(usage: dict[str, Any], place: tuple[Path, int]) -> Counts:
+    """A usage's counts by name; `total_tokens` repeats the others."""
     found = dict.fromkeys(COUNTS, 0)
     for name, count in usage.items():
         if name == "total_tokens" or count is None:
             continue
         if type(count) is not int or count < 0:
-            raise DataError(f"{place}: {name} is {count!r}, must be a whole number. Nothing was stored.")
+            raise DataError(f"{said_of(place)}: {name} is {count!r}, must be a whole number. Nothing was stored.")
         found[name] = count
-    return tuple(found.items())
+    return found
 
 
 class CodexConnector(JsonlConnector):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from finops_ai.errors import DataError
 from finops_ai.periods import UTC, Window
@@ -53,16 +55,58 @@ def read_saved(patterns: list[str], notes: list[str], user: str | None) -> Saved
                     listings.setdefault(period, []).append((page, answer, path))
                 else:
                     _sort(answer, where, found)
-    for pages in listings.values():
-        found.events += events.events_of(_put_together(pages, notes), EVER, notes)
-    for path in dashboards:
-        found.events += dashboard.events_of(path, notes, user)
     if listings and dashboards:
         raise DataError(
             "Saved answers of usage events and exports of the dashboard are both among the files: they may hold the same "
             "events, which have no id. Keep one kind."
         )
+    told: list[_Told] = []
+    for pages in listings.values():
+        listed = events.events_of(_put_together(pages, notes), EVER, notes)
+        found.events += _new(listed, str(pages[0][2]), told, notes)
+    for path in dashboards:
+        found.events += _new(list(dashboard.events_of(path, notes, user)), str(path), told, notes)
     return found
+
+
+class _Told(NamedTuple):
+    """Events of one export or listing, the time they reach over, and where they are from."""
+
+    place: str
+    first: dt.datetime
+    last: dt.datetime
+    by_user: dict[str | None, list[Event]]
+
+
+def _new(mine: list[Event], place: str, told: list[_Told], notes: list[str]) -> list[Event]:
+    """The events that no file before has. They have no id, so where two reach over the same time, a person's must be the same.
+
+    Raises:
+        DataError: two files tell different events of a person for the same time.
+    """
+    if not mine:
+        return mine
+    by_user: dict[str | None, list[Event]] = {}
+    for event in mine:
+        by_user.setdefault(event.user, []).append(event)
+    here = _Told(place, min(e.at for e in mine), max(e.at for e in mine), by_user)
+    new = dict(by_user)
+    for other in told:
+        first, last = max(here.first, other.first), min(here.last, other.last)
+        for user in new.keys() & other.by_user.keys():
+            theirs, own = ([e for e in t.by_user[user] if first <= e.at <= last] for t in (other, here))
+            if not theirs or not own:
+                continue
+            if Counter(map(repr, theirs)) != Counter(map(repr, own)):
+                raise DataError(
+                    f"{place} and {other.place} both reach over {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} and don't hold the same "
+                    "events, which have no id: they would count twice. Keep the newer file."
+                )
+            new[user] = [e for e in new[user] if not first <= e.at <= last]
+            said = f"{place} repeats events that {other.place} has: counted once."
+            notes += [said] if said not in notes else []
+    told.append(here)
+    return [event for events_ in new.values() for event in events_]
 
 
 def _put_together(pages: list[tuple[int, Row, Path]], notes: list[str]) -> list[Row]:

@@ -95,8 +95,9 @@ class GitHubCopilotConnector(Connector):
         if not self.live:
             held = self._saved()
             objects, total, centers, lines = held.seats, held.total_seats, held.centers, held.lines
+            active = held.active
         else:
-            lines = []
+            lines, active = [], {}
             with self._http() as http:
                 billing = self._billing(http)
                 objects, total = billing.seats()
@@ -113,6 +114,7 @@ class GitHubCopilotConnector(Connector):
             total=total,
             billed={str(line.user).lower(): line.organization for line in lines if line.user and line.organization},
             centers=charged,
+            active=active,
             source="api" if self.live else "file",
             notes=self.notes,
             left_out=self.left_out,

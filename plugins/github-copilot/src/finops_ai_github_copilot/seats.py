@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -27,6 +27,7 @@ def seat_frame(
     total: int | None,
     billed: dict[str, str],
     centers: dict[str, str],
+    active: Mapping[str, dt.datetime],
     source: str,
     notes: list[str],
     left_out: list[LeftOut],
@@ -42,6 +43,7 @@ def seat_frame(
         total: people GitHub counts, where it does.
         billed: login (lower case) -> organization it is billed through, where a report names it.
         centers: login (lower case) -> cost center.
+        active: login (lower case) -> latest day that a metrics report has use of.
         source: "api" or "file".
         notes, left_out: get what a reader must know.
     """
@@ -62,6 +64,7 @@ def seat_frame(
         ends = [seat.get("pending_cancellation_date") for seat in granted]
         end = max(instant(day) for day in ends if day) if all(ends) else None
         used = [instant(seat["last_activity_at"]) for seat in granted if seat.get("last_activity_at")]
+        used += [active[key]] if key in active else []
         organizations = sorted({str(o["login"]) for seat in granted if (o := seat.get("organization"))})
         through = billed.get(key) or (organizations[0] if len(organizations) == 1 else None)
         unsure += through is None and bool(organizations)

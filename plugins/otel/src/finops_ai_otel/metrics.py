@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from finops_ai_otel.otlp import Point
-from finops_ai_otel.tools import OWN_METRICS, Tool, tool_of
+from finops_ai_otel.tools import OWN_METRICS, SESSION, Tool, tool_of
 
 SPAN = "otel.span"
 USAGE = "gen_ai.usage."
@@ -213,14 +213,16 @@ def _one_family(points: list[Point], notes: list[str]) -> list[Point]:
 
 
 def _intervals(points: list[Point], notes: list[str]) -> list[Point]:
-    """Every series as what was added in each interval: a cumulative one by difference, a point written twice once."""
+    """Every series as what was added in each interval: a cumulative one by difference, a point written twice once, and of a series
+    that is exported in both ways the intervals once."""
     series: dict[Any, list[Point]] = {}
     for point in points:
         start = point.start if point.cumulative else None
-        series.setdefault((point.metric, start, _frozen(point.attributes), _frozen(point.resource)), []).append(point)
+        series.setdefault((point.cumulative, start, _series(point)), []).append(point)
     out: list[Point] = []
+    added: dict[Any, list[Point]] = {}
     twice = resets = 0
-    for written in series.values():
+    for (cumulative, _, name), written in series.items():
         written.sort(key=lambda p: (p.end, p.start))
         last: Point | None = None
         for point in written:
@@ -228,7 +230,7 @@ def _intervals(points: list[Point], notes: list[str]) -> list[Point]:
                 twice += 1
                 continue
             value, count, start = point.value, point.count, point.start
-            if point.cumulative and last is not None:
+            if cumulative and last is not None:
                 start = last.end
                 if point.value < last.value:
                     resets += 1
@@ -236,13 +238,41 @@ def _intervals(points: list[Point], notes: list[str]) -> list[Point]:
                     value = point.value - last.value
                     count = None if count is None or last.count is None else count - last.count
             start = min(start, point.end - INSTANT)
-            out.append(replace(point, start=start, value=value, count=count, cumulative=False))
+            piece = replace(point, start=start, value=value, count=count, cumulative=False)
+            (added.setdefault(name, []) if cumulative else out).append(piece)
             last = point
+    both = _beside(out, added)
+    out += [piece for pieces in added.values() for piece in pieces]
     if twice:
         notes.append(f"{twice} metric points were exported twice: counted once.")
+    if both:
+        notes.append(f"{both} intervals were exported as sums and as what was added: counted once.")
     if resets:
         notes.append(f"{resets} cumulative series fell without a new start: counted from 0 again.")
     return out
+
+
+def _beside(deltas: list[Point], added: dict[Any, list[Point]]) -> int:
+    """Take out of cumulative series the intervals that the same series also tells as deltas; how many they were."""
+    told: dict[Any, list[Point]] = {}
+    for point in deltas if added else ():
+        told.setdefault(_series(point), []).append(point)
+    both = 0
+    for name in added.keys() & told.keys():
+        first, last = min(p.start for p in told[name]), max(p.end for p in told[name])
+        apart = [p for p in added[name] if p.end <= first or p.start >= last]
+        both += len(added[name]) - len(apart)
+        added[name] = apart
+    return both
+
+
+def _series(point: Point) -> tuple[Any, ...]:
+    """What makes points those of one series. Where a session is named, it says who counted: collectors on the way add attributes of
+    their own to the resource."""
+    resource = point.resource
+    if any(name in point.attributes for name in SESSION):
+        resource = {"service.name": resource.get("service.name")}
+    return point.metric, _frozen(point.attributes), _frozen(resource)
 
 
 def _frozen(mapping: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
