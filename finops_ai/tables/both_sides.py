@@ -12,23 +12,25 @@ import pyarrow.compute as pc
 
 from finops_ai.engine.fields import PAYABLE
 from finops_ai.engine.plan import CHARGED
-from finops_ai.frames import to_pandas
 from finops_ai.frames.tokens import ROW_KEY
+from finops_ai.money import minor_units
 from finops_ai.periods import Window
 from finops_ai.tables.causes import Account, Billed, Entry, Key, Usage
 from finops_ai.tables.cycles import billed_in, cycles_of
+from finops_ai.tables.day_starts import DayStarts
 from finops_ai.tables.grouping import grouped_table
 
 if TYPE_CHECKING:
     from finops_ai.prices.currency import Rates
 
 _ZERO = Decimal(0)
-#: columns that tell an account's cells apart, beside the day
-_CELL = ("sub_account_id", "model", "meter", "service_tier", "region")
 #: words of lines that are no use of a model, where the line names no meter
 _FEE = r"marketplace|support|subscription|platform fee|service fee|seat|licen[sc]e"
 _DISCOUNT = r"discount|rebate|negotiated|\bedp\b"
 _COMMITMENT = r"commitment|reserv|savings plan|provisioned throughput purchase|prepaid|upfront"
+#: decimals that amounts are rounded to, and those of amounts that aren't
+_EXACT = 18
+_PLACES = " ".join(f"WHEN billed_cost = round(billed_cost, {n}) THEN {n}" for n in (0, 2, 3, 4, 5, 6, 8))
 #: what may differ between two lines that are the same charge
 _NOT_IDENTITY = {"invoice_id", "billing_period_start", "billing_period_end", "source", "billing_account_name"}
 
@@ -66,7 +68,7 @@ def accounts_of(
             key = (provider, account, currency)
             accounts[key] = _account(own, theirs, repeated.get(key, {}), bool(converted))
             accounts[key].repeats = partial(_repeats, priced, key, accounts[key], timezone)
-            accounts[key].shifted = partial(_shifted, priced, key, accounts[key], timezone)
+            accounts[key].starts = partial(_starts, priced, key, accounts[key], timezone)
     return accounts, stated, doubts
 
 
@@ -110,8 +112,7 @@ def _lines(bills: pd.DataFrame, timezone: str) -> list[dict[str, Any]]:
             "agreed": "CASE WHEN count(contracted_cost) = count(*) THEN sum(contracted_cost) END",
             "covered": f"coalesce(sum(consumed_quantity) FILTER (WHERE {paid}), 0)",
             "long": "bool_or(charge_period_end - charge_period_start > INTERVAL 25 HOURS)",
-            "places": "max(CASE WHEN billed_cost = round(billed_cost, 2) THEN 2 WHEN billed_cost = round(billed_cost, 4) THEN 4 "
-                      "WHEN billed_cost = round(billed_cost, 6) THEN 6 WHEN billed_cost = round(billed_cost, 8) THEN 8 ELSE 18 END)",
+            "places": f"max(CASE {_PLACES} ELSE {_EXACT} END)",
         },
         timezone=timezone,
         needs=("billed_cost", "consumed_quantity", "list_cost", "contracted_cost", "commitment_discount_id", "charge_period_end"),
@@ -176,8 +177,8 @@ def _account(
             _add(account.calendar.setdefault(key(row), Usage()), row)
         if row["moved"] and row["cost"]:
             account.entries.append(Entry(key(row), "billing_cycle", row["cost"]))
-    places = {b["places"] for b in charged}
-    account.unit = Decimal(1).scaleb(-max(places)) if places and max(places) < 18 else None
+    places = max((max(b["places"], minor_units(b["currency"])) for b in charged), default=_EXACT)
+    account.unit = Decimal(1).scaleb(-places) if places < _EXACT else None
     for row in lines:
         if row["kind"] != "usage":
             account.entries.append(Entry(key(row), row["kind"], row["cost"], line=True))
@@ -251,6 +252,11 @@ def _mine(priced: pd.DataFrame, key: tuple[Any, ...], account: Account) -> pd.Da
     return out
 
 
+def _starts(priced: pd.DataFrame, key: tuple[Any, ...], account: Account, timezone: str) -> DayStarts:
+    """The account's usage that doesn't tie, ready to be cut into days that begin at another moment."""
+    return DayStarts(_mine(priced, key, account), account.key_of, timezone)
+
+
 def _repeats(priced: pd.DataFrame, key: tuple[Any, ...], account: Account, timezone: str) -> dict[Key, Decimal]:
     """Quantity of usage rows that repeat another one in everything but how it was found out."""
     own = _mine(priced, key, account)
@@ -271,40 +277,6 @@ def _repeats(priced: pd.DataFrame, key: tuple[Any, ...], account: Account, timez
     for row in map(_cased, table.filter(pc.greater(table["copies"], 1)).to_pylist()):
         cell = account.key_of(row)
         out[cell] = out.get(cell, _ZERO) + (row["copies"] - 1) * row["quantity"]
-    return out
-
-
-def _by_quarter_hour(own: pd.DataFrame, timezone: str) -> pd.DataFrame:
-    """Rows summed to quarters of an hour, in which every zone's days begin: one pass over them, however many hours are tried."""
-    start = own["charge_period_start"].dt.floor("15min")
-    keys = [c for c in _CELL if c in own.columns]
-    table = grouped_table(
-        own.assign(charge_period_start=start), [*keys, "charge_period_start"], {"quantity": "sum(quantity)"},
-        timezone=timezone, needs=("quantity",),
-    )  # fmt: skip
-    return to_pandas(table)
-
-
-def _shifted(
-    priced: pd.DataFrame, key: tuple[Any, ...], account: Account, timezone: str, hours: int
-) -> dict[Key, Decimal]:
-    """The account's usage with days that begin `hours` later."""
-    if account.pending is None:
-        account.pending = _by_quarter_hour(_mine(priced, key, account), timezone)
-    own = account.pending
-    start = own["charge_period_start"] + pd.Timedelta(hours=hours)
-    keys = [c for c in _CELL if c in own.columns]
-    table = grouped_table(
-        own.assign(charge_period_start=start),
-        [*keys, "day", "month"],
-        {"quantity": "sum(quantity)"},
-        timezone=timezone,
-        needs=("quantity",),
-    )
-    out: dict[Key, Decimal] = {}
-    for row in map(_cased, table.to_pylist()):
-        cell = account.key_of(row)
-        out[cell] = out.get(cell, _ZERO) + (row["quantity"] or _ZERO)
     return out
 
 

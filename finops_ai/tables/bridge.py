@@ -8,7 +8,7 @@ Amounts move between cells: those of the later period are matched to those of th
 then to cells that differ in one thing (meter, place, tier, model), then in more. A matched amount is priced before and
 after, and each thing that differs gets its Shapley value: its effect averaged over all orders in which the things could
 have changed. So neither the order of effects nor that of the periods matters, and nothing is left over. Where every part
-grew, or every part shrank, nothing has moved: each part is compared with itself.
+grew, or every part shrank, nothing has moved: each part is compared with itself, and so is one called as often as before.
 """
 
 from __future__ import annotations
@@ -172,7 +172,8 @@ def _rounded(effects: Mapping[str, Decimal], change: Decimal) -> dict[str, Decim
 
 
 def _units(a: Side, b: Side, counted: bool) -> list[tuple[set[Any], Callable[[Cell], Any]]]:
-    """The parts of a workload that are compared: its models and tiers one by one where all grew or all shrank."""
+    """The parts of a workload that are compared: one by one its models and tiers that were called as often as before, or all
+    of them where all grew or all shrank; together those between which calls moved."""
 
     def whole(cell: Cell) -> Any:
         return cell._replace(meter="")
@@ -190,12 +191,14 @@ def _units(a: Side, b: Side, counted: bool) -> list[tuple[set[Any], Callable[[Ce
 
     group = whole if not counted or (all_counted(a) and all_counted(b)) else (lambda cell: cell.vendor)
     one, two = volumes(a, group), volumes(b, group)
-    moves = [two.get(g, _ZERO) - one.get(g, _ZERO) for g in one.keys() | two.keys()]
-    cells = a.cells.keys() | b.cells.keys()
-    names = {group(c) for c in cells}
-    if len(names) > 1 and (all(m >= 0 for m in moves) or all(m <= 0 for m in moves)):
-        return [({g}, group) for g in sorted(names, key=str)]
-    return [(names, group)]
+    moves = {g: two.get(g, _ZERO) - one.get(g, _ZERO) for g in one.keys() | two.keys()}
+    names = {group(c) for c in a.cells.keys() | b.cells.keys()}
+    if all(m >= 0 for m in moves.values()) or all(m <= 0 for m in moves.values()):
+        alone = names
+    else:
+        alone = {g for g, move in moves.items() if not move}
+    rest = [(names - alone, group)] if names - alone else []
+    return [*(({g}, group) for g in sorted(alone, key=str)), *rest]
 
 
 class _Unit:

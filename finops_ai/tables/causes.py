@@ -14,9 +14,12 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from finops_ai.meters import meters
+
+if TYPE_CHECKING:
+    from finops_ai.tables.day_starts import DayStarts
 
 #: cause -> (what it is, what to do, whether it is open: a fault somewhere, not a regular part of a bill)
 CAUSES: dict[str, tuple[str, str, bool]] = {
@@ -46,6 +49,8 @@ CAUSES: dict[str, tuple[str, str, bool]] = {
 _ZERO, _PLACES = Decimal(0), Decimal(1).scaleb(-18)
 #: days at the end of the data that may still fill up, and days before them that must tie
 _TRAILING, _SETTLED = 5, 3
+#: lines are rounded to the nearest unit, unless at least so many cells are all cut off, or all raised to the next one
+_HALF, _CUT_OFF = Decimal("0.5"), 10
 #: quantities are equal within this share, or within one unit
 _SAME = Decimal("0.000001")
 #: attribute of a cell -> cause of its being another on the bill; tried in this order
@@ -57,6 +62,12 @@ _PARTS_OF = {
 }  # fmt: skip
 
 
+#: attribute of a cell -> causes that may be others where the bill doesn't state it, and which
+_NEEDS = (
+    ("day", {"missing_usage", "not_billed"}, "late, timezone or double metering of some days"),
+    ("tier", {"price"}, "tier"),
+    ("region", {"price"}, "geography"),
+)
 #: cells of one side that may be one cell of the other
 _AT_ONCE = 4
 
@@ -127,21 +138,20 @@ class Account:
     loose: dict[tuple[str, str | None], Billed] = field(default_factory=dict)
     #: usage by its own month, where cycles bill some of it in another one
     calendar: dict[Key, Usage] = field(default_factory=dict)
+    #: part of that unit by which a line may be rounded
+    rounded_by: Decimal = _HALF
     #: whether computed cost was converted to the bill's currency
     converted: bool = False
     #: -> quantity of usage rows that repeat another, by cell; asked only where usage exceeds the bill
     repeats: Callable[[], Mapping[Key, Decimal]] = dict
-    #: hours east -> usage quantity by cell with days of that zone; asked only where days don't tie
-    shifted: Callable[[int], Mapping[Key, Decimal]] | None = None
-
+    #: -> its usage, to be cut into days that begin at another moment; asked only where days don't tie
+    starts: Callable[[], DayStarts] | None = None
     #: a row's cell, with what either side doesn't tell left out
     key_of: Callable[[Mapping[str, Any]], Key] = field(repr=False, default=None)  # type: ignore[assignment]
-    #: usage rows that don't tie, kept while days are compared
-    pending: Any = field(repr=False, default=None)
 
     def __post_init__(self) -> None:
         self.computed: dict[Key, Usage] = self.calendar or self.usage
-        self._moves: dict[int, Mapping[Key, Decimal]] = {}
+        self._starts: DayStarts | None = None
 
     def explain(self) -> None:
         """Give every cell's difference to causes; the entries add up to billed minus computed."""
@@ -187,6 +197,16 @@ class Account:
         if self.converted:
             self._rates_paid(paid)
         self._prices_paid(paid)
+        self._not_told_apart()
+
+    def _not_told_apart(self) -> None:
+        """What a bill without days, tiers or regions leaves open."""
+        found = {entry.cause for entry in self.entries}
+        for attribute, causes, others in _NEEDS:
+            named = " and ".join(sorted(found & causes))
+            if named and self.billed and not any(getattr(key, attribute) for key in self.billed):
+                what = attribute.replace("_", " ")
+                self.doubts.add(f"The bill states no {what}: {named} can't be told apart from {others}.")
 
     def _loose_lines(self) -> None:
         """Lines without a model or meter stand for the usage that no other line names, if there is any."""
@@ -266,7 +286,14 @@ class Account:
             self.doubts.add("Lines that state no quantity: price and missing_usage can't be told apart.")
 
     def _slack(self, lines: int) -> Decimal:
-        return (self.unit or _ZERO) * lines / 2
+        return (self.unit or _ZERO) * lines * self.rounded_by
+
+    def _rounded(self, paid: Mapping[Key, Decimal]) -> Decimal:
+        """Part of its smallest unit that a line is rounded by: half, or all of it where every line is cut off alike."""
+        mine = {k: amount for k, amount in paid.items() if k in self.billed and amount}
+        one_way = len(mine) >= _CUT_OFF and len({amount > 0 for amount in mine.values()}) == 1
+        within = all(abs(v) <= (self.unit or _ZERO) * self.billed[k].lines for k, v in mine.items())
+        return Decimal(1) if one_way and within else _HALF
 
     def _duplicates(self, paid: dict[Key, Decimal]) -> None:
         for key, bill in self.billed.items():
@@ -316,9 +343,7 @@ class Account:
                 one, two = self._unit_of(key), self._unit_of(other)
                 self._take(key, cause, -quantity)
                 self._take(other, cause, quantity)
-                kept = quantity * (one - two)  # the line has another name but its old price
-                if kept and abs(paid.get(other, _ZERO) - kept) <= abs(kept) / 1000:
-                    self._give(other, cause, paid.pop(other))
+                self._kept(quantity * (one - two), cause, paid, (other,), (key, other))
             if attribute != "model":
                 self._several(group, cause, paid)
 
@@ -338,13 +363,20 @@ class Account:
                 kept = sum((-self.left[k] * self._unit_of(k) for k in (one, *found)), _ZERO)
                 for key in (*found, one):
                     self._take(key, cause, self.left[key])
-                if sign > 0 and kept and abs(paid.get(one, _ZERO) - kept) <= abs(kept) / 1000:
-                    self._give(one, cause, paid.pop(one))
+                self._kept(kept, cause, paid, *([(one,)] if sign > 0 else []), (*found, one))
+
+    def _kept(self, amount: Decimal, cause: str, paid: dict[Key, Decimal], *cells: Sequence[Key]) -> None:
+        """Lines that have another name but their old price: what some cells' prices seem to differ by is the name's, too."""
+        for mine in cells:
+            if amount and abs(sum((paid.get(k, _ZERO) for k in mine), _ZERO) - amount) <= abs(amount) / 1000:
+                for key in mine:
+                    self._give(key, cause, paid.pop(key, _ZERO))
+                return
 
     def _other_days(self, *, surely: bool = False) -> None:
         """Days that begin at another hour: the same usage, cut otherwise, ties; surely, where it ties to the unit."""
         pending = {k: q for k, q in self.left.items() if k.day is not None}
-        if self.shifted is None or len({k.day for k in pending}) < 4:
+        if self.starts is None or len({k.day for k in pending}) < 4:
             return
         groups: dict[Key, list[Decimal]] = {}
         for key, quantity in pending.items():
@@ -369,18 +401,14 @@ class Account:
                 self._take(key, "timezone", change)
 
     def _best_shift(self, mine: Mapping[Key, Decimal]) -> Mapping[Key, Decimal] | None:
-        """Usage with days that begin at the hour which ties most of some differences; None where none ties half of them."""
-        assert self.shifted is not None
-        before = sum((abs(q) * self._unit_of(k) for k, q in mine.items()), _ZERO)
-        best: tuple[Decimal, Mapping[Key, Decimal]] | None = None
-        for hours in sorted((h for h in range(-24, 25) if h), key=abs):
-            if hours not in self._moves:
-                self._moves[hours] = self.shifted(hours)
-            moved = self._moves[hours]
-            miss = sum((abs(q - self._moved(k, moved)) * self._unit_of(k) for k, q in mine.items()), _ZERO)
-            if best is None or miss < best[0]:
-                best = (miss, moved)
-        return None if best is None or best[0] > before / 2 else best[1]
+        """Usage with days that begin when it ties most of some differences; None where that ties less than half of them."""
+        assert self.starts is not None
+        self._starts = self._starts or self.starts()
+        units = {k: self._unit_of(k) for k in mine}
+        wanted = {k: (q + (self.usage[k].quantity if k in self.usage else _ZERO), units[k]) for k, q in mine.items()}
+        minutes, miss = self._starts.nearest(wanted)
+        before = sum((abs(q) * units[k] for k, q in mine.items()), _ZERO)
+        return None if miss > float(before) / 2 else self._starts.cut(minutes)
 
     def _moved(self, key: Key, moved: Mapping[Key, Decimal]) -> Decimal:
         """What a cell's quantity changes by when days begin at another hour."""
@@ -412,6 +440,7 @@ class Account:
                     and len(settled) >= _SETTLED
                     and len(signs) == 1
                     and _to_the_end(mine, known.get(group, set()))
+                    and ends[month] + timedelta(days=1) not in days  # it goes on in the next month
                 ):
                     for day in mine:
                         key = group._replace(day=day, month=month)
@@ -422,6 +451,7 @@ class Account:
 
     def _prices_paid(self, paid: Mapping[Key, Decimal]) -> None:
         """What the bill charges beside the computed price: rounding, a discount, or another price."""
+        self.rounded_by = self._rounded(paid)
         groups: dict[tuple[Any, ...], list[Key]] = {}
         for key in paid:
             if paid[key]:

@@ -10,6 +10,8 @@ import pandas as pd
 
 from finops_ai.periods import UTC, Window, zone
 
+#: a line this short is a day, if one of another zone
+_DAY = pd.Timedelta(hours=25)
 #: what is added up of usage, and so taken from one month and given to another
 _SUMS = ("cost", "quantity", "rows", "unpriced", "stated")
 
@@ -52,7 +54,7 @@ def cycles_of(bills: pd.DataFrame, timezone: str) -> list[Cycle]:
     until: dict[tuple[Any, ...], datetime] = {}
     for provider, account, currency, model, meter, start, end in rows.itertuples(index=False, name=None):
         first, last = (moment.tz_convert(zone(timezone)) for moment in (start, end - pd.Timedelta(1, "us")))
-        if f"{first:%Y-%m}" == f"{last:%Y-%m}":
+        if f"{first:%Y-%m}" == f"{last:%Y-%m}" or end - start <= _DAY:
             continue
         named = model and model.lower(), None if meter == "unmapped" else meter
         place = (provider, account, currency, *named)

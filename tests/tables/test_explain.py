@@ -25,6 +25,7 @@ D = Decimal
 PRICES = {
     "small": {"input": 1, "cache_read": "0.1", "output": 4, "reasoning": 4},
     "big": {"input": 3, "cache_read": "0.3", "output": 15, "reasoning": 15},
+    "other": {"input": 2, "output": 9},
 }
 CALL = {"input": 1000, "output": 200}
 
@@ -124,6 +125,13 @@ def test_two_changes_at_once_share_what_they_have_in_common():
     )
     mine = fa.explain(before, after, by=["team"]).set_index("team").loc["a"]
     assert (mine["tier"], mine["price"]) == (D("-0.0675"), D("-0.0675"))
+
+
+def test_what_is_called_as_often_as_before_takes_no_part_in_what_moved():
+    # the same beside 70 calls of a third model that stay as they are: they neither grew nor became dearer
+    stays = use(70, model="other")
+    found = effects(frame(use(), stays), frame(use(150, model="big"), stays))
+    assert found == {"volume": D("0.195"), "model": D("0.525")}
 
 
 def test_a_switch_of_part_of_the_calls_is_no_new_work():

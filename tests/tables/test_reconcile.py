@@ -205,6 +205,78 @@ def test_usage_that_a_commitment_pays_for(rows_of):
     }  # 3 bought, 3.6 of usage paid by it
 
 
+def test_a_bill_whose_days_begin_at_half_past_is_cut_again(rows_of):
+    # half-hourly use, told by days that begin 18:30 UTC (India): what crosses midnight changes day, and month at its end
+    amounts = {
+        at(10, day) + dt.timedelta(minutes=30 * n): (37 * day + 11 * n) % 90 + 10
+        for day in range(1, 13)
+        for n in range(48)
+    }
+    rows = rows_of([{"quantity": 1_000_000 * q, "at": moment} for moment, q in amounts.items()])
+    days = {}
+    for moment, q in amounts.items():
+        day = (moment + dt.timedelta(hours=5, minutes=30)).day
+        days[day] = days.get(day, 0) + q
+    lines = [bill(day=d, billed_cost=D("0.9") * q, consumed_quantity=D(1_000_000) * q) for d, q in days.items()]
+    table = fa.reconcile(rows, bills_of(lines))
+    assert set(causes(table.iloc[0])) <= {"timezone"}
+    by_day = fa.reconcile(rows, bills_of(lines), by=["day"]).set_index("day")
+    moved = D("0.9") * (days[1] - sum(q for moment, q in amounts.items() if moment.day == 1))
+    assert causes(by_day.loc["2026-10-01"]) == {"timezone": moved}
+    assert table.status == "pass"
+
+
+def test_a_day_of_another_zone_at_the_end_of_a_month_is_no_billing_cycle(rows_of):
+    rows = rows_of([{"quantity": 1_000_000 * n, "at": at(10, n)} for n in range(1, 9)])
+    evening = dt.timedelta(hours=-7)
+    lines = [
+        bill(billed_cost=D("0.9") * n, consumed_quantity=D(1_000_000) * n, charge_period_start=at(10, n) + evening,
+             charge_period_end=at(10, n + 1) + evening) for n in range(1, 9)
+    ]  # fmt: skip
+    found = {r["month"]: causes(r) for r in fa.reconcile(rows, bills_of(lines)).to_dict("records")}
+    assert found == {"2026-09": {"timezone": D("0.9")}, "2026-10": {"timezone": D("-0.9")}}
+
+
+def test_two_meters_with_each_others_names_and_their_own_money_cancel(rows_of):
+    rows = rows_of([{"quantity": 10_000_000}, {"meter": "output", "quantity": 1_000_000}])  # 9 + 3.6
+    lines = [
+        bill(meter="output", billed_cost=D(9), consumed_quantity=D(10_000_000)),
+        bill(billed_cost=D("3.6"), consumed_quantity=D(1_000_000)),
+    ]
+    assert causes(fa.reconcile(rows, bills_of(lines)).iloc[0]) == {}
+
+
+@pytest.mark.parametrize("places", [2, 3])
+@pytest.mark.parametrize("how", ["ROUND_HALF_EVEN", "ROUND_DOWN"])
+def test_lines_rounded_or_cut_off_at_any_place_are_rounding(rows_of, places, how):
+    quantities = {day: 1_234_567 * day for day in range(1, 13)}
+    rows = rows_of([{"quantity": q, "at": at(10, day)} for day, q in quantities.items()])
+    lines = {d: (D("0.0000009") * q).quantize(D(1).scaleb(-places), how) for d, q in quantities.items()}
+    bills = bills_of([bill(day=d, billed_cost=v, consumed_quantity=D(quantities[d])) for d, v in lines.items()])
+    expected = sum(lines.values()) - D("0.0000009") * sum(quantities.values())
+    assert causes(fa.reconcile(rows, bills).iloc[0]) == {"rounding": expected}
+
+
+def test_a_gap_over_the_end_of_a_month_is_missing_not_late(rows_of):
+    days = [at(9, 20) + dt.timedelta(days=n) for n in range(25)]
+    gap = days[9:13]  # 29 September to 2 October
+    rows = rows_of([{"quantity": 1_000_000, "at": d} for d in days if d not in gap])
+    lines = [
+        bill(billed_cost=D("0.9"), consumed_quantity=D(1_000_000), charge_period_start=d, charge_period_end=d + dt.timedelta(days=1))
+        for d in days
+    ]  # fmt: skip
+    found = {r["month"]: causes(r) for r in fa.reconcile(rows, bills_of(lines)).to_dict("records")}
+    assert found == {month: {"missing_usage": D("1.8")} for month in ("2026-09", "2026-10")}
+
+
+def test_a_bill_without_tiers_says_what_it_leaves_open(rows_of):
+    rows = rows_of([{"quantity": 10_000_000}])
+    line = bill(billed_cost=D(10), consumed_quantity=D(10_000_000), service_tier=None)
+    table = fa.reconcile(rows, bills_of([line]))
+    assert causes(table.iloc[0]) == {"price": D(1)}
+    assert any("no tier: price can't be told apart from tier" in note for note in table.facts.notes)
+
+
 def test_tolerances_by_provider_and_wrong_ones():
     policy = Tolerance.load(
         {"fail": {"amount": "10", "share": "0.01"}, "providers": {"oci": {"fail": {"share": "0.05"}}}}
