@@ -106,7 +106,7 @@ def kpis(
     found = (grouped(rows, [], sums, timezone=timezone, needs=needs) or [{}])[0]
     shown = {name: found.get(CENTS + name, found.get(name)) for name in sums if not name.startswith(CENTS)}
     known = values(found, [*computed, *parts])
-    known |= {name: shown[name] for name in shown if catalogue()[name].kind == "money"}
+    known |= {name: shown[name] for name in shown if catalogue()[name].kind == "money" and known[name] is not None}
     for one in (m for m in wanted if m.minus and cents and known.get(m.id) is not None):
         whole, part = one.minus
         if CENTS + whole not in found:  # it has no cents of its own: it is what it differs by from what has

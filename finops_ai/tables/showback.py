@@ -111,7 +111,7 @@ def showback(
         measures["attributed_cost"] = f"sum(effective_cost) FILTER (WHERE {_owned(allocated, dims)})"
     needs = (*fields(shown), "price_status", "price_note", "meter", *dims, *filter(None, [cents]))
     groups = grouped(allocated, by, measures, window=window, timezone=timezone, needs=needs)
-    rows = [{k: g[k] for k in by} | values(g, shown) | {"_cents": _cents(g)} for g in groups]
+    rows = [{k: g[k] for k in by} | _told(g, shown) for g in groups]
     if month:
         _compare(rows, allocated, by, month, timezone, cents, shown)
     rows.sort(key=lambda r: (-zero(r["cost"]), [str(r[k]) for k in by]))
@@ -152,9 +152,11 @@ def _nobodys(rows: Sequence[Mapping[str, Any]], by: Sequence[str], allocated: pd
     return [f"Nobody's: {', '.join(told)}. These are no {name.replace('_', ' ')}s."] if told else []
 
 
-def _cents(g: Mapping[str, Any]) -> dict[str, Decimal | None]:
-    """The published amounts of a group, by measure."""
-    return {name.removeprefix(CENTS): value for name, value in g.items() if name.startswith(CENTS)}
+def _told(g: Mapping[str, Any], shown: Sequence[str]) -> dict[str, Any]:
+    """The measures of a group, and under `_cents` its published amounts by measure: unknown where the exact one is."""
+    out = values(g, shown)
+    cents = {name.removeprefix(CENTS): value for name, value in g.items() if name.startswith(CENTS)}
+    return out | {"_cents": {name: None if out.get(name, value) is None else value for name, value in cents.items()}}
 
 
 def _share(part: Decimal | None, whole: Decimal | None) -> float | None:
@@ -186,7 +188,7 @@ def _compare(
         sums = dict.fromkeys(aggregates(shown, cents=cents))
         nothing = sums | dict.fromkeys(("cost", "list_cost", "tokens", "requests", CENTS + "cost"), Decimal(0))
         for key in had.keys() - {tuple(row[k] for k in keys) for row in rows}:
-            rows.append(dict(zip(keys, key, strict=True)) | values(nothing, shown) | {"_cents": _cents(nothing)})
+            rows.append(dict(zip(keys, key, strict=True)) | _told(nothing, shown))
     for row in rows:
         earlier = had.get(
             tuple(row[k] for k in keys), {"cost": Decimal(0), CENTS + "cost": Decimal(0)} if present else {}

@@ -166,6 +166,18 @@ def test_the_cached_part_of_a_cost_is_nothing_or_unknown_but_not_mixed_up(frame_
     assert (table["cache_read_cost"][0], table["cache_hit_cost_share"][0]) == (1, 0.2)
 
 
+def test_cents_of_what_is_cached_are_those_of_its_rows_where_other_groups_have_no_tokens_at_all():
+    cost = fa.allocate(fa.price(fa.sample(months=1)), fa.sample.rules())
+    grains = ["model", "day", "operation"], ["model"]
+    fine, coarse = (
+        fa.showback(cost, by, month).published() for by, month in zip(grains, (None, "2026-10"), strict=True)
+    )
+    assert fine["input_cost"].isna().any()  # idle capacity reads nothing
+    for name in ("cost", "input_cost", "cache_read_cost", "comparable_cost"):
+        sums = fine.dropna(subset=[name]).groupby("model")[name].sum()
+        assert {m: v for m, v in zip(coarse["model"], coarse[name], strict=True) if not pd.isna(v)} == dict(sums), name
+
+
 def test_a_table_has_what_its_ratios_are_made_of():
     parts = {part for name in MEASURES for part in ingredients(name)}
     assert "listed_tokens" in parts

@@ -44,9 +44,9 @@ def test_budgets_stand_with_state_and_day(make_workspace, tmp_path, monkeypatch)
     assert "1 of 2 budgets is over or heading over" in head
     cells = re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", table.partition("<tbody>")[2])
     assert cells[:5] == ["&lt;b&gt;quarter&lt;/b&gt;", "Oct 2026 to Dec 2026", "0.05", "0.06", "120.0%"]
-    assert cells[7:10] == ["100%", "3 Oct 2026", "over"]
-    assert cells[10:14] == ["mobile", "Oct 2026", "100.00", "0.03"]
-    assert cells[19] == "on course"
+    assert cells[8:11] == ["100%", "3 Oct 2026", "over"]
+    assert cells[11:15] == ["mobile", "Oct 2026", "100.00", "0.03"]
+    assert cells[21] == "on course"
     assert note.startswith("As of 2026-10-04 00:00 UTC")
 
 
