@@ -32,6 +32,7 @@ NO_PRICE = {
 #: meters that no public list has a price of, and why
 UNLISTED = {
     "own_key_cost": "it is on the bill of the provider whose key was used",
+    "seat_months": "seats cost what their bill or the list of seat prices says",
     "credits": "a credit's price is on its vendor's bill; rows state their cost where the vendor does",
     "premium_requests": "their price is on the vendor's bill; rows state their cost where the vendor does",
     "realtime_sessions": "sessions are billed by their tokens; the count is only for information",
