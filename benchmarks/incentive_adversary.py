@@ -32,7 +32,8 @@ import finops_ai as fa
 from finops_ai.engine.pricing import default_book
 from finops_ai.frames import conform
 from finops_ai.tables.chargeback import _merged, _usage
-from finops_ai.tables.incentives import adjust, measure, plain_shares
+from finops_ai.tables.grouping import grouped
+from finops_ai.tables.incentives import Month, adjust, measure, plain_shares
 from finops_ai.tables.policy import Policy
 from finops_ai.tables.tariffs import averages_of, minimum_line, needs_plain, tariff_lines
 
@@ -248,28 +249,42 @@ class Lot:
         frame = conform({k: [r[k] for r in rows] for k in rows[0]}, source="made here")
         rules = {"dimensions": {"team": {}}, "rules": [{"name": "tag", "set": {"team": "{tags.team}"}}]}
         self.rows = fa.allocate(fa.price(frame), rules)
+        self.known: dict[str, dict[str, Fraction]] = {}
         self.months = self.rows["charge_period_start"].dt.strftime("%Y-%m").to_numpy(object)
 
     def of(self, *months: str) -> pd.DataFrame:
         """The rows of some months."""
         return self.rows[pd.Series(self.months).isin(months).to_numpy()]
 
+    def costs(self, month: str) -> dict[str, Fraction]:
+        """What each receiver of a month costs."""
+        if month not in self.known:
+            found = grouped(self.of(month), ["team"], {"cost": "sum(effective_cost)"}, needs=("effective_cost",))
+            self.known[month] = {g["team"]: Fraction(g["cost"] or 0) for g in found}
+        return self.known[month]
+
     def charged(self, policy: Policy, month: str) -> dict[str, tuple[Fraction, Fraction, Fraction]]:
         """Receiver -> real cost, charge, and charge without incentives."""
-        rows, book, number = self.of(month), default_book(None), MONTHS.index(month)
+        this, book, number = self.of(month), default_book(None), MONTHS.index(month)
         usage: dict[str, dict[str, list[Any]]] = {}
-        for u in _usage(rows, "team", "USD"):
+        for u in _usage(this, "team", "USD"):
             usage.setdefault(u["receiver"].partition("|")[0], {}).setdefault(u["receiver"], []).append(u)
         averages = {n: averages_of([u for own in teams.values() for u in own]) for n, teams in usage.items()}
         tariffs = {name: policy.tariff_of(name.partition("|")[2], month) for teams in usage.values() for name in teams}
         plain: dict[str, dict[str, Fraction]] = {}
         carded = [name for name, tariff in tariffs.items() if needs_plain(tariff)]
         if carded:
-            for (name, kind), share in plain_shares(rows[rows["team"].isin(carded).to_numpy()], "team", book).items():
+            for (name, kind), share in plain_shares(this[this["team"].isin(carded).to_numpy()], "team", book).items():
                 plain.setdefault(name, {})[kind] = share
-        before = self.of(*MONTHS[max(0, number - policy.incentives.baseline_months) : number])
+        before = [
+            Month(
+                rows, {name: policy.felt(name.partition("|")[2], past, cost) for name, cost in self.costs(past).items()}
+            )
+            for past in MONTHS[max(0, number - policy.incentives.baseline_months) : number]
+            if len(rows := self.of(past))
+        ]
         part = [name for name, tariff in tariffs.items() if not tariff.follows]
-        found = measure(rows[rows["team"].isin(part).to_numpy()], "team", policy.incentives, book, before)
+        found = measure(this[this["team"].isin(part).to_numpy()], "team", policy.incentives, book, before)
         out = {}
         for n, teams in usage.items():
             costs = {name: sum((Fraction(u["cost"]) for u in own), ZERO) for name, own in teams.items()}

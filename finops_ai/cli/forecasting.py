@@ -198,52 +198,58 @@ def plan(
     for = { product = "support-bot" }
     months = { "2026-12" = 12000 }
     """
-    from finops_ai.forecasting import budget_outlook, plan_in_words
-    from finops_ai.forecasting import plan as make_plan
+    from finops_ai.forecasting import plan_in_words
     from finops_ai.forecasting.planning import workspace_past_error
     from finops_ai.forecasting.shelf import held_against, keep_plan, saved_plans
-    from finops_ai.forecasting.terms import workspace_terms
+    from finops_ai.forecasting.year import workspace_outlook
 
     if sum(map(bool, (budgets, words, save, saved, against))) > 1:
         raise click.UsageError("Give one of --words, --budgets, --save, --saved and --against.")
-    ws, history = _history(config, months)
+    ws, newest = _opened(config)
     if saved:
         say(saved_plans(ws), form, output)
         return
     if against:
         say(held_against(ws, against, _columns(by)), form, output)
         return
+    change = _scenario(scenario, ws)
     if save:
-        place = keep_plan(ws, save, until=until, scenario=_scenario(scenario, ws), months=months)
+        place = keep_plan(ws, save, until=until, scenario=change, months=months)
         click.echo(f'{place}: kept as {save!r}. `finops-ai plan --against "{save}"` holds it against what comes.')
         return
-    budget, terms = ws.settings.policies.get("budgets"), workspace_terms(ws)
-    told = {"scenario": _scenario(scenario, ws), "book": ws.book, "timezone": ws.timezone, **terms.known}
+    if budgets and not ws.settings.policies.get("budgets"):
+        raise DataError("finops.toml has no [[budgets]]. Add one with `amount`, and `month` or `from` and `to`.")
+    table, ahead = workspace_outlook(ws, newest, _columns(by), until=until, months=months, scenario=change)
     if budgets:
-        if not budget:
-            raise DataError("finops.toml has no [[budgets]]. Add one with `amount`, and `month` or `from` and `to`.")
-        say(budget_outlook(history, budget, **told), form, output)
+        say(ahead, form, output)
         return
-    table = make_plan(history, budget, by=_columns(by), until=until or terms.until, **told, **terms.year)
     if not words:
         say(table, form, output)
         return
-    errors = workspace_past_error(ws, ws.months()[-1], months)
+    errors = workspace_past_error(ws, newest, months)
     click.echo("\n".join([*plan_in_words(table, errors, ws.settings.workspace.currency), *table.facts.notes[1:]]))
 
 
-def _history(config: str, months: int, *, hours: bool = False) -> tuple[Any, Any]:
-    import pandas as pd
-
+def _opened(config: str) -> tuple[Workspace, str]:
+    """The workspace and the newest month it has usage of."""
     import finops_ai as fa
 
     ws = fa.open(config)
     found = ws.months()
     if not found:
         raise DataError("The lake holds no usage. Load some with `finops-ai collect`.")
+    return ws, found[-1]
+
+
+def _history(config: str, months: int, *, hours: bool = False) -> tuple[Workspace, pd.DataFrame]:
+    import pandas as pd
+
+    from finops_ai.forecasting.seats import history_with_seats
+
+    ws, newest = _opened(config)
     if hours:
-        return ws, pd.concat([ws.allocated(name) for name in ws.months_before(found[-1], months)], ignore_index=True)
-    return ws, ws.history(found[-1], months)
+        return ws, pd.concat([ws.allocated(name) for name in ws.months_before(newest, months)], ignore_index=True)
+    return ws, history_with_seats(ws, newest, months)
 
 
 def _columns(by: tuple[str, ...]) -> list[str]:

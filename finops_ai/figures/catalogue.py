@@ -41,7 +41,7 @@ class Measure:
         distinct: the column whose different values are counted instead.
         ratio: (upper, lower) measures it divides; `per` multiplies it.
         minus: (one, other) measures it subtracts.
-        given: the table that says it where no rows of usage do; `needs` tells what that takes.
+        given: the table that says it where no rows of usage do; `needs` tells what that takes, `parts` what it is made of.
         part_of: the measure it is a part of: 0, not null, where that is known and there is nothing of this one.
         strict: of a share: null, not 0, where its upper figure is.
         told_by: the column that must say something for the figure to be known.
@@ -64,6 +64,7 @@ class Measure:
     minus: tuple[str, ...] = ()
     given: str = ""
     needs: str = ""
+    parts: tuple[str, ...] = ()
     told_by: str = ""
     part_of: str = ""
     strict: bool = False
@@ -80,7 +81,8 @@ class Measure:
         if self.minus:
             return " - ".join(self.minus)
         if self.given:
-            return f"as {self.given} says"
+            made = f"{self.parts[0]} {'less' if self.kind == 'money' else '/'} {self.parts[1]}, " if self.parts else ""
+            return f"{made}as {self.given} says"
         chosen = [*(_in_words(name, value) for name, value in self.meters.items()), self.where]
         what = f"different values of {self.distinct}" if self.distinct else f"sum of {self.sum}"
         return what + ("" if not any(chosen) else f" where {' and '.join(filter(None, chosen))}")
@@ -135,7 +137,9 @@ def glossary() -> dict[str, str]:
     words = {name.replace("_", " ").capitalize(): text for name, text in _file()["terms"].items()}
     for one in catalogue().values():
         left = f" Left out: {one.leaves_out}." if one.leaves_out else ""
-        words.setdefault(one.label, f"{one.about}{left} Unknown where {one.unknown_when}. Made as {one.formula}.")
+        words.setdefault(
+            one.label, f"{one.about}{left} Unknown where {one.unknown_when}. Made as {one.formula.removeprefix('as ')}."
+        )
     return dict(sorted(words.items(), key=lambda item: item[0].lower()))
 
 

@@ -71,8 +71,9 @@ def _known(one: Measure, sql: str) -> str:
     unknown = f"count(*) FILTER (WHERE {mine}{one.sum} IS NULL AND price_status IS DISTINCT FROM 'included')"
     billed = f"count({one.sum}) FILTER (WHERE {mine}price_status IS DISTINCT FROM 'not_billed')"
     if one.sum == "effective_cost":  # what an allowance covers is known to cost nothing more
-        covered = f"count(*) FILTER (WHERE {mine}price_status = 'included')"
-        return f"CASE WHEN {unknown} = 0 OR {billed} > 0 THEN coalesce({sql}, CASE WHEN {covered} > 0 THEN 0 END) END"
+        free = f"count(*) FILTER (WHERE {mine}price_status = 'included') > 0"
+        free += f" OR count(*) FILTER (WHERE {one.filter}) = 0" if one.part_of else ""  # there is nothing of it
+        return f"CASE WHEN {unknown} = 0 OR {billed} > 0 THEN coalesce({sql}, CASE WHEN {free} THEN 0 END) END"
     return f"CASE WHEN {unknown} = 0 OR {billed} > 0 THEN {sql} END"
 
 
@@ -128,8 +129,10 @@ def _value(sums: Mapping[str, Any], name: str, known: dict[str, Any]) -> Any:
 
 def _found(sums: Mapping[str, Any], one: Measure, known: dict[str, Any]) -> Any:
     if one.id in sums:
-        nothing = sums[one.id] is None and one.part_of and sums.get(one.part_of) is not None
-        return Decimal(0) if nothing else sums[one.id]
+        found, whole = sums[one.id], sums.get(one.part_of)
+        if not one.part_of or one.sum in _COSTS:  # of a cost, the sum itself tells nothing from unknown
+            return None if one.part_of and whole is None else found
+        return Decimal(0) if found is None and whole is not None else found
     if one.minus:
         a, b = (_value(sums, name, known) for name in one.minus)
         return None if a is None or b is None else a - b

@@ -21,6 +21,7 @@ from finops_ai.errors import CheckFailed, DataError, RuleError, hint
 from finops_ai.forecasting.budgeting import BudgetLine
 from finops_ai.forecasting.making import Plan, make_plan
 from finops_ai.forecasting.planning import line_figures
+from finops_ai.forecasting.seats import history_with_seats
 from finops_ai.forecasting.terms import workspace_terms
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import zone_of
@@ -175,7 +176,13 @@ def workspace_budgets(ws: Workspace, month: str, as_of: object = None) -> Table 
     found = ws.recent.once(
         ("budgets", ws.digest(), ws.ledger.head(), month, str(as_of), repr(plan), repr(terms)),
         lambda: budgets(
-            ws.history(month, months), plan, month=month, as_of=as_of, timezone=ws.timezone, book=ws.book, **terms.known
+            history_with_seats(ws, month, months),
+            plan,
+            month=month,
+            as_of=as_of,
+            timezone=ws.timezone,
+            book=ws.book,
+            **terms.known,
         ),
         keep=lambda table: True,
         shared=True,

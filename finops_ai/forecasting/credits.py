@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 PACE = 28
 #: a share of cost that credits pay which changes by this from one day to the next has turned
 TURN = 0.05
+#: share of a day's cost that is the rounding of binary floating point, not money
+DUST = 1e-9
 Assumptions = list[dict[str, object]]
 
 
@@ -144,7 +146,7 @@ def with_credits(
                 left[credit.name] -= part
                 due -= part
                 spared += part * float(1 - credit.worth)
-                if due > 0:
+                if due > DUST * need:  # a credit that ends with a day is used up on the next one
                     gone[credit.name] = day
             if credit.end is not None and edges[d + 1] < credit.end <= edges[d + 2] and left[credit.name] > 0:
                 added[:, d] += weight * left[credit.name] * float(credit.worth)

@@ -24,9 +24,9 @@ LEAST_MISS = 0.02
 SHORT_HISTORY = 1.5
 #: beyond the longest lead tried, widths grow with lead to this power
 BEYOND = 0.3
-#: shares of the range a series has shown that are tried in its interval, `(shares, 1, 1)`, the last two from 14 seasons
-#: on; origins' worth of weight of all series in the choice; origins and seasons it needs
-MIXED, CAREFUL, MIX_POOLING = np.array([0.0, 0.2, 0.4, 0.6, 0.8, 1.0])[:, None, None], 4, 4.0
+#: shares of the range a series has shown that are tried in its interval, `(shares, 1, 1)`, so many of them below 14 seasons
+#: of history; origins' worth of weight of all series in the choice; origins and seasons it needs
+MIXED, CAREFUL, MIX_POOLING = np.array([0.0, 0.2, 0.4, 0.6, 0.8, 1.0])[:, None, None], 3, 4.0
 FEWEST_TRIALS, FEWEST_SEASONS = 3, 5
 
 

@@ -97,22 +97,30 @@ def fees(
         What recurs, and a mask of the series that are wholly explained by it.
     """
     found, whole = [], np.zeros(len(apart), bool)
-    for i, (cell, leaf, name, y) in enumerate(apart):
-        one = _steady(cell, leaf, name, y, days) or _on_dates(cell, leaf, name, y, days)
+
+    def take(i: int, one: Recurring | None) -> None:
         if one is not None:
             whole[i] = True
             found.append(one)
+
+    for i, (cell, leaf, name, y) in enumerate(apart):
+        take(i, _steady(cell, leaf, name, y, days))
     for source in sorted(set(sources or [])):
         own = [i for i, name in enumerate(sources or []) if name == source and not whole[i]]
-        total = np.sum([apart[i][3] for i in own], axis=0) if len(own) > 1 else np.zeros(1)
-        one = _steady(0, 0, source[-1], total, days)
-        if one is None:
+        if len(own) < 2:
             continue
-        recent = total[-MIX:].sum()
+        total = np.sum([apart[i][3] for i in own], axis=0)
+        one = _steady(0, 0, source[-1], total, days) or _on_dates(0, 0, source[-1], total, days)
+        if one is None or one.spread:
+            continue
+        # capacity by the mix of the last days, what comes on a date as it came last
+        recent = slice(-MIX, None) if one.anchor == 0 else np.flatnonzero(total)[-1:]
         for i in own:
-            share = float(apart[i][3][-MIX:].sum() / recent)
-            whole[i] = True
-            found.append(replace(one, cell=apart[i][0], leaf=apart[i][1], amount=one.amount * share))
+            share = float(apart[i][3][recent].sum() / total[recent].sum())
+            take(i, replace(one, cell=apart[i][0], leaf=apart[i][1], amount=one.amount * share))
+    for i, (cell, leaf, name, y) in enumerate(apart):
+        if not whole[i]:
+            take(i, _on_dates(cell, leaf, name, y, days))
     return found, whole
 
 

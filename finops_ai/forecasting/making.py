@@ -507,6 +507,12 @@ def doubts(plan: Plan) -> list[str]:
             break
         name = " / ".join(history.cells[i]) or "The cost"
         weight = p.use[i].sum()
+        if i in p.dips:
+            first, last = history.days[p.dips[i].start], history.days[p.dips[i].stop - 1]
+            notes.append(
+                f"{name} was far below everything else from {first:%Y-%m-%d} to {last:%Y-%m-%d} and came back: those days count "
+                "for nothing of what is usual. Days off that come again belong in `holidays`."
+            )
         if life.phase is Phase.JUMPED:
             if life.chance == 1.0:
                 since = f"{history.days[life.since]:%Y-%m-%d}"
@@ -514,7 +520,7 @@ def doubts(plan: Plan) -> list[str]:
                     f"{name} jumped on {since} with a change that is known: the new level, {life.now:,.2f} a day, stays."
                 )
                 continue
-            one, other = p.outcomes[i]
+            one, other, _ = p.outcomes[i]
             notes.append(
                 f"{name} jumped on {history.days[life.since]:%Y-%m-%d} to {life.now:,.2f} a day: {life.chance:.0%} that it stays, "
                 f"{1 - life.chance:.0%} that it goes back. {p.months[-1]} comes to {one[-1]:,.0f} or {other[-1]:,.0f}; the middle lies between."

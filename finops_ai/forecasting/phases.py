@@ -21,6 +21,12 @@ STEP = 1.4
 CALM, CALM_STEP = 1.2, 1.15
 #: a jump that stayed this long is the new usual: what was before it tells how use moves, not how much it is
 SETTLED = 28
+#: lengths of dip tried; days since one that show that it is over; how alike the level must be before and after it
+DIPS, OVER, SAME_LEVEL = (3, 5, 7, 10, 14, 21), 7, 1.4
+#: share of other days that may be as low as those of a dip
+RARE = 0.02
+#: chance that a jump stays: at once, and how much more with the days it has stayed, half of that after so many
+LEAST_STAY, MORE_STAY, HALF_STAY = 0.15, 0.75, 10.0
 #: chance a day that use ends; chance that silence longer than it should be is a pause, halved each week
 HAZARD, PAUSE = 1 / 180, 0.25
 #: silence no longer than this many times the longest one before says nothing
@@ -97,7 +103,7 @@ def life_of(y: np.ndarray, weekday: np.ndarray, stay: tuple[float, float] = (1.0
         if days >= SETTLED:
             before = float(np.nanmean(y[max(born, len(y) - days - SETTLED) : len(y) - days]))
             return Life(Phase.USED, born, len(y) - days, times=level / before if before > 0 else 1.0)
-        likely = 0.35 + 0.6 * days / (days + 7)
+        likely = LEAST_STAY + MORE_STAY * days / (days + HALF_STAY)
         stayed, left = stay
         chance = (2 * likely + stayed) / (2 + stayed + left)
         chance = float(np.clip(chance, 0.15, 0.85 if days < YOUNG else 0.95))
@@ -165,6 +171,46 @@ def jump_of(y: np.ndarray, oldest: int = OLDEST) -> tuple[int, float] | None:
         if (up and _longest(past > apart) < days) or (down and _longest(past < apart) < days):
             found = _sharpest(clean, days)
     return found
+
+
+def dip_of(y: np.ndarray) -> tuple[int, int] | None:
+    """First day and the one after the last of a dip below everything else, after which use came back; None without one.
+
+    What happened once says nothing of what is usual, what happened twice does. Bursts stay: they cost.
+
+    Args:
+        y: amount by day without its weekdays, from birth, NaN where unknown.
+
+    Example:
+        >>> y = np.where((np.arange(100) >= 70) & (np.arange(100) < 77), 1.0, 20.0)
+        >>> dip_of(y), dip_of(np.tile(y, 2))
+        ((70, 77), None)
+    """
+    if len(y) < BEFORE + DIPS[0] + OVER:
+        return None
+    clean = np.where(np.isnan(y), np.nanmedian(y), y)
+    running = np.concatenate([[0.0], np.cumsum(clean)])
+    for days in reversed(DIPS):
+        means = (running[days:] - running[:-days]) / days
+        at = int(means[: len(clean) - days - OVER + 1].argmin()) if len(clean) > days + OVER else 0
+        others = np.concatenate([means[: max(at - days, 0)], means[at + days + 1 :]])
+        before, after = clean[max(at - 2 * WEEK, 0) : at], clean[at + days : at + days + 2 * WEEK]
+        if len(others) < BEFORE or len(before) < WEEK:
+            continue
+        level = float(np.sqrt(max(before.mean(), 1e-12) * max(after.mean(), 1e-12)))
+        alike = 1 / SAME_LEVEL < before.mean() / max(after.mean(), 1e-12) < SAME_LEVEL
+        low = max(float(np.sqrt(means[at] * level)), level / (2 * BEYOND))
+        if not alike or means[at] * BEYOND >= others.min() or clean[at : at + days].max() >= low:
+            continue
+        first, last = at, at + days
+        while first > 0 and clean[first - 1] < low:
+            first -= 1
+        while last < len(clean) and clean[last] < low:
+            last += 1
+        elsewhere = np.concatenate([clean[:first], clean[last:]])
+        over = len(clean) - last >= OVER and last - first <= DIPS[-1]
+        return (first, last) if over and (elsewhere < low).mean() < RARE else None
+    return None
 
 
 def _running_weeks(y: np.ndarray) -> np.ndarray:

@@ -473,9 +473,11 @@ def workspace_past_error(ws: Workspace, month: str, months: int = 13) -> pd.Data
         months: months of history.
     """
 
+    from finops_ai.forecasting.seats import history_with_seats
+
     def make(_: object) -> pd.DataFrame:
         try:
-            return past_error(ws.history(month, months), book=ws.book, timezone=ws.timezone)
+            return past_error(history_with_seats(ws, month, months), book=ws.book, timezone=ws.timezone)
         except DataError:
             return pd.DataFrame()
 
@@ -513,8 +515,8 @@ def commitment_advice(
 
     Returns:
         One row per series: `unique_id`, the columns of `by`, `usage_p10, usage_p50` (cost a day at today's prices),
-        `cover` (usage to cover a day), `commit` (what is paid for it a day), `used` (share of the commitment used) and
-        `saving` (of the cost of those days, 0 to 1).
+        `cover` (usage to cover a day), `commit` (what is paid for it a day), `used` (share of the commitment used),
+        `spent` on those days, `with_commitment` (what they would have cost) and `saving` (one less the other, 0 to 1).
     """
     if not 0 < discount < 1:
         raise SettingsError(f"discount is {discount}: give a share between 0 and 1, such as 0.2")
@@ -537,6 +539,8 @@ def commitment_advice(
                 "cover": cover,
                 "commit": fee,
                 "used": used,
+                "spent": total,
+                "with_commitment": cost,
                 "saving": float(1 - cost / total) if total > 0 else np.nan,
             }
         )

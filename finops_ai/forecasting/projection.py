@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ from finops_ai.errors import DataError
 from finops_ai.forecasting.ageing import spread_of
 from finops_ai.forecasting.holidays import without_holidays
 from finops_ai.forecasting.known import Recurring, fees, lumps
-from finops_ai.forecasting.phases import Life, Phase, jumps_that_stayed, life_of, weekday_factors
+from finops_ai.forecasting.phases import Life, Phase, dip_of, jumps_that_stayed, life_of, weekday_factors
 from finops_ai.forecasting.shares import recent_shares
 from finops_ai.forecasting.spending import Spending
 from finops_ai.forecasting.sums import BLOCK, LEADS, WEEK, Sums, filled, forecast_sums, weekly
@@ -31,7 +32,7 @@ DRAWS = 1000
 #: past weeks that noise is drawn from
 DRAWN_WEEKS = 52
 #: variance of the level of a new cell at one week of age, of a level after a jump
-NEW_LEVEL, NEW_DRIFT, AFTER_JUMP = 0.30**2, 0.12**2, 0.02**2
+NEW_LEVEL, NEW_DRIFT, AFTER_JUMP = 0.30**2, 0.12**2, 0.01**2
 #: leads in blocks of four weeks whose errors past forecasts have shown
 TRIED = LEADS - 1
 #: share of a total's direct forecast in it; the rest is the sum of its cells
@@ -40,6 +41,19 @@ DIRECT = 0.5
 LEAST = 3
 #: a weekday with less of the mean day than this is one without use
 QUIET = 0.05
+
+
+class Outcomes(NamedTuple):
+    """What a cell whose level jumped, or that fell silent, may come to by month ahead.
+
+    Attributes:
+        stays, other: `(months,)`: its level stays (use comes back), or not.
+        unsure: variance of the level that stays, which few days have shown.
+    """
+
+    stays: np.ndarray
+    other: np.ndarray
+    unsure: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +73,8 @@ class Projection:
         noise: `(cells, weeks)` past weeks over their level.
         grown: `(cells,)`, log a week of the growth that the middle path goes on with.
         slope_spread: `(cells,)`, how unsure growth is beyond the leads that were tried (sd, log a block).
-        outcomes: `(months)` sums of a cell's two outcomes, where it has two.
+        outcomes: of a cell that has two.
+        dips: days of the history on which a cell was once far below everything else, which are left out.
         factor: `(leaves, days)`, what scenarios, dated prices and overrides make of each leaf's cost; None without.
         added: `(leaves, days)`, amounts put in by hand, and what has no cost without a scenario.
         nodes: `(nodes, leaves, months)`, where a scenario is uncertain: what each of its outcomes is to its middle.
@@ -79,7 +94,8 @@ class Projection:
     noise: np.ndarray
     grown: np.ndarray
     slope_spread: np.ndarray
-    outcomes: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    outcomes: dict[int, Outcomes] = field(default_factory=dict)
+    dips: dict[int, slice] = field(default_factory=dict)
     factor: np.ndarray | None = None
     added: np.ndarray | None = None
     nodes: np.ndarray | None = None
@@ -227,9 +243,13 @@ class Projection:
                 left -= part
         return out
 
+    def _random(self, cell: int, *what: str) -> np.random.Generator:
+        """A cell's own chance, the same whatever horizon is asked."""
+        return np.random.default_rng(_seed((*self.spending.cells[cell], *what)))
+
     def ratio(self, cell: int) -> np.ndarray:
         """`(months, draws)`: a cell's use over its middle."""
-        random = np.random.default_rng(_seed(self.spending.cells[cell]))
+        random = self._random(cell)
         months = len(self.months)
         noise = np.tensordot(self.noise[cell], self._picks, 1)
         own = _even(random.standard_normal((months + 1, DRAWS)))
@@ -245,21 +265,25 @@ class Projection:
         scale = np.sqrt(np.log1p(variance) / np.maximum(variance, 1e-12))
         s2 = variance * scale**2
         beyond = np.maximum(lead - TRIED, 0.0) * self.slope_spread[cell]
-        drifted = np.exp(scale[:, None] * z - s2[:, None] / 4 + beyond[:, None] * _even(random.standard_normal(DRAWS)))
+        drifted = np.exp(
+            scale[:, None] * z
+            - s2[:, None] / 4
+            + beyond[:, None] * _even(self._random(cell, "slope").standard_normal(DRAWS))
+        )
         out: np.ndarray = noise * drifted
         if cell in self.outcomes:
-            one, other = self.outcomes[cell]
-            stays = _ranks(random.random(DRAWS)) < self.lives[cell].chance * DRAWS
-            mean = self.lives[cell].chance * one + (1 - self.lives[cell].chance) * other
-            chosen = np.where(stays[None], one[:, None], other[:, None])
+            found, chance, random = self.outcomes[cell], self.lives[cell].chance, self._random(cell, "outcome")
+            stays = _ranks(random.random(DRAWS)) < chance * DRAWS
+            mean = chance * found.stays + (1 - chance) * found.other
+            level = np.exp(np.sqrt(found.unsure) * _even(random.standard_normal(DRAWS)) - found.unsure / 2)
+            chosen = np.where(stays, found.stays[:, None] * level, found.other[:, None])
             out = out * np.divide(chosen, mean[:, None], out=np.ones_like(chosen), where=mean[:, None] > 0)
         return out
 
     def _split(self, cell: int, leaves: np.ndarray) -> np.ndarray:
         """`(leaves, months, draws)`: each leaf's share over its middle share; shares add up to 1 on every path."""
         share = self.shares[leaves]
-        random = np.random.default_rng(_seed((*self.spending.cells[cell], "shares")))
-        z = random.standard_normal((len(self.months), len(leaves), DRAWS)).transpose(1, 0, 2)
+        z = self._random(cell, "shares").standard_normal((len(self.months), len(leaves), DRAWS)).transpose(1, 0, 2)
         walk = np.cumsum(z, 1)
         moved = share[:, None, None] * np.exp(self.share_spread[cell] * walk)
         total = moved.sum(0, keepdims=True)
@@ -355,6 +379,11 @@ def project(
     for i, life in enumerate(lives):
         for y in (use[i], flat[i], weeks[i, : max(life.since - size % WEEK, 0) // WEEK]):
             y[: life.since] *= life.times
+    dips = _dips(flat, lives)
+    for i, days_of in dips.items():
+        flat[i, days_of] = use[i, days_of] = np.nan
+    if dips:
+        weeks = weekly(use, usual)
     ramp = _ramp(flat, lives)
     told = [_slice(flat[i], life) for i, life in enumerate(lives)]
     made = [flat[i, part] for i, part in enumerate(told)]
@@ -382,9 +411,9 @@ def project(
     together = (0.3, 0.3)
     if full.sum() > 1:
         path, together = _with_total(path, weeks, full, base, drift, horizon)
-    outcomes: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    outcomes: dict[int, Outcomes] = {}
     notes: list[str] = []
-    kept: list[tuple[int, np.ndarray, np.ndarray]] = []
+    kept: list[tuple[int, np.ndarray, np.ndarray, float]] = []
     for i, life in enumerate(lives):
         if life.phase is Phase.YOUNG:
             age = size - life.born
@@ -395,25 +424,34 @@ def project(
         elif life.phase is Phase.JUMPED:
             old = path[i].copy()
             path[i] = life.chance * life.now + (1 - life.chance) * old
-            base[i] += AFTER_JUMP + float(np.nanvar(noise[i])) * WEEK / max(size - life.since, 1)
-            kept.append((i, np.full(horizon, life.now), old))
+            unsure = AFTER_JUMP + float(np.nanvar(noise[i])) * WEEK / max(size - life.since, 1)
+            kept.append((i, np.full(horizon, life.now), old, unsure))
         elif life.phase is Phase.SILENT:
             old = path[i].copy()
             path[i] = life.chance * old
             if 0 < life.chance < 1:
-                kept.append((i, old, np.zeros(horizon)))
+                kept.append((i, old, np.zeros(horizon), 0.0))
     ahead = days.day_of_week.to_numpy()
     shape = factors[:, ahead] * np.where(days.isin(list(free)), at_rest, 1.0)
     months = np.asarray((days.year - days[0].year) * 12 + days.month - days[0].month)
-    for i, one, other in kept:
-        sums_of = [np.bincount(months, one_ * shape[i]) for one_ in (one, other)]
-        outcomes[i] = (sums_of[0], sums_of[1])
+    for i, one, other, unsure in kept:
+        sums_of = [np.bincount(months, way * shape[i]) for way in (one, other)]
+        outcomes[i] = Outcomes(sums_of[0], sums_of[1], unsure)
     shares, share_spread = recent_shares(history, recurring)
     noise = _wrapped(noise)
     return Projection(
         history, days, path * shape + credit[:, None], recurring, lives, shares, share_spread, base, drift, together,
-        noise, grown, slope, outcomes, notes=notes,
+        noise, grown, slope, outcomes, dips, notes=notes,
     )  # fmt: skip
+
+
+def _dips(flat: np.ndarray, lives: Sequence[Life]) -> dict[int, slice]:
+    """Days of cells in use that were far below everything else, once, and passed."""
+    out = {}
+    for i, life in enumerate(lives):
+        if life.phase is Phase.USED and (found := dip_of(flat[i, life.born :])):
+            out[i] = slice(life.born + found[0], life.born + found[1])
+    return out
 
 
 def _lived(use: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ import pandas as pd
 from finops_ai.errors import DataError, SettingsError, hint
 from finops_ai.forecasting.keeping import compare_plans, read_plan, save_plan
 from finops_ai.forecasting.scenarios import ScenarioLike
+from finops_ai.forecasting.seats import history_with_seats
 from finops_ai.forecasting.terms import workspace_terms
 from finops_ai.tables.result import Facts, Table
 
@@ -53,7 +54,7 @@ def keep_plan(
             f"There is a plan called {name!r} already, made on {made['since']}. A saved plan is never overwritten: choose another name."
         )
     terms = workspace_terms(ws)
-    history = ws.history(_newest(ws), months)
+    history = history_with_seats(ws, _newest(ws), months)
     until = until or terms.until or year_end_of(history, ws.timezone, terms.fiscal_start)
     place.parent.mkdir(parents=True, exist_ok=True)
     save_plan(
@@ -106,7 +107,7 @@ def held_against(ws: Workspace, name: str, by: Sequence[str] = (), *, until: str
     months = [m for m in ws.months_before(newest, 1_000) if m >= plan.attrs["plan"]["since"][:7]]
     if not months:
         raise DataError(f"There is no usage since {name!r} was made on {plan.attrs['plan']['since']}.")
-    return compare_plans(plan, ws.history(newest, len(months)), by)
+    return compare_plans(plan, history_with_seats(ws, newest, len(months)), by)
 
 
 def _newest(ws: Workspace) -> str:

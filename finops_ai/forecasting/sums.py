@@ -11,28 +11,44 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from finops_ai.forecasting.movement import Movement, expected_miss, movement_of
+
 WEEK, BLOCK, YEAR = 7, 4, 52
 #: a week of which fewer usual days than this are known has no level
 LEAST_WEEK = 0.25
 #: windows of the means and of the lines, in weeks; damping of the slower line, a week
 MEANS, LINES, DAMPED = (1, 2, 4, 8, 13, 26), (8, 13, 26), 0.9
+#: all weeks there are, as a window
+ALL = 10**6
+#: the simple models: weeks they are made of, and whether they are lines
+SIMPLE: dict[str, tuple[int, bool]] = {
+    **{f"mean of {weeks} weeks" if weeks > 1 else "last week": (weeks, False) for weeks in MEANS},
+    "mean of all": (ALL, False),
+    **{f"line through {weeks} weeks": (weeks, True) for weeks in LINES},
+    f"damped line through {LINES[1]} weeks": (LINES[1], True),
+}
 #: leads tried, in blocks of four weeks, and where two years are known; weeks of history before anything is tried
 LEADS, LONG_LEADS, SHORTEST = 6, 14, 8
 #: growth or fall a line may go on with, log per week (a little over half more a month)
 STEEPEST_LINE = 0.10
 #: how steeply weight falls with error: grows with the blocks of history that could be tried
-STEEPNESS, STEEPEST = 0.7, 8.0
+STEEPNESS, STEEPEST = 2.5, 12.5
+#: blocks of evidence that what a model should miss, by how the series moves, counts as; how much worse a line counts
+#: than that says (log of the error)
+EXPECTED_BLOCKS, DOUBT = 6.5, 1.0
+#: how far the evidence of neighbouring leads counts (sd, in leads)
+NEAR_LEADS = 0.8
 #: what a forecast misses before anything is known (variance of the ratio), at once and more with every block: so much
 #: at least, and so much over the weeks of history to this power; blocks of own evidence it counts as
-PRIOR_LEVEL, PRIOR_DRIFT, PRIOR_POWER, PRIOR_BLOCKS = (0.009**2, 0.09), (0.008**2, 0.02), 1.5, 1.5
-#: how much worse a line counts than a mean before it has shown itself (log of the error), and for how many blocks
-DOUBT, DOUBT_BLOCKS = 1.0, 5.0
+PRIOR_LEVEL, PRIOR_DRIFT, PRIOR_POWER, PRIOR_BLOCKS = (0.004**2, 0.25), (0.006**2, 0.06), 2.0, 1.25
 #: weights are chosen on the same past the errors are measured on: how much variance that hides, over blocks of it
 OPTIMISM = 2.0
+#: share of a mixture's weights that must have been there for its error to count; largest error (log, squared) and least ratio
+MOSTLY, LARGEST, LEAST_RATIO = 0.7, np.log(5.0), 0.01
 #: how unsure growth is beyond the leads that were tried, as share of it
 SLOPE_DOUBT = 0.25
 #: half-life of past evidence, in weeks
-MEMORY = 26.0
+MEMORY = 30.0
 
 
 @dataclass(frozen=True)
@@ -230,15 +246,19 @@ def forecast_sums(weeks: np.ndarray, extra: tuple[list[str], np.ndarray, np.ndar
         tried = np.where(np.isnan(extra[2]), 0.0, evidence.max(0)[None])
         error = np.concatenate([error, np.nan_to_num(extra[2]) * tried])
         evidence = np.concatenate([evidence, tried])
-    doubt = np.array([DOUBT if "line" in name else 0.0 for name in names])
-    weights = _weights(now, error, evidence, size, doubt)
+    moved = movement_of(weeks)
+    weights = _weights(now, error, evidence, size, _expected(moved, names, size, leads))
     level = np.nansum(np.where(np.isnan(now), 0, now) * weights, 0)
     past = np.where(np.isnan(made), 0, made)
     share = weights[: len(made), :, None, :] * ~np.isnan(made)
     mixed = (past * share).sum(0) / np.maximum(share.sum(0), 1e-12)
-    mixed[share.sum(0) < 0.3] = np.nan
+    mixed[share.sum(0) < MOSTLY] = np.nan
     noise = local_noise(weeks)
-    base, drift, blocks = _errors(mixed, actual, recent, noise, size)
+    lines = weights[[name in SIMPLE and SIMPLE[name][1] for name in names]].sum(0).mean(1)
+    # steady growth is no surprise to a line, once there is a year of it
+    steady = lines * min(size / YEAR, 1.0)
+    drifting = (1 - steady) * moved.drift + steady * moved.swerve
+    base, drift, blocks = _errors(mixed, actual, recent, noise, size, BLOCK * drifting)
     first, last = level[:, 0], level[:, 2]
     growth = np.log(np.maximum(last, 1e-12) / np.maximum(first, 1e-12)) / (2 * BLOCK)
     growth = np.where(first > 0, growth, 0.0)
@@ -250,10 +270,22 @@ def forecast_sums(weeks: np.ndarray, extra: tuple[list[str], np.ndarray, np.ndar
     return Sums(level, weights, names, growth, spread, noise, base, drift, blocks)
 
 
-def _weights(now: np.ndarray, error: np.ndarray, evidence: np.ndarray, size: int, doubt: np.ndarray) -> np.ndarray:
+def _expected(moved: Movement, names: list[str], size: int, leads: int) -> np.ndarray:
+    """`(models, series, leads)`: what each should miss over what the usual mean should (log), by how the series move."""
+    ahead = BLOCK * (np.arange(leads) + 0.5)
+    out = np.zeros((len(names), len(moved.noise), leads))
+    simple = [(row, *SIMPLE[name]) for row, name in enumerate(names) if name in SIMPLE]
+    for row, window, line in simple:
+        out[row] = 0.5 * np.log(expected_miss(moved, min(window, size), ahead, line)) + DOUBT * line
+    means = [row for row, window, line in simple if not line and (window <= size or window == ALL)]
+    out[[row for row, *_ in simple]] -= np.median(out[means], axis=0)
+    return out
+
+
+def _weights(now: np.ndarray, error: np.ndarray, evidence: np.ndarray, size: int, expected: np.ndarray) -> np.ndarray:
     """`(models, series, leads)`: by error at past weeks, neighbouring leads and the other series lending evidence."""
     leads = now.shape[2]
-    near = np.exp(-0.5 * ((np.arange(leads)[:, None] - np.arange(leads)) / 1.0) ** 2)
+    near = np.exp(-0.5 * ((np.arange(leads)[:, None] - np.arange(leads)) / NEAR_LEADS) ** 2)
     error, evidence = error @ near, evidence @ near
     mean = np.divide(error, evidence, out=np.full_like(error, np.nan), where=evidence > 1e-9)
     with np.errstate(all="ignore"):
@@ -263,7 +295,7 @@ def _weights(now: np.ndarray, error: np.ndarray, evidence: np.ndarray, size: int
     # what hasn't been tried counts a little worse than usual
     score = np.where(np.isfinite(score), score, 0.3)
     blocks = np.minimum(evidence.max(0), size) / BLOCK
-    score = (blocks * score + DOUBT_BLOCKS * doubt[:, None, None]) / (blocks + DOUBT_BLOCKS)
+    score = (blocks * score + EXPECTED_BLOCKS * expected) / (blocks + EXPECTED_BLOCKS)
     if score.shape[1] > 1:
         pooled = np.average(score, axis=1, keepdims=True)
         score = (blocks * score + 1.0 * pooled) / (blocks + 1.0)
@@ -275,20 +307,32 @@ def _weights(now: np.ndarray, error: np.ndarray, evidence: np.ndarray, size: int
 
 
 def _errors(
-    mixed: np.ndarray, actual: np.ndarray, recent: np.ndarray, noise: np.ndarray, size: int
+    mixed: np.ndarray, actual: np.ndarray, recent: np.ndarray, noise: np.ndarray, size: int, drifting: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Variance of the level's error at the first block and what each further block adds, pulled to the prior."""
+    """Variance of the level's error at the first block and what each further block adds, pulled to what is expected.
+
+    Args:
+        mixed: `(series, weeks + 1, leads)`, what the mixture would have said.
+        actual: of the same shape, what came.
+        recent: how much each week counts.
+        noise: each week over its level.
+        size: weeks.
+        drifting: `(series,)`, what levels move a block by how the series move.
+    """
     with np.errstate(all="ignore"):
-        ratio = actual / mixed - 1
+        ratio = actual / mixed
     usable = np.isfinite(ratio) & (recent > 0)[None, :, None] & (mixed > 0)
-    squared = np.where(usable, np.minimum(ratio**2, 4.0), 0.0)
+    # half counts as far as double
+    apart = np.log(np.where(usable, np.maximum(ratio, LEAST_RATIO), 1.0)) ** 2
+    squared = np.expm1(np.minimum(apart, LARGEST))
     mass = usable * (recent[None, :, None])
     total = mass.sum(1)
     variance = np.divide((squared * mass).sum(1), total, out=np.full(total.shape, np.nan), where=total > 0)
     single = noise.var(1) / BLOCK
     blocks = total / BLOCK / np.where(recent.max() > 0, recent.max(), 1.0)
     lead = np.arange(variance.shape[1])
-    beyond = np.maximum(np.nan_to_num(variance - single[:, None]), 0.0)
+    # less than the noise of weeks is chance: it counts against what is expected
+    beyond = np.nan_to_num(variance - single[:, None])
     base_own = beyond[:, 0]
     w = np.where(np.isfinite(variance) & (blocks > 0.25), np.minimum(blocks, 12), 0.0)
     w[:, 0] = 0
@@ -302,6 +346,7 @@ def _errors(
     prior_base, prior_drift = (
         least + young / max(size, 1) ** PRIOR_POWER for least, young in (PRIOR_LEVEL, PRIOR_DRIFT)
     )
-    base = (b0 * base_own + PRIOR_BLOCKS * prior_base) / (b0 + PRIOR_BLOCKS) + single / 8
-    drift = (b1 * drift_own + PRIOR_BLOCKS * prior_drift) / (b1 + PRIOR_BLOCKS)
+    base = (b0 * base_own + PRIOR_BLOCKS * (prior_base + drifting)) / (b0 + PRIOR_BLOCKS)
+    base = np.maximum(base, 0.0) + single / 12
+    drift = (b1 * drift_own + PRIOR_BLOCKS * (prior_drift + drifting)) / (b1 + PRIOR_BLOCKS)
     return base, drift, float(b0.max()) if len(b0) else 0.0

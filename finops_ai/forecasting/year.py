@@ -11,6 +11,8 @@ from finops_ai.forecasting.budgeting import budget_lines
 from finops_ai.forecasting.history import end_of_data
 from finops_ai.forecasting.making import make_plan
 from finops_ai.forecasting.planning import budget_outlook, currency_of_plan, outlook_table, plan_table, year_end_of
+from finops_ai.forecasting.scenarios import ScenarioLike, one_scenario
+from finops_ai.forecasting.seats import history_with_seats
 from finops_ai.forecasting.terms import workspace_terms
 
 if TYPE_CHECKING:
@@ -40,21 +42,28 @@ def workspace_plan(
 
 
 def workspace_outlook(
-    ws: Workspace, month: str, by: Sequence[str] = (), *, until: str | None = None, months: int = HISTORY
+    ws: Workspace,
+    month: str,
+    by: Sequence[str] = (),
+    *,
+    until: str | None = None,
+    months: int = HISTORY,
+    scenario: ScenarioLike | None = None,
 ) -> tuple[Table, Table]:
     """The plan, and what each budget still open will come to (see `budget_outlook`); arguments as of `workspace_plan`.
 
-    Made once for each state of the workspace, and both of one projection where that is the same.
+    Made once for each state of the workspace, and both of one projection where that is the same. A scenario is as in `plan`.
     """
+    change = None if scenario is None else one_scenario(scenario)
     budgets, terms = ws.settings.policies.get("budgets"), workspace_terms(ws, month)
     key = (
-        "plan", ws.digest(), ws.ledger.head(), month, tuple(by), until or terms.until, months, repr(budgets), repr(terms),
+        "plan", ws.digest(), ws.ledger.head(), month, tuple(by), until or terms.until, months, repr(budgets), repr(terms), repr(change),
     )  # fmt: skip
 
     def make() -> Any:
-        history = ws.history(month, months, by)
+        history = history_with_seats(ws, month, months, by)
         last = until or terms.until or year_end_of(history, ws.timezone, terms.fiscal_start)
-        told: dict[str, Any] = {"book": ws.book, "timezone": ws.timezone, **terms.known}
+        told: dict[str, Any] = {"scenario": change, "book": ws.book, "timezone": ws.timezone, **terms.known}
         made = make_plan(history, until=last, keep=by, **told)
         table = plan_table(made, budgets, by=by, **terms.year, sources=(history,))
         currency, end = currency_of_plan(history), end_of_data(history, ws.timezone)

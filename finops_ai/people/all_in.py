@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow as pa
 
-from finops_ai.engine import allocate, price
+from finops_ai.engine import Rules, allocate, price
 from finops_ai.engine.converting import BILL_COSTS, in_group
 from finops_ai.engine.duck import connect
 from finops_ai.errors import CheckFailed, FrameError
@@ -39,8 +40,6 @@ from finops_ai.tables.spreading import (
 
 if TYPE_CHECKING:
     import duckdb
-
-    from finops_ai.engine import Rules
 
 #: meter of a seat's rows; its quantity is 1 for a seat that is held for a billing month
 METER = "seat_months"
@@ -199,21 +198,29 @@ def _allocated(found: pa.Table, rules: Any, dimension: str, dimensions: Sequence
         "charge_period_end": pa.array([day.end for day in days], pa.timestamp("us", "UTC")),
         **{name: found[name] for name in ("provider", "billing_account_id", "sub_account_id")},
         "model": found["plan"], "quantity": found["quantity"].cast(pa.decimal128(19, 6)), "user_id": found["account"],
-        "request_id": [str(n) for n in range(count)], "billed_cost": found["cost"].cast(COST_TYPE), "billing_currency": found["currency"],
+        "agent_name": found["team"], "billed_cost": found["cost"].cast(COST_TYPE), "billing_currency": found["currency"],
         "quantity_basis": ["estimated" if listed else "imputed" for listed in found["at_list"].to_pylist()],
     }  # fmt: skip
     priced = price(conform(columns, source="seats"))
-    rows = (
-        priced.assign(**dict.fromkeys(dimensions, "unallocated"))
-        if rules is None
-        else allocate(priced, rules, timezone=timezone)
-    )
-    if dimension not in dimensions:
-        return rows.assign(request_id=None)
-    teams = found["team"].to_pylist()
-    known = [teams[int(n)] for n in rows["request_id"]]
-    own = [team or rule for team, rule in zip(known, rows[dimension], strict=True)]
-    return rows.assign(**{dimension: pd.Series(own, index=rows.index, dtype=rows[dimension].dtype), "request_id": None})
+    plain = {"dimensions": {name: {"default": "unallocated"} for name in dimensions}}
+    mapped = allocate(priced, _with_teams(Rules.load(plain if rules is None else rules), dimension), timezone=timezone)
+    return mapped.assign(agent_name=None)
+
+
+def _with_teams(rules: Rules, dimension: str) -> Rules:
+    """Rules that first give a seat to the team of its day, which stands where an agent would; what rests on the team follows from it.
+
+    Shared costs are left out: their parts are of usage.
+    """
+    if dimension not in rules.dimensions:
+        return replace(rules, shared=())
+    own = {
+        "name": "seat of the day's team",
+        "when": {"agent_name": {"exists": True}},
+        "set": {dimension: "{agent_name}"},
+    }
+    first = Rules.load({"dimensions": {dimension: {"default": "unallocated"}}, "rules": [own]}).rules
+    return replace(rules, rules=(*first, *rules.rules), shared=())
 
 
 def _as_in(rows: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:

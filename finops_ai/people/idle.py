@@ -153,6 +153,8 @@ def _facts(rows: list[dict[str, Any]], last: dt.date, days: int, privacy: Privac
     if unknown:
         notes.append(
             f"{unknown:,} seats may be idle or not: their source may not hear of use. They are not called idle."
+            if unknown > 1
+            else "1 seat may be idle or not: its source may not hear of use. It is not called idle."
         )
     if unpriced := sorted({f"{r['provider']} {r['plan']}" for r in rows if r["cost_per_month"] is None}):
         notes.append(f"No price is known of seats of {', '.join(unpriced)}. Enter it in [[seats]].")

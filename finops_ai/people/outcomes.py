@@ -338,11 +338,12 @@ def outcome_costs(
     }
     currency = links.facts.currency if isinstance(links, Table) else ""
     facts = Facts(
-        f"Cost per {units_[unit]}",
+        f"Cost per {units_[unit]}, {said[money]}",
         currency,
         conserves="matched, unmatched and not joinable are the total",
         notes=[
-            f"Money: {said[money]}. The mean is of matched cost; all_in is the total over all outcomes, abandoned work included."
+            f"Money: {said[money]}. The mean is of matched cost; all in is the total over all outcomes, abandoned work included; "
+            "reverted is the part of the matched cost that a later commit took back."
         ],
         money=[
             "total",

@@ -70,7 +70,7 @@ def seat_or_api(
         >>> people = fa.sample.engineers()
         >>> table = fa.seat_or_api(people.usage, people.seats, people.identities, months=["2026-10"], prices=people.prices)
         >>> sorted(set(table["advice"]))
-        ['change', 'keep', 'unknown']
+        ['change', 'keep', 'look', 'unknown']
     """
     if not len(months):
         raise DataError("seat_or_api needs at least one month, such as months=['2026-10'].")

@@ -103,7 +103,7 @@ def pools(
         currencies[0] if len(currencies) == 1 else "",
         f"until {last}",
         conserves="used and beyond are all use at the vendor's rates",
-        notes=["Use of allowances is no cash: `charged` is."],
+        notes=["Use of allowances is no cash; what is charged beyond them is."],
         money=["size", "used", "beyond", "charged"],
         charged=True,
     )

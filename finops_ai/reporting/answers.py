@@ -11,9 +11,10 @@ from IPython.display import HTML, display
 
 from finops_ai.figures import ingredients
 from finops_ai.money import published
-from finops_ai.periods import Window
+from finops_ai.periods import Window, zone
 from finops_ai.reporting import charts
 from finops_ai.reporting.coverage import coverage as coverage
+from finops_ai.reporting.coverage import day_text
 from finops_ai.reporting.coverage import stamp as stamp
 from finops_ai.reporting.grid import grid as grid
 from finops_ai.reporting.grid import heading as heading
@@ -146,13 +147,20 @@ def cards(data: Table) -> None:
         display(HTML(key_figures(first_row(data) or {}, data.facts.currency)))
 
 
-def last_days(frame: pd.DataFrame, days: int, month: str, timezone: str) -> tuple[Any, Any]:
-    """The rows of a month's last days that hold usage, and those of as many days before them."""
+def last_days(frame: pd.DataFrame, days: int, month: str, timezone: str) -> tuple[Any, Any, str]:
+    """The rows of a month's last days that hold usage, those of as many days before them, and which days these are."""
     window, start = Window.month(month, timezone), frame["charge_period_start"]
     last = frame["charge_period_end"][(start >= window.start) & (start < window.end)].max()
     end = window.end if is_unknown(last) else min(window.end, last.to_pydatetime())
     cuts = [end - dt.timedelta(days=days * i) for i in (0, 1, 2)]
-    return frame[(start >= cuts[1]) & (start < cuts[0])], frame[(start >= cuts[2]) & (start < cuts[1])]
+    spans = [(cuts[1], cuts[0]), (cuts[2], cuts[1])]
+    after, before = (frame[(start >= first) & (start < last)] for first, last in spans)
+    return after, before, " against ".join(_span(Window(*span), timezone) for span in spans)
+
+
+def _span(window: Window, timezone: str) -> str:
+    """The days of a window, the last one included."""
+    return f"{day_text(window.start, zone(timezone), whole=False)} to {day_text(window.end, zone(timezone))}"
 
 
 def change_of(before: pd.DataFrame, after: pd.DataFrame, by: Sequence[str] = ()) -> Explanation | None:
@@ -189,13 +197,22 @@ def bridge(data: Table | None, names: tuple[str, str], title: str, lead: str = "
     display(HTML("".join(f"<p>{safe(text)}</p>" for text in data.facts.notes)))
 
 
-def drivers(data: Explanation | None, top: int = 8, words: Mapping[str, str] | None = None) -> None:
+def drivers(
+    data: Explanation | None,
+    top: int = 8,
+    words: Mapping[str, str] | None = None,
+    *,
+    period: str = "",
+    called: tuple[str, str] = ("What carries the change", "Amount"),
+) -> None:
     """Show who did what: the drivers of a change, largest first, what is left, and the whole change below.
 
     Args:
         data: what `change_of` returns for the whole (one row); None is said.
         top: drivers told apart.
         words: names that are no owner -> what they are called.
+        period: which days are compared.
+        called: headings.
     """
     if data is None or not len(data):
         note("There is nothing before it to compare with.")
@@ -211,7 +228,8 @@ def drivers(data: Explanation | None, top: int = 8, words: Mapping[str, str] | N
     rows += [["All else", f"{rest:+,}"]] if rest else []
     foot = ["Change", f"{shown['change']:+,}"]
     about = "Parts of one change, which don’t overlap: a new model’s includes the longer prompts and answers that came with it."
-    table = grid(["What carries the change", "Amount"], rows, texts=1, foot=foot, caption=f"Amounts in {currency}")
+    caption = f"Amounts in {currency}" + (f", {period}" if period else "")
+    table = grid(called, rows, texts=1, foot=foot, caption=caption)
     display(HTML(f'{table}<p class="note">{safe(about)}</p>'))
 
 
@@ -284,7 +302,7 @@ def names_of(history: pd.DataFrame, by: str) -> list[str]:
 
 #: what is told of each prompt, by what the page asks
 SPENT = ("cost", "previous_cost", "change", "tokens", "requests", "cost_per_request")
-PER_CALL = ("cost", "tokens", "requests", "cost_per_request", "cache_hit_rate", "output_input_ratio")
+PER_CALL = ("cost", "requests", "cost_per_request", "cache_hit_rate", "output_input_ratio")
 
 
 def prompts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Iterator
 from decimal import Decimal
@@ -14,7 +15,7 @@ from finops_ai.errors import FinopsError
 from finops_ai.periods import Window, zone
 from finops_ai.reporting.grid import grid
 from finops_ai.reporting.navigation import COVERAGE
-from finops_ai.reporting.text import named, percent, safe
+from finops_ai.reporting.text import is_unknown, named, percent, safe
 from finops_ai.tables import showback
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ def attributed(ws: Workspace, month: str) -> float | None:
     by = next(iter(ws.rules.dimensions))
     key = ("attributed", month, ws.digest(), ws.ledger.head(), by)
     return ws.recent.once(
-        key, lambda: showback(ws.cube(month), [by], month, timezone=ws.timezone).facts.coverage.get("attributed")
+        key,
+        lambda: showback(ws.cube(month), [by], month, timezone=ws.timezone).facts.coverage.get("attributed"),
+        shared=True,
     )
 
 
@@ -52,10 +55,14 @@ def captured(ws: Workspace, month: str) -> float | None:
     """Share of the month's bill that usage explains; None without a bill."""
     from finops_ai.tables.reconcile import workspace_reconciliation
 
-    try:
-        return workspace_reconciliation(ws, month).facts.coverage["captured"]
-    except FinopsError:
-        return None
+    def share() -> float | None:
+        try:
+            return workspace_reconciliation(ws, month).facts.coverage["captured"]
+        except FinopsError:
+            return None
+
+    key = ("captured", month, ws.digest(), ws.ledger.head(), repr(ws.settings.policies.get("reconcile")))
+    return ws.recent.once(key, share, keep=lambda found: True, shared=True)
 
 
 def owners(data: Table, ws: Workspace) -> str:
@@ -74,7 +81,7 @@ def freshness(ws: Workspace, month: str) -> tuple[list[str], list[str]]:
     end, tz = Window.month(month, ws.timezone).end, zone(ws.timezone)
     held = {row.connection: row.last for row in _held(ws)}
     whole = [name for name, last in held.items() if last >= end]
-    late = [f"{name} only up to {_day(last, tz)}" for name, last in held.items() if last < end]
+    late = [f"{name} only up to {day_text(last, tz)}" for name, last in held.items() if last < end]
     wanted = [name for name, table in ws.settings.providers.items() if table.get("enabled", True)]
     return whole, late + [f"{name} holds no data" for name in wanted if name not in held]
 
@@ -92,7 +99,7 @@ def stamp_html(data: Table, ws: Workspace, month: str) -> str:
     whole, late = freshness(ws, month)
     end, tz = Window.month(month, ws.timezone).end, zone(ws.timezone)
     if whole:
-        parts.append(f"{len(whole)} {'source reaches' if len(whole) == 1 else 'sources reach'} {_day(end, tz)}")
+        parts.append(f"{len(whole)} {'source reaches' if len(whole) == 1 else 'sources reach'} {day_text(end, tz)}")
     parts += [f"<strong>{safe(text)}</strong>" for text in late]
     parts.append(f"days of {safe(ws.timezone)}")
     return f'<p class="stamp">{" · ".join(parts)}{COVERAGE}</p>'
@@ -122,22 +129,53 @@ def coverage(data: Table, ws: Workspace, month: str) -> None:
 def coverage_html(data: Table, ws: Workspace, month: str) -> str:
     """What the figures cover, what to doubt, and how far each source reaches, as tables."""
     means = MEANING | {"attributed": f"of cost has a {owners(data, ws)}"}
+    made = _made(data, ws, month)
     shares = [
-        (name.capitalize(), means.get(name, ""), "unknown" if share is None else percent(share))
+        (name.capitalize(), means.get(name, ""), made.get(name, ""), "unknown" if share is None else percent(share))
         for name, share in coverage_of(data, ws, month).items()
         if name != "attributed" or ws.rules.dimensions
     ]
     tz = zone(ws.timezone)
     sources = [
-        (row.connection, _day(row.first, tz, whole=False), _day(row.last, tz), f"{row.rows:,}") for row in _held(ws)
+        (row.connection, day_text(row.first, tz, whole=False), day_text(row.last, tz), f"{row.rows:,}")
+        for row in _held(ws)
     ]
     notes = "".join(f"<li>{safe(text)}</li>" for text in data.facts.notes)
-    said = grid(["Coverage", "What it says", "Share"], shares, texts=2, caption="How much of reality the figures hold")
+    heads = ["Coverage", "What it says", "Made of", "Share"]
+    said = grid(heads, shares, texts=3, caption="How much of reality the figures hold")
     held = grid(["Source", "From", "Up to", "Rows"], sources, caption="Usage that is stored, days included")
     return (
         f"{said}{f'<ul>{notes}</ul>' if notes else ''}{held}{_left_out(ws, month)}"
         f'<p class="note">Days of {safe(ws.timezone)}. Price book {safe(ws.book.version)}. Data {safe(ws.digest())}.</p>'
     )
+
+
+def _made(data: Table, ws: Workspace, month: str) -> dict[str, str]:
+    """The two figures that each share divides, in words; nothing where there are none."""
+    from finops_ai.reporting.owners import apart, split
+    from finops_ai.tables.reconcile import workspace_reconciliation
+
+    shown, currency = data.published(), data.facts.currency
+
+    def parted(part: Decimal, whole: Decimal, unit: str, places: int) -> str:
+        return f"{part:,.{places}f} of {whole:,.{places}f} {unit}" if whole else ""
+
+    def added(rows: pd.DataFrame, name: str) -> Decimal:
+        return sum((v for v in rows[name] if not is_unknown(v)), Decimal(0))
+
+    out = {
+        name: parted(added(shown, column), added(shown, "tokens"), "tokens", 0)
+        for name, column in (("priced", "listed_tokens"), ("metered", "metered_tokens"))
+    }
+    if (by := next(iter(ws.rules.dimensions), None)) in data.columns:
+        owned, _ = split(data, str(by), apart(ws.cube(month), str(by)))
+        out["attributed"] = parted(owned, added(shown, "cost"), currency, 2)
+    with contextlib.suppress(FinopsError):
+        tied = workspace_reconciliation(ws, month)
+        told = tied.published()
+        usage = added(told, "billed_usage")
+        out["captured"] = parted(usage - added(told, "missing_usage"), usage, tied.facts.currency, 2)
+    return out
 
 
 def _left_out(ws: Workspace, month: str) -> str:
@@ -168,7 +206,7 @@ def _left_out(ws: Workspace, month: str) -> str:
     )
 
 
-def _day(moment: pd.Timestamp | dt.datetime, tz: dt.tzinfo, *, whole: bool = True) -> str:
+def day_text(moment: pd.Timestamp | dt.datetime, tz: dt.tzinfo, *, whole: bool = True) -> str:
     """A day as people read it; of an instant that ends a half-open window, the last day inside."""
     day = (pd.Timestamp(moment) - pd.Timedelta(1 if whole else 0, "us")).tz_convert(tz)
     return f"{day.day} {day:%b %Y}"

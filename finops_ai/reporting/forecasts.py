@@ -17,6 +17,7 @@ from finops_ai.forecasting import (
     commitment_advice,
     compare_scenarios,
     drivers,
+    forecast,
     forecast_cost,
     learn_temperature,
     load_scenarios,
@@ -24,6 +25,7 @@ from finops_ai.forecasting import (
     standard_scenarios,
 )
 from finops_ai.forecasting.planning import workspace_past_error
+from finops_ai.forecasting.seats import history_with_seats
 from finops_ai.forecasting.shelf import held_against, saved_plans
 from finops_ai.forecasting.terms import workspace_terms
 from finops_ai.forecasting.year import workspace_outlook
@@ -37,6 +39,9 @@ from finops_ai.tables.result import Table
 if TYPE_CHECKING:
     from finops_ai.workspace import Workspace
 
+#: days ahead that are drawn and that scenarios change; intervals in per cent
+AHEAD, LEVELS = 90, (80, 95)
+
 
 @dataclass(frozen=True)
 class Outlook:
@@ -48,7 +53,8 @@ class Outlook:
         plan: month by month, total and parts.
         budgets: every budget still open with what it will come to over its own period.
         errors: past plans of the total against what came; empty while nothing could be checked.
-        base: forecast of the coming days, 80 and 95 % intervals.
+        days: the plan day by day, 80 and 95 % intervals, with everything that is known.
+        base: forecast of use in the coming days, which scenarios change.
         scenarios: base and scenarios side by side.
         drivers: what cost is made of, by month.
         models: the same by model, in the newest month.
@@ -62,6 +68,7 @@ class Outlook:
     plan: pd.DataFrame
     budgets: pd.DataFrame
     errors: pd.DataFrame
+    days: pd.DataFrame
     base: CostForecast
     scenarios: pd.DataFrame
     drivers: pd.DataFrame
@@ -106,7 +113,7 @@ def outlook(
     own = {name: t for name, t in ws.settings.policies.get("scenario", {}).items() if "changes" in t}
     wanted = load_scenarios(scenarios or {"scenario": own}) if scenarios or own else []
     base = forecast_cost(
-        history, 90, by=[by], levels=(80, 95), keep=columns_touched(wanted), holidays=terms.holidays, **told
+        history, AHEAD, by=[by], levels=LEVELS, keep=columns_touched(wanted), holidays=terms.holidays, **told
     )
     advice = commitment_advice(history, by=["provider"], timezone=ws.timezone)
     return Outlook(
@@ -115,6 +122,7 @@ def outlook(
         table,
         ahead,
         errors,
+        forecast(history_with_seats(ws, month, months), AHEAD, level=LEVELS, **told, **terms.known),
         base,
         compare_scenarios(base.outlook, wanted or standard_scenarios(base.outlook), ws.book),
         _by_month(history, ws.timezone),
@@ -179,21 +187,21 @@ def _words(page: Outlook) -> list[str]:
 
 def fan(page: Outlook, back: int = 120) -> None:
     """What was by day, and what is expected with its 80 and 95 % intervals."""
-    made, past = page.base.prediction, page.base.panel.values[0][-back:]
-    days = page.base.outlook.days
+    made, past = page.days, page.base.panel.values[0][-back:]
+    days = pd.DatetimeIndex(made["ds"])
     before = pd.date_range(end=days[0] - pd.Timedelta(days=1), periods=len(past))
     figure = charts.fan(
         list(zip(before.date, past, strict=True)),
-        list(zip(days.date, made.point[0], strict=True)),
-        {int(level): list(zip(low[0], high[0], strict=True)) for level, (low, high) in made.bounds.items()},
+        list(zip(days.date, made["yhat"], strict=True)),
+        {level: list(zip(made[f"lo-{level}"], made[f"hi-{level}"], strict=True)) for level in LEVELS},
         currency=page.currency,
         title="Cost per day: what was, what is expected, how sure that is",
     )
+    usual, low, high = (amount(float(made[c].mean()), page.currency) for c in ("yhat", "lo-80", "hi-80"))
     charts.show(
         figure,
-        f"Cost per day up to {before[-1].date()} and 90 days ahead; on average {amount(float(made.point[0].mean()), page.currency)} "
-        f"a day is expected, 80% interval {amount(float(made.bounds[80][0][0].mean()), page.currency)} to "
-        f"{amount(float(made.bounds[80][1][0].mean()), page.currency)}.",
+        f"Cost per day up to {before[-1].date()} and {len(made)} days ahead; on average {usual} a day is expected, "
+        f"80% interval {low} to {high}.",
     )
 
 
@@ -266,7 +274,7 @@ def scenario_table(page: Outlook) -> None:
             money = _money(row["amount"]) if whole else _signed(row["amount"])
             share = percent(row["share_of_base"]) if whole else f"{float(row['share_of_base']):+.1%}"
             rows.append([str(name) if whole else "", "comes to" if whole else f"by {row['item']}", money, share])
-    caption = f"Amounts in {page.currency} over {len(page.base.outlook.days)} days"
+    caption = f"Amounts in {page.currency} over {len(page.base.outlook.days)} days, of use: planned lines and owners' figures are the same in each"
     _show(grid(["Scenario", "", "Amount", "Of base"], rows, texts=2, caption=caption))
 
 
@@ -300,7 +308,6 @@ def driver_table(page: Outlook, months: int = 6) -> None:
             _figure(row["input_per_request"]) if row["requests"] > 0 else "–",
             _figure(row["tokens_per_input"], 3),
             _figure(row["price_per_token"] * 1e6, 3),
-            percent(row["cached_share"]),
             _figure(row["token_cost"]),
             _figure(row["other_cost"]),
         ]
@@ -312,8 +319,7 @@ def driver_table(page: Outlook, months: int = 6) -> None:
         "Input tokens each",
         "Tokens per input",
         "Price per 1M",
-        "From cache",
-        "Tokens of counted requests",
+        "Cost of these tokens",
         "All other cost",
     ]
     about = "of sources that count requests: the first four multiply to what their tokens cost"
@@ -322,17 +328,21 @@ def driver_table(page: Outlook, months: int = 6) -> None:
 
 def model_table(page: Outlook, top: int = 8) -> None:
     """Prompt complexity and answer length by model: tokens in and out a request, what a request costs; temperature."""
-    rows = []
     shown = page.models.head(top).to_dict("records")
     costs = column([{"cost": row["published"]} for row in shown], "cost")[1]
+    partly = any(not is_unknown(row["counted"]) and row["counted"] != row["published"] for row in shown)
+    rows = []
     for row, cost in zip(shown, costs, strict=True):
-        counted = not is_unknown(row["calls"]) and row["calls"] > 0
-        each = [_figure(row["input_per_request"], 0), _figure(row["output_per_request"], 0)] if counted else ["–", "–"]
+        calls = 0.0 if is_unknown(row["calls"]) else float(row["calls"])
+        line = [f"{calls:,.0f}" if calls else "–"]
+        for name in ("input", "output"):
+            each = row[f"{name}_per_request"]
+            line += [f"{each * calls / 1e6:,.1f}", _figure(each, 0)] if calls and not is_unknown(each) else ["–", "–"]
+        line += [_money(row["counted"])] if partly else []
         rate = "–" if is_unknown(row["cost_per_request"]) else f"{row['cost_per_request'] * 1000:,.2f}"
-        requests = f"{row['calls']:,.0f}" if counted else "–"
-        shares = [percent(row["reasoning_share"]), percent(row["cached_share"])]
-        rows.append([str(row["unique_id"]), requests, *each, *shares, rate, cost])
-    heads = ["Model", "Requests", "Input each", "Output each", "Reasoning", "From cache", "Cost per 1,000", "Cost"]
+        rows.append([str(row["unique_id"]), *line, rate, cost])
+    heads = ["Model", "Requests", "Their input, millions", "Input each", "Their output, millions", "Output each"]
+    heads += [*(["Their cost"] if partly else []), "Cost per 1,000", "Cost"]
     month = answers.month_text(f"{page.drivers['ds'].iloc[-1]:%Y-%m}")
     caption = f"Amounts in {page.currency}, {month}; the largest models"
     _show(grid(heads, rows, caption=caption))
@@ -352,13 +362,20 @@ def commitments(page: Outlook) -> None:
     rows = [
         [
             str(row["unique_id"]),
-            *(_figure(row[c]) for c in ("usage_p10", "usage_p50", "commit")),
-            percent(row["used"]),
+            *(_figure(row[c]) for c in ("usage_p10", "usage_p50", "commit", "spent", "with_commitment")),
             percent(row["saving"]),
         ]
         for row in page.commitments.to_dict("records")
     ]
-    heads = ["Provider", "Calm day, 1 in 10", "Usual day", "Commit a day", "Used", "Would have saved"]
+    heads = [
+        "Provider",
+        "Calm day, 1 in 10",
+        "Usual day",
+        "Commit a day",
+        "Cost of these days",
+        "Cost with it",
+        "Would have saved",
+    ]
     _show(grid(heads, rows, caption=f"Amounts in {page.currency} at today's prices, if a fifth off were offered"))
 
 
@@ -398,6 +415,7 @@ def _by_model(history: pd.DataFrame, timezone: str) -> pd.DataFrame:
             "unique_id": told["model"].astype(str),
             "published": told.published()["cost"],
             "calls": told["requests"].astype(object),
+            "counted": told.published()["counted_cost"],
             "cost_per_request": told["cost_per_request"].astype(object),
         }
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 #: columns whose amounts are written with their sign
 DIFFERENCES = {"change", "difference"}
+#: kinds of figures that are divided out of others, which then stand beside them
+_MADE = ("rate", "share", "ratio")
 #: counts from here on are written in millions, so that a column can be compared by eye
 MILLIONS = 100_000_000
 
@@ -76,11 +79,13 @@ def table_html(
     trends: Mapping[str, Sequence[Any]] | None = None,
     whole: Mapping[str, Any] | None = None,
     apart: Mapping[str, str] | None = None,
+    period: str = "",
+    called: Mapping[str, str] | None = None,
 ) -> Html:
     """A table's largest rows with a total that counts all rows; the rest is one row, so nothing is hidden.
 
     Amounts are the table's published ones, so that a name's amount is the same however many rows are shown and rows add
-    up to the total. Beside a unit cost stand the figures it is made of.
+    up to the total. Beside a unit cost or a share stand the figures it is made of.
 
     Args:
         data: a `Table`; its first columns that aren't measures name the row.
@@ -91,6 +96,8 @@ def table_html(
         trends: name -> values drawn as a small line behind the row.
         whole: the same measures of all rows together, for the total of what can't be added (unit costs, shares).
         apart: names of the first column that are no owner -> what they are called; their lines come last.
+        period: which days it is of, where the page is about others too.
+        called: measure -> its heading, where it is of other days than the same one beside it.
     """
     moneys = _other_moneys(data) if "cost" in columns else []
     columns = _with_ingredients(data, columns)
@@ -126,9 +133,14 @@ def table_html(
         drawn = Html(charts.sparkline(trends.get(raw, ()))) if trends and raw is not None else ""
         out.append([head, *parts[1:], *(cells[c][1][i] for c in columns), *([drawn] if trends else [])])
     months = max((len(t) for t in (trends or {}).values()), default=0)
-    heads = [*map(title, keys or [""]), *(cells[c][0] for c in columns), *([f"{months} months"] if trends else [])]
+    heads = [*map(title, keys or [""]), *((called or {}).get(c, cells[c][0]) for c in columns)]
+    heads += [f"{months} months"] if trends else []
     foot = ["Total", *[""] * (len(keys) - 1), *(cells[c][1][-1] for c in columns), *([""] if trends else [])]
-    caption = f"Amounts in {currency or 'the currency named'}" + (", all rows counted in the total" if rest else "")
+    caption = (
+        f"Amounts in {currency or 'the currency named'}"
+        + (f", {period}" if period else "")
+        + (", all rows counted in the total" if rest else "")
+    )
     caption += (
         f"; {' and '.join(heading(c)[0].lower() for c in moneys)}: no cash, no part of the cost" if moneys else ""
     )
@@ -153,11 +165,11 @@ def _owner(value: object) -> str:
 
 
 def _with_ingredients(data: Table, columns: Sequence[str]) -> list[str]:
-    """The columns a table has, with what its unit costs are made of before each of them, where that tells more."""
+    """The columns a table has, with what its unit costs and shares are made of before each, where that tells more."""
     out: list[str] = []
     for name in (c for c in columns if c in data.columns):
         kind = heading(name)[1]
-        for part in ingredients(name) if kind == "rate" else ():
+        for part in ingredients(name) if kind in _MADE else ():
             known = part in data.columns and part not in columns and part not in out
             if known and not any(_same(data, part, other) for other in (*out, *columns) if other in data.columns):
                 out.append(part)
@@ -170,8 +182,13 @@ def _same(data: Table, one: str, other: str) -> bool:
 
     Columns of other things are never the same, however equal their figures are.
     """
-    whole = {"token_cost": "cost"}.get(one, one.removeprefix("priced_").removeprefix("counted_"))
-    return other == whole and bool(data[one].equals(data[other]))
+    return (other == _whole(one) or one == _whole(other)) and bool(data[one].equals(data[other]))
+
+
+def _whole(part: str) -> str:
+    """What a measure is a part of, so that it says something only where it is less."""
+    named = {"token_cost": "cost", "listed_tokens": "tokens"}
+    return named.get(part) or re.sub("^(priced|counted|comparable)_", "", part)
 
 
 def _adds_up(name: str) -> bool:

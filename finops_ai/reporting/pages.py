@@ -36,7 +36,6 @@ DETAIL = [
     "tokens",
     "token_cost_per_1m_tokens",
     "cost_per_1m_tokens",
-    "cache_hit_rate",
 ]
 BREAKDOWNS = [
     ("product", "By product"),
@@ -191,15 +190,25 @@ def kpi_page(ws: Workspace, month: str) -> str:
     for r in rows:
         one = catalogue()[r["id"]]
         name = r["kpi"] + (f", {r['of']}" if r["of"] else "")
-        parts = [answers.heading(part) for part in one.ratio]
+        parts = [answers.heading(part) for part in one.ratio or one.minus] or [(part, "money") for part in one.parts]
         made = [
-            "" if is_unknown(value) else f"{_kpi(value, kind, table.facts.currency)} {what[:1].lower()}{what[1:]}"
+            f"{_kpi(value, 'count' if isinstance(value, int) else kind, table.facts.currency)} {what[:1].lower()}{what[1:]}"
             for (what, kind), value in zip(parts, (r["upper"], r["lower"]), strict=False)
+            if not is_unknown(value) and not is_unknown(r["value"])
         ]
         unknown += is_unknown(r["value"])
         figure = UNKNOWN if is_unknown(r["value"]) else _kpi(r["value"], one.kind, table.facts.currency)
         unit = "" if one.kind in ("share", "ratio") else r["unit"]
-        lines.append([name, figure, unit, " / ".join(filter(None, made)) or _made_of(one), r["about"], r["remark"]])
+        lines.append(
+            [
+                name,
+                figure,
+                unit,
+                (" less " if one.kind == "money" else " / ").join(made) or _made_of(one),
+                r["about"],
+                r["remark"],
+            ]
+        )
     known = len(rows) - unknown
     said = f"<strong>{known}</strong> of the {len(rows)} KPIs of FinOps for AI can be made of this month’s data; the others say what it would take."
     grid = answers.grid(
@@ -221,7 +230,7 @@ def _made_of(one: Measure) -> str:
     if parts := one.ratio or one.minus:
         sign = " / " if one.ratio else " less "
         text = sign.join(answers.heading(part)[0].lower() for part in parts)
-        return text[:1].upper() + text[1:]
+        return text[:1].upper() + text[1:] + (f" x {one.per:,}" if one.per > 1 else "")
     return f"The page {_STATED[one.given]}" if one.given in _STATED else ""
 
 
@@ -244,7 +253,8 @@ def glossary_page() -> str:
         "read from a cache, and on how fast the answer must come."
     )
     figures = [
-        [m.label, m.about, m.formula, m.leaves_out or "–", m.unknown_when, m.source] for m in catalogue().values()
+        [m.label, m.about, _made_of(m) or m.formula, m.leaves_out or "–", m.unknown_when, m.source]
+        for m in catalogue().values()
     ]
     kinds = [[m.name, m.description, m.unit] for m in meters().values()]
     heads = ["Figure", "What it says", "How it is made", "Leaves out", "Unknown when", "Source"]

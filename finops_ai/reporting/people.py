@@ -57,16 +57,24 @@ def show(table: Table, texts: Sequence[str], columns: Sequence[str], *, top: int
             *(_cell(sums.get(c), c in money, unit) if c in sums else "" for c in figures),
         ]
     heads = [_head(c) for c in [*names, *figures]]
+    if not names:  # one row of the whole
+        heads, lines, names = ["", *heads], [["all", *line] for line in lines], [""]
     said = [table.facts.title, unit, f"{len(records) - top:,} more rows" if len(records) > top else ""]
     display(HTML(grid(heads, lines, caption=" · ".join(filter(None, said)), texts=len(names), foot=foot)))
     for text in table.facts.notes:
         display(HTML(f'<p class="note">{safe(text)}</p>'))
 
 
+#: which money a column is, where its name doesn't say
+_HEADS = {
+    "cost": "Cost (cash)", "included_cost": "Included (no cash)", "list_value": "Value at list (no cash)", "size": "Size (no cash)",
+    "used": "Used (no cash)", "beyond": "Beyond (no cash)", "charged": "Charged (cash)", "consumption": "Consumption (no cash)",
+    "paid": "Paid (cash)", "idle_cost": "Idle cost", "vendor": "Vendor (no cash)", "logs": "Logs (no cash)",
+}  # fmt: skip
+
+
 def _head(column: str) -> str:
-    return {"cost": "Cost (cash)", "included_cost": "Included (no cash)", "list_value": "Value at list (no cash)"}.get(
-        column
-    ) or heading(column)[0]
+    return _HEADS.get(column) or heading(column)[0]
 
 
 def _cell(value: object, is_money: bool, currency: str) -> str:

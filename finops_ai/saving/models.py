@@ -90,7 +90,7 @@ def _finding(cells: Cells, work: Work, model: str, option: _Option) -> Finding:
 def _earlier(cells: Cells, work: Work, model: str, rows: Positions) -> Iterator[_Option]:
     """The model that did this work until it was switched."""
     daily = {day: cells.values(found, "model") for day, found in cells.by_day(work.ever).items()}
-    shares = {day: _shares(cells, by_model) for day, by_model in daily.items()}
+    shares = {day: found for day, by_model in daily.items() if (found := _shares(cells, by_model))}
     first = next((day for day in shares if shares[day].get(model, Decimal(0)) >= 1 - _SWITCHED), None)
     if first is None:
         return

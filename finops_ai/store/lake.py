@@ -76,6 +76,7 @@ class Lake:
         self.storage_options = storage_options or {}
         self._opened: tuple[deltalake.DeltaTable | None, int] = (None, 0)
         self._seen: deltalake.DeltaTable | None = None
+        self._told: tuple[deltalake.DeltaTable | None, list[dict[str, Any]]] = (None, [])
         version, _, held = os.environ.get(HELD, "").partition(" ")
         self._held = int(version) if held == self.root else None
 
@@ -305,22 +306,12 @@ class Lake:
     def _files(
         self, table: str, window: Window | None = None, connections: Sequence[str] | None = None
     ) -> list[dict[str, Any]]:
-        """The current files and what the log says of them: path, rows, first and last start, last end, connection."""
+        """The table's current files in a window, of some connections, and what the log says of them (see `_log`)."""
         existing = self._table(table, look=True)
         if existing is None:
             return []
-        found = pa.table(existing.get_add_actions(flatten=True))
-        names = {
-            "path": "path", "num_records": "rows", f"partition.{CONNECTION}": "connection", f"partition.{KIND}": "kind",
-            "min.charge_period_start": "first", "max.charge_period_start": "latest", "max.charge_period_end": "last",
-        }  # fmt: skip
-        rows = [
-            {to: row.get(name) for name, to in names.items()}
-            for row in found.select([n for n in names if n in found.column_names]).to_pylist()
-        ]
         out = []
-        for row in rows:
-            row["path"] = unquote(row["path"])
+        for row in self._log(existing):
             if row["kind"] != table:
                 continue
             if connections is not None and row["connection"] not in connections:
@@ -335,7 +326,25 @@ class Lake:
             ):
                 continue
             out.append(row)
-        return sorted(out, key=lambda row: row["path"])
+        return out
+
+    def _log(self, existing: deltalake.DeltaTable) -> list[dict[str, Any]]:
+        """What the log says of all files: path, rows, first and last start, last end, connection; read once per version."""
+        known, rows = self._told
+        if known is existing:
+            return rows
+        found = pa.table(existing.get_add_actions(flatten=True))
+        names = {
+            "path": "path", "num_records": "rows", f"partition.{CONNECTION}": "connection", f"partition.{KIND}": "kind",
+            "min.charge_period_start": "first", "max.charge_period_start": "latest", "max.charge_period_end": "last",
+        }  # fmt: skip
+        rows = [
+            {to: row.get(name) for name, to in names.items()} | {"path": unquote(row["path"])}
+            for row in found.select([n for n in names if n in found.column_names]).to_pylist()
+        ]
+        rows.sort(key=lambda row: row["path"])
+        self._told = existing, rows
+        return rows
 
     def version(self, table: str) -> int | None:
         """The table's current version; None while it doesn't exist."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -21,9 +22,9 @@ from finops_ai.frames.origin import provenance_of, zone_of
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.meters import meters
 from finops_ai.money import COST, minor_units, round_to_total
-from finops_ai.periods import Window
+from finops_ai.periods import Window, parse_month
 from finops_ai.tables.grouping import currency_of, grouped
-from finops_ai.tables.incentives import WORDS, Score, adjust, bound, measure, plain_shares
+from finops_ai.tables.incentives import WORDS, Month, Score, adjust, bound, measure, plain_shares
 from finops_ai.tables.parts import Part, table_of
 from finops_ai.tables.policy import Policy, Tariff
 from finops_ai.tables.result import Facts, Table
@@ -173,7 +174,7 @@ def chargeback(
     for name in charged:
         lines += tariff_lines(name, _merged(mine[name]), tariffs[name], averages, plain.get(name))
     if any(policy.incentives.rates.values()):
-        before = _before(allocated if history is None else history, window, policy.incentives.baseline_months)
+        before = baseline_of(allocated if history is None else history, month, policy, timezone)
         lines += _moved(rows, before, lines, mine, tariffs, policy, currency, default_book(book))
     for name in charged:
         lines += minimum_line(name, tariffs[name], sum((x.exact for x in lines if x.receiver == name), Fraction(0)))
@@ -213,10 +214,20 @@ def _billed_in(bill: Bill | None) -> str:
     return str(found.pop()) if len(found) == 1 else ""
 
 
-def _before(frame: pd.DataFrame, window: Window, months: int) -> pd.DataFrame:
-    start = frame["charge_period_start"]
-    since = pd.Timestamp(window.start) - pd.DateOffset(months=months)
-    return frame[((start >= since) & (start < window.start)).to_numpy()]
+def baseline_of(frame: pd.DataFrame, month: str, policy: Policy, timezone: str) -> list[Month]:
+    """The months before one, as far back as a policy's baseline reaches, and how much of each receiver's cost was charged in them."""
+    out, last = [], parse_month(month)
+    for _ in range(policy.incentives.baseline_months):
+        last = (last - timedelta(days=1)).replace(day=1)
+        name = f"{last:%Y-%m}"
+        rows = _within(frame, Window.month(name, timezone))
+        if len(rows):
+            costs = grouped(rows, [policy.dimension], {"cost": "sum(effective_cost)"}, needs=("effective_cost",))
+            felt = {
+                g[policy.dimension]: policy.felt(g[policy.dimension], name, Fraction(g["cost"] or 0)) for g in costs
+            }
+            out.append(Month(rows, felt))
+    return out
 
 
 def _usage(rows: pd.DataFrame, dim: str, currency: str) -> list[dict[str, Any]]:
@@ -279,7 +290,7 @@ def _by_receiver(usage: list[dict[str, Any]]) -> dict[str, Decimal]:
 
 def _moved(
     rows: pd.DataFrame,
-    before: pd.DataFrame,
+    before: list[Month],
     lines: list[Line],
     usage: Mapping[str, list[dict[str, Any]]],
     tariffs: Mapping[str, Tariff],

@@ -56,8 +56,10 @@ def commitments_table(statement: pd.DataFrame, *sources: pd.DataFrame) -> Table:
     facts = Facts(
         "Commitments", currencies[0] if len(currencies) == 1 else "", _span(list(rows["month"])),
         "cost of capacity = effective cost of what it served + idle cost; opening = drawn + lapsed + closing",
-        notes=_notes(rows), money=[c for c in _MONEY if c in shown.columns],
+        notes=_notes(rows), money=[c for c in _MONEY if c in shown.columns], charged=True,
     )  # fmt: skip
+    if "opening" in shown.columns:  # what was drawn is what is gone, in the cents of the balances
+        facts.adds = [("drawn", ("opening", *(f"-{c}" for c in ("closing", "lapsed") if c in shown.columns)))]
     return Table.of(shown, facts, *sources)
 
 

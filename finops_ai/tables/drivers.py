@@ -279,8 +279,12 @@ class Story:
         elif d.what == "stopped":
             text = f"{d.who} stopped work{where} on {short(d.model_from)}{on and ' on' + on}"
         elif d.what == "volume":
-            grew = f" {abs(d.calls[1] / d.calls[0] - 1):.0%}" if all(d.calls) and d.calls[1] != d.calls[0] else ""
-            text = f"{d.who} made{grew} {EFFECTS['volume'][d.amount < 0]}{where}{on and ' since' + on}"
+            fell = d.amount < 0
+            grew = d.calls[1] / d.calls[0] - 1 if all(d.calls) else _ZERO
+            said = f"made {f'{abs(grew):.0%} ' if grew else ''}{EFFECTS['volume'][fell]}"
+            if grew and (grew < 0) != fell:  # not all calls are counted, and those that are went the other way
+                said = f"used {'less' if fell else 'more'}"
+            text = f"{d.who} {said}{where}{on and ' since' + on}"
         elif d.what in _OF_PRICES:
             text = f"{short(d.model_to)} has {EFFECTS[d.what][d.amount < 0]}{on and ' since' + on}"
         else:

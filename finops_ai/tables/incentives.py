@@ -14,24 +14,27 @@ Why it can't be gamed: a reward for some tokens is at most `1 - cap`, divided am
 those tokens cost. Tokens that are only sent to be rewarded therefore always cost more
 than they earn, and what funding gives back of others' waste is at most half the cap. A call that is cached and batched has
 one saving, cut into what the cache and what the tier did. Writing to a cache counts against reading from it. What is
-compared with earlier months counts for as much work as those months did in a month on average, at prices the comparison
-can't move, so that padding a baseline costs at least what it brings.
+compared with earlier months counts for as much as those months did in a month on average, at prices the comparison
+can't move and as far as they were charged what they cost, so that padding a baseline costs at least what it brings.
 
 Why good habits never raise a charge: with the same work done cheaper, cost falls by more than any reward can.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from finops_ai.engine.fields import NATIVE
 from finops_ai.engine.pricing import Book, reprice
+from finops_ai.frames.types import COST_TYPE
 from finops_ai.meters import meters
 from finops_ai.tables.grouping import grouped, meter_list
 from finops_ai.tables.policy import Incentives
@@ -78,6 +81,13 @@ class Score:
     def adjustment(self) -> Fraction:
         """What is added to the charge (negative = reward)."""
         return self.funding - self.score
+
+
+class Month(NamedTuple):
+    """A month of the baseline: its allocated rows, and how much of each receiver's cost its charge followed (all, if not named)."""
+
+    rows: pd.DataFrame
+    felt: Mapping[str, Fraction]
 
 
 @dataclass
@@ -151,7 +161,7 @@ def measure(
     dimension: str,
     rules: Incentives,
     book: Book,
-    baseline: pd.DataFrame | None = None,
+    baseline: Sequence[Month] = (),
 ) -> Measured:
     """Savings and waste per kind and receiver, all in the rows' currency.
 
@@ -160,7 +170,7 @@ def measure(
         dimension: whose values are charged.
         rules: kinds without a rate are not measured.
         book: for repricing rows as they would have been.
-        baseline: allocated rows of earlier months, for the kinds "model" and "prompt".
+        baseline: earlier months, for the kinds "model" and "prompt".
     """
     wanted = {kind for kind, rate in rules.rates.items() if rate > 0}
     out = Measured()
@@ -170,7 +180,7 @@ def measure(
         rate = Fraction(rules.rates["idle"])
         for name, waste in _idle(rows, dimension, book).items():
             out.add("idle", name, waste, rate * waste)
-    if baseline is not None and len(baseline):
+    if baseline:
         if "model" in wanted:
             _cheaper_model(out, rows, dimension, rules, baseline, book)
         if "prompt" in wanted:
@@ -214,7 +224,7 @@ def _thrifty(rows: pd.DataFrame, dimension: str, book: Book) -> list[dict[str, A
     if not chosen.any():
         return []
     mine = _unsettled(rows[chosen], book)
-    other, best = reprice(_uncached(mine), book), reprice(_standard(_uncached(mine)), book)
+    other, best = _again(_uncached(mine), book), _again(_standard(_uncached(mine)), book)
     plain, standard = other["effective_cost"], best["effective_cost"]
     known = (mine["effective_cost"].notna() & plain.notna() & standard.notna()).to_numpy()
     known = known & _alike(rows[chosen], other)
@@ -241,12 +251,31 @@ def _unsettled(rows: pd.DataFrame, book: Book) -> pd.DataFrame:
     """
     if not getattr(book, "has_terms", False):
         return rows
-    bare = reprice(rows, book)
+    bare = _again(rows, book)
     return bare.assign(effective_cost=bare["effective_cost"].where(~_provisioned(rows), rows["effective_cost"]))
 
 
+def _again(rows: pd.DataFrame, book: Book) -> pd.DataFrame:
+    """Rows priced again (see `reprice`), in the currency they are in: what was converted is converted at its own rate."""
+    out = reprice(rows, book)
+    if "exchange_rate" not in rows.columns or not len(rows):
+        return out
+    cost, rate = (
+        pa.array(frame, kind)
+        for frame, kind in ((out["effective_cost"], COST_TYPE), (rows["exchange_rate"], NATIVE["exchange_rate"]))
+    )
+    product = pc.multiply(*(one.cast(pa.decimal256(one.type.precision, one.type.scale)) for one in (cost, rate)))
+    turned = pc.round(product, COST_TYPE.scale, "towards_zero").cast(COST_TYPE)
+    native = (out["pricing_currency"] == rows["native_currency"]).to_numpy(bool, na_value=False)
+    in_group = pd.Series(pd.array(turned, dtype=pd.ArrowDtype(COST_TYPE)), index=out.index)
+    return out.assign(
+        effective_cost=out["effective_cost"].where(~native, in_group),
+        pricing_currency=out["pricing_currency"].where(~native, rows["pricing_currency"]),
+    )
+
+
 def _alike(rows: pd.DataFrame, other: pd.DataFrame) -> np.ndarray:
-    """Which rows are in the currency they were repriced in: what was converted can't be compared, so it isn't measured."""
+    """Which rows are in the currency they were repriced in: others can't be compared, so they aren't measured."""
     one, two = rows["pricing_currency"], other["pricing_currency"]
     out: np.ndarray = (one.isna().to_numpy() | two.isna().to_numpy()) | (one.to_numpy(object) == two.to_numpy(object))
     return out
@@ -273,12 +302,12 @@ def _standard(rows: pd.DataFrame) -> pd.DataFrame:
 def _idle(rows: pd.DataFrame, dimension: str, book: Book) -> dict[str, Fraction]:
     """Cost of provisioned hours beyond what the traffic they served would have cost as standard calls."""
     provisioned = rows[_provisioned(rows)]
-    if provisioned.empty or not _alike(provisioned, reprice(provisioned, book)).all():
+    if provisioned.empty or not _alike(provisioned, _again(provisioned, book)).all():
         return {}
     # a contract's capacity is settled: its calls carry their part of the fee, and the hours what nobody used
     paid = grouped(provisioned, [dimension], _COST, needs=("effective_cost",))
     calls = provisioned[(provisioned["meter"] != "provisioned_hours").to_numpy()]
-    served = reprice(calls.assign(service_tier="standard"), book) if len(calls) else calls
+    served = _again(calls.assign(service_tier="standard"), book) if len(calls) else calls
     worth = {g[dimension]: g["cost"] for g in grouped(served, [dimension], _COST, needs=("effective_cost",))}
     return {  # work that has no price as standard calls is of unknown worth: then the waste is unknown, too
         g[dimension]: max(Fraction(g["cost"] or 0) - Fraction(worth.get(g[dimension], 0)), ZERO)
@@ -288,23 +317,10 @@ def _idle(rows: pd.DataFrame, dimension: str, book: Book) -> dict[str, Fraction]
 
 
 def _cheaper_model(
-    out: Measured,
-    rows: pd.DataFrame,
-    dimension: str,
-    rules: Incentives,
-    baseline: pd.DataFrame,
-    book: Book,
+    out: Measured, rows: pd.DataFrame, dimension: str, rules: Incentives, baseline: Sequence[Month], book: Book
 ) -> None:
-    """Prompts repriced on the model that did most of their work in the baseline, as much of it as that model did a month."""
-    tokens = {"tokens": f"sum(quantity) FILTER (WHERE meter IN {_TOKENS})"}
-    keys, where = [dimension, "prompt_id", "provider", "model"], "prompt_id IS NOT NULL"
-    found: dict[tuple[Any, ...], Fraction] = {}
-    for g in grouped(baseline, keys, tokens, needs=("quantity", "meter"), where=where):
-        key = (g[dimension], template_of(g["prompt_id"]), g["provider"], g["model"])
-        found[key] = found.get(key, ZERO) + Fraction(g["tokens"] or 0)
-    main: dict[tuple[Any, ...], tuple[Any, ...]] = {}
-    for key, volume in sorted(found.items(), key=lambda x: (x[1], str(x[0]))):
-        main[key[:2]] = (*key[2:], volume / rules.baseline_months)
+    """Prompts repriced on the model that did most of their work in the baseline, as much of it as that model cost a month."""
+    main = _main_models(baseline, dimension, rules.baseline_months)
     names = [template_of(p) if isinstance(p, str) else None for p in rows["prompt_id"].astype(object)]
     before = [main.get(key) for key in zip(rows[dimension], names, strict=True)]
     changed = [b is not None and b[1] != m for b, m in zip(before, rows["model"], strict=True)]
@@ -314,39 +330,60 @@ def _cheaper_model(
     chosen = [b for b, c in zip(before, changed, strict=True) if c and b]
     providers = pd.Series([b[0] for b in chosen], index=moved.index).astype(rows["provider"].dtype)
     models = pd.Series([b[1] for b in chosen], index=moved.index).astype(rows["model"].dtype)
-    instead_ = reprice(moved.assign(provider=providers, model=models), book)
+    instead_ = _again(moved.assign(provider=providers, model=models), book)
     other = instead_["effective_cost"]
     template = pa.array([n for n, c in zip(names, changed, strict=True) if c], pa.string())
     known = (other.notna() & moved["effective_cost"].notna()).to_numpy() & _alike(rows[changed], instead_)
     moved = moved.assign(
         _other=other, _template=pd.Series(pd.array(template, dtype=pd.ArrowDtype(pa.string())), index=moved.index)
     )
-    now: dict[tuple[Any, ...], Fraction] = {}
-    for g in grouped(rows, [dimension, "prompt_id"], tokens, needs=("quantity", "meter"), where=where):
+    still = rows[[not c and n is not None for c, n in zip(changed, names, strict=True)]]
+    instead_of: dict[tuple[Any, ...], Fraction] = {}
+    for g in grouped(still, [dimension, "prompt_id"], _COST, needs=("effective_cost",)) if len(still) else []:
         key = (g[dimension], template_of(g["prompt_id"]))
-        now[key] = now.get(key, ZERO) + Fraction(g["tokens"] or 0)
+        instead_of[key] = instead_of.get(key, ZERO) + Fraction(g["cost"] or 0)
     sums = {"cost": "sum(effective_cost)", "other": "sum(_other)"}
     cells: dict[tuple[Any, ...], dict[str, list[Fraction]]] = {}
     per = [dimension, "_template", "provider", "model", "meter"]
     for g in grouped(moved[known], per, sums, needs=("effective_cost", "_other")):
         cost, instead = Fraction(g["cost"]), Fraction(g["other"])
-        cell = cells.setdefault(tuple(g[k] for k in per[:4]), {})
-        part = cell.setdefault(meters()[g["meter"]].direction, [ZERO, ZERO])
+        key = (g[dimension], g["_template"])
+        instead_of[key] = instead_of.get(key, ZERO) + instead
+        part = cells.setdefault(tuple(g[k] for k in per[:4]), {}).setdefault(
+            meters()[g["meter"]].direction, [ZERO, ZERO]
+        )
         part[0] += instead - cost
         part[1] += max(cost, ZERO)
     # caching saves at least half of what input costs and may end its reward, which half the bound keeps below the saving
-    rate, share = Fraction(rules.rates["model"]), bound(rules) / 2
+    rate, share = min(Fraction(rules.rates["model"]), bound(rules)), bound(rules) / 2
     for (receiver, prompt, *_), cell in cells.items():
-        volume, tokens_now = main[receiver, prompt][2], now[receiver, prompt]
-        rested = min(Fraction(1), volume / tokens_now) if tokens_now else ZERO
+        whole = instead_of[receiver, prompt]
+        # as much of it as the baseline cost a month: what pads it costs more than it brings
+        rested = min(Fraction(1), main[receiver, prompt][2] / whole) if whole > 0 else ZERO
         saved = sum((one for one, _ in cell.values()), ZERO) * rested
         if saved > 0:
             each = (min(max(rate * one * rested, ZERO), share * cost) for one, cost in cell.values())
             out.add("model", receiver, saved, min(rate * saved, sum(each, ZERO)))
 
 
+def _main_models(baseline: Sequence[Month], dimension: str, months: int) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+    """Receiver and template -> provider and model of most of its tokens, and what these cost a month as far as it was charged."""
+    tokens = {"tokens": f"sum(quantity) FILTER (WHERE meter IN {_TOKENS})"} | _COST
+    keys, needs = [dimension, "prompt_id", "provider", "model"], ("quantity", "meter", "effective_cost")
+    found: dict[tuple[Any, ...], list[Fraction]] = {}
+    for rows, felt in baseline:
+        for g in grouped(rows, keys, tokens, needs=needs, where="prompt_id IS NOT NULL"):
+            if share := felt.get(g[dimension], Fraction(1)):
+                key = (g[dimension], template_of(g["prompt_id"]), g["provider"], g["model"])
+                sums = found.setdefault(key, [ZERO, ZERO])
+                sums[0] += share * Fraction(g["tokens"] or 0)
+                sums[1] += share * Fraction(g["cost"] or 0)
+    ordered = sorted(found.items(), key=lambda x: (x[1][0], str(x[0])))
+    return {key[:2]: (*key[2:], max(cost, ZERO) / months) for key, (_, cost) in ordered}
+
+
 def _shorter_prompts(
-    out: Measured, rows: pd.DataFrame, dimension: str, rules: Incentives, baseline: pd.DataFrame
+    out: Measured, rows: pd.DataFrame, dimension: str, rules: Incentives, baseline: Sequence[Month]
 ) -> None:
     """Input saved per template: shorter both per call and per output token than its own baseline, for as many calls and
     output tokens as the baseline had in a month.
@@ -355,9 +392,13 @@ def _shorter_prompts(
     baseline's count for less, and the rate is lowered where an output token would save more input than it costs itself.
     """
     months, share, rate = rules.baseline_months, bound(rules), Fraction(rules.rates["prompt"])
-    then = _templates(baseline, dimension)
+    then: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for before, felt in baseline:
+        for key, cells in _templates(before, dimension).items():
+            had, one, part = then.get(key, _added([])), _added(cells.values()), felt.get(key[0], Fraction(1))
+            then[key] = {name: had[name] + part * one[name] for name in had}
     for key, cells in _templates(rows, dimension).items():
-        b = _added(then.get(key, {}).values())
+        b = then.get(key, _added([]))
         if not all(b[k] > 0 for k in ("inputs", "outputs", "calls", "input_cost", "output_cost")):
             continue
         now = _added(cells.values())

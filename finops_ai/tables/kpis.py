@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -13,8 +13,9 @@ from finops_ai.errors import FrameError
 from finops_ai.figures import Measure, aggregates, catalogue, ingredients, ratio, values
 from finops_ai.figures.computing import CENTS, fields
 from finops_ai.frames.origin import zone_of
+from finops_ai.money import published
 from finops_ai.periods import Window
-from finops_ai.tables.grouping import currency_of, dimensions_of, grouped
+from finops_ai.tables.grouping import currency_of, dimensions_of, grouped, nobody_of
 from finops_ai.tables.result import Facts, Table
 
 KPI = "FinOps KPI"
@@ -73,7 +74,7 @@ def kpis(
 
     Returns:
         One row per KPI: `kpi` (label), `of` (the outcome or budget it is for, else ""), `value` (text of the exact figure;
-        null where unknown), `unit`, `formula`, `upper` and `lower` (the two figures it divides, where it divides), `about`,
+        null where unknown), `unit`, `formula`, `upper` and `lower` (the two figures it divides or subtracts), `about`,
         `remark` (what it leaves out, or why it is unknown and what would make it known) and `id`.
 
     Raises:
@@ -106,11 +107,17 @@ def kpis(
     shown = {name: found.get(CENTS + name, found.get(name)) for name in sums if not name.startswith(CENTS)}
     known = values(found, [*computed, *parts])
     known |= {name: shown[name] for name in shown if catalogue()[name].kind == "money"}
+    for one in (m for m in wanted if m.minus and cents and known.get(m.id) is not None):
+        whole, part = one.minus
+        if CENTS + whole not in found:  # it has no cents of its own: it is what it differs by from what has
+            known[one.id] = published(known[one.id], currency)
+            known[whole] = known[part] + known[one.id]
     if bills is not None and window is not None:
         begun = bills["charge_period_start"]
         bills = bills[((begun >= window.start) & (begun < window.end)).to_numpy(bool)]
-    told = _told(rows, timezone, bills, budgets, past_error, reconciled) | dict(given or {})
-    out = [_row(m, known | told, currency) for m in wanted if m.id != "cost_per_outcome"]
+    told = _told(rows, timezone, bills, budgets, past_error, reconciled)
+    known |= {name: value for name, (value, *_) in told.items()} | dict(given or {})
+    out = [_row(m, known, currency, parts=told.get(m.id, ())[1:]) for m in wanted if m.id != "cost_per_outcome"]
     out += _outcomes(rows, business_metrics, timezone, currency)
     columns = ["kpi", "of", "value", "unit", "formula", "upper", "lower", "about", "remark", "id"]
     facts = Facts("KPIs", currency, month or "")
@@ -122,9 +129,11 @@ def kpis(
     )
 
 
-def _row(one: Measure, known: Mapping[str, Any], currency: str, of: str = "") -> dict[str, Any]:
+def _row(
+    one: Measure, known: Mapping[str, Any], currency: str, of: str = "", parts: Sequence[Any] = ()
+) -> dict[str, Any]:
     value = known.get(one.id)
-    upper, lower = (known.get(name) for name in one.ratio) if one.ratio else (None, None)
+    upper, lower = [known.get(name) for name in one.ratio or one.minus] or parts or (None, None)
     if value is None:
         takes = f"; it takes {one.needs}" if one.needs else ""
         remark = f"unknown: {one.unknown_when}{takes}"
@@ -142,43 +151,67 @@ def _told(
     budgets: pd.DataFrame | None,
     past_error: pd.DataFrame | None,
     tied: Table | None,
-) -> dict[str, Any]:
-    """What other tables say."""
-    from finops_ai.tables.showback import showback
-
-    owners = dimensions_of(rows)[:1]
-    out: dict[str, Any] = {"attributed": showback(rows, owners, timezone=timezone).facts.coverage.get("attributed")}
+) -> dict[str, tuple[Any, Any, Any]]:
+    """What other tables say: each figure, and the two it is made of."""
+    out = {"attributed": _attributed(rows, timezone)}
     if tied is None and bills is not None and len(bills):
         from finops_ai.tables.reconcile import reconcile
 
         tied = reconcile(rows, bills, timezone=timezone)
     if tied is not None:
-        out["captured"] = tied.facts.coverage.get("captured")
-        billed = sum(tied["billed"].dropna(), Decimal(0))
-        gap = sum(map(abs, tied["unexplained"].dropna()), Decimal(0))
-        out["reconciliation_gap"] = float(gap / billed) if billed else None
+        shown = tied.published()
+        billed, usage, missed = (_sum(shown[c]) for c in ("billed", "billed_usage", "missing_usage"))
+        out["captured"] = (tied.facts.coverage.get("captured"), usage - missed, usage)
+        whole, gap = _sum(tied["billed"]), _sum(map(abs, tied["unexplained"].dropna()))
+        out["reconciliation_gap"] = (float(gap / whole) if whole else None, gap, billed)
     if budgets is not None and len(budgets):
         shown = budgets.published() if isinstance(budgets, Table) else budgets  # as the table of budgets states them
         largest = max(shown.to_dict("records"), key=lambda r: r["budget"])
-        out["budget_used"] = largest["used"]
-        out["budget_variance"] = largest["spent"] - largest["expected"]
+        out["budget_used"] = (largest["used"], largest["spent"], largest["budget"])
+        out["budget_variance"] = (largest["spent"] - largest["expected"], largest["spent"], largest["expected"])
     if past_error is not None and len(past_error):
-        out |= plan_errors(past_error)
+        out |= _past(past_error)
     return out
+
+
+def _attributed(rows: pd.DataFrame, timezone: str) -> tuple[Any, Any, Any]:
+    """The share of cost that belongs to somebody in the first dimension, and the two amounts."""
+    from finops_ai.tables.showback import showback
+
+    owners = dimensions_of(rows)[:1]
+    table = showback(rows, owners, timezone=timezone)
+    cost, nobody = table.published()["cost"], {n for name in owners for n in nobody_of(rows, name)}
+    mine = [
+        c
+        for name in owners
+        for c, owner in zip(cost, table[name], strict=True)
+        if isinstance(owner, str) and owner not in nobody
+    ]
+    return table.facts.coverage.get("attributed"), _sum(mine), _sum(cost)
+
+
+def _sum(values: Iterable[Any]) -> Decimal:
+    return sum((v for v in values if not pd.isna(v)), Decimal(0))
 
 
 def plan_errors(past_error: pd.DataFrame) -> dict[str, float]:
     """How past plans did as a whole: `forecast_error`, `forecast_bias` and `interval_coverage` of the catalogue."""
-    out: dict[str, float] = {}
+    return {name: value for name, (value, *_) in _past(past_error).items()}
+
+
+def _past(past_error: pd.DataFrame) -> dict[str, tuple[Any, Any, Any]]:
+    out: dict[str, tuple[Any, Any, Any]] = {}
     came = [
         (Decimal(str(r["p50"])), Decimal(str(r["actual"])), bool(r["inside"])) for r in past_error.to_dict("records")
     ]
     whole = sum((a for _, a, _ in came), Decimal(0))
     if whole:
-        out["forecast_error"] = float(sum((abs(p - a) for p, a, _ in came), Decimal(0)) / whole)
-        out["forecast_bias"] = float(sum((p - a for p, a, _ in came), Decimal(0)) / whole)
+        missed, signed = _sum(abs(p - a) for p, a, _ in came), _sum(p - a for p, a, _ in came)
+        out["forecast_error"] = (float(missed / whole), missed, whole)
+        out["forecast_bias"] = (float(signed / whole), signed, whole)
     if came:
-        out["interval_coverage"] = sum(i for _, _, i in came) / len(came)
+        inside = sum(i for _, _, i in came)
+        out["interval_coverage"] = (inside / len(came), inside, len(came))
     return out
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from finops_ai.errors import RuleError, hint
@@ -123,6 +124,22 @@ class Policy:
             raise RuleError(
                 f"chargeback.dimension = {self.dimension!r} is no dimension of the rows. {hint(self.dimension, columns)}"
             )
+
+    def felt(self, receiver: str, month: str, cost: Fraction) -> Fraction:
+        """How much of a month's cost the receiver's charge followed: what lies above a minimum, and nothing under a card or a fee.
+
+        >>> policy = Policy.load({"dimension": "team", "tariffs": [{"minimum": "45"}], "incentives": {"cap": "0.1"}})
+        >>> policy.felt("a", "2026-10", Fraction(100)), policy.felt("a", "2026-10", Fraction(50))
+        (Fraction(9, 20), Fraction(0, 1))
+        """
+        tariff = next((one for one in self.tariffs if one.applies(receiver, month)), None)
+        if tariff is None or not (tariff.minimum or tariff.follows):
+            return Fraction(1)
+        charge = cost * (1 + Fraction(tariff.markup))
+        if tariff.follows or charge <= 0:
+            return Fraction(0)
+        above = charge * (1 - Fraction(self.incentives.cap)) - Fraction(tariff.minimum)
+        return max(above, Fraction(0)) / charge
 
     def tariff_of(self, receiver: str, month: str) -> Tariff:
         """The first tariff for a receiver and month.

@@ -135,7 +135,8 @@ def reconcile(
     Returns:
         One row per group: `computed` (effective cost; where contracts with credits or capacity were settled, what is
         payable; null where no price is known), `stated` (the provider's own cost, of a cost API or on the usage itself;
-        null where none), `billed` (null while the account has no bill of the month), `difference` (billed minus computed,
+        null where none), `billed` (null while the account has no bill of the month), `billed_usage` (what of it is for
+        usage), `difference` (billed minus computed,
         what isn't known counting as nothing), one column per cause in `CAUSES` (they add up to the difference exactly),
         `open` (what causes that are faults come to, all signs as amounts), `captured` (share of billed usage that usage rows
         explain) and `status` (pass, warn or fail by the tolerance; warn where there is no bill). `.rows(cause)` gives the
@@ -332,6 +333,7 @@ def _finished(row: dict[str, Any], policy: Tolerance) -> dict[str, Any]:
         "computed": None if unknown["computed"] else computed, "billed": None if unknown["billed"] else billed,
         "difference": billed - computed, "open": _fit(open_amount), "status": status,
         "captured": float(1 - missed / row["usage"]) if row["usage"] > 0 else None, "missed": missed,
+        "billed_usage": row["usage"] if row["has_bill"] else None,
     }  # fmt: skip
 
 
@@ -342,7 +344,7 @@ def _table(
     doubts: list[str],
     priced: pd.DataFrame,
 ) -> Reconciliation:
-    names = ["computed", "stated", "billed", "difference", *CAUSES, "open"]
+    names = ["computed", "stated", "billed", "billed_usage", "difference", *CAUSES, "open"]
     arrays: dict[str, Any] = {k: pa.array([None if r[k] is None else str(r[k]) for r in rows], pa.string()) for k in by}
     arrays |= {k: pa.array([r[k] if r[k] is None else _fit(r[k]) for r in rows], COST_TYPE) for k in names}
     arrays["captured"] = pa.array([r["captured"] for r in rows], pa.float64())

@@ -24,19 +24,18 @@ from finops_ai.periods import Window, parse_month, previous_month
 from finops_ai.tables.grouping import NOBODY, TIMES, currency_of, dimensions_of, grouped, nobody_of, zero
 from finops_ai.tables.result import Facts, Table
 
-#: measures of the table, in order; a month adds the one before
+#: measures of the table, in order, with all that its ratios are made of; a month adds the one before
 MEASURES = (
     "cost", "list_cost", "requests", "fresh_input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens",
     "tokens", "priced_tokens", "priced_input_tokens", "priced_output_tokens", "token_cost", "input_cost", "output_cost",
     "counted_cost", "cost_per_request", "cost_per_1m_tokens",
     "token_cost_per_1m_tokens", "input_cost_per_1m", "output_cost_per_1m", "cache_hit_rate", "cache_hit_cost_share",
-    "output_input_ratio", "batch_share", "effective_vs_list", "priced",
+    "output_input_ratio", "batch_share", "effective_vs_list", "priced", "input_tokens", "cache_read_cost", "batch_tokens",
+    "comparable_cost", "comparable_list_cost", "listed_tokens", "metered_tokens",
 )  # fmt: skip
 _COMPARED = ("previous_cost", "change")
 #: the other two moneys, where rows say which one they are; never part of a cost
 _OTHER_MONEYS = ("included_cost", "list_value")
-#: what the notes and the coverage need besides
-_ALSO = ("listed_tokens", "metered_tokens")
 _DOUBTS = {
     "unpriced_rows": "count(*) FILTER (WHERE price_status = 'unpriced')",
     "unsure_tier": "sum(effective_cost) FILTER (WHERE contains(price_note, 'context_tier_unknown'))",
@@ -107,11 +106,10 @@ def showback(
     dims = [d for d in by if d in dimensions_of(allocated)] or dimensions_of(allocated)
     cents = PUBLISHED if PUBLISHED in allocated.columns else ""
     shown = (*MEASURES, *(_OTHER_MONEYS if _several_moneys(allocated) else ()))
-    wanted = [*shown, *_ALSO]
-    measures = aggregates(wanted, cents=cents) | _DOUBTS
+    measures = aggregates(shown, cents=cents) | _DOUBTS
     if dims:
         measures["attributed_cost"] = f"sum(effective_cost) FILTER (WHERE {_owned(allocated, dims)})"
-    needs = (*fields(wanted), "price_status", "price_note", "meter", *dims, *filter(None, [cents]))
+    needs = (*fields(shown), "price_status", "price_note", "meter", *dims, *filter(None, [cents]))
     groups = grouped(allocated, by, measures, window=window, timezone=timezone, needs=needs)
     rows = [{k: g[k] for k in by} | values(g, shown) | {"_cents": _cents(g)} for g in groups]
     if month:
@@ -185,7 +183,7 @@ def _compare(
     found = grouped(allocated, keys, measures, window=before, timezone=timezone, needs=needs) if present else []
     had = {tuple(g[k] for k in keys): g for g in found}
     if not set(by) & set(TIMES):
-        sums = dict.fromkeys(aggregates([*shown, *_ALSO], cents=cents))
+        sums = dict.fromkeys(aggregates(shown, cents=cents))
         nothing = sums | dict.fromkeys(("cost", "list_cost", "tokens", "requests", CENTS + "cost"), Decimal(0))
         for key in had.keys() - {tuple(row[k] for k in keys) for row in rows}:
             rows.append(dict(zip(keys, key, strict=True)) | values(nothing, shown) | {"_cents": _cents(nothing)})
@@ -251,7 +249,8 @@ def _facts(
         notes.append(f"Cost is what is charged. Beside it, never added to it: {'; '.join(told)}.")
     title = f"Cost by {', '.join(k.removeprefix(TAG).replace('_', ' ') for k in by)}" if by else "Cost"
     conserves = "effective cost, list cost and tokens of the rows it is made of, exactly"
-    money = ["cost", "list_cost", "token_cost", "input_cost", "output_cost", "counted_cost", *_COMPARED, *_OTHER_MONEYS]
+    own = [name for name in MEASURES if catalogue()[name].kind == "money"]
+    money = [*own, *_COMPARED, *_OTHER_MONEYS]
     return Facts(
         title,
         currency,
@@ -262,5 +261,5 @@ def _facts(
         money,
         adds=[("change", ("cost", "-previous_cost"))],
         total=True,
-        beside={"list_cost": "cost"},
+        beside={"list_cost": "cost", "comparable_list_cost": "comparable_cost"},
     )

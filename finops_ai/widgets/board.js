@@ -102,7 +102,7 @@ function head(root, data, on, state) {
     const line = node("p", { class: "fx-answer" }, root), total = amount(data.total, data.unit);
     node("span", { class: "fx-total" }, line, total[0].toUpperCase() + total.slice(1));
     if (change) node("span", { class: "fx-change " + tone(change, data) }, line, change);
-    if (data.before_text) node("span", { class: "fx-soft" }, line, data.before == null ? data.before_text : `against ${full(data.before, data.unit)} in ${data.before_text}`);
+    if (data.before_text) node("span", { class: "fx-soft" }, line, !data.compared ? data.before_text : data.before == null ? `not known in ${data.before_text}` : `against ${full(data.before, data.unit)} in ${data.before_text}`);
   }
   node("p", { class: "fx-title" }, root, about);
   const said = `${about}: ${data.groups.length ? `${amount(data.total, data.unit)} ${change}` : data.empty}`.trim();
@@ -216,7 +216,7 @@ function ranking(root, data, on, state) {
   const table = node("table", {}, wrap);
   node("caption", {}, table, `${data.title}, ${data.period_text}`);
   const row = node("tr", {}, node("thead", {}, table));
-  const compared = data.before != null, ratio = data.kind === "lines", trend = data.buckets.length > 2, sort = compared ? state.sort : "total";
+  const compared = data.compared, ratio = data.kind === "lines", trend = data.buckets.length > 2, sort = compared ? state.sort : "total";
   const sortable = (text, key) => {
     const place = node("th", { scope: "col", ...(sort === key && !(ratio && key === "total") ? { "aria-sort": "descending" } : {}) }, row);
     const button = node("button", { type: "button", "data-key": "sort" + key, title: key === "change" ? "The largest change first" : ratio ? "The most expensive first" : "The largest first" }, place, text);
@@ -228,7 +228,7 @@ function ranking(root, data, on, state) {
   if (compared) { node("th", { scope: "col" }, row, "before"); sortable("change", "change"); }
   if (trend) node("th", { scope: "col", class: "fx-trend" }, row, "trend");
   const body = node("tbody", {}, table), most = Math.max(...data.groups.map((g) => Math.abs(g.total || 0)), 1e-30);
-  const moved = (g) => (g.rest ? -1 : Math.abs((g.total || 0) - (g.before || 0))), all = [...data.groups, ...data.more];
+  const moved = (g) => (g.rest || g.total == null || g.before == null ? -1 : Math.abs(g.total - g.before)), all = [...data.groups, ...data.more];
   if (sort === "change") all.sort((a, b) => moved(b) - moved(a));
   const inside = data.groups.some((g) => g.rest) && sort === "total";
   for (const g of all) {
@@ -241,7 +241,7 @@ function ranking(root, data, on, state) {
     }
     const value = node("td", {}, line, full(g.total, data.unit));
     if (!ratio) { value.style.setProperty("--w", `${(100 * Math.max(g.total || 0, 0)) / most}%`); value.classList.add("fx-bar"); node("td", { class: "fx-extra" }, line, data.total && g.total != null ? `${((100 * g.total) / data.total).toFixed(1)}%` : ""); }
-    if (compared) { node("td", {}, line, g.before == null ? "" : full(g.before, data.unit)); const change = changeText(g.total, g.before); node("td", { class: tone(change, data) }, line, change); }
+    if (compared) { node("td", {}, line, g.before == null ? "–" : full(g.before, data.unit)); const change = changeText(g.total, g.before); node("td", { class: tone(change, data) }, line, change); }
     if (trend) spark(node("td", { class: "fx-trend" }, line), g);
   }
   if (data.hidden) node("p", { class: "fx-note" }, root, `${data.hidden.toLocaleString("en-US")} ${ratio ? "that cost less are not listed" : "smaller ones are in “other”"}; name one with “Only”.`);

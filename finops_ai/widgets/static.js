@@ -56,13 +56,15 @@ function startExplorer(root) {
   function boardData(message) {
     const [a, b] = clipped(), [title, , ratio] = METRICS[state.metric], grain = grainOf(a, b);
     const unit = METRICS[state.metric][4];
-    const data = { metric: state.metric, by: state.by, by_label: label(state.by), unit, title: `${title} by ${label(state.by)}`, period_text: spanText(a, b), path: state.filters.map(([d, name]) => ({ label: label(d), name })), kind: ratio ? "lines" : "stack", leaf: state.filters.some(([d]) => d === state.by), code: codeText(a, b), notes: cube.notes, message, words: cube.words[state.by] || {}, empty: n ? "Nothing was used in this period with these filters." : "There is nothing to explore: no rows.", groups: [], more: [], buckets: [], hidden: 0, total: 0, before: null, grain };
+    const data = { metric: state.metric, by: state.by, by_label: label(state.by), unit, title: `${title} by ${label(state.by)}`, period_text: spanText(a, b), path: state.filters.map(([d, name]) => ({ label: label(d), name })), kind: ratio ? "lines" : "stack", leaf: state.filters.some(([d]) => d === state.by), code: codeText(a, b), notes: cube.notes, message, words: cube.words[state.by] || {}, empty: n ? "Nothing was used in this period with these filters." : "There is nothing to explore: no rows.", groups: [], more: [], buckets: [], hidden: 0, total: ratio ? null : 0, compared: false, before: null, grain };
+    // nothing used is 0, but nothing known is null
+    const sum = (list) => (list.length ? value(merge(list)) : ratio ? null : 0);
     const found = [...totals(a, b)].filter(([, s]) => s.cost || s.list_cost || s.tokens || s.requests);
     found.sort((x, y) => (ratio ? (y[1].cost || 0) - (x[1].cost || 0) : (value(y[1]) || 0) - (value(x[1]) || 0)) || (x[0] < y[0] ? -1 : 1));
     const kept = found.slice(0, found.length > TOP + 1 || ratio ? TOP : TOP + 1), rest = found.slice(kept.length), names = new Set(kept.map(([name]) => name));
     let earlier = earlierOf(a, state.span[1], state.compare, b), past = new Map();
     if (earlier && earlier[0] < first) { data.before_text = `not compared: the data begin on ${dateText(asIso(first))}`; earlier = null; }
-    if (earlier) { past = totals(...earlier); data.before_text = spanText(...earlier); data.before = value(merge(past.values())) || 0; }
+    if (earlier) { past = totals(...earlier); data.before_text = spanText(...earlier); data.compared = true; data.before = sum([...past.values()]); }
     const times = bucketsOf(a, b, grain), place = new Map(times.map((d, i) => [d, i])), codes = cube.codes[state.by], series = new Map();
     const keys = cube.levels[state.by].map((name) => (names.has(name) ? name : ""));
     let day = NaN, i = 0;
@@ -73,7 +75,7 @@ function startExplorer(root) {
       add(row[i] || (row[i] = empty()), r);
     });
     const line = (key) => (series.get(key) || times.map(() => null)).map((s) => value(s)), colour = colours(kept.map(([name]) => name));
-    const group = (name, now, then, extra) => ({ name, total: value(merge(now)), ...(data.before == null ? {} : { before: then.length ? value(merge(then)) : ratio ? null : 0 }), ...extra });
+    const group = (name, now, then, extra) => ({ name, total: sum(now), ...(data.compared ? { before: sum(then) } : {}), ...extra });
     const then = (name) => (past.has(name) ? [past.get(name)] : []);
     data.groups = kept.map(([name, sums]) => group(name, [sums], then(name), { colour: colour.get(name), values: line(name) }));
     const gone = [...past].filter(([name]) => !found.some(([x]) => x === name));
@@ -88,13 +90,13 @@ function startExplorer(root) {
       const start = times[i], end = bucketEnd(start, grain), covered = Math.min(end, b) - Math.max(start, a) + 1;
       if (covered < end - start + 1) data.partial[i] = `${covered} of ${end - start + 1} days`;
     }
-    data.total = found.length ? value(merge(found.map(([, s]) => s))) : 0;
-    if (data.before != null && !ratio) {
+    data.total = sum(found.map(([, s]) => s));
+    if (data.compared && !ratio) {
       const weeks = state.compare === "year" ? 52 : Math.max(Math.round((b - a + 1) / 7 - 0.45), 1), span = grain === "day" ? [a - 7 * weeks, b - 7 * weeks] : earlier;
       data.line_text = grain === "day" ? `the same weekdays ${weeks} week${weeks > 1 ? "s" : ""} earlier` : spanText(...span);
-      const old = bucketsOf(...span, grain), at = new Map(old.map((d, i) => [d, i])), sums = old.map((d) => (d < first ? null : empty()));
+      const old = bucketsOf(...span, grain), at = new Map(old.map((d, i) => [d, i])), sums = old.map(() => null);
       each(...span, (r) => { const i = at.get(bucketOf(cube.day[r], grain)); add(sums[i] || (sums[i] = empty()), r); });
-      data.before_values = sums.map((s) => (s === null ? null : value(s) || 0));
+      data.before_values = sums.map((s, i) => (s ? value(s) : old[i] < first ? null : 0));
     }
     if (state.picked || data.leaf) data.rows = behind(...(state.picked || [a, b]));
     return data;

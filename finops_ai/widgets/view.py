@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -110,10 +110,16 @@ def board(cube: Cube, view: View, source: str = "frame") -> dict[str, Any]:
         "path": [{"label": label_of(d), "name": n} for d, n in view.filters],
         "kind": "lines" if ratio else "stack", "leaf": view.by in dict(view.filters),
         "code": code(view, first, last, source, cube.timezone),
-        "words": cube.words.get(view.by, {}), "notes": notes(cube), "empty": EMPTY if cube.rows else NOTHING, "groups": [], "more": [], "buckets": [], "hidden": 0, "total": 0, "before": None,
+        "words": cube.words.get(view.by, {}), "notes": notes(cube), "empty": EMPTY if cube.rows else NOTHING, "groups": [], "more": [], "buckets": [], "hidden": 0, "total": None if ratio else 0, "compared": False, "before": None,
     }  # fmt: skip
     if first > last or not cube.rows:
         return data
+
+    def amount(rows: Collection[dict[str, Any]]) -> float | None:
+        """The metric over these rows: nothing used is 0, but nothing known is null."""
+        nothing = None if ratio else 0.0
+        return _float(measure(_sum(rows), view.metric)) if rows else nothing
+
     filters, grain = dict(view.filters), grain_of(first, last)
     where = cube.where(filters, first, last)
     found = [r for r in cube.totals(view.by, where) if any(r[m] for m in ("cost", "list_cost", "tokens", "requests"))]
@@ -128,7 +134,7 @@ def board(cube: Cube, view: View, source: str = "frame") -> dict[str, Any]:
     if earlier:
         past = {r["name"]: r for r in cube.totals(view.by, cube.where(filters, *earlier))}
         data["before_text"] = span_text(*earlier)
-        data["before"] = _float(measure(_sum(past.values()), view.metric)) or 0.0
+        data |= {"compared": True, "before": amount(past.values())}
     palette = colours(kept, cube.levels[view.by])
     times = buckets(first, last, grain)
     place = {day: i for i, day in enumerate(times)}
@@ -140,11 +146,8 @@ def board(cube: Cube, view: View, source: str = "frame") -> dict[str, Any]:
     def group(
         name: str, rows: list[dict[str, Any]], earlier_rows: list[dict[str, Any]], **extra: object
     ) -> dict[str, Any]:
-        out = {"name": name, "total": _float(measure(_sum(rows), view.metric)), **extra}
-        if data["before"] is not None:
-            nothing = None if ratio else 0.0
-            out["before"] = _float(measure(_sum(earlier_rows), view.metric)) if earlier_rows else nothing
-        return out
+        out = {"name": name, "total": amount(rows), **extra}
+        return out | {"before": amount(earlier_rows)} if data["compared"] else out
 
     by_name = {r["name"]: r for r in found}
     data["groups"] = [
@@ -168,9 +171,9 @@ def board(cube: Cube, view: View, source: str = "frame") -> dict[str, Any]:
         "buckets": [str(d) for d in times],
         "partial": partial(times, grain, first, last),
         "grain": grain,
-        "total": _float(measure(_sum(found), view.metric)) if found else 0,
+        "total": amount(found),
     }
-    if data["before"] is not None and not ratio and earlier:
+    if earlier and not ratio:
         span, data["line_text"] = alongside(first, last, grain, view.compare, earlier)
         data["before_values"] = _line(cube, view, filters, span, grain)
     if view.picked or data["leaf"]:

@@ -21,10 +21,24 @@ LABELS = {
     "charge": "charge", "true-up": "true_up", "true up": "true_up", "due": "due", "debit": "debit", "credit": "credit",
     "input tokens with a known price": "priced_input_tokens", "output tokens with a known price": "priced_output_tokens",
     "input cost": "input_cost", "output cost": "output_cost", "included": "included_cost",
+    "cached input tokens": "cache_read_tokens", "tokens in batch": "batch_tokens", "input tokens": "input_tokens", "output tokens": "output_tokens", "tokens with a price": "listed_tokens",
+    "cost of cached input": "cache_read_cost", "cost with a list price": "comparable_cost", "list price of what was paid": "comparable_list_cost",
+    "input from cache": "cache_hit_rate", "output / input": "output_input_ratio", "paid of list": "effective_vs_list", "priced": "priced",
 }  # fmt: skip
 MONEY = {"cost", "previous_cost", "change", "token_cost", "counted_cost", "list_cost", "before", "after", "computed", "billed",
-         "difference", "incentive", "margin", "bill_lines", "charge", "true_up", "due", "debit", "credit", "input_cost", "output_cost", "included_cost"}  # fmt: skip
-COUNTS = {"requests", "tokens", "priced_tokens", "priced_input_tokens", "priced_output_tokens"}
+         "difference", "incentive", "margin", "bill_lines", "charge", "true_up", "due", "debit", "credit", "input_cost", "output_cost", "included_cost", "cache_read_cost", "comparable_cost", "comparable_list_cost"}  # fmt: skip
+COUNTS = {
+    "requests",
+    "tokens",
+    "priced_tokens",
+    "priced_input_tokens",
+    "priced_output_tokens",
+    "listed_tokens",
+    "cache_read_tokens",
+    "input_tokens",
+    "output_tokens",
+    "batch_tokens",
+}
 #: ratio -> (upper, lower, times); of each the first that stands beside it is taken
 RATIOS = {
     "cost_per_request": (("counted_cost", "cost"), ("requests",), 1),
@@ -32,6 +46,12 @@ RATIOS = {
     "token_cost_per_1m_tokens": (("token_cost", "cost"), ("priced_tokens", "tokens"), 1_000_000),
     "input_cost_per_1m": (("input_cost",), ("priced_input_tokens",), 1_000_000),
     "output_cost_per_1m": (("output_cost",), ("priced_output_tokens",), 1_000_000),
+    "cache_hit_rate": (("cache_read_tokens",), ("input_tokens", "priced_input_tokens"), 1),
+    "cache_hit_cost_share": (("cache_read_cost",), ("input_cost",), 1),
+    "output_input_ratio": (("output_tokens", "priced_output_tokens"), ("input_tokens", "priced_input_tokens"), 1),
+    "batch_share": (("batch_tokens",), ("tokens",), 1),
+    "effective_vs_list": (("comparable_cost", "cost"), ("comparable_list_cost", "list_cost", "cost"), 1),
+    "priced": (("listed_tokens", "tokens"), ("tokens",), 1),
 }
 #: whole = sum of parts, in each row that has them
 ACROSS = [
@@ -184,28 +204,33 @@ def ratios(sheet: Sheet) -> list[Fault]:
             if shown.value is None:
                 continue
             tries = [
-                (_at(row, cols[u][0]), _at(row, cols[w][0]), cols[w][1])
+                (_at(row, cols[u][0]), _at(row, cols[w][0]), cols[u][1], cols[w][1], w in MONEY)
                 for u, w in itertools.product(uppers, lowers)
                 if u in cols and w in cols
             ]
             if not tries:
                 out.append(Fault("ratio", sheet.place, f"{row[0].text}: nothing beside {name} to redo it from"))
                 break
-            if not any(_agrees(shown, top, bottom, times, per) for top, bottom, times in tries):
-                beside = "; ".join(f"{t.text} / {b.text}" for t, b, _ in tries)
+            if not any(_agrees(shown, top, bottom, *scales, per) for top, bottom, *scales in tries):
+                beside = "; ".join(f"{t.text} / {b.text}" for t, b, *_ in tries)
                 out.append(Fault("ratio", sheet.place, f"{row[0].text}: {name} {shown.text} is not {beside}"))
     return out
 
 
-def _agrees(shown: Cell, top: Cell, bottom: Cell, times: Decimal, per: int) -> bool:
+def _agrees(shown: Cell, top: Cell, bottom: Cell, above: Decimal, below: Decimal, paid: bool, per: int) -> bool:
     """Whether a quotient of two shown figures can be what is shown, whatever their hidden digits are."""
-    if top.value is None or bottom.value is None or not bottom.value:
+    per *= 100 if shown.percent else 1
+    if top.value is None or bottom.value is None or not (bottom.value or paid):
         return False
     # cents are decided for many small rows together: a small part may be two cents away from its exact cost
     half_top = max(top.digit / 2, min(top.digit, Decimal("0.01")) * Decimal("2.5"))
-    half_bottom = bottom.digit * times / 2 if bottom.digit < 1 or times > 1 else Decimal("0.5")
-    low = (top.value - half_top) * per / (bottom.value * times + half_bottom)
-    high = (top.value + half_top) * per / max(bottom.value * times - half_bottom, Decimal("1e-9"))
+    half_bottom = bottom.digit * below / 2 if bottom.digit < 1 or below > 1 else Decimal("0.5")
+    if paid:
+        half_bottom = max(half_bottom, Decimal("0.025"))
+        if abs(bottom.value) <= half_bottom:  # a part of some cents: its share is of what is less than they
+            return True
+    low = (top.value - half_top) * above * per / (bottom.value * below + half_bottom)
+    high = (top.value + half_top) * above * per / max(bottom.value * below - half_bottom, Decimal("1e-9"))
     return min(low, high) - shown.digit <= shown.value <= max(low, high) + shown.digit
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,16 +21,26 @@ MODELS = [
     ("vertex", "gemini-2.5-flash"),
     ("openai", "house-model-9"),
 ]
+#: contracts as companies have them: a volume's discount, credits that run out, capacity nobody filled, prices in another currency
+TERMS = {
+    "volume": "[[contracts]]\nname = 'volume'\nprovider = 'openai'\nvolume = [{ over = '0', discount = '7' }, { over = '1000000', discount = '11' }]\n",
+    "credits": "[[contracts]]\nname = 'credit'\nprovider = 'anthropic'\ncredits = [{ name = 'c', amount = '300', paid = '250', from = 2026-09-01, to = 2026-11-01 }]\n",
+    "capacity": "[[contracts]]\nname = 'reserved'\nprovider = 'vertex'\n[[contracts.capacity]]\nname = 'units'\nmodel = 'gemini-2.5-flash'\nunits = 2\nhourly = '1.50'\nfrom = 2026-08-01\ntokens_per_hour = '1000000'\n",
+    "currency": "[currency]\ngroup = 'USD'\nrates = 'rates.csv'\nbase = 'USD'\n[[contracts]]\nname = 'Europe'\nprovider = 'openai'\naccounts = ['openai-1']\ncurrency = 'EUR'\n"
+    "prices = [{ model = 'house-model-9', currency = 'EUR', prices = { input = '1.70', output = '5.10', cache_read = '0.17' } }]\n",
+}  # fmt: skip
 NAMES = ["search", "mobile", "R&D", "=SUM(A1)", "data platform", "légal", "growth", "x" * 60]
 
 
-def company(folder: Path, seed: int) -> tuple[Any, str]:
+def company(folder: Path, seed: int, terms: Collection[str] | None = None) -> tuple[Any, str]:
     """A workspace and the last of its months.
 
     Some sources count no requests, some models have no price, some rows no owner, some companies a bill, a budget, a
-    second dimension or a single month.
+    second dimension, contracts (`terms`, drawn where not given) or a single month.
     """
     rng = np.random.default_rng(seed)
+    if terms is None:
+        terms = [name for i, name in enumerate(TERMS) if np.random.default_rng([seed, i]).random() < 0.4]
     teams = [str(n) for n in rng.choice(NAMES, size=rng.integers(1, len(NAMES)), replace=False)]
     months = [dt.date(2026, 10 - k, 1) for k in range(int(rng.integers(1, 4)))][::-1]
     models = [MODELS[i] for i in rng.choice(len(MODELS), size=int(rng.integers(1, len(MODELS))), replace=False)]
@@ -92,7 +103,12 @@ def company(folder: Path, seed: int) -> tuple[Any, str]:
         "[[rules]]\nname = 'user'\nwhen = { user_id = { exists = true } }\nset = { team = '{user_id}' }\n"
         + charged
         + budget
+        + "".join(TERMS[name] for name in terms)
     )
+    days = "".join(
+        f"2026-{m:02}-{d:02},EUR,{Decimal(85 + (m + d) % 9) / 100}\n" for m in range(7, 11) for d in range(1, 31)
+    )
+    (folder / "rates.csv").write_text(f"date,currency,rate\n{days}", encoding="utf-8")
     (folder / "finops.toml").write_text(settings, encoding="utf-8")
     ws = fa.open(folder)
     ws.lake.replace("tokens", "made", Window.of("2026-01-01", "2027-01-01"), tokens)

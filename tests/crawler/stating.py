@@ -49,7 +49,7 @@ def changes(document: Document) -> list[Fault]:
         abs(c.value)
         for s in document.sheets
         for i, head in enumerate(s.heads)
-        if head.strip().lower() in ("change", "amount", "difference")
+        if head.strip().lower().startswith(("change", "amount", "difference"))
         for row in (*s.rows, *([s.total] if s.total else []))
         for c in row[i : i + 1]
         if c.value is not None

@@ -81,6 +81,8 @@ def test_nothing_is_found_where_nothing_is_wrong(tmp_path):
         ("row", "20.00 is not 15.00", {"page": PAGE.replace("+5.00", "+5.01").replace("+6.00", "+5.99")}),
         ("ratio", "cost_per_1m_tokens 2.60", {"page": PAGE.replace("<td>2.50", "<td>2.60")}),
         ("ratio", "nothing beside cost_per_request", {"page": PAGE.replace("<th>Requests</th>", "<th>Runs</th>")}),
+        ("ratio", "nothing beside cache_hit_rate", {"page": PAGE.replace("<th>Requests</th>", "<th>Input from cache</th>").replace("<td>400", "<td>40.0%")}),
+        ("ratio", "cache_hit_rate 0.31 is not 20 / 80", {"table": "team,cost,cache_read_tokens,input_tokens,cache_hit_rate\nsearch,20.00,20,80,0.31\nmobile,10.00,20,80,0.25\n"}),
         ("zero", "0 requests", {"page": PAGE.replace("<td>–</td><td>2,000,000", "<td>0</td><td>2,000,000")}),
         ("zero", "billed 0.00 USD", {"page": PAGE.replace("was billed 30.00", "was billed 0.00")}),
         ("zero", "the month before is 0", {"page": PAGE.replace("<td>15.00</td><td>+5.00", "<td>0.00</td><td>+20.00").replace("<td>4.00</td><td>+6.00", "<td>0.00</td><td>+10.00").replace("<td>19.00</td><td>+11.00", "<td>0.00</td><td>+30.00")}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import finops_ai as fa
@@ -130,8 +131,42 @@ def test_every_kpi_is_computed_or_says_what_it_takes():
 
 def test_a_kpi_can_be_done_again_from_the_two_figures_beside_it():
     cost = fa.allocate(fa.price(fa.sample(months=1)), fa.sample.rules())
-    for row in fa.kpis(cost, month="2026-10").to_dict("records"):
-        if row["value"] is None or row["upper"] is None:
-            continue
+    past = pd.DataFrame({"p50": [90.0, 130.0], "actual": [D(100), D(120)], "inside": [True, False]})
+    table = fa.kpis(cost, month="2026-10", bills=fa.sample.bills(), past_error=past)
+    parts = {r["id"]: (r["upper"], r["lower"]) for r in table.to_dict("records") if r["upper"] is not None}
+    for row in table.to_dict("records"):
         one = catalogue()[row["id"]]
-        assert float(row["value"]) == pytest.approx(float(row["upper"]) * one.per / float(row["lower"]), rel=1e-4)
+        if row["value"] is None or one.kind in ("money", "count", "days"):
+            continue
+        upper, lower = parts[one.id]  # none is without
+        assert float(row["value"]) == pytest.approx(float(upper) * one.per / float(lower), rel=1e-4, abs=1e-9)
+    assert parts["forecast_error"] == (20, 220)  # 10 and 10 missed of 100 and 120
+    assert parts["forecast_bias"] == (0, 220)
+    assert parts["interval_coverage"] == (1, 2)
+    assert parts["captured"] == (D("28393.34"), D("28393.34"))  # what October's invoices charge for usage
+    upper, lower = parts["discount"]
+    assert upper - lower == table.set_index("id").loc["discount", "value"]
+
+
+def test_an_account_without_a_bill_is_no_part_of_what_was_billed():
+    cost, bills = fa.allocate(fa.price(fa.sample(months=1)), fa.sample.rules()), fa.sample.bills()
+    table = fa.kpis(cost, month="2026-10", bills=bills[(bills["provider"] != "oci").to_numpy(bool)]).set_index("id")
+    assert table.loc["captured", "lower"] == D("28393.34") - D("529.05")  # all invoices but Oracle's
+    assert table.loc["captured", "value"] == 1.0
+
+
+def test_the_cached_part_of_a_cost_is_nothing_or_unknown_but_not_mixed_up(frame_of):
+    fresh = {"meter": "input", "quantity": D(10), "cost": D(4)}
+    table = fa.showback(frame_of([fresh]))
+    assert (table["cache_read_cost"][0], table["cache_hit_cost_share"][0]) == (0, 0.0)  # nothing was read from a cache
+    table = fa.showback(frame_of([fresh, {"meter": "cache_read", "quantity": D(10), "cost": None}]))
+    assert [pd.isna(table[name][0]) for name in ("cache_read_cost", "cache_hit_cost_share")] == [True, True]
+    assert table["input_cost"][0] == 4
+    table = fa.showback(frame_of([fresh, {"meter": "cache_read", "quantity": D(10), "cost": D(1)}]))
+    assert (table["cache_read_cost"][0], table["cache_hit_cost_share"][0]) == (1, 0.2)
+
+
+def test_a_table_has_what_its_ratios_are_made_of():
+    parts = {part for name in MEASURES for part in ingredients(name)}
+    assert "listed_tokens" in parts
+    assert parts <= set(MEASURES)

@@ -77,6 +77,8 @@ def ws():
         derived=lambda kind, month, make: make(None),
         ledger=SimpleNamespace(head=lambda: ""),
         months=lambda: ["2026-06"],
+        months_before=lambda month, count: ["2026-06"],
+        bills=lambda month: pd.DataFrame(),
         book=Prices(),
         timezone="UTC",
         settings=settings,
@@ -150,7 +152,7 @@ def test_the_page_shows_budgets_and_models(page, shown):
     forecasts.model_table(page)
     # 1,000 requests, 1,000 tokens in and 1,000 out per unit of cost: one token each way a request, 1.00 per 1,000
     assert cells(shown[1])[0] == "large"
-    assert cells(shown[1])[2:4] == ["1", "1"]
+    assert (cells(shown[1])[3], cells(shown[1])[5]) == ("1", "1")
     assert cells(shown[1])[6] == "1.00"
     assert "temperature" in shown[2]
 
@@ -163,6 +165,18 @@ def test_a_page_without_open_budgets_says_so(ws, shown):
     assert any("No budget reaches beyond" in note for note in page.notes)
     forecasts.budgets_ahead(page)
     assert "No budget reaches beyond" in shown[0]
+
+
+@pytest.mark.long
+def test_the_fan_holds_what_is_known(ws, page):
+    known = {**ws.settings.policies, "plan": {"lines": [{"name": "pilot", "month": "2026-08", "amount": "3100"}]}}
+    settings = SimpleNamespace(policies=known, workspace=ws.settings.workspace, root=ws.settings.root)
+    other = forecasts.outlook(SimpleNamespace(**{**vars(ws), "settings": settings}), "2026-06")
+    for column in ("yhat", "lo-80", "hi-95"):
+        more = (other.days.set_index("ds")[column] - page.days.set_index("ds")[column]).resample("MS").sum()
+        assert more["2026-07-01"] == pytest.approx(0, abs=0.01)
+        # what is sure moves the range as it moves the middle, but for the noise of days
+        assert more["2026-08-01"] == pytest.approx(3100, rel=1e-9 if column == "yhat" else 0.5)
 
 
 def test_without_history_it_says_so(ws):

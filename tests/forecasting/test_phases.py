@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import finops_ai as fa
-from finops_ai.forecasting.phases import Phase, life_of
+from finops_ai.forecasting.phases import Phase, dip_of, life_of
 
 DAYS = pd.date_range("2026-01-01", "2026-10-31", tz="UTC")
 WEEKDAY = DAYS.day_of_week.to_numpy()
@@ -65,3 +65,29 @@ def test_growth_noise_and_swings_are_no_jumps():
         np.exp(np.cumsum(random.normal(0, 0.04, len(t)))),
     ):
         assert life_of(y, WEEKDAY).since == 0
+
+
+@pytest.mark.parametrize("ago", [15, 40, 120])
+@pytest.mark.parametrize("left", [0.0, 0.1])
+def test_an_outage_that_passed_says_nothing_of_what_is_usual(ago, left):
+    y = 100 * np.exp(np.random.default_rng(ago).normal(0, 0.08, len(DAYS)))
+    y[-ago : -ago + 7] *= left
+    assert dip_of(y) == (len(DAYS) - ago, len(DAYS) - ago + 7)
+    rows, notes = planned(y)
+    assert float(rows["2026-12"]["p50"]) == pytest.approx(3100, rel=0.03)
+    assert float(rows["2026-12"]["p10"]) > 0.9 * 3100
+    assert any("far below everything else" in note for note in notes)
+
+
+def test_what_comes_again_is_no_outage():
+    random = np.random.default_rng(8)
+    t = np.arange(len(DAYS))
+    calm = np.exp(random.normal(0, 0.08, len(t)))
+    for y in (
+        np.where(t % 90 < 7, 0.1, 1.0) * calm,  # every quarter
+        np.where(random.random(len(t)) < 0.4, random.lognormal(0.4, 0.8, len(t)), 0.0),
+        np.exp(random.normal(0, 0.9, len(t))),
+        np.where(t >= len(t) - 5, 0.1, 1.0) * calm,  # not over yet
+        np.where(t > 200, 0.5, 1.0) * calm,  # a level
+    ):
+        assert dip_of(y) is None

@@ -19,7 +19,10 @@ from finops_ai.periods import UTC, Window
 from finops_ai.tables.focus import write_focus
 from finops_ai.tables.focus_check import check_focus
 
-RULES = {"dimensions": {"team": {"default": "nobody"}}, "rules": [{"when": {"model": "chat"}, "set": {"team": "web"}}]}
+RULES: dict[str, Any] = {
+    "dimensions": {"team": {"default": "nobody"}},
+    "rules": [{"when": {"model": "chat"}, "set": {"team": "web"}}],
+}
 PEOPLE = fa.Identities.load(
     [{"account": f"{name}@example.com", "person": name} for name in ("ada", "bo")],
     [
@@ -154,6 +157,20 @@ def test_seats_no_bill_has_are_estimated_and_a_bill_takes_their_place() -> None:
     assert sum(seats[september]["billed_cost"]) == D(40)
     assert set(seats[~september]["quantity_basis"]) == {"imputed"}
     assert sum(seats[~september]["billed_cost"]) == D(31)
+
+
+def test_what_rests_on_the_team_follows_from_the_day_s_team() -> None:
+    rules = RULES | {
+        "dimensions": {"team": {"default": "nobody"}, "cost_centre": {"default": "none"}},
+        "rules": [*RULES["rules"], {"when": {"team": "core"}, "set": {"cost_centre": "CC-7"}}],
+    }
+    rows = fa.allocate(fa.price(usage()[list(TokenFrame.to_schema().columns)]), rules)
+    whole = fa.with_seats(rows, PEOPLE, bills=bill(CYCLES[0]), month="2026-10", rules=rules)
+    seats = whole[whole["meter"] == "seat_months"]
+    assert {(t, c): sum(g["effective_cost"]) for (t, c), g in seats.groupby(["team", "cost_centre"])} == {
+        ("web", "none"): D(14), ("core", "CC-7"): D(17),
+    }  # fmt: skip
+    assert seats["agent_name"].isna().all()
 
 
 def test_rows_without_costs_are_refused() -> None:

@@ -89,7 +89,7 @@ def test_money_of_idle_seats_adds_up_and_unknown_ones_are_not_in_it() -> None:
     table = fa.idle_seats(frame, WHO, as_of="2026-11-01", privacy=ALL)
     assert sum(table["idle_cost"]) == Decimal(50)  # two of three at 25
     assert sum(table["cost_per_month"]) == Decimal(75)
-    assert any("1 seats may be idle or not" in note for note in table.facts.notes)
+    assert any("1 seat may be idle or not" in note for note in table.facts.notes)
 
 
 def test_a_seat_that_is_given_up_is_no_row() -> None:

@@ -8,13 +8,13 @@ import io
 import json
 import zipfile
 
-import openpyxl
 import pytest
 
 import finops_ai as fa
 from finops_ai.errors import DataError, FinopsError
 from finops_ai.providers.recognising import recognise
 from finops_ai.providers.starting import first_mapping
+from tests.providers.test_odd_layouts import book as workbook
 
 #: start, model, fresh input, input from the cache, output
 CALLS = [
@@ -179,13 +179,6 @@ def archive():
         zipped.writestr("logs/README.txt", "What these logs are, told to people.\n")
         zipped.writestr("logs/2026/a.jsonl.gz", gzip.compress(lines(CHATS[:1]).encode()))
         zipped.writestr("logs/b.jsonl", lines(CHATS[1:]))
-    return held.getvalue()
-
-
-def workbook(fill):
-    book, held = openpyxl.Workbook(), io.BytesIO()
-    fill(book)
-    book.save(held)
     return held.getvalue()
 
 

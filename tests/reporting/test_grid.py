@@ -123,6 +123,26 @@ def test_a_comparison_is_that_of_the_amounts_as_shown(now, before, said):
     assert against(D(now), D(before), "USD") == said
 
 
+def test_beside_a_share_stand_the_figures_it_is_made_of():
+    columns = (
+        "team",
+        "cost",
+        "tokens",
+        "listed_tokens",
+        "priced",
+        "cache_read_tokens",
+        "input_tokens",
+        "cache_hit_rate",
+    )
+    rows = [("a", D(5), D(100), D(100), 1.0, D(20), D(80), 0.25), ("b", D(3), D(50), D(50), 1.0, D(0), D(40), 0.0)]
+    heads = cells(table_html(table(rows, columns), ["cost", "tokens", "priced", "cache_hit_rate"]))[0]
+    # tokens with a price are all tokens here, so they would tell nothing more
+    assert heads == ["Team", "Cost", "Tokens", "Priced", "Cached input tokens", "Input tokens", "Input from cache"]
+    rows[1] = ("b", D(3), D(50), D(10), 0.2, D(0), D(40), 0.0)
+    heads = cells(table_html(table(rows, columns), ["cost", "tokens", "priced"]))[0]
+    assert heads == ["Team", "Cost", "Tokens", "Tokens with a price", "Priced"]
+
+
 def test_channels_of_one_family_stand_together():
     rows = [("GPT", "azure", D(5)), ("Claude", "anthropic", D(4)), ("Claude", "bedrock", D(3)), ("GPT", "openai", D(1))]
     data = together(table(rows, ("family", "provider", "cost")), ["family"])

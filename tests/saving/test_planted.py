@@ -63,6 +63,16 @@ def test_twenty_random_companies(seed):
     check_planted(seed)
 
 
+def test_days_that_tell_no_prompt_tokens_say_nothing_of_a_switch():
+    maker = Maker(1)
+    for n in range(14):
+        at = dt.datetime.combine(FIRST + dt.timedelta(n), dt.time(9), dt.UTC)
+        for meter in ("output",) if n < 7 else ("input", "output"):
+            maker.row("answers", at, 1, "gpt-5.4", meter, 9_000_000, provider="openai")
+    found = fa.recommend(maker.frame([]))
+    assert not [row for row in found.to_dict("records") if "the same work ran on" in row["why"]]
+
+
 def test_a_cache_that_was_lost_is_worth_what_it_saved_until_then_on_the_days_since():
     made = Maker(1)
     for day in range(14):

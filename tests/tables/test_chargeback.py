@@ -308,6 +308,28 @@ def test_a_saving_of_cache_and_batch_is_cut_in_two_and_counted_once(month, book)
     assert abs(sum(funding.values()) - D("0.0855")) < D("1e-17")
 
 
+def test_incentives_of_converted_costs_are_measured_at_the_rate_of_the_use(month, book, tmp_path):
+    """The same month in a group's currency: half of it at 2 for one, half at 4."""
+    from finops_ai.engine.converting import in_group
+    from finops_ai.prices.currency import Conversion
+
+    (tmp_path / "rates.csv").write_text("date,currency,rate\n2026-10-05,USD,0.5\n2026-10-06,USD,0.25\n")
+    euro = Conversion.load({"group": "EUR", "base": "EUR", "rates": "rates.csv"}, tmp_path, "")
+    days = [dt.datetime(2026, 10, day, 12, tzinfo=dt.UTC) for day in (5, 6)]
+    rows = [
+        row | {"at": day, "quantity": 5_000_000}
+        for day in days
+        for row in ({"api_key_id": "a-1", "meter": "cache_read", "service_tier": "batch"}, {"api_key_id": "b-1"})
+    ]
+    policy = {"dimension": "team", "incentives": {"batch": "0.01", "cache": "0.01", "cap": "0.5"}}
+    made = fa.chargeback(in_group(month(rows), euro), policy, month="2026-10", book=book)
+    exact = {(r.receiver, r.kind, r.text.split(":")[0]): r.exact for r in made.lines.itertuples()}
+    assert made.currency == "EUR"
+    # in dollars batch saved 2.25 a day and the cache 2.025; in euros twice and four times that; a hundredth of each
+    assert exact["a", "incentive", "Cache"] == D("-0.1215")
+    assert exact["a", "incentive", "Batch"] == D("-0.135")
+
+
 def test_a_reward_stays_below_what_the_work_cost(month, book):
     """The same with a tenth of each: 0.855 for work that cost 0.45 is held at half of it, then at a quarter in all."""
     rows = [{"api_key_id": "a-1", "quantity": 10_000_000, "meter": "cache_read", "service_tier": "batch"}, {"api_key_id": "b-1", "quantity": 10_000_000}]  # fmt: skip
@@ -434,6 +456,30 @@ def test_a_reward_for_a_cheaper_model_is_at_most_half_of_what_work_may_earn(mont
     made = fa.chargeback(month(rows), policy, month="2026-10", book=book)
     (line,) = [r for r in made.lines.itertuples() if r.kind == "incentive"]
     assert line.exact == D("-2.25")  # of 18.00 saved: a quarter of 9.00
+
+
+@pytest.mark.parametrize(
+    ("september", "rewarded"),
+    [
+        ({}, True),
+        ({"minimum": "1000"}, False),  # whatever was padded then was charged nothing
+        ({"method": "subscription", "fee": "9"}, False),
+    ],
+)
+def test_a_baseline_counts_as_far_as_its_cost_was_charged(september, rewarded, month, book):
+    rows = [
+        {"api_key_id": "a-1", "prompt_id": "p@1", "meter": meter, "quantity": quantity, "at": dt.datetime(2026, at, 5, tzinfo=dt.UTC)}
+        for at, inputs in ((9, 20_000_000), (10, 10_000_000))
+        for meter, quantity in (("input", inputs), ("output", 1_000_000), ("requests", 1000))
+    ]  # fmt: skip
+    tariffs = [{"to": "2026-10"} | september, {}]
+    policy = {
+        "dimension": "team",
+        "tariffs": tariffs,
+        "incentives": {"prompt": "0.5", "cap": "0.5", "baseline_months": 1},
+    }
+    made = fa.chargeback(month(rows), policy, month="2026-10", book=book)
+    assert any(r.kind == "incentive" for r in made.lines.itertuples()) is rewarded
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,10 @@ def test_the_explorer_offers_names_only(allocated):
 
 def test_the_forecast_plans_the_same_parts(allocated):
     done = fa.forecast(allocated, 7, by=["team"])
-    assert "total" in set(done["unique_id"]) or len(set(done["unique_id"])) > 1
+    days = done.pivot(index="ds", columns="unique_id", values="yhat")
+    parts = days.drop(columns="total")
+    assert set(parts) == set(allocated["team"].dropna())  # teams, and what is no team; no column of money
+    assert (parts.sum(axis=1) - days["total"]).abs().max() < 1e-6
 
 
 def test_focus_has_no_money_among_the_names(allocated):

@@ -110,6 +110,27 @@ def test_it_shows_what_the_notebook_shows(opened, path, allocated, drawn, metric
             assert reading(page.locator(".fx-static > .fx")) == drawn(explorer), (by, period)
 
 
+def test_both_say_what_is_not_known_of_the_period_before(opened, teams_frame, drawn, tmp_path):
+    frame = teams_frame(["a", "b"], days=61)
+    gone = ((frame["user_id"] == "b") & (frame["charge_period_start"] >= "2026-11-01")).to_numpy(bool)
+    file = tmp_path / "explorer.html"
+    file.write_text(explorer_page(frame[~gone], month="2026-11"), encoding="utf-8")
+    page, explorer = opened(file), fa.explore(frame[~gone], by="team")
+    explorer.between("2026-11-01", "2026-11-30")
+    for metric, said, rows in (
+        ("cost", "against 0.620 in October 2026", [["0.300", "0.310"], ["0.00", "0.310"]]),
+        ("requests", "not known in October 2026", [["–", "–"]]),
+        ("cost_per_request", "not known in October 2026", [["unknown", "–"]]),
+    ):
+        choose(page, "Show", metric)
+        explorer.controls["metric"].value = metric
+        assert reading(page.locator(".fx-static > .fx")) == drawn(explorer)
+        assert page.locator(".fx-answer .fx-soft").inner_text() == said
+        cells = page.locator(".fx tbody").first.locator("tr")
+        shown = [cells.nth(i).locator("td:not(.fx-extra)").all_inner_texts()[:2] for i in range(cells.count())]
+        assert shown[: len(rows)] == rows, metric
+
+
 def test_it_drills_where_the_notebook_drills(opened, path, allocated, drawn):
     page, explorer = opened(path), fa.explore(allocated)
     explorer.between("2026-10-01", "2026-10-31")

@@ -190,7 +190,34 @@ def test_a_period_before_the_first_day_is_not_compared(allocated):
     explorer = fa.explore(allocated, by="team")
     explorer.between("2026-09-01", "2026-09-30")
     data = explorer.board.data
-    assert (data["before"], data["before_text"]) == (None, "not compared: the data begin on 1 Sep 2026")
+    assert (data["compared"], data["before"], data["before_text"]) == (
+        False,
+        None,
+        "not compared: the data begin on 1 Sep 2026",
+    )
+
+
+NOVEMBER = (dt.date(2026, 11, 1), dt.date(2026, 11, 30))
+
+
+def test_what_is_not_known_of_the_period_before_is_not_zero(teams_frame):
+    cube = Cube.of(teams_frame(["a"], days=61))  # tokens and their cost, but nobody counted requests
+    data = board(cube, View("team", "requests", first=NOVEMBER[0], last=NOVEMBER[1]))
+    assert (data["compared"], data["before"], data["before_text"]) == (True, None, "October 2026")
+    assert [(g["total"], g["before"]) for g in data["groups"]] == [(None, None)]
+    assert set(data["before_values"]) == {None}
+    data = board(cube, View("team", "cost_per_request", first=NOVEMBER[0], last=NOVEMBER[1]))
+    assert (data["total"], data["before"], data["groups"][0]["before"]) == (None, None, None)
+
+
+def test_a_name_that_is_gone_cost_nothing_which_is_known(teams_frame):
+    frame = teams_frame(["a", "b"], days=61)
+    gone = (frame["user_id"] == "b") & (frame["charge_period_start"] >= "2026-11-01")
+    data = board(Cube.of(frame[~gone.to_numpy(bool)]), View("team", first=NOVEMBER[0], last=NOVEMBER[1]))
+    assert [(g["name"], g["total"], g["before"]) for g in data["groups"] + data["more"]] == [
+        ("a", pytest.approx(0.3), pytest.approx(0.31)),  # 30 and 31 days x 1000 tokens x 10 USD per million
+        ("b", 0.0, pytest.approx(0.31)),
+    ]
 
 
 def test_weeks_cut_by_the_chosen_days_say_so(allocated):
