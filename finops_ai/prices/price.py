@@ -34,7 +34,6 @@ UNLISTED = {
     "own_key_cost": "it is on the bill of the provider whose key was used",
     "seat_months": "seats cost what their bill or the list of seat prices says",
     "credits": "a credit's price is on its vendor's bill; rows state their cost where the vendor does",
-    "seat_months": "a seat costs what its charge states; rows carry that cost",
     "premium_requests": "their price is on the vendor's bill; rows state their cost where the vendor does",
     "realtime_sessions": "sessions are billed by their tokens; the count is only for information",
     "gpu_hours": "clusters are sold by contract or by the hour of a shape; the bill has the rate",
