@@ -108,7 +108,8 @@ def showback(
     shown = (*MEASURES, *(_OTHER_MONEYS if _several_moneys(allocated) else ()))
     measures = aggregates(shown, cents=cents) | _DOUBTS
     if dims:
-        measures["attributed_cost"] = f"sum(effective_cost) FILTER (WHERE {_owned(allocated, dims)})"
+        # of the amounts that are published, so that a page's share is that of the amounts on it
+        measures["attributed_cost"] = f"sum({cents or 'effective_cost'}) FILTER (WHERE {_owned(allocated, dims)})"
     needs = (*fields(shown), "price_status", "price_note", "meter", *dims, *filter(None, [cents]))
     groups = grouped(allocated, by, measures, window=window, timezone=timezone, needs=needs)
     rows = [{k: g[k] for k in by} | _told(g, shown) for g in groups]
@@ -221,7 +222,7 @@ def _facts(
     def total(name: str) -> Decimal:
         return sum((zero(g.get(name)) for g in groups), Decimal(0))
 
-    tokens, cost = total("tokens"), total("cost")
+    tokens, cost = total("tokens"), total(CENTS + "cost" if groups and CENTS + "cost" in groups[0] else "cost")
     coverage = {"priced": _share(total("listed_tokens"), tokens)}
     coverage["attributed"] = (
         _share(total("attributed_cost"), cost) if groups and "attributed_cost" in groups[0] else None
