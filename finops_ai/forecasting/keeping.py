@@ -69,7 +69,7 @@ def save_plan(
         >>> fa.compare_plans(board, cost)[["month", "planned", "actual"]]
         From board plan to actual 2026-10 to 2026-10
         month      planned     actual
-        2026-10  26,695.61  28,393.34
+        2026-10  26,891.21  28,393.34
         ...
     """
     timezone = zone_of(priced, timezone=timezone)

@@ -50,8 +50,8 @@ def movement_of(weeks: np.ndarray) -> Movement:
         >>> noise = np.exp(0.1 * np.random.default_rng(2).standard_normal((50, 52)))
         >>> for moved in (movement_of(steps), movement_of(noise)):
         ...     [round(float(np.sqrt(v.mean())), 2) for v in (moved.noise, moved.drift)]
-        [0.04, 0.11]
-        [0.1, 0.02]
+        [0.04, 0.09]
+        [0.1, 0.01]
     """
     size = weeks.shape[1]
     mean = np.maximum(weeks.mean(1), 1e-12)

@@ -1,14 +1,15 @@
 """What an opportunity that was done really saved: the bridge from the month it was found in to a later one.
 
-Only the effects that the action can have count, and only on the work it was about: more calls or a new list price are no part
-of a saving, and a saving isn't lost because the work grew.
+Only the effects that the action can have count, and only on the work it was about: a new list price is no part of a saving.
+Work that grew saves more in money and is no better an action: what a call costs is compared at the calls of the later month,
+which is the money saved, and at those of the month it was found in, which is what was expected.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from decimal import Decimal, localcontext
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -17,10 +18,9 @@ from finops_ai.frames import to_pandas
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.saving.states import State
 from finops_ai.saving.workspace import decisions_of
-from finops_ai.tables.bridge import EFFECTS
-from finops_ai.tables.explain import explain
+from finops_ai.tables.bridge import DIGITS, EFFECTS, atoms
 from finops_ai.tables.result import Facts, Table
-from finops_ai.tables.workloads import family_of
+from finops_ai.tables.workloads import Side, Workload, daily, dimensions_in, family_of, money_of, paired, sides
 
 if TYPE_CHECKING:
     from finops_ai.workspace import Workspace
@@ -32,8 +32,17 @@ BY_EFFECT = {
     "geography": ("place", "model"), "long_context": ("price", "input_length"), "length": ("input_length", "output_length"),
     "failures": ("volume",), "unused": ("fees", "capacity", "other", "who"),
 }  # fmt: skip
+#: kinds that change what a call costs: they save more where there are more calls
+PER_CALL = ("model", "caching", "cache_off", "batch", "tier", "geography", "long_context", "length")
 #: of an opportunity's subject, what names its work; the rest says what was to change
 _WORK = ("provider", "sub_account_id", "api_key_id", "operation", "prompt")
+
+
+class Saved(NamedTuple):
+    """What an action saved: at the calls of the later month, and at those of the month it was found in."""
+
+    now: Decimal
+    as_found: Decimal
 
 
 def realised_savings(ws: Workspace, month: str) -> Table:
@@ -44,8 +53,9 @@ def realised_savings(ws: Workspace, month: str) -> Table:
         month: a month after it was done.
 
     Returns:
-        One row per opportunity that is done: `id`, `what`, `done` (day), `found_in`, `expected` with its range, `saved` (null
-        where the month isn't after the one it was found in, or has no such work), `inside` (whether that is within the range).
+        One row per opportunity that is done: `id`, `what`, `done` (day), `found_in`, `expected` with its range, `saved` (in the
+        month asked for; null where it isn't after the one it was found in, or has no such work), `saved_as_found` (the same at
+        the calls of the month it was found in), `inside` (whether that is within the range).
     """
     rows: list[dict[str, Any]] = []
     done = {id: s for id, s in decisions_of(ws).states().items() if s.state == "done" and s.about}
@@ -64,7 +74,7 @@ def realised_savings(ws: Workspace, month: str) -> Table:
 
 def saved_between(
     before: pd.DataFrame, after: pd.DataFrame, about: Mapping[str, Any], timezone: str | None = None
-) -> Decimal | None:
+) -> Saved | None:
     """What an action saved on its work from one set of rows to another; None where one of them has no such work.
 
     Args:
@@ -72,12 +82,40 @@ def saved_between(
         about: `kind` and `subject` of the opportunity.
         timezone: whose days.
     """
-    subject = dict(about["subject"])
-    then, now = (_of(frame, subject, str(about["kind"])) for frame in (before, after))
+    subject, kind = dict(about["subject"]), str(about["kind"])
+    then, now = (_of(frame, subject, kind) for frame in (before, after))
     if not len(then) or not len(now):
         return None
-    row = explain(then, now, timezone=timezone).iloc[0]
-    return -sum((row[e] for e in BY_EFFECT.get(str(about["kind"]), tuple(EFFECTS)) if row[e] is not pd.NA), Decimal(0))
+    dimensions = dimensions_in(then, now)
+    tables = [daily(frame, dimensions, [], timezone) for frame in (then, now)]
+    currency = money_of(tables, None, None)
+    with localcontext(prec=DIGITS):
+        pairs = paired(*(sides(table, dimensions, [], currency, None) for table in tables))
+        grown = [(work, a, b, _growth(a, b, kind)) for work, a, b in pairs]
+        return Saved(
+            _saved([(work, a.grown(factor), b) for work, a, b, factor in grown], kind),
+            _saved([(work, a, b.grown(1 / factor)) for work, a, b, factor in grown], kind),
+        )
+
+
+def _growth(then: Side, now: Side, kind: str) -> Decimal:
+    """How many times as often the work was called; by its tokens where calls aren't counted and the action leaves tokens alone."""
+    if kind not in PER_CALL or not then.cells or not now.cells:
+        return Decimal(1)
+    if then.counted and now.counted:
+        one, other = (sum(side.calls.values(), Decimal(0)) for side in (then, now))
+    elif kind == "length":
+        return Decimal(1)
+    else:
+        one, other = (
+            sum((a.quantity for c, a in side.cells.items() if c.kind.is_token), Decimal(0)) for side in (then, now)
+        )
+    return other / one if one and other else Decimal(1)
+
+
+def _saved(pairs: Sequence[tuple[Workload, Side, Side]], kind: str) -> Decimal:
+    effects = BY_EFFECT.get(kind, tuple(EFFECTS))
+    return -sum((atom.effects.get(name, Decimal(0)) for atom in atoms(pairs) for name in effects), Decimal(0))
 
 
 def _of(frame: pd.DataFrame, subject: Mapping[str, str], kind: str) -> pd.DataFrame:
@@ -115,13 +153,18 @@ def _table(rows: list[dict[str, Any]], month: str, frames: Mapping[str, pd.DataF
     amounts = {name: [Decimal(str(s.about[key])) for s in states] for name, key in
                (("expected", "saving"), ("expected_low", "saving_low"), ("expected_high", "saving_high"))}  # fmt: skip
     arrays |= {name: pa.array(values, COST_TYPE) for name, values in amounts.items()}
-    saved = [r["saved"] for r in rows]
-    arrays["saved"] = pa.array(saved, COST_TYPE)
-    ranges = zip(saved, amounts["expected_low"], amounts["expected_high"], strict=True)
+    saved: list[Saved | None] = [r["saved"] for r in rows]
+    arrays["saved"] = pa.array([one and one.now for one in saved], COST_TYPE)
+    as_found = [one and one.as_found for one in saved]
+    arrays["saved_as_found"] = pa.array(as_found, COST_TYPE)
+    ranges = zip(as_found, amounts["expected_low"], amounts["expected_high"], strict=True)
     arrays["inside"] = pa.array([None if s is None else low <= s <= high for s, low, high in ranges], pa.bool_())
     currency = currency_of(frames[month]) if month in frames else ""
     facts = Facts(
-        "What was saved", currency, month, money=["expected", "expected_low", "expected_high", "saved"],
-        notes=["Saved is what the bridge gives to the effects the action can have, on its own work: not more or fewer calls, not new list prices."],
+        "What was saved", currency, month, money=["expected", "expected_low", "expected_high", "saved", "saved_as_found"],
+        notes=[
+            "Saved is what the bridge gives to the effects the action can have, on its own work at the month's own calls: not new list "
+            "prices. Expected holds for the calls of the month it was found in, and so does saved_as_found, which the range is held against."
+        ],
     )  # fmt: skip
     return Table.of(to_pandas(pa.table(arrays)), facts)

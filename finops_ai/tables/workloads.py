@@ -104,6 +104,12 @@ class Amount:
             had = self.labels.get(label, (Decimal(0), Decimal(0)))
             self.labels[label] = (had[0] + quantity, had[1] + cost)
 
+    def grown(self, factor: Decimal) -> Amount:
+        """So many times as much at the same price."""
+        labels = {name: (quantity * factor, cost * factor) for name, (quantity, cost) in self.labels.items()}
+        listed = None if self.listed is None else self.listed * factor
+        return Amount(self.quantity * factor, self.cost * factor, listed, self.local * factor, self.currency, labels)
+
 
 @dataclass
 class Side:
@@ -126,6 +132,11 @@ class Side:
         for cell, calls in other.calls.items():
             self.calls[cell] = self.calls.get(cell, Decimal(0)) + calls
         self.uncounted += other.uncounted
+
+    def grown(self, factor: Decimal) -> Side:
+        """The same work called so many times as often; what is bought by time or by seat stays as it is."""
+        cells = {c: a if is_capacity(c) or is_seat(c) else a.grown(factor) for c, a in self.cells.items()}
+        return Side(cells, {c: calls * factor for c, calls in self.calls.items()}, self.uncounted * factor)
 
 
 def daily(frame: pd.DataFrame, dimensions: Sequence[str], extra: Sequence[str], timezone: str | None) -> pa.Table:

@@ -251,17 +251,12 @@ def month(number, rows):
     return fa.price(make_tokens(out))
 
 
-def test_the_real_saving_of_a_model_is_the_bridges_whatever_else_changed():
-    """Ten million tokens at 3, then twice as many at 1: ten dollars less, though twice the calls would have cost more."""
+def test_the_real_saving_of_a_model_is_told_at_the_calls_of_both_months():
+    """Ten million tokens at 3, then twice as many at 1: forty less than they would have cost, twenty at the calls of then."""
     calls = {"meter": "requests", "quantity": 100}
     before = month(9, [{"model": "claude-sonnet-4-6", "quantity": 1_000_000}, {"model": "claude-sonnet-4-6", **calls}])
-    after = month(
-        10,
-        [
-            {"model": "claude-haiku-4-5", "quantity": 2_000_000, "slice_requests": 200},
-            {"model": "claude-haiku-4-5", **calls, "quantity": 200, "slice_requests": 200},
-        ],
-    )
+    twice = {"model": "claude-haiku-4-5", "slice_requests": 200}
+    after = month(10, [{**twice, "quantity": 2_000_000}, {**twice, "meter": "requests", "quantity": 200}])
     about = {
         "kind": "model",
         "subject": {
@@ -272,11 +267,11 @@ def test_the_real_saving_of_a_model_is_the_bridges_whatever_else_changed():
             "to": "claude-haiku-4-5",
         },
     }
-    saved = saved_between(before, after, about)
-    bridge = fa.explain(before, after).iloc[0]
-    assert saved == -bridge["model"]
-    assert bridge["change"] == 20 - 30
-    assert saved == bridge["volume"] + 10  # more calls hide a part of it
+    assert fa.explain(before, after).iloc[0]["change"] == 20 - 30
+    assert saved_between(before, after, about) == (40, 20)
+    uncounted = [frame[(frame["meter"] != "requests").to_numpy(bool)] for frame in (before, after)]
+    assert saved_between(*uncounted, about) == (40, 20)  # by tokens
+    assert saved_between(after, before, about) == (-20, -40)
     assert (
         saved_between(before, month(10, [{"api_key_id": "other", "model": "claude-haiku-4-5", "quantity": 1}]), about)
         is None
