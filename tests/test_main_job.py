@@ -150,7 +150,7 @@ def test_a_request_trace_costs_what_a_hand_calculation_says(tmp_path, shared):
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [
-        (["--sample", "--month", "2031-01"], 3, "Months with data"),
+        pytest.param(["--sample", "--month", "2031-01"], 3, "Months with data", marks=pytest.mark.long),
         (["--sample", "--month", "October"], 2, "YYYY-MM"),
         (["--sample", "-p", "tpo=3"], 2, "Did you mean 'top'"),
         (["--sample", "-p", "top='three'", "--only", "showback"], 2, "top must be int"),

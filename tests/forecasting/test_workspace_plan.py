@@ -112,6 +112,7 @@ def test_a_fiscal_year_ends_when_it_ends(company):
     assert list(total)[-1] == "year"
 
 
+@pytest.mark.long
 def test_units_to_come_cost_what_units_cost(company, tmp_path):
     (tmp_path / "business.csv").write_text(
         "month,metric,value\n2026-08,tickets,9\n2026-09,tickets,100\n2026-10,tickets,100\n", "utf-8"

@@ -20,6 +20,7 @@ def fuzz(*words, **options):
     return subprocess.run([sys.executable, str(FOLDER / "run.py"), *words], capture_output=True, text=True, **options)
 
 
+@pytest.mark.long
 def test_inputs_that_once_crashed_a_reader_are_sentences_now():
     code = (
         f"import sys; sys.path.insert(0, {str(FOLDER)!r}); import run; from pathlib import Path; import json\n"

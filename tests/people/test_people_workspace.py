@@ -50,6 +50,7 @@ def test_included_use_is_in_no_cash(people: People) -> None:
     assert rows[rows["price_status"] == "included"]["effective_cost"].isna().all()
 
 
+@pytest.mark.long
 def test_commands_print_the_tables(config, people: People, capsys) -> None:
     found = json.loads(
         run(capsys, "months", "--by", "provider", "--month", "2026-10", "-c", str(config), "--format", "json")

@@ -108,6 +108,7 @@ def test_two_machines_of_one_person_add_up_and_their_copies_do_not(tmp_path):
     assert (tokens(ws), tokens(ws, "told")) == (70, 50)
 
 
+@pytest.mark.long
 def test_a_company_may_name_another_order(tmp_path):
     ws = workspace(tmp_path, FOUR, people='roads = ["log", "telemetry", "gateway", "vendor"]')
     ws.collect(OCTOBER)
@@ -155,6 +156,7 @@ def test_what_can_not_be_is_said(tmp_path, settings, people, words):
         ws.collect(OCTOBER)
 
 
+@pytest.mark.long
 def test_loads_say_what_another_road_counts(tmp_path):
     ws = workspace(tmp_path, FOUR)
     outcomes = {o.connection: o for o in ws.collect(OCTOBER)}
@@ -163,6 +165,7 @@ def test_loads_say_what_another_road_counts(tmp_path):
     assert left.reason == "days of coding tools that count by the vendor (2) and telemetry (1); kept beside the usage"
 
 
+@pytest.mark.long
 def test_what_stands_beside_is_told_once_and_held_against_what_counts(tmp_path):
     from finops_ai.people.workspace import People
     from finops_ai.tables.reconcile import workspace_reconciliation

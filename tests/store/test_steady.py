@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from finops_ai.store import Lake
 from tests.store.test_lake import JANUARY, frame
 
@@ -35,6 +37,7 @@ def test_a_load_inside_goes_to_the_newest_state(tmp_path):
     assert len(lake.read("tokens")) == 4
 
 
+@pytest.mark.long
 def test_other_processes_read_the_same_version(tmp_path):
     lake = lake_of(tmp_path)
     with lake.steady() as surroundings:

@@ -126,6 +126,7 @@ def test_a_person_who_moves_is_charged_anew(tmp_path):
     lines=st.lists(st.tuples(st.integers(-5_000_00, 5_000_00), st.integers(1, 28), st.integers(1, 400), st.sampled_from(["ada@example.com", "bo@example.com", "x@y", None])), min_size=1, max_size=6),
     moves=st.lists(st.integers(1, 30), max_size=3, unique=True),
 )  # fmt: skip
+@pytest.mark.long
 @settings(max_examples=25, deadline=None)
 def test_no_unit_of_a_seat_is_lost(lines, moves):
     bills = bill(*(

@@ -136,7 +136,8 @@ def test_days_that_are_over_are_kept_at_the_grain_of_the_settings(workspace, pro
     assert len(old) == 10
 
 
-@pytest.mark.parametrize("width", ["1h", pytest.param("1d", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("width", ["1h", "1d"])
 def test_a_restatement_older_than_the_usual_window_arrives(workspace, provider, width, monkeypatch):
     monkeypatch.setattr(loads, "CHEAP", 600)  # a busy machine compares as often as an idle one
     ws = workspace(width=width)

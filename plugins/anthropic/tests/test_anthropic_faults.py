@@ -263,6 +263,7 @@ def test_hours_and_minutes_are_asked_in_pieces_the_api_allows(organization: Any)
             assert end - start <= longest
 
 
+@pytest.mark.long
 def test_what_is_asked_and_answered_keeps_the_contract(organization: Any, contract: dict[str, Any], waits: Any) -> None:
     jsonschema = pytest.importorskip("jsonschema", reason="jsonschema isn't installed: it is in the development group")
     checked = set()

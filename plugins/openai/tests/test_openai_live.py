@@ -434,6 +434,7 @@ needs_contracts = pytest.mark.skipif(
 )
 
 
+@pytest.mark.long
 @needs_contracts
 def test_the_played_answers_and_the_questions_keep_the_published_contract():
     import jsonschema  # takes seconds to import, and every process collects this file
