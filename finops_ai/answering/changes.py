@@ -11,9 +11,6 @@ from finops_ai.answering.spending import money, rows_of, sum_of
 from finops_ai.tables.explain import explain
 from finops_ai.tables.grouping import TIMES
 
-#: effects are told from this share of the change on
-_TOLD = 3
-
 
 def change(known: Known, question: Question) -> Answer:
     """The bridge from one time to the other, with its drivers in words."""

@@ -44,7 +44,6 @@ METERS = [
 ]  # fmt: skip
 TRUTH = ["workload", "team", "product", "environment", "cost_centre", "cause"]
 TAGS = pa.map_(pa.string(), pa.string())
-PICO = 10**12
 DAYS_A_MONTH = 365.25 / 12
 
 

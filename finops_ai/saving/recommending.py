@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -316,8 +315,3 @@ def _cents(found: Sequence[Valued], currency: str) -> dict[str, list[Decimal]]:
 
 def _amount(value: Decimal, currency: str) -> str:
     return f"{published(value, currency or 'USD'):,} {currency}".strip()
-
-
-def total_of(table: pd.DataFrame) -> Decimal:
-    """Saving of the best set that shares no row of cost."""
-    return sum(np.array(table["saving"][table["counted"].to_numpy(bool)], dtype=object), _ZERO)
