@@ -15,6 +15,7 @@ from finops_ai.sample.workspace import sample_workspace
 
 from .checking import check
 from .companies import company
+from .lasting import LastingKernel, OneKernel
 from .reading import read_report, read_text_table
 from .stating import check_statements
 
@@ -142,8 +143,15 @@ def test_somebody_s_own_file(name, tmp_path, monkeypatch):
     assert faults(read_report(report)) == []
 
 
+@pytest.fixture(scope="module")
+def one_kernel():
+    with LastingKernel() as kernel:
+        yield OneKernel(kernel)
+
+
 @pytest.mark.parametrize("seed", range(COMPANIES))
-def test_a_company_made_up(seed, tmp_path):
+def test_a_company_made_up(seed, tmp_path, monkeypatch, one_kernel):
+    monkeypatch.setattr("finops_ai.reporting.site.Renderer", one_kernel)
     ws, month = company(tmp_path, seed)
     made = make_report(ws, month, tmp_path / "out", config=str(tmp_path / "finops.toml"))
     assert [p.error for p in made.failed] == []
