@@ -263,6 +263,7 @@ FILES = {
     "spend.csv": spend_log(),
     "langchain.jsonl": langchain(),
     "vercel.jsonl": vercel(),
+    "seconds with a comma.csv": table(EN, lambda t: f"{t.timestamp():.3f}".replace(".", ","), by=";", above="# exported by a gateway\n"),
     "vercel usage.jsonl": vercel_usage(),
     "logs.zip": archive(),
     "spanning.xlsx": workbook(spanning_header),
