@@ -464,10 +464,10 @@ def _signed(value: Decimal | float) -> str:
 
 
 def _ratio(top: float | None, bottom: float | None) -> float | None:
-    return None if is_unknown(top) or is_unknown(bottom) or not bottom else top / bottom  # type: ignore[operator]
+    return None if is_unknown(top) or is_unknown(bottom) or not bottom else top / bottom
 
 
-def _figure(value: float, places: int = 2) -> str:
+def _figure(value: float | None, places: int = 2) -> str:
     return "–" if is_unknown(value) else f"{value:,.{places}f}"
 
 

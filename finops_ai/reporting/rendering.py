@@ -72,6 +72,7 @@ class Renderer:
 
 
 def render_page(page: Page, folder: Path, kernel: Kernel) -> None:
+    """Make a page by its notebook; a failure, and what data was lacking, is noted on the page."""
     target = folder / f"{page.name}.ipynb"
     try:
         title = f"Statement for {page.title}" if page.group == STATEMENTS else page.title
