@@ -96,7 +96,7 @@ def _frame(name: str, key: str, value: object) -> Any:
     from finops_ai.errors import FrameError
 
     if not isinstance(value, pd.DataFrame):
-        if hasattr(value, "__arrow_c_stream__"):
+        if hasattr(value, "__arrow_c_stream__") and not isinstance(value, pd.Series):
             import pyarrow as pa
 
             from finops_ai.frames import to_pandas

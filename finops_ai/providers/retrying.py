@@ -76,14 +76,14 @@ def asking_again(
                     f"{provider}: {what} still fails after {attempt} {'try' if attempt == 1 else 'tries'}: {fault.problem}. "
                     "Nothing of this window was stored; run the same command again later."
                 ) from None
-            pause = _pause_before(provider, what, fault.problem, fault.wait, attempt)
+            pause = pause_before(provider, what, fault.problem, fault.wait, attempt)
             log.info(
                 "%s: %s: %s; asking again in %.1f s (%d of %d)", provider, what, fault.problem, pause, attempt, retries
             )
         sleep(pause)
 
 
-def _pause_before(provider: str, what: str, problem: str, wait: float | None, attempt: int) -> float:
+def pause_before(provider: str, what: str, problem: str, wait: float | None, attempt: int) -> float:
     """Seconds to wait before the next try: as long as the answer asks for, else ever longer.
 
     Raises:

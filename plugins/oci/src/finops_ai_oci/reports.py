@@ -17,7 +17,7 @@ from finops_ai.providers.amounts import money, quantity, unit_price
 from finops_ai.providers.http import check_content
 from finops_ai.providers.limits import unpack
 from finops_ai_oci.charges import HOUR, Charge
-from finops_ai_oci.client import REPORT_POLICY, Client, needed
+from finops_ai_oci.client import REPORT_POLICY, Client, Damaged, needed
 
 #: namespace Oracle keeps every tenancy's reports in; the bucket is the tenancy's OCID
 NAMESPACE = "bling"
@@ -75,12 +75,17 @@ def fetch(client: Client, tenancy: str, window: Window, kind: str) -> Iterator[R
 
 
 def _reader(client: Client, sdk: Any, tenancy: str, item: Any) -> Callable[[], bytes]:
-    """Gets a report, once more where it isn't as long as the listing says or has another MD5."""
+    """Gets a report, once more where it isn't as long as the listing says, has another MD5, or can't be unzipped."""
 
     def read() -> bytes:
         def get() -> bytes:
             content = sdk.get_object(NAMESPACE, tenancy, item.name).data.content
             check_content(content, size=getattr(item, "size", None), md5=getattr(item, "md5", None))
+            if getattr(item, "md5", None) is None:  # nothing but its own end tells whether it is whole
+                try:
+                    unpack(content, item.name)
+                except DataError as error:
+                    raise Damaged(str(error)) from None
             return content
 
         return client.ask(f"the report {item.name}", get, REPORT_POLICY)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from finops_ai.errors import CredentialsError, DataError, ProviderError, ProviderUnavailable, SettingsError
-from finops_ai.providers.retrying import RETRIED
+from finops_ai.providers.retrying import RETRIED, pause_before, retry_after
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -229,8 +229,15 @@ def session(credentials: Any, settings: VertexSettings) -> Any:
                 self.had.add(page)
             return answer
 
+    class Patient(Retry):
+        """Waits as long as an answer asks for, by the server's own clock; stops in words where that is too long."""
+
+        def get_retry_after(self, response: Any) -> float | None:
+            wait = retry_after(response.headers)
+            return None if wait is None else pause_before("vertex", "BigQuery", f"HTTP {response.status}", wait, 1)
+
     made = Session()
-    retry = Retry(
+    retry = Patient(
         total=settings.max_retries,
         status_forcelist=RETRIED,
         allowed_methods=None,
