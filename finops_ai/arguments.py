@@ -85,6 +85,20 @@ def _usage(name: str, signature: inspect.Signature, error: TypeError, given: Map
     return f"fa.{name}: {error}. It is called as fa.{name}({plain}); help(fa.{name}) tells what each is."
 
 
+def _as_table(value: object) -> pd.DataFrame | None:
+    """Another kind of table as a frame; None for what is none, such as a single column."""
+    if not _is_table(value):
+        return None
+    import pyarrow as pa
+
+    from finops_ai.frames import to_pandas
+
+    try:
+        return to_pandas(pa.table(value))
+    except (pa.ArrowInvalid, TypeError, ValueError):
+        return None
+
+
 def _frame(name: str, key: str, value: object) -> Any:
     """The frame itself, or one made of another kind of table.
 
@@ -96,19 +110,15 @@ def _frame(name: str, key: str, value: object) -> Any:
     from finops_ai.errors import FrameError
 
     if not isinstance(value, pd.DataFrame):
-        if hasattr(value, "__arrow_c_stream__") and not isinstance(value, pd.Series):
-            import pyarrow as pa
-
-            from finops_ai.frames import to_pandas
-
-            value = to_pandas(pa.table(value))
-        else:
+        table = _as_table(value)
+        if table is None:
             fix = (
                 "read a file with fa.read(path, format=...)"
                 if isinstance(value, str)
                 else "make one with fa.read, fa.collect or fa.sample"
             )
             raise FrameError(f"fa.{name}: `{key}` must be a frame, got {type(value).__name__}; {fix}.")
+        value = table
     if key == "bills" and (missing := [c for c in BILLED if c not in value.columns]):
         raise FrameError(
             f"fa.{name}: `bills` lacks {', '.join(missing)}, so it is no bill frame. Take fa.sample.bills(), a connector's "

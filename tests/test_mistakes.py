@@ -38,6 +38,7 @@ MISTAKES = {
     "a path": (lambda t, p, c: fa.price("tokens.parquet"), "read a file with fa.read"),
     "None": (lambda t, p, c: fa.showback(None, by=["team"]), "must be a frame, got NoneType"),
     "one column": (lambda t, p, c: fa.price(t["quantity"]), "must be a frame, got Series"),
+    "one Arrow column": (lambda t, p, c: fa.price(pa.chunked_array([[1, 2]])), "must be a frame, got ChunkedArray"),
     "a series": (lambda t, p, c: fa.price(t["quantity"].to_frame()), "columns .* are missing"),
     "columns of another log": (lambda t, p, c: fa.price(pd.DataFrame({"model": ["x"], "prompt_tokens": [1]})), "are missing"),
     "a column dropped": (lambda t, p, c: fa.price(t.drop(columns="meter")), "meter"),
