@@ -208,15 +208,24 @@ def regular(file: Path, folder: Path, path: Path, notes: list[str]) -> Path:
 
 
 def is_drawn(file: Path) -> bool:
-    """Whether a table is drawn with lines, as Markdown and the shells of databases print it."""
+    """Whether a table is drawn, with lines as Markdown and the shells of databases print it or by spaces alone."""
     with file.open("rb") as stream:
         lines = stream.read(4096).decode("utf-8", "ignore").splitlines()[:5]
-    return any(_RULE.fullmatch(line) and ("|" in line or "+" in line) for line in lines)
+    return any(_RULE.fullmatch(line) and ("|" in line or "+" in line) for line in lines) or bool(_spaced(lines))
+
+
+def _spaced(lines: Sequence[str]) -> list[list[str]]:
+    """The cells of a table whose columns are set apart by spaces; none where a line has more or fewer than the first."""
+    rows = [re.split(r"\s{2,}", line.strip()) for line in lines if line.strip()]
+    width = len(rows[0]) if rows and not re.search(r"[,;\t|{]", " ".join(rows[0])) else 0
+    return rows if width > 2 and len(rows) > 1 and all(len(row) == width for row in rows) else []
 
 
 def _undrawn(text: str) -> list[list[str]] | None:
-    """The cells of a table drawn with lines, as Markdown, psql and mysql print it."""
+    """The cells of a table drawn with lines, as Markdown, psql and mysql print it, or by spaces."""
     lines = text.splitlines()
+    if spaced := _spaced(lines):
+        return spaced
     if not any(_RULE.fullmatch(line) and ("|" in line or "+" in line) for line in lines[:5]):
         return None
     rows = [line for line in lines if "|" in line and not _RULE.fullmatch(line)]

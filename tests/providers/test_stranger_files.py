@@ -264,6 +264,7 @@ FILES = {
     "langchain.jsonl": langchain(),
     "vercel.jsonl": vercel(),
     "seconds with a comma.csv": table(EN, lambda t: f"{t.timestamp():.3f}".replace(".", ","), by=";", above="# exported by a gateway\n"),
+    "set apart by spaces.txt": "\n".join(f"{a:<20}  {b:<18}  {c:>13}  {d:>20}  {e:>14}" for a, b, c, d, e in [EN, *((a, m, i + c, c, o) for a, m, i, c, o in CALLS)]),
     "vercel usage.jsonl": vercel_usage(),
     "logs.zip": archive(),
     "spanning.xlsx": workbook(spanning_header),
