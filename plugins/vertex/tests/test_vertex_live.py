@@ -194,3 +194,19 @@ def test_doctor_says_what_is_missing(bigquery):
     with PlayedProvider(lambda request: Reply({})) as server:
         watching = Vertex(endpoint_url=server.url, usage_source="monitoring", project_id="shop")
         assert [f.ok for f in watching.doctor()] == [True, False, True]  # metrics alone give no bill
+
+
+def test_a_date_to_wait_until_is_read_by_the_servers_clock(bigquery, monkeypatch):
+    waited = []
+    monkeypatch.setattr("urllib3.util.retry.time.sleep", waited.append)
+    # the server's clock is years behind this machine's; by its own clock the wait is 4 seconds
+    dates = {"retry-after": "Fri, 01 Jan 2021 00:00:04 GMT", "date": "Fri, 01 Jan 2021 00:00:00 GMT"}
+    trouble_on(bigquery, "/jobs", failure(429, "rateLimitExceeded", headers=dates))
+    assert tokens(connect(bigquery).usage(OCTOBER)) == TOKENS
+    assert waited == [4.0]
+
+
+def test_a_wait_of_hours_stops_the_load_in_words(bigquery):
+    trouble_on(bigquery, "/jobs", failure(429, "rateLimitExceeded", headers={"retry-after": "7200"}))
+    with pytest.raises(ProviderUnavailable, match=r"asks to wait 7,200 s.*again in 120 minutes"):
+        connect(bigquery).usage(OCTOBER)
