@@ -275,7 +275,11 @@ def scenario_table(page: Outlook) -> None:
             money = _money(row["amount"]) if whole else _signed(row["amount"])
             share = percent(row["share_of_base"]) if whole else f"{float(row['share_of_base']):+.1%}"
             rows.append([str(name) if whole else "", "comes to" if whole else f"by {row['item']}", money, share])
-    caption = f"Amounts in {page.currency} over {len(page.base.outlook.days)} days, of use: planned lines and owners' figures are the same in each"
+    days = page.base.outlook.days
+    caption = (
+        f"Amounts in {page.currency} over {len(days)} days from {days[0]:%Y-%m-%d}, of use: base is the plan without these changes, "
+        "at the prices that are known; planned lines and owners' figures are the same in each"
+    )
     _show(grid(["Scenario", "", "Amount", "Of base"], rows, texts=2, caption=caption))
 
 
