@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import re
 from decimal import Decimal
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -225,6 +227,21 @@ def test_the_same_entries_have_the_same_number_and_others_another():
     one, two = (journals(simple(), "sap")[0].number for _ in range(2))
     other = journals(entries(("6100", "search", "1", "x"), ("2190", "", "-1", "x")), "sap")[0].number
     assert one == two != other
+
+
+def test_no_two_of_many_journals_have_one_number_and_old_ones_keep_theirs():
+    """9,000 entities' journals of one month: six digits give a pair of them one number; SAP has room for 16 characters."""
+    rows = []
+    for n in range(9000):
+        for account, debit, credit in (("6100", D(1), D(0)), ("2190", D(0), D(1))):
+            rows.append({"entity": f"E{n}", "account": account, "currency": "USD", "debit": debit, "credit": credit, "period": "2026-10"})  # fmt: skip
+    old, new = (
+        [j.number for j in journals(pd.DataFrame(rows), "neutral", short_numbers=short)] for short in (True, False)
+    )
+    assert len(set(old)) < len(old) == 9000 == len(set(new))
+    assert {len(n) for n in new} == {16}
+    assert new[0].startswith("AI2610-")
+    assert all(re.fullmatch("AI-202610-[0-9a-f]{6}", n) for n in old)
 
 
 @settings(max_examples=20, deadline=None)
