@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 
 from finops_ai import PriceBook
@@ -14,4 +13,3 @@ for name in (
 ):  # fmt: skip
     importlib.import_module(name)
 _ = PriceBook.default().context_cuts
-gc.freeze()
