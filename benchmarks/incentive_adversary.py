@@ -22,7 +22,7 @@ import random
 import resource
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -343,14 +343,27 @@ def cost_of(usage: list[dict[str, Any]]) -> Fraction:
 @contextmanager
 def measured_once(lot: Lot, month: str) -> Iterator[None]:
     """Let `measure` price and add up what is the same for all policies once; `agrees` compares the outcome with a chargeback."""
-    thrifty, templates = incentives._thrifty, incentives._templates
-    incentives._thrifty = lambda rows, *more: lot.once("thrifty", month, lambda: thrifty(rows, *more))
+    kept = {name: getattr(incentives, name) for name in ("_thrifty", "_templates", "_again", "_main_models")}
     place = {id(lot.of(m)): m for m in MONTHS if ("rows", m) in lot.kept}
-    incentives._templates = lambda rows, *more: lot.once("templates", place[id(rows)], lambda: templates(rows, *more))
+
+    def again(rows: pd.DataFrame, book: Any) -> pd.DataFrame:
+        told = pd.util.hash_pandas_object(rows[["provider", "model", "meter", "service_tier"]]).to_numpy().tobytes()
+        return lot.once(f"again {told.hex()}", month, lambda: kept["_again"](rows, book))
+
+    def main_models(baseline: Sequence[Month], dimension: str, months: int) -> Any:
+        told = [(place[id(one.rows)], sorted((n, f) for n, f in one.felt.items() if f != 1)) for one in baseline]
+        return lot.once(f"main {months} {told}", month, lambda: kept["_main_models"](baseline, dimension, months))
+
+    incentives._thrifty = lambda rows, *more: lot.once("thrifty", month, lambda: kept["_thrifty"](rows, *more))
+    incentives._templates = lambda rows, *more: lot.once(
+        "templates", place[id(rows)], lambda: kept["_templates"](rows, *more)
+    )
+    incentives._again, incentives._main_models = again, main_models
     try:
         yield
     finally:
-        incentives._thrifty, incentives._templates = thrifty, templates
+        for name, function in kept.items():
+            setattr(incentives, name, function)
 
 
 def agrees(lot: Lot, number: int, policy: Policy, month: str, charged: dict[str, tuple[Fraction, ...]]) -> None:

@@ -114,9 +114,10 @@ def showback(by: tuple[str, ...], month: str | None, seats: bool, config: str, f
 
     ws, month = workspace(config, month)
     wanted = columns_of(by, ws)
-    if only_billed(ws, month):
+    cube = ws.cube(month, wanted)
+    if not len(cube) and only_billed(ws, month):
         return say(bill_alone(ws, month, wanted), form, output)
-    cube_of(ws, month, wanted)
+    _some(cube, ws, month)
     rows = all_in(ws, ws.history(month, 2, wanted), ws.months_before(month, 2), seats)
     table = fa.showback(rows, by=wanted, month=month, timezone=ws.timezone)
     return say(table, form, output)

@@ -38,8 +38,8 @@ def month_with_data(ws: Workspace, month: str = "") -> str:
     """
     from finops_ai.tables.bill_alone import where_billed
 
-    months, billed = ws.months(), where_billed(ws, month) if month else ""
-    if not months and not billed:
+    months = ws.months()
+    if not months and not (month and where_billed(ws, month)):
         raise DataError(f"The lake of {ws.name} is empty. `finops-ai collect --month YYYY-MM` loads a month.")
     if not month:
         return months[-1]
@@ -47,6 +47,6 @@ def month_with_data(ws: Workspace, month: str = "") -> str:
     if (month not in months and not ws.closed(month)) or ws.cube(month).empty:
         raise DataError(
             f"There is no usage for {month}. Months with data: {', '.join(months) or 'none'}. "
-            f"Load it with `finops-ai collect --month {month}`.{billed}"
+            f"Load it with `finops-ai collect --month {month}`.{where_billed(ws, month)}"
         )
     return month
