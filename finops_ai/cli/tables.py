@@ -72,10 +72,12 @@ def rows_of(ws: Workspace, month: str) -> Any:
 
 def _some(frame: pd.DataFrame, ws: Workspace, month: str) -> Any:
     from finops_ai.errors import DataError
+    from finops_ai.tables.bill_alone import where_billed
 
     if not len(frame):
         raise DataError(
             f"The lake holds no usage of {month}. It has {', '.join(ws.months()) or 'none'}; load more with `finops-ai collect`."
+            + where_billed(ws, month)
         )
     return frame
 
@@ -108,13 +110,17 @@ def showback(by: tuple[str, ...], month: str | None, seats: bool, config: str, f
     finops-ai showback --by team --seats
     """
     import finops_ai as fa
+    from finops_ai.tables.bill_alone import bill_alone, only_billed
 
     ws, month = workspace(config, month)
     wanted = columns_of(by, ws)
-    cube_of(ws, month, wanted)
+    cube = ws.cube(month, wanted)
+    if not len(cube) and only_billed(ws, month):
+        return say(bill_alone(ws, month, wanted), form, output)
+    _some(cube, ws, month)
     rows = all_in(ws, ws.history(month, 2, wanted), ws.months_before(month, 2), seats)
     table = fa.showback(rows, by=wanted, month=month, timezone=ws.timezone)
-    say(table, form, output)
+    return say(table, form, output)
 
 
 @click.command("what-if")
