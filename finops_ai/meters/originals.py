@@ -121,7 +121,7 @@ def original_calls(records: Iterable[tuple[Path, int, Record]]) -> tuple[list[Or
             at = _sortable(at, path, number)
         name = str(model or "")
         name = models.setdefault(name, name)
-        request = record.get("requestId")
+        request = record.get("requestId") or None
         identity = message.get("id")
         key = identity or request or record.get("uuid")
         found = by_message.get(key)

@@ -112,6 +112,7 @@ def test_seats_stand_beside_use_under_a_contract_and_change_none_of_it(
     assert found["cursor"] == round(D(40) * 11 / 31 + D(36) * 20 / 31, 2)
 
 
+@pytest.mark.long
 def test_the_bridge_and_the_export_are_of_a_month_of_seats(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = ["-c", str(folder / "finops.toml")]
     with pytest.raises(SystemExit) as stopped:
