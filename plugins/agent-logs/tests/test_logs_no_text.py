@@ -126,7 +126,7 @@ def holding(folder: Path) -> list[Path]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_no_text_path_or_message_is_kept_anywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, root = tmp_path / "source", tmp_path / "workspace"
     source.mkdir()
