@@ -24,6 +24,7 @@ from finops_ai.forecasting import (
     plan_in_words,
     standard_scenarios,
 )
+from finops_ai.forecasting.history import local_middle
 from finops_ai.forecasting.planning import workspace_past_error
 from finops_ai.forecasting.seats import history_with_seats
 from finops_ai.forecasting.shelf import held_against, saved_plans
@@ -285,7 +286,11 @@ def scenario_table(page: Outlook) -> None:
             money = _money(row["amount"]) if whole else _signed(row["amount"])
             share = percent(row["share_of_base"]) if whole else f"{float(row['share_of_base']):+.1%}"
             rows.append([str(name) if whole else "", "comes to" if whole else f"by {row['item']}", money, share])
-    caption = f"Amounts in {page.currency} over {len(page.base.outlook.days)} days, of use: planned lines and owners' figures are the same in each"
+    days = page.base.outlook.days
+    caption = (
+        f"Amounts in {page.currency} over {len(days)} days from {days[0]:%Y-%m-%d}, of use: base is the plan without these changes, "
+        "at the prices that are known; planned lines and owners' figures are the same in each"
+    )
     _show(grid(["Scenario", "", "Amount", "Of base"], rows, texts=2, caption=caption))
 
 
@@ -420,12 +425,14 @@ def _by_month(history: pd.DataFrame, timezone: str) -> pd.DataFrame:
 
 def _by_model(history: pd.DataFrame, timezone: str) -> pd.DataFrame:
     """What showback says of each model in the newest month, the costliest first, with the drivers of its calls."""
-    rows, counted = drivers(history, by=["model"], timezone=timezone), _counted(history)
+    when = local_middle(history, timezone)
+    newest = history[(when >= when.max().to_period("M").start_time).to_numpy(bool)] if len(history) else history
+    rows, counted = drivers(newest, by=["model"], timezone=timezone), _counted(newest)
     if counted.any():
         each = ["input_per_request", "output_per_input"]
-        own = drivers(history[counted], by=["model"], timezone=timezone)[["ds", "unique_id", *each]]
+        own = drivers(newest[counted], by=["model"], timezone=timezone)[["ds", "unique_id", *each]]
         rows = rows.drop(columns=each).merge(own, on=["ds", "unique_id"], how="left")
-    rows = rows[(rows["ds"] == rows["ds"].max()) & (rows["cost"] > 0)]
+    rows = rows[rows["cost"] > 0]
     month = f"{rows['ds'].max():%Y-%m}" if len(rows) else None
     told = showback(history, by=["model"], month=month, timezone=timezone)
     shown = pd.DataFrame(

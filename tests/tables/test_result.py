@@ -176,6 +176,7 @@ class TestDrawing:
         assert axes.get_xlabel() == "cost EUR"
         assert axes.get_title(loc="left") == "Cost by team"
 
+    @pytest.mark.long
     def test_another_column_by_another_name(self, table):
         axes = table.assign(kind=["x", "y", "x"]).plot("tokens", "kind")
         assert names_and_widths(axes) == [("x", 3_000_007.0), ("y", 500.0)]
