@@ -18,7 +18,7 @@ from finops_ai.frames import to_pandas
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.money import minor_units
 from finops_ai.periods import MONTHS
-from finops_ai.tables.bridge import EFFECTS, Atom
+from finops_ai.tables.bridge import EFFECTS, WORDS, Atom, price_of
 from finops_ai.tables.grouping import grouped
 from finops_ai.tables.result import Facts, Table
 from finops_ai.tables.workloads import WHO, Workload, family_of, version_of
@@ -27,7 +27,7 @@ _ZERO = Decimal(0)
 #: effects that one change of model or prompt can have
 _OF_A_CHANGE = ("model", "input_length", "output_length", "reasoning", "cache", "other")
 #: effects told by model or meter rather than by who
-_OF_PRICES = ("price", "discount", "currency")
+_OF_PRICES = ("price", "stated_price", "discount", "currency")
 #: a part of this much carries a driver alone
 _MOST = Decimal("0.5")
 _DATED = re.compile(r"-(\d{8}|\d{4}-\d{2}-\d{2})(-v\d+(:\d+)?)?$")
@@ -167,7 +167,8 @@ class Story:
                 continue
             if effect in _OF_PRICES:
                 model = _largest(mine, True) or _largest(mine, False)
-                yield driver(effect, [effect], who="all" if not self.by else who, family=None, model_to=model)
+                what = price_of(mine) if effect == "price" else effect
+                yield driver(what, [effect], who="all" if not self.by else who, family=None, model_to=model)
             else:
                 yield driver(effect, [effect])
 
@@ -286,9 +287,9 @@ class Story:
                 said = f"used {'less' if fell else 'more'}"
             text = f"{d.who} {said}{where}{on and ' since' + on}"
         elif d.what in _OF_PRICES:
-            text = f"{short(d.model_to)} has {EFFECTS[d.what][d.amount < 0]}{on and ' since' + on}"
+            text = f"{short(d.model_to)} has {WORDS[d.what][d.amount < 0]}{on and ' since' + on}"
         else:
-            text = f"{d.who} has {EFFECTS[d.what][d.amount < 0]}{where}{on and ' since' + on}"
+            text = f"{d.who} has {WORDS[d.what][d.amount < 0]}{where}{on and ' since' + on}"
         return f"{text}: {money}."
 
 

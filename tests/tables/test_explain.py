@@ -240,6 +240,27 @@ def test_every_bridge_is_exact_symmetric_and_the_same_at_every_grain(seed):
     assert not any(fa.explain(before, frame(halves))[[*EFFECTS]].iloc[0])
 
 
+def test_a_price_that_no_list_knows_is_the_stated_cost_per_unit():
+    # by hand: 100 calls cost 0.18; twice the money for a unit is 0.36. Without a list price it may be a discount's as well
+    def unlisted(rows):
+        return [row | {"list_cost": None} for row in rows]
+
+    told = fa.explain(frame(unlisted(use())), frame(unlisted(use(paid="2"))), by=["team"])
+    assert told.iloc[0]["price"] == D("0.18") == told.iloc[0]["change"]
+    assert any("+0.18 by a higher cost per unit, as stated" in note for note in told.facts.notes)
+    assert any("no list price is known" in note for note in told.facts.notes)
+    assert told.drivers(1)["what"].iloc[0] == "stated_price"
+    assert "a higher cost per unit, as stated" in told.drivers(1)["sentence"].iloc[0]
+    assert "list price" not in told.drivers(1)["sentence"].iloc[0]
+    # with a list price it is the list's, or the discount's; each of two teams by its own
+    listed = fa.explain(
+        frame(use(), unlisted(use(team="b", key="l"))), frame(use(price="1.25"), unlisted(use(team="b", key="l", paid="0.5")))
+    )  # fmt: skip
+    said = " ".join(listed.drivers(5)["sentence"])
+    assert "higher list prices" in said
+    assert "a lower cost per unit, as stated" in said
+
+
 # ---- drivers
 
 
