@@ -247,7 +247,7 @@ def test_a_price_that_no_list_knows_is_the_stated_cost_per_unit():
 
     told = fa.explain(frame(unlisted(use())), frame(unlisted(use(paid="2"))), by=["team"])
     assert told.iloc[0]["price"] == D("0.18") == told.iloc[0]["change"]
-    assert any("+0.18 by a higher cost per unit, as stated" in note for note in told.facts.notes)
+    assert any("+0.180000 by a higher cost per unit, as stated" in note for note in told.facts.notes)
     assert any("no list price is known" in note for note in told.facts.notes)
     assert told.drivers(1)["what"].iloc[0] == "stated_price"
     assert "a higher cost per unit, as stated" in told.drivers(1)["sentence"].iloc[0]
