@@ -62,11 +62,11 @@ class Reconciliation(Table):
 
     def guesses(self) -> dict[str, str]:
         """Causes of which some amount is a guess, each with how much and what it may be instead."""
-        months = set(self["month"]) if "month" in self.columns else None
-        entries = [
-            e for a in (self._accounts or {}).values() for e in a.entries if months is None or e.key.month in months
-        ]
-        found = guesses(entries)
+        shown = [(i, set(map(str, self[name]))) for i, name in enumerate(_DEFAULT) if name in self.columns]
+        found = guesses(
+            entry for account, sides in (self._accounts or {}).items() for entry in sides.entries
+            if all(str((*account, entry.key.month)[i]) in values for i, values in shown)
+        )  # fmt: skip
         return {cause: in_words(found, cause).strip() for cause in found}
 
     def rows(self, cause: str, **only: str) -> Table:
