@@ -7,7 +7,7 @@ late or somebody else's leaves part of a month on either side.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -35,43 +35,41 @@ def mark(account: Account) -> list[str]:
     if not account.billed:
         return said
     lacks = [a for a in ("day", *_TELLS) if not any(getattr(key, a) for key in account.billed)]
-    everywhere = _moved_alike(account)
+    both, alike = account.usage.keys() & account.billed.keys(), _moved_alike(account)
     for entry in account.entries:
         if entry.line:
             continue
-        if entry.cause == "price" and (entry.key.month, entry.key.model) in everywhere:
+        if entry.cause == "price" and entry.key._replace(meter="") in alike:
             entry.or_else += tuple(cause for lack, cause in _TELLS.items() if lack in lacks)
-        elif entry.cause in _OF_DAYS and "day" in lacks and entry.key in account.usage.keys() & account.billed.keys():
+        elif entry.cause in _OF_DAYS and "day" in lacks and entry.key in both:
             entry.or_else += _OF_DAYS[entry.cause]
     for lack in lacks:
-        causes = {"day": set(_OF_DAYS)}.get(lack, {"price"})
-        mine = [e for e in account.entries if e.cause in causes and set(e.or_else) & _known_by(lack)]
+        mine = [entry for entry in account.entries if _would_tell(lack, entry)]
         if mine:
-            names, others = (
-                sorted(set(found)) for found in ((e.cause for e in mine), (o for e in mine for o in e.or_else))
-            )
-            said.append(
-                f"Bill and usage share no {lack}: {' and '.join(names)} can't be told apart from "
-                f"{_listed(o for o in others if o in _known_by(lack))}{' of some days' * (lack == 'day')}."
-            )
+            names = " and ".join(sorted({entry.cause for entry in mine}))
+            others = sorted({cause for entry in mine for cause in _would_tell(lack, entry)})
+            days = " of some days" if lack == "day" else ""
+            said.append(f"Bill and usage share no {lack}: {names} can't be told apart from {_listed(others)}{days}.")
     return said
 
 
-def _known_by(lack: str) -> Collection[str]:
-    return {cause for causes in _OF_DAYS.values() for cause in causes} if lack == "day" else {_TELLS[lack]}
+def _would_tell(lack: str, entry: Entry) -> set[str]:
+    """The causes that an entry may be of as well, and that a bill with this would rule out."""
+    told = _OF_DAYS.get(entry.cause, ()) if lack == "day" else (_TELLS[lack],)
+    return set(told) & set(entry.or_else)
 
 
-def _moved_alike(account: Account) -> set[tuple[str, str | None]]:
-    """Months and models of which every meter is charged another price, all dearer or all cheaper."""
+def _moved_alike(account: Account) -> set[Key]:
+    """Cells without their meter of which every meter is charged another price, all dearer or all cheaper."""
     changed: dict[Key, Decimal] = {}
     for entry in account.entries:
         if entry.cause == "price":
             changed[entry.key] = changed.get(entry.key, Decimal(0)) + entry.amount
-    signs: dict[tuple[str, str | None], set[int]] = {}
+    signs: dict[Key, set[int]] = {}
     for key in account.usage.keys() & account.billed.keys():
         if account.usage[key].cost:
             amount = changed.get(key, Decimal(0))
-            signs.setdefault((key.month, key.model), set()).add((amount > 0) - (amount < 0))
+            signs.setdefault(key._replace(meter=""), set()).add((amount > 0) - (amount < 0))
     return {place for place, found in signs.items() if found in ({1}, {-1})}
 
 
