@@ -147,7 +147,8 @@ def explain(
     facts.notes += in_words(shown, by, currency, columns, prices)
     out = Explanation(told)
     out.facts = Table.of(pd.DataFrame(out), facts, before, after).facts
-    out._story = Story(whole, tables, dimensions, by, currency, (before, after), timezone)
+    change = sum((row["change"] for row in shown), _ZERO)
+    out._story = Story(whole, tables, dimensions, by, currency, (before, after), timezone, change)
     return out
 
 

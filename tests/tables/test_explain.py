@@ -321,6 +321,24 @@ def test_drivers_find_the_user_the_new_and_the_stopped():
     assert "fresh has new work (prompt idea) on big since 22 September" in table.loc["new", "sentence"]
 
 
+def test_the_day_of_a_price_is_the_one_its_unit_breaks_not_the_use():
+    # nothing is used from 29 September on; calls go up and down from day to day
+    def month(number, **more):
+        return [row for day in range(1, 29) for row in use(30 + day * 37 % 90, day=day, month=number, **more)]
+
+    before = frame(month(9))
+    for what, after in {
+        "price": frame(month(10, price="0.8")),
+        "tier": frame(month(10, tier="batch")),
+        "cache": frame(month(10, call={"input": 500, "cache_read": 500, "output": 200})),
+    }.items():
+        told = fa.explain(before, after).drivers(1).iloc[0]
+        assert (told["what"], told["since"]) == (what, dt.date(2026, 10, 1))
+    half = [row for day in range(1, 29) for row in use(100, day=day, paid="0.7" if day >= 15 else "1")]
+    told = fa.explain(before, frame(half)).drivers(9).set_index("what")
+    assert told.loc["discount", "since"] == dt.date(2026, 10, 15)  # a contract that begins within the month
+
+
 def test_the_samples_october_says_the_planted_cause_in_one_sentence():
     cost = fa.allocate(fa.price(fa.sample(months=2)), fa.sample.rules())
     october = (cost["charge_period_start"] >= "2026-10-01").to_numpy()
