@@ -23,6 +23,19 @@ import finops_ai as fa
 from finops_ai.frames.origin import made_with
 from finops_ai.tables.grouping import grouped_table
 
+#: columns of allocated rows that none of the three reads, left out for the memory of many rows
+UNREAD = {
+    "rule",
+    "price_id",
+    "price_note",
+    "list_unit_price",
+    "share",
+    "model_family",
+    "model_developer",
+    "model_version",
+    "sub_account_name",
+}
+
 
 def cpu() -> float:
     used = resource.getrusage(resource.RUSAGE_SELF)
@@ -33,6 +46,7 @@ def rows(millions: float) -> pd.DataFrame:
     """The sample's rows over and over, each a call of its own."""
     cost = fa.allocate(fa.price(fa.sample(months=2)), fa.sample.rules())
     times = max(1, round(millions * 1e6 / len(cost)))
+    cost = made_with(cost.drop(columns=[c for c in cost if c in UNREAD or cost[c].isna().all()]), cost)
     at = np.tile(np.arange(len(cost)), times)
     out = cost.take(at).reset_index(drop=True)
     ids = pc.cast(pa.array(np.arange(len(out))), pa.string())
@@ -54,7 +68,7 @@ def grown(bills: pd.DataFrame, times: int) -> pd.DataFrame:
 def main(millions: float = 10) -> None:
     frame = rows(millions)
     october = (frame["charge_period_start"] >= "2026-10-01").to_numpy()
-    before, after = frame[~october], frame[october]
+    halves = [frame[~october], frame[october]]
     bills = fa.sample.bills(months=2)
     due = grown(bills, max(1, round(millions * 1e6 / len(fa.price(fa.sample(months=2))))))
     keys = ["team", "api_key_id", "prompt_id", "provider", "model", "service_tier", "meter", "day"]
@@ -62,8 +76,8 @@ def main(millions: float = 10) -> None:
         "one aggregation": lambda: grouped_table(
             frame, keys, {"q": "sum(quantity)", "c": "sum(effective_cost)"}, needs=("quantity", "effective_cost")
         ),
-        "explain": lambda: fa.explain(before, after, by=["team"]),
-        "its drivers": lambda: fa.explain(before, after).drivers(1),
+        "explain": lambda: fa.explain(*halves, by=["team"]),
+        "its drivers": lambda: fa.explain(*halves).drivers(1),
         "reconcile": lambda: fa.reconcile(frame, due),
         "where nothing ties": lambda: fa.reconcile(frame, bills),
         "anomalies": lambda: fa.anomalies(frame, by=["team"], most=1),
@@ -72,6 +86,8 @@ def main(millions: float = 10) -> None:
     base = 0.0
     for name, job in jobs.items():
         start, wall = cpu(), time.perf_counter()
+        if name == "reconcile":
+            halves.clear()  # so that the memory told is the frame's and its own
         job()
         spent = cpu() - start
         base = base or spent
