@@ -72,6 +72,8 @@ class Atom:
     counted: bool = True
     #: whether list prices are known, so that price and discount are told apart
     listed: bool = True
+    #: effects that came together, no price being known of one without the other -> what is divided equally among them
+    joint: dict[tuple[str, ...], Decimal] = field(default_factory=dict)
 
 
 @dataclass
@@ -132,6 +134,7 @@ def _atoms(work: Workload, a: Side, b: Side, known: _Known, stays: bool) -> list
     """One workload's cells; `stays`: whether both periods know its dimensions, if not the workload itself."""
     effects: dict[Cell, dict[str, Decimal]] = {cell: {} for cell in a.cells.keys() | b.cells.keys()}
     unlisted: set[Cell] = set()
+    joint: dict[Cell, dict[tuple[str, ...], Decimal]] = {}
     counted = (a.counted and b.counted) or all(is_capacity(c) or is_seat(c) or _is_fee(c, a, b) for c in effects)
     if not a.cells or not b.cells:
         counted = True
@@ -152,12 +155,12 @@ def _atoms(work: Workload, a: Side, b: Side, known: _Known, stays: bool) -> list
         unit = _Unit(work, a, b, known, effects)
         for groups in _units(a, b, counted):
             unit.explain(groups, counted)
-        unlisted = unit.unlisted
+        unlisted, joint = unit.unlisted, unit.joint
     out = []
     for cell in sorted(effects, key=str):
         before, after = _cost(a, cell), _cost(b, cell)
         atom = Atom(work, cell, before, after, _rounded(effects[cell], after - before), counted=counted)
-        atom.listed = cell not in unlisted
+        atom.listed, atom.joint = cell not in unlisted, joint.get(cell, {})
         for side, place in ((a, 0), (b, 1)):
             for label, (quantity, cost) in side.cells[cell].labels.items() if cell in side.cells else ():
                 sums = atom.labels.setdefault(label, [_ZERO] * 4)
@@ -225,6 +228,7 @@ class _Unit:
         self.work, self.sides, self.known, self.effects = work, (a, b), known, effects
         self.rates: tuple[dict[Cell, _Rate], dict[Cell, _Rate]] = ({}, {})
         self.unlisted: set[Cell] = set()
+        self.joint: dict[Cell, dict[tuple[str, ...], Decimal]] = {}
         for cell in effects:
             self._rate(cell, a.cells.get(cell), b.cells.get(cell))
 
@@ -356,8 +360,13 @@ class _Unit:
                 continue
             for cell, own in ((one, -start), (two, end)):
                 extra = (own - rest / 2 - (end - start - rest) / 2) / len(moved)
-                for name in names:
-                    self.add(cell, _effect_of(name, one, two), (found[n] / 2 + extra) / len(names))
+                effects = [_effect_of(name, one, two) for name in names]
+                for effect in effects:
+                    self.add(cell, effect, (found[n] / 2 + extra) / len(names))
+                if len(set(effects)) > 1:
+                    sums = self.joint.setdefault(cell, {})
+                    place = tuple(dict.fromkeys(effects))
+                    sums[place] = sums.get(place, _ZERO) + found[n] / 2 + extra
 
     def _both(self, cell: Cell) -> tuple[_Rate, _Rate]:
         """A cell's rates before and after; where one period lacks it, those of the other."""

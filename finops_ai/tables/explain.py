@@ -293,6 +293,17 @@ def _doubts(tables: Sequence[pa.Table], whole: Sequence[Atom]) -> list[str]:
         out.append(
             f"The calls of {what} aren't counted in both periods: compared by tokens, so longer prompts and answers count as volume."
         )
+    joint: dict[tuple[str, ...], Decimal] = {}
+    for atom in whole:
+        for effects, value in atom.joint.items():
+            joint[effects] = joint.get(effects, _ZERO) + value
+    for effects, value in joint.items():
+        if round(value, 2):
+            names = " and ".join([", ".join(effects[:-1]), effects[-1]])
+            out.append(
+                f"{names.capitalize()} changed together, and no price of one without the other is known: {value:+,.2f} is divided equally "
+                "among them."
+            )
     stated = [a.effects["price"] for a in whole if not a.listed and a.effects.get("price")]
     if stated:
         out.append(

@@ -261,6 +261,19 @@ def test_a_price_that_no_list_knows_is_the_stated_cost_per_unit():
     assert "a lower cost per unit, as stated" in said
 
 
+def test_effects_that_come_together_are_said_to_be_divided():
+    # by hand: 0.18 becomes 0.10 x 3 + 0.08 x 3.75 = 0.60 on another model in another region, both for the first time
+    there = [row | {"region": "eu"} for row in use(model="big")]
+    told = fa.explain(ONE, frame(there))
+    assert (told.iloc[0]["model"], told.iloc[0]["place"]) == (D("0.21"), D("0.21"))
+    assert any("Model and place changed together" in n and "+0.42 is divided equally" in n for n in told.facts.notes)
+    small = [row | {"region": "eu"} for row in use(team="b", key="l", prompt="x")]
+    also = [*use(team="b", key="l", prompt="x", model="big"), *small]  # another team's calls show either alone
+    known = fa.explain(frame(use(), also), frame(there, also))
+    assert (known.iloc[0]["model"], known.iloc[0]["place"]) == (D("0.42"), D(0))
+    assert not any("together" in n for n in known.facts.notes)
+
+
 # ---- drivers
 
 
