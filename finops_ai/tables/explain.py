@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from finops_ai.tables.drivers import Story
 
 _ZERO = Decimal(0)
+#: cents of many small rows may be this far from their exact sum; more means that they were decided for other costs
+_FAR = Decimal(5)
 #: columns a bridge can be grouped by straight from its cells: of the workload, of the cell, of the rows' own labels
 _CELL: dict[str, Callable[[Atom], Any]] = {
     "provider": lambda a: a.cell.vendor[0], "model": lambda a: a.cell.vendor[1], "service_tier": lambda a: a.cell.tier,
@@ -164,6 +166,8 @@ def _cents(
         sums = {tuple(None if g[k] is None else str(g[k]) for k in by): g["cents"] for g in found}
         keys = [tuple(None if r[k] is None else str(r[k]) for k in by) for r in rows]
         out[name] = [sums.get(key) or _ZERO for key in keys]
+        if any(abs(cents - row[name]) > _FAR for cents, row in zip(out[name], rows, strict=True)):
+            return {}  # costs that were changed since
     return out if len(out) == 2 else {}
 
 

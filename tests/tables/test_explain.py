@@ -274,6 +274,17 @@ def test_effects_that_come_together_are_said_to_be_divided():
     assert not any("together" in n for n in known.facts.notes)
 
 
+def test_cents_that_were_decided_for_other_costs_are_not_shown():
+    # by hand: 10,000 calls cost 18.00; half of it is taken off afterwards, and the rows still carry their cents
+    whole, half = frame(use(10_000)), frame(use(10_000, paid="0.5"))
+    cents = whole["effective_cost"]
+    told = fa.explain(whole.assign(published_cost=cents), half.assign(published_cost=cents))
+    assert told.published()["change"].iloc[0] == D("-9")
+    assert told.drivers(1)["sentence"].iloc[0].endswith("-9.00 of -9.00 USD.")
+    kept = fa.explain(whole.assign(published_cost=cents), whole.assign(published_cost=cents))
+    assert kept.published()["before"].iloc[0] == D("18")
+
+
 # ---- drivers
 
 
