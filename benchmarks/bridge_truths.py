@@ -1,10 +1,11 @@
 """Whether the bridge tells what was done: known changes inside the whole sample company, and a thousand random pairs.
 
-    python benchmarks/bridge_truths.py [PAIRS=1000]
+    python benchmarks/bridge_truths.py [PAIRS=1000] [FIRST=0]
 
 One workload of the sample's October is changed in one known way; the bridge of the whole company from the true October to the
 changed one must name that effect alone, to the cent, forwards and backwards. Then random pairs of periods: exact,
-forwards = minus backwards, parts add to the whole by every grouping, and splitting and reordering rows changes nothing.
+forwards = minus backwards, parts add to the whole by a grouping drawn with the pair, and splitting and reordering rows
+changes nothing. From another pair than the first on, the known changes aren't looked at again.
 """
 
 from __future__ import annotations
@@ -130,13 +131,13 @@ def told(name: str, before: pd.DataFrame, after: pd.DataFrame, effect: str | Non
     return bool(right)
 
 
-def random_pairs(pairs: int) -> int:
+def random_pairs(pairs: range) -> int:
     """Random pairs of periods; how many are exact, symmetric, additive by a grouping and blind to how rows are cut."""
     spec = importlib.util.spec_from_file_location("explained", TESTS)
     made = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
     spec.loader.exec_module(made)  # type: ignore[union-attr]
     good = 0
-    for seed in range(pairs):
+    for seed in pairs:
         rng = random.Random(seed)
         one, two = made.random_side(rng), made.random_side(rng)
         before, after = made.frame(*one), made.frame(*two)
@@ -147,24 +148,26 @@ def random_pairs(pairs: int) -> int:
         rows = [row for group in one for row in group]
         halves = [row | {c: row[c] / 2 for c in ("quantity", "list_cost", "effective_cost")} for row in rows for _ in (0, 1)]  # fmt: skip
         rng.shuffle(halves)
-        cut = fa.explain(made.frame(halves), after).iloc[0]
+        cut, same = (fa.explain(*pair).iloc[0] for pair in ((made.frame(halves), after), (before, made.frame(halves))))
         good += (
             sum((whole[e] for e in EFFECTS), D(0)) == whole["change"] == whole["after"] - whole["before"]
             and all(whole[e] == -back[e] == cut[e] for e in EFFECTS)
             and all(sum((r[n] for r in parts), D(0)) == whole[e] for e, n in names.items())
-            and not any(fa.explain(before, made.frame(halves)).iloc[0][e] for e in EFFECTS)
+            and not any(same[e] for e in EFFECTS)
         )
     return good
 
 
-def main(pairs: int = 1000) -> int:
-    print("known changes of one workload, told by the whole company's bridge")
-    good, cases = in_company()
-    print(f"{good} of {cases} to the cent, forwards and backwards")
-    exact = random_pairs(pairs)
+def main(pairs: int = 1000, first: int = 0) -> int:
+    good = cases = 0
+    if not first:
+        print("known changes of one workload, told by the whole company's bridge")
+        good, cases = in_company()
+        print(f"{good} of {cases} to the cent, forwards and backwards")
+    exact = random_pairs(range(first, first + pairs))
     print(f"{exact} of {pairs} random pairs exact, symmetric, additive by a random grouping, blind to how rows are cut")
     return int(good < cases or exact < pairs)
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(int, sys.argv[1:2])))
+    sys.exit(main(*map(int, sys.argv[1:3])))

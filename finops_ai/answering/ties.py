@@ -53,7 +53,9 @@ def tie(known: Known, question: Question) -> Answer:
         sums = {c: sum_of(shown[c]) for c in CAUSES if c in shown.columns}
         told = sorted(((c, v) for c, v in sums.items() if v), key=lambda item: -abs(item[1]))[:3]
         if told:
-            text += " Because of " + ", ".join(f"{c.replace('_', ' ')} {v:+,.2f}" for c, v in told) + "."
+            guesses = table.guesses()
+            said = [f"{c.replace('_', ' ')} {v:+,.2f} {guesses.get(c, '')}".strip() for c, v in told]
+            text += f" Because of {', '.join(said)}."
     causes = [c for c in CAUSES if c in table.columns and any(v for v in shown[c] if isinstance(v, Decimal))]
     return Answer(
         text,

@@ -395,15 +395,16 @@ def reconcile_sentence(data: Table, month: str) -> None:
 
 def causes(data: Table) -> None:
     """Show what the difference between bill and computed cost is made of, in words and amounts."""
-    from finops_ai.tables.reconcile import CAUSES
+    from finops_ai.tables.reconcile import CAUSES, Reconciliation
 
     totals = {name: sum((v for v in data[name] if not is_unknown(v)), Decimal(0)) for name in CAUSES if name in data}
     rows = [(name, value) for name, value in totals.items() if abs(value) >= Decimal("0.005")]
     if not rows:
         note("They agree to the cent.")
         return
+    guesses = data.guesses() if isinstance(data, Reconciliation) else {}
     lines = [
-        (name.replace("_", " ").capitalize(), CAUSES[name][0], f"{value:+,.2f}")
+        (name.replace("_", " ").capitalize(), f"{CAUSES[name][0]} {guesses.get(name, '')}".strip(), f"{value:+,.2f}")
         for name, value in sorted(rows, key=lambda row: -abs(row[1]))
     ]
     caption = f"Amounts in {data.facts.currency or 'the currencies of the bills'}"

@@ -17,7 +17,7 @@ from finops_ai.reporting.charts import sparkline
 from finops_ai.reporting.months import month_before, month_text
 from finops_ai.reporting.text import UNKNOWN, is_unknown, money, named, percent
 from finops_ai.tables import explain
-from finops_ai.tables.bridge import EFFECTS
+from finops_ai.tables.bridge import WORDS
 from finops_ai.tables.drivers import short
 from finops_ai.tables.reconcile import workspace_reconciliation
 
@@ -311,7 +311,7 @@ KINDS = {"switch": "new model", "version": "new prompt", "new": "new work", "sto
 
 def _of_driver(row: Mapping[str, Any], words: Mapping[str, str]) -> Cause:
     """A driver in two lines: who and what, then model from and to, prompt, since when."""
-    kind = KINDS.get(row["what"]) or EFFECTS[row["what"]][row["amount"] < 0]
+    kind = KINDS.get(row["what"]) or WORDS[row["what"]][row["amount"] < 0]
     models = [short(str(row[c])) for c in ("model_from", "model_to") if not is_unknown(row[c])]
     since = "" if is_unknown(row["since"]) else f"since {row['since'].day} {row['since']:%b}"
     prompt = "" if is_unknown(row["prompt"]) else str(row["prompt"])

@@ -16,7 +16,7 @@ from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.periods import Window
 from finops_ai.tables.bridge import EFFECTS
-from finops_ai.tables.explain import effect_in_words, explain
+from finops_ai.tables.explain import explain
 from finops_ai.tables.grouping import currency_of, dimensions_of, grouped
 from finops_ai.tables.result import Facts, Table
 from finops_ai.tables.unusual import unusual
@@ -132,14 +132,15 @@ def _cause(priced: pd.DataFrame, by: Sequence[str], row: dict[str, Any], timezon
     then, now = before_and_then(of_group(priced, {k: row[k] for k in by}), row["since"], row["until"], timezone)
     if then.empty or now.empty:
         return "new spend" if then.empty else "spend stopped"
-    bridge = explain(then, now).iloc[0]
+    told = explain(then, now)
+    bridge = told.iloc[0]
     effects = {e: Decimal(bridge[e]) for e in EFFECTS}
     effects["volume"] += Decimal(bridge["before"]) * (1 - Decimal(row["days"]) / BEFORE)
     wanted = 1 if row["excess"] > 0 else -1
     top = sorted(
         (e for e, v in effects.items() if v * wanted > abs(row["excess"]) / 10), key=lambda e: -effects[e] * wanted
     )
-    return ", ".join(effect_in_words(e, effects[e]) for e in top[:3]) or "many small changes"
+    return ", ".join(told.effect_in_words(e, effects[e]) for e in top[:3]) or "many small changes"
 
 
 def _table(rows: list[dict[str, Any]], by: Sequence[str], priced: pd.DataFrame) -> Table:

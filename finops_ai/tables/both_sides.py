@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow.compute as pc
 
+from finops_ai.engine.dialects import DUCKDB
 from finops_ai.engine.fields import PAYABLE
 from finops_ai.engine.plan import CHARGED
 from finops_ai.frames.tokens import ROW_KEY
@@ -240,41 +241,36 @@ def _repeated(
     return out
 
 
-def _mine(priced: pd.DataFrame, key: tuple[Any, ...], account: Account) -> pd.DataFrame:
-    """The account's rows of models whose quantities don't tie."""
-    models = {k.model for k in account.left}
-    mine = (
-        (priced["provider"] == key[0])
-        & (priced["billing_account_id"] == key[1])
-        & priced["model"].str.lower().isin(models)
-    )
-    out: pd.DataFrame = priced[mine.to_numpy(bool, na_value=False)]
-    return out
+#: columns that `_open` looks at
+_PLACE = ("provider", "billing_account_id", "model")
+
+
+def _open(key: tuple[Any, ...], account: Account) -> str:
+    """The account's rows of models whose quantities don't tie, as a condition: a month may have millions of them."""
+    models = sorted({k.model for k in account.left if k.model is not None})
+    tests = [f"lower(model) IN ({', '.join(map(DUCKDB.literal, models))})"] if models else []
+    tests += ["model IS NULL"] if any(k.model is None for k in account.left) else []
+    return f"provider = {DUCKDB.literal(key[0])} AND billing_account_id = {DUCKDB.literal(key[1])} AND ({' OR '.join(tests) or 'FALSE'})"
 
 
 def _starts(priced: pd.DataFrame, key: tuple[Any, ...], account: Account, timezone: str) -> DayStarts:
     """The account's usage that doesn't tie, ready to be cut into days that begin at another moment."""
-    return DayStarts(_mine(priced, key, account), account.key_of, timezone)
+    return DayStarts(priced, account.key_of, timezone, where=_open(key, account), needs=_PLACE)
 
 
 def _repeats(priced: pd.DataFrame, key: tuple[Any, ...], account: Account, timezone: str) -> dict[Key, Decimal]:
     """Quantity of usage rows that repeat another one in everything but how it was found out."""
-    own = _mine(priced, key, account)
-    names = [c for c in ROW_KEY if c in own.columns and c not in ("source", "quantity_basis") and own[c].notna().any()]
-    own = own.assign(tagged=own["tags"].astype(str)) if "tags" in own.columns else own.assign(tagged="")
-    names = list(
-        dict.fromkeys(
-            [
-                *names,
-                "tagged",
-                "quantity",
-                *(c for c in ("sub_account_id", "region", "service_tier") if c in own.columns),
-            ]
-        )
-    )
-    table = grouped_table(own, [*names, "day", "month"], {"copies": "count(*)"}, timezone=timezone)
+    also = ("quantity", "tags", "sub_account_id", "region", "service_tier")
+    names = [
+        c for c in dict.fromkeys((*ROW_KEY, *also))
+        if c in priced.columns and c not in ("source", "quantity_basis") and (c == "quantity" or priced[c].notna().any())
+    ]  # fmt: skip
+    table = grouped_table(
+        priced, [*names, "day", "month"], {"copies": "count(*)"}, timezone=timezone, needs=_PLACE, where=_open(key, account),
+        having="count(*) > 1",
+    )  # fmt: skip
     out: dict[Key, Decimal] = {}
-    for row in map(_cased, table.filter(pc.greater(table["copies"], 1)).to_pylist()):
+    for row in map(_cased, table.to_pylist()):
         cell = account.key_of(row)
         out[cell] = out.get(cell, _ZERO) + (row["copies"] - 1) * row["quantity"]
     return out

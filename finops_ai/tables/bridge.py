@@ -44,6 +44,8 @@ EFFECTS = {
     "other": ("more of other units per call, such as characters, images or searches",
               "less of other units per call, such as characters, images or searches"),
 }  # fmt: skip
+#: how effects are told: a change of price of which no list price is known may be a discount's as well
+WORDS = EFFECTS | {"stated_price": ("a higher cost per unit, as stated", "a lower cost per unit, as stated")}
 #: digits that amounts are added and multiplied with, so that nothing is lost before it is rounded to 18 places
 DIGITS = 60
 _ZERO, _PLACES = Decimal(0), Decimal(1).scaleb(-18)
@@ -68,6 +70,10 @@ class Atom:
     #: account, key and prompt as the rows name them -> (quantity before, after, cost before, after)
     labels: dict[tuple[Any, ...], list[Decimal]] = field(default_factory=dict)
     counted: bool = True
+    #: whether list prices are known, so that price and discount are told apart
+    listed: bool = True
+    #: effects that came together, no price being known of one without the other -> what is divided equally among them
+    joint: dict[tuple[str, ...], Decimal] = field(default_factory=dict)
 
 
 @dataclass
@@ -77,6 +83,14 @@ class _Rate:
     price: Decimal
     paid: Decimal = Decimal(1)
     exchange: Decimal = Decimal(1)
+
+
+def price_of(found: Sequence[Atom]) -> str:
+    """What `WORDS` calls the price effect of some cells: by list prices, or by the stated cost where most of it has none."""
+    sums = {True: _ZERO, False: _ZERO}
+    for atom in found:
+        sums[atom.listed] += abs(atom.effects.get("price", _ZERO))
+    return "stated_price" if sums[False] > sums[True] else "price"
 
 
 def atoms(pairs: Sequence[tuple[Workload, Side, Side]]) -> list[Atom]:
@@ -119,6 +133,8 @@ def _known(pairs: Sequence[tuple[Workload, Side, Side]]) -> _Known:
 def _atoms(work: Workload, a: Side, b: Side, known: _Known, stays: bool) -> list[Atom]:
     """One workload's cells; `stays`: whether both periods know its dimensions, if not the workload itself."""
     effects: dict[Cell, dict[str, Decimal]] = {cell: {} for cell in a.cells.keys() | b.cells.keys()}
+    unlisted: set[Cell] = set()
+    joint: dict[Cell, dict[tuple[str, ...], Decimal]] = {}
     counted = (a.counted and b.counted) or all(is_capacity(c) or is_seat(c) or _is_fee(c, a, b) for c in effects)
     if not a.cells or not b.cells:
         counted = True
@@ -139,10 +155,12 @@ def _atoms(work: Workload, a: Side, b: Side, known: _Known, stays: bool) -> list
         unit = _Unit(work, a, b, known, effects)
         for groups in _units(a, b, counted):
             unit.explain(groups, counted)
+        unlisted, joint = unit.unlisted, unit.joint
     out = []
     for cell in sorted(effects, key=str):
         before, after = _cost(a, cell), _cost(b, cell)
         atom = Atom(work, cell, before, after, _rounded(effects[cell], after - before), counted=counted)
+        atom.listed, atom.joint = cell not in unlisted, joint.get(cell, {})
         for side, place in ((a, 0), (b, 1)):
             for label, (quantity, cost) in side.cells[cell].labels.items() if cell in side.cells else ():
                 sums = atom.labels.setdefault(label, [_ZERO] * 4)
@@ -209,6 +227,8 @@ class _Unit:
     ) -> None:
         self.work, self.sides, self.known, self.effects = work, (a, b), known, effects
         self.rates: tuple[dict[Cell, _Rate], dict[Cell, _Rate]] = ({}, {})
+        self.unlisted: set[Cell] = set()
+        self.joint: dict[Cell, dict[tuple[str, ...], Decimal]] = {}
         for cell in effects:
             self._rate(cell, a.cells.get(cell), b.cells.get(cell))
 
@@ -219,6 +239,8 @@ class _Unit:
             and all(x.listed or (x.listed is not None and not x.cost) for x in used)
             and any(x.listed for x in used)
         )
+        if not listed:
+            self.unlisted.add(cell)
         one_money = len({x.currency for x in used}) == 1 and None not in {x.currency for x in used}
         for place, x in zip(self.rates, amounts, strict=True):
             if x is None or not x.quantity:
@@ -338,8 +360,13 @@ class _Unit:
                 continue
             for cell, own in ((one, -start), (two, end)):
                 extra = (own - rest / 2 - (end - start - rest) / 2) / len(moved)
-                for name in names:
-                    self.add(cell, _effect_of(name, one, two), (found[n] / 2 + extra) / len(names))
+                effects = [_effect_of(name, one, two) for name in names]
+                for effect in effects:
+                    self.add(cell, effect, (found[n] / 2 + extra) / len(names))
+                if len(set(effects)) > 1:
+                    sums = self.joint.setdefault(cell, {})
+                    place = tuple(dict.fromkeys(effects))
+                    sums[place] = sums.get(place, _ZERO) + found[n] / 2 + extra
 
     def _both(self, cell: Cell) -> tuple[_Rate, _Rate]:
         """A cell's rates before and after; where one period lacks it, those of the other."""

@@ -17,6 +17,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from finops_ai.meters import meters
+from finops_ai.tables.doubts import at_the_end, mark
 
 if TYPE_CHECKING:
     from finops_ai.tables.day_starts import DayStarts
@@ -62,12 +63,6 @@ _PARTS_OF = {
 }  # fmt: skip
 
 
-#: attribute of a cell -> causes that may be others where the bill doesn't state it, and which
-_NEEDS = (
-    ("day", {"missing_usage", "not_billed"}, "late, timezone or double metering of some days"),
-    ("tier", {"price"}, "tier"),
-    ("region", {"price"}, "geography"),
-)
 #: cells of one side that may be one cell of the other
 _AT_ONCE = 4
 
@@ -122,6 +117,8 @@ class Entry:
     quantity: Decimal | None = None
     #: a line of its own on the bill, which stands beside usage
     line: bool = False
+    #: causes that fit it as well, which makes its name a guess
+    or_else: tuple[str, ...] = ()
 
 
 @dataclass
@@ -197,16 +194,7 @@ class Account:
         if self.converted:
             self._rates_paid(paid)
         self._prices_paid(paid)
-        self._not_told_apart()
-
-    def _not_told_apart(self) -> None:
-        """What a bill without days, tiers or regions leaves open."""
-        found = {entry.cause for entry in self.entries}
-        for attribute, causes, others in _NEEDS:
-            named = " and ".join(sorted(found & causes))
-            if named and self.billed and not any(getattr(key, attribute) for key in self.billed):
-                what = attribute.replace("_", " ")
-                self.doubts.add(f"The bill states no {what}: {named} can't be told apart from {others}.")
+        self.doubts |= set(mark(self))
 
     def _loose_lines(self) -> None:
         """Lines without a model or meter stand for the usage that no other line names, if there is any."""
@@ -244,13 +232,17 @@ class Account:
                     self._give(key, "currency_rate", amount)
                     paid[key] -= amount
 
-    def _give(self, key: Key, cause: str, amount: Decimal, quantity: Decimal | None = None) -> None:
+    def _give(
+        self, key: Key, cause: str, amount: Decimal, quantity: Decimal | None = None, or_else: tuple[str, ...] = ()
+    ) -> None:
         if amount:
-            self.entries.append(Entry(key, cause, amount, quantity))
+            self.entries.append(Entry(key, cause, amount, quantity, or_else=or_else))
 
-    def _take(self, key: Key, cause: str, quantity: Decimal, *, keep: bool = False) -> None:
+    def _take(
+        self, key: Key, cause: str, quantity: Decimal, *, keep: bool = False, or_else: tuple[str, ...] = ()
+    ) -> None:
         """Explain a quantity of a cell at its price."""
-        self._give(key, cause, quantity * self._unit_of(key), quantity)
+        self._give(key, cause, quantity * self._unit_of(key), quantity, or_else)
         if not keep:
             rest = self.left[key] - quantity
             total = max(abs(quantity), abs(self.left[key]))
@@ -393,10 +385,10 @@ class Account:
             if surely:
                 if change and _same(quantity, change):
                     self._take(key, "timezone", quantity)
-            elif _same(quantity, change, loose=True) or (
-                key in mine and key.day in (first, last)
-            ):  # the edge: data that wasn't read
+            elif _same(quantity, change, loose=True):
                 self._take(key, "timezone", quantity)
+            elif key in mine and key.day in (first, last):  # the edge: data that wasn't read
+                self._take(key, "timezone", quantity, or_else=at_the_end(quantity))
             elif key in mine and change:
                 self._take(key, "timezone", change)
 
@@ -444,7 +436,7 @@ class Account:
                 ):
                     for day in mine:
                         key = group._replace(day=day, month=month)
-                        self._take(key, "late", self.left[key])
+                        self._take(key, "late", self.left[key], or_else=at_the_end(self.left[key]))
                     self.doubts.add(
                         f"late and {'missing_usage' if signs == {True} else 'not_billed'} can't be told apart in the last days; load them again."
                     )
@@ -489,7 +481,8 @@ class Account:
                 listed = bill.listed is not None and abs(bill.listed - use.cost) <= near
                 agreed = bill.agreed is not None and abs(bill.agreed - bill.cost) <= near
                 discount = amount < 0 and (everywhere or (listed and agreed))
-                self._give(key, "discounts" if discount else "price", amount)
+                guess = ("price",) if discount and not (listed and agreed) else ()
+                self._give(key, "discounts" if discount else "price", amount, or_else=guess)
         if everywhere and not all(b.listed for b in self.billed.values()):
             self.doubts.add("Every line is lower by the same share: discounts and price can't be told apart.")
 

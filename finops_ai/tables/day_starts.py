@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from itertools import accumulate
 from math import gcd
@@ -34,10 +34,13 @@ class DayStarts:
         own: rows of usage.
         key_of: a row's cell.
         timezone: whose days are moved.
+        where: which of the rows, as a condition over the columns of `needs`.
     """
 
-    def __init__(self, own: pd.DataFrame, key_of: Callable[[Mapping[str, Any]], Key], timezone: str) -> None:
-        rows = _by_quarter_hour(own, timezone)
+    def __init__(
+        self, own: pd.DataFrame, key_of: Callable[[Mapping[str, Any]], Key], timezone: str, *, where: str = "", needs: Sequence[str] = ()
+    ) -> None:  # fmt: skip
+        rows = _by_quarter_hour(own, timezone, where, needs)
         sums: dict[Key, dict[int, Decimal]] = {}
         names = [n for n in rows.column_names if n not in ("charge_period_start", "quantity")]
         starts = rows["charge_period_start"].cast(pa.timestamp("s")).cast(pa.int64())
@@ -104,12 +107,12 @@ class DayStarts:
         return best
 
 
-def _by_quarter_hour(own: pd.DataFrame, timezone: str) -> pa.Table:
+def _by_quarter_hour(own: pd.DataFrame, timezone: str, where: str, needs: Sequence[str]) -> pa.Table:
     start = own["charge_period_start"].dt.floor(f"{_QUARTER}min")
     keys = [c for c in CELL if c in own.columns]
     return grouped_table(
         own.assign(charge_period_start=start), [*keys, "charge_period_start"], {"quantity": "sum(quantity)"},
-        timezone=timezone, needs=("quantity",),
+        timezone=timezone, needs=("quantity", *needs), where=where,
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from finops_ai.frames import to_pandas
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.money import minor_units
 from finops_ai.periods import MONTHS
-from finops_ai.tables.bridge import EFFECTS, Atom
+from finops_ai.tables.bridge import EFFECTS, WORDS, Atom, price_of
 from finops_ai.tables.grouping import grouped
 from finops_ai.tables.result import Facts, Table
 from finops_ai.tables.workloads import WHO, Workload, family_of, version_of
@@ -27,7 +27,9 @@ _ZERO = Decimal(0)
 #: effects that one change of model or prompt can have
 _OF_A_CHANGE = ("model", "input_length", "output_length", "reasoning", "cache", "other")
 #: effects told by model or meter rather than by who
-_OF_PRICES = ("price", "discount", "currency")
+_OF_PRICES = ("price", "stated_price", "discount", "currency")
+#: effects whose day is the one their amount breaks, and those that no day can be told of; the others are of a unit
+_OF_AMOUNTS, _UNDATED = ("volume", "capacity", "idle", "seats", "fees"), ("currency",)
 #: a part of this much carries a driver alone
 _MOST = Decimal("0.5")
 _DATED = re.compile(r"-(\d{8}|\d{4}-\d{2}-\d{2})(-v\d+(:\d+)?)?$")
@@ -65,6 +67,8 @@ class Story:
     currency: str
     frames: tuple[pd.DataFrame, pd.DataFrame]
     timezone: str | None
+    #: the whole change, as it is published
+    published: Decimal
 
     def table(self, top: int) -> Table:
         """The largest drivers as rows, each with its sentence."""
@@ -82,7 +86,7 @@ class Story:
             rows.append({
                 "who": driver.who, "what": driver.what, "model_from": driver.model_from, "model_to": driver.model_to,
                 "prompt": prompt, "key": key, "user": driver.user, "since": driver.since, "amount": driver.amount,
-                "share": float(driver.amount / whole) if whole else None, "sentence": self._sentence(driver, changes.get(driver.who, whole)),
+                "share": float(driver.amount / whole) if whole else None, "sentence": self._sentence(driver, changes.get(driver.who, self.published)),
             })  # fmt: skip
         kinds: dict[str, pa.DataType] = dict.fromkeys(_TEXT, pa.string())
         kinds |= {"since": pa.date32(), "amount": COST_TYPE, "share": pa.float64(), "sentence": pa.string()}
@@ -167,7 +171,8 @@ class Story:
                 continue
             if effect in _OF_PRICES:
                 model = _largest(mine, True) or _largest(mine, False)
-                yield driver(effect, [effect], who="all" if not self.by else who, family=None, model_to=model)
+                what = price_of(mine) if effect == "price" else effect
+                yield driver(what, [effect], who="all" if not self.by else who, family=None, model_to=model)
             else:
                 yield driver(effect, [effect])
 
@@ -214,7 +219,7 @@ class Story:
             since = min((r["day"] for r in ours), default=None)
             if since == first:  # it was there before: the day its share of the money breaks, if one does
                 totals, shares = _by_day(days, "sum_cost"), _by_day(ours, "sum_cost")
-                since = broke({d: shares.get(d, _ZERO) / v for d, v in totals.items() if v})
+                since = broke({d: shares.get(d, _ZERO) / v for d, v in totals.items() if v}, gaps=False)
             elif driver.what != "new" and since is not None:
                 alone = [r for r in days if r["day"] == since and r not in ours]
                 driver.sudden = sum((r["sum_cost"] or _ZERO for r in alone), _ZERO) <= sum(
@@ -223,10 +228,12 @@ class Story:
             driver.since = since
         elif driver.what == "stopped" and last is not None:
             driver.since = last + dt.timedelta(days=1)
-        else:
+        elif driver.what in _OF_AMOUNTS:
             measure = "requests" if driver.what == "volume" and any(r["meter"] == "requests" for r in days) else None
             mine = [r for r in days if measure is None or r["meter"] == measure]
             driver.since = broke(_by_day(mine, "sum_quantity" if measure else "sum_cost"))
+        elif driver.what not in _UNDATED:
+            driver.since = broke(_of_a_unit(driver.what, days), gaps=False)
 
     def _user(self, driver: Driver) -> None:
         """The one user that carries most of it, where there is one among several."""
@@ -286,9 +293,9 @@ class Story:
                 said = f"used {'less' if fell else 'more'}"
             text = f"{d.who} {said}{where}{on and ' since' + on}"
         elif d.what in _OF_PRICES:
-            text = f"{short(d.model_to)} has {EFFECTS[d.what][d.amount < 0]}{on and ' since' + on}"
+            text = f"{short(d.model_to)} has {WORDS[d.what][d.amount < 0]}{on and ' since' + on}"
         else:
-            text = f"{d.who} has {EFFECTS[d.what][d.amount < 0]}{where}{on and ' since' + on}"
+            text = f"{d.who} has {WORDS[d.what][d.amount < 0]}{where}{on and ' since' + on}"
         return f"{text}: {money}."
 
 
@@ -297,6 +304,27 @@ def _by_day(rows: Iterable[dict[str, Any]], name: str) -> dict[dt.date, Decimal]
     for row in rows:
         sums[row["day"]] = sums.get(row["day"], _ZERO) + (row[name] or _ZERO)
     return sums
+
+
+def _of_a_unit(what: str, rows: Sequence[dict[str, Any]]) -> dict[dt.date, Decimal]:
+    """By day with use: what is paid of the list price, what is charged of the usual price of each meter, or the cost of a call."""
+    top, bottom = "sum_cost", "sum_quantity"
+    if what == "discount":
+        rows, bottom = [r for r in rows if r["sum_listed"]], "sum_listed"
+    elif what in ("price", "stated_price"):
+        top = "sum_listed" if what == "price" else top
+        sums: dict[tuple[Any, ...], list[Decimal]] = {}
+        priced = [r for r in rows if r[top] and r["sum_quantity"]]
+        for r in priced:
+            had = sums.setdefault((r["model"], r["meter"], r["service_tier"]), [_ZERO, _ZERO])
+            had[0], had[1] = had[0] + r[top], had[1] + r["sum_quantity"]
+        usual = {name: cost / quantity for name, (cost, quantity) in sums.items()}
+        rows = [r | {"usual": usual[r["model"], r["meter"], r["service_tier"]] * r["sum_quantity"]} for r in priced]
+        bottom = "usual"
+    counted = bottom == "sum_quantity" and any(r["meter"] == "requests" for r in rows)
+    amounts = _by_day([r for r in rows if not counted or r["meter"] == "requests"], bottom)
+    costs = _by_day(rows, top)
+    return {day: costs[day] / amount for day, amount in amounts.items() if amount}
 
 
 def _is(name: str, value: str | None) -> str:
@@ -362,8 +390,10 @@ def _shortened(table: pa.Table, dimensions: Sequence[str], driver: Driver) -> li
         "sub_account_id",
         "api_key_id",
         "operation",
+        "service_tier",
         "sum_quantity",
         "sum_cost",
+        "sum_listed",
     ]
     mask = None
     columns = [*dimensions, "operation"]
@@ -392,9 +422,10 @@ def _first_day(table: pa.Table) -> list[dict[str, Any]]:
     return [{"day": min(table["day"].to_pylist())}] if table.num_rows else []
 
 
-def broke(daily: dict[dt.date, Decimal]) -> dt.date | None:
+def broke(daily: dict[dt.date, Decimal], *, gaps: bool = True) -> dt.date | None:
     """The day from which the level of a daily series is another one; None where no day stands out.
 
+    Days between that the series lacks are 0 with `gaps`, as of an amount, and aren't there without, as of a ratio.
     The split into two levels of at least three days that leaves the least squares, kept if it explains three quarters of
     the variance.
     """
@@ -403,7 +434,7 @@ def broke(daily: dict[dt.date, Decimal]) -> dt.date | None:
     import numpy as np
 
     first, last = min(daily), max(daily)
-    days = [first + dt.timedelta(days=i) for i in range((last - first).days + 1)]
+    days = [first + dt.timedelta(days=i) for i in range((last - first).days + 1)] if gaps else sorted(daily)
     values = np.array([float(daily.get(d, _ZERO)) for d in days])
     total = float(((values - values.mean()) ** 2).sum())
     if total <= 0:

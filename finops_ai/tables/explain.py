@@ -16,7 +16,7 @@ import pyarrow as pa
 from finops_ai.engine.fields import PUBLISHED, TAG
 from finops_ai.frames import to_pandas
 from finops_ai.frames.types import COST_TYPE
-from finops_ai.tables.bridge import DIGITS, EFFECTS, Atom, atoms
+from finops_ai.tables.bridge import DIGITS, EFFECTS, WORDS, Atom, atoms, price_of
 from finops_ai.tables.grouping import grouped
 from finops_ai.tables.result import Facts, Table
 from finops_ai.tables.workloads import Workload, check_priced, daily, dimensions_in, money_of, paired, sides
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from finops_ai.tables.drivers import Story
 
 _ZERO = Decimal(0)
+#: cents of many small rows may be this far from their exact sum; more means that they were decided for other costs
+_FAR = Decimal(5)
 #: columns a bridge can be grouped by straight from its cells: of the workload, of the cell, of the rows' own labels
 _CELL: dict[str, Callable[[Atom], Any]] = {
     "provider": lambda a: a.cell.vendor[0], "model": lambda a: a.cell.vendor[1], "service_tier": lambda a: a.cell.tier,
@@ -52,8 +54,8 @@ class Explanation(Table):
             top: how many, largest first.
 
         Returns:
-            One row per driver: `who` (the group, else the first dimension), `what` (switch, version, new, stopped, or an
-            effect), `model_from`, `model_to`, `prompt` (name@version), `key`, `user`, `since` (first day of it; null where it
+            One row per driver: `who` (the group, else the first dimension), `what` (switch, version, new, stopped, an
+            effect, or `stated_price`, a change of price of which no list price is known), `model_from`, `model_to`, `prompt` (name@version), `key`, `user`, `since` (first day of it; null where it
             came gradually or no day stands out), `amount`, `share` (of the whole change), `sentence` (of the change of that `who`). Amounts are parts of
             the whole change and don't overlap.
 
@@ -68,6 +70,11 @@ class Explanation(Table):
             return Table.of(pd.DataFrame(), Facts("What carries the change"))
         with localcontext(prec=DIGITS):
             return self._story.table(top)
+
+    def effect_in_words(self, name: str, value: Decimal) -> str:
+        """What an effect of the whole means, by its sign and by what is known of its prices."""
+        known = self._story is None or name != "price"
+        return effect_in_words(name if known else price_of(self._story.atoms), value)  # type: ignore[union-attr]
 
     def explain(self, top: int = 3) -> str:
         """The bridge in words, and its largest drivers, three unless told."""
@@ -138,10 +145,12 @@ def explain(
     )  # fmt: skip
     told = Table.of(to_pandas(pa.table(arrays)), facts, before, after)
     shown: Any = told.published().astype(object).to_dict("records")
-    facts.notes += in_words(shown, by, currency, columns)
+    prices = [r["told"] for r in rows]
+    facts.notes += in_words(shown, by, currency, columns, prices)
     out = Explanation(told)
     out.facts = Table.of(pd.DataFrame(out), facts, before, after).facts
-    out._story = Story(whole, tables, dimensions, by, currency, (before, after), timezone)
+    change = sum((row["change"] for row in shown), _ZERO)
+    out._story = Story(whole, tables, dimensions, by, currency, (before, after), timezone, change)
     return out
 
 
@@ -157,6 +166,8 @@ def _cents(
         sums = {tuple(None if g[k] is None else str(g[k]) for k in by): g["cents"] for g in found}
         keys = [tuple(None if r[k] is None else str(r[k]) for k in by) for r in rows]
         out[name] = [sums.get(key) or _ZERO for key in keys]
+        if any(abs(cents - row[name]) > _FAR for cents, row in zip(out[name], rows, strict=True)):
+            return {}  # costs that were changed since
     return out if len(out) == 2 else {}
 
 
@@ -217,11 +228,13 @@ def _rows(
     columns: Mapping[str, str],
 ) -> list[dict[str, Any]]:
     sums: dict[tuple[Any, ...], dict[str, Decimal]] = {}
+    cells: dict[tuple[Any, ...], list[Atom]] = {}
     labelled = any(name in _LABELS for name in by)
     for atom in parts:
         for part, label in _by_label(atom) if labelled else [(atom, (None, None, None))]:
             key = tuple(_value(part, name, label, dimensions, extra) for name in by)
             row = sums.setdefault(key, dict.fromkeys(("before", "after", "change", *columns.values()), _ZERO))
+            cells.setdefault(key, []).append(part)
             row["before"] += part.before
             row["after"] += part.after
             row["change"] += part.after - part.before
@@ -229,7 +242,9 @@ def _rows(
                 row[columns[effect]] += value
     if not by and not sums:
         sums[()] = dict.fromkeys(("before", "after", "change", *columns.values()), _ZERO)
-    rows: list[dict[str, Any]] = [dict(zip(by, key, strict=True)) | row for key, row in sums.items()]
+    rows: list[dict[str, Any]] = [
+        dict(zip(by, key, strict=True)) | row | {"told": price_of(cells.get(key, []))} for key, row in sums.items()
+    ]
     return sorted(rows, key=lambda r: (-abs(r["change"]), [str(r[k]) for k in by]))
 
 
@@ -265,7 +280,7 @@ def _by_label(atom: Atom) -> list[tuple[Atom, tuple[Any, ...]]]:
             left[effect] -= share
             effects[effect] = share
         effects["who"] = effects.get("who", _ZERO) + after - before - sum(effects.values(), _ZERO)
-        out.append((Atom(atom.work, atom.cell, before, after, effects), label))
+        out.append((Atom(atom.work, atom.cell, before, after, effects, listed=atom.listed), label))
     return out
 
 
@@ -282,29 +297,49 @@ def _doubts(tables: Sequence[pa.Table], whole: Sequence[Atom]) -> list[str]:
         out.append(
             f"The calls of {what} aren't counted in both periods: compared by tokens, so longer prompts and answers count as volume."
         )
+    joint: dict[tuple[str, ...], Decimal] = {}
+    for atom in whole:
+        for effects, value in atom.joint.items():
+            joint[effects] = joint.get(effects, _ZERO) + value
+    for effects, value in joint.items():
+        if round(value, 2):
+            names = " and ".join([", ".join(effects[:-1]), effects[-1]])
+            out.append(
+                f"{names.capitalize()} changed together, and no price of one without the other is known: {value:+,.2f} is divided equally "
+                "among them."
+            )
+    stated = [a.effects["price"] for a in whole if not a.listed and a.effects.get("price")]
+    if stated:
+        out.append(
+            f"Of the price's {sum(stated, _ZERO):+,.2f} no list price is known: it is the cost per unit as its source states it, so price "
+            "and discount can't be told apart."
+        )
     return out
 
 
 def effect_in_words(name: str, value: Decimal) -> str:
-    """What an effect means, by its sign.
+    """What an effect of `finops_ai.tables.bridge.WORDS` means, by its sign.
 
     >>> effect_in_words("volume", Decimal("-3")), effect_in_words("cache", Decimal(2))
     ('fewer calls', 'less read from a cache')
     """
-    return EFFECTS[name][value < 0]
+    return WORDS[name][value < 0]
 
 
 def in_words(
-    rows: Sequence[Mapping[str, Any]], by: Sequence[str], currency: str, columns: Mapping[str, str], top: int = 3
-) -> list[str]:
-    """The largest changes of published rows as sentences, each with its largest effects."""
+    rows: Sequence[Mapping[str, Any]], by: Sequence[str], currency: str, columns: Mapping[str, str], prices: Sequence[str],
+    top: int = 3,
+) -> list[str]:  # fmt: skip
+    """The largest changes of published rows as sentences, each with its largest effects; `prices`: what each one's is called."""
     out = []
-    for row in rows[:top]:
+    for row, price in list(zip(rows, prices, strict=True))[:top]:
         if not row["change"]:
             continue
         who = " / ".join(str(row[k]) for k in by) or "The cost"
         found = sorted(((row[c], s) for s, c in columns.items() if row[c]), key=lambda x: -abs(x[0]))[:3]
-        parts = ", ".join(f"{value:+,f} by {effect_in_words(name, value)}" for value, name in found)
+        parts = ", ".join(
+            f"{value:+,f} by {effect_in_words(price if name == 'price' else name, value)}" for value, name in found
+        )
         verb = "rose" if row["change"] > 0 else "fell"
         out.append(f"{who} {verb} by {abs(row['change']):,f} {currency}: {parts}.")
     return out

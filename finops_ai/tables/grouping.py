@@ -82,6 +82,7 @@ def grouped_table(
     timezone: str | None = None,
     needs: Sequence[str] = (),
     where: str = "",
+    having: str = "",
 ) -> pa.Table:
     """One row per group, as Arrow: keys and measures, ordered by the keys.
 
@@ -93,6 +94,7 @@ def grouped_table(
         timezone: reporting zone of the times; by default the one the frame was made for.
         needs: columns the measures and `where` use.
         where: SQL predicate over those columns.
+        having: SQL predicate over the groups.
 
     Raises:
         FrameError: a key the frame doesn't have.
@@ -139,7 +141,7 @@ def grouped_table(
         aggregates = ", ".join(f"{sql} AS {DUCKDB.ident(name)}" for name, sql in measures.items())
         sql = (
             f"WITH s AS (SELECT {', '.join(picked)} FROM {scan.name}) SELECT {', '.join(filter(None, [keys, aggregates]))} FROM s"
-            f"{' WHERE ' + where if where else ''}{' GROUP BY ' + keys if keys else ''}{' ORDER BY ' + keys if keys else ''}"
+            f"{' WHERE ' + where if where else ''}{' GROUP BY ' + keys if keys else ''}{' HAVING ' + having if having else ''}{' ORDER BY ' + keys if keys else ''}"
         )
         return con.sql(sql).to_arrow_table()
 

@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from finops_ai.engine.fields import PUBLISHED
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
@@ -186,8 +187,8 @@ def _driver(priced: pd.DataFrame, row: dict[str, Any], timezone: str) -> str:
 
 
 def _scaled(frame: pd.DataFrame, factor: Decimal) -> pd.DataFrame:
-    """The days before brought to as many days as the stretch has."""
-    out = frame.copy()
+    """The days before brought to as many days as the stretch has; their cents were decided for what they were."""
+    out = frame.drop(columns=PUBLISHED, errors="ignore").copy()
     for name in ("quantity", "effective_cost", "list_cost"):
         if name in out.columns:
             kind: pa.DataType = out[name].dtype.pyarrow_dtype  # type: ignore[union-attr]

@@ -19,6 +19,7 @@ from finops_ai.store.parting import told_tokens
 from finops_ai.tables.both_sides import accounts_of
 from finops_ai.tables.causes import CAUSES, Account, Key, summed
 from finops_ai.tables.cycles import cycles_of, reaching_into
+from finops_ai.tables.doubts import guesses, in_words
 from finops_ai.tables.result import Facts, Table
 from finops_ai.tables.tolerance import Tolerance
 
@@ -59,6 +60,15 @@ class Reconciliation(Table):
         found = set(self["status"]) if "status" in self.columns else set()
         return next((s for s in ("fail", "warn") if s in found), "pass")
 
+    def guesses(self) -> dict[str, str]:
+        """Causes of which some amount is a guess, each with how much and what it may be instead."""
+        shown = [(i, set(map(str, self[name]))) for i, name in enumerate(_DEFAULT) if name in self.columns]
+        found = guesses(
+            entry for account, sides in (self._accounts or {}).items() for entry in sides.entries
+            if all(str((*account, entry.key.month)[i]) in values for i, values in shown)
+        )  # fmt: skip
+        return {cause: in_words(found, cause).strip() for cause in found}
+
     def rows(self, cause: str, **only: str) -> Table:
         """What a cause is made of, cell by cell, largest first.
 
@@ -68,7 +78,8 @@ class Reconciliation(Table):
 
         Returns:
             One row per account, day, sub-account, model, meter, tier and region: `usage_quantity`, `billed_quantity`,
-            `computed`, `billed` and `amount`, the cause's part of the cell. Amounts add up to the cause.
+            `computed`, `billed` and `amount`, the cause's part of the cell, and `or_else`: causes that fit it as well, where the
+            name is a guess. Amounts add up to the cause.
 
         Raises:
             FrameError: no such cause or column.
@@ -84,8 +95,9 @@ class Reconciliation(Table):
                 place = dict(zip(_ACCOUNT, account, strict=True)) | {c: getattr(entry.key, k) for c, k in _CELL.items()}
                 if entry.cause == cause and all(str(place[n]) == str(v) for n, v in only.items()):
                     use, bill = sides.usage.get(entry.key), sides.billed.get(entry.key)
-                    row = found.setdefault((*account, entry.key), [place, use, bill, _ZERO])
+                    row = found.setdefault((*account, entry.key), [place, use, bill, _ZERO, {}])
                     row[3] += entry.amount
+                    row[4] |= dict.fromkeys(entry.or_else)
         rows = sorted(found.values(), key=lambda r: (-abs(r[3]), str(r[0])))
         arrays: dict[str, Any] = {
             n: pa.array([None if r[0][n] is None else str(r[0][n]) for r in rows], pa.string()) for n in names
@@ -96,6 +108,7 @@ class Reconciliation(Table):
             "computed": pa.array([r[1] and _fit(r[1].cost) for r in rows], COST_TYPE),
             "billed": pa.array([r[2] and _fit(r[2].cost) for r in rows], COST_TYPE),
             "amount": pa.array([_fit(r[3]) for r in rows], COST_TYPE),
+            "or_else": pa.array([", ".join(r[4]) or None for r in rows], pa.string()),
         }  # fmt: skip
         what, todo, _ = CAUSES[cause]
         facts = Facts(
@@ -138,7 +151,8 @@ def reconcile(
         null where none), `billed` (null while the account has no bill of the month), `billed_usage` (what of it is for
         usage), `difference` (billed minus computed,
         what isn't known counting as nothing), one column per cause in `CAUSES` (they add up to the difference exactly),
-        `open` (what causes that are faults come to, all signs as amounts), `captured` (share of billed usage that usage rows
+        `open` (what causes that are faults come to, all signs as amounts), `guessed` (what of the causes has the nearest name
+            because the bill tells too little, all signs as amounts; see `or_else` of `.rows`), `captured` (share of billed usage that usage rows
         explain) and `status` (pass, warn or fail by the tolerance; warn where there is no bill). `.rows(cause)` gives the
         cells of a cause; what can't be told apart is in the notes.
 
@@ -326,12 +340,14 @@ def _finished(row: dict[str, Any], policy: Tolerance) -> dict[str, Any]:
     for entry in row["entries"]:
         if CAUSES[entry.cause][2]:
             apart[entry.cause] = apart.get(entry.cause, _ZERO) + abs(entry.amount)
+    told = guesses(row["entries"])
     open_amount = sum(apart.values(), _ZERO) + (abs(rest) if abs(rest) >= Decimal("1e-9") else _ZERO)
     status = policy.status(row["provider_"], open_amount, billed) if row["lines"] else "warn" if computed else "pass"
     unknown = {"computed": bool(row["rows"]) and not row["priced"], "billed": not row["has_bill"]}
     return row | sums | {
         "computed": None if unknown["computed"] else computed, "billed": None if unknown["billed"] else billed,
         "difference": billed - computed, "open": _fit(open_amount), "status": status,
+        "guessed": _fit(sum((amount for amount, _ in told.values()), _ZERO)),
         "captured": float(1 - missed / row["usage"]) if row["usage"] > 0 else None, "missed": missed,
         "billed_usage": row["usage"] if row["has_bill"] else None,
     }  # fmt: skip
@@ -344,7 +360,7 @@ def _table(
     doubts: list[str],
     priced: pd.DataFrame,
 ) -> Reconciliation:
-    names = ["computed", "stated", "billed", "billed_usage", "difference", *CAUSES, "open"]
+    names = ["computed", "stated", "billed", "billed_usage", "difference", *CAUSES, "open", "guessed"]
     arrays: dict[str, Any] = {k: pa.array([None if r[k] is None else str(r[k]) for r in rows], pa.string()) for k in by}
     arrays |= {k: pa.array([r[k] if r[k] is None else _fit(r[k]) for r in rows], COST_TYPE) for k in names}
     arrays["captured"] = pa.array([r["captured"] for r in rows], pa.float64())
@@ -362,10 +378,12 @@ def _table(
     usage, missed = (sum((r[n] for r in rows), _ZERO) for n in ("usage", "missed"))
     facts.coverage = {"captured": float(1 - missed / usage) if usage > 0 else None}
     facts.notes.append(_first_sentence(rows, facts.currency))
+    told = guesses(entry for r in rows for entry in r["entries"])
     for cause, (what, todo, _) in CAUSES.items():
         total = sum((r[cause] for r in rows), _ZERO)
         if any(abs(r[cause]) >= Decimal("0.005") for r in rows):
-            facts.notes.append(f"{cause.replace('_', ' ').capitalize()} {total:+,.2f}: {what}; {todo}.")
+            guess = in_words(told, cause)
+            facts.notes.append(f"{cause.replace('_', ' ').capitalize()} {total:+,.2f}{guess}: {what}; {todo}.")
     facts.notes += doubts
     frame = to_pandas(pa.table(arrays))
     out = Reconciliation(frame)

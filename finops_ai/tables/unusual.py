@@ -4,9 +4,9 @@ Several expectations of a day are made from what went before: the level of the l
 the last weeks, as it was and brought to that level; the same weekday of every other week. None of them is above the largest
 nor below the smallest value seen in that past. A value is compared with the one it is nearest to: it is unusual if all are on
 one side of it, it is off by a share of what was expected, and by more than the series itself usually is. How much that is,
-is learnt from its past misses as ratios, so that a fall to a fifth weighs as much as a rise to five times. One day has to be
-far off to be told, days that follow each other less each. A stretch is told if what it is off by altogether is a good part of a
-usual day.
+is learnt from its past misses as ratios, so that a fall to a fifth weighs as much as a rise to five times; a first week shows
+few, and half of what it tells is what series ordinarily stray. One day has to be far off to be told, days that follow each
+other less each. A stretch is told if what it is off by altogether is a good part of a usual day.
 
 Hours are judged against the same hours, and their days beside them: what is small in every hour may be large in a day.
 Unusual values don't count as past; a level that lasts becomes the past, and all before it is forgotten.
@@ -36,8 +36,11 @@ class Grain:
     #: part of past misses that are smaller than the usual one, and how many of those a value must be off by
     quantile: float = 0.8
     strict: float = 1.0
-    #: the same of how far a short past strays from its middle
-    strays: float = 0.6
+    #: the same of how far a short past strays from its middle; few values tell that badly, so a part of it
+    #: is what series ordinarily stray (as a logarithm of a ratio)
+    strays: float = 0.4
+    ordinary: float = 0.25
+    part: float = 0.5
     #: part of the bound that a value of a longer stretch must be off by
     lower: float = 0.8
     #: usual misses beyond `free` each that a stretch must be off by altogether, times the sensitivity
@@ -56,6 +59,7 @@ HOURLY = Grain(
     quantile=0.9,
     strict=1.2,
     strays=0.8,
+    part=0.0,
     lower=1.0,
     clear=0.0,
 )  # more values, more chances
@@ -208,7 +212,7 @@ class _Series:
         usual = known * _quantile(self.sorted, grain.quantile)
         if known < 1:  # a short past: how far it strays from its middle
             strays = sorted(abs(math.log((v + nothing) / (middle + nothing))) for v in own)
-            usual += (1 - known) * _quantile(strays, grain.strays)
+            usual += (1 - known) * ((1 - grain.part) * _quantile(strays, grain.strays) + grain.part * grain.ordinary)
         return usual
 
     def _bounds(self, usual: float) -> tuple[float, float]:

@@ -240,6 +240,51 @@ def test_every_bridge_is_exact_symmetric_and_the_same_at_every_grain(seed):
     assert not any(fa.explain(before, frame(halves))[[*EFFECTS]].iloc[0])
 
 
+def test_a_price_that_no_list_knows_is_the_stated_cost_per_unit():
+    # by hand: 100 calls cost 0.18; twice the money for a unit is 0.36. Without a list price it may be a discount's as well
+    def unlisted(rows):
+        return [row | {"list_cost": None} for row in rows]
+
+    told = fa.explain(frame(unlisted(use())), frame(unlisted(use(paid="2"))), by=["team"])
+    assert told.iloc[0]["price"] == D("0.18") == told.iloc[0]["change"]
+    assert any("+0.180000 by a higher cost per unit, as stated" in note for note in told.facts.notes)
+    assert any("no list price is known" in note for note in told.facts.notes)
+    assert told.drivers(1)["what"].iloc[0] == "stated_price"
+    assert "a higher cost per unit, as stated" in told.drivers(1)["sentence"].iloc[0]
+    assert "list price" not in told.drivers(1)["sentence"].iloc[0]
+    # with a list price it is the list's, or the discount's; each of two teams by its own
+    listed = fa.explain(
+        frame(use(), unlisted(use(team="b", key="l"))), frame(use(price="1.25"), unlisted(use(team="b", key="l", paid="0.5")))
+    )  # fmt: skip
+    said = " ".join(listed.drivers(5)["sentence"])
+    assert "higher list prices" in said
+    assert "a lower cost per unit, as stated" in said
+
+
+def test_effects_that_come_together_are_said_to_be_divided():
+    # by hand: 0.18 becomes 0.10 x 3 + 0.08 x 3.75 = 0.60 on another model in another region, both for the first time
+    there = [row | {"region": "eu"} for row in use(model="big")]
+    told = fa.explain(ONE, frame(there))
+    assert (told.iloc[0]["model"], told.iloc[0]["place"]) == (D("0.21"), D("0.21"))
+    assert any("Model and place changed together" in n and "+0.42 is divided equally" in n for n in told.facts.notes)
+    small = [row | {"region": "eu"} for row in use(team="b", key="l", prompt="x")]
+    also = [*use(team="b", key="l", prompt="x", model="big"), *small]  # another team's calls show either alone
+    known = fa.explain(frame(use(), also), frame(there, also))
+    assert (known.iloc[0]["model"], known.iloc[0]["place"]) == (D("0.42"), D(0))
+    assert not any("together" in n for n in known.facts.notes)
+
+
+def test_cents_that_were_decided_for_other_costs_are_not_shown():
+    # by hand: 10,000 calls cost 18.00; half of it is taken off afterwards, and the rows still carry their cents
+    whole, half = frame(use(10_000)), frame(use(10_000, paid="0.5"))
+    cents = whole["effective_cost"]
+    told = fa.explain(whole.assign(published_cost=cents), half.assign(published_cost=cents))
+    assert told.published()["change"].iloc[0] == D("-9")
+    assert told.drivers(1)["sentence"].iloc[0].endswith("-9.00 of -9.00 USD.")
+    kept = fa.explain(whole.assign(published_cost=cents), whole.assign(published_cost=cents))
+    assert kept.published()["before"].iloc[0] == D("18")
+
+
 # ---- drivers
 
 
@@ -298,6 +343,24 @@ def test_drivers_find_the_user_the_new_and_the_stopped():
     )
     assert (table.loc["stopped", "who"], table.loc["stopped", "since"]) == ("gone", dt.date(2026, 9, 15))
     assert "fresh has new work (prompt idea) on big since 22 September" in table.loc["new", "sentence"]
+
+
+def test_the_day_of_a_price_is_the_one_its_unit_breaks_not_the_use():
+    # nothing is used from 29 September on; calls go up and down from day to day
+    def month(number, **more):
+        return [row for day in range(1, 29) for row in use(30 + day * 37 % 90, day=day, month=number, **more)]
+
+    before = frame(month(9))
+    for what, after in {
+        "price": frame(month(10, price="0.8")),
+        "tier": frame(month(10, tier="batch")),
+        "cache": frame(month(10, call={"input": 500, "cache_read": 500, "output": 200})),
+    }.items():
+        told = fa.explain(before, after).drivers(1).iloc[0]
+        assert (told["what"], told["since"]) == (what, dt.date(2026, 10, 1))
+    half = [row for day in range(1, 29) for row in use(100, day=day, paid="0.7" if day >= 15 else "1")]
+    told = fa.explain(before, frame(half)).drivers(9).set_index("what")
+    assert told.loc["discount", "since"] == dt.date(2026, 10, 15)  # a contract that begins within the month
 
 
 def test_the_samples_october_says_the_planted_cause_in_one_sentence():

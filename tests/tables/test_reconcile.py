@@ -278,6 +278,39 @@ def test_a_bill_without_tiers_says_what_it_leaves_open(rows_of):
     assert any("no tier: price can't be told apart from tier" in note for note in table.facts.notes)
 
 
+def test_a_name_that_rests_on_less_than_its_evidence_is_a_guess(rows_of):
+    # by hand: 10 M of input at 0.9 and 1 M of output at 3.6; the bill says a tenth more of either, or of one of them
+    rows = rows_of([{"quantity": 10_000_000}, {"meter": "output", "quantity": 1_000_000}])
+
+    def billed(one, two, **more):
+        return bills_of([
+            bill(billed_cost=D(one), consumed_quantity=D(10_000_000), **more),
+            bill(meter="output", billed_cost=D(two), consumed_quantity=D(1_000_000), **more),
+        ])  # fmt: skip
+
+    both = fa.reconcile(rows, billed("9.90", "3.96", service_tier=None))
+    assert (both["price"].iloc[0], both["guessed"].iloc[0]) == (D("1.26"), D("1.26"))
+    assert list(both.rows("price")["or_else"]) == ["tier, geography"] * 2
+    assert any("Price +1.26 (1.26 of it a guess: it may be geography or tier)" in note for note in both.facts.notes)
+    assert both.guesses() == {"price": "(1.26 of it a guess: it may be geography or tier)"}
+    one = fa.reconcile(rows, billed("9.90", "3.60", service_tier=None))  # a tier moves every meter of a model
+    assert (one["price"].iloc[0], one["guessed"].iloc[0]) == (D("0.9"), D(0))
+    assert not any("told apart" in note for note in one.facts.notes)
+
+
+def test_part_of_a_month_without_days_is_a_guess_and_a_whole_meter_is_not(rows_of):
+    rows = rows_of([{"quantity": 10_000_000}])
+    month = {"charge_period_end": at(11, 1)}
+    part = bill(billed_cost=D("10.80"), consumed_quantity=D(12_000_000), **month)  # 2 M more than counted, at 0.9
+    table = fa.reconcile(rows, bills_of([part]))
+    assert (table["missing_usage"].iloc[0], table["guessed"].iloc[0]) == (D("1.8"), D("1.8"))
+    assert table.rows("missing_usage")["or_else"].iloc[0] == "late, timezone, double_metering"
+    whole = bill(meter="output", billed_cost=D("3.60"), consumed_quantity=D(1_000_000), **month)
+    same = bill(billed_cost=D(9), consumed_quantity=D(10_000_000), **month)
+    table = fa.reconcile(rows, bills_of([same, whole]))
+    assert (table["missing_usage"].iloc[0], table["guessed"].iloc[0]) == (D("3.6"), D(0))
+
+
 def test_tolerances_by_provider_and_wrong_ones():
     policy = Tolerance.load(
         {"fail": {"amount": "10", "share": "0.01"}, "providers": {"oci": {"fail": {"share": "0.05"}}}}
