@@ -107,13 +107,16 @@ class Desk:
         Args:
             stop: what is left is not made once it is set.
         """
+        if not self._asked:
+            return
+        self._asked = False
         for kind in AHEAD:
             with self._lock:
-                if (stop is not None and stop.is_set()) or not self._asked:
+                if stop is not None and stop.is_set():
                     return
                 try:
                     known, _ = self._ready()
-                    if self._ahead == (*self._state, AHEAD[-1]):
+                    if self._state == self._ahead:
                         return
                     span = known.clock.default()
                     before = known.clock.before(span) if kind == "change" else None
@@ -122,8 +125,7 @@ class Desk:
                     log.info("Not made ahead, %s: %s", kind, error)
                 except Exception:
                     log.exception("Not made ahead: %s", kind)
-                self._ahead = (*(self._state or ()), kind)
-        self._asked = False
+        self._ahead = self._state
 
     def _ready(self) -> tuple[Known, Mask]:
         stamp = self._file.stat().st_mtime_ns if self._file and self._file.exists() else 0
@@ -161,7 +163,7 @@ class Desk:
     def names(self, column: str, like: str) -> CallToolResult:
         """Columns, or the values of one."""
         with self._lock:
-            mask = None
+            mask, self._asked = None, True
             try:
                 known, mask = self._ready()
                 return _result(_names(known, mask, column, like))
