@@ -65,6 +65,11 @@ Tokens = Annotated[int, Field(description="Most tokens the answer may take.", ge
 Exact = Annotated[bool, Field(description="Amounts with all their digits instead of published cents.")]
 
 
+#: questions whose tables take longest to make, in the order they are made ahead
+AHEAD = ("spending", "save", "incidents", "budgets", "forecast", "tie", "kpis", "change")
+#: seconds between looks whether the data is new
+_LOOKS = 60.0
+
 #: a function that is a tool
 Tool = TypeVar("Tool", bound=Callable[..., CallToolResult])
 
@@ -91,6 +96,36 @@ class Desk:
         self._mask: Mask | None = None
         self._answers: dict[Any, CallToolResult] = {}
         self._state: Any = None
+        self._ahead: Any = None
+        self._asked = True
+
+    def make_ahead(self, stop: threading.Event | None = None) -> None:
+        """Make the tables that take longest, for the month that is asked about by default, once per state of the data.
+
+        A question that comes meanwhile waits for one table at most. Nothing is made for data that came since nobody asked.
+
+        Args:
+            stop: what is left is not made once it is set.
+        """
+        if not self._asked:
+            return
+        self._asked = False
+        for kind in AHEAD:
+            with self._lock:
+                if stop is not None and stop.is_set():
+                    return
+                try:
+                    known, _ = self._ready()
+                    if self._state == self._ahead:
+                        return
+                    span = known.clock.default()
+                    before = known.clock.before(span) if kind == "change" else None
+                    answer(known, Question(kind, period=None if kind == "forecast" else span, against=before))
+                except FinopsError as error:
+                    log.info("Not made ahead, %s: %s", kind, error)
+                except Exception:
+                    log.exception("Not made ahead: %s", kind)
+        self._ahead = self._state
 
     def _ready(self) -> tuple[Known, Mask]:
         stamp = self._file.stat().st_mtime_ns if self._file and self._file.exists() else 0
@@ -109,7 +144,7 @@ class Desk:
     def answer(self, make: Callable[[Known, Mask], Question], **form: Any) -> CallToolResult:
         """Answer a question in compact form; what can't be answered is said, with the next step, and nothing leaks."""
         with self._lock:
-            mask = None
+            mask, self._asked = None, True
             try:
                 known, mask = self._ready()
                 question = make(known, mask)
@@ -128,7 +163,7 @@ class Desk:
     def names(self, column: str, like: str) -> CallToolResult:
         """Columns, or the values of one."""
         with self._lock:
-            mask = None
+            mask, self._asked = None, True
             try:
                 known, mask = self._ready()
                 return _result(_names(known, mask, column, like))
@@ -384,15 +419,27 @@ def run(desk: Desk, *, http: bool = False, host: str = "127.0.0.1", port: int = 
     Raises:
         SettingsError: the host isn't this machine's own.
     """
-    server = make_server(desk)
-    if not http:
-        server.run()
-        return
-    if not is_loopback(host):
+    if http and not is_loopback(host):
         raise SettingsError(
             f"--host {host}: only this machine's own addresses (127.0.0.1, ::1, localhost). To reach it from elsewhere put a proxy with a login in front."
         )
-    server.run("streamable-http", host=host, port=port, stateless_http=True, json_response=True)
+    server, stop = make_server(desk), threading.Event()
+    ahead = threading.Thread(target=_stay_ahead, args=(desk, stop), name="finops-ai ahead")
+    ahead.start()
+    try:
+        if http:
+            server.run("streamable-http", host=host, port=port, stateless_http=True, json_response=True)
+        else:
+            server.run()
+    finally:
+        stop.set()
+        ahead.join()
+
+
+def _stay_ahead(desk: Desk, stop: threading.Event) -> None:
+    while not stop.is_set():
+        desk.make_ahead(stop)
+        stop.wait(_LOOKS)
 
 
 def is_loopback(host: str) -> bool:

@@ -11,7 +11,7 @@ from finops_ai.answering.answer import Answer, name
 from finops_ai.answering.known import Known
 from finops_ai.answering.question import Question
 from finops_ai.errors import SettingsError
-from finops_ai.figures import catalogue
+from finops_ai.figures import catalogue, ingredients, values
 from finops_ai.tables.grouping import TIMES
 from finops_ai.tables.result import Table
 from finops_ai.tables.showback import MEASURES, showback
@@ -120,9 +120,13 @@ def _whole(
     table: Table, published: pd.DataFrame, known: Known, question: Question, mine: pd.DataFrame
 ) -> tuple[dict[str, Any], str]:
     """The published figures of all that is asked about, and their currency: those of the groups, where they add up to it."""
-    if catalogue()[question.measure].kind in ("money", "count") and table.facts.currency:
+    currency, kind = table.facts.currency, catalogue()[question.measure].kind
+    if kind in ("money", "count") and currency:
         names = [n for n in (question.measure, "previous_cost", "change") if n in published.columns]
-        return {name: sum_of(published[name]) for name in names}, table.facts.currency
+        return {name: sum_of(published[name]) for name in names}, currency
+    if currency and all(name in table.columns for name in ingredients(question.measure)):
+        adds = [n for n in MEASURES if n in table.columns and catalogue()[n].kind in ("money", "count")]
+        return values({name: sum_of(table[name]) for name in adds}, [question.measure]), currency
     span = question.period
     assert span is not None
     whole = known.kept(

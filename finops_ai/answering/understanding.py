@@ -36,14 +36,14 @@ _MOST_ROWS, _MOST_TOKENS = 9_999, 10**12
 WHAT = (
     ("price", r"\b(?:price|prices|pricing|rate|rates) (?:of|for)\b|\bwhat (?:does|would|do) (?:a |one )?(?:calls?|requests?)\b(?: (?:to|of|with|cost))*|\bhow much (?:is|does|would) (?:a |one )?(?:call|request)\b(?: (?:to|of|with|cost))*|\b(?:how much|what) (?:is|does|do|would|will)\b(?=.*\d ?[km]? (?:input|output|prompt|completion|cached)\b)"),
     ("rules", r"\bwhy (?:is|are|was|were)\b(?=.*\b(?:charged|mapped|allocated|assigned|attributed|unallocated)\b)|\b(?:which|what) rules?\b(?! cost| spen)|\brules? why\b|\bwhy rules?\b"),
-    ("tie", r"\b(?:does|do|did|will)? ?(?:it|they|the bills?|the invoices?|cost|costs)? ?(?:ties?|tied|reconciles?|reconciled|reconcile|reconciliation)\b(?: to the (?:bill|invoice)s?)?|\bagrees? with the (?:bill|invoice)s?|\bmatch(?:es)? (?:with )?(?:the |our )?(?:bill|invoice)s?|\b(?:bill|invoice)s? (?:match|agree)(?:es|s)?\b"),
+    ("tie", r"\b(?:does|do|did|will)? ?(?:it|they|the bills?|the invoices?|cost|costs)? ?(?:ties?|tied|reconciles?|reconciled|reconcile|reconciliation)\b(?: to the (?:bill|invoice)s?)?|\bagrees? with the (?:bill|invoice)s?|\bmatch(?:es)? (?:with )?(?:the |our )?(?:bill|invoice)s?|\b(?:bill|invoice)s? (?:match|agree)(?:es|s)?\b|\b(?:is|are|was|were) (?:the |our )?(?:bill|invoice)s? (?:right|correct)\b"),
     ("incidents", r"\bwhat incidents are there\b|\bincidents?\b|\banomal(?:y|ies)\b|\b(?:any|some)thing (?:unusual|odd|strange|wrong|weird|off|suspicious)\b|\bout of the ordinary\b|\bunusual\b|\bwhat (?:has )?happened\b|\bspikes?\b|\balerts?\b"),
-    ("budgets", r"\bhow (?:are|is) (?:the|our|we on) budgets?\b|\b(?:over|within|on|under|left of|left in) (?:the |our )?budgets?\b|\bbudgets?\b(?: left)?|\bwhat is left\b"),
+    ("budgets", r"\bhow (?:are|is) (?:the|our|we on) budgets?\b|\b(?:over|within|on|under|left of|left in) (?:the |our )?budgets?\b|\bbudgets?\b(?: left)?|\bwhat is left\b|\b(?:blow|exceed|break|bust)(?:s|ing)? (?:the |our )?budgets?\b"),
     ("forecast", r"\bforecasts?\b|\bplan\b|\bpredict(?:ion|ed)?\b|\bproject(?:ion|ed)\b|\bwhat will\b|\bhow much will\b|\boutlook\b|\byear end\b"),
-    ("save", r"\bwhere can we save\b|\bsave\b|\bsavings?\b|\brecommend(?:ation|ations)?\b|\bopportunit(?:y|ies)\b|\bcheaper\b|\bwaste[ds]?\b|\bidle capacity\b"),
-    ("data", r"\bhow (?:fresh|complete|old|current|good) (?:is|are) (?:the|our) (?:data|figures|lake)\b|\bfresh(?:ness)?\b|\bcoverage\b|\bwhat data\b|\bstale\b|\bup to date\b"),
+    ("save", r"\bwhere can we save\b|\bsave\b|\bsavings?\b|\brecommend(?:ation|ations)?\b|\bopportunit(?:y|ies)\b|\bcheaper\b|\bwaste[ds]?\b|\b(?:cut|reduce|lower|bring down) (?:the |our )?(?:costs?|spend(?:ing)?|bills?)\b|\bidle capacity\b"),
+    ("data", r"\bhow (?:fresh|complete|old|current|good) (?:is|are) (?:the|our) (?:data|figures|lake)\b|\bfresh(?:ness)?\b|\bcoverage\b|\bwhat data\b|\bstale\b|\bup to date\b|\bis (?:any|some) data missing\b"),
     ("kpis", r"\bwhat are the kpis\b|\bkpis?\b|\bkey figures\b"),
-    ("change", r"\bwhy\b|\bwhat (?:changed|drove|drives|caused|explains)\b|\bexplain\b|\breasons?\b"),
+    ("change", r"\bwhy\b|\bwhat (?:changed|drove|drives|is driving|caused|explains)\b|\bexplain\b|\breasons?\b"),
     ("glossary", r"^(?:define|meaning of|definition of|what does (?=.* mean))|^what (?:is|are) (?:an? |the )?(?:meaning of )?"),
     ("spending", r"\bwho (?:spent|spends|spend|caused|causes|used|uses|costs|pays|is|has|had)\b|\bwho\b|\bhow (?:much|many)\b|\bwhat (?:was|were|did|does|do|has|have|had)\b|\bwhich\b|\bwhat\b|\bshow(?: me)?\b|\blist\b|\bcosts?\b|\bspend(?:ing)?\b|\bspent\b|\busage\b"),
 )  # fmt: skip
@@ -55,6 +55,8 @@ _METERS: dict[str, str] = _WORDS["meters"]
 _MEASURES: dict[str, str] = _WORDS["measures"]
 _QUOTED = re.compile(r'"([^"]{0,200})"|“([^”]{0,200})”|(?<!\w)\'([^\']{1,200})\'(?!\w)')
 _AGAINST = r"\b(?:against|vs\.?|versus|compared (?:with|to)|relative to|than(?: in| the| during)?|instead of)\s+"
+
+_COMPARED = re.compile(r"compare (.+?) (?:to|with|and|against|vs\.?|versus) (?:the )?(.+)$")
 
 
 class Unclear(SettingsError):
@@ -97,7 +99,10 @@ def understand(text: str, known: Known) -> Question:
         return f" \x01{len(names) - 1}\x01 "
 
     rest = " ".join(_QUOTED.sub(keep, text.replace("\x01", " ")).lower().split()).rstrip("?!. ")
-    rest = re.sub(r"\b(what|who|where|how|that|there|it)['’]s\b", r"\1 is", rest)
+    rest = re.sub(r"\b(what|who|where|how|that|there|it)['’]s\b|\b(what|who|where|how)s\b", r"\1\2 is", rest)
+    rest = re.sub(r"\bytd\b", "year to date", rest)
+    if (pair := _COMPARED.match(rest)) and FIND_ONE.match(pair[2]):
+        rest = f"{pair[1]} against {pair[2]}"
     if not rest.strip("\x01 0123456789"):
         raise Unclear(f"There is no question in {cut(text)!r}. {_ways()}")
     top, rest = _top(rest)
@@ -112,6 +117,7 @@ def understand(text: str, known: Known) -> Question:
         kind = "spending"
     tokens, rest = _tokens(rest) if kind == "price" else ({}, rest)
     if kind == "forecast":
+        rest = re.sub(r"\b(?:until|till|through|up to|by|to)(?: the)? (?:year end|end of(?: the)? year)\b", " ", rest)
         rest = re.sub(r"\b(?:until|till|through|up to)\b", " ", rest)
     clock = replace(known.clock, ahead=True) if kind == "forecast" else known.clock
     against, period, rest = _times(rest, clock)
@@ -255,7 +261,7 @@ def _words(text: str, names: list[str], found: _Found, known: Known) -> None:
             at, column, led = at + 1, "", False
             continue
         if word in ("by", "per", "each", "across", "every"):
-            if word == "per" and (read := _measure(words, at - 1, found)):
+            if word == "per" and at and (read := _measure(words, at - 1, found)) > 1:  # it ends beyond this word
                 at += read - 1
             else:
                 grouping, at = True, at + 1

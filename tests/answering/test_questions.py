@@ -143,3 +143,25 @@ def test_the_most_of_a_measure_is_of_that_measure_and_cents_stay_with_their_row(
         zip(wanted["day"], wanted.published()["cost"], strict=True)
     )
     assert list(days["day"]) == sorted(days["day"])
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("tokens per team yesterday", "tokens by team yesterday"),  # was read for ever
+        ("requests per model", "how many requests by model"),
+        ("cost per million tokens per team", "cost per million tokens by team"),
+        ("compare october to september", "cost in october against september"),
+        ("compare support in october with september", "support in october against september"),
+        ("whats driving the increase in cost", "why did the cost change"),
+        ("total spend ytd", "who spent year to date"),
+        ("forecast for support until year end", "forecast for support"),
+        ("will we blow the budget", "how are the budgets"),
+        ("how can we cut costs", "where can we save"),
+        ("is the invoice right", "does it tie"),
+        ("is any data missing", "how fresh is the data"),
+    ],
+)
+def test_what_finance_people_type_is_understood(known, text, same):
+    read, told = (understand(words, known) for words in (text, same))
+    assert read.words(known.timezone) == told.words(known.timezone)
