@@ -15,8 +15,8 @@ from finops_ai.identity import Identities
 from finops_ai.periods import Window, month_pieces
 from finops_ai.providers import Connector, LeftOut
 from finops_ai.providers.border import bills_of, fault_of, usage_of, without_secrets
-from finops_ai.providers.collecting import connector
-from finops_ai.providers.registry import allowing, origin_of
+from finops_ai.providers.collecting import connector, readers
+from finops_ai.providers.registry import allowing, origin_of, owner_of
 from finops_ai.store import Lake
 from finops_ai.store.parting import Parted, settle
 from finops_ai.store.roads import EXPORT, ROADS, Roads
@@ -74,6 +74,21 @@ def connections(settings: Settings, left_out: dict[str, FinopsError] | None = No
             if left_out is None:
                 raise problem from error
             left_out[name] = problem
+    return found
+
+
+def plugins(settings: Settings) -> dict[str, str]:
+    """Whose code reads each configured connection: distribution and version, "left out" where it is missing or not allowed.
+
+    No connector is made, and no plugin imported whose entry point says whose it is.
+    """
+    own, found = readers(), {}
+    for name, table in settings.providers.items():
+        if table.get("enabled", True) is False:
+            continue
+        kind = str(table.get("connector", name))
+        with allowing(settings.plugins.allow):
+            found[name] = origin_of(own[kind]) if kind in own else owner_of(kind) or "left out"
     return found
 
 

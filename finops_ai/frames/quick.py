@@ -71,8 +71,8 @@ def _check(found: Column, check: Check) -> bool:
     return False
 
 
-def _starts_before_end(read: Callable[[str], Column]) -> bool:
-    return pc.all(pc.less(read("charge_period_start"), read("charge_period_end"))).as_py() is not False
+def _before(start: str, end: str) -> Callable[[Callable[[str], Column]], bool]:
+    return lambda read: pc.all(pc.less(read(start), read(end))).as_py() is not False
 
 
 def _unit_fits_meter(read: Callable[[str], Column]) -> bool:
@@ -87,7 +87,9 @@ def _cost_has_currency(read: Callable[[str], Column]) -> bool:
 
 #: rules over several columns, by the name their model gives them
 _WHOLE: dict[str, Callable[[Callable[[str], Column]], bool]] = {
-    "the slice starts before it ends": _starts_before_end,
+    "the slice starts before it ends": _before("charge_period_start", "charge_period_end"),
+    "the charge starts before it ends": _before("charge_period_start", "charge_period_end"),
+    "the seat is held before it ends": _before("seat_start", "seat_end"),
     "the unit is the meter's unit": _unit_fits_meter,
     "a stated cost has a currency": _cost_has_currency,
 }

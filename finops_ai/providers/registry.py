@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -156,15 +158,43 @@ def origin_of(cls: type[Connector]) -> str:
     return f"the module {module}"
 
 
+def owner_of(name: str) -> str | None:
+    """Whose code the connector of that name is, without running it; None where it is missing or not allowed."""
+    for point in _points():
+        if point.name == name:
+            try:
+                _require_allowed(point)
+            except PluginError:
+                return None
+            return _origin(point)
+    try:
+        return origin_of(find_connector(name))
+    except ProviderNotFound:
+        return None
+
+
 def installed() -> dict[str, str]:
     """Entry points of connector plugins and the distributions they come from; nothing is imported."""
     return {point.name: _origin(point) for point in reversed(_points())}
 
 
-def _points() -> list[EntryPoint]:
+def _points() -> tuple[EntryPoint, ...]:
     """The entry points, those of this project's own distributions first, so that a stranger can't take their names."""
+    return _points_on(tuple((folder, _changed(folder)) for folder in sys.path))
+
+
+@lru_cache(maxsize=4)
+def _points_on(_path: tuple[tuple[str, int], ...]) -> tuple[EntryPoint, ...]:
+    """Read again when a folder of the search path changed only: a look reads the metadata of all that is installed."""
     points = entry_points(group=hookspecs.ENTRY_POINT_GROUP)
-    return sorted(points, key=lambda p: (not (p.dist and p.dist.name in OFFICIAL), p.name, p.value))
+    return tuple(sorted(points, key=lambda p: (not (p.dist and p.dist.name in OFFICIAL), p.name, p.value)))
+
+
+def _changed(folder: str) -> int:
+    try:
+        return os.stat(folder or ".").st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _origin(point: EntryPoint) -> str:

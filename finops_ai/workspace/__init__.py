@@ -18,7 +18,6 @@ from finops_ai.frames.origin import left_out_of, made_with
 from finops_ai.loading import Outcome
 from finops_ai.periods import Window, next_month, parse_month, zone
 from finops_ai.providers import Connector
-from finops_ai.providers.registry import origin_of
 from finops_ai.store import Lake
 from finops_ai.store.closing import Ledger, Sealed
 from finops_ai.store.keeping import Kept, Recent
@@ -143,9 +142,7 @@ class Workspace:
 
     def plugins(self) -> dict[str, str]:
         """Whose code reads each connection: distribution and version, for manifests."""
-        left_out: dict[str, FinopsError] = {}
-        found = {name: origin_of(type(source)) for name, source in self.connections(left_out).items()}
-        return found | dict.fromkeys(left_out, "left out")
+        return loading.plugins(self.settings)
 
     def tokens(self, month: str | Window) -> pd.DataFrame:
         """Token frame of a month of the reporting time zone, or of any half-open window; telemetry is left out."""

@@ -11,7 +11,9 @@ import pytest
 import finops_ai as fa
 from finops_ai.errors import FrameError
 from finops_ai.frames import BillFrame, TokenFrame, check_frame, conform
+from finops_ai.frames.prices import PriceFrame
 from finops_ai.frames.quick import surely_keeps
+from finops_ai.frames.seats import SeatFrame
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,39 @@ def test_no_fault_passes_and_the_model_words_it(good, fault):
         check_frame(frame, source="test")
 
 
+AT = pd.to_datetime(["2026-10-01", "2026-10-02"]).tz_localize("UTC")
+DAY = pd.Timedelta(days=1)
+
+
+def bills():
+    month = pd.to_datetime(["2026-10-01", "2026-11-01"]).tz_localize("UTC")
+    rows = {
+        "provider": ["openai"] * 2, "billing_account_id": ["org"] * 2, "charge_category": ["Usage", "Tax"], "charge_description": ["a", "b"],
+        "billing_period_start": month[[0, 0]], "billing_period_end": month[[1, 1]], "charge_period_start": AT, "charge_period_end": AT + DAY,
+        "meter": ["input", "unmapped"], "billed_cost": [Decimal(1), Decimal(2)], "billing_currency": ["USD"] * 2, "source": ["api"] * 2,
+    }  # fmt: skip
+    return conform(rows, BillFrame, source="test")
+
+
+def seats(start, end):
+    rows = {"provider": "cursor", "plan": "team", "user_id": "u", "telemetry": "on", "source": "api"}
+    return {name: [value] * len(start) for name, value in rows.items()} | {"seat_start": start, "seat_end": end}
+
+
+def test_a_bill_is_sure_and_one_that_ends_before_it_starts_is_not():
+    whole = bills()
+    assert surely_keeps(whole, BillFrame)
+    turned = whole.assign(charge_period_end=whole["charge_period_start"])
+    assert not surely_keeps(turned, BillFrame)
+    with pytest.raises(FrameError, match="the charge starts before it ends fails in 2 rows"):
+        check_frame(turned, BillFrame, source="test")
+
+
+def test_a_seat_without_an_end_is_sure_and_one_that_ends_before_it_starts_is_not():
+    assert surely_keeps(conform(seats(AT, [None, AT[1] + DAY]), SeatFrame, source="test"), SeatFrame)
+    with pytest.raises(FrameError, match="the seat is held before it ends fails in 1 rows"):
+        conform(seats(AT, [None, AT[1] - DAY]), SeatFrame, source="test")
+
+
 def test_a_model_with_other_rules_is_asked_itself():
-    bills = conform({}, BillFrame, source="test")
-    assert not surely_keeps(bills, BillFrame) or check_frame(bills, BillFrame, source="test") is bills
+    assert not surely_keeps(conform({}, PriceFrame, source="test"), PriceFrame)  # ids are told once
