@@ -297,7 +297,8 @@ def _slope_doubt(
     for row, name in enumerate(names):
         if name in SIMPLE and SIMPLE[name][1]:
             doubt += weights[row] * expected_miss(still, min(SIMPLE[name][0], size), ahead, line=True)
-    return doubt[:, 0], (doubt[:, SOON] - doubt[:, 0]) / SOON
+    # lines may count for less in what is far ahead
+    return doubt[:, 0], np.maximum(doubt[:, SOON] - doubt[:, 0], 0.0) / SOON
 
 
 def _weights(now: np.ndarray, error: np.ndarray, evidence: np.ndarray, size: int, expected: np.ndarray) -> np.ndarray:

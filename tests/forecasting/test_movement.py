@@ -102,3 +102,12 @@ def test_luck_does_not_make_a_line_surer_than_the_noise_under_it():
     assert np.quantile(spread, 0.1) > 0.65 * line
     came = 1.03 ** (56 + 8 + 1.5)
     assert (np.abs(np.log(told.level[:, 2] / came)) < 1.2816 * spread).mean() == pytest.approx(0.8, abs=0.06)
+
+
+def test_no_range_gets_narrower_with_time():
+    random = np.random.default_rng(3)
+    for chance in (0.05, 0.15, 0.5, 1.0):
+        days = np.where(random.random((200, 56, 7)) < chance, random.lognormal(1.4, 0.8, (200, 56, 7)), 0.0)
+        told = forecast_sums(days.mean(2))
+        assert (told.base > 0).all()
+        assert (told.drift >= 0).all()
