@@ -9,7 +9,8 @@ Several together may contradict each other, a good habit and a waste of the same
 reward at all can rule them out (docs/decisions/0157). What the tariff does without incentives is told apart, too.
 
 Hundreds of variants are priced and measured at once, as receivers of their own; some of each lot are charged once more by
-`fa.chargeback`, which must come to the same.
+`fa.chargeback`, which must come to the same. A finding is one by more than a cent, the unit charges are posted in; smaller ones
+are counted apart, and the largest of them is told.
 
     python benchmarks/incentive_adversary.py --moves 10000
 """
@@ -21,6 +22,9 @@ import random
 import resource
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from itertools import combinations
@@ -31,9 +35,9 @@ import pandas as pd
 import finops_ai as fa
 from finops_ai.engine.pricing import default_book
 from finops_ai.frames import conform
+from finops_ai.tables import incentives
 from finops_ai.tables.chargeback import _merged, _usage
-from finops_ai.tables.grouping import grouped
-from finops_ai.tables.incentives import Month, adjust, measure, plain_shares
+from finops_ai.tables.incentives import Measured, Month, adjust, measure, plain_shares
 from finops_ai.tables.policy import Policy
 from finops_ai.tables.tariffs import averages_of, minimum_line, needs_plain, tariff_lines
 
@@ -68,6 +72,8 @@ POLICIES = {
 }  # fmt: skip
 METERS = {"anthropic": ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h"), "openai": ("input", "output", "cache_read")}  # fmt: skip
 TINY = Fraction(1, 10**9)
+#: charges are posted in cents: what a move changes by no more is told apart
+UNIT = Fraction(1, 100)
 ZERO = Fraction(0)
 
 
@@ -242,84 +248,167 @@ def month_of(r: Row) -> str:
 
 
 class Lot:
-    """Variants of one company, priced at once: receiver `number|team` is a team of a variant."""
+    """Variants of one company, priced at once: receiver `number|team` is a team of a variant.
+
+    A team that a move leaves as it is, is the company's own, `0|team`: what it costs and saves is measured once.
+    """
 
     def __init__(self, variants: list[list[Row]]) -> None:
-        rows = [r | {"tags": {"team": f"{n}|{r['tags']['team']}"}} for n, one in enumerate(variants) for r in one]
+        base, rows = _by_team(variants[0]), list[Row]()
+        self.names: list[dict[str, str]] = []
+        for number, one in enumerate(variants):
+            names = {}
+            for team, own in _by_team(one).items():
+                same = number and own == base.get(team)
+                names[team] = f"{0 if same else number}|{team}"
+                rows += [] if same else [r | {"tags": {"team": names[team]}} for r in own]
+            self.names.append(names)
         frame = conform({k: [r[k] for r in rows] for k in rows[0]}, source="made here")
         rules = {"dimensions": {"team": {}}, "rules": [{"name": "tag", "set": {"team": "{tags.team}"}}]}
         self.rows = fa.allocate(fa.price(frame), rules)
-        self.known: dict[str, dict[str, Fraction]] = {}
+        self.kept: dict[tuple[Any, ...], Any] = {}
         self.months = self.rows["charge_period_start"].dt.strftime("%Y-%m").to_numpy(object)
 
-    def of(self, *months: str) -> pd.DataFrame:
-        """The rows of some months."""
-        return self.rows[pd.Series(self.months).isin(months).to_numpy()]
+    def once(self, what: str, month: str, make: Callable[[], Any]) -> Any:
+        """What is the same for every policy, made once."""
+        if (what, month) not in self.kept:
+            self.kept[what, month] = make()
+        return self.kept[what, month]
 
-    def costs(self, month: str) -> dict[str, Fraction]:
-        """What each receiver of a month costs."""
-        if month not in self.known:
-            found = grouped(self.of(month), ["team"], {"cost": "sum(effective_cost)"}, needs=("effective_cost",))
-            self.known[month] = {g["team"]: Fraction(g["cost"] or 0) for g in found}
-        return self.known[month]
+    def of(self, month: str) -> pd.DataFrame:
+        """The rows of a month."""
+        return self.once("rows", month, lambda: self.rows[self.months == month])
 
-    def charged(self, policy: Policy, month: str) -> dict[str, tuple[Fraction, Fraction, Fraction]]:
-        """Receiver -> real cost, charge, and charge without incentives."""
+    def usage(self, month: str) -> dict[str, list[Any]]:
+        """Receiver -> usage of a month."""
+        out: dict[str, list[Any]] = {}
+        for u in _usage(self.of(month), "team", "USD"):
+            out.setdefault(u["receiver"], []).append(u)
+        return {name: _merged(own) for name, own in out.items()}
+
+    def charged(self, policy: Policy, month: str) -> list[dict[str, tuple[Fraction, Fraction, Fraction]]]:
+        """Of each variant, team -> real cost, charge, and charge without incentives."""
         this, book, number = self.of(month), default_book(None), MONTHS.index(month)
-        usage: dict[str, dict[str, list[Any]]] = {}
-        for u in _usage(this, "team", "USD"):
-            usage.setdefault(u["receiver"].partition("|")[0], {}).setdefault(u["receiver"], []).append(u)
-        averages = {n: averages_of([u for own in teams.values() for u in own]) for n, teams in usage.items()}
-        tariffs = {name: policy.tariff_of(name.partition("|")[2], month) for teams in usage.values() for name in teams}
+        usage = self.once("usage", month, lambda: self.usage(month))
+        tariffs = {name: policy.tariff_of(name.partition("|")[2], month) for name in usage}
         plain: dict[str, dict[str, Fraction]] = {}
-        carded = [name for name, tariff in tariffs.items() if needs_plain(tariff)]
-        if carded:
-            for (name, kind), share in plain_shares(this[this["team"].isin(carded).to_numpy()], "team", book).items():
+        if any(needs_plain(tariff) for tariff in tariffs.values()):
+            shares = self.once("plain", month, lambda: plain_shares(this, "team", book))
+            for (name, kind), share in shares.items():
                 plain.setdefault(name, {})[kind] = share
-        before = [
-            Month(
-                rows, {name: policy.felt(name.partition("|")[2], past, cost) for name, cost in self.costs(past).items()}
+        before = []
+        for past in MONTHS[max(0, number - policy.incentives.baseline_months) : number]:
+            if len(rows := self.of(past)):
+                costs = {n: cost_of(own) for n, own in self.once("usage", past, lambda p=past: self.usage(p)).items()}
+                before.append(Month(rows, {n: policy.felt(n.partition("|")[2], past, c) for n, c in costs.items()}))
+        with measured_once(self, month):
+            found = measure(this, "team", policy.incentives, book, before)
+        costs = {name: cost_of(own) for name, own in usage.items()}
+        averaged = any(tariff.method == "blended" for tariff in tariffs.values())
+        bare: dict[str, Fraction] = {}
+        out = []
+        for names in self.names:
+            mine = {team: name for team, name in names.items() if name in usage}
+            averages = averages_of([u for name in mine.values() for u in usage[name]]) if averaged else {}
+            for name in mine.values():
+                if averaged or name not in bare:
+                    lines = tariff_lines(name, usage[name], tariffs[name], averages, plain.get(name))
+                    bare[name] = sum((x.exact for x in lines), ZERO)
+            part = {name: bare[name] for name in mine.values() if not tariffs[name].follows}
+            theirs = Measured(
+                *({k: {n: v[n] for n in part if n in v} for k, v in one.items()} for one in (found.saved, found.earned))
             )
-            for past in MONTHS[max(0, number - policy.incentives.baseline_months) : number]
-            if len(rows := self.of(past))
-        ]
-        part = [name for name, tariff in tariffs.items() if not tariff.follows]
-        found = measure(this[this["team"].isin(part).to_numpy()], "team", policy.incentives, book, before)
-        out = {}
-        for n, teams in usage.items():
-            costs = {name: sum((Fraction(u["cost"]) for u in own), ZERO) for name, own in teams.items()}
-            bare = {
-                name: sum(
-                    (x.exact for x in tariff_lines(name, _merged(own), tariffs[name], averages[n], plain.get(name))),
-                    ZERO,
-                )
-                for name, own in teams.items()
-            }
-            scores = adjust({k: v for k, v in bare.items() if k in part}, costs, found, policy.incentives)
-            for name, amount in bare.items():
-                moved = amount + (scores[name].adjustment if name in scores else 0)
-                totals = [a + sum(x.exact for x in minimum_line(name, tariffs[name], a)) for a in (moved, amount)]
-                out[name] = (costs[name], totals[0], totals[1])
+            scores = adjust(part, {name: costs[name] for name in part}, theirs, policy.incentives)
+            one = {}
+            for team, name in mine.items():
+                moved = bare[name] + (scores[name].adjustment if name in scores else 0)
+                totals = [a + sum(x.exact for x in minimum_line(name, tariffs[name], a)) for a in (moved, bare[name])]
+                one[team] = (costs[name], totals[0], totals[1])
+            out.append(one)
         return out
+
+
+def _by_team(rows: list[Row]) -> dict[str, list[Row]]:
+    out: dict[str, list[Row]] = {}
+    for r in rows:
+        out.setdefault(r["tags"]["team"], []).append(r)
+    return out
+
+
+def cost_of(usage: list[dict[str, Any]]) -> Fraction:
+    """What usage really costs."""
+    return sum((Fraction(u["cost"]) for u in usage), ZERO)
+
+
+@contextmanager
+def measured_once(lot: Lot, month: str) -> Iterator[None]:
+    """Let `measure` price and add up what is the same for all policies once; `agrees` compares the outcome with a chargeback."""
+    kept = {name: getattr(incentives, name) for name in ("_thrifty", "_templates", "_again", "_main_models")}
+    place = {id(lot.of(m)): m for m in MONTHS if ("rows", m) in lot.kept}
+
+    def again(rows: pd.DataFrame, book: Any) -> pd.DataFrame:
+        told = pd.util.hash_pandas_object(rows[["provider", "model", "meter", "service_tier"]]).to_numpy().tobytes()
+        return lot.once(f"again {told.hex()}", month, lambda: kept["_again"](rows, book))
+
+    def main_models(baseline: Sequence[Month], dimension: str, months: int) -> Any:
+        told = [(place[id(one.rows)], sorted((n, f) for n, f in one.felt.items() if f != 1)) for one in baseline]
+        return lot.once(f"main {months} {told}", month, lambda: kept["_main_models"](baseline, dimension, months))
+
+    incentives._thrifty = lambda rows, *more: lot.once("thrifty", month, lambda: kept["_thrifty"](rows, *more))
+    incentives._templates = lambda rows, *more: lot.once(
+        "templates", place[id(rows)], lambda: kept["_templates"](rows, *more)
+    )
+    incentives._again, incentives._main_models = again, main_models
+    try:
+        yield
+    finally:
+        for name, function in kept.items():
+            setattr(incentives, name, function)
 
 
 def agrees(lot: Lot, number: int, policy: Policy, month: str, charged: dict[str, tuple[Fraction, ...]]) -> None:
     """One variant, charged as everybody charges."""
-    mine = lot.rows[lot.rows["team"].str.startswith(f"{number}|").to_numpy(bool)].reset_index(drop=True)
+    mine = lot.rows[lot.rows["team"].isin(list(lot.names[number].values())).to_numpy(bool)].reset_index(drop=True)
     kind = mine["team"].dtype
     mine = mine.assign(team=mine["team"].str.partition("|")[2].astype(kind))
     made = fa.chargeback(mine, policy, month=month)
     for name in made.receivers:
         exact = sum(made.lines["exact"][(made.lines["receiver"] == name).to_numpy()], Decimal(0))
-        if abs(Fraction(exact) - charged[f"{number}|{name}"][1]) > Fraction(1, 10**8):
-            raise AssertionError(f"{name} is charged {exact}, and here {float(charged[f'{number}|{name}'][1])}")
+        if abs(Fraction(exact) - charged[name][1]) > Fraction(1, 10**8):
+            raise AssertionError(f"{name} is charged {exact}, and here {float(charged[name][1])}")
 
 
-def search(
-    moves: int, seed: int, per_lot: int, only: str, minutes: float = 0
-) -> tuple[Counter[str], list[str], Counter[str]]:
-    """Try moves on all policies: how often each policy met one, what games it, and what its tariff does by itself."""
-    pick, tried, found, own = random.Random(seed), Counter(), [], Counter()
+@dataclass
+class Findings:
+    """What games a policy; what does so within the unit charges are posted in; and what the tariff does by itself."""
+
+    games: list[str] = field(default_factory=list)
+    within: list[tuple[Fraction, str]] = field(default_factory=list)
+    own: Counter[str] = field(default_factory=Counter)
+
+    def add(self, amount: Fraction, words: str) -> None:
+        """A finding, and by how much the charge is off."""
+        if amount > UNIT:
+            self.games.append(words)
+        else:
+            self.within.append((amount, words))
+
+    def __len__(self) -> int:
+        return len(self.games) + len(self.within) + self.own.total()
+
+    def told(self) -> str:
+        """All of them in a sentence, with the largest below the unit."""
+        largest = max(self.within, default=(ZERO, ""))
+        return (
+            f"{len(self.games)} that game a policy by more than {float(UNIT)} USD, {len(self.within)} within it"
+            f"{f' (the largest by {float(largest[0]):.9f}: {largest[1]})' if self.within else ''}; "
+            f"by the tariff alone, and by several moves together: {dict(self.own)}"
+        )
+
+
+def search(moves: int, seed: int, per_lot: int, only: str, minutes: float = 0) -> tuple[Counter[str], Findings]:
+    """Try moves on all policies: how often each policy met one, and what was found."""
+    pick, tried, found = random.Random(seed), Counter[str](), Findings()
     policies = {name: Policy.load({"dimension": "team"} | p) for name, p in POLICIES.items() if only in name}
     began = time.monotonic()
     while min((tried[name] for name in policies), default=moves) < moves:
@@ -328,11 +417,12 @@ def search(
         rows, past = company(pick), pick.random() < 0.25
         touched = MONTHS[1:] if past else MONTHS[-1:]
         made = [Move(rows, pick, touched) for _ in range(per_lot)]
-        lot, known = Lot([rows, *(stage for m in made for stage in m.stages)]), len(found)
+        lot, known = Lot([rows, *(stage for m in made for stage in m.stages)]), len(found.games)
         for name, policy in policies.items():
             months = [lot.charged(policy, month) for month in touched]
             if pick.random() < 0.1:
-                agrees(lot, pick.randrange(per_lot + 1), policy, touched[-1], months[-1])
+                number = pick.randrange(len(lot.names))
+                agrees(lot, number, policy, touched[-1], months[-1][number])
             # whoever is at its minimum pays that whatever it does, so what it and others do together isn't compared
             sizes = (1,) if any(tariff.minimum for tariff in policy.tariffs) else (1, 2, 3)
             groups = [group for size in sizes for group in combinations(TEAMS, size)]
@@ -340,50 +430,47 @@ def search(
             for move in made:
                 for group in (g for g in groups if move.team in g):
                     sums = [_sum(months, n, group) for n in (0, *range(number + 1, number + len(move.stages) + 1))]
-                    _judge(name, move, group, sums, found, own)
+                    _judge(name, move, group, sums, found)
                 tried[name] += len(move.stages)
                 number += len(move.stages)
-        print(
-            *found[known:],
-            f"{sum(tried.values())} moves, {len(found)} findings, apart from these {dict(own)}",
-            sep="\n",
-            flush=True,
-        )
-    return tried, found, own
+        print(*found.games[known:], f"{sum(tried.values())} moves", sep="\n", flush=True)
+    return tried, found
 
 
-def _sum(months: list[dict[str, tuple[Fraction, ...]]], number: int, group: tuple[str, ...]) -> list[Fraction]:
-    values = [one.get(f"{number}|{team}", (ZERO, ZERO, ZERO)) for one in months for team in group]
+def _sum(months: list[list[dict[str, tuple[Fraction, ...]]]], number: int, group: tuple[str, ...]) -> list[Fraction]:
+    values = [one[number].get(team, (ZERO, ZERO, ZERO)) for one in months for team in group]
     return [sum((v[i] for v in values), ZERO) for i in range(3)]
 
 
-def _judge(name: str, move: Move, group: tuple[str, ...], sums: list[list[Fraction]], found: list[str], own: Counter[str]) -> None:  # fmt: skip
+def _judge(name: str, move: Move, group: tuple[str, ...], sums: list[list[Fraction]], found: Findings) -> None:
     """Each move after those before it, then all of them together."""
-    single = len(found), own.total()
+    single = len(found)
     for number, same in enumerate(move.kept):
-        _compare(f"{name}: {move.words[number]}", same, group, sums[number], sums[number + 1], found, own)
-    if len(sums) > 2 and (len(found), own.total()) == single:
-        together: list[str] = []
-        _compare(name, all(move.kept), group, sums[0], sums[-1], together, own)
-        own["together, none of them alone"] += len(together)
+        _compare(f"{name}: {move.words[number]}", same, group, sums[number], sums[number + 1], found)
+    if len(sums) > 2 and len(found) == single:
+        together = Findings()
+        _compare(name, all(move.kept), group, sums[0], sums[-1], together)
+        found.own["together, none of them alone"] += len(together.games) + len(together.within)
 
 
-def _compare(what: str, same: bool, group: tuple[str, ...], before: list[Fraction], after: list[Fraction], found: list[str], own: Counter[str]) -> None:  # fmt: skip
+def _compare(
+    what: str, same: bool, group: tuple[str, ...], before: list[Fraction], after: list[Fraction], found: Findings
+) -> None:
     (cost, charge, bare), (cost2, charge2, bare2), name = before, after, what.partition(":")[0]
     words = f"{what}, for {'+'.join(group)}: cost {float(cost):.6f} -> {float(cost2):.6f}, "
     words += f"charge {float(charge):.6f} -> {float(charge2):.6f} (tariff {float(bare):.6f} -> {float(bare2):.6f})"
     if cost2 > cost and charge2 < charge - TINY:
         if bare2 < bare - TINY:
-            own[f"{name}: less for more"] += 1
+            found.own[f"{name}: less for more"] += 1
         else:
-            found.append(f"GAMED {words}")
+            found.add(charge - charge2, f"GAMED {words}")
     if same and cost2 < cost and charge2 > charge + TINY:
         if bare2 > bare + TINY:
-            own[f"{name}: more for less"] += 1
+            found.own[f"{name}: more for less"] += 1
         else:
-            found.append(f"RAISED {words}")
+            found.add(charge2 - charge, f"RAISED {words}")
     if charge2 < -TINY and cost2 >= 0:
-        found.append(f"BELOW 0 {words}")
+        found.add(-charge2, f"BELOW 0 {words}")
 
 
 if __name__ == "__main__":
@@ -394,8 +481,7 @@ if __name__ == "__main__":
     parser.add_argument("--policy", default="", help="Only policies with this in their name.")
     parser.add_argument("--minutes", type=float, default=0, help="Begin no lot after so many minutes.")
     given = parser.parse_args()
-    tried_, found_, own_ = search(given.moves, given.seed, given.lot, given.policy, given.minutes)
+    tried_, found_ = search(given.moves, given.seed, given.lot, given.policy, given.minutes)
     used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
-    print(f"{sum(tried_.values())} moves on {len(tried_)} policies, {len(found_)} that game one, {used:.0f} CPU s")
-    print(f"by the tariff alone, and by several moves together: {dict(own_)}")
-    raise SystemExit(bool(found_))
+    print(f"{sum(tried_.values())} moves on {len(tried_)} policies, {used:.0f} CPU s, {found_.told()}")
+    raise SystemExit(bool(found_.games))

@@ -30,6 +30,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -55,13 +56,12 @@ class History:
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder, self.random, self.log = folder, random.Random(seed), []
         self.mapping = {key: self.random.choice(TEAMS) for key in KEYS}
-        self.markup, self.ids, self.opened = "0", {}, None
-        self.tried = Counter[str]()
+        self.markup, self.ids, self.opened, self.never_closed = "0", {}, None, None
+        self.tried, self.held, self.settled_at = Counter[str](), set[str](), dict[str, tuple]()
         self.group, self.rewards = self.random.random() < 0.7, self.random.random() < 0.4
         self.write()
-        for month in MONTHS:
-            self.load(month)
-            self.bill(month)
+        self.load(*MONTHS)
+        self.bill(*MONTHS)
 
     def write(self) -> None:
         """Write finops.toml as it is now, and the same beside it for a company that never closed anything."""
@@ -90,12 +90,12 @@ class History:
             )
             (place / "rates.csv").write_text("date,currency,rate\n" + rates, encoding="utf-8")
             (place / "finops.toml").write_text(text, encoding="utf-8")
-        self.opened = None
+        self.opened = self.never_closed = None
 
-    def load(self, month: str) -> None:
-        """A provider's month, as it tells it now."""
+    def load(self, *months: str) -> None:
+        """A provider's months, as it tells them now."""
         rows = []
-        for key in KEYS:
+        for month, key in product(months, KEYS):
             for meter in ("input", "output", "cache_read"):
                 day = dt.datetime(2026, int(month[5:]), self.random.randint(1, 28), tzinfo=dt.UTC)
                 rows.append({
@@ -106,13 +106,14 @@ class History:
                     "quantity_basis": "metered",
                 })  # fmt: skip
         frame = conform({name: [row[name] for row in rows] for name in rows[0]}, source="made here")
-        self.open().lake.replace("tokens", "openai", Window.month(month), frame)
+        self.open().lake.replace("tokens", "openai", span(months), frame)
 
-    def bill(self, month: str) -> None:
-        """A provider's bill of a month, as it is now: use in its account's currency, and lines that are no use of a model."""
-        rows, number = [], int(month[5:])
-        period = dt.datetime(2026, number, 1, tzinfo=dt.UTC), dt.datetime(2026, number + 1, 1, tzinfo=dt.UTC)
-        for account, currency in (("acct-1", "USD"), ("acct-2", "EUR" if self.group else "USD")):
+    def bill(self, *months: str) -> None:
+        """A provider's bills of months, as they are now: use in its account's currency, and lines that are no use of a model."""
+        rows, accounts = [], (("acct-1", "USD"), ("acct-2", "EUR" if self.group else "USD"))
+        for month, (account, currency) in product(months, accounts):
+            number = int(month[5:])
+            period = dt.datetime(2026, number, 1, tzinfo=dt.UTC), dt.datetime(2026, number + 1, 1, tzinfo=dt.UTC)
             for kind in self.random.choices(
                 ("Usage", "Usage", "Credit", "Tax", "Purchase", "Adjustment"), k=self.random.randint(0, 6)
             ):
@@ -126,20 +127,27 @@ class History:
                     "model": self.random.choice((*MODELS, "unheard-of")) if usage else None, "meter": "input" if usage else "unmapped",
                     "invoice_id": self.random.choice((None, f"{month}-A", f"{month}-B")), "api_key_id": self.random.choice((None, *KEYS)),
                 })  # fmt: skip
-        names = rows[0] if rows else {}
-        frame = (
-            conform({name: [row[name] for row in rows] for name in names}, BillFrame, source="made here")
-            if rows
-            else None
-        )
-        if frame is not None:
-            self.open().lake.replace("bills", "openai", Window.month(month), frame)
+        if rows:
+            frame = conform({name: [row[name] for row in rows] for name in rows[0]}, BillFrame, source="made here")
+            self.open().lake.replace("bills", "openai", span(months), frame)
 
     def open(self) -> fa.Workspace:
         """The company, as its settings are now."""
         if self.opened is None:
             self.opened = fa.open(self.folder)
         return self.opened
+
+    def fresh(self) -> fa.Workspace:
+        """A company with the same settings that never closed anything."""
+        if self.never_closed is None:
+            self.never_closed = fa.open(self.folder / "fresh")
+        return self.never_closed
+
+    def state(self, month: str) -> tuple[str, ...]:
+        """What every figure of a month rests on: settings, what is loaded, and what is sealed of it."""
+        ws, settings = self.open(), (self.folder / "finops.toml").read_text("utf-8")
+        sealed = [entry.seal for entry in ws.ledger.chain() if entry.month == month]
+        return settings, ws.lake.state("tokens"), ws.lake.state("bills"), *sealed
 
     # --- what can happen
 
@@ -174,8 +182,8 @@ class History:
     def true_up(self) -> None:
         """Post what changed; right after it nothing is left to post, and the books are today's."""
         if month := self.a_closed_month():
-            true_up_month(self.open(), month)
-            self.settled(month)
+            posted = true_up_month(self.open(), month)[1]
+            self.settled(month, again=posted is not None)
 
     def two_at_once(self) -> None:
         """Two processes post the same correction."""
@@ -202,7 +210,7 @@ class History:
     def shot(self) -> None:
         """A process is shot while it closes or posts: the old state or the new."""
         before = self.open().ledger.head()
-        self.started(self.a_change(), shoot=self.random.uniform(0.2, 2.5))
+        self.started(self.a_change(), shoot=self.random.uniform(0.05, 1.5))
         self.old_or_new(before, "a shot")
 
     def full_disk(self) -> None:
@@ -299,20 +307,33 @@ class History:
         months = self.open().ledger.months()
         return self.random.choice(months) if months else ""
 
-    def settled(self, month: str) -> None:
-        """Closed and posted are today's journal, per receiver and account; another true-up posts nothing."""
-        ws, fresh = self.open(), fa.open(self.folder / "fresh")
-        today = balances([posting(fresh, month).entries])
+    def settled(self, month: str, again: bool = True) -> None:
+        """Closed and posted are today's journal, per receiver and account; another true-up posts nothing (`again`).
+
+        Seen once for each state of what that rests on.
+        """
+        if self.settled_at.get(month) == self.state(month):
+            return
+        ws = self.open()
+        today = balances([posting(self.fresh(), month).entries])
         posted = [s.table("true_up") for s in ws.ledger.true_ups(month=month)]
         expect(balances([ws.ledger.closed(month).table("journal"), *posted]) == today, f"{month} isn't today's journal")
-        entries, sealed = true_up_month(ws, month)
-        expect(sealed is None and not len(entries), f"a second true-up of {month} posts {len(entries)} entries")
+        if again:
+            entries, sealed = true_up_month(ws, month)
+            expect(sealed is None and not len(entries), f"a second true-up of {month} posts {len(entries)} entries")
+        self.settled_at[month] = self.state(month)
 
     def hold(self) -> None:
         """Ids, balance and soundness of everything that is sealed."""
         ledger = self.open().ledger
         expect(ledger.audit() == [], f"unsound: {ledger.audit()}")
+        if ledger.head() in self.held:
+            return  # nothing was sealed since, and the audit says that nothing was changed
+        self.held.add(ledger.head())
         for sealed in [*(ledger.closed(m) for m in ledger.months()), *ledger.true_ups()]:
+            if sealed.entry.seal in self.held:
+                continue
+            self.held.add(sealed.entry.seal)
             entries = sealed.table("true_up" if sealed.has("true_up") else "journal")
             debit, credit = sum(entries["debit"], Decimal(0)), sum(entries["credit"], Decimal(0))
             expect(debit == credit, f"{sealed.folder} doesn't balance")
@@ -343,8 +364,9 @@ class History:
             act()
             self.hold()
         for month in self.open().ledger.months():
-            true_up_month(self.open(), month)
-            self.settled(month)
+            if self.settled_at.get(month) != self.state(month):
+                posted = true_up_month(self.open(), month)[1]
+                self.settled(month, again=posted is not None)
         self.hold()
         return self.log
 
@@ -407,6 +429,11 @@ def balances(journals: list[pd.DataFrame]) -> dict[tuple, Decimal]:
     return {key: amount for key, amount in out.items() if amount}
 
 
+def span(months: tuple[str, ...]) -> Window:
+    """Months that follow each other, as one window."""
+    return Window(Window.month(months[0]).start, Window.month(months[-1]).end)
+
+
 def expect(holds: bool, text: str) -> None:
     """Raise where something that must hold doesn't."""
     if not holds:
@@ -455,9 +482,8 @@ PROCESSES = multiprocessing.get_context(
 )
 if __name__ == "__main__":
     if PROCESSES.get_start_method() == "forkserver":
-        PROCESSES.set_forkserver_preload(
-            ["__main__", "finops_ai.tables.closing", "finops_ai.cli.closing", "finops_ai.workspace"]
-        )
+        os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # where the server that forks finds it
+        PROCESSES.set_forkserver_preload(["ledger_warm"])
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--histories", type=int, default=200)
     parser.add_argument("--steps", type=int, default=11)

@@ -74,7 +74,9 @@ def chargeback(
     written: list[Path] = []
     if ledger and out:
         centres = load_accounts(ws.settings.policies.get("journal")).cost_centres
-        written = write_form(post.entries, ledger, out, amounts=amounts, cost_centres=centres)
+        written = write_form(
+            post.entries, ledger, out, amounts=amounts, cost_centres=centres, short_numbers=post.short_numbers
+        )
     elif out:
         written = post.write(out)
     for path in written:

@@ -65,17 +65,33 @@ def cube_of(ws: Workspace, month: str, by: Sequence[str] = ()) -> Any:
     return _some(ws.cube(month, by), ws, month)
 
 
-def rows_of(ws: Workspace, month: str) -> Any:
-    """The month's allocated rows one by one, of which there must be some."""
-    return _some(ws.allocated(month), ws, month)
+def rows_of(ws: Workspace, month: str, seats: bool = False) -> Any:
+    """The month's allocated rows one by one, of which there must be some; with its seats beside them where they are asked for."""
+    return _some(all_in(ws, ws.allocated(month), [month], seats), ws, month)
 
 
-def _some(frame: pd.DataFrame, ws: Workspace, month: str) -> Any:
+def history_of(ws: Workspace, month: str, by: Sequence[str], seats: bool) -> Any:
+    """Cubes of the month, which must hold something, and of the one before; with their seats where they are asked for."""
+    if not seats:
+        cube_of(ws, month, by)
+        return ws.history(month, 2, by)
+    from finops_ai.periods import parse_month, previous_month
+
+    before = f"{previous_month(parse_month(month)):%Y-%m}"
+    rows = all_in(ws, ws.history(month, 2, by), [before, month], seats)
+    begun, window = rows["charge_period_start"], ws.window_of(month)
+    _some(begun[((begun >= window.start) & (begun < window.end)).to_numpy(bool)], ws, month)
+    return rows
+
+
+def _some(frame: pd.DataFrame | pd.Series, ws: Workspace, month: str) -> Any:
     from finops_ai.errors import DataError
+    from finops_ai.tables.bill_alone import where_billed
 
     if not len(frame):
         raise DataError(
             f"The lake holds no usage of {month}. It has {', '.join(ws.months()) or 'none'}; load more with `finops-ai collect`."
+            + where_billed(ws, month)
         )
     return frame
 
@@ -108,13 +124,14 @@ def showback(by: tuple[str, ...], month: str | None, seats: bool, config: str, f
     finops-ai showback --by team --seats
     """
     import finops_ai as fa
+    from finops_ai.tables.bill_alone import bill_alone, only_billed
 
     ws, month = workspace(config, month)
     wanted = columns_of(by, ws)
-    cube_of(ws, month, wanted)
-    rows = all_in(ws, ws.history(month, 2, wanted), ws.months_before(month, 2), seats)
-    table = fa.showback(rows, by=wanted, month=month, timezone=ws.timezone)
-    say(table, form, output)
+    if not seats and not len(ws.cube(month, wanted)) and only_billed(ws, month):
+        return say(bill_alone(ws, month, wanted), form, output)
+    table = fa.showback(history_of(ws, month, wanted, seats), by=wanted, month=month, timezone=ws.timezone)
+    return say(table, form, output)
 
 
 @click.command("what-if")

@@ -36,15 +36,17 @@ def month_with_data(ws: Workspace, month: str = "") -> str:
     Raises:
         DataError: it holds none; says which months do.
     """
+    from finops_ai.tables.bill_alone import where_billed
+
     months = ws.months()
-    if not months:
+    if not months and not (month and where_billed(ws, month)):
         raise DataError(f"The lake of {ws.name} is empty. `finops-ai collect --month YYYY-MM` loads a month.")
     if not month:
         return months[-1]
     parse_month(month)
     if (month not in months and not ws.closed(month)) or ws.cube(month).empty:
         raise DataError(
-            f"There is no usage for {month}. Months with data: {', '.join(months)}. "
-            f"Load it with `finops-ai collect --month {month}`."
+            f"There is no usage for {month}. Months with data: {', '.join(months) or 'none'}. "
+            f"Load it with `finops-ai collect --month {month}`.{where_billed(ws, month)}"
         )
     return month

@@ -294,6 +294,7 @@ def facts_of(ws: Workspace, made: Chargeback) -> dict[str, Any]:
         "timezone": ws.timezone,
         "plugins": ws.plugins(),
         "grain": "cells",
+        "journal_numbers": "long",
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 import tomllib
@@ -98,11 +99,17 @@ def form_of(name: str) -> Form:
 
 
 def journals(
-    entries: pd.DataFrame, name: str, *, amounts: str = "group", cost_centres: Mapping[str, str] | None = None
+    entries: pd.DataFrame,
+    name: str,
+    *,
+    amounts: str = "group",
+    cost_centres: Mapping[str, str] | None = None,
+    short_numbers: bool = False,
 ) -> list[Journal]:
     """The entries as journals of a form: one per legal entity and currency, cut into several where a ledger's limit is reached.
 
     A journal that is cut has entries of which a part is in the next: each of them balances, and together they are the entries.
+    Its number is made of its content: the same entries have the same number, so that a ledger sees what it has already.
 
     Args:
         entries: the journal, as `Posting.entries` or `Chargeback.journal()` give it.
@@ -110,6 +117,7 @@ def journals(
         amounts: "group" for the currency of the charges, "transaction" for a journal per transaction currency; entries without
             an amount in it, such as exchange differences, are no part of these.
         cost_centres: what the ledger calls a receiver, where that isn't its name.
+        short_numbers: for a month whose journals were numbered with six digits (`Posting.short_numbers`), and keep these.
 
     Raises:
         RuleError: no form of that name.
@@ -131,10 +139,17 @@ def journals(
     out = []
     for lines in groups.values():
         for part in _cut(lines, form.lines):
-            told = repr([sorted((k, str(v)) for k, v in line.items()) for line in part])
-            digest = hashlib.sha256(told.encode()).hexdigest()[:6]
-            out.append(Journal(f"AI-{str(part[0]['period']).replace('-', '')}-{digest}", tuple(part)))
+            out.append(Journal(_number(part, short_numbers), tuple(part)))
     return out
+
+
+def _number(lines: Sequence[Mapping[str, Any]], short: bool) -> str:
+    """A journal's number, made of all its lines say: 45 bits of it in the 16 characters that the narrowest ledger has room for."""
+    told = repr([sorted((k, str(v)) for k, v in line.items()) for line in lines])
+    month, digest = str(lines[0]["period"]).replace("-", ""), hashlib.sha256(told.encode())
+    if short:
+        return f"AI-{month}-{digest.hexdigest()[:6]}"
+    return f"AI{month[2:]}-{base64.b32encode(digest.digest()).decode()[:9]}"
 
 
 def _cut(lines: Sequence[dict[str, Any]], most: int) -> Iterator[list[dict[str, Any]]]:
@@ -169,6 +184,7 @@ def write_form(
     *,
     amounts: str = "group",
     cost_centres: Mapping[str, str] | None = None,
+    short_numbers: bool = False,
 ) -> list[Path]:
     """Write the entries as CSV files of a form (see `journals`); returns the files.
 
@@ -176,7 +192,7 @@ def write_form(
         DataError: an entry that the ledger wouldn't take: a column that may not be empty, or too long an account; names it.
     """
     form, place = form_of(name), Path(folder)
-    made = journals(entries, name, amounts=amounts, cost_centres=cost_centres)
+    made = journals(entries, name, amounts=amounts, cost_centres=cost_centres, short_numbers=short_numbers)
     texts = [_text(form, [one]) for one in made] if form.alone else [_text(form, made)] if made else []
     place.mkdir(parents=True, exist_ok=True)
     names = [f"{name}-{one.number}.csv" for one in made] if form.alone else [f"{name}.csv"]

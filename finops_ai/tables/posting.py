@@ -51,6 +51,7 @@ class Posting:
         corrections: what was posted elsewhere, later, to correct this month: `posted_in`, `receiver`, `cause`, `difference`.
         closed_at: when the month was closed, ISO 8601 UTC; "" while it is open.
         seal: the close's SHA-256; "" while it is open.
+        short_numbers: whether it was closed when journals were numbered with six digits; these keep their numbers.
     """
 
     charged: Chargeback
@@ -59,6 +60,7 @@ class Posting:
     corrections: Table
     closed_at: str = ""
     seal: str = ""
+    short_numbers: bool = False
 
     @property
     def month(self) -> str:
@@ -184,6 +186,7 @@ def posting(ws: Workspace, month: str) -> Posting:
         ),
         sealed.manifest["sealed_at"] if sealed else "",
         sealed.seal if sealed else "",
+        sealed is not None and "journal_numbers" not in sealed.facts,
     )
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
 from decimal import Decimal as D
 
 import pytest
 
 import finops_ai as fa
+from finops_ai.cli import main
 from finops_ai.errors import ClosedPeriodError, DataError
 from finops_ai.frames import BillFrame, conform
 from finops_ai.periods import UTC, Window
+from finops_ai.tables.bill_alone import bill_alone
 from finops_ai.tables.closing import close_month, preview, true_up_month
 from finops_ai.tables.posting import posting
 
@@ -79,3 +82,46 @@ def test_it_is_closed_in_order_and_trued_up(folder):
     assert true_up_month(fa.open(folder), "2026-08")[1] is None
     made = posting(fa.open(folder), "2026-09")
     assert dict(zip(made.overview["receiver"], made.overview["due"], strict=True)) == {"legal": 15}
+
+
+def told(capsys, folder, *command):
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--config", str(folder / "finops.toml")])
+    return ended.value.code, *capsys.readouterr()
+
+
+def test_showback_shows_every_line_of_the_bill(folder, capsys):
+    """40 USD of seats in July; in August 200 and a credit of 30, and 7.50 of tax that nobody is charged."""
+    (folder / "finops.toml").write_text(
+        TOML + '[[bill]]\nname = "tax"\nwhen = { kind = "tax" }\npost = "tax"\n', "utf-8"
+    )
+    bill(
+        folder, "2026-08", ("Purchase", "Seats", "200"), ("Credit", "Sorry", "-30"), ("Tax", "VAT", "7.50"),
+        ("Usage", "Tokens", "1.25"),
+    )  # fmt: skip
+    code, text, _ = told(
+        capsys, folder, "showback", "--month", "2026-08", "--by", "provider", "--by", "team", "--format", "csv"
+    )
+    rows = list(csv.DictReader(text.splitlines()))
+    found = [(r["provider"], r["team"], D(r["cost"])) for r in rows]
+    assert found == [
+        ("openai", "legal", 200),
+        ("openai", "", D("7.50")),
+        ("openai", "legal", D("1.25")),
+        ("openai", "legal", -30),
+    ]
+    assert code == 0
+    charged = fa.open(folder)
+    assert sum(posting(charged, "2026-08").overview["due"]) == D("171.25")
+    made = bill_alone(charged, "2026-08", ["model"])
+    assert sum(made["cost"]) == D("178.75")
+    assert made["model"].isna().all()
+    assert "doesn't tell model" in made.facts.notes[1]
+
+
+@pytest.mark.parametrize("command", [["recommend"], ["kpis"], ["report", "--out", "reports"]])
+def test_what_needs_usage_says_where_the_bill_is_shown(folder, capsys, monkeypatch, command):
+    monkeypatch.chdir(folder)
+    code, _, text = told(capsys, folder, *command, "--month", "2026-08")
+    assert code == 3
+    assert "There is a bill of it: `finops-ai showback --month 2026-08` shows its lines" in text
