@@ -9,7 +9,6 @@ exactly stays as it is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -31,17 +30,6 @@ WORTH, LEAD, PARTS = 1.05, 0.7, tuple(k / 8 for k in range(8, 0, -1))
 MOST_LEAD = 3.0
 
 Fitted = Sequence[tuple[np.ndarray, Fit, np.ndarray]]
-
-
-def alone(fits: Fitted, row: int) -> Fitted:
-    """The fit of one series."""
-    for where, fit, history in fits:
-        at = np.flatnonzero(where == row)
-        if len(at):
-            trials = [(came[at], said[at]) for came, said in fit.trials]
-            mine = replace(fit, forecast=fit.forecast[at], weights=fit.weights[:, at], trials=trials)
-            return [(np.zeros(1, int), mine, history[at])]
-    return []
 
 
 def missed_share(fits: Fitted, season: int) -> float:

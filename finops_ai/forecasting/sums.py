@@ -7,7 +7,7 @@ taken apart into noise of single weeks, which months average out, and drift, whi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,6 +47,8 @@ OPTIMISM = 2.0
 MOSTLY, LARGEST, LEAST_RATIO = 0.7, np.log(5.0), 0.01
 #: how unsure growth is beyond the leads that were tried, as share of it
 SLOPE_DOUBT = 0.25
+#: block by which the doubt about a line is told
+SOON = 3
 #: half-life of past evidence, in weeks
 MEMORY = 30.0
 
@@ -258,7 +260,10 @@ def forecast_sums(weeks: np.ndarray, extra: tuple[list[str], np.ndarray, np.ndar
     # steady growth is no surprise to a line, once there is a year of it
     steady = lines * min(size / YEAR, 1.0)
     drifting = (1 - steady) * moved.drift + steady * moved.swerve
-    base, drift, blocks = _errors(mixed, actual, recent, noise, size, BLOCK * drifting)
+    first, later = _slope_doubt(moved, names, weights, size, leads)
+    base, drift, blocks = _errors(
+        mixed, actual, recent, noise, size, (BLOCK * drifting + first, BLOCK * drifting + later)
+    )
     first, last = level[:, 0], level[:, 2]
     growth = np.log(np.maximum(last, 1e-12) / np.maximum(first, 1e-12)) / (2 * BLOCK)
     growth = np.where(first > 0, growth, 0.0)
@@ -280,6 +285,20 @@ def _expected(moved: Movement, names: list[str], size: int, leads: int) -> np.nd
     means = [row for row, window, line in simple if not line and (window <= size or window == ALL)]
     out[[row for row, *_ in simple]] -= np.median(out[means], axis=0)
     return out
+
+
+def _slope_doubt(
+    moved: Movement, names: list[str], weights: np.ndarray, size: int, leads: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Variance that noise leaves in the lines of the mixture, `(series,)`: at the first block, and more a block."""
+    ahead = BLOCK * (np.arange(leads) + 0.5)
+    still = replace(moved, swerve=np.zeros_like(moved.swerve))
+    doubt = np.zeros((len(moved.noise), leads))
+    for row, name in enumerate(names):
+        if name in SIMPLE and SIMPLE[name][1]:
+            doubt += weights[row] * expected_miss(still, min(SIMPLE[name][0], size), ahead, line=True)
+    # lines may count for less in what is far ahead
+    return doubt[:, 0], np.maximum(doubt[:, SOON] - doubt[:, 0], 0.0) / SOON
 
 
 def _weights(now: np.ndarray, error: np.ndarray, evidence: np.ndarray, size: int, expected: np.ndarray) -> np.ndarray:
@@ -307,7 +326,12 @@ def _weights(now: np.ndarray, error: np.ndarray, evidence: np.ndarray, size: int
 
 
 def _errors(
-    mixed: np.ndarray, actual: np.ndarray, recent: np.ndarray, noise: np.ndarray, size: int, drifting: np.ndarray
+    mixed: np.ndarray,
+    actual: np.ndarray,
+    recent: np.ndarray,
+    noise: np.ndarray,
+    size: int,
+    expected: tuple[np.ndarray, np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Variance of the level's error at the first block and what each further block adds, pulled to what is expected.
 
@@ -317,7 +341,7 @@ def _errors(
         recent: how much each week counts.
         noise: each week over its level.
         size: weeks.
-        drifting: `(series,)`, what levels move a block by how the series move.
+        expected: `(series,)` each, by how the series move: variance at the first block, and what each further one adds.
     """
     with np.errstate(all="ignore"):
         ratio = actual / mixed
@@ -346,7 +370,7 @@ def _errors(
     prior_base, prior_drift = (
         least + young / max(size, 1) ** PRIOR_POWER for least, young in (PRIOR_LEVEL, PRIOR_DRIFT)
     )
-    base = (b0 * base_own + PRIOR_BLOCKS * (prior_base + drifting)) / (b0 + PRIOR_BLOCKS)
+    base = (b0 * base_own + PRIOR_BLOCKS * (prior_base + expected[0])) / (b0 + PRIOR_BLOCKS)
     base = np.maximum(base, 0.0) + single / 12
-    drift = (b1 * drift_own + PRIOR_BLOCKS * (prior_drift + drifting)) / (b1 + PRIOR_BLOCKS)
+    drift = (b1 * drift_own + PRIOR_BLOCKS * (prior_drift + expected[1])) / (b1 + PRIOR_BLOCKS)
     return base, drift, float(b0.max()) if len(b0) else 0.0

@@ -90,3 +90,24 @@ def test_few_weeks_and_nothing_are_no_trouble(weeks):
         found = forecast_sums(rows)
         assert np.isfinite(found.level).all()
         assert np.isfinite(found.base).all()
+
+
+def test_luck_does_not_make_a_line_surer_than_the_noise_under_it():
+    random = np.random.default_rng(12)
+    weeks = 1.03 ** np.arange(56) * np.exp(random.normal(0, 0.05, (300, 56)))
+    told = forecast_sums(weeks)
+    spread = np.sqrt(told.base + 2 * told.drift)
+    # a line through half a year of such noise is off by this much ten weeks ahead (sd of the log)
+    line = 0.05 * np.sqrt(1 / 26 + 12 * (26 / 2 + 10) ** 2 / 26**3)
+    assert np.quantile(spread, 0.1) > 0.65 * line
+    came = 1.03 ** (56 + 8 + 1.5)
+    assert (np.abs(np.log(told.level[:, 2] / came)) < 1.2816 * spread).mean() == pytest.approx(0.8, abs=0.06)
+
+
+def test_no_range_gets_narrower_with_time():
+    random = np.random.default_rng(3)
+    for chance in (0.05, 0.15, 0.5, 1.0):
+        days = np.where(random.random((200, 56, 7)) < chance, random.lognormal(1.4, 0.8, (200, 56, 7)), 0.0)
+        told = forecast_sums(days.mean(2))
+        assert (told.base > 0).all()
+        assert (told.drift >= 0).all()
