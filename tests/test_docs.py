@@ -34,6 +34,7 @@ def blocks(page, *languages):
     return [text for language, text in BLOCK.findall(page.read_text("utf-8")) if language in languages]
 
 
+@pytest.mark.long
 def test_generated_pages_are_current():
     # in a process of its own: click keeps what a command called on its own, outside the group, answers to
     done = subprocess.run(

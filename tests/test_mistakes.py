@@ -204,6 +204,7 @@ def test_what_is_not_installed_is_named_with_its_extra(monkeypatch):
         table.plot()
 
 
+@pytest.mark.long
 def test_tables_need_no_lake_and_a_workspace_names_the_extra_it_takes(tmp_path):
     (tmp_path / "finops.toml").write_text("")
     script = (

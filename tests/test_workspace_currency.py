@@ -57,6 +57,7 @@ def company(tmp_path, tokens_of):
     return make
 
 
+@pytest.mark.long
 def test_three_currencies_from_rows_to_a_posted_true_up_by_hand(company):
     ws = company()
     # 10M at 0.15 USD = 1.50; 10M at 0.10 EUR = 1.00 EUR, 1.25 USD; 10M at 20 JPY = 200 JPY, 1.333... USD

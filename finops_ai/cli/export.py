@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from finops_ai.cli.collecting import config_option
-from finops_ai.cli.tables import all_in, month_option, rows_of, seats_option, workspace
+from finops_ai.cli.tables import month_option, rows_of, seats_option, workspace
 
 if TYPE_CHECKING:
     from finops_ai.workspace import Workspace
@@ -55,7 +55,7 @@ def focus(
     if dataset != "cost-and-usage":
         invoiced(ws, month, version, dataset, output)
         return
-    rows = to_focus(all_in(ws, rows_of(ws, month), [month], seats), version, draft_keys=draft_keys)
+    rows = to_focus(rows_of(ws, month, seats), version, draft_keys=draft_keys)
     path = write_focus(rows, output or f"focus-{month}.csv")
     unpriced = int((rows["x_PriceStatus"] == "unpriced").sum())
     click.echo(f"{path}: {len(rows)} rows, FOCUS {version}; {unpriced} of them without a known price (cost 0).")

@@ -65,12 +65,26 @@ def cube_of(ws: Workspace, month: str, by: Sequence[str] = ()) -> Any:
     return _some(ws.cube(month, by), ws, month)
 
 
-def rows_of(ws: Workspace, month: str) -> Any:
-    """The month's allocated rows one by one, of which there must be some."""
-    return _some(ws.allocated(month), ws, month)
+def rows_of(ws: Workspace, month: str, seats: bool = False) -> Any:
+    """The month's allocated rows one by one, of which there must be some; with its seats beside them where they are asked for."""
+    return _some(all_in(ws, ws.allocated(month), [month], seats), ws, month)
 
 
-def _some(frame: pd.DataFrame, ws: Workspace, month: str) -> Any:
+def history_of(ws: Workspace, month: str, by: Sequence[str], seats: bool) -> Any:
+    """Cubes of the month, which must hold something, and of the one before; with their seats where they are asked for."""
+    if not seats:
+        cube_of(ws, month, by)
+        return ws.history(month, 2, by)
+    from finops_ai.periods import parse_month, previous_month
+
+    before = f"{previous_month(parse_month(month)):%Y-%m}"
+    rows = all_in(ws, ws.history(month, 2, by), [before, month], seats)
+    begun, window = rows["charge_period_start"], ws.window_of(month)
+    _some(begun[((begun >= window.start) & (begun < window.end)).to_numpy(bool)], ws, month)
+    return rows
+
+
+def _some(frame: pd.DataFrame | pd.Series, ws: Workspace, month: str) -> Any:
     from finops_ai.errors import DataError
     from finops_ai.tables.bill_alone import where_billed
 
@@ -114,12 +128,9 @@ def showback(by: tuple[str, ...], month: str | None, seats: bool, config: str, f
 
     ws, month = workspace(config, month)
     wanted = columns_of(by, ws)
-    cube = ws.cube(month, wanted)
-    if not len(cube) and only_billed(ws, month):
+    if not seats and not len(ws.cube(month, wanted)) and only_billed(ws, month):
         return say(bill_alone(ws, month, wanted), form, output)
-    _some(cube, ws, month)
-    rows = all_in(ws, ws.history(month, 2, wanted), ws.months_before(month, 2), seats)
-    table = fa.showback(rows, by=wanted, month=month, timezone=ws.timezone)
+    table = fa.showback(history_of(ws, month, wanted, seats), by=wanted, month=month, timezone=ws.timezone)
     return say(table, form, output)
 
 

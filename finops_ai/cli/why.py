@@ -9,7 +9,7 @@ import click
 
 from finops_ai.cli.collecting import config_option
 from finops_ai.cli.output import format_options, show
-from finops_ai.cli.tables import all_in, by_option, columns_of, cube_of, month_option, say, seats_option, workspace
+from finops_ai.cli.tables import all_in, by_option, columns_of, month_option, say, seats_option, workspace
 
 
 @click.command()
@@ -50,13 +50,12 @@ def explain(
     before, after, names = windows(config, month, against, last_week, (start, end), (other_start, other_end))
     ws = fa.open(config)
     wanted = columns_of(by, ws)
-    frames = [cube_of(ws, w, wanted) if isinstance(w, str) else ws.cube(w, wanted) for w in (before, after)]
+    frames = [all_in(ws, ws.cube(window, wanted), [window], seats) for window in (before, after)]
     for frame, name in zip(frames, names, strict=True):
         if not len(frame):
             raise DataError(
                 f"The lake holds no usage of {name}. It has {', '.join(ws.months()) or 'none'}; load more with `finops-ai collect`."
             )
-    frames = [all_in(ws, frame, [window], seats) for frame, window in zip(frames, (before, after), strict=True)]
     table = fa.explain(frames[0], frames[1], by=columns_of(by, ws), timezone=ws.timezone)
     table.facts.period = f"{names[1]} against {names[0]}"
     if only_drivers:

@@ -25,6 +25,8 @@ PRICED = {
     "model_family": pa.string(),
     "model_version": pa.string(),
 }
+#: operation of capacity that was paid for and served nobody
+IDLE_OPERATION = "provisioned_idle"
 #: what is invoiced for a row, contracted cost less what a credit or commitment pays for: added where contracts are settled
 PAYABLE = "payable_cost"
 #: the row's effective cost in whole minor units, decided once per month (`finops_ai.engine.cents`): added by `allocate`

@@ -7,14 +7,14 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from finops_ai.engine.conditions import Condition, Test, fields_of, parse_condition
-from finops_ai.engine.fields import TAG, columns, kind_of_column
+from finops_ai.engine.fields import IDLE_OPERATION, TAG, columns, kind_of_column
 from finops_ai.engine.inserts import Insert
 from finops_ai.engine.lookups import Lookup, load_lookup
 from finops_ai.engine.shared import IDLE, Shared, giver, parse_shared
@@ -22,6 +22,8 @@ from finops_ai.errors import RuleError, hint
 
 SECTIONS = ("dimensions", "rules", "lookups", "shared")
 UNALLOCATED = "unallocated"
+#: what decides for idle capacity that no other rule maps
+IDLE_RULE = "default, idle"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 RULE_KEYS = ("name", "when", "set", "from", "to")
 #: names that frames and groupings give a meaning of their own, besides the columns
@@ -65,7 +67,8 @@ class Value:
 class Rule:
     """One ordered rule: where `when` (as written: `text`) holds it sets dimensions that no earlier rule set.
 
-    It holds on days of the reporting zone from `since` up to `until`, which is excluded; None where it is open.
+    It holds on days of the reporting zone from `since` up to `until`, which is excluded; None where it is open. One that
+    isn't `declared` is what holds without being written: idle capacity that no rule maps is `idle`, not `unallocated`.
     """
 
     name: str
@@ -74,6 +77,7 @@ class Rule:
     text: str = ""
     since: dt.date | None = None
     until: dt.date | None = None
+    declared: bool = True
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,10 @@ class Rules:
     def none(cls) -> Rules:
         """No dimensions at all: `allocate` then only adds `rule` and `share`."""
         return cls({}, ())
+
+    def as_written(self) -> Rules:
+        """These rules without what holds though nobody wrote it."""
+        return replace(self, rules=tuple(r for r in self.rules if r.declared))
 
     def levels(self) -> list[list[str]]:
         """Dimensions in the order they can be computed: a level only needs columns and earlier levels."""
@@ -248,9 +256,17 @@ class _Loader:
             ensure_ascii=False,
         )
         version = hashlib.sha256(digest.encode()).hexdigest()[:16]
-        out = Rules(self.defaults, tuple(rules), self.lookups, shared, version)
+        out = Rules(self.defaults, (*rules, *self._idle(shared)), self.lookups, shared, version)
         out.levels()
         return out
+
+    def _idle(self, shared: Sequence[Shared]) -> list[Rule]:
+        """Capacity that served nobody is named so where no rule maps it, unless what is unmapped is divided."""
+        names = [n for n, value in self.defaults.items() if value == UNALLOCATED and not giver(shared, n, UNALLOCATED)]
+        when = {"operation": IDLE_OPERATION}
+        test = parse_condition(when, IDLE_RULE, kind_of=self.kind_of, known=self.known())
+        values = {name: Value(IDLE) for name in names}
+        return [Rule(IDLE_RULE, test, values, json.dumps(when), declared=False)] if values else []
 
     def _tables(self, document: Mapping[str, Any], section: str) -> Mapping[str, Mapping[str, Any]]:
         tables = document.get(section, {})
@@ -319,8 +335,10 @@ class _Loader:
         for key in row:
             if key not in RULE_KEYS:
                 raise RuleError(f"{place}: no key {key!r}. {hint(key, RULE_KEYS)}")
-        if not isinstance(name, str) or not name or name in taken or name == "default":
-            raise RuleError(f"{place}: a rule's name must be text, its own, and not 'default'; got {name!r}.")
+        if not isinstance(name, str) or not name or name in taken or name in ("default", IDLE_RULE):
+            raise RuleError(
+                f"{place}: a rule's name must be text, its own, and not 'default' or '{IDLE_RULE}'; got {name!r}."
+            )
         values = row.get("set")
         if not isinstance(values, Mapping) or not values:
             raise RuleError(f"{place}: `set` must name at least one dimension, such as set = {{ team = 'search' }}.")

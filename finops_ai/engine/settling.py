@@ -27,7 +27,7 @@ import pyarrow as pa
 
 from finops_ai.engine.dialects import DUCKDB
 from finops_ai.engine.duck import ROW, register
-from finops_ai.engine.fields import PAYABLE, PRICED
+from finops_ai.engine.fields import IDLE_OPERATION, PAYABLE, PRICED
 from finops_ai.engine.plan import Plan
 from finops_ai.engine.weights import amount, units
 from finops_ai.errors import CheckFailed, DataError
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 #: columns of expanded prices that say which contract, or pool of capacity, a key falls under
 TERMS = ("volume", "credit", "capacity")
-CONTRACT_SOURCE, IDLE, LAPSED = "contract", "provisioned_idle", "credit_lapsed"
+CONTRACT_SOURCE, LAPSED = "contract", "credit_lapsed"
 #: the statement's columns
 _COSTS = ("cost", "saved", "on_demand_cost", "idle_cost", "opening", "drawn", "lapsed", "closing")
 STATEMENT = pa.schema([
@@ -271,7 +271,7 @@ def _line(
     quantity = Decimal((0, Decimal(int(hours * 10**parts)).as_tuple().digits, -parts))
     return _place(pool.contract, places) | {
         "charge_period_start": start, "charge_period_end": start + _DAY, "model": one.model.rstrip("*") or one.unit,
-        "operation": IDLE, "meter": one.meter, "quantity": quantity, "unit": meters()[one.meter].unit,
+        "operation": IDLE_OPERATION, "meter": one.meter, "quantity": quantity, "unit": meters()[one.meter].unit,
         "service_tier": "provisioned", "resource_id": min(one.resources) if len(one.resources) == 1 else None,
         "price_id": pool.name, "effective_cost": _money(cost), PAYABLE: _money(bill),
     }  # fmt: skip

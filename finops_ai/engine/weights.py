@@ -62,8 +62,8 @@ def weights_of(con: duckdb.DuckDBPyConnection, entry: Shared, default: str, earl
         con: has the views `others` (rows that keep their cost), `taken` (rows to divide) and, if there is one,
             `telemetry`, each with `_month` and `_day` of the reporting zone.
         entry: the shared cost.
-        default: the dimension's value for unmapped cost, which never receives unless it is named; calls of which the
-            telemetry doesn't tell the value go to it.
+        default: the dimension's value for unmapped cost; neither it nor idle capacity receives unless it is named. Calls
+            of which the telemetry doesn't tell the value go to it.
         earlier: entries before this one; values whose cost they or this one distribute receive nothing.
     """
     columns = (entry.dimension,)
@@ -98,7 +98,7 @@ def _proportional(
     earlier: Sequence[Shared],
 ) -> dict[Cell, dict[Receiver, Fraction]]:
     name = DUCKDB.ident(entry.dimension)
-    chosen = DUCKDB.one_of(name, entry.to) if entry.to else f"{name} <> {DUCKDB.literal(default)}"
+    chosen = DUCKDB.one_of(name, entry.to) if entry.to else f"NOT ({DUCKDB.one_of(name, (default, IDLE))})"
     keys = ", ".join(map(DUCKDB.ident, cell))
     sql = f"SELECT {keys}, {name}, {_METRICS[metric]} FROM others WHERE {chosen} GROUP BY ALL"
     out: dict[Cell, dict[Receiver, Fraction]] = {}

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from finops_ai.errors import SettingsError, hint
 from finops_ai.forecasting.history import NONE, TOTAL, local_middle, unique_id
@@ -45,23 +47,24 @@ def drivers(priced: pd.DataFrame, by: Sequence[str] = (), freq: str = "MS", time
     rows = pd.DataFrame({"ds": _period(local_middle(priced, timezone), freq)})
     for name in by:
         rows[name] = priced[name].astype(object).where(priced[name].notna(), NONE).astype(str).to_numpy()
-    quantity = priced["quantity"].astype("float64").fillna(0.0).to_numpy()
-    cost = priced["effective_cost"].astype("float64").fillna(0.0).to_numpy()
-    meter = priced["meter"].astype(str)
-    tokens = np.array([name in known and known[name].unit == "tokens" for name in meter])
-    side = np.array([known[name].direction if name in known else "" for name in meter])
+    quantity, cost = _floats(priced["quantity"]), _floats(priced["effective_cost"])
+    code, names = pd.factorize(priced["meter"].astype(str))
+    told = [known.get(name) for name in names]
+    tokens = np.array([m is not None and m.unit == "tokens" for m in told], dtype=bool)[code]
+    side = np.array([m.direction if m else "" for m in told], dtype=object)[code]
     batch = (
         (priced["service_tier"] == "batch").to_numpy()
         if "service_tier" in priced.columns
         else np.zeros(len(rows), bool)
     )
-    cached = np.array([name in known and known[name].cache_action == "read" for name in meter])
+    cached = np.array([m is not None and m.cache_action == "read" for m in told], dtype=bool)[code]
+    requests, reasoning = (np.array([name == n for n in names], dtype=bool)[code] for name in ("requests", "reasoning"))
     for name, chosen, value in (
-        ("requests", meter.to_numpy() == "requests", quantity),
+        ("requests", requests, quantity),
         ("input", tokens & (side == "input"), quantity),
         ("output", tokens & (side == "output"), quantity),
         ("cached", tokens & cached, quantity),
-        ("reasoning", tokens & (meter.to_numpy() == "reasoning"), quantity),
+        ("reasoning", tokens & reasoning, quantity),
         ("batch", tokens & batch, quantity),
         ("token_cost", tokens, cost),
         ("other_cost", ~tokens, cost),
@@ -83,6 +86,12 @@ def drivers(priced: pd.DataFrame, by: Sequence[str] = (), freq: str = "MS", time
     out["cached_share"] = _ratio(sums["cached"], sums["input"])
     out["reasoning_share"] = _ratio(sums["reasoning"], sums["output"])
     out["batch_share"] = _ratio(sums["batch"], both)
+    return out
+
+
+def _floats(values: pd.Series) -> np.ndarray:
+    """Amounts as floats, unknown ones as 0."""
+    out: np.ndarray = pc.fill_null(pc.cast(pa.array(values, from_pandas=True), pa.float64()), 0.0).to_numpy(False)
     return out
 
 

@@ -9,10 +9,12 @@ exactly stays as it is.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from finops_ai.forecasting.choosing import SHORTEST, Fit
+from finops_ai.forecasting.models import last_season
 
 #: the interval whose reach says how unsure a point is
 REACH = 80.0
@@ -22,10 +24,24 @@ POWER = 2
 FEWEST, MOST = 3, 2.0
 #: whole horizons tried that evidence of right sums counts as
 DOUBT = 0.5
-#: what the usual series' misses at past origins may grow by, and the parts of a correction that are tried
-WORTH, PARTS = 1.05, (1.0, 0.75, 0.5, 0.25)
+#: what the usual series' misses at past origins may grow by; or how much of their lead on the last season they may lose, if
+#: that is more; and the parts of a correction that are tried
+WORTH, LEAD, PARTS = 1.05, 0.7, tuple(k / 8 for k in range(8, 0, -1))
+#: largest lead of one series that counts (log)
+MOST_LEAD = 3.0
 
 Fitted = Sequence[tuple[np.ndarray, Fit, np.ndarray]]
+
+
+def alone(fits: Fitted, row: int) -> Fitted:
+    """The fit of one series."""
+    for where, fit, history in fits:
+        at = np.flatnonzero(where == row)
+        if len(at):
+            trials = [(came[at], said[at]) for came, said in fit.trials]
+            mine = replace(fit, forecast=fit.forecast[at], weights=fit.weights[:, at], trials=trials)
+            return [(np.zeros(1, int), mine, history[at])]
+    return []
 
 
 def missed_share(fits: Fitted, season: int) -> float:
@@ -52,7 +68,8 @@ def missed_share(fits: Fitted, season: int) -> float:
 def lifted(fits: Fitted, point: np.ndarray, bounds: tuple[np.ndarray, np.ndarray], season: int) -> np.ndarray:
     """Forecasts whose sum is neither low nor high at past origins; none leaves its own interval.
 
-    Of a correction that would have made the usual series miss by more, only the part that is worth it is made.
+    Of a correction that would have made the usual series miss by more, only the part that is worth it is made: the forecast
+    stays nearer than the last season again.
 
     Args:
         fits: places, fit and history of series of like length.
@@ -77,23 +94,29 @@ def lifted(fits: Fitted, point: np.ndarray, bounds: tuple[np.ndarray, np.ndarray
     if not gap or not weight.any():
         return point
     moves: np.ndarray = np.sign(gap) * _shares(weight / weight.max(), reach.sum(1), abs(gap))[:, None] * reach
-    part = next((p for p in PARTS if _cost(fits, p * moves.mean(1)) <= WORTH), 0.0)
+    now = _lead(fits, np.zeros(len(point)), season)
+    most = max(now + np.log(WORTH), now * (1 - LEAD))
+    part = next((p for p in PARTS if _lead(fits, p * moves.mean(1), season) <= most), 0.0)
     return point + part * moves
 
 
-def _cost(fits: Fitted, shift: np.ndarray) -> float:
-    """What the misses of past origins are multiplied by where each series is moved: the geometric mean over series."""
+def _lead(fits: Fitted, shift: np.ndarray, season: int) -> float:
+    """Misses of past origins over those of the last season where each series is moved: mean of the logs over series."""
     logs = []
-    for where, fit, _ in fits:
+    for where, fit, history in fits:
         if not fit.trials:
             continue
-        before, after = (
-            np.mean([np.abs(actual - made - by).mean(1) for actual, made in fit.trials], axis=0)
-            for by in (0.0, shift[where][:, None])
-        )
-        logs.append(np.log(after[before > 0] / before[before > 0]))
+        known = zip(fit.cuts, fit.trials, strict=True)
+        naive = [
+            np.abs(came - last_season(history[:, :cut], came.shape[1], season)).mean(1) for cut, (came, _) in known
+        ]
+        ours = [np.abs(came - said - shift[where][:, None]).mean(1) for came, said in fit.trials]
+        before, after = np.mean(naive, axis=0), np.mean(ours, axis=0)
+        both = (before > 0) & (after > 0)
+        # one series that is nearly exact can't decide
+        logs.append(np.clip(np.log(after[both] / before[both]), -MOST_LEAD, MOST_LEAD))
     found = np.concatenate(logs) if logs else np.zeros(0)
-    return float(np.exp(found[np.isfinite(found)].mean())) if np.isfinite(found).any() else 1.0
+    return float(found.mean()) if len(found) else 0.0
 
 
 def _shares(weight: np.ndarray, reach: np.ndarray, gap: float) -> np.ndarray:

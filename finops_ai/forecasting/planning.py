@@ -129,6 +129,7 @@ def plan_table(
     facts.money = ["actual", "p10", "p50", "p90", "p10_part", "p90_part", "budget", "over_budget"]
     facts.notes = [
         "P10, P50 and P90: one month in ten comes out below the first, one in ten above the last.",
+        *_of_whole_days(made),
         *made.notes,
         *said(made.assumptions),
     ]
@@ -142,6 +143,12 @@ def plan_table(
     ]
     facts.notes += _without_budget(table, by)
     return Table.of(table, facts, *sources)
+
+
+def _of_whole_days(made: Plan) -> list[str]:
+    """Which days `actual` is of, where the plan begins within a month."""
+    begins = made.history.days[-1] + pd.Timedelta(days=1)
+    return [f"What is spent is of the days before {begins:%Y-%m-%d}; the day itself is planned."] * (begins.day != 1)
 
 
 def year_end_of(

@@ -48,7 +48,7 @@ def predict(
     levels: Sequence[float] = (80,),
     models: Sequence[str] | None = None,
     *,
-    apart: bool = True,
+    whole: int | None = None,
 ) -> Prediction:
     """Forecast every series of a panel.
 
@@ -58,7 +58,8 @@ def predict(
         season: points of a season.
         levels: interval levels in per cent, each between 0 and 100.
         models: names of the models to choose from, or None for the default set.
-        apart: the series are parts of a whole, whose sum is put right (see `lifting`); False where some are sums of others.
+        whole: place of the series that is the sum of the others: it alone is put right then (see `lifting`). If not given, the
+            series are parts of a whole, whose sum is put right.
     """
     checked(horizon, levels)
     pieces = [
@@ -79,8 +80,10 @@ def predict(
             bounds[level][0][where], bounds[level][1][where] = lower, upper
         for column, series in enumerate(where):
             weights[series] = dict(zip(fit.models, fit.weights[:, column].tolist(), strict=True))
-    if apart:
-        point = lifting.lifted(fits, point, bounds[lifting.REACH], season)
+    told = slice(None) if whole is None else [whole]
+    summed = fits if whole is None else lifting.alone(fits, whole)
+    low, high = bounds[lifting.REACH]
+    point[told] = lifting.lifted(summed, point[told], (low[told], high[told]), season)
     held = {level: (np.minimum(bounds[level][0], point), np.maximum(bounds[level][1], point)) for level in levels}
     return Prediction(point, held, weights)
 

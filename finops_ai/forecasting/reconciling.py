@@ -63,7 +63,7 @@ def predict_adding_up(
         A prediction in the panel's order whose points add up at every level. Intervals keep their relative width:
         each is its own series' interval, so they do not add up (quantiles never do).
     """
-    raw = predict(panel, horizon, season, levels, models, apart=False)
+    raw = predict(panel, horizon, season, levels, models, whole=keys.index(()))
     point = raw.point.copy()
     children: dict[Key, list[int]] = {}
     for i, key in enumerate(keys):

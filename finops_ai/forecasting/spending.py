@@ -20,6 +20,7 @@ from finops_ai.engine.fields import PUBLISHED
 from finops_ai.errors import DataError, SettingsError, hint
 from finops_ai.forecasting.history import NONE, check_one_currency, end_of_data, local_middle
 from finops_ai.meters import meters
+from finops_ai.money import exact
 from finops_ai.tables.grouping import dimensions_of
 
 #: columns that split a cell further, by its recent mix; those that every split keeps apart
@@ -190,7 +191,10 @@ def _codes(rows: pd.DataFrame, columns: Sequence[str]) -> tuple[np.ndarray, list
 
 def _spent(cost: pd.Series, leaf: np.ndarray, month: np.ndarray) -> dict[tuple[int, str], Decimal]:
     """Sum of each leaf and month in decimals; rows that hold floats, such as simulated ones, are added as such."""
-    amounts = pa.array(cost)
+    try:
+        amounts = pa.array(cost)
+    except pa.ArrowTypeError:  # some rows hold floats, some decimals
+        amounts = pa.array([None if pd.isna(v) else exact(v) for v in cost])
     if isinstance(amounts, pa.ChunkedArray):
         amounts = amounts.combine_chunks()
     if not pa.types.is_decimal(amounts.type):

@@ -2,7 +2,7 @@
 
 from finops_ai.meters.formats import Format, format_named, formats
 from finops_ai.meters.normalise import CONTEXT_KEYS, TIER_WORDS, Normalised, normalise, normalise_columns, service_tier
-from finops_ai.meters.originals import Original, original_calls
+from finops_ai.meters.originals import Original, Whence, original_calls
 from finops_ai.meters.registry import Meter, meter, meters, token_meters
 from finops_ai.meters.slices import quantity_array, tokens_from_slices
 from finops_ai.meters.usages import disjoint_columns
@@ -14,6 +14,7 @@ __all__ = [
     "Meter",
     "Normalised",
     "Original",
+    "Whence",
     "disjoint_columns",
     "format_named",
     "formats",

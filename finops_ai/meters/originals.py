@@ -6,6 +6,8 @@ A call counts once: with its fullest record, at its earliest time, for the sessi
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,49 +18,58 @@ Record = dict[str, Any]
 SYNTHETIC = "<synthetic>"
 
 
-class Origin(NamedTuple):
-    """What a record says of where its call was made. Of two, the lesser comes first: the earlier, then what isn't a copy by
-    its own word, then what is no subagent's. Nothing of what was said is kept.
-    """
+@dataclass(slots=True, eq=False)
+class Whence:
+    """Where records of a file come from, held once for as many as say the same. Nothing of what was said is kept."""
 
-    at: str
     forked: bool
     sidechain: bool
     session: str
     path: Path
-    number: int
     folder: str | None
     branch: str | None
     agent: str | None
 
 
-class Original(NamedTuple):
+class Seen(NamedTuple):
+    """A record of a call: its time, where from, and its line."""
+
+    at: str
+    whence: Whence
+    number: int
+
+    def rank(self) -> tuple[str, bool, bool]:
+        """The lesser comes first: the earlier, then what isn't a copy by its own word, then what is no subagent's."""
+        return self.at, self.whence.forked, self.whence.sidechain
+
+
+@dataclass(slots=True, eq=False)
+class Original:
     """One call.
 
     Attributes:
-        usage: usage object of its fullest record.
-        model: as that record states it.
-        request: its request id, else its message id.
-        origin: where it comes from: the earliest time any of its records states, session, folder, branch, agent, file and line.
+        at: the earliest time any of its records states, as text that sorts. whence, number: that record's session, file and line.
+        usage: usage object of its fullest record, and the model as that record states it.
+        done: whether that record says that the answer was finished.
+        asked: its request id, where a record has one.
+        message: its message id.
+        others: the earliest record of each session, where there are several.
     """
 
+    at: str
+    whence: Whence
+    number: int
     usage: Record
     model: str
-    request: str | None
-    origin: Origin
+    done: bool
+    asked: str | None
+    message: str | None
+    others: dict[str, Seen] | None = None
 
-
-class _Group:
-    """Records of one call: the fullest so far, and the earliest of each session."""
-
-    __slots__ = ("asked", "first", "fullest", "model", "others", "rank", "request")
-
-    def __init__(self, asked: str | None, request: str | None, seen: Origin) -> None:
-        self.asked, self.request, self.first = asked, request, seen
-        self.others: dict[str, Origin] | None = None
-        self.rank: tuple[int, int, int] = (-1, -1, -1)
-        self.fullest: Record = {}
-        self.model = ""
+    @property
+    def request(self) -> str | None:
+        """Its request id, else its message id."""
+        return self.asked or self.message
 
 
 def original_calls(records: Iterable[tuple[Path, int, Record]]) -> tuple[list[Original], int, int]:
@@ -81,12 +92,15 @@ def original_calls(records: Iterable[tuple[Path, int, Record]]) -> tuple[list[Or
     ...     return Path(session), 1, {"sessionId": session, "timestamp": at, "requestId": "r", "message": {
     ...         "id": "m", "model": "claude-opus-5", "usage": {"output_tokens": output}}}
     >>> calls, repeated, _ = original_calls([record("b", "2026-10-08T00:00:01.000Z", 9), record("a", "2026-10-07T23:59:59.000Z", 2)])
-    >>> [(call.origin.session, call.origin.at[:10], call.usage) for call in calls], repeated
+    >>> [(call.whence.session, call.at[:10], call.usage) for call in calls], repeated
     ([('a', '2026-10-07', {'output_tokens': 9})], 1)
     """
-    groups: list[_Group] = []
-    by_message: dict[Any, _Group | list[_Group]] = {}
+    calls: list[Original] = []
+    by_message: dict[Any, Original | list[Original]] = {}
+    models: dict[str, str] = {}  # one text for each, not one for each call
     repeated = synthetic = 0
+    told: tuple[Any, ...] = ()
+    whence: Any = None
     for path, number, record in records:
         if type(record) is not dict:
             continue
@@ -105,88 +119,119 @@ def original_calls(records: Iterable[tuple[Path, int, Record]]) -> tuple[list[Or
             raise DataError(f"{path}, line {number}: the record of a call has no timestamp. Nothing was stored.")
         if len(at) != 24 or at[-1] != "Z":
             at = _sortable(at, path, number)
-        request = record.get("requestId")
-        key = message.get("id") or request or record.get("uuid")
-        group = _group_of(by_message, key, request) if key is not None else None
-        if group is None:
-            group = _Group(request, request or message.get("id"), _origin(at, path, number, record))
-            groups.append(group)
-            if key is not None:
-                _remember(by_message, key, group)
+        name = str(model or "")
+        name = models.setdefault(name, name)
+        request = record.get("requestId") or None
+        identity = message.get("id")
+        key = identity or request or record.get("uuid")
+        found = by_message.get(key)
+        call = None if found is None else _among(found, request)
+        if call is not None and at > call.at and call.others is None and record.get("sessionId") == call.whence.session:
+            repeated += 1  # written again while it streamed, as most are: nothing of it comes first
         else:
+            said = _said(path, record)
+            if said != told:
+                told, whence = said, _whence(*said)
+            if call is None:
+                call = Original(at, whence, number, usage, name, bool(message.get("stop_reason")), request, identity)
+                calls.append(call)
+                if key is not None:
+                    _remember(by_message, key, call)
+                continue
             repeated += 1
-            if request and group.asked is None:
-                group.asked = group.request = request
-            first = group.first
-            # written again while it streamed, as most are: nothing of it comes first
-            if at <= first.at or group.others is not None or (record.get("sessionId") or path.stem) != first.session:
-                _see(group, _origin(at, path, number, record))
-        output = usage.get("output_tokens") or 0
-        inputs = (
-            (usage.get("input_tokens") or 0)
-            + (usage.get("cache_read_input_tokens") or 0)
-            + (usage.get("cache_creation_input_tokens") or 0)
-        )
-        rank = (1 if message.get("stop_reason") else 0, output, inputs)
-        if rank >= group.rank:
-            group.rank, group.fullest, group.model = rank, usage, model or group.model
-    return _origins(groups), repeated, synthetic
+            _see(call, Seen(at, whence, number))
+        if call.asked is None:
+            call.asked = request
+        done = bool(message.get("stop_reason"))
+        if _fullness(done, usage) >= _fullness(call.done, call.usage):
+            call.done, call.usage, call.model = done, usage, name or call.model
+    _settle(calls)
+    return calls, repeated, synthetic
 
 
-def _origin(at: str, path: Path, number: int, record: Record) -> Origin:
+def _said(path: Path, record: Record) -> tuple[Any, ...]:
+    """What a record says of where it was written."""
     told = record.get
-    sidechain = bool(told("isSidechain"))
-    agent = told("agentName") or (f"subagent {told('agentId') or ''}".rstrip() if sidechain else None)
-    session = told("sessionId") or path.stem
-    return Origin(at, bool(told("forkedFrom")), sidechain, session, path, number, told("cwd"), told("gitBranch"), agent)
+    return (
+        path, told("sessionId"), bool(told("forkedFrom")), bool(told("isSidechain")), told("cwd"), told("gitBranch"),
+        told("agentName"), told("agentId"),
+    )  # fmt: skip
 
 
-def _group_of(by_message: dict[Any, Any], key: object, request: str | None) -> _Group | None:
-    """The call a record belongs to: of its message id, with the same request id or where one has none."""
-    found = by_message.get(key)
-    for group in (found,) if isinstance(found, _Group) else found or ():
-        if request is None or group.asked is None or group.asked == request:
-            return group
+def _whence(
+    path: Path,
+    session: str | None,
+    forked: bool,
+    sidechain: bool,
+    folder: str | None,
+    branch: str | None,
+    name: str | None,
+    agent: str | None,
+) -> Whence:
+    agent = name or (f"subagent {agent or ''}".rstrip() if sidechain else None)
+    return Whence(forked, sidechain, session or path.stem, path, folder, branch, agent)
+
+
+def _fullness(done: bool, usage: Record) -> tuple[bool, int, int]:
+    """Of two records of a call, the one that counts is the greater: finished, then of more output, then of more input."""
+    told = usage.get
+    inputs = (
+        (told("input_tokens") or 0)
+        + (told("cache_read_input_tokens") or 0)
+        + (told("cache_creation_input_tokens") or 0)
+    )
+    return done, told("output_tokens") or 0, inputs
+
+
+def _among(found: Original | list[Original] | None, request: str | None) -> Original | None:
+    """The call a record belongs to of those with its message id: with the same request id, or where one has none."""
+    for call in (found,) if isinstance(found, Original) else found or ():
+        if request is None or call.asked is None or call.asked == request:
+            return call
     return None
 
 
-def _remember(by_message: dict[Any, Any], key: object, group: _Group) -> None:
+def _remember(by_message: dict[Any, Any], key: object, call: Original) -> None:
     found = by_message.get(key)
     if found is None:
-        by_message[key] = group
-    elif isinstance(found, _Group):
-        by_message[key] = [found, group]
+        by_message[key] = call
+    elif isinstance(found, Original):
+        by_message[key] = [found, call]
     else:
-        found.append(group)
+        found.append(call)
 
 
-def _see(group: _Group, seen: Origin) -> None:
+def _see(call: Original, seen: Seen) -> None:
     """Keep the earliest record of each session."""
-    if group.others is None:
-        if seen.session == group.first.session:
-            if seen[:3] < group.first[:3]:
-                group.first = seen
+    session = seen.whence.session
+    if call.others is None:
+        first = Seen(call.at, call.whence, call.number)
+        if session == call.whence.session:
+            if seen.rank() < first.rank():
+                call.at, call.whence, call.number = seen
             return
-        group.others = {group.first.session: group.first}
-    known = group.others.get(seen.session)
-    if known is None or seen[:3] < known[:3]:
-        group.others[seen.session] = seen
+        call.others = {call.whence.session: first}
+    known = call.others.get(session)
+    if known is None or seen.rank() < known.rank():
+        call.others[session] = seen
 
 
-def _origins(groups: list[_Group]) -> list[Original]:
+def _settle(calls: list[Original]) -> None:
+    """Give each call the session it comes from, and put them in order of their time."""
     own: dict[str, str] = {}  # session -> time of its first call that no other session has
-    for group in groups:
-        if group.others is None and group.first.at < own.get(group.first.session, "~"):
-            own[group.first.session] = group.first.at
-    found = []
-    for group in groups:
-        origin = group.first
-        if group.others is not None:
-            # a session whose calls all went on into another is where they come from
-            origin = min(group.others.values(), key=lambda seen: (*seen[:3], own.get(seen.session, ""), str(seen.path)))
-        found.append(Original(group.fullest, str(group.model or "not stated"), group.request, origin))
-    found.sort(key=lambda call: call.origin.at)
-    return found
+    for call in calls:
+        if call.others is None and call.at < own.get(call.whence.session, "~"):
+            own[call.whence.session] = call.at
+
+    def order(seen: Seen) -> tuple[Any, ...]:
+        # a session whose calls all went on into another is where they come from
+        return *seen.rank(), own.get(seen.whence.session, ""), str(seen.whence.path)
+
+    for call in calls:
+        call.model = call.model or "not stated"
+        if call.others is not None:
+            call.at, call.whence, call.number = min(call.others.values(), key=order)
+    calls.sort(key=attrgetter("at"))
 
 
 def _sortable(text: str, path: Path, number: int) -> str:
@@ -200,4 +245,4 @@ def _sortable(text: str, path: Path, number: int) -> str:
     return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
 
 
-__all__ = ["Origin", "Original", "original_calls"]
+__all__ = ["Original", "Whence", "original_calls"]

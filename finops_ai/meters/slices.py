@@ -45,7 +45,7 @@ def tokens_from_slices(slices: Mapping[str, Values], meters: Mapping[str, Values
         if rows and (low := pc.min(values).as_py()) is not None and low < 0:
             raise UsageError(f"Meter {name} is {low} in a slice; a quantity can't be negative.", "negative_quantity")
     inputs = [columns[name] for name, kind in kinds.items() if kind.direction == "input" and kind.is_token]
-    frame = {name: _repeat(values, rows) for name, values in slices.items()}
+    frame = {name: _one_a_slice(values) for name, values in slices.items()}
     if "slice_input_tokens" not in frame:
         total: Any = pa.array(np.zeros(rows, dtype=np.int64))
         for values in inputs:
@@ -66,12 +66,12 @@ def tokens_from_slices(slices: Mapping[str, Values], meters: Mapping[str, Values
         quantities.append(quantity_array(values.take(pa.array(where))))
         order.append(where * len(columns) + i)
     if not columns:
-        return pa.table({**{name: values.slice(0, 0) for name, values in frame.items()}})
+        return pa.table({name: _taken(values, pa.array([], pa.int64())) for name, values in frame.items()})
     by_slice = np.argsort(np.concatenate(order), kind="stable")
     index = pa.array(np.concatenate(at)[by_slice])
     which = np.concatenate(names)[by_slice]
     dictionary = list(columns)
-    long = {name: values.take(index) for name, values in frame.items()}
+    long = {name: _taken(values, index) for name, values in frame.items()}
     long["meter"] = pa.DictionaryArray.from_arrays(which, pa.array(dictionary)).cast(pa.string())
     long["quantity"] = pa.chunked_array(quantities).combine_chunks().take(pa.array(by_slice))
     long["unit"] = pa.DictionaryArray.from_arrays(which, pa.array([kinds[n].unit for n in dictionary])).cast(
@@ -114,9 +114,14 @@ def _array(values: Values) -> pa.Array:
     )
 
 
-def _repeat(values: Values | str | None, rows: int) -> pa.Array:
+def _one_a_slice(values: Values | str | None) -> pa.Array | pa.Scalar:
+    """One value per slice, or the one text of all slices."""
     if values is None or isinstance(values, str):
-        return pa.repeat(pa.scalar(values, pa.string()), rows)
+        return pa.scalar(values, pa.string())
     if isinstance(values, pa.ChunkedArray):
         return values.combine_chunks()
     return values if isinstance(values, pa.Array) else pa.array(values)
+
+
+def _taken(values: pa.Array | pa.Scalar, index: pa.Array) -> pa.Array:
+    return pa.repeat(values, len(index)) if isinstance(values, pa.Scalar) else values.take(index)

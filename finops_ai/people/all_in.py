@@ -219,7 +219,7 @@ def _with_teams(rules: Rules, dimension: str) -> Rules:
         "when": {"agent_name": {"exists": True}},
         "set": {dimension: "{agent_name}"},
     }
-    first = Rules.load({"dimensions": {dimension: {"default": "unallocated"}}, "rules": [own]}).rules
+    first = Rules.load({"dimensions": {dimension: {"default": "unallocated"}}, "rules": [own]}).rules[:1]
     return replace(rules, rules=(*first, *rules.rules), shared=())
 
 

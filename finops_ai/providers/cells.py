@@ -184,6 +184,8 @@ def instants_of(values: pa.ChunkedArray, time: Time) -> pa.ChunkedArray:
         if pa.types.is_integer(kind) and time.unit != "excel" and not time.start:
             return values.cast(pa.int64()).cast(pa.timestamp(time.unit)).cast(INSTANT, safe=False)
         micros, digits = UNITS[time.unit]
+        if _is_text(kind):  # of an instant, a comma stands before its fraction
+            values = pc.replace_substring_regex(values.cast(pa.string()), r"^(\s*\d+),(\d+\s*)$", r"\1.\2")
         number = cast(values, pa.decimal128(38 - 14, digits))
         scaled = pc.floor(pc.multiply(number, pa.scalar(micros).cast(pa.decimal128(13, 0 if digits == 10 else 3))))
         counted = scaled.cast(pa.int64()).cast(pa.duration("us"))

@@ -555,11 +555,11 @@ def _flat(table: pa.Table) -> pa.Table:
 def _unit(texts: Iterable[str]) -> str:
     """s, ms, us or ns where instants are numbers since 1970, excel where they are days since 1900; "" for other texts."""
     first = next(iter(texts), "")
-    if re.fullmatch(r"4[0-9]{4}(\.\d+)?", first):
+    if re.fullmatch(r"4[0-9]{4}([.,]\d+)?", first):
         return "excel"
-    if not re.fullmatch(r"\d{9,20}(\.\d+)?", first):
+    if not re.fullmatch(r"\d{9,20}([.,]\d+)?", first):
         return ""
-    digits = len(first.partition(".")[0])
+    digits = len(re.split("[.,]", first)[0])
     return "s" if digits < 12 else "ms" if digits < 15 else "us" if digits < 18 else "ns"
 
 
@@ -568,7 +568,8 @@ def _are_instants(texts: Sequence[str]) -> bool:
     unit = _unit(texts)
     per = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}.get(unit, 0)
     return bool(per) and all(
-        re.fullmatch(r"\d+(\.\d+)?", t) and 1_420_000_000 <= float(t) / per <= 2_540_000_000 for t in texts
+        re.fullmatch(r"\d+([.,]\d+)?", t) and 1_420_000_000 <= float(t.replace(",", ".")) / per <= 2_540_000_000
+        for t in texts
     )
 
 

@@ -349,7 +349,7 @@ def together(data: Table, keys: Sequence[str]) -> Any:
     for group, cost in zip(groups, data["cost"], strict=True):
         sums[group] = sums.get(group, Decimal(0)) + (Decimal(0) if is_unknown(cost) else cost)
     order = sorted(range(len(data)), key=lambda i: (-sums[groups[i]], groups[i], i))
-    return data.iloc[order].reset_index(drop=True)
+    return data.iloc[order]
 
 
 def unit_sentence(data: Table, month: str) -> None:

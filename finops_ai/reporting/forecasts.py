@@ -24,6 +24,7 @@ from finops_ai.forecasting import (
     plan_in_words,
     standard_scenarios,
 )
+from finops_ai.forecasting.history import local_middle
 from finops_ai.forecasting.planning import workspace_past_error
 from finops_ai.forecasting.seats import history_with_seats
 from finops_ai.forecasting.shelf import held_against, saved_plans
@@ -31,6 +32,7 @@ from finops_ai.forecasting.terms import workspace_terms
 from finops_ai.forecasting.year import workspace_outlook
 from finops_ai.reporting import answers, charts, owners
 from finops_ai.reporting.grid import column, grid, heading
+from finops_ai.reporting.pacing import OVERRUN
 from finops_ai.reporting.text import amount, is_unknown, percent, safe, title
 from finops_ai.tables import showback
 from finops_ai.tables.kpis import plan_errors
@@ -205,11 +207,17 @@ def fan(page: Outlook, back: int = 120) -> None:
     )
 
 
+def _spent(page: Outlook) -> str:
+    """Heading of what is spent: it is of whole days, which other tables of a month that is still running aren't."""
+    begins = min(page.days["ds"])
+    return "Spent" if begins.day == 1 else f"Spent before {begins.day} {begins:%b %Y}"
+
+
 def plan_by_month(page: Outlook) -> None:
     """The total month by month: what was spent, or the low, middle and high of what is to come; budget and chance of an overrun."""
     total = page.plan[page.plan["unique_id"] == "total"]
     with_budget = (total["budget"].notna() & (total["p10"] != total["p90"])).any()  # one that isn't over yet
-    heads = ["Month", "Spent", "Low", "Middle", "High"] + (
+    heads = ["Month", _spent(page), "Low", "Middle", "High"] + (
         ["Budget", "Over budget", "Chance of overrun"] if with_budget else []
     )
     rows = []
@@ -218,10 +226,14 @@ def plan_by_month(page: Outlook) -> None:
         cells = [_name(row["month"]), _money(row["actual"] or None)]
         cells += ["–" if sure and c != "p50" else _money(row[c]) for c in ("p10", "p50", "p90")]  # the middle adds up
         if with_budget:
-            chance = "–" if is_unknown(row["overrun_probability"]) else percent(row["overrun_probability"], places=0)
+            certain = sure or is_unknown(row["overrun_probability"])  # what is over has no chances left
+            chance = "–" if certain else percent(row["overrun_probability"], places=0)
             cells += [_money(row["budget"]), _signed(row["over_budget"]), chance]
         rows.append(cells)
-    caption = f"Amounts in {page.currency}; 8 chances in 10 that a month ends between low and high, even chances below and above the middle"
+    caption = (
+        f"Amounts in {page.currency}; 8 chances in 10 that a month, and the year, ends between low and high, which are no sums; "
+        "even chances below and above the middle" + (f"; {OVERRUN}" if with_budget else "")
+    )
     _show(grid(heads, rows[:-1], foot=rows[-1], caption=caption))
 
 
@@ -240,8 +252,8 @@ def budgets_ahead(page: Outlook) -> None:
         ]
         for row in page.budgets.to_dict("records")
     ]
-    heads = ["Budget", "Until", "Amount", "Spent", "Low", "Middle", "High", "Over budget", "Chance of overrun"]
-    _show(grid(heads, rows, texts=2, caption=f"Amounts in {page.currency}; the likeliest overrun first"))
+    heads = ["Budget", "Until", "Amount", _spent(page), "Low", "Middle", "High", "Over budget", "Chance of overrun"]
+    _show(grid(heads, rows, texts=2, caption=f"Amounts in {page.currency}; the likeliest overrun first; {OVERRUN}"))
 
 
 def plan_by_part(page: Outlook, top: int = 12) -> None:
@@ -260,7 +272,7 @@ def plan_by_part(page: Outlook, top: int = 12) -> None:
     rows += [[page.words[str(row["unique_id"])], *(_money(row[c]) for c in columns)] for row in nobody]
     whole = year[year["unique_id"] == "total"].iloc[0]
     foot = ["Total", *(_money(whole[c]) for c in columns)]
-    heads = [title(page.by), "Spent", "Middle", "Its part of the low", "Its part of the high"]
+    heads = [title(page.by), _spent(page), "Middle", "Its part of the low", "Its part of the high"]
     _show(grid(heads, rows, foot=foot, caption=f"Amounts in {page.currency}; every column adds up", apart=apart))
 
 
@@ -274,7 +286,11 @@ def scenario_table(page: Outlook) -> None:
             money = _money(row["amount"]) if whole else _signed(row["amount"])
             share = percent(row["share_of_base"]) if whole else f"{float(row['share_of_base']):+.1%}"
             rows.append([str(name) if whole else "", "comes to" if whole else f"by {row['item']}", money, share])
-    caption = f"Amounts in {page.currency} over {len(page.base.outlook.days)} days, of use: planned lines and owners' figures are the same in each"
+    days = page.base.outlook.days
+    caption = (
+        f"Amounts in {page.currency} over {len(days)} days from {days[0]:%Y-%m-%d}, of use: base is the plan without these changes, "
+        "at the prices that are known; planned lines and owners' figures are the same in each"
+    )
     _show(grid(["Scenario", "", "Amount", "Of base"], rows, texts=2, caption=caption))
 
 
@@ -300,30 +316,33 @@ def past_errors(page: Outlook) -> None:
 
 
 def driver_table(page: Outlook, months: int = 6) -> None:
-    """Requests x input per request x tokens per input x price per token, by month."""
+    """Requests x input per request x tokens per input x price per token, by month, each beside what it is made of."""
+    shown = page.drivers.tail(months).to_dict("records")
+    made: list[dict[str, Any]] = []
+    for row in shown:
+        tokens = _ratio(row["token_cost"], row["price_per_token"])
+        calls = row["requests"] if row["requests"] > 0 else None
+        made.append({"requests": calls, "tokens": tokens, "input_tokens": _ratio(tokens, row["tokens_per_input"])})
+    heads, counts = zip(*(column(made, name) for name in ("requests", "input_tokens", "tokens")), strict=True)
     rows = [
         [
             _name(f"{row['ds']:%Y-%m}"),
-            f"{row['requests']:,.0f}" if row["requests"] > 0 else "–",
+            calls,
+            read,
             _figure(row["input_per_request"]) if row["requests"] > 0 else "–",
+            all_,
             _figure(row["tokens_per_input"], 3),
-            _figure(row["price_per_token"] * 1e6, 3),
             _figure(row["token_cost"]),
+            _figure(row["price_per_token"] * 1e6, 3),
             _figure(row["other_cost"]),
         ]
-        for row in page.drivers.tail(months).to_dict("records")
+        for row, calls, read, all_ in zip(shown, *counts, strict=True)
     ]
-    heads = [
-        "Month",
-        "Requests",
-        "Input tokens each",
-        "Tokens per input",
-        "Price per 1M",
-        "Cost of these tokens",
-        "All other cost",
-    ]
-    about = "of sources that count requests: the first four multiply to what their tokens cost"
-    _show(grid(heads, rows, caption=f"Amounts in {page.currency}, {about}"))
+    named = [f"Their {head[0].lower()}{head[1:]}" for head in heads[1:]]
+    columns = ["Month", heads[0], named[0], "Input tokens each", named[1], "Tokens per input"]
+    columns += ["Cost of these tokens", "Price per 1M", "All other cost"]
+    about = "of sources that count requests: requests, input tokens each, tokens per input and price multiply to the cost of these tokens"
+    _show(grid(columns, rows, caption=f"Amounts in {page.currency}, {about}"))
 
 
 def model_table(page: Outlook, top: int = 8) -> None:
@@ -331,17 +350,21 @@ def model_table(page: Outlook, top: int = 8) -> None:
     shown = page.models.head(top).to_dict("records")
     costs = column([{"cost": row["published"]} for row in shown], "cost")[1]
     partly = any(not is_unknown(row["counted"]) and row["counted"] != row["published"] for row in shown)
+    calls = [None if is_unknown(row["calls"]) or not row["calls"] else float(row["calls"]) for row in shown]
+    counts, named = [], []
+    for name in ("input", "output"):
+        each = [None if is_unknown(row[f"{name}_per_request"]) else row[f"{name}_per_request"] for row in shown]
+        used = [None if n is None or e is None else n * e for n, e in zip(calls, each, strict=True)]
+        head, cells = column([{f"{name}_tokens": value} for value in used], f"{name}_tokens")
+        named += [f"Their {head[0].lower()}{head[1:]}", f"{name.capitalize()} each"]
+        counts += [cells, ["–" if value is None else _figure(e, 0) for value, e in zip(used, each, strict=True)]]
     rows = []
-    for row, cost in zip(shown, costs, strict=True):
-        calls = 0.0 if is_unknown(row["calls"]) else float(row["calls"])
-        line = [f"{calls:,.0f}" if calls else "–"]
-        for name in ("input", "output"):
-            each = row[f"{name}_per_request"]
-            line += [f"{each * calls / 1e6:,.1f}", _figure(each, 0)] if calls and not is_unknown(each) else ["–", "–"]
+    for i, (row, cost) in enumerate(zip(shown, costs, strict=True)):
+        line = ["–" if calls[i] is None else f"{calls[i]:,.0f}", *(cells[i] for cells in counts)]
         line += [_money(row["counted"])] if partly else []
         rate = "–" if is_unknown(row["cost_per_request"]) else f"{row['cost_per_request'] * 1000:,.2f}"
         rows.append([str(row["unique_id"]), *line, rate, cost])
-    heads = ["Model", "Requests", "Their input, millions", "Input each", "Their output, millions", "Output each"]
+    heads = ["Model", "Requests", *named]
     heads += [*(["Their cost"] if partly else []), "Cost per 1,000", "Cost"]
     month = answers.month_text(f"{page.drivers['ds'].iloc[-1]:%Y-%m}")
     caption = f"Amounts in {page.currency}, {month}; the largest models"
@@ -402,12 +425,14 @@ def _by_month(history: pd.DataFrame, timezone: str) -> pd.DataFrame:
 
 def _by_model(history: pd.DataFrame, timezone: str) -> pd.DataFrame:
     """What showback says of each model in the newest month, the costliest first, with the drivers of its calls."""
-    rows, counted = drivers(history, by=["model"], timezone=timezone), _counted(history)
+    when = local_middle(history, timezone)
+    newest = history[(when >= when.max().to_period("M").start_time).to_numpy(bool)] if len(history) else history
+    rows, counted = drivers(newest, by=["model"], timezone=timezone), _counted(newest)
     if counted.any():
         each = ["input_per_request", "output_per_input"]
-        own = drivers(history[counted], by=["model"], timezone=timezone)[["ds", "unique_id", *each]]
+        own = drivers(newest[counted], by=["model"], timezone=timezone)[["ds", "unique_id", *each]]
         rows = rows.drop(columns=each).merge(own, on=["ds", "unique_id"], how="left")
-    rows = rows[(rows["ds"] == rows["ds"].max()) & (rows["cost"] > 0)]
+    rows = rows[rows["cost"] > 0]
     month = f"{rows['ds'].max():%Y-%m}" if len(rows) else None
     told = showback(history, by=["model"], month=month, timezone=timezone)
     shown = pd.DataFrame(
@@ -445,7 +470,11 @@ def _signed(value: Decimal | float) -> str:
     return "–" if is_unknown(value) else f"{Decimal(value):+,.2f}"
 
 
-def _figure(value: float, places: int = 2) -> str:
+def _ratio(top: float | None, bottom: float | None) -> float | None:
+    return None if is_unknown(top) or is_unknown(bottom) or not bottom else top / bottom
+
+
+def _figure(value: float | None, places: int = 2) -> str:
     return "–" if is_unknown(value) else f"{value:,.{places}f}"
 
 

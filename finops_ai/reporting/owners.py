@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from finops_ai.engine.settling import IDLE as IDLE_OPERATION
+from finops_ai.engine.fields import IDLE_OPERATION
 from finops_ai.reporting.grid import label
 from finops_ai.reporting.text import is_unknown, named
 from finops_ai.tables.grouping import NOBODY, nobody_of

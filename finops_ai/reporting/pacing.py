@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from IPython.display import HTML, display
 
 from finops_ai.forecasting.budgets import workspace_budgets
+from finops_ai.forecasting.projection import DRAWS
 from finops_ai.money import minor_units
 from finops_ai.reporting.answers import note
 from finops_ai.reporting.charging import plain_table
@@ -17,6 +18,8 @@ from finops_ai.reporting.text import is_unknown, percent
 if TYPE_CHECKING:
     from finops_ai.workspace import Workspace
 
+#: what a chance of an overrun is, as captions say it
+OVERRUN = f"chance of overrun: share of {DRAWS:,} simulated paths that end above the budget"
 STATES = {"ok": "on course", "watch": "heading over", "over": "over"}
 
 
@@ -67,7 +70,11 @@ def budgets(ws: Workspace, month: str) -> None:
         "Runs out",
         "State",
     ]
-    display(HTML(plain_table(heads, lines, texts=2, caption=f"Amounts in {table.facts.currency}, most used first")))
+    display(
+        HTML(
+            plain_table(heads, lines, texts=2, caption=f"Amounts in {table.facts.currency}, most used first; {OVERRUN}")
+        )
+    )
     states = {r["text"] for r in rows}
     note(" ".join(text for text in table.facts.notes if text not in states))
 

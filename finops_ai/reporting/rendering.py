@@ -66,12 +66,13 @@ class Renderer:
         with Kernel(self._surroundings) as kernel:
             kernel.warm()
             while page := self._waiting.get():
-                _render(page, self._folder, kernel)
+                render_page(page, self._folder, kernel)
                 if self._watch:
                     self._watch(page)
 
 
-def _render(page: Page, folder: Path, kernel: Kernel) -> None:
+def render_page(page: Page, folder: Path, kernel: Kernel) -> None:
+    """Make a page by its notebook; a failure, and what data was lacking, is noted on the page."""
     target = folder / f"{page.name}.ipynb"
     try:
         title = f"Statement for {page.title}" if page.group == STATEMENTS else page.title

@@ -254,7 +254,10 @@ def ranking(post: Posting, ws: Workspace, linked: int = 0) -> None:
     if not any(post.overview["true_up"]):
         shown = [c for c in shown if c != "due"]
     named_after = Table.of(post.overview.rename(columns={"receiver": post.charged.dimension}), post.overview.facts)
-    display(HTML(answers.table_html(named_after, shown, top=max(linked, 20), links=links, trends=trends)))
+    charged = "of those who are charged"
+    display(
+        HTML(answers.table_html(named_after, shown, top=max(linked, 20), links=links, trends=trends, period=charged))
+    )
 
 
 def overview_sentence(post: Posting) -> None:

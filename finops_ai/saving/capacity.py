@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from finops_ai.engine import reprice
-from finops_ai.engine.settling import IDLE
+from finops_ai.engine.fields import IDLE_OPERATION
 from finops_ai.meters import meters
 from finops_ai.periods import UTC, zone
 from finops_ai.prices.commitments import HOURS
@@ -137,7 +137,7 @@ def _pools(cells: Cells) -> list[_Pool]:
             cost = Fraction(cells.cost[i])
             day.fee += cost
             day.hours += Fraction(cells.quantity[i])
-            if cells.operation[i] == IDLE or _text(columns, "price_status", i) == "contract":
+            if cells.operation[i] == IDLE_OPERATION or _text(columns, "price_status", i) == "contract":
                 day.idle += cost
                 pool.idle_rows.append(i)
     tokens = now[(cells.tier[now] == "provisioned") & cells.of(TOKENS)[now]]

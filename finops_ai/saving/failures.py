@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from finops_ai.engine.settling import IDLE
+from finops_ai.engine.fields import IDLE_OPERATION
 from finops_ai.meters import meters
 from finops_ai.saving.cells import Cells
 from finops_ai.saving.opportunity import Finding, Range
@@ -45,7 +45,7 @@ def unused(cells: Cells) -> Iterator[Finding]:
     if cells.days < 7:
         return
     for name in _KEPT:
-        rows = cells.now[((cells.meter == name) & cells.priced & (cells.operation != IDLE))[cells.now]]
+        rows = cells.now[((cells.meter == name) & cells.priced & (cells.operation != IDLE_OPERATION))[cells.now]]
         keys = ("provider", "model", "resource_id", "sub_account_id")
         groups: dict[tuple[Any, ...], list[int]] = {}
         columns = {k: cells.frame[k].astype(object).to_numpy() for k in keys if k in cells.frame}

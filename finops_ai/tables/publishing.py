@@ -43,7 +43,7 @@ def publish(frame: pd.DataFrame, facts: Facts) -> pd.DataFrame:
     }
     done: set[str] = set()
     for name in money:
-        if name in facts.cents and (known := _kept(frame, name, facts.cents[name])) is not None:
+        if name in facts.cents and (known := _kept(frame, name, facts)) is not None:
             out[name] = known
             done.add(name)
         elif name not in wholes and name not in fitted and name not in facts.beside:
@@ -77,20 +77,23 @@ def _is_split(whole: str, parts: Sequence[str], facts: Facts) -> bool:
     return whole in earlier or whole in facts.cents
 
 
-def _kept(frame: pd.DataFrame, name: str, cents: pd.Series) -> pd.Series | None:
-    """The cents decided for these rows; None where the rows are no longer those of the table."""
-    if not frame.index.is_unique or not frame.index.isin(cents.index).all():
+def _kept(frame: pd.DataFrame, name: str, facts: Facts) -> pd.Series | None:
+    """The cents decided for these rows, whatever order and index they have now; None where they are other rows."""
+    cents, decided = facts.cents[name], facts.decided.get(name)
+    if decided is None:
         return None
-    found = cents.reindex(frame.index)
-    for value, exact in zip(found, frame[name], strict=True):
-        unknown = exact is None or exact is pd.NA or exact != exact
-        if unknown != (value is None) or (not unknown and abs(Decimal(exact) - value) > _FAR):
-            return None
-    return _plain(found)
-
-
-#: cents of many small rows may be this far from their exact sum; more means another row
-_FAR = Decimal(5)
+    amounts = [Decimal(v) if _known(v) else None for v in frame[name]]
+    exact = [Decimal(v) if _known(v) else None for v in decided]
+    if any((amount is None) != (kept is None) for amount, kept in zip(exact, cents, strict=True)):
+        return None
+    if frame.index.is_unique and cents.index.is_unique and frame.index.isin(cents.index).all():
+        places = cents.index.get_indexer(frame.index)
+        if all(exact[i] == amount for i, amount in zip(places, amounts, strict=True)):
+            return _plain(pd.Series([cents.iloc[i] for i in places], index=frame.index, dtype=object))
+    of = dict(zip(exact, cents, strict=True))
+    if any(of[amount] != kept for amount, kept in zip(exact, cents, strict=True)) or not all(a in of for a in amounts):
+        return None  # rows of one exact amount with different cents can't be told apart any more
+    return _plain(pd.Series([of[amount] for amount in amounts], index=frame.index, dtype=object))
 
 
 def _plain(column: pd.Series) -> pd.Series:

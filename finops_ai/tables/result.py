@@ -39,6 +39,7 @@ class Facts:
             looks equal.
         total: whether the rows are parts of a whole, so that their sum can stand under them.
         cents: published amounts that were decided elsewhere (see `finops_ai.engine.cents`), by column and row.
+        decided: the exact amounts those were decided for.
         charged: amounts are published in minor units however small they are; else those below one unit of currency in all
             keep six places.
     """
@@ -56,6 +57,7 @@ class Facts:
     beside: dict[str, str] = field(default_factory=dict)
     total: bool = False
     cents: dict[str, Any] = field(default_factory=dict)
+    decided: dict[str, Any] = field(default_factory=dict)
     charged: bool = False
 
     def copy(self) -> Facts:
@@ -100,10 +102,19 @@ class Table(pd.DataFrame):
     def of(cls, frame: pd.DataFrame, facts: Facts, *sources: pd.DataFrame) -> Table:
         """Make a table of a frame and its facts; `sources` are the frames it was made of, whose versions it states."""
         table = cls(frame)
-        cents = {name: pd.Series(list(v), index=table.index, dtype=object) for name, v in facts.cents.items()}
+        new = {n: v for n, v in facts.cents.items() if n in table.columns and not isinstance(v, pd.Series)}
+        cents = {name: pd.Series(list(v), index=table.index, dtype=object) for name, v in new.items()}
+        decided = {name: pd.Series(list(table[name]), index=table.index, dtype=object) for name in new}
         told = provenance_of(*sources) | facts.provenance
         charged = facts.charged or is_charged(*sources)
-        table.facts = replace(facts, rows=len(table), provenance=told, cents=cents, charged=charged)
+        table.facts = replace(
+            facts,
+            rows=len(table),
+            provenance=told,
+            cents=facts.cents | cents,
+            decided=facts.decided | decided,
+            charged=charged,
+        )
         return table
 
     if not TYPE_CHECKING:  # pandas' own types say more of what comes out

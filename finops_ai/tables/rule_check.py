@@ -78,7 +78,8 @@ def check_rules(
         One row per finding: `finding` (see `FINDINGS`), `rule`, `other` (the rule or field it concerns), `value`, `rows`,
         `cost`, `text`.
     """
-    rules = Rules.load(rules)
+    whole = Rules.load(rules)
+    rules = whole.as_written()
     found: list[dict[str, Any]] = []
     n = len(rules.rules)
     matched, decided, costs = [0] * n, [0] * n, [Decimal(0)] * n
@@ -123,7 +124,7 @@ def check_rules(
         if decided[i]:
             names = rules.rules[i].name, rules.rules[first].name
             found.append(_finding("overlap", *names, rows=rows, cost=cost, text=f"{names[1]!r} comes first and wins."))
-    mapped = allocate(priced, rules, telemetry=telemetry, timezone=timezone) if allocated is None else allocated
+    mapped = allocate(priced, whole, telemetry=telemetry, timezone=timezone) if allocated is None else allocated
     found += _shared(mapped, rules) + _unallocated(mapped, rules, suggestions)
     for name, text in unmet.contracts(priced, book) if book is not None else []:
         found.append(_finding("never matches", name, "contract", text=f"No row falls under this contract: {text}."))

@@ -31,11 +31,18 @@ function short(value) {
 }
 function trim(value, places) { return value.toFixed(places).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, ""); }
 const counted = (unit) => unit === "tokens" || unit === "requests";
-function full(value, unit) {
+// decimals as the tables of a report have them: amounts in minor units, rates by the smallest of those beside them
+function decimals(values, unit) {
+  const sizes = values.filter((v) => v).map(Math.abs), least = Math.min(1, ...sizes);
+  if (/ per /.test(unit)) return least >= 1 ? 2 : least >= 0.001 ? 4 : least >= 0.00001 ? 6 : 9;
+  let minor = 2;
+  try { minor = new Intl.NumberFormat("en-US", { style: "currency", currency: unit }).resolvedOptions().maximumFractionDigits; } catch { /* no currency's code */ }
+  return sizes.every((v) => Math.abs(v * 10 ** minor - Math.round(v * 10 ** minor)) < 1e-6 * Math.max(v, 1)) || least >= 1 ? minor : 6;
+}
+function full(value, unit, beside = [value]) {
   if (value == null) return counted(unit) ? "–" : "unknown";
   if (counted(unit)) return Math.round(value).toLocaleString("en-US");
-  // of an amount below one, three digits that tell something
-  const places = Math.abs(value) < 0.995 && value !== 0 ? Math.min(Math.max(2 - Math.floor(Math.log10(Math.abs(value))), 2), 12) : 2;
+  const places = decimals(beside, unit);
   return value.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places });
 }
 function amount(value, unit) { return value == null ? (counted(unit) ? `no ${unit} counted` : `unknown ${unit}`) : `${full(value, unit)} ${unit}`; }
@@ -230,6 +237,7 @@ function ranking(root, data, on, state) {
   const body = node("tbody", {}, table), most = Math.max(...data.groups.map((g) => Math.abs(g.total || 0)), 1e-30);
   const moved = (g) => (g.rest || g.total == null || g.before == null ? -1 : Math.abs(g.total - g.before)), all = [...data.groups, ...data.more];
   if (sort === "change") all.sort((a, b) => moved(b) - moved(a));
+  const beside = all.flatMap((g) => (compared ? [g.total, g.before] : [g.total]));
   const inside = data.groups.some((g) => g.rest) && sort === "total";
   for (const g of all) {
     const line = node("tr", g.colour || !inside ? {} : { class: "fx-of" }, body), name = node("th", { scope: "row", class: "fx-name" }, line);
@@ -239,9 +247,9 @@ function ranking(root, data, on, state) {
       node("i", { style: `background:${g.colour || "transparent"}` }, button); node("span", {}, button, called(data, g.name));
       button.onclick = () => on.pick(g.name, null, false);
     }
-    const value = node("td", {}, line, full(g.total, data.unit));
+    const value = node("td", {}, line, full(g.total, data.unit, beside));
     if (!ratio) { value.style.setProperty("--w", `${(100 * Math.max(g.total || 0, 0)) / most}%`); value.classList.add("fx-bar"); node("td", { class: "fx-extra" }, line, data.total && g.total != null ? `${((100 * g.total) / data.total).toFixed(1)}%` : ""); }
-    if (compared) { node("td", {}, line, g.before == null ? "–" : full(g.before, data.unit)); const change = changeText(g.total, g.before); node("td", { class: tone(change, data) }, line, change); }
+    if (compared) { node("td", {}, line, g.before == null ? "–" : full(g.before, data.unit, beside)); const change = changeText(g.total, g.before); node("td", { class: tone(change, data) }, line, change); }
     if (trend) spark(node("td", { class: "fx-trend" }, line), g);
   }
   if (data.hidden) node("p", { class: "fx-note" }, root, `${data.hidden.toLocaleString("en-US")} ${ratio ? "that cost less are not listed" : "smaller ones are in “other”"}; name one with “Only”.`);

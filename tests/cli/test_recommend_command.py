@@ -56,6 +56,7 @@ def rows(*args):
     return json.loads(run(*args, "--format", "json"))
 
 
+@pytest.mark.long
 def test_found_decided_and_measured(folder):
     found = rows("--month", "2026-09")
     # thirty million tokens at 5 instead of 2.50

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 import re
 from collections.abc import Iterable
@@ -158,9 +159,9 @@ def years(sheet: Sheet) -> list[Fault]:
     """A year spent what its months did."""
     heads = [h.strip().lower() for h in sheet.heads]
     lines = [*sheet.rows, *([sheet.total] if sheet.total else [])]
-    if heads[:1] != ["month"] or "spent" not in heads or not lines or lines[-1][0].text != "Year":
+    at = next((i for i, head in enumerate(heads) if head.startswith("spent")), None)
+    if heads[:1] != ["month"] or at is None or not lines or lines[-1][0].text != "Year":
         return []
-    at = heads.index("spent")
     months = sum((r[at].value for r in lines[:-1] if _at(r, at).value is not None), Decimal(0))
     year = _at(lines[-1], at)
     if year.value is None or year.value == months:
@@ -271,6 +272,10 @@ def sentences(document: Document) -> list[Fault]:
     return out
 
 
+def _month(period: str) -> str:
+    return f"{dt.date.fromisoformat(period + '-01'):%B %Y}"
+
+
 def pairs(sheets: Iterable[Sheet]) -> list[Fault]:
     """The same name, measure and period has one value wherever it stands."""
     seen: dict[tuple, dict[str, list[str]]] = {}
@@ -303,6 +308,12 @@ def pairs(sheets: Iterable[Sheet]) -> list[Fault]:
             for measured in ("cost", "previous_cost", "change"):
                 if measured in cols:
                     note(("", sheet.period, "whole", measured), _at(sheet.total, cols[measured][0]), sheet.place)
+    for sheet in sheets:  # what a plan says is spent of the month, unless its heading says of which days
+        heads = [h.strip().lower() for h in sheet.heads]
+        if heads[:1] == ["month"] and "spent" in heads:
+            for row in sheet.rows:
+                if row[0].text == _month(sheet.period):
+                    note(("", sheet.period, "whole", "cost"), _at(row, heads.index("spent")), sheet.place)
     for sheet in sheets:  # files at a finer grain add up to the tables by one name
         if not sheet.place.startswith("showback.csv"):
             continue

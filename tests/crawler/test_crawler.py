@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from finops_ai.cli import group as cli
 from finops_ai.reporting.site import make_report
 from finops_ai.sample.workspace import sample_workspace
 
 from .checking import check
 from .companies import company
+from .lasting import LastingKernel, OneKernel
 from .reading import read_report, read_text_table
 from .stating import check_statements
 
@@ -77,6 +80,19 @@ def command(*words, cwd=None, env=None):
     return done.stdout
 
 
+@pytest.fixture(scope="module")
+def one_kernel():
+    with LastingKernel() as kernel:
+        yield OneKernel(kernel)
+
+
+def report_of(data, mapping, out, monkeypatch, one_kernel):
+    """`finops-ai report --input`, whose pages are made in a kernel that goes on."""
+    monkeypatch.setattr("finops_ai.reporting.site.Renderer", one_kernel)
+    done = CliRunner().invoke(cli, ["report", "--input", str(data), "--mapping", str(mapping), "--out", str(out)])
+    assert done.exit_code == 0, done.output[-2000:]
+
+
 def test_the_sample_company(tmp_path):
     ws, month = sample_workspace(), "2026-10"
     config = str(ws.settings.root / "finops.toml")
@@ -91,7 +107,7 @@ def test_the_sample_company(tmp_path):
 
 
 @pytest.mark.parametrize("trace", TRACES)
-def test_a_real_trace(trace, tmp_path, monkeypatch):
+def test_a_real_trace(trace, tmp_path, monkeypatch, one_kernel):
     if not (DATA / trace).exists():
         pytest.skip(f"needs {trace} of ../shared/data, which isn't here")
     monkeypatch.setenv("FINOPS_AI_CACHE", str(tmp_path / "cache"))
@@ -100,21 +116,14 @@ def test_a_real_trace(trace, tmp_path, monkeypatch):
     means = frame.select_dtypes("float32").columns.intersection(["requests", "input_tokens", "output_tokens"])
     frame[means] = frame[means].round().astype("int64")  # an hour's total there is a mean times its calls
     frame.to_parquet(tmp_path / trace)
-    command(
-        "report",
-        "--input",
-        str(tmp_path / trace),
-        "--mapping",
-        str(ROOT / "examples" / TRACES[trace]),
-        "--out",
-        str(out),
-    )
+    mapping = ROOT / "examples" / TRACES[trace]
+    report_of(tmp_path / trace, mapping, out, monkeypatch, one_kernel)
     (report,) = out.iterdir()
     assert faults(read_report(report)) == []
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_somebody_s_own_file(name, tmp_path, monkeypatch):
+def test_somebody_s_own_file(name, tmp_path, monkeypatch, one_kernel):
     monkeypatch.setenv("FINOPS_AI_CACHE", str(tmp_path / "cache"))
     content, columns, constants, used = OWN[name]
     (tmp_path / name).write_text(content, encoding="utf-8")
@@ -129,21 +138,14 @@ def test_somebody_s_own_file(name, tmp_path, monkeypatch):
     if "cache_read" in used:
         lines.append('inside = { cache_read = "input" }')
     (tmp_path / "mapping.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    command(
-        "report",
-        "--input",
-        str(tmp_path / name),
-        "--mapping",
-        str(tmp_path / "mapping.toml"),
-        "--out",
-        str(tmp_path / "out"),
-    )
+    report_of(tmp_path / name, tmp_path / "mapping.toml", tmp_path / "out", monkeypatch, one_kernel)
     (report,) = (tmp_path / "out").iterdir()
     assert faults(read_report(report)) == []
 
 
 @pytest.mark.parametrize("seed", range(COMPANIES))
-def test_a_company_made_up(seed, tmp_path):
+def test_a_company_made_up(seed, tmp_path, monkeypatch, one_kernel):
+    monkeypatch.setattr("finops_ai.reporting.site.Renderer", one_kernel)
     ws, month = company(tmp_path, seed)
     made = make_report(ws, month, tmp_path / "out", config=str(tmp_path / "finops.toml"))
     assert [p.error for p in made.failed] == []

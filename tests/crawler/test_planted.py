@@ -23,8 +23,8 @@ CHARGES = """<html><body><table><thead><tr><th>Team</th><th>Cost</th><th>Incenti
 
 
 BUDGETS = """<table><thead><tr><th>Budget</th><th>Spent</th></tr></thead><tbody><tr><th>search, October 2026</th><td>20.00</td></tr></tbody></table>
-<table><thead><tr><th>Month</th><th>Spent</th></tr></thead><tbody><tr><th>September 2026</th><td>10.00</td></tr><tr><th>October 2026</th><td>20.00</td></tr>
-<tr><th>Year</th><td>30.00</td></tr></tbody></table></body>"""
+<table><thead><tr><th>Month</th><th>Spent</th></tr></thead><tbody><tr><th>September 2026</th><td>10.00</td></tr><tr><th>October 2026</th><td>30.00</td></tr>
+<tr><th>Year</th><td>40.00</td></tr></tbody></table></body>"""
 
 
 def crawl(folder, page=PAGE, table=CSV, charges=CHARGES):
@@ -87,7 +87,8 @@ def test_nothing_is_found_where_nothing_is_wrong(tmp_path):
         ("zero", "billed 0.00 USD", {"page": PAGE.replace("was billed 30.00", "was billed 0.00")}),
         ("zero", "the month before is 0", {"page": PAGE.replace("<td>15.00</td><td>+5.00", "<td>0.00</td><td>+20.00").replace("<td>4.00</td><td>+6.00", "<td>0.00</td><td>+10.00").replace("<td>19.00</td><td>+11.00", "<td>0.00</td><td>+30.00")}),
         ("pair", "search, October 2026: spent 20.01", {"page": PAGE.replace("</body>", BUDGETS.replace("20.00", "20.01"))}),
-        ("column", "months come to 30.00", {"page": PAGE.replace("</body>", BUDGETS.replace("<td>30.00", "<td>30.01"))}),
+        ("column", "months come to 40.00", {"page": PAGE.replace("</body>", BUDGETS.replace("<td>40.00", "<td>40.01"))}),
+        ("pair", "29 in index.html", {"page": PAGE.replace("</body>", BUDGETS.replace("<td>30.00", "<td>29.00").replace("<td>40.00", "<td>39.00"))}),
         ("word", "P90", {"page": PAGE.replace("a remark", "a remark").replace("<p>October", "<p>P90 of October")}),
     ],
 )  # fmt: skip

@@ -282,6 +282,7 @@ ROWS = st.lists(
 
 @settings(max_examples=5 * MANY, deadline=None, suppress_health_check=list(HealthCheck))
 @given(rows=ROWS, split=SPLITS)
+@pytest.mark.long
 def test_nothing_is_lost_per_provider_account_currency_and_month(rows, split, tokens_of, book):
     priced = fa.price(tokens_of(rows), book)
     out = fa.allocate(priced, rules_of(split))

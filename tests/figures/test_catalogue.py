@@ -118,6 +118,7 @@ def test_failed_calls_are_unknown_until_a_source_tells_how_calls_ended(frame_of)
     assert table.loc["retry_cost", "value"] == 0
 
 
+@pytest.mark.long
 def test_every_kpi_is_computed_or_says_what_it_takes():
     cost = fa.allocate(fa.price(fa.sample(months=1)), fa.sample.rules())
     table = fa.kpis(cost, month="2026-10", bills=fa.sample.bills())

@@ -68,3 +68,35 @@ def test_a_gap_is_closed_exactly_while_there_is_reach():
         assert ((shares >= 0) & (shares <= 1)).all()
         assert (shares * reach).sum() == pytest.approx(min(gap, reach.sum()))
     assert _shares(np.array([1.0, 0.0]), np.array([2.0, 50.0]), 9.0).tolist() == [1.0, 0.0]
+
+
+def priced(values, start="2026-06-01"):
+    hours = pd.date_range(start, periods=values.shape[1], freq="h", tz="UTC")
+    parts = [
+        pd.DataFrame(
+            {
+                "charge_period_start": hours, "charge_period_end": hours + pd.Timedelta(hours=1), "provider": "openai",
+                "model": "m", "meter": "input", "service_tier": "standard", "quantity": y, "effective_cost": y, "team": f"t{i}",
+            }
+        )
+        for i, y in enumerate(values)
+    ]  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_the_total_of_priced_hours_is_not_low():
+    # two teams, log-normal hours of sd 1: a day comes to 24 * 200 * exp(1/2)
+    random = np.random.default_rng(8)
+    hours = priced(100 * np.exp(random.normal(0, 1, (2, 21 * 24))))
+    table = fa.forecast(hours, horizon=72, by=["team"], freq="h")
+    total = table[table["unique_id"] == "total"]["yhat"].sum()
+    assert total == pytest.approx(3 * 24 * 200 * np.exp(0.5), rel=0.12)
+    assert table[table["unique_id"] != "total"]["yhat"].sum() == pytest.approx(total)
+
+
+def test_an_exact_series_does_not_pay_for_the_others(bursts, monkeypatch):
+    # nearly without error, it would count as an endless lead on the last season and let the others miss by anything
+    saw = (10.0 + 5.0 * (np.arange(14 * 24) % 24 > 11) + 1e-9 * np.random.default_rng(1).random(14 * 24))[None]
+    alone = fa.forecast(frame(bursts), horizon=24)["yhat"].to_numpy()
+    beside = fa.forecast(frame(np.vstack([bursts, saw])), horizon=24)["yhat"].to_numpy()[: len(alone)]
+    assert beside.sum() == pytest.approx(alone.sum(), rel=0.05)

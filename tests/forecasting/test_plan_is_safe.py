@@ -84,6 +84,17 @@ def test_capacity_bought_ahead_is_planned_to_the_cent():
         assert row["p10"] == row["p50"] == row["p90"] == Decimal(360 * days)
 
 
+def test_amounts_may_be_decimals_beside_floats():
+    bought = rows(np.full(DAYS, 2.5), meter="provisioned_hours", service_tier="provisioned", team="c")
+    bought["effective_cost"] = [Decimal("360.07")] * DAYS
+    table = fa.plan(pd.concat([bought, rows(usual(), team="u")]), by=["team"])
+    for name, days in (("2026-11", 30), ("2026-12", 31)):
+        row = table[(table["month"] == name) & (table["unique_id"] == "c")].iloc[0]
+        assert row["p10"] == row["p50"] == row["p90"] == Decimal("360.07") * days
+    october = table[(table["month"] == "2026-10") & (table["unique_id"] == "c")].iloc[0]
+    assert october["actual"] == Decimal("360.07") * 31
+
+
 def test_capacity_that_teams_share_is_steady_as_a_whole():
     part = np.random.default_rng(1).uniform(100, 260, DAYS).round(2)
     told = {"meter": "provisioned_hours", "service_tier": "provisioned"}

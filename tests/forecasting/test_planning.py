@@ -63,6 +63,16 @@ def priced():
     )
 
 
+def test_a_plan_within_a_month_says_of_which_days_its_spent_is(priced):
+    table = plan(priced, as_of="2026-08-20", until="2026-09")
+    assert "What is spent is of the days before 2026-08-20; the day itself is planned." in table.facts.notes
+    spent = priced[(priced["charge_period_start"] >= "2026-08-01") & (priced["charge_period_start"] < "2026-08-20")]
+    assert float(table.set_index("month").loc["2026-08", "actual"]) == pytest.approx(
+        float(spent["effective_cost"].sum()), abs=0.01
+    )
+    assert not any("the day itself is planned" in note for note in plan(priced, until="2026-09").facts.notes)
+
+
 def test_the_plan_covers_the_year_and_keeps_what_was(priced):
     table = plan(priced)
     assert table["month"].tolist() == [f"2026-{m:02d}" for m in range(1, 13)] + ["year"]

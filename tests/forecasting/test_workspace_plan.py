@@ -86,6 +86,7 @@ def rows_of(answer):
     return answer["rows"] if isinstance(answer, dict) else answer
 
 
+@pytest.mark.long
 def test_what_is_known_reaches_every_plan(company):
     plain = {r["month"]: D(str(r["p50"])) for r in rows_of(asked(company(), "plan")) if r["unique_id"] == "total"}
     assert (plain["2026-11"], plain["2026-12"]) == (60, 62)
@@ -148,6 +149,7 @@ def test_a_wrong_setting_is_named(company, text, said):
         workspace_terms(company(text))
 
 
+@pytest.mark.long
 def test_a_saved_plan_is_kept_once_and_held_against_what_came(company):
     ws = company(KNOWN)
     keep_plan(ws, "board plan")

@@ -229,13 +229,8 @@ def workspace_of(folder, *names, without=""):
     return fa.open(folder)
 
 
-@pytest.mark.parametrize(
-    "order",
-    [
-        ("litellm", "with times", "answers"),
-        pytest.param(("with times", "answers", "litellm"), marks=pytest.mark.long),
-    ],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("order", [("litellm", "with times", "answers"), ("with times", "answers", "litellm")])
 def test_connections_of_one_workspace_count_each_call_once(tmp_path, order):
     ws = workspace_of(tmp_path, *order)
     outcomes = {outcome.connection: outcome for outcome in ws.collect(OCTOBER)}

@@ -173,6 +173,21 @@ def vercel():
     )  # fmt: skip
 
 
+def vercel_usage():
+    """What an onFinish callback logs: the usage beside names of its own, without an answer around it."""
+    return lines(
+        {"time": at, "modelId": model, "usage": {
+            "inputTokens": fresh + cached, "cachedInputTokens": cached, "outputTokens": out, "totalTokens": fresh + cached + out,
+        }}
+        for at, model, fresh, cached, out in CALLS[:2]
+    ) + lines(
+        {"time": at, "modelId": model, "usage": {
+            "inputTokens": fresh + cached, "inputTokenDetails": {"noCacheTokens": fresh, "cacheReadTokens": cached}, "outputTokens": out,
+        }}
+        for at, model, fresh, cached, out in CALLS[2:]
+    )  # fmt: skip
+
+
 def archive():
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w") as zipped:
@@ -248,6 +263,8 @@ FILES = {
     "spend.csv": spend_log(),
     "langchain.jsonl": langchain(),
     "vercel.jsonl": vercel(),
+    "seconds with a comma.csv": table(EN, lambda t: f"{t.timestamp():.3f}".replace(".", ","), by=";", above="# exported by a gateway\n"),
+    "vercel usage.jsonl": vercel_usage(),
     "logs.zip": archive(),
     "spanning.xlsx": workbook(spanning_header),
     "months.xlsx": workbook(sheet_a_month),

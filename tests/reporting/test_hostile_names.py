@@ -62,6 +62,7 @@ def site(tmp_path_factory):
     return ws, report
 
 
+@pytest.mark.long
 def test_pages_show_names_as_text_and_run_nothing_of_them(site):
     ws, report = site
     written = list(ws.settings.root.rglob("*.html"))

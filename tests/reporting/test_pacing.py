@@ -73,6 +73,7 @@ def test_what_is_spent_is_the_closed_month_s_until_it_is_opened_again(make_works
     assert spent() == "0.06"
 
 
+@pytest.mark.long
 def test_what_budgets_and_plans_say_was_spent_is_what_showback_says():
     priced = fa.allocate(fa.price(fa.sample(months=3)), fa.sample.rules(), telemetry=fa.sample.telemetry())
     shown = fa.showback(priced, by=["team"], month="2026-10").published()

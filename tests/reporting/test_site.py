@@ -36,6 +36,7 @@ def leads_to(file):
     return set(re.findall(r'href="([^"#]+)"', bar))
 
 
+@pytest.mark.long
 def test_the_overview_states_the_api_s_total_and_every_page_is_two_steps_from_every_other(make_workspace, tmp_path):
     report = site(make_workspace(["search", "mobile"]), tmp_path / "out")
     assert "0.06 USD" in report.index.read_text("utf-8")  # 2 teams x 3 days x 1000 tokens x 10 USD per million
@@ -65,6 +66,7 @@ def test_two_thousand_teams_make_a_sensible_report(make_workspace, tmp_path, mon
     assert sum(p.stat().st_size for p in report.folder.rglob("*")) < 8_000_000
 
 
+@pytest.mark.long
 def test_one_row_and_unknown_prices_are_said(make_workspace, tmp_path):
     report = site(make_workspace(["only"], days=(1,), model="no-such-model"), tmp_path / "out")
     text = report.index.read_text("utf-8")

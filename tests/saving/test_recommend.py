@@ -282,6 +282,7 @@ def test_ranges_are_in_order():
     assert Range(D(3), D(1), D(2)) == Range(D(1), D(2), D(3))
 
 
+@pytest.mark.long
 def test_a_key_that_made_no_call_since_is_told_and_saves_nothing(sample):
     since = sample["charge_period_start"]
     middle = dt.datetime(2026, 10, 12, tzinfo=dt.UTC)

@@ -108,6 +108,7 @@ def test_a_workspaces_month_knows_its_neighbours(tmp_path):
         assert (of(table, month)["billing_cycle"], table.status) == (moved, "pass")
 
 
+@pytest.mark.long
 def test_the_sample_companys_engineers_tie():
     ws = fa.sample.people_workspace()
     tables = [workspace_reconciliation(ws, month) for month in ws.months()]

@@ -112,6 +112,7 @@ def test_planted_causes_are_found_by_name_together(planted, first):
     assert unexplained < cost / 200
 
 
+@pytest.mark.long
 def test_few_planted_causes_are_found_by_name(planted):
     few = planted.made_up(3, hours=12)
     for chosen in (["price", "missing_usage", "credits"], ["tier", "duplicate_billing", "fees"]):

@@ -176,6 +176,7 @@ class TestDrawing:
         assert axes.get_xlabel() == "cost EUR"
         assert axes.get_title(loc="left") == "Cost by team"
 
+    @pytest.mark.long
     def test_another_column_by_another_name(self, table):
         axes = table.assign(kind=["x", "y", "x"]).plot("tokens", "kind")
         assert names_and_widths(axes) == [("x", 3_000_007.0), ("y", 500.0)]
@@ -279,3 +280,36 @@ def test_a_forecast_says_what_it_is():
     assert table.explain().splitlines()[0] == "Forecast for 2026-01-29 to 2026-01-30: 2 rows, one per unique id and ds."
     assert "USD" not in table.explain()  # nobody said that it is money
     assert list(table.plot().lines[0].get_ydata()) == [5.0, 5.0]
+
+
+class TestDecidedCents:
+    """Cents that were decided for rows stay theirs, in whatever order and under whatever index the rows are shown."""
+
+    @pytest.fixture
+    def decided(self):
+        names, exact = ["a", "b", "c", "d"], [D("1.004"), D("1.006"), None, D("2.5")]
+        facts = Facts("Cost", "USD", money=["cost"], charged=True)
+        facts.cents = {"cost": [D("1.01"), D("1.00"), None, D("2.50")]}
+        return Table.of(pd.DataFrame({"team": names, "cost": exact}), facts)
+
+    @pytest.mark.parametrize(
+        "move",
+        [
+            lambda t: t,
+            lambda t: t.iloc[::-1],
+            lambda t: t.iloc[::-1].reset_index(drop=True),
+            lambda t: t.sort_values("team", ascending=False, ignore_index=True),
+            lambda t: t.iloc[[1, 0]].reset_index(drop=True),
+            lambda t: Table.of(t.iloc[::-1].reset_index(drop=True), t.facts),
+            lambda t: Table.of(t.rename(columns={"team": "who"}), t.facts),
+        ],
+    )
+    def test_they_stay_with_their_rows(self, decided, move):
+        shown = move(decided).published()
+        known = {"a": D("1.01"), "b": D("1.00"), "c": None, "d": D("2.50")}
+        names = shown.iloc[:, 0].tolist()
+        assert shown["cost"].tolist() == [known[name] for name in names]
+
+    def test_another_amount_has_cents_of_its_own(self, decided):
+        other = decided.assign(cost=[D("1.004"), D("1.007"), None, D("2.5")])
+        assert other.published()["cost"].tolist() == [D("1.00"), D("1.01"), None, D("2.50")]

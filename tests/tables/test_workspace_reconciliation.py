@@ -67,6 +67,7 @@ def checked(ws):
     return group.main(words, standalone_mode=False)
 
 
+@pytest.mark.long
 def test_the_tolerance_of_the_settings_decides_everywhere(company):
     # 480 computed, 479 billed: one dollar of another price
     ws = company(usage(), bill(D("47.9")))

@@ -102,6 +102,7 @@ def test_a_dry_run_sends_nothing(month, tmp_path):
     assert not (tmp_path / "outbox").exists()
 
 
+@pytest.mark.long
 def test_a_month_closed_again_is_delivered_again(month):
     ws = month(FOLDER)
     close_month(ws, "2026-10")

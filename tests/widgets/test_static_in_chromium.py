@@ -118,7 +118,7 @@ def test_both_say_what_is_not_known_of_the_period_before(opened, teams_frame, dr
     page, explorer = opened(file), fa.explore(frame[~gone], by="team")
     explorer.between("2026-11-01", "2026-11-30")
     for metric, said, rows in (
-        ("cost", "against 0.620 in October 2026", [["0.300", "0.310"], ["0.00", "0.310"]]),
+        ("cost", "against 0.62 in October 2026", [["0.30", "0.31"], ["0.00", "0.31"]]),
         ("requests", "not known in October 2026", [["–", "–"]]),
         ("cost_per_request", "not known in October 2026", [["unknown", "–"]]),
     ):

@@ -183,3 +183,32 @@ def test_two_sessions_that_say_the_same_at_the_same_time_are_two(telemetry: Any)
     pair = [t.point(at(0), at(1), 10, who | {"session.id": name}) for name in ("s-1", "s-2")]
     connector = OtelConnector(files=[t.write(t.metrics_document({CLAUDE: pair}, service="claude-code"))])
     assert totals(connector.usage(DAY)) == {"input": 20}
+
+
+def test_one_series_in_two_sections_counts_once_and_another_session_is_another(telemetry: Any) -> None:
+    """Two collectors, each a section of its own: the second has the first minute too, with a name added, and more of its own."""
+    import json
+
+    import finops_ai as fa
+
+    t, who = telemetry, {"model": "claude-opus-5", "user.email": "ada@example.com", "session.id": "s-1"}
+    shared = [t.point(at(0), at(1), n, {**who, "type": kind}) for kind, n in (("input", 10), ("output", 4))]
+    t.write(t.metrics_document({CLAUDE: [*shared, t.point(at(1), at(2), 20, {**who, "type": "input"})]}, service="claude-code"), name="a.jsonl")  # fmt: skip
+    # its own: another interval, other tokens in the same one, another session, another person, and none's session
+    own = [
+        t.point(at(2), at(3), 20, {**who, "type": "input"}), t.point(at(1), at(2), 21, {**who, "type": "input"}),
+        *(t.point(at(0), at(1), 10, {**who, "type": "input", "session.id": name}) for name in ("s-2", "s-3")),
+        t.point(at(0), at(1), 10, {"model": "claude-opus-5", "user.email": "bo@example.com", "session.id": "s-1", "type": "input"}),
+    ]  # fmt: skip
+    second = json.loads(t.metrics_document({CLAUDE: [*shared, *own]}, service="claude-code"))
+    second["resourceMetrics"][0]["resource"]["attributes"].append({"key": "collector", "value": {"stringValue": "b"}})
+    t.write(json.dumps(second), name="b.jsonl")
+    sections = "".join(f'[providers.{name}]\nconnector = "otel"\nfiles = ["{name}.jsonl"]\n' for name in "ab")
+    (telemetry.folder / "finops.toml").write_text(f'{sections}[dimensions.team]\ndefault = "nobody"\n')
+    ws = fa.open(telemetry.folder)
+    outcomes = ws.collect(DAY)
+    assert [o.error for o in outcomes] == [None, None]
+    assert totals(ws.lake.read("tokens", DAY)) == {"input": 10 + 20 + 20 + 21 + 10 + 10 + 10, "output": 4}
+    assert totals(ws.lake.read("told", DAY)) == {"input": 10, "output": 4}
+    assert "counted by a" in outcomes[1].left_out[0].reason
+    assert not any(o.changed for o in ws.collect(DAY)), "a rerun changes nothing"

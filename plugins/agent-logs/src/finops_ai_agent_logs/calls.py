@@ -11,10 +11,12 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import orjson
+import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from finops_ai.errors import DataError
 from finops_ai.frames import conform
@@ -23,13 +25,12 @@ from finops_ai.periods import UTC, Window
 from finops_ai.providers.files import read_bytes
 from finops_ai.providers.limits import GZIP, check_file, require
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 MICROSECOND = dt.timedelta(microseconds=1)
 ZSTD = b"\x28\xb5\x2f\xfd"
 #: bytes read at once
 BLOCK = 1 << 18
+#: calls made rows of at once: what a piece needs besides its rows is memory that the next one uses again
+PIECE = 1 << 16
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
@@ -79,38 +80,45 @@ def token_frame(
     chosen = [call for call in calls if window.start <= call.at < window.end]
     if not chosen:
         return conform({}, source=tool)
-    ids = _told_apart(chosen)
     counted: dict[str, Any] = disjoint_columns(
         [c.usage for c in chosen], format, lambda i: said_of(chosen[i].place), notes
     )
     counted["requests"] = pa.array([c.requests or 0 for c in chosen], pa.int64())
-    single = [None if c.requests is None else c.requests for c in chosen]
+    ids = pa.array(_told_apart(chosen), pa.string())
+    same = {
+        "provider": provider, "billing_account_id": account, "operation": "chat", "tool_name": tool, "source": "log",
+        "money_basis": "list",
+    }  # fmt: skip
+    pieces = []
+    for begin in range(0, len(chosen), PIECE):
+        columns = _columns(chosen[begin : begin + PIECE]) | same | {"request_id": ids.slice(begin, PIECE)}
+        meters = {name: values.slice(begin, PIECE) for name, values in counted.items()}
+        pieces.append(conform(tokens_from_slices(columns, meters), source=tool))
+    return pieces[0] if len(pieces) == 1 else pd.concat(pieces, ignore_index=True)
+
+
+def _columns(calls: Sequence[Call]) -> dict[str, Any]:
+    """What calls say of themselves, one value each."""
 
     def text(values: list[str | None]) -> pa.Array:
         return pa.array(values, pa.string())
 
-    columns: dict[str, Any] = {
-        "charge_period_start": pa.array([c.at for c in chosen], pa.timestamp("us", "UTC")),
-        "charge_period_end": pa.array([c.until or c.at + MICROSECOND for c in chosen], pa.timestamp("us", "UTC")),
-        "provider": provider,
-        "billing_account_id": account,
-        "model": text([c.model for c in chosen]),
-        "operation": "chat",
-        "service_tier": text([c.tier for c in chosen]),
-        "inference_geo": text([c.geo for c in chosen]),
-        "user_id": text([c.user for c in chosen]),
-        "session_id": text([c.session for c in chosen]),
-        "agent_name": text([c.agent for c in chosen]),
-        "tool_name": tool,
-        "repository": text([c.repository for c in chosen]),
-        "branch": text([c.branch for c in chosen]),
-        "request_id": text(ids),
-        "slice_requests": pa.array(single, pa.int64()),
-        "source": "log",
-        "quantity_basis": text(["estimated" if c.estimated else "metered" for c in chosen]),
-        "money_basis": "list",
+    begun = pa.array([c.at for c in calls], pa.timestamp("us", "UTC"))
+    until = pa.array([c.until for c in calls], begun.type)
+    return {
+        "charge_period_start": begun,
+        "charge_period_end": pc.coalesce(until, pc.add(begun, pa.scalar(1, pa.duration("us")))),
+        "model": text([c.model for c in calls]),
+        "service_tier": text([c.tier for c in calls]),
+        "inference_geo": text([c.geo for c in calls]),
+        "user_id": text([c.user for c in calls]),
+        "session_id": text([c.session for c in calls]),
+        "agent_name": text([c.agent for c in calls]),
+        "repository": text([c.repository for c in calls]),
+        "branch": text([c.branch for c in calls]),
+        "slice_requests": pa.array([c.requests for c in calls], pa.int64()),
+        "quantity_basis": text(["estimated" if c.estimated else "metered" for c in calls]),
     }
-    return conform(tokens_from_slices(columns, counted), source=tool)
 
 
 def said_of(place: str | tuple[Path, int]) -> str:

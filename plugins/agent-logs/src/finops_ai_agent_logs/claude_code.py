@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from finops_ai.meters import original_calls, service_tier
+from finops_ai.meters import Whence, original_calls, service_tier
 from finops_ai.providers import Connector, hookimpl
 from finops_ai_agent_logs.calls import Call, Lines, branch_of, moment, person_of, repository_of
 from finops_ai_agent_logs.logs import JsonlConnector
@@ -47,37 +47,30 @@ def read(
         notes.append(f"{repeated} records repeat a call (streamed, copied for a subagent, resumed): each counts once.")
     if synthetic:
         notes.append(f"{synthetic} records of errors were made by Claude Code itself: no model was called.")
-    whose: dict[Path, str | None] = {path: person_of(path, people or {}, user) for path in paths}
+    tier_of = cache(service_tier)  # few texts, told a million times
+
+    @cache
+    def shared(whence: Whence) -> tuple[str | None, ...]:
+        """What the calls of one place have in common: repository, branch, person."""
+        return (
+            repository_of(whence.folder), branch_of(whence.branch), person_of(whence.path, people or {}, user)
+        )  # fmt: skip
+
     found = []
-    names: dict[Any, str | None] = {}
-    tier_of, branch = cache(service_tier), cache(branch_of)  # few texts, told a million times
-    for usage, model, request, origin in kept:
-        place = (origin.path, origin.number)
+    for call in kept:
+        whence, usage = call.whence, call.usage
+        place = (whence.path, call.number)
+        repository, branch, person = shared(whence)
         geo = usage.get("inference_geo")
-        speed = usage.get("speed") == "fast"
+        tier = "fast" if usage.get("speed") == "fast" else tier_of(usage.get("service_tier"))
+        geo = None if geo in (None, "", "not_available") else str(geo).lower()
         found.append(
             Call(
-                moment(origin.at, place),
-                model,
-                usage,
-                place,
-                session=origin.session,
-                request=request,
-                agent=origin.agent,
-                repository=_named(names, origin.folder),
-                branch=branch(origin.branch),
-                tier="fast" if speed else tier_of(usage.get("service_tier")),
-                geo=None if geo in (None, "", "not_available") else str(geo).lower(),
-                user=whose[origin.path],
+                moment(call.at, place), call.model, usage, place, whence.session, call.request, whence.agent, repository,
+                branch, tier, geo, user=person,
             )
-        )
+        )  # fmt: skip
     return found
-
-
-def _named(known: dict[Any, str | None], folder: str | None) -> str | None:
-    if folder not in known:
-        known[folder] = repository_of(folder)
-    return known[folder]
 
 
 class ClaudeCodeConnector(JsonlConnector):

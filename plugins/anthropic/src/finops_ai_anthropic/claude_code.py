@@ -93,8 +93,8 @@ def log_frame(
         notes.append(f"{synthetic} session log records were errors of Claude Code's own: no model was called.")
     slices: dict[str, list[Any]] = {}
     usages: list[Row] = []
-    for usage, model, request, origin in kept:
-        start = instant(origin.at)
+    for call in kept:
+        start, usage, session = instant(call.at), call.usage, call.whence.session
         if start not in window:
             continue
         geo = usage.get("inference_geo")
@@ -103,12 +103,12 @@ def log_frame(
             charge_period_start=start,
             charge_period_end=start + dt.timedelta(microseconds=1),
             billing_account_id=account,
-            model=model,
+            model=call.model,
             service_tier="fast" if usage.get("speed") == "fast" else service_tier(usage.get("service_tier")),
             inference_geo=None if geo in (None, "", "not_available") else str(geo).lower(),
-            request_id=request,
-            session_id=origin.session,
-            tags=[("session_id", origin.session)],
+            request_id=call.request,
+            session_id=session,
+            tags=[("session_id", session)],
         )
         usages.append(usage)
     counted: dict[str, Any] = dict(
