@@ -64,8 +64,10 @@ POLICIES = {
     "everything, two months": {"incentives": ALL | {"cap": "0.3", "baseline_months": 2}},
     "margin": {"tariffs": [{"markup": "0.25"}], "incentives": ALL},
     "minimum": {"tariffs": [{"minimum": "40"}], "incentives": SAMPLE | {"cache": "0.5"}},
+    "margin and minimum": {"tariffs": [{"markup": "0.1", "minimum": "50"}], "incentives": SAMPLE},
     "company average": {"tariffs": [{"method": "blended"}], "incentives": ALL},
     "card for one": {"tariffs": [ADA | {"method": "rate_card", "card": CARD}, {}], "incentives": ALL},
+    "cached input on the card": {"tariffs": [ADA | {"method": "rate_card", "card": {"fresh_input": "2.50", "output": "10", "cache_read": "0.25"}}, {}], "incentives": SAMPLE},
     "part of a card for one": {"tariffs": [ADA | {"method": "rate_card", "card": FLAT}, {}], "incentives": SAMPLE},
     "subscription for one": {"tariffs": [ADA | PLAN, {}], "incentives": SAMPLE | {"model": "0.2"}},
     "several tariffs": {"tariffs": [ADA | {"method": "rate_card", "card": FLAT, "markup": "0.1"}, {"for": ["bell"], "method": "blended"}, {"to": "2026-09", "markup": "0.5"}, {"minimum": "20"}], "incentives": ALL | {"cap": "0.2"}},
@@ -188,7 +190,12 @@ class Move:
 
     def days(self) -> None:
         by = pd.Timedelta(days=self.pick.choice((-7, 3, 12)))
-        self.change("other days", lambda r: {k: r[k] + by for k in ("charge_period_start", "charge_period_end")})
+
+        def how(r: Row) -> Row | None:
+            moved = {k: r[k] + by for k in ("charge_period_start", "charge_period_end")}
+            return moved if month_of(r | moved) == month_of(r) else None  # of the months that are compared
+
+        self.change("other days", how)
 
     def shift_months(self) -> None:
         if len(self.months) < 2:
@@ -417,7 +424,8 @@ def search(moves: int, seed: int, per_lot: int, only: str, minutes: float = 0) -
         rows, past = company(pick), pick.random() < 0.25
         touched = MONTHS[1:] if past else MONTHS[-1:]
         made = [Move(rows, pick, touched) for _ in range(per_lot)]
-        lot, known = Lot([rows, *(stage for m in made for stage in m.stages)]), len(found.games)
+        lot = Lot([rows, *(stage for m in made for stage in m.stages)])
+        known = len(found.games), len(found.within)
         for name, policy in policies.items():
             months = [lot.charged(policy, month) for month in touched]
             if pick.random() < 0.1:
@@ -433,7 +441,8 @@ def search(moves: int, seed: int, per_lot: int, only: str, minutes: float = 0) -
                     _judge(name, move, group, sums, found)
                 tried[name] += len(move.stages)
                 number += len(move.stages)
-        print(*found.games[known:], f"{sum(tried.values())} moves", sep="\n", flush=True)
+        small = [f"by {float(amount):.9f} only: {words}" for amount, words in found.within[known[1] :]]
+        print(*found.games[known[0] :], *small, f"{sum(tried.values())} moves", sep="\n", flush=True)
     return tried, found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import re
 from decimal import Decimal as D
 
 import pytest
@@ -125,3 +126,18 @@ def test_what_needs_usage_says_where_the_bill_is_shown(folder, capsys, monkeypat
     code, _, text = told(capsys, folder, *command, "--month", "2026-08")
     assert code == 3
     assert "There is a bill of it: `finops-ai showback --month 2026-08` shows its lines" in text
+
+
+def test_a_month_closed_with_six_digits_keeps_its_journal_s_number(folder, capsys):
+    ws = fa.open(folder)
+    made = preview(ws, "2026-07")
+    assert made.facts.pop("journal_numbers") == "long"
+    ws.ledger.close("2026-07", made.tables, documents=made.documents, facts=made.facts)
+    for month, number in (("2026-07", "AI-202607-[0-9a-f]{6}"), ("2026-08", "AI2608-[A-Z2-7]{9}")):
+        gl = folder / month
+        with pytest.raises(SystemExit, match="0"):
+            main(["chargeback", "--month", month, "--out", str(gl), "--ledger", "neutral", "--config", str(folder / "finops.toml")])  # fmt: skip
+        rows = list(csv.DictReader((gl / "neutral.csv").read_text("utf-8").splitlines()))
+        assert all(re.fullmatch(number, row["journal"]) for row in rows)
+        assert len(rows) == 2
+    capsys.readouterr()
