@@ -91,6 +91,7 @@ def summed(
                 if len(batch):
                     kept.append(groups.coded(batch))
                 if sum(map(len, kept)) >= _TOGETHER:
+                    give_back()
                     yield from groups.numbered(kept, schema)
                     kept = []
                     give_back()

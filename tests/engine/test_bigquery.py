@@ -27,7 +27,8 @@ from finops_ai.sample.workspace import sample_workspace
 pytestmark = pytest.mark.slow
 HOME = Path(os.environ.get("FINOPS_AI_BQEMULATOR") or Path(__file__).parents[2] / ".venv-bqemulator")
 TABLE = "company.lake.finops_ai_tokens"
-KINDS = {"instant": "TIMESTAMP", "decimal": "BIGNUMERIC", "number": "INTEGER", "real": "FLOAT"}
+#: the emulator has no BIGNUMERIC; no amount of the sample has more than nine decimals
+KINDS = {"instant": "TIMESTAMP", "decimal": "NUMERIC", "number": "INTEGER", "real": "FLOAT"}
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,7 @@ def fill(client, table: pa.Table) -> None:
         bigquery.SchemaField(f.name, "RECORD", fields=pairs) if f.name == "tags" else bigquery.SchemaField(f.name, kind_of(f.type))
         for f in table.schema
     ]  # fmt: skip
-    client.create_dataset("company.lake")
+    client.create_dataset("company.lake", exists_ok=True)
     client.create_table(bigquery.Table(TABLE, schema=schema))
     lines = io.BytesIO()
     for row in table.to_pylist():
@@ -110,11 +111,12 @@ def test_the_sample_company_is_the_same_on_bigquery(endpoint, zone):
     client = bigquery_client("company", endpoint=endpoint)
     if not list(client.list_datasets()):
         fill(client, rows)
-    grain = Grain.of("tags.env", "tags.team", "tags.finops.team", timezone=zone)
+    grain = Grain.of("tags.env", "tags.finops.team", timezone=zone)
+    grain = grain.without(["sub_account_id", "sub_account_name", "api_key_id", "user_id", "prompt_id", "resource_id"])
     with on_duckdb(rows, grain.fields) as relation:
         wanted = token_cells(relation, grain, window, book=ws.book)
     with on_bigquery(client, TABLE, rows.column_names) as relation:
         found = token_cells(relation, grain, window, book=ws.book)
-    assert len(wanted) > 2000
+    assert 500 < len(wanted) < len(rows)
     assert to_arrow(found).to_pylist() == to_arrow(wanted).to_pylist()
     assert sum(found["quantity"]) == sum(ws.tokens(window)["quantity"])
