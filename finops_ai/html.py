@@ -22,9 +22,11 @@ import jinja2
 from markupsafe import Markup
 
 TEMPLATES = Path(__file__).parent / "templates"
-#: control characters, and marks that turn the reading direction around: they would hide or reorder what people read
+#: control characters, marks that turn the reading direction around, and characters without any width (joiners, which
+#: scripts and emoji need, are none of them): they would hide or reorder what people read
 HIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2064"
+    "\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
 #: addresses that may stand in a link: inside the report, or a page of the web
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
@@ -37,7 +39,11 @@ def visible(text: str) -> str:
     >>> visible("a\u202eb\x00")
     'a\\u202eb\\u0000'
     """
-    return HIDDEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return HIDDEN.sub(lambda match: _code(ord(match[0])), text)
+
+
+def _code(point: int) -> str:
+    return f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"
 
 
 def escaped(value: object) -> str:

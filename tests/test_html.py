@@ -98,6 +98,13 @@ def test_line_ends_and_tabs_stay_all_other_control_characters_are_shown():
     assert escaped("\x1b[31m") == "\\u001b[31m"
 
 
+def test_text_without_width_is_shown_and_joiners_stay():
+    assert visible("pay\u200broll\xad\u2060") == "pay\\u200broll\\u00ad\\u2060"
+    assert visible("a\U000e0069\U000e006e") == "a\\U000e0069\\U000e006e"
+    family, word = "\U0001f468\u200d\U0001f469", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"
+    assert visible(family + word) == family + word
+
+
 def test_a_missing_value_is_an_error_and_escaping_cannot_be_switched_off():
     with pytest.raises(jinja2.UndefinedError):
         render(template_of("{{ missing }}"))

@@ -43,7 +43,7 @@ class Value:
         """What the value inherits."""
         return tuple(piece for piece in self.pieces if isinstance(piece, Insert))
 
-    @property
+    @cached_property
     def fields(self) -> tuple[str, ...]:
         """Fields the value inherits from."""
         return tuple(insert.field for insert in self.inserts)
@@ -78,6 +78,11 @@ class Rule:
     since: dt.date | None = None
     until: dt.date | None = None
     declared: bool = True
+
+    @cached_property
+    def tested(self) -> frozenset[str]:
+        """Fields that `when` tests."""
+        return frozenset(fields_of(self.when))
 
 
 @dataclass(frozen=True)
@@ -194,7 +199,7 @@ class Rules:
 
     def read_by(self, rule: Rule, dimension: str) -> set[str]:
         """Fields that decide whether and what a rule sets for a dimension; a look-up's value brings its key along."""
-        used = fields_of(rule.when) | set(rule.set[dimension].fields)
+        used = {*rule.tested, *rule.set[dimension].fields}
         return used | {self.lookups[f.split(".", 1)[0]].on for f in used if f.split(".", 1)[0] in self.lookups}
 
     def used_fields(self) -> list[str]:

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from finops_ai.engine.classes import Classes, by_class, fields_for, local_days
-from finops_ai.engine.coded import Coder, Names, Tuples, batches, changes, in_dictionary, instants
+from finops_ai.engine.coded import Coder, Names, Tuples, batches, changes, give_back, in_dictionary, instants
 from finops_ai.engine.dialects import DUCKDB
 from finops_ai.engine.duck import ROW, Scan, Source, connect, register
 from finops_ai.engine.fields import PRICED, TAG, kind_of_column
@@ -34,8 +34,8 @@ from finops_ai.periods import Window
 _OF_ROWS = frozenset({"price_note", *COSTS})
 TIMES = ("month", "day")
 _UNIT = pa.decimal128(*UNIT_PRICE)
-#: rows whose cells are priced together
-_TOGETHER = 1 << 21
+#: rows whose cells are priced together: until then they wait, so twice as many are twice the memory
+_TOGETHER = 1 << 20
 
 
 def can_be_summed(by: Sequence[str], book: Book, rules: Rules) -> bool:
@@ -91,8 +91,10 @@ def summed(
                 if len(batch):
                     kept.append(groups.coded(batch))
                 if sum(map(len, kept)) >= _TOGETHER:
+                    give_back()
                     yield from groups.numbered(kept, schema)
                     kept = []
+                    give_back()
             yield from groups.numbered(kept, schema)
         except Exception as error:
             failed.append(error)
@@ -217,8 +219,13 @@ class _Cells:
         self.told = Tuples(2)
         self.units = [pa.array([], _UNIT) for _ in costs]
         self.group = np.zeros(0, np.int32)
+        #: what a price depends on: key, size of calls, meter and stretch of time; months within a stretch share it
+        self._prices = Tuples(6)
+        self._unit_of = [pa.array([], _UNIT) for _ in costs]
         self._dates = [c for c in of.by if c in TIMES and c not in of.dimensions]
         self._texts = {label: Names() for label in labels}
+        #: the numbers of each price's labels
+        self._label_of = [np.zeros(0, np.int64) for _ in labels]
         self._groups = Tuples(1 + len(keys) + len(labels))
         #: a cell of each group
         self._example = np.zeros(0, np.int64)
@@ -229,9 +236,22 @@ class _Cells:
         low = len(self.group)
         if low == len(self.told):
             return
-        of, cells = self.of, np.arange(low, len(self.told))
+        cells = np.arange(low, len(self.told))
         key, time, call = self._taken_apart(cells)
-        count, at_time, at_call = len(cells), pa.array(time), pa.array(call)
+        before, stretch = len(self._prices), self.of.times.told.rows[time, :3].T
+        price = self._prices.numbers([key, call, self.told.rows[cells, 1], *stretch])
+        if len(self._prices) > before:
+            at = _first_of_each(price, before, len(self._prices))
+            self._learn(cells[at], key[at], time[at], call[at])
+        at_price = pa.array(price)
+        self.units = [
+            pa.concat_arrays([had, unit.take(at_price)]) for had, unit in zip(self.units, self._unit_of, strict=True)
+        ]
+        self._tell_apart(cells, key, time, [numbers[price] for numbers in self._label_of])
+
+    def _learn(self, cells: np.ndarray, key: np.ndarray, time: np.ndarray, call: np.ndarray) -> None:
+        """Ask for the prices of cells, one cell of each price that is new."""
+        of, count, at_time, at_call = self.of, len(cells), pa.array(time), pa.array(call)
         rows = {name: self._text(name, key, cells) for name in (*of.keys, "meter")}
         rows |= {name: values.take(at_call) for name, values in of.calls.columns().items()}
         rows |= {ROW: pa.array(range(count)), "charge_period_start": of.times.instants().take(at_time)}
@@ -242,10 +262,14 @@ class _Cells:
             self._currencies |= set(prices.table["currency"].drop_null().to_pylist())
             plan = Plan().scan([*rows], read=scan.column).price(prices, costs=self.costs, labels=self.labels)
             found = run(con, plan.rows([*self.costs, *self.labels], order=ROW)).combine_chunks()
-        self.units = [
-            pa.concat_arrays([had, _whole(found[c]).cast(_UNIT)]) for had, c in zip(self.units, self.costs, strict=True)
+        self._unit_of = [
+            pa.concat_arrays([had, _whole(found[c]).cast(_UNIT)])
+            for had, c in zip(self._unit_of, self.costs, strict=True)
         ]
-        self._tell_apart(found, cells, key, time)
+        self._label_of = [
+            np.concatenate([had, self._texts[label].numbers(_whole(found[label]))])
+            for had, label in zip(self._label_of, self.labels, strict=True)
+        ]
 
     def _taken_apart(self, cells: np.ndarray) -> np.ndarray:
         """The numbers of the key, time and calls of cells."""
@@ -262,17 +286,14 @@ class _Cells:
     def _text(self, name: str, key: np.ndarray, cells: np.ndarray) -> pa.Array:
         return self.of.coder.names[name].values.take(pa.array(self._number(name, key, cells)))
 
-    def _tell_apart(self, found: pa.Table, cells: np.ndarray, key: np.ndarray, time: np.ndarray) -> None:
+    def _tell_apart(self, cells: np.ndarray, key: np.ndarray, time: np.ndarray, labels: Sequence[np.ndarray]) -> None:
         """Number what groups tell of new cells."""
         of, low = self.of, len(self.group)
         days = of.times.told.rows[time, -1] if self._dates else np.zeros(len(key), np.int64)
         keys = [self._number(name, key, cells) for name in self.keys]
-        texts = [self._texts[name].numbers(_whole(found[name])) for name in self.labels]
         before = len(self._groups)
-        number = self._groups.numbers([days, *keys, *texts])
-        example = np.zeros(len(self._groups) - before, np.int64)
-        new = np.flatnonzero(number >= before)
-        example[number[new] - before] = new + low
+        number = self._groups.numbers([days, *keys, *labels])
+        example = _first_of_each(number, before, len(self._groups)) + low
         self._example = np.concatenate([self._example, example])
         self.group = np.concatenate([self.group, number.astype(np.int32)])
 
@@ -286,6 +307,18 @@ class _Cells:
         if "pricing_currency" in out and len(self._currencies) == 1:
             out["pricing_currency"] = pc.fill_null(out["pricing_currency"], *self._currencies)
         return out
+
+
+def _first_of_each(numbers: np.ndarray, low: int, high: int) -> np.ndarray:
+    """Where each of the numbers from `low` to below `high` stands first.
+
+    >>> _first_of_each(np.array([0, 3, 2, 3, 2]), 2, 4)
+    array([2, 1])
+    """
+    out = np.zeros(high - low, np.int64)
+    new = np.flatnonzero(numbers >= low)[::-1]
+    out[numbers[new] - low] = new
+    return out
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

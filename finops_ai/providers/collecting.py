@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ALWAYS = Window.of("1970-01-01", "2200-01-01")
 
 
-def connector(name: str, **settings: Any) -> Connector:
+def connector(name: str, /, **settings: Any) -> Connector:
     """Make the connector or reader of that name with these settings.
 
     Args:

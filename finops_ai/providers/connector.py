@@ -152,7 +152,7 @@ class Connector:
     finest: ClassVar[Mapping[str, Any]] = {}
     coarsest: ClassVar[Mapping[str, Any]] = {}
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, /, **settings: Any) -> None:
         self.settings = read_settings(self.Settings, settings, place=f"[providers.{self.name}]")
         self.notes: list[str] = []
         self.left_out: list[LeftOut] = []

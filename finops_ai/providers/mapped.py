@@ -48,7 +48,7 @@ class MappedFiles(Connector):
     form: ClassVar[str] = ""
     Settings: ClassVar[type[ConnectorSettings]] = MappedSettings
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, /, **settings: Any) -> None:
         super().__init__(**settings)
         if not self.settings.files:
             raise SettingsError(f"[providers.{self.name}]: `files` is missing: name the files to read.")

@@ -121,7 +121,7 @@ class ResponseFiles(Connector):
     title: ClassVar[str] = "Logs of SDK answers"
     Settings: ClassVar[type[ConnectorSettings]] = ResponseSettings
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, /, **settings: Any) -> None:
         super().__init__(**settings)
         if not self.settings.files:
             raise SettingsError(f"[providers.{self.name}]: `files` is missing: name the files to read.")

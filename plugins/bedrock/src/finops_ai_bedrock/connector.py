@@ -43,7 +43,7 @@ class Bedrock(Connector):
     Settings = BedrockSettings
     restated_days = 35  # a billing period is rewritten until some days after it ends
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, /, **settings: Any) -> None:
         super().__init__(**settings)
         self._sleep: Any = time.sleep
         self._client: Aws | None = None

@@ -66,7 +66,7 @@ class Focus(Connector):
     #: corrections of closed periods come as rows of their own; an open period is exported again whole
     restated_days: ClassVar[int] = 35
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, /, **settings: Any) -> None:
         super().__init__(**settings)
         if not self.settings.files:
             raise SettingsError(f"[providers.{self.name}]: `files` is missing: name the FOCUS files to read.")

@@ -77,7 +77,7 @@ class Oci(Connector):
     signer: Any = None
     _kept: tuple[list[Any], list[Charge], list[str]] | None = None
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, /, **settings: Any) -> None:
         super().__init__(**settings)
         #: charges that were read and aren't wanted: of other services, of other compartments
         self._others: list[Charge] = []

@@ -33,7 +33,7 @@ class Vertex(Connector):
     Settings = VertexSettings
     restated_days = 35  # corrections are appended long after the day they are for
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, /, **settings: Any) -> None:
         super().__init__(**settings)
         self._bigquery = BigQuery(self.settings)
         self._export: tuple[Window, export.Export] | None = None
