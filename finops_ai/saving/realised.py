@@ -2,7 +2,8 @@
 
 Only the effects that the action can have count, and only on the work it was about: a new list price is no part of a saving.
 Work that grew saves more in money and is no better an action: what a call costs is compared at the calls of the later month,
-which is the money saved, and at those of the month it was found in, which is what was expected.
+which is the money saved, and at those of the month it was found in, which is what was expected; each at its own month's
+exchange rates.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 import pyarrow as pa
 
+from finops_ai.engine.converting import ROW_COSTS
 from finops_ai.frames import to_pandas
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.saving.states import State
@@ -86,16 +88,48 @@ def saved_between(
     then, now = (_of(frame, subject, kind) for frame in (before, after))
     if not len(then) or not len(now):
         return None
+    return Saved(
+        _between(_at_rates_of(then, now), now, kind, timezone, as_found=False),
+        _between(then, _at_rates_of(now, then), kind, timezone, as_found=True),
+    )
+
+
+def _between(then: pd.DataFrame, now: pd.DataFrame, kind: str, timezone: str | None, *, as_found: bool) -> Decimal:
+    """What the action's effects come to at the calls of now, or at those of then."""
     dimensions = dimensions_in(then, now)
     tables = [daily(frame, dimensions, [], timezone) for frame in (then, now)]
     currency = money_of(tables, None, None)
     with localcontext(prec=DIGITS):
         pairs = paired(*(sides(table, dimensions, [], currency, None) for table in tables))
         grown = [(work, a, b, _growth(a, b, kind)) for work, a, b in pairs]
-        return Saved(
-            _saved([(work, a.grown(factor), b) for work, a, b, factor in grown], kind),
-            _saved([(work, a, b.grown(1 / factor)) for work, a, b, factor in grown], kind),
+        return _saved(
+            [(work, a, b.grown(1 / by)) if as_found else (work, a.grown(by), b) for work, a, b, by in grown], kind
         )
+
+
+def _at_rates_of(frame: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """The rows with their amounts at the exchange rates of other rows, by currency: a new rate is no part of a saving."""
+    if not {"native_currency", "exchange_rate"} <= {*frame.columns} & {*other.columns}:
+        return frame
+    rates = {}
+    told = other[["native_currency", "exchange_rate", "effective_cost"]].dropna()
+    for currency, rows in told.groupby("native_currency"):
+        native = [Decimal(c) / Decimal(r) for c, r in zip(rows["effective_cost"], rows["exchange_rate"], strict=True)]
+        if whole := sum(native):
+            rates[currency] = sum(map(Decimal, rows["effective_cost"])) / whole
+    out = frame.copy(deep=False)
+    for name in (c for c in ROW_COSTS if c in frame.columns):
+        values = zip(*(frame[c].astype(object) for c in (name, "native_currency", "exchange_rate")), strict=True)
+        turned = [_turned(v, rates.get(c), r) for v, c, r in values]
+        out[name] = to_pandas(pa.table({name: pa.array(turned, COST_TYPE, from_pandas=True)}))[name].array
+    return out
+
+
+def _turned(value: Any, rate: Decimal | None, own: Any) -> Any:
+    """An amount at another rate than its own; unknown where it is, as it is where no other rate is known."""
+    if rate is None or value is None or value is pd.NA:
+        return value
+    return (Decimal(value) * rate / Decimal(own)).quantize(Decimal(1).scaleb(-COST_TYPE.scale))
 
 
 def _growth(then: Side, now: Side, kind: str) -> Decimal:
@@ -164,7 +198,7 @@ def _table(rows: list[dict[str, Any]], month: str, frames: Mapping[str, pd.DataF
         "What was saved", currency, month, money=["expected", "expected_low", "expected_high", "saved", "saved_as_found"],
         notes=[
             "Saved is what the bridge gives to the effects the action can have, on its own work at the month's own calls: not new list "
-            "prices. Expected holds for the calls of the month it was found in, and so does saved_as_found, which the range is held against."
+            "prices or exchange rates. Expected holds for the calls of the month it was found in, and so does saved_as_found, which the range is held against."
         ],
     )  # fmt: skip
     return Table.of(to_pandas(pa.table(arrays)), facts)

@@ -141,7 +141,9 @@ def recommend(
         calls = profile(allocated, cells.timezone) if tells_hours(allocated) else Profile()
     more = list(failures.seats(seats)) if seats is not None and len(seats) else []
     found = _kept(cells, [*_findings(cells, calls), *more], floor)
-    return _table(cells, found, states or {}, currency, allocated)
+    table = _table(cells, found, states or {}, currency, allocated)
+    table.facts.notes += _untold(calls)
+    return table
 
 
 def _findings(cells: Cells, known: Profile) -> Iterator[Finding]:
@@ -263,6 +265,21 @@ def _unused(keys: Table) -> list[str]:
         f"{len(named)} {'key that was' if one else 'keys that were'} used before made no call in this period: {', '.join(named[:3])}{more}. "
         f"{'It saves' if one else 'They save'} nothing; revoke what nobody needs."
     ]
+
+
+def _untold(calls: Profile) -> list[str]:
+    """What the rows are too coarse to show, and what would show it."""
+    said = []
+    if not calls.hours:
+        said.append(
+            "No rows of an hour or less: night work that could wait as a batch isn't seen. Load usage by the hour to see it."
+        )
+    if not calls.lengths:
+        said.append(
+            "No rows of single calls: how much of a prompt repeats is seen only where some of it is or was read from a cache. Logs or a "
+            "gateway tell the rest."
+        )
+    return said
 
 
 def _monthly(cells: Cells, valued: Valued) -> Decimal:

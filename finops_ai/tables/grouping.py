@@ -66,10 +66,9 @@ def grouped(
     timezone: str | None = None,
     needs: Sequence[str] = (),
     where: str = "",
-    adds: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """One dict per group: keys and measures (see `grouped_table`)."""
-    found = grouped_table(frame, by, measures, window=window, timezone=timezone, needs=needs, where=where, adds=adds)
+    found = grouped_table(frame, by, measures, window=window, timezone=timezone, needs=needs, where=where)
     out: list[dict[str, Any]] = found.to_pylist()
     return out
 
@@ -84,7 +83,6 @@ def grouped_table(
     needs: Sequence[str] = (),
     where: str = "",
     having: str = "",
-    adds: Sequence[str] = (),
 ) -> pa.Table:
     """One row per group, as Arrow: keys and measures, ordered by the keys.
 
@@ -97,9 +95,6 @@ def grouped_table(
         needs: columns the measures and `where` use.
         where: SQL predicate over those columns.
         having: SQL predicate over the groups.
-        adds: columns of them that the measures only add up, or ask whether they are null. Rows that are alike in all
-            else are then added up before the measures look at them, which makes many measures cheap; a measure counts
-            rows as `sum(_slices)`.
 
     Raises:
         FrameError: a key the frame doesn't have.
@@ -123,7 +118,6 @@ def grouped_table(
         )
     if any("counted" in sql for sql in (*measures.values(), where)):
         needs = [*needs, *COUNTED_BY]
-    adds = () if {*by} & {*adds} else adds
     with connect() as con:
         scan = Scan(con, frame, ["charge_period_start", *needs, *(k for k in by if k not in made)])
         start = scan.column("charge_period_start")
@@ -138,30 +132,16 @@ def grouped_table(
                 picked.append(f"{text} AS {DUCKDB.ident(name)}")
             elif name != "charge_period_start":
                 picked.append(f"{scan.column(name)} AS {DUCKDB.ident(name)}")
-        limits = [f"({where})"] if where else []
+        if {*COUNTED_BY} <= {*needs}:
+            picked.append(f"{COUNTED} AS counted")
         if window is not None:
-            limits.append(f"_start >= {DUCKDB.literal(window.start)} AND _start < {DUCKDB.literal(window.end)}")
-        counted = f", {COUNTED} AS counted" if {*COUNTED_BY} <= {*needs} else ""
+            limits = f"_start >= {DUCKDB.literal(window.start)} AND _start < {DUCKDB.literal(window.end)}"
+            where = f"({where}) AND {limits}" if where else limits
         keys = ", ".join(DUCKDB.ident(k) for k in by)
         aggregates = ", ".join(f"{sql} AS {DUCKDB.ident(name)}" for name, sql in measures.items())
-        steps = [f"r AS (SELECT {', '.join(picked)} FROM {scan.name})"]
-        if adds:
-            alike = [
-                DUCKDB.ident(n)
-                for n in dict.fromkeys([*(n for n in needs if n not in (*adds, "charge_period_start")), *by])
-            ]
-            sums = [f"sum({DUCKDB.ident(n)}) AS {DUCKDB.ident(n)}" for n in adds]
-            apart = [*alike, "_asked", *(f"{DUCKDB.ident(n)} IS NULL" for n in adds)]
-            asked = f"coalesce({' AND '.join(limits) or 'TRUE'}, FALSE) AS _asked"
-            steps += [
-                f"a AS (SELECT *, {asked} FROM r)",
-                f"c AS (SELECT {', '.join([*alike, '_asked', *sums, 'count(*) AS _slices'])} FROM a GROUP BY {', '.join(apart)})",
-            ]
-            limits = ["_asked"]
-        steps.append(f"s AS (SELECT *{counted}{'' if adds else ', 1 AS _slices'} FROM {'c' if adds else 'r'})")
         sql = (
-            f"WITH {', '.join(steps)} SELECT {', '.join(filter(None, [keys, aggregates]))} FROM s"
-            f"{' WHERE ' + ' AND '.join(limits) if limits else ''}{' GROUP BY ' + keys if keys else ''}{' HAVING ' + having if having else ''}{' ORDER BY ' + keys if keys else ''}"
+            f"WITH s AS (SELECT {', '.join(picked)} FROM {scan.name}) SELECT {', '.join(filter(None, [keys, aggregates]))} FROM s"
+            f"{' WHERE ' + where if where else ''}{' GROUP BY ' + keys if keys else ''}{' HAVING ' + having if having else ''}{' ORDER BY ' + keys if keys else ''}"
         )
         return con.sql(sql).to_arrow_table()
 

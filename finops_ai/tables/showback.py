@@ -36,10 +36,8 @@ MEASURES = (
 _COMPARED = ("previous_cost", "change")
 #: the other two moneys, where rows say which one they are; never part of a cost
 _OTHER_MONEYS = ("included_cost", "list_value")
-#: what measures add up
-_FIGURES = ("quantity", "effective_cost", "list_cost")
 _DOUBTS = {
-    "unpriced_rows": "CAST(coalesce(sum(_slices) FILTER (WHERE price_status = 'unpriced'), 0) AS BIGINT)",
+    "unpriced_rows": "count(*) FILTER (WHERE price_status = 'unpriced')",
     "unsure_tier": "sum(effective_cost) FILTER (WHERE contains(price_note, 'context_tier_unknown'))",
     "seats": "sum(effective_cost) FILTER (WHERE meter = 'seat_months')",
     "unconfirmed": "sum(effective_cost) FILTER (WHERE contains(price_note, 'needs_confirmation'))",
@@ -113,8 +111,7 @@ def showback(
         # of the amounts that are published, so that a page's share is that of the amounts on it
         measures["attributed_cost"] = f"sum({cents or 'effective_cost'}) FILTER (WHERE {_owned(allocated, dims)})"
     needs = (*fields(shown), "price_status", "price_note", "meter", *dims, *filter(None, [cents]))
-    adds = [name for name in (*_FIGURES, cents) if name in needs]
-    groups = grouped(allocated, by, measures, window=window, timezone=timezone, needs=needs, adds=adds)
+    groups = grouped(allocated, by, measures, window=window, timezone=timezone, needs=needs)
     rows = [{k: g[k] for k in by} | _told(g, shown) for g in groups]
     if month:
         _compare(rows, allocated, by, month, timezone, cents, shown)

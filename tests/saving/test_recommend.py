@@ -312,3 +312,11 @@ def test_a_step_is_a_range_wide_enough_for_days_that_wander_together():
         assert step.since == days[24]
         outside += not float(step.least[0]) <= 1 / 1.5 <= 1 - (1 - float(step.prompt)) / 2
     assert outside <= 6
+
+
+def test_rows_of_whole_days_say_what_they_are_too_coarse_to_show():
+    rows = month(9, [{"model": "claude-sonnet-4-6", "quantity": 1_000_000}])
+    assert [note.split(":")[0] for note in fa.recommend(rows).facts.notes[-2:]] == [
+        "No rows of an hour or less",
+        "No rows of single calls",
+    ]

@@ -106,18 +106,3 @@ def test_business_metrics_of_no_period_are_refused(rows):
     with pytest.raises(DataError, match="EUR, USD"):
         fa.showback(two, ["team"])
     assert fa.showback(two, ["team", "pricing_currency"])["cost"].to_list() == [D("15.56"), D(1)]
-
-
-def test_adding_up_what_is_alike_first_changes_no_figure(monkeypatch):
-    from finops_ai.tables import grouping
-
-    module = __import__("sys").modules["finops_ai.tables.showback"]
-    cost = fa.allocate(fa.price(fa.sample(months=2)), fa.sample.rules())
-    firm = grouping.grouped
-    for by in ((), ("team", "day"), ("model", "quantity"), ("charge_period_start",)):
-        now = fa.showback(cost, by, month="2026-10")
-        with monkeypatch.context() as patch:
-            patch.setattr(module, "grouped", lambda *a, adds=(), **more: firm(*a, **more))
-            row_by_row = fa.showback(cost, by, month="2026-10")
-        assert now.equals(row_by_row)
-        assert now.facts.notes == row_by_row.facts.notes
