@@ -405,11 +405,13 @@ def _shorter_prompts(
         if not all(now[k] > 0 for k in ("inputs", "outputs", "calls", "input_cost")):
             continue
         dear = b["output_cost"] / b["outputs"]
-        weighed = [(min(Fraction(1), c["output_cost"] / c["outputs"] / dear) if c["outputs"] else Fraction(1), c) for c in cells.values()]  # fmt: skip
-        outputs, inputs = (sum((w * c[k] for w, c in weighed), ZERO) for k in ("outputs", "inputs"))
-        per_output = b["inputs"] / b["outputs"] * outputs - inputs
-        per_call = (b["inputs"] / b["calls"] * now["calls"] - now["inputs"]) * inputs / now["inputs"]
-        shorter = min(per_call, per_output)
+        # one weight for all: input, which costs less than answers, can't be sent to raise it
+        answers = sum((min(c["output_cost"], c["outputs"] * dear) for c in cells.values()), ZERO)
+        weight = max(answers, ZERO) / (dear * now["outputs"])
+        inputs = weight * now["inputs"]
+        per_output = b["inputs"] / b["outputs"] * now["outputs"] - now["inputs"]
+        per_call = b["inputs"] / b["calls"] * now["calls"] - now["inputs"]
+        shorter = weight * min(per_call, per_output)
         if shorter <= _NOTICEABLE * inputs:
             continue
         rested = min(Fraction(1), b["outputs"] / months / now["outputs"], b["calls"] / months / now["calls"])
