@@ -64,7 +64,7 @@ def allocate(
         ...     "rules": [{"name": "legal", "when": {"sub_account_id": "wrkspc_legal"}, "set": {"team": "legal"}}],
         ... }
         >>> fa.allocate(fa.price(fa.sample(months=1)), rules)["team"].value_counts().to_dict()
-        {'unallocated': 4784, 'legal': 155}
+        {'unallocated': 4753, 'legal': 155, 'idle': 31}
     """
     rules = Rules.load(rules)
     timezone = zone_of(priced, timezone=timezone or rules.timezone)

@@ -1,7 +1,8 @@
 """What is loaded at a look: the newest part at the source's own finest grain, older parts only where they are missing or differ.
 
 A source's newest part is yesterday and today (UTC). What is older is loaded at the grain of the settings: once when it
-leaves the newest part, and again where its totals are no longer what the lake holds: a restatement, however old.
+leaves the newest part, and again where its totals are no longer what the lake holds: a restatement, however old. Only a day
+of UTC in which a month of the reporting zone begins stays fine, as it is a part of two months.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import pandas as pd
 from finops_ai import loading
 from finops_ai.errors import FinopsError
 from finops_ai.loading import Outcome
-from finops_ai.periods import UTC, Window
+from finops_ai.periods import UTC, Window, zone
 from finops_ai.providers.border import bills_of, usage_of
 from finops_ai.watching.memory import Memory
 
@@ -93,13 +94,34 @@ def _one(
     fine = dict(source.finest)
     outcomes = []
     if since < recent:
-        outcomes += _collect(ws, Window(since, recent), [name], watch)
+        outcomes += _settled(ws, Window(since, recent), name, source, watch)
     if not any(o.error for o in outcomes):
         outcomes += _collect(ws, Window(max(since, recent), end), [name], watch, fine)
     if not any(o.error for o in outcomes):
         memory.note(f"settled {name}", recent.isoformat())
         outcomes += _restated(ws, memory, name, source, recent, watch)
     return outcomes
+
+
+def _settled(
+    ws: Workspace, window: Window, name: str, source: Connector, watch: Callable[[Outcome], None] | None
+) -> list[Outcome]:
+    """Load whole days that are over: at the grain of the settings, and finely where a month of the reporting zone begins in one."""
+    outcomes, begun = [], window.start
+    for day in (window.start + n * _DAY for n in range(window.days)):
+        if _begins_a_month(day, ws.timezone):
+            outcomes += _collect(ws, Window(begun, day), [name], watch) if begun < day else []
+            begun = day + _DAY
+            outcomes += _collect(ws, Window(day, begun), [name], watch, source.finest)
+    if begun < window.end:
+        outcomes += _collect(ws, Window(begun, window.end), [name], watch)
+    return outcomes
+
+
+def _begins_a_month(day: dt.datetime, timezone: str) -> bool:
+    """Whether a month of that zone begins within this day of UTC, not with it."""
+    last = (day + _DAY - dt.timedelta(microseconds=1)).astimezone(zone(timezone))
+    return Window.month(f"{last:%Y-%m}", timezone).start > day
 
 
 def _collect(
@@ -155,9 +177,9 @@ def _restated(
     differ |= _differing(totals(before[1], "billed_cost", _BILL), totals(now_bills, "billed_cost", _BILL))
     outcomes: list[Outcome] = []
     for part in _stretches(differ):
-        outcomes += _collect(ws, part, [name], watch)
-        for outcome in outcomes[-1:]:
-            outcome.notes.append(f"restated since it was loaded: {part.start:%Y-%m-%d} to {part.end - _DAY:%Y-%m-%d}")
+        again = _settled(ws, part, name, source, watch)
+        again[-1].notes.append(f"restated since it was loaded: {part.start:%Y-%m-%d} to {part.end - _DAY:%Y-%m-%d}")
+        outcomes += again
     return outcomes
 
 

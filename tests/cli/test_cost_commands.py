@@ -107,7 +107,7 @@ def load(tokens_of, quantity):
         (["chargeback", "search"], 0, ["Stated margin", "0.30"]),
         (["chargeback", "--journal"], 0, ["2190", "6190", "7190"]),
         (["chargeback", "--ties"], 0, ["accrued", "usage"]),
-        (["chargeback", "--out", "gl", "--ledger", "xero"], 0, ["gl/xero-AI-202610-"]),
+        (["chargeback", "--out", "gl", "--ledger", "xero"], 0, ["gl/xero-AI2610-"]),
         (["chargeback", "--ledger", "xero"], 2, ["--out"]),
         (["chargeback", "serch"], 3, ["Did you mean 'search'"]),
         (["explain"], 0, ["0.30"]),  # 2M more x 0.15
@@ -168,6 +168,7 @@ def test_usage_that_arrives_during_a_close_closes_nothing(run, tokens_of, tmp_pa
     assert run("close", "2026-10")[0] == 0
 
 
+@pytest.mark.long
 def test_close_restate_true_up_audit(run, tokens_of, tmp_path):
     assert run("close", "2026-10")[0] == 0
     code, _, err = run("close", "2026-10")

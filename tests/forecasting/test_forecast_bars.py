@@ -32,6 +32,7 @@ def bench():
         "conservation",
     ],
 )
+@pytest.mark.long
 def test_bars_are_met(bench, section, monkeypatch):
     monkeypatch.setenv("FINOPS_AI_PROGRESS", "off")
     needed, measure = bench.SECTIONS[section]

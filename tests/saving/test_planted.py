@@ -11,7 +11,7 @@ import pytest
 import finops_ai as fa
 from tests.saving.companies import FIRST, KINDS, Maker, company
 
-QUICK, ALL = (1,), range(1, 21)
+ALL = range(1, 21)
 
 
 def plants_of(seed):
@@ -44,16 +44,6 @@ def check_planted(seed):
     assert sum(counted["saving"], D(0)) <= sum(counted["cost"], D(0)) <= whole
     for id, cost in zip(found["id"], found["cost"], strict=True):
         assert sum((D(c) for c in found.evidence(id)["effective_cost"].dropna()), D(0)) == cost
-
-
-@pytest.mark.parametrize("seed", QUICK)
-def test_nothing_is_recommended_where_nothing_is_planted(seed):
-    check_clean(seed)
-
-
-@pytest.mark.parametrize("seed", QUICK)
-def test_what_is_planted_is_found_ranked_and_inside_its_range(seed):
-    check_planted(seed)
 
 
 @pytest.mark.long

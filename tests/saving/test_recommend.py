@@ -41,6 +41,7 @@ def truth_of(workload, *, column="list_cost", since="2026-10-01"):
     return sum((D(v) for v in mine[column]), D(0))
 
 
+@pytest.mark.long
 def test_the_samples_idle_capacity_is_named_with_its_amount(found):
     slices = fa.sample.slices(months=1)
     mine = slices[(slices["provisioned_hours"] > 0).to_numpy(bool)]
@@ -298,6 +299,7 @@ def test_a_key_that_made_no_call_since_is_told_and_saves_nothing(sample):
     assert not len(fa.recommend(_told(after, sample), history=_told(before, sample)).idle_keys)
 
 
+@pytest.mark.long
 def test_a_step_is_a_range_wide_enough_for_days_that_wander_together():
     """By hand: levels that stray by s from their middle may each be off by two such spreads."""
     rng = np.random.default_rng(5)

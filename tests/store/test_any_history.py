@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -83,7 +84,7 @@ class LakeHistory(RuleBasedStateMachine):
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-TestLakeHistory = LakeHistory.TestCase
+TestLakeHistory = pytest.mark.long(LakeHistory.TestCase)
 TestLakeHistory.settings = settings(
     max_examples=6 * MORE, stateful_step_count=8, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -114,6 +114,7 @@ def test_a_company_may_name_another_order(tmp_path):
     assert tokens(ws) == 98 + 39 + 7 + 5
 
 
+@pytest.mark.long
 def test_a_cloud_account_is_said_to_be_a_tools(tmp_path):
     cloud = ('tool = "claude-code"', "2026-10-01T00:00Z,,,,,150\n")
     ws = workspace(tmp_path, {"cloud": cloud, "log": LOG, "app": ("", "2026-10-01T00:00Z,,,,,9\n")})

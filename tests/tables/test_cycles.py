@@ -96,6 +96,7 @@ def test_a_cycle_ends_at_its_instant_in_any_zone():
     assert (of(table, "2026-09")["billing_cycle"], of(table, "2026-09")["unexplained"]) == (4, 0)
 
 
+@pytest.mark.long
 def test_a_workspaces_month_knows_its_neighbours(tmp_path):
     (tmp_path / "finops.toml").write_text('[workspace]\n[dimensions.team]\ndefault = "nobody"\n')
     ws = fa.open(tmp_path)

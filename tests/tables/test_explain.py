@@ -384,6 +384,7 @@ def test_rows_without_a_price_are_counted_and_wrong_input_is_refused():
     assert len(fa.explain(ONE.head(0), ONE.head(0)).drivers()) == 0
 
 
+@pytest.mark.long
 def test_the_page_of_causes_adds_up_to_the_change_and_names_the_planted_one(monkeypatch):
     from finops_ai.reporting import answers
 

@@ -121,6 +121,7 @@ def test_few_planted_causes_are_found_by_name(planted):
         assert unexplained < cost / 200
 
 
+@pytest.mark.long
 def test_where_nothing_is_planted_nothing_is_named(planted):
     tied(fa.reconcile(*planted.made_up(3, hours=12)))
 

@@ -151,6 +151,7 @@ def test_bad_budgets(rows_of, plan, error, words):
 # ---- what if
 
 
+@pytest.mark.long
 def test_steps_and_savings_of_a_scenario_add_up_as_they_are_published():
     cost = fa.allocate(fa.price(fa.sample(months=1)), fa.sample.rules(), telemetry=fa.sample.telemetry())
     steps = {

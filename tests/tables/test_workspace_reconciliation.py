@@ -82,6 +82,7 @@ def test_the_tolerance_of_the_settings_decides_everywhere(company):
     assert invoices(ws, "2026-10").figure == "doesn’t tie"
 
 
+@pytest.mark.long
 def test_a_page_names_what_only_single_rows_tell(company):
     ws = company(usage(), bill())
     ws.lake.replace("tokens", "the same key again", OCTOBER, usage(24))

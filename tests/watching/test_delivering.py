@@ -113,6 +113,7 @@ def test_a_month_closed_again_is_delivered_again(month):
     assert set(deliver(ws, "2026-10")["note"]) == {"before"}
 
 
+@pytest.mark.long
 def test_mails_go_to_the_receivers_addresses_and_who_has_none_is_said(month, mail):
     ws = month(
         f'[[deliver]]\nwhat = "statements"\nto = "email"\nsender = "finops@example.com"\nhost = "127.0.0.1"\nport = {mail.port}\n'
@@ -131,6 +132,7 @@ def test_mails_go_to_the_receivers_addresses_and_who_has_none_is_said(month, mai
     assert names == ["statement-2026-10-search.csv", "statement-2026-10-search.xlsx"]
 
 
+@pytest.mark.long
 def test_a_server_that_refuses_leaves_it_due(month, mail):
     ws = month(
         f'[[deliver]]\nwhat = "statements"\nto = "email"\nsender = "f@example.com"\nhost = "127.0.0.1"\nport = {mail.port}\n'
@@ -146,6 +148,7 @@ def test_a_server_that_refuses_leaves_it_due(month, mail):
     assert len(mail.mails) == 1
 
 
+@pytest.mark.long
 def test_a_webhook_gets_the_lines_and_the_seal_once(month, hook, monkeypatch):
     monkeypatch.setenv("OUT_HOOK", hook.url)
     ws = month('[[deliver]]\nwhat = "statements"\nto = "webhook"\nurl_env = "OUT_HOOK"\nfor = "growth"\n')

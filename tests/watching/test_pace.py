@@ -8,6 +8,7 @@ from decimal import Decimal
 import pandas as pd
 import pytest
 
+from finops_ai.periods import Window
 from finops_ai.watching import loads
 from finops_ai.watching.looking import look, said
 from finops_ai.watching.pace import _last_day, _whole
@@ -70,6 +71,22 @@ def test_the_month_of_the_reporting_zone_counts(workspace, provider):
     assert found.pace.month == "2026-12"
     assert near(found.pace.so_far, Decimal("25.92") / 48, "0.02")
     assert near(found.pace.day, Decimal("25.92"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("timezone", ["Asia/Tokyo", "Europe/Berlin", "America/New_York"])
+def test_a_month_that_begins_within_a_day_of_utc_counts_from_then(workspace, provider, timezone, monkeypatch):
+    monkeypatch.setattr(loads, "CHEAP", 600)
+    ws, begun = workspace(width="1d", timezone=timezone), Window.month("2026-11", timezone).start
+    found = look(ws, provider.at("2026-11-17T03:00"), alert=False)
+    assert near(found.pace.so_far, provider.cost(begun, found.pace.until), "0.0001")
+    assert near(found.pace.mean, Decimal("25.92"), "0.0001")
+    # an hour before it and one after it are restated: the month holds the second alone
+    provider.restated = dict.fromkeys(
+        (int(begun.timestamp()) + 60 * n for h in (-2, 1) for n in range(60 * h, 60 * h + 60)), 100_000
+    )
+    again = look(ws, provider.at("2026-11-17T03:00"), alert=False)
+    assert again.pace.so_far - found.pace.so_far == Decimal("3.42")
 
 
 @pytest.mark.long

@@ -144,6 +144,7 @@ def test_controls_change_the_view(allocated):
     assert {explorer.controls[d].layout.display for d in ("from", "to")} == {""}
 
 
+@pytest.mark.long
 def test_hostile_names_stay_names(teams_frame):
     frame = teams_frame(HOSTILE)
     explorer = fa.explore(frame, by="team")
