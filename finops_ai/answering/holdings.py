@@ -32,7 +32,8 @@ def holdings(known: Known, question: Question) -> Answer:
     if rows and len(fresh):
         span = question.period or known.clock.default()
         if span.month in known.clock.months:
-            table = showback(known.frame(span), month=span.month, timezone=ws.timezone)
+            month = span.month
+            table = known.kept(("held", month), lambda: showback(known.frame(span), month=month, timezone=ws.timezone))
             facts.coverage = dict(table.facts.coverage)
             facts.provenance = dict(table.facts.provenance)
             facts.period = span.month

@@ -66,7 +66,7 @@ Exact = Annotated[bool, Field(description="Amounts with all their digits instead
 
 
 #: questions whose tables take longest to make, in the order they are made ahead
-AHEAD = ("spending", "save", "incidents", "budgets", "forecast", "tie", "kpis", "change")
+AHEAD = ("spending", "data", "save", "incidents", "budgets", "forecast", "tie", "kpis", "change")
 #: seconds between looks whether the data is new
 _LOOKS = 60.0
 
