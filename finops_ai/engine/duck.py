@@ -6,7 +6,8 @@ import datetime as dt
 import glob
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TypeAlias
@@ -28,6 +29,8 @@ from finops_ai.periods import Window, utc_offsets
 #: a frame, an Arrow table or data set, a path, glob or URI of Parquet, or a list of those
 Source: TypeAlias = pd.DataFrame | pa.Table | ds.Dataset | str | Path | Sequence[str | Path]
 ROW = "_row"
+#: variable that says how many threads DuckDB takes in a process, where several share the cores
+THREADS = "FINOPS_AI_THREADS"
 
 
 @cache
@@ -35,6 +38,8 @@ def _database(process: int) -> duckdb.DuckDBPyConnection:
     con = duckdb.connect()
     con.execute(f"SET temp_directory = {DUCKDB.literal(tempfile.gettempdir())}")
     con.execute("SET preserve_insertion_order = false")
+    if threads := os.environ.get(THREADS):
+        con.execute(f"SET threads = {int(threads)}")
     return con
 
 
@@ -44,6 +49,21 @@ def connect() -> duckdb.DuckDBPyConnection:
     What is registered or made with TEMP belongs to the connection and goes when it closes.
     """
     return _database(os.getpid()).cursor()
+
+
+@contextmanager
+def one_of(processes: int) -> Iterator[dict[str, str]]:
+    """Take this process's part of the cores while others compute too; gives the variables that tell the others theirs.
+
+    Threads of several processes that wait for each other's cores cost more than they gain.
+    """
+    con, part = connect(), max((os.cpu_count() or 1) // processes, 1)
+    before = con.sql("SELECT current_setting('threads')").fetchall()[0][0]
+    con.execute(f"SET threads = {min(part, before)}")
+    try:
+        yield {name: os.environ.get(name, str(part)) for name in (THREADS, "OMP_NUM_THREADS")}
+    finally:
+        con.execute(f"SET threads = {before}")
 
 
 def register(con: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:

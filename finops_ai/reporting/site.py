@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from finops_ai.engine.duck import one_of
 from finops_ai.errors import FinopsError
 from finops_ai.progress import track
 from finops_ai.reporting.downloads import Download, write_charges, write_tables
@@ -66,12 +67,12 @@ def make_report(
         ws.ledger.require_sound()
     check_month(ws, month, given)
     target = out / month
-    with beside(target) as folder, ws.lake.steady() as steady, sharing() as shared:
+    jobs = jobs or kernels()
+    with beside(target) as folder, ws.lake.steady() as steady, sharing() as shared, one_of(jobs + 1) as threads:
         report = Report(folder, month, notes=list(notes))
         if only:
             start_from(folder, target)
-        jobs = jobs or kernels()
-        renderer = Renderer(folder, min(jobs, len(only) or jobs), watch, {**steady, **shared})
+        renderer = Renderer(folder, min(jobs, len(only) or jobs), watch, {**steady, **shared, **threads})
         build(ws, report, renderer, config=config, only=only, given=given)
         if report.failed and is_whole(target):
             target = target.with_name(f"{month}.failed")
