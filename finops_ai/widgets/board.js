@@ -42,7 +42,8 @@ function decimals(values, unit) {
 function full(value, unit, beside = [value]) {
   if (value == null) return counted(unit) ? "–" : "unknown";
   if (counted(unit)) return Math.round(value).toLocaleString("en-US");
-  const places = decimals(beside, unit);
+  // what is far larger than the smallest beside it needs no more than millionths
+  const places = Math.min(decimals(beside, unit), / per /.test(unit) && Math.abs(value) >= 0.001 ? 6 : 9);
   return value.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places });
 }
 function amount(value, unit) { return value == null ? (counted(unit) ? `no ${unit} counted` : `unknown ${unit}`) : `${full(value, unit)} ${unit}`; }
