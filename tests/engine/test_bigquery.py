@@ -11,6 +11,7 @@ import os
 import socket
 import subprocess
 import time
+import venv
 from decimal import Decimal
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from finops_ai.sample.workspace import sample_workspace
 
 pytestmark = pytest.mark.slow
 HOME = Path(os.environ.get("FINOPS_AI_BQEMULATOR") or Path(__file__).parents[2] / ".venv-bqemulator")
+WANTED = Path(__file__).parents[2] / "plugins/vertex/tests/bqemulator-requirements.txt"
 TABLE = "company.lake.finops_ai_tokens"
 #: the emulator has no BIGNUMERIC; no amount of the sample has more than nine decimals
 KINDS = {"instant": "TIMESTAMP", "decimal": "NUMERIC", "number": "INTEGER", "real": "FLOAT"}
@@ -34,10 +36,12 @@ KINDS = {"instant": "TIMESTAMP", "decimal": "NUMERIC", "number": "INTEGER", "rea
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory):
     command, home = HOME / "bin" / "bqemulator", tmp_path_factory.mktemp("home")
-    if not command.exists():
-        pytest.skip(
-            f"the BigQuery emulator isn't in {HOME}: run plugins/vertex/tests/test_vertex_emulator.py -m slow first."
-        )
+    if not command.exists():  # as in the tests of Vertex AI, whichever come first
+        venv.create(HOME, with_pip=True, clear=True)
+        pip = [str(HOME / "bin" / "python"), "-m", "pip", "install", "-q", "-r", str(WANTED)]
+        done = subprocess.run(pip, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"the BigQuery emulator can't be installed here: {done.stderr.strip()[-300:]}")
     environment = {**os.environ, "HOME": str(home)}
     extension = "from duckdb_extensions import import_extension; import_extension('spatial')"
     subprocess.run([str(HOME / "bin" / "python"), "-c", extension], env=environment, check=True, capture_output=True)
