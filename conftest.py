@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
+import socket
+import subprocess
+import time
+import venv
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -66,3 +71,52 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs ../shared, which this checkout doesn't have")
     return SHARED
+
+
+#: where the BigQuery emulator lives, an environment of its own
+EMULATOR = Path(os.environ.get("FINOPS_AI_BQEMULATOR") or Path(__file__).resolve().parent / ".venv-bqemulator")
+
+
+def _emulator_installed() -> Path:
+    """The emulator's command, installed if need be."""
+    command, wanted = (
+        EMULATOR / "bin" / "bqemulator",
+        Path(__file__).resolve().parent / "tests/bqemulator-requirements.txt",
+    )
+    if not command.exists():
+        venv.create(EMULATOR, with_pip=True, clear=True)
+        pip = [str(EMULATOR / "bin" / "python"), "-m", "pip", "install", "-q", "-r", str(wanted)]
+        done = subprocess.run(pip, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"the BigQuery emulator can't be installed here: {done.stderr.strip()[-300:]}")
+    return command
+
+
+@pytest.fixture(scope="session")
+def bigquery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a running BigQuery emulator, which takes any project."""
+    command, home = _emulator_installed(), tmp_path_factory.mktemp("bigquery")
+    environment = {**os.environ, "HOME": str(home)}
+    extension = "from duckdb_extensions import import_extension; import_extension('spatial')"
+    subprocess.run(
+        [str(command.with_name("python")), "-c", extension], env=environment, check=True, capture_output=True
+    )
+    with socket.socket() as rest, socket.socket() as grpc:
+        rest.bind(("127.0.0.1", 0))
+        grpc.bind(("127.0.0.1", 0))
+        ports = [rest.getsockname()[1], grpc.getsockname()[1]]
+    process = subprocess.Popen(
+        [str(command), "start", "--rest-port", str(ports[0]), "--grpc-port", str(ports[1]), "--project", "company"],
+        env=environment, cwd=home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        for _ in range(1200):  # two minutes: a loaded machine takes its time
+            with socket.socket() as knock:
+                if not knock.connect_ex(("127.0.0.1", ports[0])):
+                    break
+            assert process.poll() is None, "the BigQuery emulator ended at its start"
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{ports[0]}"
+    finally:
+        process.terminate()
+        process.wait(20)

@@ -1,19 +1,10 @@
-"""The statement for BigQuery runs on its emulator, over the sample company, and makes the cells that DuckDB makes.
-
-The emulator lives in an environment of its own, `.venv-bqemulator` beside the project's, which the Vertex connector's tests make.
-"""
+"""The statement for BigQuery runs on its emulator, over the sample company, and makes the cells that DuckDB makes."""
 
 from __future__ import annotations
 
 import io
 import json
-import os
-import socket
-import subprocess
-import time
-import venv
 from decimal import Decimal
-from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -26,45 +17,9 @@ from finops_ai.periods import Window
 from finops_ai.sample.workspace import sample_workspace
 
 pytestmark = pytest.mark.slow
-HOME = Path(os.environ.get("FINOPS_AI_BQEMULATOR") or Path(__file__).parents[2] / ".venv-bqemulator")
-WANTED = Path(__file__).parents[2] / "plugins/vertex/tests/bqemulator-requirements.txt"
 TABLE = "company.lake.finops_ai_tokens"
 #: the emulator has no BIGNUMERIC; no amount of the sample has more than nine decimals
 KINDS = {"instant": "TIMESTAMP", "decimal": "NUMERIC", "number": "INTEGER", "real": "FLOAT"}
-
-
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory):
-    command, home = HOME / "bin" / "bqemulator", tmp_path_factory.mktemp("home")
-    if not command.exists():  # as in the tests of Vertex AI, whichever come first
-        venv.create(HOME, with_pip=True, clear=True)
-        pip = [str(HOME / "bin" / "python"), "-m", "pip", "install", "-q", "-r", str(WANTED)]
-        done = subprocess.run(pip, capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.skip(f"the BigQuery emulator can't be installed here: {done.stderr.strip()[-300:]}")
-    environment = {**os.environ, "HOME": str(home)}
-    extension = "from duckdb_extensions import import_extension; import_extension('spatial')"
-    subprocess.run([str(HOME / "bin" / "python"), "-c", extension], env=environment, check=True, capture_output=True)
-    ports = []
-    for _ in range(2):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            ports.append(free.getsockname()[1])
-    process = subprocess.Popen(
-        [str(command), "start", "--rest-port", str(ports[0]), "--grpc-port", str(ports[1]), "--project", "company"],
-        env=environment, cwd=home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        for _ in range(1200):  # two minutes: a loaded machine takes its time
-            with socket.socket() as knock:
-                if not knock.connect_ex(("127.0.0.1", ports[0])):
-                    break
-            assert process.poll() is None, "the BigQuery emulator ended at its start"
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{ports[0]}"
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def kind_of(kind: pa.DataType) -> str:
@@ -109,10 +64,10 @@ def fill(client, table: pa.Table) -> None:
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo"])
-def test_the_sample_company_is_the_same_on_bigquery(endpoint, zone):
+def test_the_sample_company_is_the_same_on_bigquery(bigquery, zone):
     ws, window = sample_workspace(), Window.month("2026-10")
     rows = to_arrow(ws.tokens(window))
-    client = bigquery_client("company", endpoint=endpoint)
+    client = bigquery_client("company", endpoint=bigquery)
     if not list(client.list_datasets()):
         fill(client, rows)
     grain = Grain.of("tags.env", "tags.finops.team", timezone=zone)

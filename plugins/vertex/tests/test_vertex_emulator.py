@@ -1,20 +1,11 @@
-"""The real queries against a BigQuery emulator: the kit again, partitions, late rows, JSON functions of the request log.
-
-The emulator lives in an environment of its own, `.venv-bqemulator` beside the project's, made on first use.
-"""
+"""The real queries against a BigQuery emulator: the kit again, partitions, late rows, JSON functions of the request log."""
 
 from __future__ import annotations
 
 import http.client
 import io
 import json
-import os
-import socket
-import subprocess
-import time
-import venv
-from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 from finops_ai_vertex.connector import Vertex
@@ -24,8 +15,6 @@ from finops_ai.periods import Window
 from finops_ai.testing import ConnectorConformance, Reply, Request
 
 pytestmark = pytest.mark.slow
-HOME = Path(__file__).parents[3] / ".venv-bqemulator"
-WANTED = Path(__file__).with_name("bqemulator-requirements.txt")
 OCTOBER = Window.month("2026-10")
 LOG = "billing.costs.request_response_logging"
 
@@ -61,46 +50,12 @@ LOG_SCHEMA = [
 ]  # fmt: skip
 
 
-def installed() -> Path:
-    """The emulator's command, installed if need be."""
-    command = HOME / "bin" / "bqemulator"
-    if not command.exists():
-        venv.create(HOME, with_pip=True, clear=True)
-        pip = [str(HOME / "bin" / "python"), "-m", "pip", "install", "-q", "-r", str(WANTED)]
-        done = subprocess.run(pip, capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.skip(f"the BigQuery emulator can't be installed here: {done.stderr.strip()[-300:]}")
-    return command
-
-
 @pytest.fixture(scope="module")
-def emulator(tmp_path_factory):
-    """Host and port of a running emulator that holds the export."""
-    command, home = installed(), tmp_path_factory.mktemp("home")
-    environment = {**os.environ, "HOME": str(home)}
-    extension = "from duckdb_extensions import import_extension; import_extension('spatial')"
-    subprocess.run([str(HOME / "bin" / "python"), "-c", extension], env=environment, check=True, capture_output=True)
-    ports = []
-    for _ in range(2):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            ports.append(free.getsockname()[1])
-    process = subprocess.Popen(
-        [str(command), "start", "--rest-port", str(ports[0]), "--grpc-port", str(ports[1]), "--project", "billing"],
-        env=environment, cwd=home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        for _ in range(1200):  # two minutes: a loaded machine takes its time
-            with socket.socket() as knock:
-                if not knock.connect_ex(("127.0.0.1", ports[0])):
-                    break
-            assert process.poll() is None, "the BigQuery emulator ended at its start"
-            time.sleep(0.1)
-        fill(ports[0])
-        yield ports[0]
-    finally:
-        process.terminate()
-        process.wait(20)
+def emulator(bigquery):
+    """The port of a running emulator that holds the export."""
+    port = urlsplit(bigquery).port
+    fill(port)
+    return port
 
 
 def fill(port: int) -> None:
