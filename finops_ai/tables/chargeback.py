@@ -332,7 +332,8 @@ def _incentive_lines(scores: Mapping[str, Score], policy: Policy, currency: str)
             rate = policy.incentives.rates[kind]
             what = WORDS[kind].format(saving=saving)
             held = one.earned[kind] < Fraction(rate) * one.measured[kind]
-            capped = f", held at {float(bound(policy.incentives)):.0%} of what that work cost" if held else ""
+            within = f"{float(bound(policy.incentives)):.0%} of what that work cost"
+            capped = f", held at {float(abs(one.earned[kind])):,.2f} {currency}, within {within}" if held else ""
             capped += f", held at {float(one.limit):,.2f} {currency} in all" if one.capped else ""
             verb = "charged" if kind == "idle" else "returned"
             text = f"{kind.capitalize()}: {what}; {rate:.0%} of it is {verb}{capped}"
