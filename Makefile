@@ -63,11 +63,11 @@ coverage: setup  ## the code that moves money, tested line by line
 	  --cov=finops_ai.engine --cov=finops_ai.money --cov=finops_ai.store --cov=finops_ai.tables.chargeback --cov=finops_ai.tables.journal \
 	  --cov=finops_ai.tables.posting --cov=finops_ai.tables.publishing --cov=finops_ai.tables.true_up --cov=finops_ai.prices.price --cov-report=term:skip-covered --cov-fail-under=90
 
-test-lowest:  ## the tests with the lowest versions that pyproject.toml declares
+test-lowest:  ## the tests with the lowest versions that pyproject.toml declares; what their parts say of each other's age is ignored
 	@test -d $(VENV)-lowest || $(PYTHON) -m venv $(VENV)-lowest
 	@$(VENV)-lowest/$(INNER)/python -m pip install -q --disable-pip-version-check uv
 	@$(VENV)-lowest/$(INNER)/uv pip install -q --python $(VENV)-lowest/$(INNER)/python --resolution lowest-direct -e . $(addprefix -e ,$(PLUGINS)) --group dev
-	$(VENV)-lowest/$(INNER)/python -m pytest -q -n auto --dist loadfile
+	$(VENV)-lowest/$(INNER)/python -m pytest -q -n auto --dist loadfile -W ignore::DeprecationWarning -W ignore::FutureWarning -W ignore::hypothesis.errors.HypothesisWarning
 
 wheels: setup  ## build the core and the plugins into dist/, and try them in a clean environment
 	rm -rf dist

@@ -73,9 +73,8 @@ def drivers(priced: pd.DataFrame, by: Sequence[str] = (), freq: str = "MS", time
     sums = rows.groupby(["ds", *by], as_index=False).sum(numeric_only=True)
     both = sums["input"] + sums["output"]
     out = sums[["ds", *by]].copy()
-    out.insert(
-        1, "unique_id", [unique_id(key) if by else TOTAL for key in sums[list(by)].itertuples(index=False, name=None)]
-    )
+    keys = sums[list(by)].itertuples(index=False, name=None)
+    out.insert(1, "unique_id", [unique_id(key) for key in keys] if by else TOTAL)
     out["requests"] = sums["requests"]
     out["input_per_request"] = _ratio(sums["input"], sums["requests"])
     out["tokens_per_input"] = _ratio(both, sums["input"])

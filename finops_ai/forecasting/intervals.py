@@ -104,7 +104,8 @@ def pool(fits: Sequence[tuple[Fit, np.ndarray]], horizon: int, season: int, samp
         weight = np.exp(-0.5 * ((np.log(lead + 1.0) - owner) / 0.7) ** 2)
         by_lead.append((everything, (np.cumsum(weight) - weight / 2) / weight.sum()))
     ratios = np.concatenate(relative)
-    return Surprises(by_lead, known[-1] + 1, float(np.nanmedian(ratios)) if len(ratios) else np.nan)
+    ratios = ratios[~np.isnan(ratios)]
+    return Surprises(by_lead, known[-1] + 1, float(np.median(ratios)) if len(ratios) else np.nan)
 
 
 def bounds(
