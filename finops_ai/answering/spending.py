@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: what is shown beside the groups where the cost is asked
 SHOWN = ("cost", "previous_cost", "change", "tokens", "requests", "cost_per_1m_tokens")
+#: of these, what only a month has: the one before
+COMPARED = ("previous_cost", "change")
 #: columns of the rows behind an answer
 ROWS = (
     "charge_period_start", "provider", "model", "meter", "quantity", "unit", "service_tier", "operation", "sub_account_name", "region",
@@ -35,7 +37,7 @@ def spending(known: Known, question: Question) -> Answer:
     span = question.period
     assert span is not None
     measure = question.measure
-    if measure not in MEASURES and measure not in ("previous_cost", "change"):
+    if measure not in MEASURES and measure not in COMPARED:
         raise SettingsError(
             f"{measure} isn't known by group. Ask for the KPIs, or for one of {', '.join(MEASURES[:8])} and the like."
         )
@@ -45,7 +47,7 @@ def spending(known: Known, question: Question) -> Answer:
     frame = known.frame(span, wanted, before=months)
     mine = known.chosen(frame, question.only)
     timed = {"month": span.month} if months else {} if span.month else {"window": span.window}
-    table = showback(mine, by, timezone=known.timezone, **timed)
+    table = showback(mine, by, timezone=known.timezone, measures=_asked(measure), **timed)
     if set(by) & set(TIMES):  # times are read in their order
         table = table.sort_values(by, kind="stable")
     elif measure != "cost":
@@ -56,7 +58,7 @@ def spending(known: Known, question: Question) -> Answer:
         else (*by, measure, *(m for m in _parts(measure) if m in table.columns), "cost")
     )
     if not months:
-        shown = tuple(c for c in shown if c not in ("previous_cost", "change"))
+        shown = tuple(c for c in shown if c not in COMPARED)
     published = table.published()
     return Answer(
         _sentence(table, published, known, question, mine),
@@ -69,6 +71,11 @@ def spending(known: Known, question: Question) -> Answer:
         currency=table.facts.currency,
         behind=lambda: rows_of(mine, span.window),
     )
+
+
+def _asked(measure: str) -> tuple[str, ...]:
+    """The measures a table is made for: no more than is shown, because a large month's sums are what takes time."""
+    return tuple(m for m in SHOWN if m in MEASURES) if measure in ("cost", *COMPARED) else (measure,)
 
 
 def rows_of(frame: pd.DataFrame, window: Window | None = None) -> pd.DataFrame:
@@ -122,7 +129,7 @@ def _whole(
     """The published figures of all that is asked about, and their currency: those of the groups, where they add up to it."""
     currency, kind = table.facts.currency, catalogue()[question.measure].kind
     if kind in ("money", "count") and currency:
-        names = [n for n in (question.measure, "previous_cost", "change") if n in published.columns]
+        names = [n for n in (question.measure, *COMPARED) if n in published.columns]
         return {name: sum_of(published[name]) for name in names}, currency
     if currency and all(name in table.columns for name in ingredients(question.measure)):
         adds = [n for n in MEASURES if n in table.columns and catalogue()[n].kind in ("money", "count")]
@@ -130,9 +137,10 @@ def _whole(
     span = question.period
     assert span is not None
     whole = known.kept(
-        ("whole", span, question.only), lambda: showback(mine, timezone=known.timezone, window=span.window)
+        ("whole", span, question.only, question.measure),
+        lambda: showback(mine, timezone=known.timezone, window=span.window, measures=_asked(question.measure)),
     )
-    shown = known.kept(("whole in cents", question.period, question.only), whole.published)
+    shown = known.kept(("whole in cents", span, question.only, question.measure), whole.published)
     if len(shown) != 1:
         return {}, whole.facts.currency
     return {str(name): shown[name].iloc[0] for name in shown.columns}, whole.facts.currency

@@ -69,7 +69,8 @@ def to_arrow(frame: pd.DataFrame, schema: pa.Schema | None = None) -> pa.Table:
     if schema is not None:
         frame = frame[[name for name in schema.names if name in frame.columns]]
         schema = pa.schema([field for field in schema if field.name in frame.columns])
-    table = pa.Table.from_pandas(frame, schema=None, preserve_index=False)
+    # columns are Arrow's already: threads would take longer to start than the work takes
+    table = pa.Table.from_pandas(frame, schema=None, preserve_index=False, nthreads=1)
     if schema is None:
         fields = [
             pa.field(f.name, pa.string()) if pa.types.is_large_string(f.type) or pa.types.is_null(f.type) else f

@@ -79,17 +79,17 @@ def _is_split(whole: str, parts: Sequence[str], facts: Facts) -> bool:
 
 def _kept(frame: pd.DataFrame, name: str, facts: Facts) -> pd.Series | None:
     """The cents decided for these rows, whatever order and index they have now; None where they are other rows."""
-    cents, decided = facts.cents[name], facts.decided.get(name)
+    cents_of, decided = facts.cents[name], facts.decided.get(name)
     if decided is None:
         return None
     amounts = [Decimal(v) if _known(v) else None for v in frame[name]]
-    exact = [Decimal(v) if _known(v) else None for v in decided]
+    exact, cents = [Decimal(v) if _known(v) else None for v in decided], cents_of.tolist()
     if any((amount is None) != (kept is None) for amount, kept in zip(exact, cents, strict=True)):
         return None
-    if frame.index.is_unique and cents.index.is_unique and frame.index.isin(cents.index).all():
-        places = cents.index.get_indexer(frame.index)
+    if frame.index.is_unique and cents_of.index.is_unique and frame.index.isin(cents_of.index).all():
+        places = cents_of.index.get_indexer(frame.index).tolist()
         if all(exact[i] == amount for i, amount in zip(places, amounts, strict=True)):
-            return _plain(pd.Series([cents.iloc[i] for i in places], index=frame.index, dtype=object))
+            return _plain(pd.Series([cents[i] for i in places], index=frame.index, dtype=object))
     of = dict(zip(exact, cents, strict=True))
     if any(of[amount] != kept for amount, kept in zip(exact, cents, strict=True)) or not all(a in of for a in amounts):
         return None  # rows of one exact amount with different cents can't be told apart any more

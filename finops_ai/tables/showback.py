@@ -13,8 +13,8 @@ import pyarrow as pa
 from finops_ai.engine.allocating import SHARE_TYPE
 from finops_ai.engine.fields import PUBLISHED, TAG, columns
 from finops_ai.engine.plan import ESTIMATE, INCLUDED
-from finops_ai.errors import FrameError
-from finops_ai.figures import aggregates, catalogue, values
+from finops_ai.errors import FrameError, hint
+from finops_ai.figures import aggregates, catalogue, ingredients, values
 from finops_ai.figures.computing import CENTS, fields
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import zone_of
@@ -33,6 +33,8 @@ MEASURES = (
     "output_input_ratio", "batch_share", "effective_vs_list", "priced", "input_tokens", "cache_read_cost", "batch_tokens",
     "comparable_cost", "comparable_list_cost", "listed_tokens", "metered_tokens",
 )  # fmt: skip
+#: sums that say how much is known, whatever is shown
+_COVERED = ("tokens", "listed_tokens", "metered_tokens")
 _COMPARED = ("previous_cost", "change")
 #: the other two moneys, where rows say which one they are; never part of a cost
 _OTHER_MONEYS = ("included_cost", "list_value")
@@ -53,6 +55,7 @@ def showback(
     window: Window | None = None,
     captured: float | None = None,
     provenance: Mapping[str, Any] | None = None,
+    measures: Sequence[str] = (),
 ) -> Table:
     """Cost, usage and unit costs per group, largest cost first.
 
@@ -66,6 +69,7 @@ def showback(
         window: only this window, instead of a month.
         captured: share of the bill that the usage explains (`fa.reconcile` says), stated as coverage.
         provenance: versions and hashes to state with the table.
+        measures: only these, and what they are made of, beside `cost`; by default all. A large frame answers faster for few.
 
     Returns:
         A table, one row per group, of the measures that `fa.measures()` defines: `cost` (effective) and `list_cost` in
@@ -79,7 +83,7 @@ def showback(
         in every table of the month.
 
     Raises:
-        FrameError: rows that aren't priced, or a column in `by` that they don't have.
+        FrameError: rows that aren't priced, a column in `by` that they don't have, or a measure that isn't one of these.
 
     Example:
         >>> import finops_ai as fa
@@ -105,13 +109,14 @@ def showback(
     window = Window.month(month, timezone) if month else window
     dims = [d for d in by if d in dimensions_of(allocated)] or dimensions_of(allocated)
     cents = PUBLISHED if PUBLISHED in allocated.columns else ""
-    shown = (*MEASURES, *(_OTHER_MONEYS if _several_moneys(allocated) else ()))
-    measures = aggregates(shown, cents=cents) | _DOUBTS
+    shown = (*_wanted(measures), *(_OTHER_MONEYS if _several_moneys(allocated) else ()))
+    summed = (*shown, *_COVERED)
+    sums = aggregates(summed, cents=cents) | _DOUBTS
     if dims:
         # of the amounts that are published, so that a page's share is that of the amounts on it
-        measures["attributed_cost"] = f"sum({cents or 'effective_cost'}) FILTER (WHERE {_owned(allocated, dims)})"
-    needs = (*fields(shown), "price_status", "price_note", "meter", *dims, *filter(None, [cents]))
-    groups = grouped(allocated, by, measures, window=window, timezone=timezone, needs=needs)
+        sums["attributed_cost"] = f"sum({cents or 'effective_cost'}) FILTER (WHERE {_owned(allocated, dims)})"
+    needs = (*fields(summed), "price_status", "price_note", "meter", *dims, *filter(None, [cents]))
+    groups = grouped(allocated, by, sums, window=window, timezone=timezone, needs=needs)
     rows = [{k: g[k] for k in by} | _told(g, shown) for g in groups]
     if month:
         _compare(rows, allocated, by, month, timezone, cents, shown)
@@ -124,6 +129,19 @@ def showback(
         names = list(rows[0]["_cents"]) if rows else []
         facts.cents = {name: [r["_cents"].get(name) for r in rows] for name in names}
     return Table.of(_frame(rows, by, shown, bool(month)), facts, allocated)
+
+
+def _wanted(asked: Sequence[str]) -> list[str]:
+    """The measures asked for with what they are made of, in the table's order; all of them where none is asked for."""
+    if bare := [name for name in asked if name not in MEASURES]:
+        raise FrameError(f"{bare[0]!r} isn't known by group. {hint(bare[0], MEASURES)}")
+    kept = {"cost", *(asked or MEASURES)}
+    waiting = list(kept)
+    while waiting:
+        more = set(ingredients(waiting.pop())) - kept
+        kept |= more
+        waiting += more
+    return [name for name in MEASURES if name in kept]
 
 
 def _several_moneys(frame: pd.DataFrame) -> bool:
@@ -181,13 +199,13 @@ def _compare(
     keys = [k for k in by if k not in TIMES]
     start = allocated["charge_period_start"]
     present = bool(((start >= before.start) & (start < before.end)).any()) and not {"week", "day"} & set(by)
-    measures = aggregates(["cost"], cents=cents)
+    sums = aggregates(["cost"], cents=cents)
     needs = (*fields(["cost"]), *filter(None, [cents]))
-    found = grouped(allocated, keys, measures, window=before, timezone=timezone, needs=needs) if present else []
+    found = grouped(allocated, keys, sums, window=before, timezone=timezone, needs=needs) if present else []
     had = {tuple(g[k] for k in keys): g for g in found}
     if not set(by) & set(TIMES):
-        sums = dict.fromkeys(aggregates(shown, cents=cents))
-        nothing = sums | dict.fromkeys(("cost", "list_cost", "tokens", "requests", CENTS + "cost"), Decimal(0))
+        bare = dict.fromkeys(aggregates(shown, cents=cents))
+        nothing = bare | dict.fromkeys(("cost", "list_cost", "tokens", "requests", CENTS + "cost"), Decimal(0))
         for key in had.keys() - {tuple(row[k] for k in keys) for row in rows}:
             rows.append(dict(zip(keys, key, strict=True)) | _told(nothing, shown))
     for row in rows:
