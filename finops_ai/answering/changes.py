@@ -25,24 +25,22 @@ def change(known: Known, question: Question) -> Answer:
         lambda: explain(before, after, by, timezone=known.timezone),
     )
     table.facts.period = f"{span.text(known.timezone)} against {other.text(known.timezone)}"
-    drivers = list(table.drivers(3).get("sentence", ()))
-    who = " and ".join(f"{c} {name(v)}" for c, v in question.only) or "all"
-    shown = table.published()
-    was, now, moved = (sum_of(shown[c]) for c in ("before", "after", "change"))
-    currency = table.facts.currency
-    text = f"The cost of {who} went from {money(was, currency)} to {money(now, currency)}"
-    if moved is not None:
-        text += f": {money(abs(moved), currency)} {'more' if moved > 0 else 'less' if moved < 0 else 'either way'}"
-        text += f" ({abs(moved) / abs(was):.1%})" if was else ""
-    text += ". " + " ".join(clean(sentence) for sentence in drivers)
+    who = " and ".join(f"{c} {name(v)}" for c, v in question.only)
+    headline = table.headline(f"The cost of {who}" if who else "The cost")
+    drivers = [clean(sentence) for sentence in table.drivers(3).get("sentence", ())]
+    shown, currency = table.published(), table.facts.currency
     zeros = [
         c
         for c in shown.columns
         if c in table.facts.money and not sum_of(shown[c].map(lambda v: abs(v) if isinstance(v, Decimal) else v))
     ]
+    if not by:  # the answer itself says what the table's own sentence does
+        table = table.copy()
+        table.facts.notes = [note for note in table.facts.notes if note != table.headline()]
     return Answer(
-        text.strip(),
+        " ".join([headline, *drivers]),
         table=table,
+        published=shown,
         shown=tuple(c for c in map(str, table.columns) if c not in zeros or c in ("before", "after", "change")),
         top=question.top,
         definition="Change: cost of the later time less cost of the earlier one; its effects add up to it exactly. "

@@ -419,14 +419,19 @@ def shapley(count: int, value: Callable[[frozenset[int]], Decimal]) -> list[Deci
     [Decimal('4'), Decimal('3')]
     """
     values = {on: value(on) for on in _subsets(count)}
-    out = []
-    for i in range(count):
-        total = _ZERO
-        for on in values:
-            if i not in on:
-                total += (values[on | {i}] - values[on]) * (factorial(len(on)) * factorial(count - len(on) - 1))
-        out.append(total / factorial(count))
-    return out
+    sums = (sum(((values[after] - values[on]) * n for on, after, n in steps), _ZERO) for steps in _orders(count))
+    return [total / factorial(count) for total in sums]
+
+
+@cache
+def _orders(count: int) -> tuple[tuple[tuple[frozenset[int], frozenset[int], int], ...], ...]:
+    """For each change: what came before it, that with it, and in how many orders so."""
+    return tuple(
+        tuple(
+            (on, on | {i}, factorial(len(on)) * factorial(count - len(on) - 1)) for on in _subsets(count) if i not in on
+        )
+        for i in range(count)
+    )
 
 
 @cache

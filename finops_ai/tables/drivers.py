@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from finops_ai.engine.dialects import DUCKDB
 from finops_ai.engine.fields import PUBLISHED
@@ -209,7 +210,7 @@ class Story:
         """Since which day: the first with the new model, version or work, or the one where the level breaks."""
         days = self._days(driver)
         last = max((r["day"] for r in days), default=None)
-        first = min((r["day"] for t in self.daily for r in _first_day(t)), default=None)
+        first = min((pc.min(t["day"]).as_py() for t in self.daily if t.num_rows), default=None)
         if driver.what in ("switch", "new", "version"):
             ours = [r for r in days if driver.what == "new" and r["side"] == 1]
             if driver.what == "switch":
@@ -380,7 +381,6 @@ def _largest(mine: Sequence[Atom], after: bool) -> str | None:
 
 def _shortened(table: pa.Table, dimensions: Sequence[str], driver: Driver) -> list[dict[str, Any]]:
     """A period's daily cells that may be the driver's."""
-    import pyarrow.compute as pc
 
     names = [
         "day",
@@ -416,10 +416,6 @@ def _shortened(table: pa.Table, dimensions: Sequence[str], driver: Driver) -> li
         (table if mask is None else table.filter(mask)).select([*dict.fromkeys([*dimensions, *names])]).to_pylist()
     )
     return out
-
-
-def _first_day(table: pa.Table) -> list[dict[str, Any]]:
-    return [{"day": min(table["day"].to_pylist())}] if table.num_rows else []
 
 
 def broke(daily: dict[dt.date, Decimal], *, gaps: bool = True) -> dt.date | None:

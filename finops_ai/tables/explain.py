@@ -71,6 +71,29 @@ class Explanation(Table):
         with localcontext(prec=DIGITS):
             return self._story.table(top)
 
+    def headline(self, who: str = "The cost") -> str:
+        """The change of all rows in one sentence: how much, from what to what, and its largest effects.
+
+        Args:
+            who: whose change it is, as the sentence's first words.
+
+        Example:
+            >>> import finops_ai as fa
+            >>> cost = fa.allocate(fa.price(fa.sample(months=2)), fa.sample.rules())
+            >>> in_october = cost["charge_period_start"] >= "2026-10-01"
+            >>> fa.explain(cost[~in_october], cost[in_october], by=["team"]).headline()[:75]
+            'The cost rose by 1,914.94 USD (7.2%), from 26,478.40 to 28,393.34 USD: +846'
+        """
+        shown = self.published()
+        columns = _columns(self._story.by if self._story else ())
+        row = {
+            name: sum((v for v in shown[name] if isinstance(v, Decimal)), _ZERO)
+            for name in ("before", "after", "change", *columns.values())
+            if name in shown
+        }
+        price = price_of(self._story.atoms) if self._story else "price"
+        return _sentence(who, row, columns, self.facts.currency, price)
+
     def effect_in_words(self, name: str, value: Decimal) -> str:
         """What an effect of the whole means, by its sign and by what is known of its prices."""
         known = self._story is None or name != "price"
@@ -128,7 +151,7 @@ def explain(
     extra = [c for c in by if c not in dimensions and c not in _CELL and c not in _LABELS]
     tables = [daily(frame, dimensions, extra, timezone) for frame in (before, after)]
     currency = money_of(tables, currency, rates)
-    columns = {name: f"{name}_mix" if name in by else name for name in EFFECTS}
+    columns = _columns(by)
     with localcontext(prec=DIGITS):
         whole = _found(tables, dimensions, (), currency, rates)
         parts = whole if not extra else _reconciled(_found(tables, dimensions, extra, currency, rates), whole)
@@ -143,15 +166,22 @@ def explain(
         adds=[("change", ("after", "-before")), ("change", tuple(columns.values()))],
         cents={} if rates else _cents(rows, by, before, after),
     )  # fmt: skip
-    told = Table.of(to_pandas(pa.table(arrays)), facts, before, after)
-    shown: Any = told.published().astype(object).to_dict("records")
+    made = Table.of(to_pandas(pa.table(arrays)), facts, before, after)
+    amounts = made.published()
+    facts.cents = {name: list(amounts[name]) for name in names}  # decided once: a part of the table says the same
+    shown: Any = amounts.astype(object).to_dict("records")
     prices = [r["told"] for r in rows]
     facts.notes += in_words(shown, by, currency, columns, prices)
-    out = Explanation(told)
-    out.facts = Table.of(pd.DataFrame(out), facts, before, after).facts
+    out = Explanation(made)
+    out.facts = Table.of(pd.DataFrame(made), facts, before, after).facts
     change = sum((row["change"] for row in shown), _ZERO)
     out._story = Story(whole, tables, dimensions, by, currency, (before, after), timezone, change)
     return out
+
+
+def _columns(by: Sequence[str]) -> dict[str, str]:
+    """The column of each effect; one that is also a group's has an ending."""
+    return {name: f"{name}_mix" if name in by else name for name in EFFECTS}
 
 
 def _cents(
@@ -331,15 +361,23 @@ def in_words(
     top: int = 3,
 ) -> list[str]:  # fmt: skip
     """The largest changes of published rows as sentences, each with its largest effects; `prices`: what each one's is called."""
-    out = []
-    for row, price in list(zip(rows, prices, strict=True))[:top]:
-        if not row["change"]:
-            continue
-        who = " / ".join(str(row[k]) for k in by) or "The cost"
-        found = sorted(((row[c], s) for s, c in columns.items() if row[c]), key=lambda x: -abs(x[0]))[:3]
-        parts = ", ".join(
-            f"{value:+,f} by {effect_in_words(price if name == 'price' else name, value)}" for value, name in found
-        )
-        verb = "rose" if row["change"] > 0 else "fell"
-        out.append(f"{who} {verb} by {abs(row['change']):,f} {currency}: {parts}.")
-    return out
+    changed = [(row, price) for row, price in zip(rows, prices, strict=True) if row["change"]][:top]
+    return [
+        _sentence(" / ".join(str(row[k]) for k in by) or "The cost", row, columns, currency, price)
+        for row, price in changed
+    ]
+
+
+def _sentence(who: str, row: Mapping[str, Any], columns: Mapping[str, str], currency: str, price: str) -> str:
+    """How a published amount changed: by how much, from what to what, by which effects; `price`: what that effect is called."""
+    change, before, after = row["change"], row["before"], row["after"]
+    if not change:
+        return f"{who} stayed at {after:,f} {currency}".rstrip() + "."
+    found = [(row[c], s) for s, c in columns.items() if row.get(c)]
+    parts = ", ".join(
+        f"{value:+,f} by {effect_in_words(price if name == 'price' else name, value)}"
+        for value, name in sorted(found, key=lambda x: -abs(x[0]))[:3]
+    )
+    share = f" ({abs(change) / abs(before):.1%})" if before else ""
+    text = f"{who} {'rose' if change > 0 else 'fell'} by {abs(change):,f} {currency}".rstrip()
+    return f"{text}{share}, from {before:,f} to {after:,f} {currency}".rstrip() + (f": {parts}." if parts else ".")

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from finops_ai.money import minor_units, round_to_total
@@ -62,8 +61,8 @@ def publish(frame: pd.DataFrame, facts: Facts) -> pd.DataFrame:
             sums = [_added(values, here) for values in zip(*columns, strict=True)]
             out[whole] = pd.Series(sums, index=out.index, dtype=object)
             done.add(whole)
-        elif whole in done:
-            _fit(out, whole, [p for p in here if p.lstrip("-") not in done], currencies)
+        elif whole in done and (open_ := [p for p in here if p.lstrip("-") not in done]):
+            _fit(out, whole, open_, currencies)
             done |= {p.lstrip("-") for p in here}
     for name in money:
         if name not in done:
@@ -107,12 +106,14 @@ def _short(value: Decimal) -> Decimal:
 
 
 def _rounded(out: pd.DataFrame, name: str, currencies: pd.Series, charged: bool) -> pd.Series:
-    values = pd.Series([None] * len(out), index=out.index, dtype=object)
-    for currency in dict.fromkeys(currencies):  # amounts of one currency add up; currencies are never mixed
-        known = (out[name].notna() & (currencies == currency)).to_numpy(bool)
-        amounts = [Decimal(v) for v in out.loc[known, name]]
-        values[known] = round_to_total(amounts, _places(amounts, currency, charged))
-    return values
+    exact, told = out[name].tolist(), currencies.tolist()
+    values: list[Any] = [None] * len(exact)
+    for currency in dict.fromkeys(told):  # amounts of one currency add up; currencies are never mixed
+        rows = [i for i, (value, own) in enumerate(zip(exact, told, strict=True)) if own == currency and _known(value)]
+        amounts = [Decimal(exact[i]) for i in rows]
+        for i, amount in zip(rows, round_to_total(amounts, _places(amounts, currency, charged)), strict=True):
+            values[i] = amount
+    return pd.Series(values, index=out.index, dtype=object)
 
 
 def _beside(
@@ -147,21 +148,26 @@ def _fit(out: pd.DataFrame, whole: str, parts: Sequence[str], currencies: pd.Ser
 
     A part with a leading minus is taken away.
     """
-    fitted = {p: pd.Series([None] * len(out), index=out.index, dtype=object) for p in parts}
-    for currency in dict.fromkeys(currencies):
-        rows = (currencies == currency).to_numpy(bool) & np.array([_known(v) for v in out[whole]], dtype=bool)
-        columns = [out.loc[rows, p.lstrip("-")] for p in parts]
-        signs = [-1 if p.startswith("-") else 1 for p in parts]
+    columns = [out[p.lstrip("-")].tolist() for p in parts]
+    signs = [-1 if p.startswith("-") else 1 for p in parts]
+    wholes, told = out[whole].tolist(), currencies.tolist()
+    fitted: list[list[Any]] = [[None] * len(out) for _ in parts]
+    for currency in dict.fromkeys(told):
+        rows = [i for i, (value, own) in enumerate(zip(wholes, told, strict=True)) if own == currency and _known(value)]
         exact = [
-            [sign * Decimal(v) if _known(v) else Decimal(0) for v, sign in zip(values, signs, strict=True)]
-            for values in zip(*columns, strict=True)
+            [
+                sign * Decimal(values[i]) if _known(values[i]) else Decimal(0)
+                for values, sign in zip(columns, signs, strict=True)
+            ]
+            for i in rows
         ]
-        wholes = [Decimal(v) for v in out.loc[rows, whole]]
-        places = max([minor_units(currency or "USD"), *(-int(w.as_tuple().exponent) for w in wholes if w)])
-        for p, amounts in zip(parts, zip(*fit(exact, wholes, places), strict=True), strict=False):
-            fitted[p][rows] = [-a for a in amounts] if p.startswith("-") else list(amounts)
-    for p in parts:
-        out[p.lstrip("-")] = fitted[p]
+        mine = [Decimal(wholes[i]) for i in rows]
+        places = max([minor_units(currency or "USD"), *(-int(w.as_tuple().exponent) for w in mine if w)])
+        for i, amounts in zip(rows, fit(exact, mine, places), strict=True):
+            for values, amount, sign in zip(fitted, amounts, signs, strict=True):
+                values[i] = sign * amount
+    for p, values in zip(parts, fitted, strict=True):
+        out[p.lstrip("-")] = pd.Series(values, index=out.index, dtype=object)
 
 
 def fit(rows: Sequence[Sequence[Decimal]], wholes: Sequence[Decimal], places: int) -> list[list[Decimal]]:

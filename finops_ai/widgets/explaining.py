@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from finops_ai.errors import DataError
 from finops_ai.html import Html
-from finops_ai.money import published
 from finops_ai.periods import Window
 from finops_ai.tables.explain import explain
 from finops_ai.widgets.cube import UNSTATED
@@ -49,11 +48,5 @@ def explained(
 
 def in_words(table: Explanation) -> str:
     """A bridge as a paragraph of HTML: the change, then who and what carries it."""
-    row, currency = table.iloc[0], table.facts.currency
-    change = published(row["change"], currency or "USD")
-    more = "more" if change > 0 else "less" if change < 0 else "either way"
-    said = [
-        f"{published(row['after'], currency or 'USD'):,} {currency}, {abs(change):,} {more} ({table.facts.period}).",
-        *table.drivers(_TOLD).get("sentence", ()),
-    ]
+    said = [f"{table.headline()} ({table.facts.period})", *table.drivers(_TOLD).get("sentence", ())]
     return str(Html("<p class='fx-why'>{}</p>").format(" ".join(map(str, said))))
