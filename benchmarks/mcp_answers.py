@@ -42,6 +42,16 @@ QUESTIONS = [
     ("what_if", {"tier": "batch", "only": {"team": "search"}, "period": "2026-10"}),
     ("price_of_call", {"model": "gpt-5.4", "usage": {"input": 1000, "output": 200}}), ("glossary", {"term": "cost_per_request"}),
     ("ask", {"question": "how much did search spend by model in october"}),
+    ("spending", {"by": ["prompt_id"]}), ("spending", {"by": ["api_key_id"]}), ("spending", {"by": ["user_id", "day"]}),
+    ("spending", {"by": ["model", "team"], "measure": "cost_per_request"}), ("spending", {"by": ["week"]}),
+    ("spending", {"by": ["day"], "measure": "cache_hit_rate"}), ("spending", {"by": ["model"], "measure": "effective_vs_list"}),
+    ("spending", {"by": ["user_id"], "period": "2026-10-25"}),
+    ("why_changed", {"period": "2026-10-25 to 2026-10-31", "by": ["user_id"]}),
+    ("why_changed", {"period": "2026-10-25 to 2026-10-31", "by": ["prompt_id"]}),
+    ("what_if", {"model": "claude-haiku-4-5", "only": {"team": "search"}, "period": "2026-10"}),
+    ("what_if", {"model": "gpt-5.4-mini", "only": {"team": "support"}, "period": "2026-10"}),
+    ("what_if", {"prompt": 0.8, "period": "2026-10"}), ("what_if", {"cache_hit_rate": 0.6, "only": {"team": "legal"}, "period": "2026-10"}),
+    ("rules_why", {"only": {"model": "claude-sonnet-5"}}),
 ]  # fmt: skip
 
 

@@ -61,7 +61,7 @@ def _sentence(known: Known, question: Question, shown: pd.DataFrame, mine: pd.Da
     who = " and ".join(f"{c} {name(v)}" for c, v in question.only)
     text += f"{money(then, currency)} with {who or 'all that is billed by the call'} {', '.join(in_words(question.changes))}: "
     text += f"{money(abs(saved), currency)} {'less' if saved > 0 else 'more'}"
-    own = sum((c for c in mine["effective_cost"] if isinstance(c, Decimal)), Decimal(0))
+    own = Decimal(mine["effective_cost"].sum()) if who else Decimal(0)
     text += f" ({abs(saved) / own:.1%} of what {who} cost)" if who and own > 0 else ""
     if "scenario_cost_low" in shown:
         low, high = (sum_of(shown[f"scenario_cost_{end}"]) for end in ("low", "high"))

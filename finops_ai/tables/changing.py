@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from finops_ai.frames.types import QUANTITY_TYPE
 from finops_ai.meters import meters
@@ -27,7 +28,6 @@ PROMPT, ANSWER = (
 )
 #: what a seller bills a class of tokens as where its list has no price of that class
 _ELSE = dict.fromkeys((*READS, *WRITES), "input") | {"reasoning": "output"}
-_MICRO = Decimal("0.000001")
 
 
 def column(values: Sequence[Any], kind: pa.DataType, index: pd.Index) -> pd.Series:
@@ -42,24 +42,35 @@ def text(frame: pd.DataFrame, name: str, value: str | None) -> pd.Series:
 
 def total(rows: pd.DataFrame, names: Sequence[str] | frozenset[str] = ()) -> Decimal:
     """Quantity of some meters, of all of them by default."""
-    wanted = frozenset(names)
-    pairs = zip(rows["quantity"], rows["meter"], strict=True)
-    return sum((Decimal(q) for q, m in pairs if not wanted or m in wanted), Decimal(0))
+    quantity = pa.array(rows["quantity"])
+    if names:
+        quantity = quantity.filter(pc.is_in(pa.array(rows["meter"]), pa.array(sorted(names))))
+    return Decimal(pc.sum(quantity).as_py() or 0)
 
 
 def scaled(rows: pd.DataFrame, factor: Decimal | Sequence[Decimal]) -> pd.DataFrame:
     """The rows with quantities times a factor, or one factor a row, rounded to the frame's six places."""
-    factors = [factor] * len(rows) if isinstance(factor, Decimal) else factor
-    values = [(Decimal(q) * f).quantize(_MICRO) for q, f in zip(rows["quantity"], factors, strict=True)]
-    return rows.assign(quantity=column(values, QUANTITY_TYPE, rows.index))
+    return rows.assign(quantity=_series(_times(rows["quantity"], factor).cast(QUANTITY_TYPE), rows.index))
 
 
-def divided(rows: pd.DataFrame, share: Decimal | Sequence[Decimal]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _times(values: pd.Series, factor: Decimal | Sequence[Decimal], places: int = QUANTITY_TYPE.scale) -> pa.Array:
+    """Exact products, rounded half to even."""
+    factors = pa.scalar(factor) if isinstance(factor, Decimal) else pa.array([*factor, Decimal(1)])[:-1]
+    product = pc.multiply(pa.array(values).cast(pa.decimal256(38, QUANTITY_TYPE.scale)), factors)
+    return pc.round(product, ndigits=places, round_mode="half_to_even")
+
+
+def _series(values: pa.Array, index: pd.Index) -> pd.Series:
+    return pd.Series(pd.arrays.ArrowExtensionArray(values), index=index)
+
+
+def divided(rows: pd.DataFrame, share: Decimal) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows as the part that changes and the part that stays; quantities add up exactly, and no part is empty."""
     moved = scaled(rows, share)
-    left = [Decimal(q) - Decimal(m) for q, m in zip(rows["quantity"], moved["quantity"], strict=True)]
-    kept = rows.assign(quantity=column(left, QUANTITY_TYPE, rows.index))
-    return moved[[q > 0 for q in moved["quantity"]]], kept[[q > 0 for q in left]]
+    left = pc.subtract(pa.array(rows["quantity"]), pa.array(moved["quantity"])).cast(QUANTITY_TYPE)
+    kept = rows.assign(quantity=_series(left, rows.index))
+    one, two = ((part["quantity"] > 0).to_numpy(bool, na_value=False) for part in (moved, kept))
+    return moved[one], kept[two]
 
 
 def at_model(
@@ -116,7 +127,7 @@ def _named_at(provider: str, model: str, geography: str) -> str:
 def at_length(rows: pd.DataFrame, prompt: Decimal = Decimal(1), answer: Decimal = Decimal(1)) -> pd.DataFrame:
     """Calls with prompts and answers of another length, as factors of what they are."""
     factors = [prompt if m in PROMPT else answer if m in ANSWER else Decimal(1) for m in rows["meter"]]
-    return scaled(rows, factors).assign(slice_input_tokens=_lengths(rows, [prompt] * len(rows)))
+    return scaled(rows, factors).assign(slice_input_tokens=_lengths(rows, prompt))
 
 
 def below_context(rows: pd.DataFrame) -> pd.DataFrame:
@@ -143,13 +154,9 @@ def with_cache(
     return pd.concat([part for part in parts if len(part)])
 
 
-def _lengths(rows: pd.DataFrame, factors: Sequence[Decimal]) -> pd.Series:
+def _lengths(rows: pd.DataFrame, factor: Decimal | Sequence[Decimal]) -> pd.Series:
     """How long prompts are, times a factor."""
-    values = [
-        None if v is pd.NA or v is None else int((Decimal(int(v)) * f).to_integral_value())
-        for v, f in zip(rows["slice_input_tokens"], factors, strict=True)
-    ]
-    return column(values, pa.int64(), rows.index)
+    return _series(_times(rows["slice_input_tokens"], factor, 0).cast(pa.int64()), rows.index)
 
 
 def weighed(rows: pd.DataFrame, weights: Mapping[str, Decimal]) -> list[Decimal]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -69,11 +70,11 @@ def what_if(
         raise FrameError("fa.what_if takes priced rows; call fa.price first.")
     steps, by, currency = steps_of(scenario), list(by), currency_of(priced)
     book = book_of(priced, book) if steps else book
-    first = _totals(priced, by)
-    usual = _run(priced, steps, by, book, currency)
+    first, today = _totals(priced, by), _Today(priced, book, by)
+    usual = _run(priced, steps, today, currency)
     ranges = []
     if usual.said.estimated:
-        ranges = [_run(priced, [replace(s, pick=p) for s in steps], by, book, currency).totals[-1] for p in (LOW, HIGH)]
+        ranges = [_run(priced, [replace(s, pick=p) for s in steps], today, currency).totals[-1] for p in (LOW, HIGH)]
     return _table(by, first, usual, steps, ranges, currency, priced)
 
 
@@ -89,10 +90,25 @@ class _Run:
 Sums = dict[str, dict[tuple[Any, ...], Decimal]]
 
 
-def _run(priced: pd.DataFrame, steps: Sequence[Step], by: list[str], book: Book | None, currency: str) -> _Run:
+class _Today:
+    """The rows as they are, at the book's prices: made once, when the first step changes something."""
+
+    def __init__(self, priced: pd.DataFrame, book: Book | None, by: list[str]) -> None:
+        self.priced, self.book, self.by = priced, book, by
+        self.own = [c for c in priced.columns if c not in (*PRICED, PAYABLE, PUBLISHED)]
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        return _settled(self.priced, self.own, self.book)
+
+    @cached_property
+    def totals(self) -> Sums:
+        return _totals(self.rows, self.by)
+
+
+def _run(priced: pd.DataFrame, steps: Sequence[Step], today: _Today, currency: str) -> _Run:
     """Take the steps. Nothing is priced anew before a step changes something, so that what stays costs what was paid."""
     out = _Run()
-    own = [c for c in priced.columns if c not in (*PRICED, PAYABLE, PUBLISHED)]
     rows, anew = priced.reset_index(drop=True), False
     now: Sums = {}
     start: Sums = {}
@@ -103,13 +119,13 @@ def _run(priced: pd.DataFrame, steps: Sequence[Step], by: list[str], book: Book 
             changed = APPLY[step.kind](rows, step, out.said)
             if changed is not rows:
                 if not anew:
-                    rows, anew = _settled(priced, own, book), True
-                    _say_today(priced, rows, out.said)
-                    start = {}
-                changed = _repriced(rows, changed, own, book, step.place)
+                    rows, anew, start = today.rows, True, today.totals
+                    if step.pick == USUAL:
+                        _say_today(priced, rows, out.said)
+                changed = _repriced(rows, changed, today.own, today.book, step.place)
         if changed is not rows:
-            start = start or _totals(rows, by)
-            now = _totals(changed, by)
+            start = start or _totals(rows, today.by)
+            now = _totals(changed, today.by)
         out.totals.append(_minus(now, start))
         rows = changed
     return out
