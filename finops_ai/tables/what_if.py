@@ -8,6 +8,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -70,11 +71,12 @@ def what_if(
         raise FrameError("fa.what_if takes priced rows; call fa.price first.")
     steps, by, currency = steps_of(scenario), list(by), currency_of(priced)
     book = book_of(priced, book) if steps else book
-    first, today = _totals(priced, by), _Today(priced, book, by)
-    usual = _run(priced, steps, today, currency)
+    first, mine = _totals(priced, by), _concerned(priced, steps, book)
+    today = _Today(mine, book, by)
+    usual = _run(mine, steps, today, currency)
     ranges = []
     if usual.said.estimated:
-        ranges = [_run(priced, [replace(s, pick=p) for s in steps], today, currency).totals[-1] for p in (LOW, HIGH)]
+        ranges = [_run(mine, [replace(s, pick=p) for s in steps], today, currency).totals[-1] for p in (LOW, HIGH)]
     return _table(by, first, usual, steps, ranges, currency, priced)
 
 
@@ -88,6 +90,14 @@ class _Run:
 
 #: group -> amount, by the name of the amount
 Sums = dict[str, dict[tuple[Any, ...], Decimal]]
+
+
+def _concerned(priced: pd.DataFrame, steps: Sequence[Step], book: Book | None) -> pd.DataFrame:
+    """The rows that any step is for, where a book prices each row for itself; all where contracts settle whole months."""
+    if getattr(book, "has_terms", False) or any(step.kind == "cache" for step in steps):  # caching looks at others' calls
+        return priced
+    chosen = [step.chosen(priced).to_numpy(bool) for step in steps if step.values.get("when")]
+    return priced[np.logical_or.reduce(chosen)] if len(chosen) == len(steps) > 0 else priced
 
 
 class _Today:
