@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from finops_ai.answering.answer import Answer
 from finops_ai.answering.known import Known
 from finops_ai.answering.question import Question
-from finops_ai.answering.understanding import Unclear, understand
+from finops_ai.answering.understanding import understand
+from finops_ai.errors import SettingsError
 from finops_ai.periods import iso
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ def ask(workspace: Workspace, question: str, *, now: dt.datetime | None = None) 
 
     Returns:
         An answer: its sentence, how the question was understood, the table (`.table`, exact), definition, coverage and
-        notes; `.rows()` gives the rows behind it. A question that isn't understood has `.clear` false, and a sentence that
-        names the nearest words.
+        notes; `.rows()` gives the rows behind it. A question that isn't understood, or can't be asked that way, has
+        `.clear` false, and a sentence that names the nearest words or says how to ask.
 
     Raises:
         DataError: the lake holds nothing of the time asked about.
@@ -54,7 +55,7 @@ def ask(workspace: Workspace, question: str, *, now: dt.datetime | None = None) 
     known.fresh()
     try:
         return answer(known, understand(question, known))
-    except Unclear as error:
+    except SettingsError as error:
         return Answer(str(error), clear=False)
 
 

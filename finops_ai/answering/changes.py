@@ -7,7 +7,7 @@ from decimal import Decimal
 from finops_ai.answering.answer import Answer, clean, name
 from finops_ai.answering.known import Known
 from finops_ai.answering.question import Question
-from finops_ai.answering.spending import money, rows_of, sum_of
+from finops_ai.answering.spending import rows_of, sum_of
 from finops_ai.tables.explain import explain
 from finops_ai.tables.grouping import TIMES
 

@@ -24,7 +24,7 @@ from finops_ai.errors import DataError, SettingsError, hint
 from finops_ai.figures import catalogue
 from finops_ai.frames.origin import left_out_of, made_with
 from finops_ai.periods import UTC, Window, zone
-from finops_ai.tables.grouping import TIMES
+from finops_ai.tables.grouping import NOBODY, TIMES
 
 if TYPE_CHECKING:
     from finops_ai.workspace import Workspace
@@ -199,6 +199,8 @@ class Known:
                     found.update(str(v) for v in frame[name].dropna().unique())
             for value in sorted(found):
                 out.setdefault(plain(value), []).append((name, value))
+                if value in NOBODY and name in self.ws.rules.dimensions:
+                    out.setdefault(plain(NOBODY[value]), []).append((name, value))
         return out
 
     def value(self, column: str, value: str) -> str:
@@ -244,7 +246,7 @@ class Known:
             if hours:
                 return self.ws.allocated(span.month or span.window)
             whole = self._months(tuple(names), wanted)
-            return whole if span.month else self._days(whole, span.window)
+            return whole if span.month else self._days(whole, span.window, self.timezone)
 
         found = self.kept(("frame", span, self._more(names, wanted), before, hours), make)
         if not len(found) or (span.month and span.month not in self.clock.months):
@@ -279,13 +281,15 @@ class Known:
         return made_with(whole, frames[-1], grain="day", left_out=left)
 
     @staticmethod
-    def _days(whole: pd.DataFrame, window: Window) -> pd.DataFrame:
+    def _days(whole: pd.DataFrame, window: Window, timezone: str) -> pd.DataFrame:
         """The cells of whole days, out of the cubes of their months: nothing is read or priced again for them."""
         if whole.empty:
             return whole
         start = whole["charge_period_start"]
+        first, last = (moment.astimezone(zone(timezone)) for moment in (window.start, window.end))
         # cents are decided per month; a part of one publishes what its own exact sums round to
-        exact = whole.drop(columns=PUBLISHED, errors="ignore")
+        parts = first.day != 1 or last.day != 1
+        exact = whole.drop(columns=PUBLISHED, errors="ignore") if parts else whole
         return made_with(exact[((start >= window.start) & (start < window.end)).to_numpy(bool)], whole)
 
     def chosen(self, frame: pd.DataFrame, only: Sequence[tuple[str, str]]) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,11 +30,19 @@ ONE = (
     rf"|(?:{_MONTH})\b(?:\s+\d{{4}})?"
     rf"|(?:the\s+)?(?:last|past|previous)\s+(?:\d+|{'|'.join(_NUMBERS)})\s+(?:days|weeks|months)"
     r"|(?:the\s+)?(?:last|previous|past|this|next)\s+(?:week|month|quarter|year)|20\d\d(?![\d-])"
-    r"|(?:the\s+)?(?:week|month)\s+before(?!\w)|year\s+to\s+date|yesterday|today|lately|recently"
+    r"|(?:the\s+)?(?:week|month)\s+before(?!\w)|(?:year|quarter|month)\s+to\s+date|yesterday|today|lately|recently"
 )
 #: from one time to another
 RANGE = rf"(?:from\s+|between\s+)?(?P<first>{ONE})\s*(?:\bto\b|\buntil\b|\btill\b|\band\b|\.\.|–|-)\s*(?P<last>{ONE})|since\s+(?P<since>{ONE})"
-FIND_RANGE, FIND_ONE = (re.compile(rf"(?<![\w-]){p}(?![\w-])") for p in (rf"(?:{RANGE})", f"(?P<one>{ONE})"))
+FIND_RANGE, FIND_ONE, FIND_AFTER, FIND_UNTIL = (
+    re.compile(rf"(?<![\w-]){p}(?![\w-])")
+    for p in (
+        rf"(?:{RANGE})",
+        f"(?P<one>{ONE})",
+        rf"after\s+(?P<one>{ONE})",
+        rf"(?:until|till|up\s+to|through|before)\s+(?P<one>{ONE})",
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,41 @@ class Clock:
         if match["since"]:
             return self.days(self._first(self.one(match["since"])), self.last)
         return self.days(self._first(self.one(match["first"])), self._final(self.one(match["last"])))
+
+    def range_of(self, first: Span, last: Span) -> Span:
+        """From the first day of one time to the last of another."""
+        return self.days(self._first(first), self._final(last))
+
+    def ends(self, match: re.Match[str]) -> tuple[Span, Span] | None:
+        """Both ends of a range that `FIND_RANGE` found, where each is a month or longer: "from August to October" of a change."""
+        if match["since"]:
+            return None
+        both = self.one(match["first"]), self.one(match["last"])
+        return both if all((s.window.end - s.window.start).days >= 28 for s in both) else None
+
+    def after(self, match: re.Match[str]) -> Span:
+        """From the day after a time to the last day that holds data."""
+        return self.days(self._final(self.one(match["one"])) + _DAY, self.last)
+
+    def listed(self, text: str) -> tuple[Span, str] | None:
+        """Three times or more in a list, such as "August, September and October", as one, and the text without them.
+
+        Raises:
+            SettingsError: they don't follow each other.
+        """
+        found: list[re.Match[str]] = []
+        for match in FIND_ONE.finditer(text):
+            if found and text[found[-1].end() : match.start()].strip() not in (",", "and", ", and", "&"):
+                if len(found) > 2:
+                    break
+                found = []
+            found.append(match)
+        if len(found) < 3:
+            return None
+        spans = sorted((self.one(match["one"]) for match in found), key=lambda s: s.window)
+        if any(a.window.end != b.window.start for a, b in itertools.pairwise(spans)):
+            raise SettingsError("Times in a list must follow each other, such as August, September and October.")
+        return self.range_of(spans[0], spans[-1]), text[: found[0].start()] + " " + text[found[-1].end() :]
 
     def before(self, span: Span) -> Span:
         """What a time is compared with by default: the month before, or as many days right before."""
@@ -177,6 +221,9 @@ class Clock:
                 if number
                 else self._quarter(self.today.year - 1, 4, dated=True)
             )
+        if text in ("month to date", "quarter to date"):
+            back = (self.today.month - 1) % 3 if text.startswith("quarter") else 0
+            return self.days(first.replace(month=first.month - back), max(self.today, first))
         year = self.today.year - (text in ("last year", "previous year"))
         last = self.last if text == "year to date" else dt.date(year, 12, 31)
         return self.days(dt.date(year, 1, 1), last)

@@ -118,7 +118,7 @@ def _sentence(table: Table, published: pd.DataFrame, known: Known, question: Que
         change, before = one.get("change"), one.get("previous_cost")
         if isinstance(change, Decimal) and isinstance(before, Decimal) and before:
             text += f", {abs(change):,.2f} ({abs(change) / abs(before):.1%}) {'more' if change >= 0 else 'less'} than the month before"
-    if question.by and len(table) > 1 and not set(question.by) & set(TIMES):
+    if question.by and len(table) > 1 and (len(question.by) == 1 or not set(question.by) & set(TIMES)):
         text += _most(published, question, currency)
     return text[:1].upper() + text[1:] + "."
 
@@ -153,6 +153,12 @@ def _most(published: pd.DataFrame, question: Question, currency: str) -> str:
     at = int(named.argmax())
     if not named.any():
         return ""
+    if question.by[0] in TIMES:  # rows are in the order of time
+        known = [v if isinstance(v, Decimal) else Decimal("-Infinity") for v in published[question.measure]]
+        most = max(range(len(known)), key=known.__getitem__)
+        value = figure(published[question.measure].iloc[most], question.measure, currency)
+        when = {"day": "on", "week": "in the week from"}.get(question.by[0], "in")
+        return f"; most {when} {name(published[question.by[0]].iloc[most])}: {value}" if adds else ""
     text = ""
     if at and adds:
         bare = figure(published[question.measure].iloc[0], question.measure, currency)

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING
 
 from finops_ai.answering.known import cut, grammar, plain
 from finops_ai.answering.question import Question, Span, quoted
-from finops_ai.answering.spans import FIND_ONE, FIND_RANGE, Clock
+from finops_ai.answering.spans import FIND_AFTER, FIND_ONE, FIND_RANGE, FIND_UNTIL, Clock
 from finops_ai.answering.supposing import ASKED, MAY, SAID, suppositions
+from finops_ai.answering.unanswerable import unanswerable
 from finops_ai.errors import SettingsError
 from finops_ai.figures import catalogue
 from finops_ai.periods import MONTHS
-from finops_ai.tables.grouping import TIMES
+from finops_ai.tables.grouping import NOBODY, TIMES
 
 if TYPE_CHECKING:
     from finops_ai.answering.known import Known
@@ -36,11 +37,11 @@ _MOST_ROWS, _MOST_TOKENS = 9_999, 10**12
 WHAT = (
     ("price", r"\b(?:price|prices|pricing|rate|rates) (?:of|for)\b|\bwhat (?:does|would|do) (?:a |one )?(?:calls?|requests?)\b(?: (?:to|of|with|cost))*|\bhow much (?:is|does|would) (?:a |one )?(?:call|request)\b(?: (?:to|of|with|cost))*|\b(?:how much|what) (?:is|does|do|would|will)\b(?=.*\d ?[km]? (?:input|output|prompt|completion|cached)\b)"),
     ("rules", r"\bwhy (?:is|are|was|were)\b(?=.*\b(?:charged|mapped|allocated|assigned|attributed|unallocated)\b)|\b(?:which|what) rules?\b(?! cost| spen)|\brules? why\b|\bwhy rules?\b"),
-    ("tie", r"\b(?:does|do|did|will)? ?(?:it|they|the bills?|the invoices?|cost|costs)? ?(?:ties?|tied|reconciles?|reconciled|reconcile|reconciliation)\b(?: to the (?:bill|invoice)s?)?|\bagrees? with the (?:bill|invoice)s?|\bmatch(?:es)? (?:with )?(?:the |our )?(?:bill|invoice)s?|\b(?:bill|invoice)s? (?:match|agree)(?:es|s)?\b|\b(?:is|are|was|were) (?:the |our )?(?:bill|invoice)s? (?:right|correct)\b"),
+    ("tie", r"\bunexplained (?:differences?|costs?|amounts?)\b|\b(?:does|do|did|will)? ?(?:it|they|the bills?|the invoices?|cost|costs)? ?(?:ties?|tied|reconciles?|reconciled|reconcile|reconciliation)\b(?: to the (?:bill|invoice)s?)?|\bagrees? with the (?:bill|invoice)s?|\bmatch(?:es)? (?:with )?(?:the |our )?(?:bill|invoice)s?|\b(?:bill|invoice)s? (?:match|agree)(?:es|s)?\b|\b(?:is|are|was|were) (?:the |our )?(?:bill|invoice)s? (?:right|correct)\b"),
     ("incidents", r"\bwhat incidents are there\b|\bincidents?\b|\banomal(?:y|ies)\b|\b(?:any|some)thing (?:unusual|odd|strange|wrong|weird|off|suspicious)\b|\bout of the ordinary\b|\bunusual\b|\bwhat (?:has )?happened\b|\bspikes?\b|\balerts?\b"),
     ("budgets", r"\bhow (?:are|is) (?:the|our|we on) budgets?\b|\b(?:over|within|on|under|left of|left in) (?:the |our )?budgets?\b|\bbudgets?\b(?: left)?|\bwhat is left\b|\b(?:blow|exceed|break|bust)(?:s|ing)? (?:the |our )?budgets?\b"),
     ("forecast", r"\bforecasts?\b|\bplan\b|\bpredict(?:ion|ed)?\b|\bproject(?:ion|ed)\b|\bwhat will\b|\bhow much will\b|\boutlook\b|\byear end\b"),
-    ("save", r"\bwhere can we save\b|\bsave\b|\bsavings?\b|\brecommend(?:ation|ations)?\b|\bopportunit(?:y|ies)\b|\bcheaper\b|\bwaste[ds]?\b|\b(?:cut|reduce|lower|bring down) (?:the |our )?(?:costs?|spend(?:ing)?|bills?)\b|\bidle capacity\b"),
+    ("save", r"\bwhere can we save\b|\bsave\b|\bsavings?\b|\brecommend(?:ation|ations)?\b|\bopportunit(?:y|ies)\b|\bcheaper\b|\bwaste[ds]?\b|\b(?:cut|reduce|lower|bring down) (?:the |our )?(?:costs?|spend(?:ing)?|bills?)\b|^idle capacity\b|\b(?:any|have|there|avoid|reduce) idle capacity\b"),
     ("data", r"\bhow (?:fresh|complete|old|current|good) (?:is|are) (?:the|our) (?:data|figures|lake)\b|\bfresh(?:ness)?\b|\bcoverage\b|\bwhat data\b|\bstale\b|\bup to date\b|\bis (?:any|some) data missing\b"),
     ("kpis", r"\bwhat are the kpis\b|\bkpis?\b|\bkey figures\b"),
     ("change", r"\bwhy\b|\bwhat (?:changed|drove|drives|is driving|caused|explains)\b|\bexplain\b|\breasons?\b"),
@@ -53,10 +54,19 @@ FILLERS, BLANK, _NEGATIONS, _LEADS = (
 )
 _METERS: dict[str, str] = _WORDS["meters"]
 _MEASURES: dict[str, str] = _WORDS["measures"]
+_CURRENCIES: dict[str, str] = _WORDS["currencies"]
 _QUOTED = re.compile(r'"([^"]{0,200})"|“([^”]{0,200})”|(?<!\w)\'([^\']{1,200})\'(?!\w)')
 _AGAINST = r"\b(?:against|vs\.?|versus|compared (?:with|to)|relative to|than(?: in| the| during)?|instead of)\s+"
 
-_COMPARED = re.compile(r"compare (.+?) (?:to|with|and|against|vs\.?|versus) (?:the )?(.+)$")
+#: words that ask for a change where nothing else does
+_MOVED = re.compile(
+    r"\b(?:grew|grown|grows?|growing|growth|rose|risen|rises?|rising|increas(?:e[ds]?|ing)|decreas(?:e[ds]?|ing)|fell|fallen|falls?|falling|"
+    r"dropp?(?:s|ed|ing)?|declin(?:e[ds]?|ing)|(?:go|went|gone|going) (?:up|down)|got (?:more|less) expensive)\b"
+)
+#: words that set names against each other
+_BETWEEN = re.compile(r"\b(?:than|vs\.?|versus|compared?|comparison|differences?|between)\b")
+#: what `_times` takes for a comparison, and for one time right after the other
+_COMPARED = re.compile(r"compare (.+?) (?:to|with|against|vs\.?|versus) (?:the )?(.+)$")
 
 
 class Unclear(SettingsError):
@@ -78,6 +88,7 @@ class _Found:
     changes: tuple[tuple[str, str], ...] = ()
     remarks: list[str] = field(default_factory=list)
     unclear: list[str] = field(default_factory=list)
+    currencies: list[str] = field(default_factory=list)
 
 
 def understand(text: str, known: Known) -> Question:
@@ -107,7 +118,10 @@ def understand(text: str, known: Known) -> Question:
         raise Unclear(f"There is no question in {cut(text)!r}. {_ways()}")
     top, rest = _top(rest)
     changes, rest = _supposed(rest, names, known)
+    said = rest
     kind, rest, measure = ("whatif", rest, "cost") if changes is not None else _kind(rest)
+    if kind == "spending" and _MOVED.search(said):
+        kind = "change"
     if kind == "glossary":
         from finops_ai.answering import words
 
@@ -120,12 +134,30 @@ def understand(text: str, known: Known) -> Question:
         rest = re.sub(r"\b(?:until|till|through|up to|by|to)(?: the)? (?:year end|end of(?: the)? year)\b", " ", rest)
         rest = re.sub(r"\b(?:until|till|through|up to)\b", " ", rest)
     clock = replace(known.clock, ahead=True) if kind == "forecast" else known.clock
-    against, period, rest = _times(rest, clock)
+    against, period, rest = _times(rest, clock, pairs=kind == "change" or said.startswith("compare"))
     found = _Found(kind, measure=measure, changes=changes or ())
     _words(rest, names, found, known)
     if found.unclear:
         raise Unclear(_nearest(found.unclear, known), tuple(found.unclear))
+    own = known.ws.settings.workspace.currency
+    if other := next((c for c in found.currencies if c != own), None):
+        raise Unclear(f"Amounts are in {own}, the currency of the workspace; they can't be asked for in {other}.")
+    if found.kind == "spending" and _BETWEEN.search(said):
+        _beside(found)
+    if found.kind == "spending" and against is not None:
+        found.kind = "change"
+    if no := unanswerable(said, found.kind, found.measure, found.by):
+        raise Unclear(no)
     return _question(found, period, against, top, tokens, known)
+
+
+def _beside(found: _Found) -> None:
+    """Names of one column that are set against each other: each has its row."""
+    columns = [column for column, _ in found.only]
+    several = [column for column in dict.fromkeys(columns) if columns.count(column) > 1]
+    found.by += [column for column in several if column not in found.by]
+    if several and found.measure == "difference":
+        found.measure = "cost"
 
 
 def _question(
@@ -141,11 +173,14 @@ def _question(
         found.by = list(known.ws.rules.dimensions[:1]) or ["provider"]
     elif kind == "rules" and not only:
         raise Unclear("Which charge? Name it, for example: why is team search charged.")
-    if kind == "spending" and against is not None:
-        kind = "change"
     if kind in ("tie", "incidents", "budgets", "kpis", "save") and found.by:
         found.remarks.append(f"Answered as a whole, not by {', '.join(found.by)}.")
         found.by = []
+    months = known.clock.months
+    if period is None and kind == "spending" and "month" in found.by and months:
+        period = known.clock.range_of(
+            Span.of_month(months[0], known.timezone), Span.of_month(months[-1], known.timezone)
+        )
     if period is None and kind not in ("forecast", "glossary", "price"):
         period = known.clock.default()
     if kind == "change" and against is None and period is not None:
@@ -183,7 +218,8 @@ def _kind(text: str) -> tuple[str, str, str]:
 @cache
 def _measure_names() -> re.Pattern[str]:
     """Measures whose names are several words, the longest first."""
-    names = sorted((name for name in _measures() if " " in name), key=len, reverse=True)
+    owners = {plain(words) for words in NOBODY.values()}  # idle capacity has a cost as anybody has
+    names = sorted((name for name in _measures() if " " in name and name not in owners), key=len, reverse=True)
     return re.compile(r"(?<!\w)(?:" + "|".join(re.escape(n).replace(r"\ ", r"[\s_-]+") for n in names) + r")(?!\w)")
 
 
@@ -213,8 +249,8 @@ def _tokens(text: str) -> tuple[dict[str, int], str]:
     )
 
 
-def _times(text: str, clock: Clock) -> tuple[Span | None, Span | None, str]:
-    """The time asked about, the one compared with, and the text without them."""
+def _times(text: str, clock: Clock, *, pairs: bool) -> tuple[Span | None, Span | None, str]:
+    """The time asked about, the one compared with, and the text without them; `pairs` = two months are compared, not added up."""
     against = None
     if match := re.search(_AGAINST, text):
         after = text[match.end() :]
@@ -226,9 +262,21 @@ def _times(text: str, clock: Clock) -> tuple[Span | None, Span | None, str]:
         elif re.match(r"(?:usual|normal|before|expected)\b", after):
             text = text[: match.start()] + " " + re.sub(r"^\w+", "", after)
     spans: list[Span] = []
-    if match := FIND_RANGE.search(text):
-        spans.append(clock.range(match))
+    if several := clock.listed(text):
+        spans.append(several[0])
+        text = several[1]
+    elif match := FIND_RANGE.search(text):
+        if pairs and against is None and (both := clock.ends(match)):
+            against, span = both
+        else:
+            span = clock.range(match)
+        spans.append(span)
         text = text[: match.start()] + " " + text[match.end() :]
+    elif match := FIND_AFTER.search(text):
+        spans.append(clock.after(match))
+        text = text[: match.start()] + " " + text[match.end() :]
+    elif match := FIND_UNTIL.search(text):
+        raise Unclear(f"When does it begin? Write, for example, 'from {clock.last.replace(day=1)} to {clock.last}'.")
     while True:
         match = next((m for m in FIND_ONE.finditer(text) if not _modal(m, text)), None)
         if match is None:
@@ -266,6 +314,10 @@ def _words(text: str, names: list[str], found: _Found, known: Known) -> None:
             else:
                 grouping, at = True, at + 1
             continue
+        if (currency := _CURRENCIES.get(word)) is not None:
+            found.currencies.append(currency)
+            at += 1
+            continue
         if word in _NEGATIONS:
             found.unclear.append(word)
             at += 1
@@ -298,6 +350,8 @@ def _words(text: str, names: list[str], found: _Found, known: Known) -> None:
             led = word in _LEADS or (led and word in ("the", "team"))
             if word != "and" and word not in ("the", "a", "an"):
                 grouping = False
+        elif word in ("'s", "’s"):  # of a time that was read
+            pass
         elif found.kind == "price" and known.in_book(word):
             found.only.append(("model", word))
         else:

@@ -61,7 +61,7 @@ def showback(
 
     Args:
         allocated: what `fa.allocate` (or `fa.price`) returns; totals of the fused form work too.
-        by: columns, dimensions, `tags.<key>`, `month`, `week` or `day`; none gives one row.
+        by: columns, dimensions, `tags.<key>`, `month`, `week`, `day` or `hour`; none gives one row.
         month: only this month, `YYYY-MM` of the reporting zone, with `previous_cost` and `change` against the one
             before (null where the frame has no rows of that month). A group that only existed then is a row of cost 0,
             so that the changes add up to the change of the whole.
@@ -198,7 +198,7 @@ def _compare(
     before = Window.month(f"{previous_month(parse_month(month)):%Y-%m}", timezone)
     keys = [k for k in by if k not in TIMES]
     start = allocated["charge_period_start"]
-    present = bool(((start >= before.start) & (start < before.end)).any()) and not {"week", "day"} & set(by)
+    present = bool(((start >= before.start) & (start < before.end)).any()) and not {"week", "day", "hour"} & set(by)
     sums = aggregates(["cost"], cents=cents)
     needs = (*fields(["cost"]), *filter(None, [cents]))
     found = grouped(allocated, keys, sums, window=before, timezone=timezone, needs=needs) if present else []
@@ -228,7 +228,9 @@ def _frame(rows: list[dict[str, Any]], by: Sequence[str], shown: Sequence[str], 
             kinds = {"money": COST_TYPE, "rate": COST_TYPE, "count": pa.decimal128(38, QUANTITY[1])}
             arrays[name] = pa.array(found, kinds.get(kind, pa.float64()))
             continue
-        is_day = any(isinstance(v, dt.date) and not isinstance(v, dt.datetime) for v in found)
+        if name == "hour":  # the zone's own clock, which no column of instants tells
+            found = [v if v is None else f"{v:%Y-%m-%d %H:%M}" for v in found]
+        is_day = any(isinstance(v, dt.date) for v in found)
         kind = pa.date32() if is_day else (columns() | {"share": SHARE_TYPE}).get(name, pa.string())
         arrays[name] = pa.array(found, pa.string() if name.startswith(TAG) else kind)
     return to_pandas(pa.table(arrays))

@@ -94,7 +94,9 @@ Sums = dict[str, dict[tuple[Any, ...], Decimal]]
 
 def _concerned(priced: pd.DataFrame, steps: Sequence[Step], book: Book | None) -> pd.DataFrame:
     """The rows that any step is for, where a book prices each row for itself; all where contracts settle whole months."""
-    if getattr(book, "has_terms", False) or any(step.kind == "cache" for step in steps):  # caching looks at others' calls
+    if getattr(book, "has_terms", False) or any(
+        step.kind == "cache" for step in steps
+    ):  # caching looks at others' calls
         return priced
     chosen = [step.chosen(priced).to_numpy(bool) for step in steps if step.values.get("when")]
     return priced[np.logical_or.reduce(chosen)] if len(chosen) == len(steps) > 0 else priced

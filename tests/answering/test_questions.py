@@ -160,8 +160,76 @@ def test_the_most_of_a_measure_is_of_that_measure_and_cents_stay_with_their_row(
         ("how can we cut costs", "where can we save"),
         ("is the invoice right", "does it tie"),
         ("is any data missing", "how fresh is the data"),
+        ("which model grew the most in october", "why did the cost change by model in october"),
+        ("did support's cost go up", "why did support cost change"),
+        ("why did mobile change between august and october", "why did mobile cost change in october against august"),
+        ("compare september and october by team", "why did the cost change by team in october against september"),
+        (
+            "what did search spend in august, september and october",
+            "who spent for search from 2026-08-01 to 2026-10-31",
+        ),
+        ("did support spend more than search", "cost of support and search by team"),
+        ("anthropic vs openai in october", "cost of anthropic and openai by provider in october"),
+        ("how much of october is idle capacity", 'who spent for team "idle" in october'),
+        ("spend after 15 october", "who spent from 2026-10-16 to 2026-10-31"),
+        ("month to date spend", "who spent from 2026-11-01 to 2026-11-20"),
+        ("monthly spend by provider", "cost by month by provider from 2026-08-01 to 2026-10-31"),
+        ("spend in dollars by team", "who spent by team"),
+        ("unexplained difference in october", "does it tie in october"),
     ],
 )
 def test_what_finance_people_type_is_understood(known, text, same):
     read, told = (understand(words, known) for words in (text, same))
     assert read.words(known.timezone) == told.words(known.timezone)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("how many teams are there", "ask 'by team' and count the rows"),
+        ("average cost per day in october", "An average of cost can't be asked for"),
+        ("why did tokens increase in october", "not tokens"),
+        ("tokens in october against september", "not tokens"),
+        ("forecast of requests by team", "not requests"),
+        ("spend up to 10 october", "When does it begin?"),
+        ("spend before october", "When does it begin?"),
+        ("spend in euros by team", "Amounts are in USD"),
+        ("spend in july, august and october", "must follow each other"),
+        ("spend on 31 november", "November has no day 31"),
+        ("discount by provider", "discount isn't known by group"),
+    ],
+)
+def test_what_has_no_answer_is_not_answered_as_something_else(ws, text, said):
+    import finops_ai as fa
+
+    found = fa.ask(ws, text, now=NOW)
+    assert not found.clear
+    assert said in found.sentence
+    assert found.table is None
+
+
+def test_months_beside_each_other_say_what_each_of_them_says(ws):
+    import finops_ai as fa
+
+    beside = fa.ask(ws, "spend by month", now=NOW).table
+    cents = dict(zip(beside["month"], beside.published()["cost"], strict=True))
+    alone = {m: fa.showback(ws.cube(m), month=m).published()["cost"].iloc[0] for m in cents}
+    assert cents == alone
+
+
+def test_a_change_is_said_once_and_its_effects_are_those_of_the_table(ws):
+    import finops_ai as fa
+
+    found = fa.ask(ws, "why did support cost more in october", now=NOW)
+    table = fa.explain(*(f[(f["team"] == "support").to_numpy(bool)] for f in map(ws.cube, ("2026-09", "2026-10"))))
+    assert found.sentence.startswith(table.headline("The cost of team support"))
+    assert table.headline() not in found.table.facts.notes
+    shown = found.figures().published().iloc[0]  # effects that are nowhere are left out, the others keep their cents
+    whole = table.published().iloc[0]
+    assert {name: shown[name] for name in shown.index} == {name: whole[name] for name in shown.index}
+
+
+def test_an_answer_s_table_has_what_it_shows_and_no_more(known):
+    found = answer(known, understand("cost per request by model in october", known))
+    assert set(found.shown) <= set(found.table.columns)
+    assert "cache_hit_rate" not in found.table.columns

@@ -106,3 +106,21 @@ def test_business_metrics_of_no_period_are_refused(rows):
     with pytest.raises(DataError, match="EUR, USD"):
         fa.showback(two, ["team"])
     assert fa.showback(two, ["team", "pricing_currency"])["cost"].to_list() == [D("15.56"), D(1)]
+
+
+def test_few_measures_are_the_same_figures_and_say_the_same_coverage(rows):
+    cost = rows({"quantity": D(10), "cost": None, "api_key_id": "b"})
+    whole, few = fa.showback(cost, ["team"]), fa.showback(cost, ["team"], measures=["cost_per_request"])
+    assert list(few.columns) == ["team", "cost", "requests", "counted_cost", "cost_per_request"]
+    assert (
+        few.astype(object).where(few.notna(), None).equals(whole[few.columns].astype(object).where(few.notna(), None))
+    )
+    assert (few.facts.coverage, few.facts.notes) == (whole.facts.coverage, whole.facts.notes)
+    assert few.published()["cost"].tolist() == whole.published()["cost"].tolist()
+    with pytest.raises(FrameError, match="Did you mean"):
+        fa.showback(cost, ["team"], measures=["cost_per_requets"])
+
+
+def test_hours_are_those_of_the_zone_s_clock(rows):
+    assert list(fa.showback(rows(), ["hour"])["hour"]) == ["2026-10-06 12:00"]
+    assert list(fa.showback(rows(), ["hour"], timezone="Asia/Kolkata")["hour"]) == ["2026-10-06 17:00"]
