@@ -178,7 +178,8 @@ def scan_only(folder: Path) -> None:
 
 
 def by_hand(folder: Path, rules: Rules, prices: pa.Table) -> pa.Table:
-    """The query a DuckDB user writes over one row per call."""
+    """The query a DuckDB user writes over one row per call: of rules, those somebody wrote (no call is idle capacity)."""
+    rules = rules.as_written()
     with connect() as con:
         con.execute(
             f"CREATE TEMP VIEW calls AS SELECT * REPLACE (make_timestamp(epoch_us(started)) AS started) FROM '{folder / 'calls.parquet'}'"

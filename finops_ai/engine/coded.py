@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.fs as pafs
 
 from finops_ai.engine.duck import Source, columns_of, files_of
 from finops_ai.engine.fields import TAG
@@ -54,14 +55,22 @@ def batches(source: Source, fields: Sequence[str]) -> Iterator[pa.RecordBatch]:
                 yield from _of_file(file, wanted)
 
 
-def _of_file(file: str, wanted: Sequence[str], filesystem: object = None) -> Iterator[pa.RecordBatch]:
+def _is_local(filesystem: pafs.FileSystem) -> bool:
+    """Whether files are on this machine."""
+    while isinstance(filesystem, pafs.SubTreeFileSystem):
+        filesystem = filesystem.base_fs
+    return isinstance(filesystem, pafs.LocalFileSystem)
+
+
+def _of_file(file: str, wanted: Sequence[str], filesystem: pafs.FileSystem | None = None) -> Iterator[pa.RecordBatch]:
     plain = ds.dataset([file], format="parquet", filesystem=filesystem).schema
     names = [c for c in wanted if c in plain.names]
     text = {c for c in names if pa.types.is_string(plain.field(c).type)}
     tags = {_KEYS, _VALUES} if "tags" in names and pa.types.is_map(plain.field("tags").type) else set()
     for encoded in (text | tags, text):
-        # what is read ahead is kept until the file's end: that pays over a network only
-        options = ds.ParquetFragmentScanOptions(pre_buffer=filesystem is not None)
+        # what is read ahead is kept until the file's end, and threads wait for each other: that pays over a network only
+        afar = filesystem is not None and not _is_local(filesystem)
+        options = ds.ParquetFragmentScanOptions(pre_buffer=afar)
         kind = ds.ParquetFileFormat(dictionary_columns=encoded, default_fragment_scan_options=options)
         found = ds.dataset([file], format=kind, filesystem=filesystem)
         given = 0
@@ -69,8 +78,8 @@ def _of_file(file: str, wanted: Sequence[str], filesystem: object = None) -> Ite
             # one row group at a time: a scanner reads far ahead of whoever takes its batches
             for part in (g for fragment in found.get_fragments() for g in fragment.split_by_row_group()):
                 for batch in part.to_batches(
-                    schema=found.schema, columns=names, batch_size=BATCH, batch_readahead=1, memory_pool=_POOL
-                ):
+                    schema=found.schema, columns=names, batch_size=BATCH, batch_readahead=int(afar), use_threads=afar, memory_pool=_POOL
+                ):  # fmt: skip
                     yield batch
                     given += 1
             return

@@ -282,13 +282,14 @@ def fields_needed(book: Book) -> list[str]:
     return list(dict.fromkeys([*NEEDED, "charge_period_end", *book.key_columns]))
 
 
-def prices_for(con: duckdb.DuckDBPyConnection, scan: Scan, book: Book, *, alone: bool = True) -> Prices:
+def prices_for(con: duckdb.DuckDBPyConnection, scan: Scan, book: Book, *, examples: bool = False) -> Prices:
     """Unit prices of every key and UTC day in a source.
 
     One pass finds the keys and the days they span. Where the book tells on which days prices change, each key is asked
     for once per stretch without change; else a second pass finds every key and day.
     Key columns with one value throughout needn't be joined on, so they are left out of `keys`.
-    What has no currency of its own is in the currency of all the rest, if there is but one: unless the source isn't `alone`.
+    What has no currency of its own is in the currency of all the rest, if there is but one. Rows that are `examples` stand
+    for more rows each: they are asked for as they are, and the rest isn't there to tell a currency.
     """
     day = f"CAST({scan.column('charge_period_start')} AS DATE)"
     names = list(book.key_columns)
@@ -299,7 +300,7 @@ def prices_for(con: duckdb.DuckDBPyConnection, scan: Scan, book: Book, *, alone:
     first, last = (f(spans[c]).as_py() for f, c in ((pc.min, "first"), (pc.max, "last")))
     change_minutes = getattr(book, "change_minutes", None)
     parts = change_minutes(first, last, models) if change_minutes and spans.num_rows else []
-    periods = None if parts else _periods(spans, book, models)
+    periods = None if parts or examples else _periods(spans, book, models)
     if periods is None:
         part = f", {part_of_day(parts, scan.column('charge_period_start'))} AS minute" if parts else ""
         picked = ", ".join(f"{scan.column(k)} AS {DUCKDB.ident(k)}" for k in names)
@@ -314,7 +315,7 @@ def prices_for(con: duckdb.DuckDBPyConnection, scan: Scan, book: Book, *, alone:
     register(con, "expanded", book.expand(found))
     free = "x.list_unit_price IS NULL AND x.meter = 'requests'" if "meter" in book.key_columns else "FALSE"
     zero = "CAST(0 AS DECIMAL(18,12))"
-    other = "(SELECT max(currency) FROM expanded HAVING count(DISTINCT currency) = 1)" if alone else "NULL"
+    other = "(SELECT max(currency) FROM expanded HAVING count(DISTINCT currency) = 1)" if not examples else "NULL"
     table = con.sql(
         f"""SELECT x.* REPLACE (
               CASE WHEN {free} THEN {zero} ELSE x.list_unit_price END AS list_unit_price,

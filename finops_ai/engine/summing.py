@@ -25,7 +25,7 @@ from finops_ai.engine.fields import PRICED, TAG, kind_of_column
 from finops_ai.engine.plan import COSTS, Plan
 from finops_ai.engine.pricing import NEEDED, Book, prices_for, run
 from finops_ai.engine.rules import Rules
-from finops_ai.engine.times import Calls, Times
+from finops_ai.engine.times import Calls, Model, Times
 from finops_ai.frames.types import QUANTITY_TYPE
 from finops_ai.money import UNIT_PRICE
 from finops_ai.periods import Window
@@ -167,7 +167,7 @@ class _Groups:
         before = len(self.key)
         key = self.key.numbers([numbers[k] for k in self.keys])
         if len(self.key) > before:
-            new = _models(self.coder, self.key.rows[before:])
+            new = _models(self.coder, np.unique(self.key.rows[before:, :2], axis=0))
             self.times.learn(new)
             self.calls.learn(new)
         call = self.call.numbers([key, self.times.numbers(start), self.calls.numbers(calls)])
@@ -219,7 +219,7 @@ class _Cells:
         self.told = Tuples(2)
         self.units = [pa.array([], _UNIT) for _ in costs]
         self.group = np.zeros(0, np.int32)
-        #: what a price depends on: key, size of calls, meter and stretch of time; months within a stretch share it
+        #: what a price depends on: key, meter, and of time and calls what turns a price of the key's own model
         self._prices = Tuples(6)
         self._unit_of = [pa.array([], _UNIT) for _ in costs]
         self._dates = [c for c in of.by if c in TIMES and c not in of.dimensions]
@@ -238,8 +238,8 @@ class _Cells:
             return
         cells = np.arange(low, len(self.told))
         key, time, call = self._taken_apart(cells)
-        before, stretch = len(self._prices), self.of.times.told.rows[time, :3].T
-        price = self._prices.numbers([key, call, self.told.rows[cells, 1], *stretch])
+        before = len(self._prices)
+        price = self._prices.numbers([key, self.told.rows[cells, 1], *self._own(key, time, call)])
         if len(self._prices) > before:
             at = _first_of_each(price, before, len(self._prices))
             self._learn(cells[at], key[at], time[at], call[at])
@@ -248,6 +248,15 @@ class _Cells:
             pa.concat_arrays([had, unit.take(at_price)]) for had, unit in zip(self.units, self._unit_of, strict=True)
         ]
         self._tell_apart(cells, key, time, [numbers[price] for numbers in self._label_of])
+
+    def _own(self, key: np.ndarray, time: np.ndarray, call: np.ndarray) -> np.ndarray:
+        """What times and calls tell of the prices of each key's model: months, and turns of others, tell nothing."""
+        of, out = self.of, np.zeros((4, len(key)), np.int64)
+        models, which = np.unique(of.key.rows[:, :2], axis=0, return_inverse=True)
+        for number, model in enumerate(_models(of.coder, models)):
+            at = np.flatnonzero(which.reshape(-1)[key] == number)
+            out[:, at] = [*of.times.own(model, time[at]), *of.calls.own(model, call[at])]
+        return out
 
     def _learn(self, cells: np.ndarray, key: np.ndarray, time: np.ndarray, call: np.ndarray) -> None:
         """Ask for the prices of cells, one cell of each price that is new."""
@@ -258,7 +267,7 @@ class _Cells:
         rows["quantity"] = pa.array([Decimal(1)], QUANTITY_TYPE).take(pa.array(np.zeros(count, np.int64)))
         with connect() as con:
             scan = Scan(con, pa.table(rows), rows)
-            prices = prices_for(con, scan, self.book, alone=False)
+            prices = prices_for(con, scan, self.book, examples=True)
             self._currencies |= set(prices.table["currency"].drop_null().to_pylist())
             plan = Plan().scan([*rows], read=scan.column).price(prices, costs=self.costs, labels=self.labels)
             found = run(con, plan.rows([*self.costs, *self.labels], order=ROW)).combine_chunks()
@@ -336,9 +345,7 @@ def _starting_in(batch: pa.RecordBatch, window: Window | None) -> pa.RecordBatch
     return batch if inside.all() else batch.filter(pa.array(inside))
 
 
-def _models(coder: Coder, keys: np.ndarray) -> list[tuple[str, str]]:
-    """The (provider, model) pairs of keys, which begin with both."""
+def _models(coder: Coder, pairs: np.ndarray) -> list[Model]:
+    """The models that pairs of numbers stand for."""
     providers, models = coder.names["provider"].values, coder.names["model"].values
-    return sorted(
-        (providers[int(p)].as_py() or "", models[int(m)].as_py() or "") for p, m in np.unique(keys[:, :2], axis=0)
-    )
+    return [(providers[int(p)].as_py() or "", models[int(m)].as_py() or "") for p, m in pairs]

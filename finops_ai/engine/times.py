@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from functools import reduce
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +15,8 @@ from finops_ai.engine.coded import Tuples
 from finops_ai.engine.pricing import Book
 from finops_ai.frames.types import INSTANT_TYPE
 
+#: provider and model
+Model: TypeAlias = tuple[str, str]
 _DAY, _MINUTE = 86_400_000_000, 60_000_000
 #: prices may change on any day of these
 _EVER = dt.date(1990, 1, 1), dt.date(2100, 1, 1)
@@ -27,13 +31,26 @@ class Calls:
         self.cuts_of = getattr(book, "cuts_of", None)
         self.cuts: list[np.ndarray] = [np.zeros(0, np.int64)]
         self.told = Tuples(3)
+        self._of_model: dict[Model, np.ndarray] = {}
 
-    def learn(self, models: Sequence[tuple[str, str]]) -> None:
+    def learn(self, models: Sequence[Model]) -> None:
         """Input tokens from which on calls of models that are new are in another tier."""
         if self.cuts_of:
-            cuts = np.union1d(self.cuts[-1], np.array(self.cuts_of(models), np.int64))
+            self._of_model |= {model: np.array(self.cuts_of([model]), np.int64) for model in models}
+            cuts = reduce(np.union1d, (self._of_model[model] for model in models), self.cuts[-1])
             if len(cuts) > len(self.cuts[-1]):
                 self.cuts.append(cuts)
+
+    def own(self, model: Model, numbers: np.ndarray) -> list[np.ndarray]:
+        """What calls tell of the prices of one model: nothing of one that has a single tier."""
+        _, tiers, counts = self.told.rows[numbers].T
+        if not self.cuts_of:
+            return [tiers, counts]
+        cuts = self._of_model[model]
+        if not len(cuts):
+            return [np.zeros(len(numbers), np.int64)] * 2
+        tier = np.searchsorted(cuts, self._lowest()[numbers], side="right") + 1
+        return [np.where(tiers == 0, 0, tier), counts]
 
     @staticmethod
     def read(batch: pa.RecordBatch) -> list[np.ndarray]:
@@ -50,16 +67,18 @@ class Calls:
 
     def columns(self) -> dict[str, pa.Array]:
         """Input tokens, the lowest count of the tier, and requests by number; 0 was null."""
-        turns, tiers, counts = self.told.rows.T
-        lowest = tiers - 1
-        if self.cuts_of:
-            lowest = np.array(
-                [0 if n < 2 else self.cuts[t][n - 2] for t, n in zip(turns, tiers, strict=True)], np.int64
-            )
+        _, tiers, counts = self.told.rows.T
         return {
-            "slice_input_tokens": pa.array(lowest, pa.int64(), mask=tiers == 0),
+            "slice_input_tokens": pa.array(self._lowest(), pa.int64(), mask=tiers == 0),
             "slice_requests": pa.array(counts, pa.int64(), mask=counts == 0),
         }
+
+    def _lowest(self) -> np.ndarray:
+        """The lowest count of input tokens of what is told, by number."""
+        turns, tiers, _ = self.told.rows.T
+        if not self.cuts_of:
+            return tiers - 1
+        return np.array([0 if n < 2 else self.cuts[t][n - 2] for t, n in zip(turns, tiers, strict=True)], np.int64)
 
 
 def _counts(batch: pa.RecordBatch, name: str) -> np.ndarray:
@@ -79,6 +98,7 @@ class Times:
         )
         self.by, self.offsets = by, offsets
         self.days, self.minutes = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        self._of_model: dict[Model, tuple[np.ndarray, np.ndarray]] = {}
         #: how often days or minutes were added: stretches of before aren't those of after
         self.turn = 0
         self.told = Tuples(4)
@@ -124,17 +144,31 @@ class Times:
             self.first[found[new]] = start[new]
         return found
 
-    def learn(self, models: Sequence[tuple[str, str]]) -> None:
+    def learn(self, models: Sequence[Model]) -> None:
         """Days and minutes at which prices of models that are new may change."""
         before = len(self.days), len(self.minutes)
-        if self.change_days:
-            days = [(d - dt.date(1970, 1, 1)).days for d in self.change_days(*_EVER, models)]
-            self.days = np.union1d(self.days, np.array(days, np.int64))
-        if self.change_minutes:
-            self.minutes = np.union1d(self.minutes, np.array(self.change_minutes(*_EVER, models), np.int64))
+        for model in models:
+            days, minutes = self._of_model[model] = self._turns(model)
+            self.days, self.minutes = np.union1d(self.days, days), np.union1d(self.minutes, minutes)
         if before != (len(self.days), len(self.minutes)):
             self.turn += 1
             self._table = np.zeros(0, np.int32)
+
+    def _turns(self, model: Model) -> tuple[np.ndarray, np.ndarray]:
+        """The days and minutes at which prices of a model may change."""
+        days = self.change_days(*_EVER, [model]) if self.change_days else []
+        minutes = self.change_minutes(*_EVER, [model]) if self.change_minutes else []
+        found = np.array([(day - dt.date(1970, 1, 1)).days for day in days], np.int64)
+        if minutes:  # on the day of a change, and from the next one on, the same part of a day may cost another price
+            found = np.union1d(found, found + 1)
+        return found, np.array(minutes, np.int64)
+
+    def own(self, model: Model, numbers: np.ndarray) -> list[np.ndarray]:
+        """The stretches and parts of days of one model's prices that stretches of time lie in."""
+        first, (days, minutes) = self.first[numbers], self._of_model[model]
+        utc = first // _DAY
+        stretch = np.searchsorted(days, utc, side="right") if self.change_days else _of_either_sign(utc)
+        return [stretch, np.searchsorted(minutes, first % _DAY // _MINUTE, side="right")]
 
     def instants(self) -> pa.Array:
         """An instant of each stretch."""

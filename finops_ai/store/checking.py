@@ -193,7 +193,7 @@ def _data_files(lake: Lake) -> list[str]:
 
 
 def owners(table: deltalake.DeltaTable | None) -> dict[str, dict[str, Any]]:
-    """Current data files and whose rows they hold."""
+    """Current data files: whose rows they hold, from when to when, and how many bytes."""
     if table is None:
         return {}
     rows = pa.table(table.get_add_actions(flatten=True)).to_pylist()
@@ -202,6 +202,7 @@ def owners(table: deltalake.DeltaTable | None) -> dict[str, dict[str, Any]]:
             "connection": row.get(f"partition.{CONNECTION}"),
             "first": row.get("min.charge_period_start"),
             "last": row.get("max.charge_period_end"),
+            "bytes": row["size_bytes"],
         }
         for row in rows
     }

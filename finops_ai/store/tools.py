@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("finops_ai.store")
 
-#: from so many files of one connection on, a load makes them few again
+#: from so many small files of one connection on, a load makes them few again
 MANY = 64
+#: bytes a file has at least once it was put together: a quarter of what files are put together to
+SMALL = 25 << 20
 #: how long earlier versions can still be read, in hours
 KEPT_HOURS = 168
 
@@ -107,7 +109,7 @@ def after_load(lake: Lake, connection: str, version: int | None = None) -> None:
     """What follows a load that made a version: checksums of what it wrote, and few files instead of many. Neither can fail the load."""
     try:
         owners = checking.owners(lake._table("tokens")).values()
-        if sum(owner["connection"] == connection for owner in owners) >= MANY:
+        if sum(owner["connection"] == connection and owner["bytes"] < SMALL for owner in owners) >= MANY:
             compact(lake, [connection])
         else:
             checking.record(lake, version=version)

@@ -103,6 +103,56 @@ def test_cells_priced_a_few_at_a_time_are_priced_the_same(tokens_of, book, row_b
     assert content(work()) == content(row_by_row(work))
 
 
+TURNS_AT_FOUR = """
+[[list_prices]]
+provider = "openai"
+model = "gpt-7-nova"
+prices = { input = "3" }
+from = 2026-10-01
+source = "an announcement"
+[[list_prices]]
+provider = "openai"
+model = "gpt-7-nova"
+prices = { input = "2" }
+from = 2026-11-10T16:00:00Z
+source = "an announcement"
+"""
+
+
+@pytest.mark.parametrize("others", [[], ["gpt-5.4", "gpt-4.1"]], ids=["alone", "among others"])
+def test_a_price_that_turns_within_a_day_stays_turned(tokens_of, tmp_path, others):
+    """On the day after, the hours before the turn cost the new price, too."""
+    (tmp_path / "prices.toml").write_text(TURNS_AT_FOUR, "utf-8")
+    at = [dt.datetime(2026, 11, day, hour, tzinfo=dt.UTC) for day in (9, 10, 11, 12) for hour in (10, 17)]
+    calls = [{"model": m, "at": when, "quantity": 1_000_000} for when in at for m in ("gpt-7-nova", *others)]
+    book = fa.PriceBook.load(tmp_path / "prices.toml")
+    found = aggregate(tokens_of(calls), ["day", "model"], book=book, costs=("list_cost",))
+    mine = found[found["model"] == "gpt-7-nova"].sort_values("day")
+    assert [int(cost) for cost in mine["list_cost"]] == [3 + 3, 3 + 2, 2 + 2, 2 + 2]
+    month = aggregate(tokens_of(calls[:: 1 + len(others)]), ["month"], book=book, costs=("list_cost",))
+    assert int(month["list_cost"].iloc[0]) == 6 + 5 + 4 + 4
+
+
+def test_what_turns_prices_of_one_model_asks_for_no_more_of_another(tokens_of, monkeypatch):
+    """Prices are asked for once per stretch and tier of their own model, whatever else is in the rows."""
+    asked, plain = [], fa.PriceBook.expand
+    monkeypatch.setattr(fa.PriceBook, "expand", lambda self, keys: asked.extend(keys.to_pylist()) or plain(self, keys))
+    at = [dt.datetime(2026, 9, 1, tzinfo=dt.UTC) + dt.timedelta(hours=h) for h in range(0, 24 * 60, 5)]
+    sizes = [100, 150_000, 300_000]
+    calls = [
+        {"provider": p, "model": m, "at": when, "slice_requests": 1, "slice_input_tokens": sizes[i % 3]}
+        for i, when in enumerate(at) for p, m in (("openai", "gpt-4.1"), ("openai", "gpt-5.4"), ("deepseek", "deepseek-chat"))
+    ]  # fmt: skip
+    book = fa.PriceBook.default()
+    assert not book.change_days(at[0].date(), at[-1].date(), [("openai", "gpt-4.1"), ("openai", "gpt-5.4")])
+    assert book.cuts_of([("openai", "gpt-5.4")]) == [272_001]
+    aggregate(tokens_of(calls), ["day", "model"])
+    count = {m: sum(key["model"] == m for key in asked) for m in ("gpt-4.1", "gpt-5.4", "deepseek-chat")}
+    assert count["gpt-4.1"] == 1
+    assert count["gpt-5.4"] <= len(sizes)
+    assert count["deepseek-chat"] > 1
+
+
 def test_what_cannot_be_priced_is_said_in_own_words(tokens_of):
     tokens = to_arrow(tokens_of(rows(1)))
     odd = tokens.set_column(tokens.column_names.index("meter"), "meter", pa.array(["inptu"]))

@@ -199,6 +199,20 @@ def test_compacting_changes_no_row_and_follows_many_loads(tmp_path, monkeypatch)
     assert checking.verify(lake).damage == []
 
 
+@pytest.mark.long
+def test_files_that_were_put_together_are_not_written_again_by_every_load(tmp_path, monkeypatch):
+    """A lake of many large files is as it should be: what counts are small ones."""
+    monkeypatch.setattr(tools, "MANY", 4)
+    monkeypatch.setattr(tools, "SMALL", 1)  # so these files are large
+    lake = Lake(str(tmp_path / "lake"))
+    for day in range(1, 8):
+        lake.replace("tokens", "openai", Window.of(f"2026-01-{day:02}", f"2026-01-{day + 1:02}"), tokens([day], day))
+    assert len(lake.files("tokens")) == 7
+    monkeypatch.setattr(tools, "SMALL", 1 << 20)
+    lake.replace("tokens", "openai", Window.of("2026-01-08", "2026-01-09"), tokens([8], 8))
+    assert len(lake.files("tokens")) == 1
+
+
 def test_export_is_complete_and_checked(tmp_path):
     lake = loaded(tmp_path / "lake")
     written = tools.export(lake, tmp_path / "out")
