@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 
 import finops_ai as fa
+from finops_ai.errors import DataError
 from finops_ai.periods import Window
 from finops_ai.tables.closing import close_month, true_up_month
 from finops_ai.tables.posting import posting
@@ -168,3 +169,36 @@ def test_without_booking_at_the_invoice_s_rate_there_is_no_exchange_difference(c
         ("2190", "USD"): (D("-21.60"), D("-21.60")), ("2190", "EUR"): (D("-25.00"), D("-20.00")),
         ("2190", "JPY"): (D("-23.33"), D(-3500)),
     }  # fmt: skip
+
+
+@pytest.mark.long
+def test_a_month_of_which_nothing_is_left_is_taken_back_whole_and_may_come_again(company, tmp_path):
+    close_month(company(), "2026-10")
+    header = (tmp_path / "bill" / "focus.csv").read_text().splitlines()[0]
+    (tmp_path / "bill" / "focus.csv").write_text(header + "\n")  # the provider says: none of it was ours
+    ws = fa.open(tmp_path)
+    assert [outcome.error for outcome in ws.collect(Window.month("2026-10"))] == [None]
+    entries, sealed = true_up_month(ws, "2026-10")
+    closed = moved(ws.ledger.closed("2026-10").table("journal"), "account", "cost_centre", "transaction_currency")
+    posted = moved(entries, "account", "cost_centre", "transaction_currency")
+    assert posted == {key: (-amount, -native) for key, (amount, native) in closed.items()}
+    assert sealed is not None
+    assert sealed.table("charges").empty
+    assert true_up_month(fa.open(tmp_path), "2026-10")[1] is None
+    november = posting(fa.open(tmp_path), "2026-11").overview.set_index("receiver")
+    assert november["true_up"].to_dict() == {"alpha": D("-37.93"), "beta": D("-32.00")}
+    again, _ = true_up_month(company(), "2026-10")
+    assert moved(again, "account", "cost_centre", "transaction_currency") == closed
+
+
+@pytest.mark.long
+def test_a_month_is_never_trued_up_in_another_currency_than_it_was_closed_in(company, tmp_path):
+    ws = company()
+    close_month(ws, "2026-10")
+    place = tmp_path / "finops.toml"
+    place.write_text(place.read_text().replace('group = "USD"', 'group = "EUR"'))
+    with pytest.raises(DataError, match=r'closed in USD and would be charged in EUR.*group = "USD"'):
+        true_up_month(fa.open(tmp_path), "2026-10")
+    assert ws.ledger.true_ups(month="2026-10") == []
+    place.write_text(place.read_text().replace('group = "EUR"', 'group = "USD"'))
+    assert true_up_month(company(late=[("ea-jp", "JPY", "beta", 1_000_000, "300")]), "2026-10")[1] is not None

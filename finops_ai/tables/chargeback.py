@@ -115,6 +115,7 @@ def chargeback(
     book: Book | None = None,
     history: pd.DataFrame | None = None,
     bill: Bill | None = None,
+    currency: str = "",
 ) -> Chargeback:
     """Charge a month's cost to the receivers of a dimension.
 
@@ -127,6 +128,7 @@ def chargeback(
         history: allocated rows of earlier months, the baseline of the kinds "model" and "prompt"; by default those in
             `allocated`.
         bill: what the month was billed; its lines that are no use of a model, and billed use without a price, are charged, too.
+        currency: what a month is charged in of which nothing is left: nothing, in this currency. By default that is an error.
 
     Returns:
         A `Chargeback`: charges add up to the cost recovered plus the stated margin, to the cent; incentives add up to 0.
@@ -148,8 +150,9 @@ def chargeback(
     timezone = zone_of(allocated, timezone=timezone)
     window = Window.month(month, timezone)
     rows = _within(allocated, window)
-    currency = currency_of(rows) or currency_of(allocated) or _billed_in(bill)
-    if (rows.empty and not _billed_in(bill)) or not currency:
+    nothing_in = currency
+    currency = currency_of(rows) or currency_of(allocated) or _billed_in(bill) or nothing_in
+    if (rows.empty and not _billed_in(bill) and not nothing_in) or not currency:
         several = bill is not None and len(bill.lines)
         why = " and its bill is in several currencies: [currency] in finops.toml brings them to one" if several else ""
         raise DataError(
@@ -174,7 +177,7 @@ def chargeback(
     for name in charged:
         lines += tariff_lines(name, _merged(mine[name]), tariffs[name], averages, plain.get(name))
     if any(policy.incentives.rates.values()):
-        before = baseline_of(allocated if history is None else history, month, policy, timezone)
+        before = baseline_of(allocated if history is None else history, month, policy, timezone, currency)
         lines += _moved(rows, before, lines, mine, tariffs, policy, currency, default_book(book))
     for name in charged:
         lines += minimum_line(name, tariffs[name], sum((x.exact for x in lines if x.receiver == name), Fraction(0)))
@@ -214,13 +217,17 @@ def _billed_in(bill: Bill | None) -> str:
     return str(found.pop()) if len(found) == 1 else ""
 
 
-def baseline_of(frame: pd.DataFrame, month: str, policy: Policy, timezone: str) -> list[Month]:
-    """The months before one, as far back as a policy's baseline reaches, and how much of each receiver's cost was charged in them."""
+def baseline_of(frame: pd.DataFrame, month: str, policy: Policy, timezone: str, currency: str) -> list[Month]:
+    """The months before one, as far back as a policy's baseline reaches, and how much of each receiver's cost was charged in them.
+
+    What they cost in another currency, such as a closed month's before the group changed its own, is compared with nothing.
+    """
     out, last = [], parse_month(month)
     for _ in range(policy.incentives.baseline_months):
         last = (last - timedelta(days=1)).replace(day=1)
         name = f"{last:%Y-%m}"
         rows = _within(frame, Window.month(name, timezone))
+        rows = rows[(rows["pricing_currency"].isna() | (rows["pricing_currency"] == currency)).to_numpy(bool)]
         if len(rows):
             costs = grouped(rows, [policy.dimension], {"cost": "sum(effective_cost)"}, needs=("effective_cost",))
             felt = {

@@ -212,8 +212,10 @@ def true_up_month(
             history=now.get("history"),
             pricing=lambda rows: ws.reprice(month, rows),
             bills=_bills(ws, month, state),
+            currency=first.facts["currency"],
         )
         made = steps[-1][1]
+        _require_currency(month, first.facts["currency"], made.currency)
         journals = [(cause, step.journal(then_accounts)) for cause, step, _ in steps]
         journals.append(("accounts", made.journal(accounts)))
         entries = true_up(
@@ -234,6 +236,15 @@ def true_up_month(
         )
         tables |= {"true_up": entries, "journal": made.journal(accounts)}
         return entries, ledger.post(month, posted_in, tables, documents=documents_of(ws), facts=facts_of(ws, made))
+
+
+def _require_currency(month: str, closed: str, now: str) -> None:
+    """Raise where a month would be charged in another currency than it was closed in: there is no difference to post."""
+    if closed != now:
+        raise DataError(
+            f"{month} was closed in {closed} and would be charged in {now} today; sums never mix currencies. It is trued up in "
+            f'its own: set [currency] group = "{closed}" for `finops-ai true-up {month}`, then back.'
+        )
 
 
 def _bills(ws: Workspace, month: str, state: Sealed) -> tuple[Bill | None, Bill | None, Bill | None]:

@@ -67,6 +67,7 @@ def recompute(
     history: pd.DataFrame | None = None,
     pricing: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
     bills: tuple[Bill | None, Bill | None, Bill | None] = (None, None, None),
+    currency: str = "",
 ) -> list[tuple[str, Chargeback, pd.DataFrame]]:
     """The month recomputed one change at a time: today's prices, then rules, usage, the bill, what is timing of it, policy.
 
@@ -80,6 +81,7 @@ def recompute(
         closed_history, history: allocated earlier months, for incentives with a baseline, then and now.
         bills: the month's bill as it was closed, the same under today's mapping rules, and as it is now.
         pricing: prices rows of the month, where more than the book is needed (`Workspace.reprice`); default `fa.price`.
+        currency: of the close: a month of which nothing is left is charged nothing in it.
 
     Returns:
         (cause, chargeback, allocated rows) per step; the last is the month as it would be closed now.
@@ -119,7 +121,9 @@ def recompute(
         if before and all(map(_alike, before, step)):
             made = out[-1][1]  # nothing changed for this cause
         else:
-            made = chargeback(frame, by, month=month, timezone=timezone, book=book, history=past, bill=bill)
+            made = chargeback(
+                frame, by, month=month, timezone=timezone, book=book, history=past, bill=bill, currency=currency
+            )
         out.append((cause, made, frame))
         before = step
     return out

@@ -483,6 +483,13 @@ def test_a_baseline_counts_as_far_as_its_cost_was_charged(september, rewarded, m
     }
     made = fa.chargeback(month(rows), policy, month="2026-10", book=book)
     assert any(r.kind == "incentive" for r in made.lines.itertuples()) is rewarded
+    # what was closed in another currency, before the group changed its own, is no baseline
+    history = month([r for r in rows if r["at"].month == 9])
+    for currency, counts in (("USD", rewarded), ("JPY", False)):
+        kind = history["pricing_currency"].dtype
+        then = history.assign(pricing_currency=pd.Series(currency, index=history.index).astype(kind))
+        made = fa.chargeback(month(rows[3:]), policy, month="2026-10", book=book, history=then)
+        assert any(r.kind == "incentive" for r in made.lines.itertuples()) is counts
 
 
 @pytest.mark.parametrize(
