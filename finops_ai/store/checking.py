@@ -101,7 +101,8 @@ def verify(lake: Lake) -> Verdict:
     """Read every byte of the lake and compare it with what was written.
 
     Returns:
-        What is damaged or missing, with the connection and days to load again; empty if nothing is.
+        What is damaged or missing, with the connection and days to load again; empty if nothing is. Files that only
+        earlier versions read are read too, as long as they are there.
     """
     files = _files(lake)
     known, damage = _known(files)
@@ -113,9 +114,10 @@ def verify(lake: Lake) -> Verdict:
     current = owners(table)
     read, size, unrecorded = 0, 0, 0
     on_disk = {*_logs(files), *current}
-    for path in sorted(on_disk | {p for p in known if p.startswith(LOG)}):
+    for path in sorted(on_disk | set(known)):
         digest, length = _sha256(files, path)
-        remedy = _remedy(current.get(path))
+        earlier = path not in current and not path.startswith(LOG)
+        remedy = _EARLIER if earlier else _remedy(current.get(path))
         if digest is None:
             if path in current or (path.startswith(LOG) and not _superseded(path, on_disk)):
                 damage.append(Damage(f"{FOLDER}/{path}", "the file is missing", remedy))
@@ -128,6 +130,10 @@ def verify(lake: Lake) -> Verdict:
         elif known[path] != digest:
             damage.append(Damage(f"{FOLDER}/{path}", "its bytes have changed since it was written", remedy))
     return Verdict(read, size, unrecorded, damage)
+
+
+#: what is said of data that was replaced since
+_EARLIER = "Only earlier versions of the lake read it; loads of today are whole, and it is deleted after a week"
 
 
 def _remedy(owner: dict[str, Any] | None) -> str:
