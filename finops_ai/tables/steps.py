@@ -129,6 +129,9 @@ def swap(rows: pd.DataFrame, step: Step, said: Said) -> pd.DataFrame:
     to, seller = str(step.values["to"]), step.values.get("provider")
     given = step.number("token_factor") if "token_factor" in step.values else None
     took = step.chosen(rows)
+    if given is None or given == 1:  # what runs there already is not changed
+        there = (rows["model"] == to).to_numpy(bool, na_value=False)
+        took &= ~(there if seller is None else there & (rows["provider"] == str(seller)).to_numpy(bool, na_value=False))
     moved, kept = changing.divided(rows[took.to_numpy()], step.share())
     if not len(moved):
         return rows
@@ -191,6 +194,8 @@ def geography(rows: pd.DataFrame, step: Step, said: Said) -> pd.DataFrame:
         raise RuleError(f'{step.place} needs `to`: where calls are processed, such as "global", "us" or "eu".')
     to, region = str(step.values["to"]), step.values.get("region")
     took = step.chosen(rows)
+    if region is None:
+        took &= (rows["inference_geo"] != to).to_numpy(bool, na_value=True)
     moved, kept = changing.divided(rows[took.to_numpy()], step.share())
     if not len(moved):
         return rows

@@ -75,6 +75,20 @@ def test_unchanged_settings_cost_what_was_paid_to_the_last_digit_without_naming_
             assert total(table, "payable_cost") == total(table, "scenario_payable_cost") == total(frame, "payable_cost")
 
 
+@pytest.mark.parametrize("kind", ["none", "credit", "capacity"])
+def test_half_of_the_calls_moved_to_where_they_run_changes_nothing(priced_under, kind):
+    frame = priced_under(kind)
+    for model in ("claude-sonnet-5", "gpt-4.1"):
+        swap = {
+            "swap": {"when": {"model": model}, "to": model, "share": "0.5"},
+            "geography": {"to": "global", "when": {"inference_geo": "global"}},
+        }
+        table = fa.what_if(frame, swap, by=["team"])
+        assert not any(table["saving"])
+        if "payable_cost" in frame:
+            assert list(table["payable_cost"]) == list(table["scenario_payable_cost"])
+
+
 @pytest.mark.parametrize("kind", ["discount", "volume of cost", "credit"])
 def test_a_step_is_priced_under_the_frames_own_contract(priced_under, kind):
     frame = priced_under(kind)
