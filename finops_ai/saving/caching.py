@@ -25,6 +25,10 @@ from finops_ai.tables.changing import FRESH, PROMPT, READS, WRITES, with_cache
 _LEAST_SHARE = Decimal("0.35")
 #: single calls to see, for their shortest to say something
 _LEAST_CALLS = 50
+#: the lowest tenth of lengths that begin at an edge, of the way from there to the middle: 0.2 if even, 0.6 if bell-shaped
+_EDGE = Decimal("0.35")
+#: shortest over mean length of prompts that are nearly all the same
+_ALIKE = Decimal("0.8")
 #: reads of at most this part of the prompts are no caching
 _NONE = Decimal("0.02")
 #: tokens that entries are cut to
@@ -130,10 +134,14 @@ def _measured(lengths: Lengths, rate: Decimal, rule: Caching) -> _Repeats | None
 
 
 def _floor(lengths: Lengths) -> Decimal:
-    """Where the lengths of prompts begin: their lower end if they are narrow, else the shift of a skewed distribution."""
+    """Where the lengths of prompts begin: their lower end if they are narrow, else the shift of a skewed distribution.
+
+    Lengths that thin out below as they do above begin nowhere, unless they hardly differ at all.
+    """
     narrow = lengths.short / lengths.mean if lengths.mean else _ZERO
     if narrow >= Decimal("0.6"):
-        return lengths.shortest
+        edge = lengths.low - lengths.short <= (lengths.middle - lengths.low) * _EDGE
+        return lengths.shortest if edge or narrow >= _ALIKE else _ZERO
     bend = lengths.short + lengths.long - 2 * lengths.middle
     if bend <= lengths.middle / 10:
         return _ZERO

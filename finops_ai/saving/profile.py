@@ -15,8 +15,9 @@ from finops_ai.saving.cells import WHO, Work
 from finops_ai.tables.changing import TOKENS
 from finops_ai.tables.workloads import family_of
 
-#: input tokens of the shortest, middle and longest calls: quantiles
-_LENGTHS = (0.01, 0.02, 0.5, 0.98)
+#: input tokens of the shortest, lower, middle and longest calls: quantiles
+_LENGTHS = (0.01, 0.02, 0.1, 0.5, 0.98)
+_NAMES = ("shortest", "short", "low", "middle", "longest")
 #: gaps between calls after which a cache entry has ended: minutes
 _GAPS = (5, 60)
 
@@ -27,7 +28,7 @@ class Lengths:
 
     Attributes:
         calls: how many single calls were seen.
-        shortest, short, middle, long: input tokens, quantiles 0.01, 0.02, 0.5, 0.98.
+        shortest, short, low, middle, long: input tokens, quantiles 0.01, 0.02, 0.1, 0.5, 0.98.
         mean: mean input tokens.
         alone: calls with no other of the same in the 5, and in the 60 minutes before.
     """
@@ -35,6 +36,7 @@ class Lengths:
     calls: int
     shortest: Decimal
     short: Decimal
+    low: Decimal
     middle: Decimal
     long: Decimal
     mean: Decimal
@@ -127,10 +129,7 @@ def _hours(scan: Scan, where: str, span: Window, timezone: str) -> dict[tuple[An
 def _lengths(scan: Scan, where: str) -> dict[tuple[Any, ...], Lengths]:
     """Single calls are slices of one request: each is looked at once, whatever meters it has."""
     picked, listed = _keys(scan, "model")
-    quantiles = ", ".join(
-        f"quantile_disc(tokens_in, {q}) AS {name}"
-        for q, name in zip(_LENGTHS, ("shortest", "short", "middle", "longest"), strict=True)
-    )
+    quantiles = ", ".join(f"quantile_disc(tokens_in, {q}) AS {name}" for q, name in zip(_LENGTHS, _NAMES, strict=True))
     gaps = ", ".join(
         f"count(*) FILTER (WHERE gap IS NULL OR gap > INTERVAL {minutes} MINUTE) AS alone_{minutes}"
         for minutes in _GAPS
@@ -145,9 +144,9 @@ def _lengths(scan: Scan, where: str) -> dict[tuple[Any, ...], Lengths]:
     ).to_arrow_table()
     out: dict[tuple[Any, ...], Lengths] = {}
     for row in rows.to_pylist():
-        shortest, short, middle, longest = (Decimal(row[n]) for n in ("shortest", "short", "middle", "longest"))
+        shortest, short, low, middle, longest = (Decimal(row[n]) for n in _NAMES)
         mean, alone = Decimal(str(row["mean"])), (row["alone_5"], row["alone_60"])
-        made = Lengths(row["calls"], shortest, short, middle, longest, mean, alone)
+        made = Lengths(row["calls"], shortest, short, low, middle, longest, mean, alone)
         key = (_who(row), row["model"])
         had = out.get(key)  # versions of a prompt: the one with most calls speaks for the work
         out[key] = made if had is None or made.calls > had.calls else had

@@ -322,3 +322,40 @@ def test_rows_of_whole_days_say_what_they_are_too_coarse_to_show():
         "No rows of an hour or less",
         "No rows of single calls",
     ]
+
+
+def calls_of(lengths):
+    """Two calls an hour of ten working hours, for two weeks, with prompts of these lengths."""
+    rows = []
+    for n, tokens in enumerate(lengths):
+        at = dt.datetime(2026, 10, 1 + n // 20, 8 + n % 20 // 2, n % 2 * 3, tzinfo=dt.UTC)
+        who = {
+            "provider": "anthropic",
+            "model": "claude-sonnet-5",
+            "at": at,
+            "charge_period_end": at + dt.timedelta(seconds=2),
+        }
+        who |= {"request_id": str(n), "slice_requests": 1, "slice_input_tokens": int(tokens), "prompt_id": "head@v1"}
+        rows += [
+            who | {"meter": m, "quantity": q} for m, q in (("requests", 1), ("input", int(tokens)), ("output", 200))
+        ]
+    return fa.price(make_tokens(rows))
+
+
+def shapes():
+    draw = np.random.default_rng(7)
+    return {
+        "bell": (draw.normal(20_000, 3_000, 280), False),
+        "wide bell": (draw.normal(20_000, 5_000, 280), False),
+        "narrow without an edge": (draw.lognormal(9.9, 0.22, 280), False),
+        "an edge and an even rest": (12_000 + draw.uniform(0, 9_000, 280), True),
+        "an edge and a long tail": (9_000 + draw.lognormal(7.5, 0.8, 280), True),
+        "all alike": (draw.normal(9_000, 300, 280), True),
+    }
+
+
+@pytest.mark.parametrize("shape", list(shapes()))
+def test_prompts_begin_at_an_edge_or_are_alike_where_caching_is_told(shape):
+    lengths, told = shapes()[shape]
+    found = [r["kind"] for r in fa.recommend(calls_of(lengths)).to_dict("records")]
+    assert ("caching" in found) == told, found
