@@ -8,7 +8,7 @@ import os
 import smtplib
 import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import formatdate
 from typing import Any, Protocol
@@ -52,7 +52,7 @@ class Channel(Protocol):
 class Webhook:
     """A JSON POST per message, in the form that the receiver understands."""
 
-    url: str
+    url: str = field(repr=False)
     form: str = "webhook"
 
     @property

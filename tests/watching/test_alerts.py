@@ -176,3 +176,9 @@ def test_a_password_needs_encryption_and_a_variable_must_be_set(monkeypatch):
 
 def test_messages_are_json(hook):
     assert json.loads(json.dumps(shaped({"text": "x", "stage": "opened"}, "slack")))
+
+
+def test_the_address_of_a_webhook_is_not_shown():
+    from finops_ai.watching.channels import Webhook
+
+    assert "T000" not in repr(Webhook("https://hooks.example.com/services/T000/secret", "slack"))
