@@ -32,6 +32,19 @@ def first_true(broken: object) -> int:
     return int(pc.index(pc.fill_null(broken, False), True).as_py() + 1)
 
 
+def moved(values: pa.ChunkedArray, places: int) -> pa.ChunkedArray:
+    """Decimals with their point moved to the left; what the type can't hold any more is rounded half to even.
+
+    >>> moved(pa.chunked_array([pa.array([Decimal("6.1"), None], pa.decimal128(38, 18))]), 2).to_pylist()
+    [Decimal('0.061000000000000000'), None]
+    """
+    kind = values.type
+    if not pa.types.is_decimal(kind):
+        return values
+    kept = pc.round(values, kind.scale - places, "half_to_even").cast(pa.decimal128(38, kind.scale - places))
+    return pa.chunked_array([chunk.view(pa.decimal128(38, kind.scale)) for chunk in kept.chunks]).cast(kind)
+
+
 class Cells:
     """Reads columns of one file and says exactly where a value can't be used.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -99,6 +99,14 @@ def _tidied(values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedArray, 
     text = pc.replace_substring_regex(text, _ZONE_NAME, "")
     text = pc.replace_substring_regex(text, r"^(\d{4})[年년] ?(\d{1,2})[月월] ?(\d{1,2})[日일]", r"\1-\2-\3")
     text = pc.replace_substring_regex(text, r"^(\d{4})\. ?(\d{1,2})\. ?(\d{1,2})\.", r"\1-\2-\3")
+    text = pc.replace_substring_regex(
+        text, r"(\d{1,2}) ?[時时시] ?(\d{1,2}) ?[分분](?: ?(\d{1,2}) ?[秒초])?", r"\1:\2:\3"
+    )
+    text = pc.replace_substring_regex(
+        text, r"(\d) (\d{1,2}) ?[hH] ?(\d{2})(?: ?m(?:in)? ?(\d{2}) ?s)?$", r"\1 \2:\3:\4"
+    )
+    text = pc.replace_substring_regex(text, r"(\d) (\d{1,2})\.(\d{2})(?:\.(\d{2}))?$", r"\1 \2:\3:\4")
+    text = pc.replace_substring_regex(text, r"(:\d{1,2}):$", r"\1")
     for half, words in (("AM", "오전|上午|午前"), ("PM", "오후|下午|午後")):
         text = pc.replace_substring_regex(text, rf"(?:{words}) ?(\d{{1,2}}:\d\d(?::\d\d)?)", rf"\1 {half}")
     text = pc.replace_substring_regex(text, _YEAR_LAST, r"\1 \4 \2\3")
@@ -187,3 +195,28 @@ def _first_unread(values: pa.ChunkedArray, local: pa.ChunkedArray) -> str:
     read = _parsed(local, [day + clock for clock in CLOCKS])
     out: str = values[pc.index(read.is_null(), True).as_py() if read.null_count < len(read) else 0].as_py()
     return out
+
+
+def unit_of(texts: Iterable[str]) -> str:
+    """s, ms, us or ns where instants are numbers since 1970, excel where they are days since 1900; "" for other texts."""
+    first = next(iter(texts), "")
+    if re.fullmatch(r"4[0-9]{4}([.,]\d+)?", first):
+        return "excel"
+    if not re.fullmatch(r"\d{9,20}([.,]\d+)?", first):
+        return ""
+    digits = len(re.split("[.,]", first)[0])
+    return "s" if digits < 12 else "ms" if digits < 15 else "us" if digits < 18 else "ns"
+
+
+def are_instants(texts: Sequence[str]) -> bool:
+    """Whether all are numbers that give instants of 2015 to 2050 in the unit their length tells."""
+    unit = unit_of(texts)
+    per = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}.get(unit, 0)
+    return bool(per) and all(
+        re.fullmatch(r"\d+([.,]\d+)?", t) and 1_420_000_000 <= float(t.replace(",", ".")) / per <= 2_540_000_000
+        for t in texts
+    )
+
+
+def is_iso(texts: Sequence[str]) -> bool:
+    return all(re.match(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d|$)", text) for text in texts)

@@ -15,7 +15,7 @@ from pydantic import Field
 from finops_ai.errors import SettingsError, UsageError
 from finops_ai.frames import TokenFrame, conform, schema_of
 from finops_ai.meters import TIER_WORDS, meter, normalise_columns, tokens_from_slices
-from finops_ai.providers.cells import QUANTITY, Cells, first_true, scalar
+from finops_ai.providers.cells import QUANTITY, Cells, first_true, moved, scalar
 from finops_ai.providers.connector import Connector, ConnectorSettings
 from finops_ai.providers.files import find_files
 from finops_ai.providers.mapping import DEFAULTS, FileMapping, Usage, load_mapping
@@ -157,6 +157,8 @@ def tokens_of(
             if name == "service_tier":
                 values = _translated(values, TIER_WORDS, folded=True)
             common[name] = place.converted(values, SCHEMA.field(name).type, column)
+            if name == "billed_cost" and mapping.cost.places:
+                common[name] = moved(common[name], mapping.cost.places)
     if mapping.one_row_is_one_slice and "request_id" not in common:
         numbers = pa.array(np.arange(1, rows + 1) if place.rows is None else np.asarray(place.rows) + 1).cast(
             pa.string()

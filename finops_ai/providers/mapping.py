@@ -21,6 +21,8 @@ Written in TOML; nothing is guessed:
     [numbers]                       # left out, it is found out from the values
     decimal = ","
     thousands = "."
+    [cost]
+    per = 100                       # billed_cost is in cents: so many make one unit of its currency
     [[usage]]                       # one or more sets of counts per row
     requests = 1                    # calls in a row: a number or a column; leave out where unknown
     meters = { input = "prompt", cache_read = "cached", output = "completion" }
@@ -118,6 +120,24 @@ class NumberStyle(_Strict):
         return self
 
 
+class StatedCost(_Strict):
+    """How the file writes the cost it states itself."""
+
+    per: int = Field(1, ge=1, le=10**12)
+
+    @field_validator("per")
+    @classmethod
+    def _is_power_of_ten(cls, value: int) -> int:
+        if value != 10 ** (len(str(value)) - 1):
+            raise ValueError("write 1, 10, 100 and so on: how many of the file's numbers make one unit of the currency")
+        return value
+
+    @property
+    def places(self) -> int:
+        """By how many places the decimal point moves."""
+        return len(str(self.per)) - 1
+
+
 class Usage(_Strict):
     """One set of counts of a row: which column holds which meter, or a named usage format."""
 
@@ -166,6 +186,7 @@ class FileMapping(_Strict):
     tags: dict[str, str] = Field(default_factory=dict)
     time: Time = Field(default_factory=Time)
     numbers: NumberStyle | None = None
+    cost: StatedCost = Field(default_factory=StatedCost)
     usage: list[Usage] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -242,7 +263,7 @@ def _problem(problem: Mapping[str, Any]) -> str:
     path = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         part = str(problem["loc"][0]) if len(problem["loc"]) > 1 else ""
-        parts: dict[str, type[BaseModel]] = {"time": Time, "usage": Usage, "numbers": NumberStyle}
+        parts: dict[str, type[BaseModel]] = {"time": Time, "usage": Usage, "numbers": NumberStyle, "cost": StatedCost}
         model = parts.get(part, FileMapping)
         return f"no key called {path!r}. {hint(str(problem['loc'][-1]), model.model_fields)}"
     return f"{path or 'file'}: {problem['msg'].removeprefix('Value error, ')}"

@@ -16,12 +16,16 @@ COLUMNS = {
         "tidsstempel", "dato", "czas", "zaman", "tarih", "время", "дата", "日時", "日付", "時刻", "时间", "日期", "時間", "시간", "날짜", "일시", "시각",
         "processedtime", "createtime", "starteddatetime", "requestcreatedat", "createdtime", "requesttimestamp", "endtime",
         "usagedate", "starttimestamp", "eventtimestamp", "utctime", "timestamputc", "timeutc", "unixtime", "epoch", "timestampms", "linetime",
+        "at", "loggedtime", "logtime", "receivedat", "requestedat", "calltime", "createdon", "fechayhora", "dataehora", "dataeora", "datumundzeit", "dateetheure",
+        "datumentijd", "dataiczas", "datumuhrzeit", "datumiczas",
         "month", "monat", "mois", "mes", "mese", "maand", "period", "periode", "periodo", "billingmonth", "usagemonth", "billingperiod", "invoicemonth",
+        "elapsed", "elapseds", "elapsedms", "elapsedsec", "elapsedseconds", "relativetime", "reltime", "secondssincestart", "offsetms", "offsets",
     ),
     "charge_period_end": ("endtime", "endedat", "end", "finishedat", "completedat", "ende", "fin", "fine"),
     "model": (
         "model", "modelname", "modelid", "deployment", "deploymentname", "responsemodel", "requestmodel", "engine", "llm",
         "llmmodel", "aimodel", "modell", "modellname", "modele", "modelo", "modello", "модель", "モデル", "模型", "모델",
+        "modelpermaslug", "modelslug", "modelused", "usedmodel", "malli",
     ),
     "provider": ("provider", "vendor", "system", "modelprovider", "llmprovider", "anbieter", "fournisseur", "proveedor", "fornitore", "fornecedor"),
     "user_id": (
@@ -89,7 +93,7 @@ TAGS = (
 COUNTS = {
     "input": (
         "inputtokens", "prompttokens", "tokensin", "intokens", "inputtokencount", "prompttokencount", "tokensprompt", "tokensinput",
-        "promptevalcount", "numinputtokens", "numprompttokens", "nprompttokens", "ntokensin", "inputtoken", "prompttoken", "totalinputtokens", "contexttokens",
+        "promptevalcount", "requnits", "requestunits", "numinputtokens", "numprompttokens", "nprompttokens", "ntokensin", "inputtoken", "prompttoken", "totalinputtokens", "contexttokens",
         "input", "prompt", "eingabe", "eingabetoken", "eingabetokens", "in", "eingang", "tokenseingabe", "entree", "jetonsentree", "tokensentree",
         "jetonsdentree", "tokensdentree", "entrada", "tokensentrada", "tokensdeentrada", "tokeningresso", "ingresso", "tokendiinput", "invoer", "invoertokens",
     ),
@@ -102,20 +106,20 @@ COUNTS = {
     "output": (
         "outputtokens", "completiontokens", "tokensout", "outtokens", "outputtokencount", "candidatestokencount", "tokenscompletion",
         "tokensoutput", "numoutputtokens", "numcompletiontokens", "ncompletiontokens", "generatedtokens", "responsetokens", "ntokensout",
-        "evalcount", "outputtoken", "completiontoken", "totaloutputtokens", "output", "completion", "ausgabe", "ausgabetoken", "ausgabetokens", "out", "ausgang",
+        "resunits", "responseunits", "evalcount", "outputtoken", "completiontoken", "totaloutputtokens", "output", "completion", "ausgabe", "ausgabetoken", "ausgabetokens", "out", "ausgang",
         "tokensausgabe", "sortie", "jetonssortie", "tokenssortie", "jetonsdesortie", "tokensdesortie", "salida", "tokenssalida",
         "tokensdesalida", "uscita", "tokenuscita", "saida", "tokenssaida", "tokensdesaida", "uitvoer", "uitvoertokens",
     ),
 }  # fmt: skip
 #: meter -> parts of a name that tell a count whose whole name isn't known; the first that fits holds
 STEMS = {
-    "cache_write_5m": r"(cach|zwischensp).*(write|creat|schreib|ecri|escri|scritt)|(write|creat).*cach",
-    "cache_read": r"cach|zwischensp|podrecz|onbellek|к[эе]ш|キャッシュ|缓存|快取|캐시",
-    "input": r"input|prompt|uncach|fresh|eingabe|eingang|entree|entrada|ingresso|invoer|indata|inddata|inndata|wejsc|girdi|вход|ввод|入力|输入|輸入|입력",
-    "output": r"output|completion|generat|ausgabe|ausgang|sortie|salida|uscita|saida|uitvoer|utdata|uddata|wyjsc|c[iı]kt[iı]|выход|вывод|出力|输出|輸出|출력",
+    "cache_write_5m": r"(cach|zwischen(?:ge)?sp).*(write|creat|schreib|ecri|escri|scritt)|(write|creat).*cach",
+    "cache_read": r"cach|zwischen(?:ge)?sp|podrecz|onbellek|к[эе]ш|キャッシュ|缓存|快取|캐시",
+    "input": r"input|prompt|uncach|fresh|eingabe|eingang|entree|entrada|ingresso|invoer|indata|inddata|inndata|wejsc|vstup|bemen|syote|girdi|вход|ввод|вхід|入力|输入|輸入|입력",
+    "output": r"output|completion|generat|ausgabe|ausgang|sortie|salida|uscita|saida|uitvoer|utdata|uddata|wyjsc|vystup|kimen|tulos|c[iı]kt[iı]|выход|вывод|вихід|出力|输出|輸出|출력",
 }
 #: names of the input without what came from a cache
-UNCACHED = r"(?:un|non?|not|without|excl|ohne|sans|sin|senza|nicht)[a-z]{0,9}?(?:cach|zwischensp)|fresh"
+UNCACHED = r"(?:un|non?|not|without|excl|ohne|sans|sin|senza|nicht)[a-z]{0,9}?(?:cach|zwischen(?:ge)?sp)|fresh"
 #: parts of a name that make a column of numbers look like a count of tokens
 COUNTLIKE = r"token|jeton|cach|reasoning|thinking|audio"
 #: reasoning counts, which every provider but xAI and Google has inside its output

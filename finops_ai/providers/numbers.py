@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,7 +14,9 @@ import pyarrow.compute as pc
 #: signs that may group digits by three, and those that may stand before decimals
 GROUPING, DECIMAL = ".,'’ _", ".,"
 #: what may stand around an amount: currency signs and codes
-_AROUND = re.compile(r"^\s*(?:[A-Z]{3}|[€$£¥])?\s*|\s*(?:[A-Z]{3}|[€$£¥]|(?i:tokens?|toks?|jetons?|calls?))?\s*$")
+_AROUND = re.compile(
+    r"^\s*(?:[A-Z]{3}|[A-Z]{0,2}[$]|[€£¥₹₩])?\s*|\s*(?:[A-Z]{3}|R?[$]|[€£¥₹₩元円원]|zł|Kč|kr\.?|(?i:tokens?|toks?|jetons?|calls?))?\s*$"
+)
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:(?P<by>[.,'’ _])\d{3})(?:(?P=by)\d{3})*(?:(?P<then>[.,])\d+)?")
 #: lakh and crore: two digits a group before the last three
 _INDIAN = re.compile(r"[+-]?[1-9]\d?(?:,\d\d)+,\d{3}(?:(?P<then>\.)\d+)?")
@@ -21,6 +24,15 @@ _FRACTION = re.compile(r"[+-]?\d*(?P<then>[.,])\d+(?:[eE][+-]?\d+)?")
 
 #: signs that other scripts write for the ASCII ones
 _PLAIN = {"\u2212": "-", "\u066b": ".", "\u066c": ",", "\uff0c": ",", "\uff0e": "."}
+
+#: how people shorten a number: 1.2k, 3M, 4,5 Mio., 2万
+_SHORT = re.compile(
+    r"(?P<number>[+-]?[\d.,'’ ]*\d) ?(?P<short>k|K|M|m|B|bn|Bn|G|mn|Mio\.?|Mrd\.?|mln|Tsd\.?|tis\.?|mil|千|万|萬|億|亿)"
+)
+_TIMES = {
+    "k": 10**3, "tsd": 10**3, "tis": 10**3, "mil": 10**3, "千": 10**3, "万": 10**4, "萬": 10**4, "m": 10**6, "mn": 10**6, "mio": 10**6, "mln": 10**6,
+    "億": 10**8, "亿": 10**8, "b": 10**9, "bn": 10**9, "g": 10**9, "mrd": 10**9,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,10 +74,16 @@ def numbers_of(counts: Mapping[str, Iterable[str]], amounts: Mapping[str, Iterab
     short: set[str] = set()  # columns with whole numbers of up to three digits, and with longer ones without a sign
     long: set[str] = set()
     groups: dict[str, set[str]] = {}  # columns where a sign may stand between thousands
+    shortened: set[str] = set()  # columns with numbers such as 1.2k, whose sign stands before decimals if it can
     for group, whole in ((counts, True), (amounts or {}, False)):
         for column, texts in group.items():
             for text in texts:
                 said = bare(text)
+                if short_form := _SHORT.fullmatch(said):
+                    said = short_form["number"]
+                    shortened.add(column)
+                    if said.isdigit():
+                        continue
                 if said.isdigit():
                     (short if len(said) < 4 else long).add(column)
                 elif grouped := _GROUPED.fullmatch(said):
@@ -92,7 +110,7 @@ def numbers_of(counts: Mapping[str, Iterable[str]], amounts: Mapping[str, Iterab
         opposite = "," if sign == "." else "."
         if opposite in decimals:
             thousands[sign] = either[sign]
-        elif opposite in thousands or column not in counts:
+        elif opposite in thousands or column not in counts or column in shortened:
             decimals[sign] = either[sign]
             if sign == "," and opposite not in thousands:
                 raise Unsure(column, text, "may be a number of thousands or one with three decimals")
@@ -132,8 +150,23 @@ def plain(values: pa.ChunkedArray, style: Numbers) -> pa.ChunkedArray:
     return pa.chunked_array([made.take(pc.index_in(values.combine_chunks(), distinct))])
 
 
+def shortened(text: str) -> bool:
+    """Whether a number is written as 1.2k or 3M, which rounds it.
+
+    >>> shortened("1,2 Mio."), shortened("1200")
+    (True, False)
+    """
+    return bool(_SHORT.fullmatch(bare(text)))
+
+
 def _plain(text: str, style: Numbers) -> str | None:
     said = bare(text)
+    if short := _SHORT.fullmatch(said):
+        number = _plain(short["number"], style)
+        try:
+            return f"{Decimal(number or '') * _TIMES[short['short'].rstrip('.').lower()]:f}"
+        except InvalidOperation:
+            return text
     if not said or said.lower() in ("null", "none", "nan", "n/a", "na", "-", "\\n"):
         return None
     head, sign, tail = said.partition(style.decimal)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from finops_ai.errors import DataError
-from finops_ai.providers.clocks import day_formats
+from finops_ai.providers.clocks import are_instants, day_formats, is_iso, unit_of
+from finops_ai.providers.costs import COSTLIKE, cost_of, currency_of, find_cost
 from finops_ai.providers.mapping import load_mapping
 from finops_ai.providers.names import (
     BESIDE,
@@ -39,10 +40,10 @@ from finops_ai.providers.names import (
     meter_of,
     times_of,
 )
-from finops_ai.providers.numbers import Numbers, Unsure, numbers_of
+from finops_ai.providers.numbers import Numbers, Unsure, numbers_of, shortened
 from finops_ai.providers.numbers import plain as plain_numbers
 from finops_ai.providers.tables import load_table
-from finops_ai.providers.totals import not_usage
+from finops_ai.providers.totals import TOTAL, not_usage
 from finops_ai.providers.unpacking import members
 
 #: rows looked at for what their values say
@@ -132,7 +133,7 @@ class _Guesser:
         counts = self._long(columns) or self._counts(columns)
         if columns.get("charge_period_end") == columns["charge_period_start"]:
             del columns["charge_period_end"]
-        self._cost(columns)
+        self._cost(columns, counts)
         numbers = self._numbers(counts, columns)
         used = {n for c in columns.values() for n in ([c] if isinstance(c, str) else c)} | set(counts.values())
         tags = [n for n in self.names if bare_name(n) in TAGS and n not in used]
@@ -141,11 +142,18 @@ class _Guesser:
         for name in free:
             said = bare_name(name)
             inside = said in (*TOTALS, *REASONING) or re.search(UNCACHED, said)
-            if not inside and re.search(COUNTLIKE, said) and self._counted(name):
+            if not inside and re.search(COUNTLIKE, said) and not COSTLIKE.search(said) and self._counted(name):
                 self.doubts.append(
                     f"{name!r} looks like a count and isn't used: add it to `meters` if it is billed on its own."
                 )
-        constants = self._constants(columns)
+            if "billed_cost" not in columns and COSTLIKE.search(said) and self._counted(name):
+                self.doubts.append(
+                    f"{name!r} looks like a cost and isn't used: name it as `billed_cost` if it is the cost of the row."
+                )
+        rounded = next((t for n in counts.values() for t in self._texts(n)[:1000] if shortened(t)), None)
+        if rounded:
+            self.doubts.append(f"Counts such as {rounded!r} are rounded by the file: what they cost is as rough.")
+        constants = self._constants(columns, numbers)
         lines = [
             f"# What the columns of {_printable(self.title)} seem to be. Check each line, then use it with --mapping."
         ]
@@ -165,6 +173,11 @@ class _Guesser:
         lines += self._time(columns["charge_period_start"])
         if numbers and numbers != Numbers():
             lines += ["[numbers]", f"decimal = {_text(numbers.decimal)}", f"thousands = {_text(numbers.thousands)}", ""]
+        if (stated := cost_of(columns.get("billed_cost", ""))) and stated.per > 1:
+            self.doubts.append(
+                f"The name of {columns['billed_cost']!r} says that {stated.per:,} make one unit of its currency; delete `per` if not."
+            )
+            lines += ["[cost]", f"per = {stated.per}  # so many make one unit of the currency", ""]
         lines += ["[[usage]]", *self._requests(calls, columns)]
         if self.kinds:
             lines += [f"kind = {_text(counts['kind'])}", f"count = {_text(counts['count'])}"]
@@ -189,16 +202,22 @@ class _Guesser:
             return [year, month, *([day] if day else [])]
         if day and hour and day != hour and all(re.fullmatch(r"[01]?\d|2[0-3]", v) for v in self._texts(hour)[:500]):
             return [day, hour]
-        if day and clock and day != clock and all(":" in v for v in self._texts(clock)[:50]):
+        if (
+            day
+            and clock
+            and day != clock
+            and all(re.search(r"\d([:h時时시]|\.\d\d$)", v) for v in self._texts(clock)[:50])
+        ):
             dated = [v for v in self._texts(day)[:50] if ":" not in v or re.search(r"00:00:00(\.0+)?$", v)]
             if dated:
                 return [day, clock]
         if found == "?":  # by what the values are, then
             for name in self.names:
-                values, texts = self.table[name], self._texts(name)[:50]
-                if pa.types.is_timestamp(values.type) or (texts and (_is_iso(texts) or day_formats(texts))):
+                values = self.table[name]
+                texts = [t for t in self._texts(name)[:50] if not TOTAL.fullmatch(t)]
+                if pa.types.is_timestamp(values.type) or (texts and (is_iso(texts) or day_formats(texts))):
                     return name
-            return next((name for name in self.names if _are_instants(self._texts(name)[:50])), found)
+            return next((name for name in self.names if are_instants(self._texts(name)[:50])), found)
         return found
 
     def _time(self, column: object) -> list[str]:
@@ -211,7 +230,7 @@ class _Guesser:
             texts = []
         else:
             texts = self._texts(column)
-            if unit := _unit(texts):
+            if unit := unit_of(texts):
                 lines.append(f'unit = "{unit}"')
                 texts = []
             elif texts and all(re.fullmatch(r"(19|20)\d\d[01]\d[0-3]\d", t) for t in texts[:50]):
@@ -227,7 +246,7 @@ class _Guesser:
                 lines[-1] = "# start = 2026-10-01T00:00:00Z  # what they count from: set it"
                 texts = []
         if texts:
-            formats = day_formats(list(dict.fromkeys(texts))[:5000]) if not _is_iso(texts) else []
+            formats = day_formats(list(dict.fromkeys(texts))[:5000]) if not is_iso(texts) else []
             if len(formats) > 1:
                 self.doubts.append(
                     f"{texts[0]!r} can be read as {formats[0]} and as {formats[1]}: correct `format` in [time] if the first is wrong."
@@ -269,7 +288,7 @@ class _Guesser:
         clocked = (
             times == "?"
             or isinstance(times, list)
-            or any(":" in t or re.search(r"\d{9}", t) for t in self._texts(times)[:50])
+            or any(re.search(r":|\d{9}| \d{1,2}[.hH時时시]", t) for t in self._texts(times)[:50])
         )
         if not clocked and "request_id" not in columns:
             self.doubts.append(
@@ -414,11 +433,14 @@ class _Guesser:
             return False
         return all(re.fullmatch(r"\d[\d.,'’ ]*", t) for t in self._texts(name)[:50])
 
-    def _cost(self, columns: dict[str, Any]) -> None:
-        cost = columns.get("billed_cost")
-        if cost is None or not self._counted(cost):
-            columns.pop("billed_cost", None)
+    def _cost(self, columns: dict[str, Any], counts: Mapping[str, str]) -> None:
+        taken = {n for m, c in columns.items() if m != "billed_cost" for n in ([c] if isinstance(c, str) else c)}
+        cost = find_cost([n for n in self.names if n not in taken and n not in counts.values() and self._counted(n)])
+        columns.pop("billed_cost", None)
+        if cost is None:
             columns.pop("billing_currency", None)
+        else:
+            columns["billed_cost"] = cost
 
     def _numbers(self, counts: Mapping[str, str], columns: Mapping[str, Any]) -> Numbers | None:
         whole = {
@@ -442,7 +464,7 @@ class _Guesser:
             )
             return None
 
-    def _constants(self, columns: Mapping[str, Any]) -> list[str]:
+    def _constants(self, columns: Mapping[str, Any], numbers: Numbers | None) -> list[str]:
         lines = []
         if "provider" not in columns:
             names = [maker_of(v) for v in self._texts(columns["model"])[:1000]] if columns["model"] != "?" else []
@@ -458,10 +480,9 @@ class _Guesser:
         lines.append('billing_account_id = "my-account"  # the account the invoice goes to')
         if "billed_cost" in columns and "billing_currency" not in columns:
             cost = columns["billed_cost"]
-            said = bare_name(cost) + " ".join(self._texts(cost)[:5]).lower()
-            code = next(
-                (c for sign, c in (("eur", "EUR"), ("€", "EUR"), ("gbp", "GBP"), ("£", "GBP")) if sign in said), "USD"
-            )
+            code, doubt = currency_of(cost, self._texts(cost)[:1000], (numbers or Numbers()).decimal)
+            if doubt:
+                self.doubts.append(f"{doubt} Correct `billing_currency` if not.")
             lines.append(
                 f'billing_currency = "{code}"  # of {_printable(cost)}, which is kept and compared with list prices'
             )
@@ -550,31 +571,6 @@ def _flat(table: pa.Table) -> pa.Table:
     for name in table.column_names:
         add(name, table[name])
     return pa.table(columns)
-
-
-def _unit(texts: Iterable[str]) -> str:
-    """s, ms, us or ns where instants are numbers since 1970, excel where they are days since 1900; "" for other texts."""
-    first = next(iter(texts), "")
-    if re.fullmatch(r"4[0-9]{4}([.,]\d+)?", first):
-        return "excel"
-    if not re.fullmatch(r"\d{9,20}([.,]\d+)?", first):
-        return ""
-    digits = len(re.split("[.,]", first)[0])
-    return "s" if digits < 12 else "ms" if digits < 15 else "us" if digits < 18 else "ns"
-
-
-def _are_instants(texts: Sequence[str]) -> bool:
-    """Whether all are numbers that give instants of 2015 to 2050 in the unit their length tells."""
-    unit = _unit(texts)
-    per = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}.get(unit, 0)
-    return bool(per) and all(
-        re.fullmatch(r"\d+([.,]\d+)?", t) and 1_420_000_000 <= float(t.replace(",", ".")) / per <= 2_540_000_000
-        for t in texts
-    )
-
-
-def _is_iso(texts: Sequence[str]) -> bool:
-    return all(re.match(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d|$)", text) for text in texts)
 
 
 def _word(value: str) -> str:

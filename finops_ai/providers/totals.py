@@ -14,7 +14,9 @@ import pyarrow.compute as pc
 #: how a row of totals calls itself, in several languages
 TOTAL = re.compile(
     r"(?i)\W*(?:grand|sub|zwischen|end|overall|gesamt|column)?[ -]?"
-    r"(?:totals?|totales?|totali|totaal|totaux|summen?|sum|gesamt|insgesamt|somme|somma|suma|soma|razem|всего|итого|合計|总计)\b.*"
+    r"(?:totals?|totalt|totales?|totali|totaal|totaux|summen?|summa|sum|gesamt|insgesamt|somme|somma|suma|soma|razem|łącznie|ogółem|celkem|"
+    r"összesen|yhteensä|toplam|всего|итого|итог|усього|合計|小計|総計|总计|合计|小计|總計|합계|총계|averages?|mean|durchschnitt|mittelwert|moyenne|"
+    r"promedio|gemiddelde?)\b.*"
 )
 
 
@@ -38,6 +40,9 @@ def not_usage(table: pa.Table, times: Sequence[str], model: str | None) -> tuple
                 pc.fill_null(pc.equal(text, ""), True),
                 pc.fill_null(pc.invert(pc.match_substring_regex(text, r"\d")), True),
             )
+            if pc.any(begun := pc.fill_null(pc.match_substring_regex(text, r"^\W*\pL"), False)).as_py():
+                words = pc.match_substring_regex(text, f"^(?:{TOTAL.pattern})$")
+                here = pc.or_(here, pc.and_(begun, pc.fill_null(words, False)))
         else:
             here = values.is_null()
         odd = here if odd is None else pc.or_(odd, here)

@@ -74,3 +74,64 @@ def test_the_command_writes_it_once_and_says_what_to_do(log, capsys):
         assert stopped.value.code == 2
         assert said in capsys.readouterr().err
     assert not (log.parent / "reports").exists()
+
+
+def _read(folder, text):
+    path = folder / "odd.csv"
+    path.write_text(text, encoding="utf-8")
+    guess = first_mapping(path)
+    (folder / "odd.toml").write_text(guess.text, encoding="utf-8")
+    tokens = fa.read(path, format="csv", mapping=folder / "odd.toml")
+    return tokens, tokens.groupby("meter")["quantity"].sum().to_dict(), guess.doubts
+
+
+@pytest.mark.parametrize(
+    ("cells", "total"),
+    [
+        (["1.2k", "900", "3M"], 3_002_100),
+        (["1,2k", "900", "3,5 Mio."], 3_502_100),
+        (["12.345k", "7", "1k"], 13_352),
+        (["2万", "1.5千", "7"], 21_507),
+        (["1.2K tokens", "2 Tsd.", "0"], 3_200),
+    ],
+)
+def test_shortened_counts_are_multiplied_and_said_to_be_rounded(tmp_path, cells, total):
+    rows = "".join(f"2026-10-05T08:00:0{n}Z;gpt-4o;{cell};1\n" for n, cell in enumerate(cells))
+    _, sums, doubts = _read(tmp_path, f"time;model;input tokens;output tokens\n{rows}")
+    assert sums["input"] == total
+    assert any(f"Counts such as {cells[0]!r} are rounded by the file" in doubt for doubt in doubts)
+
+
+def test_a_shortened_count_that_may_be_thousands_is_asked(tmp_path):
+    with pytest.raises(DataError, match="may be a number of thousands or one with three decimals"):
+        _read(tmp_path, "time;model;input tokens;output tokens\n2026-10-05T08:00:00Z;gpt-4o;1,234k;1\n")
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["05/10/26 08.07", "05.10.2026 08h07", "2026年10月05日 08時07分", "2026年10月5日 8時7分", "05/10/2026 08.07.00", "5 Oct 2026 8:07 AM"],
+)  # fmt: skip
+def test_clocks_of_many_countries(tmp_path, cell):
+    other = (
+        cell.replace("05", "25", 1) if cell[0] != "2" else cell.replace("月5日", "月25日").replace("月05日", "月25日")
+    )
+    other = "25 Oct 2026 8:07 AM" if cell.startswith("5 ") else other
+    tokens, _, doubts = _read(
+        tmp_path, f"date;model;input tokens;output tokens\n{cell};gpt-4o;1;1\n{other};gpt-4o;1;1\n"
+    )
+    assert {f"{t:%Y-%m-%d %H:%M}" for t in tokens["charge_period_start"]} == {"2026-10-05 08:07", "2026-10-25 08:07"}
+    assert doubts == []
+
+
+def test_a_total_that_names_its_day_is_no_usage(tmp_path):
+    text = (
+        "Data;Modello;Token in ingresso;Token in uscita\n25/10/26 08.00;gpt-4o;5;2\nTotale 25/10/26;;5;2\nTOTALE;;5;2\n"
+    )
+    _, sums, _ = _read(tmp_path, text)
+    assert sums == {"input": D(5), "output": D(2), "requests": D(1)}
+
+
+def test_a_total_before_its_time_column_is_known(tmp_path):
+    text = "Wann genau;Modell;davon zwischengespeichert;Eingabe;Ausgabe\n25.10.2026 08:00;gpt-4o;3;5;2\nSumme;;3;5;2\n"
+    _, sums, _ = _read(tmp_path, text)
+    assert sums == {"input": D(2), "cache_read": D(3), "output": D(2), "requests": D(1)}
