@@ -14,6 +14,9 @@ from finops_ai.errors import SettingsError
 if TYPE_CHECKING:
     import pandas as pd
 
+#: a token costs less than this in every currency with a unit near the dollar's: ten thousand per million
+_DEAREST = Decimal("0.01")
+
 
 def input_workspace(source: str, mapping: str | None, form: str | None, rules_file: str | None) -> Any:
     """A workspace around files, kept in a cache folder so that a rerun is quick."""
@@ -84,12 +87,30 @@ def _cost_lines(tokens: pd.DataFrame) -> list[str]:
         ):
             lines.append(
                 f"{said}; it is kept beside the list cost, which isn't known in {currency} for all of these calls."
+                f"{_far_off(total, _DEAREST * _tokens(part, tokens))}"
             )
             continue
         listed = sum(priced["list_cost"], Decimal(0))
         share = f" ({(total - listed) / listed * 100:+.1f}%)" if listed else ""
-        lines.append(f"{said}; at list prices these calls come to {listed:,.2f} {currency}{share}.")
+        lines.append(
+            f"{said}; at list prices these calls come to {listed:,.2f} {currency}{share}.{_far_off(total, listed)}"
+        )
     return lines
+
+
+def _tokens(part: pd.DataFrame, tokens: pd.DataFrame) -> Decimal:
+    """The tokens of the calls whose cost a part of the rows states."""
+    same = tokens[tokens["request_id"].isin(set(part["request_id"].dropna())).to_numpy(bool)]
+    rows = same if len(same) else tokens
+    return sum(rows["quantity"][(rows["unit"] == "tokens").to_numpy(bool)], Decimal(0))
+
+
+def _far_off(total: Decimal, most: Decimal) -> str:
+    """A question where a stated cost is so much more than it can be that its unit must be another: cents, millionths."""
+    if most <= 0 or total < most * 30:
+        return ""
+    places = round((total / most).log10())
+    return f" That is about {10**places:,} times as much: if its unit is smaller, say so in the mapping: [cost] per = {10**places}."
 
 
 def _start_mapping(source: str, path: Path) -> None:

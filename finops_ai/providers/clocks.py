@@ -97,6 +97,8 @@ def _tidied(values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedArray, 
     text = pc.replace_substring_regex(text, r"[\s\x{00a0}\x{202f}]+", " ")
     text = pc.replace_substring_regex(text, _WEEKDAY, "")
     text = pc.replace_substring_regex(text, _ZONE_NAME, "")
+    text = pc.replace_substring_regex(text, r"(?i)(\d ?)([ap])\.? ?m\.?$", r"\1\2m")
+    text = pc.replace_substring_regex(text, r"^(\d{1,2})\. (\d{1,2})\. (\d{4})", r"\1.\2.\3")
     text = pc.replace_substring_regex(text, r"^(\d{4})[年년] ?(\d{1,2})[月월] ?(\d{1,2})[日일]", r"\1-\2-\3")
     text = pc.replace_substring_regex(text, r"^(\d{4})\. ?(\d{1,2})\. ?(\d{1,2})\.", r"\1-\2-\3")
     text = pc.replace_substring_regex(
@@ -131,7 +133,6 @@ def _tidied(values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedArray, 
         for short, ways in MONTHS.items():
             text = pc.replace_substring_regex(text, rf"(?i)(^|[^a-zéûä])(?:{ways})(?:\.|\b)", rf"\1{short}")
         text = pc.replace_substring_regex(text, r"(\d)\. ([A-Z])", r"\1 \2")
-        text = pc.replace_substring_regex(text, r"(?i)\b([ap])\.m\.", r"\1m")
     return text, micros, minutes
 
 

@@ -46,43 +46,30 @@ COLUMNS = {
     "billing_currency": ("currency", "billingcurrency", "wahrung", "waehrung", "devise", "moneda", "valuta", "moeda"),
 }  # fmt: skip
 #: second column of a time, where day and clock stand apart
-HOUR = ("hour", "hr", "hourofday", "stunde", "heure", "hora", "ora", "uur", "timme")
+HOUR = (
+    "hour", "hr", "hourofday", "stunde", "heure", "hora", "ora", "uur", "timme", "godzina", "saat", "час", "時", "시",
+)  # fmt: skip
 #: a day in three columns
-YEAR = ("year", "yyyy", "jahr", "annee", "ano", "anno", "jaar")
-MONTH = ("month", "mm", "monat", "mois", "mes", "mese", "maand")
+YEAR = ("year", "yyyy", "jahr", "annee", "ano", "anno", "jaar", "rok", "ar", "yil", "год", "年", "연도", "년도", "년")
+MONTH = ("month", "mm", "monat", "mois", "mes", "mese", "maand", "miesiac", "mesic", "manad", "ay", "месяц", "月", "월")
 #: column that says what the number of a row counts, and the column of that number, in tables with a row per kind of token
 KIND = (
-    "tokentype",
-    "type",
-    "kind",
-    "meter",
-    "metric",
-    "metricname",
-    "usagetype",
-    "tokenkind",
-    "category",
-    "typ",
-    "art",
-    "direction",
-    "tokencategory",
-)
+    "tokentype", "type", "kind", "meter", "metric", "metricname", "usagetype", "tokenkind", "category", "typ", "art", "direction", "tokencategory",
+    "tipo", "tipodetoken", "tipotoken", "genre", "soort", "rodzaj", "druh", "tur", "тип", "種類", "種別", "类型", "種類別", "유형", "종류",
+)  # fmt: skip
 NUMBER = (
-    "tokens",
-    "count",
-    "quantity",
-    "value",
-    "amount",
-    "tokencount",
-    "usage",
-    "numtokens",
-    "anzahl",
-    "menge",
-    "usagequantity",
-    "units",
-    "n",
-)
-CLOCK = ("time", "uhrzeit", "clock", "timeofday", "zeit", "heure", "hora", "ora", "orario", "tijd")
-DAY = ("date", "day", "datum", "tag", "jour", "fecha", "dia", "giorno", "data", "dag")
+    "tokens", "count", "quantity", "value", "amount", "tokencount", "usage", "numtokens", "anzahl", "menge", "usagequantity", "units", "n",
+    "quantidade", "cantidad", "quantite", "nombre", "quantita", "numero", "aantal", "hoeveelheid", "ilosc", "liczba", "pocet", "antal", "adet",
+    "количество", "数量", "トークン数", "令牌数", "수량", "개수",
+)  # fmt: skip
+CLOCK = (
+    "time", "uhrzeit", "clock", "timeofday", "zeit", "heure", "hora", "ora", "orario", "tijd", "klockslag",
+    "klokkeslett", "klokkeslaet", "kellonaika", "godzina", "cas", "saat", "время", "時刻", "时刻", "시각", "시간",
+)  # fmt: skip
+DAY = (
+    "date", "day", "datum", "tag", "jour", "fecha", "dia", "giorno", "data", "dag", "dzien", "den", "pvm", "tarih",
+    "gun", "дата", "день", "日", "日付", "日期", "일", "날짜", "일자",
+)  # fmt: skip
 TAGS = (
     "team", "teamname", "product", "feature", "environment", "env", "department", "app", "application", "service", "customer",
     "customerid", "tenant", "costcenter", "costcentre", "businessunit", "usecase", "abteilung", "kostenstelle", "produkt", "kunde",
@@ -139,6 +126,8 @@ TOTALS = ("totaltokens", "tokenstotal", "totaltokencount", "total", "gesamt", "t
 REQUESTS = (
     "requests", "calls", "numrequests", "nummodelrequests", "requestcount", "numcalls", "callcount", "nrequests", "anfragen",
     "aufrufe", "requetes", "appels", "solicitudes", "llamadas", "richieste", "chiamate", "aantal", "invocations",
+    "requisicoes", "chamadas", "pedidos", "peticiones", "verzoeken", "aanroepen", "zapytania", "wywolania", "pozadavky", "anrop", "forfragningar",
+    "istekler", "запросы", "вызовы", "リクエスト数", "呼び出し回数", "请求数", "調用次數", "调用次数", "요청수", "호출수",
 )  # fmt: skip
 #: beginning of a model's name -> who most likely bills it
 MAKERS = {

@@ -25,6 +25,8 @@ _FRACTION = re.compile(r"[+-]?\d*(?P<then>[.,])\d+(?:[eE][+-]?\d+)?")
 #: signs that other scripts write for the ASCII ones
 _PLAIN = {"\u2212": "-", "\u066b": ".", "\u066c": ",", "\uff0c": ",", "\uff0e": "."}
 
+#: words for a number that isn't stated
+NOTHING = frozenset({"null", "none", "nan", "n/a", "na", "-", "–", "—", "\\n"})
 #: how people shorten a number: 1.2k, 3M, 4,5 Mio., 2万
 _SHORT = re.compile(
     r"(?P<number>[+-]?[\d.,'’ ]*\d) ?(?P<short>k|K|M|m|B|bn|Bn|G|mn|Mio\.?|Mrd\.?|mln|Tsd\.?|tis\.?|mil|千|万|萬|億|亿)"
@@ -167,7 +169,7 @@ def _plain(text: str, style: Numbers) -> str | None:
             return f"{Decimal(number or '') * _TIMES[short['short'].rstrip('.').lower()]:f}"
         except InvalidOperation:
             return text
-    if not said or said.lower() in ("null", "none", "nan", "n/a", "na", "-", "\\n"):
+    if not said or said.lower() in NOTHING:
         return None
     head, sign, tail = said.partition(style.decimal)
     if style.thousands and style.thousands in head:

@@ -40,7 +40,7 @@ from finops_ai.providers.names import (
     meter_of,
     times_of,
 )
-from finops_ai.providers.numbers import Numbers, Unsure, numbers_of, shortened
+from finops_ai.providers.numbers import NOTHING, Numbers, Unsure, numbers_of, shortened
 from finops_ai.providers.numbers import plain as plain_numbers
 from finops_ai.providers.tables import load_table
 from finops_ai.providers.totals import TOTAL, not_usage
@@ -288,7 +288,7 @@ class _Guesser:
         clocked = (
             times == "?"
             or isinstance(times, list)
-            or any(re.search(r":|\d{9}| \d{1,2}[.hH時时시]", t) for t in self._texts(times)[:50])
+            or any(re.search(r":|\d{9}|\dT\d| \d{1,2}[.hH時时시]", t) for t in self._texts(times)[:50])
         )
         if not clocked and "request_id" not in columns:
             self.doubts.append(
@@ -422,7 +422,9 @@ class _Guesser:
             or pa.types.is_null(kind)
         ):
             return True
-        return pa.types.is_string(kind) and all(re.search(r"\d", t) and len(t) < 30 for t in self._texts(name)[:20])
+        return pa.types.is_string(kind) and all(
+            re.search(r"\d", t) and len(t) < 30 for t in self._texts(name)[:20] if t.lower() not in NOTHING
+        )
 
     def _may_be_counts(self, name: str) -> bool:
         """Whether a column of whole numbers has a name that doesn't say it is something else."""

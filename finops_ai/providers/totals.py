@@ -1,10 +1,11 @@
-"""Rows of a table that are no usage: totals it states itself, its header written again, blank rows."""
+"""Rows of a table that are no usage: totals it states itself, its header written again, remarks, blank rows."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,10 @@ TOTAL = re.compile(
 
 
 def not_usage(table: pa.Table, times: Sequence[str], model: str | None) -> tuple[np.ndarray, dict[str, list[int]]]:
-    """Which rows are usage, and the numbers (from 0) of the others by what they are: `total`, `header`, `blank`.
+    """Which rows are usage, and the numbers (from 0) of the others by what they are: `total`, `header`, `remark`, `blank`.
 
     A row is told to be none by its time: it has none, or a word for totals, or the name of its column; and its model is
-    then missing, too, or such a word.
+    then missing, too, or such a word. A remark has words in the place of the time and nothing else.
 
     Args:
         table: the columns that are read.
@@ -41,13 +42,19 @@ def not_usage(table: pa.Table, times: Sequence[str], model: str | None) -> tuple
                 pc.fill_null(pc.invert(pc.match_substring_regex(text, r"\d")), True),
             )
             if pc.any(begun := pc.fill_null(pc.match_substring_regex(text, r"^\W*\pL"), False)).as_py():
+                if len(others := [n for n in table.column_names if n not in times]) > 1:
+                    alone = [
+                        pc.equal(pc.utf8_trim_whitespace(pc.fill_null(table[n].cast(pa.string()), "")), "")
+                        for n in others
+                    ]
+                    here = pc.or_(here, pc.and_(begun, reduce(pc.and_, alone)))
                 words = pc.match_substring_regex(text, f"^(?:{TOTAL.pattern})$")
                 here = pc.or_(here, pc.and_(begun, pc.fill_null(words, False)))
         else:
             here = values.is_null()
         odd = here if odd is None else pc.or_(odd, here)
     keep = np.ones(table.num_rows, bool)
-    found: dict[str, list[int]] = {"total": [], "header": [], "blank": []}
+    found: dict[str, list[int]] = {"total": [], "header": [], "remark": [], "blank": []}
     if odd is None or not pc.any(odd).as_py():
         return keep, found
     at = np.flatnonzero(odd.to_numpy())
@@ -66,7 +73,10 @@ def _kind(row: Mapping[str, Any], times: Sequence[str], model: str | None) -> st
     if all(said[name] in ("", name) for name in said) and any(said[name] == name for name in times):
         return "header"
     words = [said[name] for name in times] + ([said[model]] if model in said else [])
-    return "total" if all(not word or TOTAL.fullmatch(word) for word in words) else None
+    if all(not word or TOTAL.fullmatch(word) for word in words):
+        return "total"
+    others = [value for name, value in said.items() if name not in times]
+    return "remark" if len(others) > 1 and not any(others) and re.search(r"[^\W\d_]", said[times[0]]) else None
 
 
 def told(
@@ -83,6 +93,10 @@ def told(
     notes = []
     if headers := found["header"]:
         notes.append(f"{name}: its header stands in it {len(headers) + 1} times; counted as one table.")
+    if remarks := found["remark"]:
+        notes.append(
+            f"{name}: {len(remarks)} {'row is a remark' if len(remarks) == 1 else 'rows are remarks'} without model and counts, left out."
+        )
     outside = {n for numbers in found.values() for n in numbers}
     for number in found["total"]:
         parts = []

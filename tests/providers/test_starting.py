@@ -10,7 +10,10 @@ import pytest
 
 import finops_ai as fa
 from finops_ai.cli import main
+from finops_ai.cli.own_data import _cost_lines
 from finops_ai.errors import DataError
+from finops_ai.periods import Window
+from finops_ai.providers.collecting import connector
 from finops_ai.providers.starting import first_mapping
 
 CSV = """time,model,user,team,prompt_tokens,cached_tokens,completion_tokens,mood
@@ -135,3 +138,56 @@ def test_a_total_before_its_time_column_is_known(tmp_path):
     text = "Wann genau;Modell;davon zwischengespeichert;Eingabe;Ausgabe\n25.10.2026 08:00;gpt-4o;3;5;2\nSumme;;3;5;2\n"
     _, sums, _ = _read(tmp_path, text)
     assert sums == {"input": D(2), "cache_read": D(3), "output": D(2), "requests": D(1)}
+
+
+def test_a_remark_under_the_table_is_left_out_and_told(tmp_path):
+    path = tmp_path / "odd.csv"
+    path.write_text(
+        "time,model,input_tokens,output_tokens\n2026-10-05 08:00,gpt-4o,5,2\nAs of 2026-11-01,,,\n* preliminary,,,\n"
+    )
+    (tmp_path / "odd.toml").write_text(first_mapping(path).text)
+    reader = connector("csv", files=[str(path)], mapping=str(tmp_path / "odd.toml"))
+    tokens = reader.usage(Window.of("2026-10-01", "2026-12-01"))
+    assert tokens.groupby("meter")["quantity"].sum().to_dict() == {"input": D(5), "output": D(2), "requests": D(1)}
+    assert reader.notes == ["odd.csv: 2 rows are remarks without model and counts, left out."]
+
+
+def test_a_row_with_counts_is_no_remark(tmp_path):
+    with pytest.raises(DataError, match="'Monday' is not a time"):
+        _read(tmp_path, "time,model,input_tokens,output_tokens\n2026-10-05 08:00,gpt-4o,5,2\nMonday,gpt-4o,7,1\n")
+
+
+def test_a_table_with_a_row_per_kind_in_portuguese(tmp_path):
+    text = "data;modelo;tipo;quantidade\n25/10/2026 08:00;gpt-4o;entrada;1.234\n25/10/2026 08:00;gpt-4o;saída;56\n"
+    _, sums, _ = _read(tmp_path, text)
+    assert sums == {"input": D(1234), "output": D(56)}
+
+
+def test_a_day_in_three_korean_columns(tmp_path):
+    tokens, sums, _ = _read(
+        tmp_path, "연도,월,일,모델,요청수,입력 토큰,출력 토큰\n2026,10,5,gpt-4o,100,5000000,100000\n"
+    )
+    assert sums == {"input": D(5_000_000), "output": D(100_000), "requests": D(100)}
+    assert f"{tokens['charge_period_start'].min():%Y-%m-%d}" == "2026-10-05"
+
+
+@pytest.mark.parametrize("cell", ["NaN", "n/a", "–", ""])
+def test_a_count_that_is_not_stated_adds_nothing(tmp_path, cell):
+    _, sums, _ = _read(
+        tmp_path,
+        f"time,model,input_tokens,output_tokens\n2026-10-05 08:00,gpt-4o,5,2\n2026-10-05 09:00,gpt-4o,{cell},3\n",
+    )
+    assert sums == {"input": D(5), "output": D(5), "requests": D(2)}
+
+
+@pytest.mark.parametrize(
+    ("model", "cost", "said"),
+    # 1,000,000 fresh tokens of gpt-4o are 2.50 USD; a model nobody knows can't cost more than 10,000 a million
+    [("gpt-4o", "250", "about 100 times"), ("gpt-4o", "2500000", "about 1,000,000 times"), ("gpt-4o", "2.40", ""), ("house-1", "900000000", "about 100,000 times"), ("house-1", "9", "")],
+)  # fmt: skip
+def test_a_stated_cost_that_can_only_be_in_another_unit_is_asked_about(tmp_path, model, cost, said):
+    tokens, _, _ = _read(
+        tmp_path, f"time,model,input_tokens,output_tokens,cost\n2026-10-05 08:00,{model},1000000,0,{cost}\n"
+    )
+    (line,) = _cost_lines(tokens)
+    assert (said in line) if said else ("times as much" not in line)
