@@ -20,7 +20,7 @@ from finops_ai.errors import CredentialsError, DataError, ProviderError
 from finops_ai.providers.limits import limits, reading, require
 from finops_ai.providers.parsing import parse_json as parsed
 from finops_ai.providers.plain_http import require_https
-from finops_ai.providers.retrying import RETRIED, Passing, asking_again, retry_after
+from finops_ai.providers.retrying import RETRIED, Passing, asking_again, retry_after, stand_by
 
 
 @cache
@@ -53,7 +53,7 @@ class HttpClient:
         max_retries: int = 5,
         permission_help: str = "",
         transport: httpx.BaseTransport | None = None,
-        sleep: Callable[[float], object] = time.sleep,
+        sleep: Callable[[float], object] = stand_by,
         auth: httpx.Auth | None = None,
     ) -> None:
         self.provider, self.permission_help, self.max_retries, self._sleep = (

@@ -27,6 +27,11 @@ LONGEST_WAIT = 60.0
 PATIENCE = 900.0
 
 
+def stand_by(seconds: float) -> None:
+    """How every client waits between tries unless it is given another way."""
+    time.sleep(seconds)
+
+
 class Passing(Exception):
     """A fault that may pass, so that it is worth asking again.
 
@@ -41,7 +46,7 @@ class Passing(Exception):
 
 
 def asking_again(
-    ask: Callable[[], T], *, provider: str, what: str, retries: int, sleep: Callable[[float], object] = time.sleep
+    ask: Callable[[], T], *, provider: str, what: str, retries: int, sleep: Callable[[float], object] = stand_by
 ) -> T:
     """What `ask` gives. Where it raises `Passing`, it is asked again: after what the answer asks for, else ever longer.
 
@@ -121,20 +126,26 @@ def retry_after(answer: Mapping[str, str] | httpx.Response) -> float | None:
 
 
 def _seconds(text: str, date: str | None) -> float | None:
+    """Seconds that one header asks for; a header that came several times stands as "2, 5"."""
     try:
-        return max(float(text), 0.0)
+        waits = [float(part.strip().lower().removesuffix("s")) for part in text.split(",")]
     except ValueError:
-        pass
-    try:
-        when = email.utils.parsedate_to_datetime(text)
-        return max((when - _server_time(date)).total_seconds(), 0.0)
-    except (ValueError, TypeError):
-        return None
+        when = _instant(text)
+        return max((when - _server_time(date)).total_seconds(), 0.0) if when else None
+    return max((max(wait, 0.0) for wait in waits if math.isfinite(wait)), default=None)
 
 
 def _server_time(date: str | None) -> dt.datetime:
     """The server's own clock where it tells, so that a skewed clock here doesn't matter."""
-    try:
-        return email.utils.parsedate_to_datetime(date) if date else dt.datetime.now(dt.UTC)
-    except (ValueError, TypeError):
-        return dt.datetime.now(dt.UTC)
+    return _instant(date or "") or dt.datetime.now(dt.UTC)
+
+
+def _instant(text: str) -> dt.datetime | None:
+    """A date as mail or as ISO 8601 write it; one without a zone is UTC."""
+    for read in (email.utils.parsedate_to_datetime, dt.datetime.fromisoformat):
+        try:
+            when = read(text)
+        except (ValueError, TypeError, IndexError):
+            continue
+        return when if when.tzinfo else when.replace(tzinfo=dt.UTC)
+    return None

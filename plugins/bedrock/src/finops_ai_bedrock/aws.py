@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import time
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -13,7 +12,7 @@ from urllib.parse import urlsplit
 
 from finops_ai.errors import CredentialsError, ProviderError, SettingsError
 from finops_ai.providers.http import check_content
-from finops_ai.providers.retrying import RETRIED, Passing, asking_again, retry_after
+from finops_ai.providers.retrying import RETRIED, Passing, asking_again, retry_after, stand_by
 
 if TYPE_CHECKING:
     from finops_ai_bedrock.settings import BedrockSettings
@@ -42,7 +41,7 @@ class Aws:
         sleep: how to wait between tries; tests pass their own.
     """
 
-    def __init__(self, settings: BedrockSettings, *, sleep: Any = time.sleep) -> None:
+    def __init__(self, settings: BedrockSettings, *, sleep: Any = stand_by) -> None:
         self._settings, self._sleep = settings, sleep
         self._clients: dict[str, Any] = {}
 

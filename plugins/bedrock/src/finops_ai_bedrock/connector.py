@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +16,7 @@ from finops_ai.periods import Window
 from finops_ai.providers import Connector, Finding, LineItem
 from finops_ai.providers.files import find_files, read_json_any
 from finops_ai.providers.limits import unpack
+from finops_ai.providers.retrying import stand_by
 from finops_ai_bedrock import cloudwatch, cur, exports
 from finops_ai_bedrock.aws import Aws
 from finops_ai_bedrock.logs import Calls, log_keys
@@ -45,7 +45,7 @@ class Bedrock(Connector):
 
     def __init__(self, /, **settings: Any) -> None:
         super().__init__(**settings)
-        self._sleep: Any = time.sleep
+        self._sleep: Any = stand_by
         self._client: Aws | None = None
         self._profiles = Profiles(self.settings.inference_profiles, self._load_profiles)
         self._report: tuple[Window, cur.Report] | None = None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 from finops_ai.errors import CredentialsError, ProviderError
 from finops_ai.providers import HttpRefused
-from finops_ai.providers.retrying import RETRIED, Passing, asking_again, retry_after
+from finops_ai.providers.retrying import RETRIED, Passing, asking_again, retry_after, stand_by
 
 POLICY = (
     "An administrator grants it in the tenancy's root compartment: Allow group <group> to read usage-report in tenancy; "
@@ -66,7 +65,7 @@ class Client:
     """
 
     def __init__(
-        self, config: dict[str, Any], signer: Any, settings: Any, sleep: Callable[[float], Any] = time.sleep
+        self, config: dict[str, Any], signer: Any, settings: Any, sleep: Callable[[float], Any] = stand_by
     ) -> None:
         self._config, self._signer, self._settings, self._sleep = config, signer, settings, sleep
 

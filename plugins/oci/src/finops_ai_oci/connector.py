@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -16,6 +15,7 @@ from finops_ai.errors import CredentialsError, ProviderError
 from finops_ai.periods import Window
 from finops_ai.providers import Connector, ConnectorSettings, Finding, LineItem, left_out_of
 from finops_ai.providers.files import find_files, read_json_any
+from finops_ai.providers.retrying import stand_by
 from finops_ai_oci import reports, usage_api
 from finops_ai_oci.charges import Charge, bill_frame, settle_currency, usage_frame
 from finops_ai_oci.client import POLICY, Client, load_config
@@ -85,7 +85,7 @@ class Oci(Connector):
 
     _handed: tuple[Window, list[Charge]] | None = None
     #: how to wait between retries
-    sleep: Callable[[float], Any] = staticmethod(time.sleep)
+    sleep: Callable[[float], Any] = staticmethod(stand_by)
 
     def usage(self, window: Window) -> pd.DataFrame:
         """Token frame of the slices that start in the window, each with its cost."""
