@@ -220,4 +220,5 @@ def are_instants(texts: Sequence[str]) -> bool:
 
 
 def is_iso(texts: Sequence[str]) -> bool:
+    """Whether all texts begin as ISO 8601 writes a day, with or without its clock."""
     return all(re.match(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d|$)", text) for text in texts)
