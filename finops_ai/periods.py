@@ -18,6 +18,28 @@ MONTHS = (
 )  # fmt: skip
 
 
+def month_text(month: str) -> str:
+    """A month as people read it.
+
+    >>> month_text("2026-10")
+    'October 2026'
+    """
+    year, number = month.split("-")
+    return f"{MONTHS[int(number) - 1]} {year}"
+
+
+def months_text(first: str, last: str) -> str:
+    """Months from one to another as people read them.
+
+    >>> months_text("2026-01", "2026-12"), months_text("2026-10", "2027-03"), months_text("2026-12", "2026-12")
+    ('January to December 2026', 'October 2026 to March 2027', 'December 2026')
+    """
+    if first == last:
+        return month_text(first)
+    begin = month_text(first)
+    return f"{begin.split()[0] if first[:4] == last[:4] else begin} to {month_text(last)}"
+
+
 @dataclass(frozen=True, order=True)
 class Window:
     """A half-open window of instants, `[start, end)`, both timezone-aware and kept in UTC.

@@ -42,7 +42,10 @@ COMMANDS = {
     "incidents": ("finops_ai.cli.why:incidents", "Events: since when, going on or over, money, who drives it."),
     "budgets": ("finops_ai.cli.tables:budgets", "Spent, pacing, projected overrun and its date; alerts."),
     "forecast": ("finops_ai.cli.forecasting:forecast", "Daily cost ahead with intervals, or any series file."),
-    "plan": ("finops_ai.cli.forecasting:plan", "Months to year end: P10, P50, P90 against budget, chance of overrun."),
+    "plan": (
+        "finops_ai.cli.forecasting:plan",
+        "Months to year end: low, middle, high against budget, chance of overrun.",
+    ),
     "backtest": ("finops_ai.cli.forecasting:backtest", "Forecast error on a series file against three baselines."),
     "ask": ("finops_ai.cli.asking:ask", "Answer a question in words: who, what, why, how much, forecast, tie."),
     "mcp": ("finops_ai.cli.asking:mcp", "Serve the workspace to assistants (Model Context Protocol), read-only."),

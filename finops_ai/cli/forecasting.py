@@ -171,7 +171,7 @@ def plan(
     form: str,
     output: str | None,
 ) -> None:
-    """Plan each month to year end: P10, P50 and P90 against the budgets of finops.toml, and the chance of an overrun.
+    """Plan each month to year end: low, middle and high (`p10`, `p50`, `p90`) against budgets, chance of overrun.
 
     \b
     finops-ai plan --by team

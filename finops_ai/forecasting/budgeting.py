@@ -68,24 +68,35 @@ def budget_lines(budget: Budget, currency: str | None = None) -> list[BudgetLine
 
 def budget_of(
     budget: Budget, by: Sequence[str], currency: str | None = None
-) -> Callable[[str, tuple[Any, ...]], Decimal | None]:
+) -> Callable[[str | tuple[str, ...], tuple[Any, ...]], Decimal | None]:
     """A function from month and dimension values to the budgeted amount, None where there is none.
 
-    A budget over several months counts evenly. The total's budget is its own, else the sum of the budgets of its
-    parts (those by all dimensions of `by`, else those by some of them, so that none counts twice).
+    Of several months, a quarter or a year, it gives the amount of a budget of just these months.
+
+    A budget over several months counts evenly. Where budgets of the same thing overlap, as a month's and the year's do,
+    the month has that of the fewest months: a month's budget is a part of the year's, not beside it. The total's budget
+    is its own, else the sum of the budgets of its parts (those by all dimensions of `by`, else those by some of them, so
+    that none counts twice).
     """
     if budget is None:
         return lambda month, key: None
     if not isinstance(budget, Mapping | Sequence | pd.DataFrame):
         amount = _amount(budget, "the budget")
-        return lambda month, key: amount if not key or key[0] == TOTAL else None
+        return lambda month, key: amount if isinstance(month, str) and (not key or key[0] == TOTAL) else None
     amounts: dict[tuple[str, frozenset[Any]], Decimal] = {}
-    for line in budget_lines(budget, currency):
+    lengths: dict[tuple[str, frozenset[Any]], int] = {}
+    spans: dict[tuple[tuple[str, ...], frozenset[Any]], Decimal] = {}
+    for line in sorted(budget_lines(budget, currency), key=lambda line: len(line.months)):
+        spans[line.months, line.scope] = spans.get((line.months, line.scope), Decimal(0)) + line.amount
         for month in line.months:
             place = (month, line.scope)
-            amounts[place] = amounts.get(place, Decimal(0)) + line.amount / len(line.months)
+            if lengths.setdefault(place, len(line.months)) == len(line.months):
+                amounts[place] = amounts.get(place, Decimal(0)) + line.amount / len(line.months)
 
-    def find(month: str, key: tuple[Any, ...]) -> Decimal | None:
+    def find(month: str | tuple[str, ...], key: tuple[Any, ...]) -> Decimal | None:
+        if isinstance(month, tuple):
+            own = key and key[0] != TOTAL
+            return spans.get((month, frozenset(zip(by, key, strict=True)) if own else frozenset()))
         if key and key[0] != TOTAL:
             return amounts.get((month, frozenset(zip(by, key, strict=True))))
         if (month, frozenset()) in amounts:

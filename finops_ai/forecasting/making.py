@@ -24,6 +24,7 @@ from finops_ai.forecasting.scenarios import Scenario, columns_touched
 from finops_ai.forecasting.spending import Spending, spending
 from finops_ai.frames.origin import zone_of
 from finops_ai.money import exact
+from finops_ai.periods import month_text
 
 if TYPE_CHECKING:
     from finops_ai.prices import PriceBook
@@ -502,17 +503,14 @@ def doubts(plan: Plan) -> list[str]:
             f"The history is {len(history.days)} days long: a season of the year can't be told from growth before there are two "
             "years, and isn't in the ranges."
         )
+    away: dict[tuple[int, int], list[str]] = {}
     for i, life in enumerate(p.lives):
         if i >= len(history.cells):
             break
         name = " / ".join(history.cells[i]) or "The cost"
         weight = p.use[i].sum()
         if i in p.dips:
-            first, last = history.days[p.dips[i].start], history.days[p.dips[i].stop - 1]
-            notes.append(
-                f"{name} was far below everything else from {first:%Y-%m-%d} to {last:%Y-%m-%d} and came back: those days count "
-                "for nothing of what is usual. Days off that come again belong in `holidays`."
-            )
+            away.setdefault((p.dips[i].start, p.dips[i].stop - 1), []).append(name)
         if life.phase is Phase.JUMPED:
             if life.chance == 1.0:
                 since = f"{history.days[life.since]:%Y-%m-%d}"
@@ -523,11 +521,11 @@ def doubts(plan: Plan) -> list[str]:
             one, other, _ = p.outcomes[i]
             notes.append(
                 f"{name} jumped on {history.days[life.since]:%Y-%m-%d} to {life.now:,.2f} a day: {life.chance:.0%} that it stays, "
-                f"{1 - life.chance:.0%} that it goes back. {p.months[-1]} comes to {one[-1]:,.0f} or {other[-1]:,.0f}; the middle lies between."
+                f"{1 - life.chance:.0%} that it goes back. {month_text(p.months[-1])} comes to {one[-1]:,.0f} or {other[-1]:,.0f}; the middle lies between."
             )
         elif life.phase is Phase.YOUNG:
             age = len(history.days) - life.born
-            notes.append(f"{name} is {age} days old: planned from its own days, with a wide range.")
+            notes.append(f"{name} is {age} day{'s' * (age != 1)} old: planned from its own days, with a wide range.")
         elif life.phase is Phase.SILENT and history.leaf_amounts is not None and (history.amounts[i] != 0).any():
             word = "counts as ended" if life.chance == 0 else f"{life.chance:.0%} that it comes back"
             if len(history.days) - life.since < 92:
@@ -536,6 +534,12 @@ def doubts(plan: Plan) -> list[str]:
             notes.append(
                 f"{name} goes on growing by {np.expm1(p.grown[i] * 30.44 / 7):.0%} a month, as it did; nothing caps it."
             )
+    for (first, last), names in away.items():
+        notes.append(
+            f"{_list(names)} {'was' if len(names) == 1 else 'were'} far below everything else from "
+            f"{history.days[first]:%Y-%m-%d} to {history.days[last]:%Y-%m-%d} and came back: those days count for nothing of what is usual. "
+            "Days off that come again belong in `holidays`."
+        )
     return notes
 
 

@@ -17,6 +17,7 @@ from finops_ai.forecasting.making import Months, Plan, make_plan, said, unknown_
 from finops_ai.forecasting.scenarios import ScenarioLike, one_scenario
 from finops_ai.frames.origin import zone_of
 from finops_ai.money import minor_units, published, round_to_total
+from finops_ai.periods import month_text, months_text
 from finops_ai.tables.result import Facts, Table
 
 if TYPE_CHECKING:
@@ -303,7 +304,9 @@ def _with_budget(
         else:
             own = [by_series.get((name, month)) for month in covers[row["month"]]]
             known = [amount for amount in own if amount is not None]
-            found.append(sum(known, Decimal(0)) if known and len(known) == len(own) else None)
+            added = sum(known, Decimal(0)) if known and len(known) == len(own) else None
+            stated = amounts(tuple(covers[row["month"]]), key)
+            found.append(added if stated is None else published(stated, currency))
     table["budget"] = pd.Series(found, dtype=object)
     table["over_budget"] = pd.Series(
         [None if b is None else p - b for p, b in zip(table["p50"], table["budget"], strict=True)], dtype=object
@@ -560,7 +563,7 @@ def plan_in_words(table: pd.DataFrame, errors: pd.DataFrame | None = None, curre
     year = total[total["month"] == "year"].iloc[0]
     months = total[total["month"] != "year"]["month"]
     said = [
-        f"{months.iloc[0]} to {months.iloc[-1]} is expected to cost {year.p50:,.0f} {currency}, "
+        f"{months_text(months.iloc[0], months.iloc[-1])} is expected to cost {year.p50:,.0f} {currency}, "
         f"of which {year.actual:,.0f} is spent; 8 chances in 10 that it ends between {year.p10:,.0f} and {year.p90:,.0f}."
     ]
     if year.budget is not None and not pd.isna(year.budget):
@@ -583,7 +586,7 @@ def plan_in_words(table: pd.DataFrame, errors: pd.DataFrame | None = None, curre
     if own is not None and len(own):
         newest = own.iloc[0]
         said.append(
-            f"The forecast for {newest.month} made at its start was off by {newest.error:+.1%}; "
-            f"of the last {len(own)} months, {int(own['inside'].sum())} fell into their range."
+            f"The forecast for {month_text(newest.month)} made at its start was off by {newest.error:+.1%}; "
+            f"{int(own['inside'].sum())} of {len(own)} past month{'s' * (len(own) != 1)} fell into {'their' if len(own) != 1 else 'its'} range."
         )
     return said

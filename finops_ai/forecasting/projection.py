@@ -343,7 +343,7 @@ def project(
     """
     size = len(history.days)
     if size < LEAST:
-        raise DataError(f"A plan needs at least {LEAST} days of history, there are {size}.")
+        raise DataError(f"A plan needs at least {LEAST} days of history, there {'is' if size == 1 else 'are'} {size}.")
     days = pd.date_range(history.end, last, freq="D")
     weekday = history.days.day_of_week.to_numpy()
     named = [c for c in ("provider", "model") if c in history.leaves.columns]

@@ -11,10 +11,11 @@ from IPython.display import HTML, display
 
 from finops_ai.figures import ingredients
 from finops_ai.money import published
-from finops_ai.periods import Window, zone
+from finops_ai.periods import Window, instant, zone
 from finops_ai.reporting import charts
 from finops_ai.reporting.coverage import coverage as coverage
 from finops_ai.reporting.coverage import day_text
+from finops_ai.reporting.coverage import so_far as so_far
 from finops_ai.reporting.coverage import stamp as stamp
 from finops_ai.reporting.grid import grid as grid
 from finops_ai.reporting.grid import heading as heading
@@ -52,23 +53,32 @@ def first_dimension(ws: Workspace) -> str:
     return names[0] if names else "model"
 
 
-def showback_sentence(table: Table, by: str, month: str) -> None:
-    """Say total, change and the largest group in one sentence."""
-    say(showback_words(table, by, month))
+def showback_sentence(table: Table, by: str, month: str, until: str = "") -> None:
+    """Say total, change and the largest group in one sentence; see `showback_words`."""
+    say(showback_words(table, by, month, until))
 
 
-def showback_words(table: Table, by: str, month: str) -> str:
-    """Total, change and the largest group in one sentence of HTML."""
+def showback_words(table: Table, by: str, month: str, until: str = "") -> str:
+    """Total, change and the largest group in one sentence of HTML.
+
+    Args:
+        table: showback by one column.
+        by: that column.
+        month: the month shown.
+        until: the last day that is known of a month that isn't whole (see `so_far`); it is said, and what it compares with.
+    """
     shown = table.published()
     costs = [c for c in shown["cost"] if not is_unknown(c)]
     if not costs or (not sum(costs, Decimal(0)) and (table["priced"] == 0).any()):
         tokens = sum((t for t in table["tokens"] if not is_unknown(t)), Decimal(0))
         return f"The cost of {safe(month_text(month))} is <strong>unknown</strong>: no price is known for its {count(tokens)} tokens."
     total, currency = sum(costs, Decimal(0)), table.facts.currency or "several currencies"
-    text = f"{safe(month_text(month))} cost <strong>{amount(total, currency)}</strong>"
+    text = (
+        f"{safe(month_text(month))}{f' up to {until}' if until else ''} cost <strong>{amount(total, currency)}</strong>"
+    )
     before = [c for c in shown["previous_cost"] if not is_unknown(c)] if "previous_cost" in shown else []
     if before:
-        text += ", " + against(total, sum(before, Decimal(0)), currency)
+        text += ", " + against(total, sum(before, Decimal(0)), currency, until)
     owned = shown[[not nobody(table, by, name) for name in shown[by]]]
     if len(owned) > 1 and total > 0:
         first = owned.iloc[0]
@@ -92,8 +102,8 @@ def nobody(table: pd.DataFrame, by: str, name: object) -> bool:
     return is_unknown(name) or str(name) in nobody_of(table, by)
 
 
-def against(now: Decimal, before: Decimal, currency: str) -> str:
-    """How an amount compares with the month before, in words.
+def against(now: Decimal, before: Decimal, currency: str, until: str = "") -> str:
+    """How an amount compares with the month before, in words; of a month known `until` a day without a share.
 
     >>> against(Decimal(110), Decimal(100), "USD"), against(Decimal(1), Decimal(0), "USD")
     ('10.00 USD (10.0%) more than the month before', '1.00 USD more than the month before')
@@ -101,8 +111,9 @@ def against(now: Decimal, before: Decimal, currency: str) -> str:
     change = published(now, currency) - published(before, currency)
     if not change:
         return "as much as the month before"
-    share = f" ({percent(abs(change), abs(before))})" if before else ""
-    return f"{amount(abs(change), currency)}{share} {'more' if change > 0 else 'less'} than the month before"
+    share = f" ({percent(abs(change), abs(before))})" if before and not until else ""
+    which = "whole month before" if until else "month before"
+    return f"{amount(abs(change), currency)}{share} {'more' if change > 0 else 'less'} than the {which}"
 
 
 def table(data: Table | None, columns: Sequence[str], *, top: int = 12, id: str | None = None, **more: Any) -> None:
@@ -126,7 +137,7 @@ def key_figures(row: Mapping[str, Any], currency: str) -> str:
     change, before = row.get("change"), row.get("previous_cost")
     moved = ""
     if not is_unknown(change) and not is_unknown(before) and before:
-        moved = f"{'+' if change >= 0 else '−'}{percent(abs(change), abs(before))} on the month before"
+        moved = f"{'+' if change >= 0 else '-'}{percent(abs(change), abs(before))} on the month before"
     calls = "" if is_unknown(row["requests"]) else f"{count(row['requests'])} requests counted"
     items = [("Cost", amount(row["cost"], currency), moved)]
     if not is_unknown(row["tokens"]):
@@ -148,11 +159,16 @@ def cards(data: Table) -> None:
 
 
 def last_days(frame: pd.DataFrame, days: int, month: str, timezone: str) -> tuple[Any, Any, str]:
-    """The rows of a month's last days that hold usage, those of as many days before them, and which days these are."""
+    """The rows of a month's last days that hold usage, those of as many days before them, and which days these are.
+
+    Days are whole days of the zone, the newest one included however much of it is there.
+    """
     window, start = Window.month(month, timezone), frame["charge_period_start"]
     last = frame["charge_period_end"][(start >= window.start) & (start < window.end)].max()
-    end = window.end if is_unknown(last) else min(window.end, last.to_pydatetime())
-    cuts = [end - dt.timedelta(days=days * i) for i in (0, 1, 2)]
+    tz = zone(timezone)
+    newest = (window.end if is_unknown(last) else min(window.end, last.to_pydatetime())) - dt.timedelta(microseconds=1)
+    after_it = newest.astimezone(tz).date() + dt.timedelta(days=1)
+    cuts = [instant(after_it - dt.timedelta(days=days * i), timezone) for i in (0, 1, 2)]
     spans = [(cuts[1], cuts[0]), (cuts[2], cuts[1])]
     after, before = (frame[(start >= first) & (start < last)] for first, last in spans)
     return after, before, " against ".join(_span(Window(*span), timezone) for span in spans)
@@ -183,7 +199,7 @@ def bridge(data: Table | None, names: tuple[str, str], title: str, lead: str = "
         return
     if lead:
         display(HTML(f"<p>{safe(lead)}</p>"))
-    row, steps = data.iloc[0], list(data.columns[list(data.columns).index("change") + 1 :])
+    row, steps = data.published().iloc[0], list(data.columns[list(data.columns).index("change") + 1 :])
     shown = [
         (s.replace("_", " ").capitalize(), row[s])
         for s in steps
@@ -236,20 +252,22 @@ def drivers(
 def daily_alt(daily: pd.DataFrame, by: str) -> str:
     """Alternative text of a chart of cost per day."""
     currency, sums = daily.facts.currency, _sums(daily, "day")
+    days = f"{len(sums)} day{'s' * (len(sums) != 1)}"
     if not sums:
         return "No cost in this period."
     peak = max(sums, key=lambda day: sums[day])
     return (
-        f"Stacked columns of cost per day by {named(by)}, {len(sums)} days, mean {sum(sums.values()) / len(sums):,.0f} {currency}, "
+        f"Stacked columns of cost per day by {named(by)}, {days}, mean {sum(sums.values()) / len(sums):,.0f} {currency}, "
         f"highest {sums[peak]:,.0f} {currency} on {peak}. The figures are in the table below."
     )
 
 
 def ranked_alt(data: Table, name: str) -> str:
     """Alternative text of ranked bars."""
+    shown = data.published()
     rows = [
         f"{label(n)} {float(c):,.0f} {data.facts.currency}"
-        for n, c in zip(data[name], data["cost"], strict=True)
+        for n, c in zip(shown[name], shown["cost"], strict=True)
         if not is_unknown(n) and not is_unknown(c)
     ]
     return f"Bars of cost by {named(name)}, largest first: {'; '.join(rows[:3])}. The figures are in the table below."
@@ -261,6 +279,8 @@ def monthly_alt(data: Table, by: str) -> str:
     if not sums:
         return "No cost in this period."
     first, last = min(sums), max(sums)
+    if first == last:
+        return f"One column of cost per month by {named(by)}: {sums[last]:,.0f} {currency} in {month_text(last)}."
     return (
         f"Stacked columns of cost per month by {named(by)}: {sums[first]:,.0f} {currency} in {month_text(first)}, "
         f"{sums[last]:,.0f} {currency} in {month_text(last)}."
@@ -269,6 +289,7 @@ def monthly_alt(data: Table, by: str) -> str:
 
 def _sums(data: pd.DataFrame, time: str) -> dict[str, float]:
     """Cost per day or month, unknown amounts left out; for drawing and describing only."""
+    data = charts.shown_of(data)
     sums: dict[str, float] = {}
     for moment, cost in zip(data[time], data["cost"], strict=True):
         sums[str(moment)] = sums.get(str(moment), 0.0) + (0.0 if is_unknown(cost) else float(cost))
@@ -277,22 +298,29 @@ def _sums(data: pd.DataFrame, time: str) -> dict[str, float]:
 
 def calendar_alt(days: Table) -> str:
     """Alternative text of a calendar of days."""
-    known = {str(d): float(c) for d, c in zip(days["day"], days["cost"], strict=True) if not is_unknown(c)}
+    shown = days.published()
+    known = {str(d): float(c) for d, c in zip(shown["day"], shown["cost"], strict=True) if not is_unknown(c)}
     if not known:
         return "No cost in this period."
     dearest = sorted(known, key=lambda d: -known[d])[:3]
     said = ", ".join(f"{d} with {known[d]:,.0f} {days.facts.currency}" for d in dearest)
-    return f"Calendar of {len(known)} days; the dearest were {said}."
+    few = f"{len(known)} day{'s' * (len(known) != 1)}"
+    return f"Calendar of {few}; the dearest {'were' if len(dearest) > 1 else 'was'} {said}."
 
 
 def lines_alt(data: pd.DataFrame, by: str, value: str) -> str:
-    """Alternative text of lines over time: the last figure of each."""
-    last: dict[str, Any] = {}
-    for name, figure in zip(data[by], data[value], strict=True):
-        if not is_unknown(figure):
-            last[label(name)] = figure
-    ends = ", ".join(f"{name} {read(v, 'unit', 4)} {data.facts.currency}" for name, v in last.items())
-    return f"Lines of {named(value)} by {named(by)}; at the end: {ends}." if ends else "No figures in this period."
+    """Alternative text of lines over months: each figure of the newest month that has any, in the order of the rows."""
+    known = [r for r in zip(data["month"], data[by], data[value], strict=True) if not is_unknown(r[2])]
+    if not known:
+        return "No figures in this period."
+    newest = max(str(month) for month, _, _ in known)
+    ends = ", ".join(
+        f"{label(name)} {read(figure, 'unit', 4) if abs(figure) >= Decimal('0.001') else amount(figure, '').strip()} {data.facts.currency}"
+        for month, name, figure in known
+        if str(month) == newest
+    )
+    what = heading(value)[0]
+    return f"Lines of {what[:1].lower()}{what[1:]} by {named(by)}; in {month_text(newest)}: {ends}."
 
 
 def names_of(history: pd.DataFrame, by: str) -> list[str]:
@@ -322,7 +350,8 @@ def prompts(
         whole: showback of everything, one row, for the total's unit costs.
         trends: prompt -> cost per month (see `finops_ai.reporting.pages.monthly`).
     """
-    costs = {label(n): c for n, c in zip(data["prompt_id"], data["cost"], strict=True) if not is_unknown(c)}
+    shown = data.published()
+    costs = {label(n): c for n, c in zip(shown["prompt_id"], shown["cost"], strict=True) if not is_unknown(c)}
     total = sum(costs.values(), Decimal(0))
     told = total - costs.get(label(None), Decimal(0))
     if data["prompt_id"].isna().all():
@@ -393,10 +422,25 @@ def reconcile_sentence(data: Table, month: str) -> None:
     say(text + (f". Usage rows explain {percent(captured)} of the billed usage." if captured is not None else "."))
 
 
+def by_account(data: Table) -> None:
+    """Show what was computed and billed by account; without a bill there is nothing to differ from."""
+    shown = data.drop(columns=["currency", "month"])
+    if data["billed"].isna().all():
+        columns = ["computed", "billed"]
+    else:
+        columns = ["computed", "billed", "difference", "billed_usage", "missing_usage", "captured"]
+        bare = (shown["billed"].isna() & shown["computed"].isna()).to_numpy(bool)
+        shown.loc[bare, ["difference", "missing_usage"]] = None
+    table(shown, columns, top=40, whole=data.facts.coverage)
+
+
 def causes(data: Table) -> None:
     """Show what the difference between bill and computed cost is made of, in words and amounts."""
     from finops_ai.tables.reconcile import CAUSES, Reconciliation
 
+    if data["billed"].isna().all():
+        note("There is no bill to compare with.")
+        return
     totals = {name: sum((v for v in data[name] if not is_unknown(v)), Decimal(0)) for name in CAUSES if name in data}
     rows = [(name, value) for name, value in totals.items() if abs(value) >= Decimal("0.005")]
     if not rows:

@@ -41,7 +41,7 @@ def allocation_sentence(table: Table, by: str, month: str, words: Mapping[str, s
 
 def findings(table: Table, kinds: Sequence[str], empty: str) -> None:
     """Show the findings of a rule check of some kinds, or say that there are none."""
-    rows = [r for r in table.to_dict("records") if r["finding"] in kinds]
+    rows = [r for r in table.published().to_dict("records") if r["finding"] in kinds]
     if not rows:
         note(empty)
         return

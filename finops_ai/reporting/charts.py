@@ -25,13 +25,13 @@ from matplotlib.ticker import FuncFormatter
 
 from finops_ai.reporting.text import is_unknown, safe
 from finops_ai.tables.palette import GRID, INK, NOBODY, PALETTE, THEME, colours, short_amount
+from finops_ai.tables.result import Table
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
-    from finops_ai.tables.result import Table
 
 ACCENT, PAPER, UP, DOWN = PALETTE[0], "#fefefd", PALETTE[5], PALETTE[2]
 _narrow = contextvars.ContextVar("narrow", default=False)
@@ -95,7 +95,9 @@ def _times(axes: Axes, days: Sequence[Any]) -> np.ndarray:
     places: np.ndarray = mdates.date2num(dates)
     axes.xaxis_date()
     span = int(places[-1] - places[0]) + 1 if len(places) > 1 else 0
-    if 1 < span <= 31:
+    if len(places) == 1:
+        axes.set_xticks(places, [_day(dates[0])])
+    elif 1 < span <= 31:
         few = 3 if _narrow.get() else 10
         every = max(1, span // few) if span <= 20 else 10 if _narrow.get() else 7
         month = [dates[0] + dt.timedelta(days=n) for n in range(span)]
@@ -124,11 +126,17 @@ def _months(axes: Axes, months: Sequence[str]) -> np.ndarray:
     return places
 
 
+def shown_of(data: pd.DataFrame) -> pd.DataFrame:
+    """A table as it is published, cents decided once: a bar's amount is that of its row beside it; other frames as they are."""
+    return data.published() if isinstance(data, Table) else data
+
+
 def pivot(
     data: pd.DataFrame, time: str, by: str, value: str, top: int
 ) -> tuple[list[str], list[str], dict[str, np.ndarray]]:
     """A long frame as one row of numbers per group: times, groups (largest first, the rest as "other"), values."""
     cells: dict[str, dict[str, float]] = {}
+    data = shown_of(data)
     for moment, name, amount in zip(data[time], data[by], data[value], strict=True):
         group = "not captured" if is_unknown(name) else str(name)
         key = str(moment)[:10]
@@ -211,7 +219,7 @@ def _columns(
 
 @themed
 def ranked_bars(
-    table: Table,
+    table: pd.DataFrame,
     label: str,
     *,
     value: str = "cost",
@@ -231,6 +239,7 @@ def ranked_bars(
         top: bars shown.
         group: column whose values colour the bars, such as `provider`; named in a legend.
     """
+    table = shown_of(table)
     chosen = [
         (str(name), float(amount), str(kind))
         for name, amount, kind in zip(table[label], table[value], table[group or label], strict=True)

@@ -86,6 +86,15 @@ def freshness(ws: Workspace, month: str) -> tuple[list[str], list[str]]:
     return whole, late + [f"{name} holds no data" for name in wanted if name not in held]
 
 
+def so_far(ws: Workspace, month: str) -> str:
+    """The last day that any source tells of, where none reaches the month's end: such a month is no whole one; else ""."""
+    end, tz = Window.month(month, ws.timezone).end, zone(ws.timezone)
+    newest = max((row.last for row in _held(ws)), default=end)
+    if newest >= end:
+        return ""
+    return day_text(newest, tz).rsplit(" ", 1)[0]
+
+
 def stamp_html(data: Table, ws: Workspace, month: str) -> str:
     """Coverage and freshness in one line of small print; what is missing stands out."""
     shares = coverage_of(data, ws, month)

@@ -14,6 +14,7 @@ from finops_ai.money import published
 from finops_ai.periods import parse_month
 from finops_ai.reporting import owners
 from finops_ai.reporting.charts import sparkline
+from finops_ai.reporting.coverage import so_far
 from finops_ai.reporting.months import month_before, month_text
 from finops_ai.reporting.text import UNKNOWN, is_unknown, money, named, percent
 from finops_ai.tables import explain
@@ -91,8 +92,10 @@ def spent(ws: Workspace, month: str, row: Mapping[str, Any], months: Sequence[An
     if change is None:
         lines = [("", f"there is no data of {first} to compare with")]
     else:
-        share = f" ({'+' if change >= 0 else '−'}{percent(abs(change), abs(before))})" if before else ""
-        lines = [("", f"{change:+,f}{share} on {first}")]
+        share = f" ({'+' if change >= 0 else '-'}{percent(abs(change), abs(before))})" if before else ""
+        lines = [
+            ("", f"{change:+,f} on the whole of {first}" if so_far(ws, month) else f"{change:+,f}{share} on {first}")
+        ]
     return Tile(
         "Spent", f"{money(row['cost'])} {currency}", lines + _budget_lines(ws, month), "showback.html",
         Html(sparkline(months, width=220, height=26)), brief=f"cost {money(row['cost'])} {currency}",
@@ -253,7 +256,9 @@ def charged(table: Table, by: str, words: Mapping[str, str]) -> Tile:
     owned, lines = owners.split(table, by, words)
     whole = owned + sum((line.cost for line in lines), Decimal(0))
     if not whole:
-        return Tile("Charged to somebody", UNKNOWN, [("", "nothing has a known cost")], "allocation_quality.html")
+        known = any(not is_unknown(cost) for cost in table["cost"])
+        why = "what is known comes to no cent" if known else "nothing has a known cost"
+        return Tile("Charged to somebody", UNKNOWN, [("", why)], "allocation_quality.html")
     told = [
         ("", f"{percent(line.cost, whole)} {line.words[:1].lower()}{line.words[1:]}: {money(line.cost)}")
         for line in lines

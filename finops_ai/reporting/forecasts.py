@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from IPython.display import HTML, display
 
+from finops_ai.engine.fields import PUBLISHED
 from finops_ai.errors import DataError
 from finops_ai.forecasting import (
     CostForecast,
@@ -105,7 +106,7 @@ def outlook(
     told: dict[str, Any] = {"book": ws.book, "timezone": ws.timezone}
     terms = workspace_terms(ws, month)
     table, ahead = workspace_outlook(ws, month, [by], until=until, months=months)
-    notes = list(dict.fromkeys([*table.facts.notes[1:], *ahead.facts.notes]))
+    notes = _each_once([*table.facts.notes[1:], *ahead.facts.notes])
     if not len(ahead):
         notes.append(
             f"No budget reaches beyond {answers.month_text(month)}; add [[budgets]] for the months to come (`month`, or `from` "
@@ -117,7 +118,8 @@ def outlook(
     base = forecast_cost(
         history, AHEAD, by=[by], levels=LEVELS, keep=columns_touched(wanted), holidays=terms.holidays, **told
     )
-    advice = commitment_advice(history, by=["provider"], timezone=ws.timezone)
+    paid = _in_cents(history)
+    advice = commitment_advice(paid, by=["provider"], timezone=ws.timezone)
     return Outlook(
         ws.settings.workspace.currency,
         by,
@@ -127,8 +129,8 @@ def outlook(
         forecast(history_with_seats(ws, month, months), AHEAD, level=LEVELS, **told, **terms.known),
         base,
         compare_scenarios(base.outlook, wanted or standard_scenarios(base.outlook), ws.book),
-        _by_month(history, ws.timezone),
-        _by_model(history, ws.timezone),
+        _by_month(paid, ws.timezone),
+        _by_model(paid, ws.timezone),
         _temperature(history),
         advice,
         notes,
@@ -202,7 +204,7 @@ def fan(page: Outlook, back: int = 120) -> None:
     usual, low, high = (amount(float(made[c].mean()), page.currency) for c in ("yhat", "lo-80", "hi-80"))
     charts.show(
         figure,
-        f"Cost per day up to {before[-1].date()} and {len(made)} days ahead; on average {usual} a day is expected, "
+        f"Cost per day up to {before[-1].day} {before[-1]:%b %Y} and {len(made)} days ahead; on average {usual} a day is expected, "
         f"80% interval {low} to {high}.",
     )
 
@@ -402,6 +404,20 @@ def commitments(page: Outlook) -> None:
     _show(grid(heads, rows, caption=f"Amounts in {page.currency} at today's prices, if a fifth off were offered"))
 
 
+def _each_once(notes: Sequence[str]) -> list[str]:
+    """Notes of the plan and of the budgets, which may end in another month: what begins with the same sentence is said once.
+
+    >>> _each_once(["a jumped: 36% that it stays. December 2026 comes to 9.", "a jumped: 36% that it stays. May 2027 comes to 8."])
+    ['a jumped: 36% that it stays. December 2026 comes to 9.']
+    """
+    return list({note.partition(". ")[0]: note for note in reversed(notes)}.values())[::-1]
+
+
+def _in_cents(history: pd.DataFrame) -> pd.DataFrame:
+    """The rows at the cost that is published of each, where that is decided: sums of them are those of all other pages."""
+    return history.assign(effective_cost=history[PUBLISHED]) if PUBLISHED in history.columns else history
+
+
 def _counted(history: pd.DataFrame) -> Any:
     """The rows of sources that count requests: what is said per request is of these alone."""
     keys = [k for k in ("provider", "billing_account_id", "model") if k in history.columns]
@@ -475,7 +491,7 @@ def _ratio(top: float | None, bottom: float | None) -> float | None:
 
 
 def _figure(value: float | None, places: int = 2) -> str:
-    return "–" if is_unknown(value) else f"{value:,.{places}f}"
+    return "–" if is_unknown(value) else f"{round(value, places) + 0.0:,.{places}f}"  # what rounds to 0 has no sign
 
 
 def _show(table: str) -> None:

@@ -119,6 +119,8 @@ def table_html(
     words = apart or {}
     names += [[words[_owner(r[keys[0]])], *(label(r[k]) for k in keys[1:])] for r in nobody]
     cells = {c: column([*lines, total], c) for c in columns}
+    months = max((len(t) for t in (trends or {}).values()), default=0)
+    trends = trends if months > 1 else None  # one point is no way
     out = []
     for i, parts in enumerate(names):
         raw = (
@@ -132,7 +134,6 @@ def table_html(
         head = render(ANCHOR, href=href, text=parts[0]) if href else parts[0] if parts else "Total"
         drawn = Html(charts.sparkline(trends.get(raw, ()))) if trends and raw is not None else ""
         out.append([head, *parts[1:], *(cells[c][1][i] for c in columns), *([drawn] if trends else [])])
-    months = max((len(t) for t in (trends or {}).values()), default=0)
     heads = [*map(title, keys or [""]), *((called or {}).get(c, cells[c][0]) for c in columns)]
     heads += [f"{months} months"] if trends else []
     foot = ["Total", *[""] * (len(keys) - 1), *(cells[c][1][-1] for c in columns), *([""] if trends else [])]

@@ -48,16 +48,11 @@ def index_page(
         parts.append(_first_screen(ws, report, frame, history, table, whole, by, words, links))
         own = {link.title: link.file for link in links if link.group == plural(by)}
         trends = monthly(history, by, ws.timezone)
-        several = len(next(iter(trends.values()), [])) > 1
         parts.append(f"<h2>By {safe(named(by))}</h2>")
-        parts.append(
-            answers.table_html(
-                table, OWNERS, top=15, links=own, trends=trends if several else None, whole=whole, apart=words
-            )
-        )
+        parts.append(answers.table_html(table, OWNERS, top=15, links=own, trends=trends, whole=whole, apart=words))
     else:
         parts.append(f"<h1>AI cost of {safe(ws.name)}, {safe(month_text(month))}</h1>")
-        parts.append(f'<p class="answer">{answers.showback_words(table, by, month)}</p>')
+        parts.append(f'<p class="answer">{answers.showback_words(table, by, month, coverage.so_far(ws, month))}</p>')
         parts.append(coverage.stamp_html(table, ws, month))
         parts += [f'<p class="warn">{safe(text)}</p>' for text in _warnings(report)]
         parts.append(answers.table_html(table, OWNERS, top=15, apart=words))
@@ -107,7 +102,7 @@ def _first_screen(
     figure = charts.stacked_days(owners.worded(daily, by, words), by, currency=currency, among=every, width=7.4)
     return render(
         "report/overview.html.j2",
-        headline=_headline(month, tiles, moved),
+        headline=_headline(month, tiles, moved, coverage.so_far(ws, month)),
         title=f"AI cost of {ws.name}, {month_text(month)}",
         lead=answers.lead(table, by, words),
         warnings=_warnings(report),
@@ -125,12 +120,15 @@ def _first_screen(
     )
 
 
-def _headline(month: str, tiles: Sequence[decisions.Tile], moved: decisions.Change | None) -> str:
-    """The month in one or two sentences: what it cost, whether it ties, what moved it, where the year is heading."""
+def _headline(month: str, tiles: Sequence[decisions.Tile], moved: decisions.Change | None, until: str) -> str:
+    """The month in one or two sentences: what it cost, whether it ties, what moved it, where the year is heading.
+
+    Of a month that is known `until` some day no cause is said: what it is compared with is a whole one.
+    """
     said = [tile.brief for tile in tiles if tile.brief]
-    text = f"{month_text(month).split()[0]} {' and '.join(said[:2])}."
+    text = f"{month_text(month).split()[0]}{f' up to {until}' if until else ''} {' and '.join(said[:2])}."
     more = []
-    if moved and moved.causes and moved.causes[0].amount:
+    if moved and not until and moved.causes and moved.causes[0].amount:
         first, way = moved.causes[0], "rise" if moved.after > moved.before else "fall"
         if (first.amount > 0) == (moved.after > moved.before) and moved.after != moved.before:
             more.append(f"the largest part of the {way} is {first.what}")

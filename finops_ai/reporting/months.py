@@ -5,20 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from finops_ai.errors import DataError
-from finops_ai.periods import MONTHS, parse_month, previous_month
+from finops_ai.periods import month_text as month_text
+from finops_ai.periods import parse_month, previous_month
 
 if TYPE_CHECKING:
     from finops_ai.workspace import Workspace
-
-
-def month_text(month: str) -> str:
-    """A month as people read it.
-
-    >>> month_text("2026-10")
-    'October 2026'
-    """
-    year, number = month.split("-")
-    return f"{MONTHS[int(number) - 1]} {year}"
 
 
 def month_before(month: str) -> str:

@@ -65,7 +65,7 @@ def group_pages(ws: Workspace, month: str, dimension: str, folder: Path) -> list
     daily = showback(history, by=["day", dimension, inner], month=month, timezone=ws.timezone)
     trends = {c: costs_by(history, ["month", dimension, c], ws.timezone) for c in columns}
     every_name = answers.names_of(history, inner)
-    foot = coverage.stamp_html(every, ws, month)
+    foot, until = coverage.stamp_html(every, ws, month), coverage.so_far(ws, month)
     links = []
     for name in names:
         link = Link(f"{slug(dimension)}-{slug(name)}.html", name, group=plural(dimension), question="who")
@@ -74,7 +74,7 @@ def group_pages(ws: Workspace, month: str, dimension: str, folder: Path) -> list
         row = dict(published[(every[dimension] == name).to_numpy(bool)].iloc[0])
         body = [
             f"<h1>{safe(name)}, {safe(answers.month_text(month))}</h1>",
-            f'<p class="answer">{_group_words(row, name, own, inner, month, every.facts.currency)}</p>',
+            f'<p class="answer">{_group_words(row, name, own, inner, month, every.facts.currency, until)}</p>',
             foot,
             answers.key_figures(row, every.facts.currency),
             *_evidence(row, own, lines, _own(daily, dimension, name), inner, every_name),
@@ -102,13 +102,15 @@ def plural(dimension: str) -> str:
     return f"{answers.named(dimension).capitalize()}s"
 
 
-def _group_words(row: Mapping[str, Any], name: str, own: dict[str, Any], inner: str, month: str, currency: str) -> str:
+def _group_words(
+    row: Mapping[str, Any], name: str, own: dict[str, Any], inner: str, month: str, currency: str, until: str = ""
+) -> str:
     """What a group cost, how that changed, and what weighs most in it, in one sentence of HTML."""
     if is_unknown(row["cost"]):
         return f"What {safe(name)} cost in {safe(answers.month_text(month))} is <strong>unknown</strong>: none of its usage has a known price."
-    text = f"{safe(name)} cost <strong>{amount(row['cost'], currency)}</strong> in {safe(answers.month_text(month))}"
+    text = f"{safe(name)} cost <strong>{amount(row['cost'], currency)}</strong> in {safe(answers.month_text(month))}{f' up to {until}' if until else ''}"
     if not is_unknown(row["previous_cost"]):
-        text += f", {answers.against(row['cost'], row['previous_cost'], currency)}"
+        text += f", {answers.against(row['cost'], row['previous_cost'], currency, until)}"
     parts = own.get(inner)
     if parts is not None and len(parts) > 1 and row["cost"] > 0 and not is_unknown(parts["cost"].iloc[0]):
         first = parts.iloc[0]
@@ -132,10 +134,7 @@ def _evidence(
         parts.append(charts.boxed(figure, answers.daily_alt(daily, inner)))
     for column, heading in BREAKDOWNS:
         if len(tables.get(column, ())) > 1:
-            several = any(len(t) > 1 for t in trends[column].values())
-            shown = answers.table_html(
-                tables[column], DETAIL, top=12, whole=dict(row), trends=trends[column] if several else None
-            )
+            shown = answers.table_html(tables[column], DETAIL, top=12, whole=dict(row), trends=trends[column])
             parts += [f"<h2>{heading}</h2>", shown]
     return parts
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Any
 from zlib import crc32
 
@@ -88,10 +89,10 @@ def own_colours(names: Iterable[str]) -> dict[str, str]:
 def short_amount(value: float, _: int = 0) -> str:
     """An amount on an axis: thousands as k, millions as M.
 
-    >>> short_amount(12_500), short_amount(0.004), short_amount(3e6), short_amount(250)
-    ('12.5k', '0.004', '3M', '250')
+    >>> short_amount(12_500), short_amount(0.004), short_amount(3e6), short_amount(250), short_amount(0.0000025)
+    ('12.5k', '0.004', '3M', '250', '0.0000025')
     """
     for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:.3g}{letter}"
-    return f"{value:.3g}"
+    return f"{Decimal(f'{value:.3g}'):f}"  # never as a power of ten

@@ -125,10 +125,12 @@ def cell_text(value: object) -> Any:
 
 
 def sums_of(frame: pd.DataFrame, money: Sequence[str]) -> dict[str, Any]:
-    """The last line of a table whose rows are parts of a whole: sums of amounts and counts, by column; None where one is unknown.
+    """The last line of a table whose rows are parts of a whole: sums of amounts and counts, by column.
 
-    >>> sums_of(pd.DataFrame({"team": ["a", "b"], "cost": [Decimal(1), Decimal(2)], "requests": [3, None]}), ["cost"])
-    {'team': 'total', 'cost': Decimal('3'), 'requests': None}
+    They are of what is known, as the whole's own row and a report's total are; None where nothing is.
+
+    >>> sums_of(pd.DataFrame({"team": ["a", "b"], "cost": [Decimal(1), Decimal(2)], "requests": [3, 4], "due": None}), ["cost", "due"])
+    {'team': 'total', 'cost': Decimal('3'), 'requests': 7, 'due': None}
     """
     keys = keys_of(frame, money)
     if len(frame) < 2 or not keys or keys[0] not in frame.columns:
@@ -137,8 +139,8 @@ def sums_of(frame: pd.DataFrame, money: Sequence[str]) -> dict[str, Any]:
     for name in frame.columns[len(keys) :]:
         one = catalogue().get(str(name))
         if name in money or (one is not None and one.kind == "count"):
-            values = list(frame[name].astype(object))
-            sums[str(name)] = None if any(v is None or v is pd.NA or v != v for v in values) else sum(values)
+            known = [v for v in frame[name].astype(object) if not (v is None or v is pd.NA or v != v)]
+            sums[str(name)] = sum(known) if known else None
     return sums if len(sums) > 1 else {}
 
 

@@ -165,7 +165,10 @@ class Table(pd.DataFrame):
             lines.append(f"Units: {units}.")
         if facts.conserves:
             lines.append(f"Conserves: {facts.conserves}.")
-        lines += [f"{name.capitalize()}: {share_text(value)}." for name, value in facts.coverage.items()]
+        lines += [
+            f"{name.capitalize()}: {'`finops-ai reconcile` tells' if (name, value) == ('captured', None) else share_text(value)}."
+            for name, value in facts.coverage.items()
+        ]
         lines += facts.notes
         if facts.provenance:
             lines.append("Made with " + ", ".join(f"{k} {v}" for k, v in facts.provenance.items()) + ".")

@@ -107,7 +107,7 @@ def cells(text):
 def test_the_page_answers_in_sentences(page, shown):
     forecasts.answer(page)
     forecasts.remarks(page)
-    assert "2026-01 to 2026-12 is expected to cost" in shown[0]
+    assert "January to December 2026 is expected to cost" in shown[0]
     assert "under the budget of 16,000" in shown[1] or "over the budget of 16,000" in shown[1]
     assert "chance of going over it" in shown[1]
 

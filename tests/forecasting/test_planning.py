@@ -254,10 +254,10 @@ def test_past_plans_are_held_against_what_came(priced):
 
 def test_the_plan_in_words(priced):
     said = plan_in_words(plan(priced, 1500, by=["team"]), past_error(priced, 2, by=["team"]))
-    assert said[0].startswith("2026-01 to 2026-12 is expected to cost")
+    assert said[0].startswith("January to December 2026 is expected to cost")
     assert "the chance of going over it is" in said[1]
     assert "support is the largest part" in said[2]
-    assert "The forecast for 2026-08 made at its start was off by" in said[3]
+    assert "The forecast for August 2026 made at its start was off by" in said[3]
 
 
 def test_a_commitment_covers_what_is_nearly_always_used():
@@ -339,3 +339,14 @@ def test_a_holiday_is_taken_out_and_put_back():
     # seen once at a tenth, with one day of doubt: half way from 1 to 0.1
     assert made[ahead] == pytest.approx(10 * 0.55, rel=0.02)
     assert made[pd.Timestamp("2026-03-30")] == pytest.approx(10, rel=0.02)
+
+
+def test_a_month_s_budget_is_a_part_of_the_year_s(priced):
+    year = {"name": "year", "from": "2026-01", "to": "2027-01", "amount": 12_000}
+    october = {"name": "October", "month": "2026-10", "amount": 1_500}
+    table = plan(priced, [year, october])
+    budget = dict(zip(table["month"], table["budget"], strict=True))
+    # a twelfth of the year in its other months; October its own alone, not 1,000 + 1,500; the year is what the year's says
+    assert (budget["2026-09"], budget["2026-10"], budget["year"]) == (1_000, 1_500, 12_000)
+    both = plan(priced, [october, october | {"name": "more", "amount": 500}])
+    assert dict(zip(both["month"], both["budget"], strict=True))["2026-10"] == 2_000

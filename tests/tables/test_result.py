@@ -77,7 +77,7 @@ class TestReading:
             "Units: cost in USD; cache_hit_rate as shares (1 is the whole).",
             "Conserves: cost of the rows.",
             "Priced: 50.0%.",
-            "Captured: unknown.",
+            "Captured: `finops-ai reconcile` tells.",
             "One model has no price.",
             "Made with prices abc.",
         ]
