@@ -12,6 +12,7 @@ from finops_ai.forecasting.changes import (
     TemperatureChange,
     Volume,
 )
+from finops_ai.forecasting.committing import commitment_advice
 from finops_ai.forecasting.drivers import drivers
 from finops_ai.forecasting.evaluation import Backtest, backtest, run_backtest
 from finops_ai.forecasting.forecaster import CostForecast, forecast, forecast_cost, under
@@ -19,7 +20,7 @@ from finops_ai.forecasting.history import cost_history
 from finops_ai.forecasting.keeping import compare_plans, read_plan, save_plan
 from finops_ai.forecasting.lengths import OutputLengths, prompt_features, request_lengths
 from finops_ai.forecasting.models import model_names, register_model
-from finops_ai.forecasting.planning import budget_outlook, commitment_advice, past_error, plan, plan_in_words
+from finops_ai.forecasting.planning import budget_outlook, past_error, plan, plan_in_words
 from finops_ai.forecasting.scenarios import (
     Scenario,
     columns_touched,

@@ -206,6 +206,17 @@ class Months:
                 paths = paths + usual * np.maximum(1 + LOST_SPREAD * z, 0.0)
         return spent, middle, paths
 
+    def expected(self, month: str, group: int) -> Decimal:
+        """Actual and middle of one group in one month."""
+        middle = float(self.middle[group, self.ahead.index(month)]) if month in self.ahead else 0.0
+        middle += float(self.lost[month][group]) if month in self.lost else 0.0
+        return (self.actual[month][group] if month in self.actual else Decimal(0)) + decimal_of(middle)
+
+
+def decimal_of(value: float) -> Decimal:
+    """An estimate as an amount, to the ninth place."""
+    return Decimal(repr(round(float(value), 9)))
+
 
 def _day_noise(y: np.ndarray, weekday: np.ndarray, most: int = 182) -> np.ndarray:
     """Days of the last half year over the usual amount of their weekday and week."""

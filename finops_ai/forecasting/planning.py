@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from finops_ai.errors import DataError, SettingsError
+from finops_ai.errors import DataError
 from finops_ai.forecasting.budgeting import Budget, BudgetLine, budget_lines, budget_of, overrun_probability
-from finops_ai.forecasting.history import TOTAL, cost_history, end_of_data, local_middle, unique_id
-from finops_ai.forecasting.making import Months, Plan, make_plan, said, unknown_scope
+from finops_ai.forecasting.history import TOTAL, end_of_data, local_middle, unique_id
+from finops_ai.forecasting.making import Months, Plan, decimal_of, make_plan, said, unknown_scope
 from finops_ai.forecasting.scenarios import ScenarioLike, one_scenario
 from finops_ai.frames.origin import zone_of
 from finops_ai.money import minor_units, published, round_to_total
@@ -199,15 +199,15 @@ def _period_rows(
         source, place = (sums[0], 0) if i == 0 else (sums[1], i - 1)
         spent, middle, paths = source.over(months, place)
         whole = float(spent) + paths
-        p50 = spent + _decimal(middle)
+        p50 = spent + decimal_of(middle)
         sure = not paths.any() or bool(np.ptp(paths) <= 1e-9 * max(abs(middle), 1e-9))
         low, high = (0.0, 0.0) if sure else map(float, np.quantile(whole, [LOW, HIGH]))
         figures.append(
             (
                 spent,
                 p50,
-                p50 if sure else min(_decimal(low), p50),
-                p50 if sure else max(_decimal(high), p50),
+                p50 if sure else min(decimal_of(low), p50),
+                p50 if sure else max(decimal_of(high), p50),
                 whole if not sure else np.full(1, float(p50)),
             )
         )
@@ -226,8 +226,12 @@ def _period_rows(
             for i, w in zip(parts, weight, strict=True):
                 columns[part][i] = columns["p50"][i] + (gap * w / size if size else gap / len(parts))
     published = {n: [_rounded(v, places) for v in values] for n, values in columns.items()}
+    published["p50"] = _middles(sums, len(keys), months, places)
+    published["p10"][0], published["p90"][0] = (
+        least(published[n][0], published["p50"][0]) for n, least in (("p10", min), ("p90", max))
+    )
     if parts:
-        for n in ("actual", "p50", "p10_part", "p90_part"):
+        for n in ("actual", "p10_part", "p90_part"):
             rounded = _apportioned([columns[n][i] for i in parts], published[n][0], places)
             published[n] = [published[n][0], *rounded]
         # what is known has no range, not even of a rounded cent
@@ -247,8 +251,14 @@ def _period_rows(
     ]
 
 
-def _decimal(value: float) -> Decimal:
-    return Decimal(repr(round(float(value), 9)))
+def _middles(sums: Sequence[Months], keys: int, months: Sequence[str], places: int) -> list[Decimal]:
+    """What is expected of the total and of each part, published month by month: it adds up over parts and over months."""
+    out = [Decimal(0)] * keys
+    for month in months:
+        whole = _rounded(sums[0].expected(month, 0), places)
+        parts = [sums[1].expected(month, i) for i in range(keys - 1)]
+        out = [a + b for a, b in zip(out, [whole, *_apportioned(parts, whole, places)], strict=True)]
+    return out
 
 
 def _rounded(value: Decimal, places: int) -> Decimal:
@@ -510,53 +520,6 @@ def make_actual(priced: pd.DataFrame, month: pd.Period, by: Sequence[str], timez
     return out
 
 
-def commitment_advice(
-    priced: pd.DataFrame,
-    discount: float = 0.2,
-    *,
-    by: Sequence[str] = ("provider",),
-    days: int = 90,
-    timezone: str | None = None,
-) -> pd.DataFrame:
-    """How large a daily commitment at a discount would have paid best.
-
-    A commitment that covers usage up to `c` a day costs `(1 - discount) * c` whether used or not; the cost is least
-    where usage stays below `c` on a share `discount` of the days. Buy no more than that.
-
-    Returns:
-        One row per series: `unique_id`, the columns of `by`, `usage_p10, usage_p50` (cost a day at today's prices),
-        `cover` (usage to cover a day), `commit` (what is paid for it a day), `used` (share of the commitment used),
-        `spent` on those days, `with_commitment` (what they would have cost) and `saving` (one less the other, 0 to 1).
-    """
-    if not 0 < discount < 1:
-        raise SettingsError(f"discount is {discount}: give a share between 0 and 1, such as 0.2")
-    timezone = zone_of(priced, timezone=timezone)
-    history = cost_history(priced, by, "D", until=end_of_data(priced, timezone), timezone=timezone)
-    rows = []
-    for name, part in history.groupby("unique_id"):
-        usage = part["y"].to_numpy()[-days:]
-        cover = max(float(np.quantile(usage, discount)), 0.0)
-        fee = (1 - discount) * cover
-        cost = fee * len(usage) + np.maximum(usage - cover, 0).sum()
-        used = float(np.minimum(usage, cover).sum() / (cover * len(usage))) if cover else np.nan
-        total = float(usage.sum())
-        rows.append(
-            {
-                "unique_id": name,
-                **{c: part[c].iloc[0] for c in by},
-                "usage_p10": float(np.quantile(usage, 0.1)),
-                "usage_p50": float(np.quantile(usage, 0.5)),
-                "cover": cover,
-                "commit": fee,
-                "used": used,
-                "spent": total,
-                "with_commitment": cost,
-                "saving": float(1 - cost / total) if total > 0 else np.nan,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
 def plan_in_words(table: pd.DataFrame, errors: pd.DataFrame | None = None, currency: str = "USD") -> list[str]:
     """The plan as a few sentences: the figure, the range, the budget, what weighs most, how good past plans were."""
     total = table[table["unique_id"] == TOTAL]
@@ -585,8 +548,11 @@ def plan_in_words(table: pd.DataFrame, errors: pd.DataFrame | None = None, curre
         own = errors[(errors["unique_id"] == TOTAL) & errors["error"].notna()]
     if own is not None and len(own):
         newest = own.iloc[0]
+        inside = int(own["inside"].sum())
+        held = f"{inside} of the last {len(own)} months fell into their range"
+        if len(own) == 1:
+            held = f"the month fell {'into' if inside else 'out of'} its range"
         said.append(
-            f"The forecast for {month_text(newest.month)} made at its start was off by {newest.error:+.1%}; "
-            f"{int(own['inside'].sum())} of {len(own)} past month{'s' * (len(own) != 1)} fell into {'their' if len(own) != 1 else 'its'} range."
+            f"The forecast for {month_text(newest.month)} made at its start was off by {newest.error:+.1%}; {held}."
         )
     return said

@@ -25,7 +25,7 @@ from finops_ai.reporting.grid import table_html as table_html
 from finops_ai.reporting.months import month_before as month_before
 from finops_ai.reporting.months import month_text as month_text
 from finops_ai.reporting.months import month_with_data as month_with_data
-from finops_ai.reporting.text import amount, count, is_unknown, percent, safe
+from finops_ai.reporting.text import Amount, amount, count, is_unknown, percent, safe, things
 from finops_ai.reporting.text import named as named
 from finops_ai.tables.grouping import nobody_of
 
@@ -138,7 +138,7 @@ def key_figures(row: Mapping[str, Any], currency: str) -> str:
     moved = ""
     if not is_unknown(change) and not is_unknown(before) and before:
         moved = f"{'+' if change >= 0 else '-'}{percent(abs(change), abs(before))} on the month before"
-    calls = "" if is_unknown(row["requests"]) else f"{count(row['requests'])} requests counted"
+    calls = "" if is_unknown(row["requests"]) else f"{things(row['requests'], 'request')} counted"
     items = [("Cost", amount(row["cost"], currency), moved)]
     if not is_unknown(row["tokens"]):
         items += [("Tokens", count(row["tokens"]), calls)]
@@ -249,16 +249,25 @@ def drivers(
     display(HTML(f'{table}<p class="note">{safe(about)}</p>'))
 
 
+def _about(value: Amount) -> str:
+    """An amount as a drawing's labels write it: whole from 100 on, with cents below.
+
+    >>> _about(1204.6), _about(Decimal("0.54"))
+    ('1,205', '0.54')
+    """
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.2f}"
+
+
 def daily_alt(daily: pd.DataFrame, by: str) -> str:
     """Alternative text of a chart of cost per day."""
     currency, sums = daily.facts.currency, _sums(daily, "day")
-    days = f"{len(sums)} day{'s' * (len(sums) != 1)}"
+    days = things(len(sums), "day")
     if not sums:
         return "No cost in this period."
     peak = max(sums, key=lambda day: sums[day])
     return (
-        f"Stacked columns of cost per day by {named(by)}, {days}, mean {sum(sums.values()) / len(sums):,.0f} {currency}, "
-        f"highest {sums[peak]:,.0f} {currency} on {peak}. The figures are in the table below."
+        f"Stacked columns of cost per day by {named(by)}, {days}, mean {_about(sum(sums.values()) / len(sums))} {currency}, "
+        f"highest {_about(sums[peak])} {currency} on {peak}. The figures are in the table below."
     )
 
 
@@ -266,7 +275,7 @@ def ranked_alt(data: Table, name: str) -> str:
     """Alternative text of ranked bars."""
     shown = data.published()
     rows = [
-        f"{label(n)} {float(c):,.0f} {data.facts.currency}"
+        f"{label(n)} {_about(c)} {data.facts.currency}"
         for n, c in zip(shown[name], shown["cost"], strict=True)
         if not is_unknown(n) and not is_unknown(c)
     ]
@@ -280,10 +289,10 @@ def monthly_alt(data: Table, by: str) -> str:
         return "No cost in this period."
     first, last = min(sums), max(sums)
     if first == last:
-        return f"One column of cost per month by {named(by)}: {sums[last]:,.0f} {currency} in {month_text(last)}."
+        return f"One column of cost per month by {named(by)}: {_about(sums[last])} {currency} in {month_text(last)}."
     return (
-        f"Stacked columns of cost per month by {named(by)}: {sums[first]:,.0f} {currency} in {month_text(first)}, "
-        f"{sums[last]:,.0f} {currency} in {month_text(last)}."
+        f"Stacked columns of cost per month by {named(by)}: {_about(sums[first])} {currency} in {month_text(first)}, "
+        f"{_about(sums[last])} {currency} in {month_text(last)}."
     )
 
 
@@ -303,9 +312,8 @@ def calendar_alt(days: Table) -> str:
     if not known:
         return "No cost in this period."
     dearest = sorted(known, key=lambda d: -known[d])[:3]
-    said = ", ".join(f"{d} with {known[d]:,.0f} {days.facts.currency}" for d in dearest)
-    few = f"{len(known)} day{'s' * (len(known) != 1)}"
-    return f"Calendar of {few}; the dearest {'were' if len(dearest) > 1 else 'was'} {said}."
+    said = ", ".join(f"{d} with {_about(known[d])} {days.facts.currency}" for d in dearest)
+    return f"Calendar of {things(len(known), 'day')}; the dearest {'were' if len(dearest) > 1 else 'was'} {said}."
 
 
 def lines_alt(data: pd.DataFrame, by: str, value: str) -> str:
@@ -417,7 +425,7 @@ def reconcile_sentence(data: Table, month: str) -> None:
     text = f"{safe(month_text(month))} was billed <strong>{amount(billed, currency)}</strong>; its usage computes to {amount(computed, currency)}"
     if billed == computed:
         text += ", the same to the cent"
-    elif billed:
+    elif billed > 0:
         text += f", {percent(abs(billed - computed), billed)} {'less' if computed < billed else 'more'}"
     say(text + (f". Usage rows explain {percent(captured)} of the billed usage." if captured is not None else "."))
 

@@ -183,7 +183,7 @@ def _made(data: Table, ws: Workspace, month: str) -> dict[str, str]:
         tied = workspace_reconciliation(ws, month)
         told = tied.published()
         usage = added(told, "billed_usage")
-        out["captured"] = parted(usage - added(told, "missing_usage"), usage, tied.facts.currency, 2)
+        out["captured"] = parted(usage - max(added(told, "missing_usage"), Decimal(0)), usage, tied.facts.currency, 2)
     return out
 
 

@@ -144,10 +144,21 @@ def _budget_lines(ws: Workspace, month: str) -> list[tuple[str, str]]:
         lines.append(
             (
                 "bad" if over_count else "good",
-                f"{over_count} of {len(others)} {'other ' if own else ''}budgets are over",
+                _over(over_count, len(others), "other " if own else ""),
             )
         )
     return lines
+
+
+def _over(over: int, all_: int, other: str) -> str:
+    """How many budgets are over, in words.
+
+    >>> _over(4, 8, "other "), _over(0, 1, "other "), _over(1, 1, "")
+    ('4 of 8 other budgets are over', 'the other budget isn’t over', 'its budget is over')
+    """
+    if all_ > 1:
+        return f"{over} of {all_} {other}budgets are over"
+    return f"{'the other' if other else 'its'} budget {'is' if over else 'isn’t'} over"
 
 
 def invoices(ws: Workspace, month: str) -> Tile:

@@ -192,7 +192,9 @@ def kpi_page(ws: Workspace, month: str) -> str:
         parts = [answers.heading(part) for part in one.ratio or one.minus] or [(part, "money") for part in one.parts]
         made = [
             f"{_kpi(value, 'count' if isinstance(value, int) else kind, table.facts.currency)} {what[:1].lower()}{what[1:]}"
-            for (what, kind), value in zip(parts, (r["upper"], r["lower"]), strict=False)
+            for (what, kind), value in zip(
+                map(_of_one, parts, (r["upper"], r["lower"])), (r["upper"], r["lower"]), strict=False
+            )
             if not is_unknown(value) and not is_unknown(r["value"])
         ]
         unknown += is_unknown(r["value"])
@@ -231,6 +233,20 @@ def _made_of(one: Measure) -> str:
         text = sign.join(answers.heading(part)[0].lower() for part in parts)
         return text[:1].upper() + text[1:] + (f" x {one.per:,}" if one.per > 1 else "")
     return f"The page {_STATED[one.given]}" if one.given in _STATED else ""
+
+
+def _of_one(part: tuple[str, str], value: object) -> tuple[str, str]:
+    """What a figure is of, for one of them in the singular.
+
+    >>> _of_one(("months inside", "count"), 1), _of_one(("Requests", "count"), 2)
+    (('month inside', 'count'), ('Requests', 'count'))
+    """
+    first, *more = part[0].split(" ")
+    return (
+        (" ".join([first.removesuffix("s"), *more]), part[1])
+        if value == 1 and (part[1] == "count" or isinstance(value, int))
+        else part
+    )
 
 
 def _kpi(value: Decimal, kind: str, currency: str) -> str:

@@ -172,7 +172,7 @@ def incentives(post: Posting, receiver: str) -> None:
     cost = post.due(receiver)["cost"]
     share = f", {percent(abs(total), cost)} of its cost" if total and cost else ""
     items = "".join(
-        f"<li><strong>{'+' if r['amount'] > 0 else '-'}{amount(abs(r['amount']), post.currency)}</strong> {safe(r['text'])}</li>"
+        f"<li><strong>{'+' if r['amount'] > 0 else '-' if r['amount'] else ''}{amount(abs(r['amount']), post.currency)}</strong> {safe(r['text'])}</li>"
         for r in rows
     )
     display(HTML(f"<p>{said}{share}. Over everybody they add up to nothing.</p><ul>{items}</ul>"))

@@ -65,6 +65,15 @@ def count(value: Amount) -> str:
     return f"{number:,.0f}"
 
 
+def things(number: Amount, one: str) -> str:
+    """A number of things in words.
+
+    >>> things(1, "request"), things(2, "day"), things(12_345_678, "request")
+    ('1 request', '2 days', '12.3 million requests')
+    """
+    return f"{count(number)} {one}{'s' * (number != 1)}"
+
+
 def percent(part: object, whole: object = 1, places: int = 1) -> str:
     """A share in per cent; nothing of nothing has no share.
 
@@ -74,7 +83,7 @@ def percent(part: object, whole: object = 1, places: int = 1) -> str:
     if is_unknown(part) or is_unknown(whole) or not whole:
         return "n/a"
     share = Decimal(str(part)) / Decimal(str(whole)) * 100
-    text = f"{share:.{places}f}"
+    text = f"{round(share, places) or Decimal(0):.{places}f}"  # what rounds to nought has no sign
     if share < 100 and Decimal(text) == 100:
         return f">{Decimal(100) - Decimal(1).scaleb(-places)}%"
     return f"{text}%"

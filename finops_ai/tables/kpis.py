@@ -161,9 +161,9 @@ def _told(
     if tied is not None:
         shown = tied.published()
         billed, usage, missed = (_sum(shown[c]) for c in ("billed", "billed_usage", "missing_usage"))
-        out["captured"] = (tied.facts.coverage.get("captured"), usage - missed, usage)
+        out["captured"] = (tied.facts.coverage.get("captured"), usage - max(missed, Decimal(0)), usage)
         whole, gap = _sum(tied["billed"]), _sum(map(abs, tied["unexplained"].dropna()))
-        out["reconciliation_gap"] = (float(gap / whole) if whole else None, gap, billed)
+        out["reconciliation_gap"] = (float(gap / abs(whole)) if whole else None, gap, billed)
     if budgets is not None and len(budgets):
         shown = budgets.published() if isinstance(budgets, Table) else budgets  # as the table of budgets states them
         largest = max(shown.to_dict("records"), key=lambda r: r["budget"])

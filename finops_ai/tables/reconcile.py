@@ -14,6 +14,7 @@ from finops_ai.errors import FrameError, hint
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE, QUANTITY_TYPE
+from finops_ai.money import minor_units, round_to_total
 from finops_ai.periods import Window, zone
 from finops_ai.store.parting import told_tokens
 from finops_ai.tables.both_sides import accounts_of
@@ -348,9 +349,14 @@ def _finished(row: dict[str, Any], policy: Tolerance) -> dict[str, Any]:
         "computed": None if unknown["computed"] else computed, "billed": None if unknown["billed"] else billed,
         "difference": billed - computed, "open": _fit(open_amount), "status": status,
         "guessed": _fit(sum((amount for amount, _ in told.values()), _ZERO)),
-        "captured": float(1 - missed / row["usage"]) if row["usage"] > 0 else None, "missed": missed,
+        "captured": _explained(missed, row["usage"]), "missed": missed,
         "billed_usage": row["usage"] if row["has_bill"] else None,
     }  # fmt: skip
+
+
+def _explained(missed: Decimal, usage: Decimal) -> float | None:
+    """Share of billed usage that usage rows show; what a bill takes back of usage nobody shows makes it no more than all."""
+    return float(1 - max(missed, _ZERO) / usage) if usage > 0 else None
 
 
 def _table(
@@ -374,9 +380,11 @@ def _table(
     )
     facts = Facts("Computed cost against the bill", currencies[0] if len(currencies) == 1 else "", money=names)
     facts.total = len(currencies) == 1
+    facts.cents = _in_cents(rows, facts.currency)
+    facts.adds = [("difference", tuple(CAUSES))] if facts.cents else []
     facts.conserves = "causes add up to the difference of billed and computed, exactly"
     usage, missed = (sum((r[n] for r in rows), _ZERO) for n in ("usage", "missed"))
-    facts.coverage = {"captured": float(1 - missed / usage) if usage > 0 else None}
+    facts.coverage = {"captured": _explained(missed, usage)}
     facts.notes.append(_first_sentence(rows, facts.currency))
     told = guesses(entry for r in rows for entry in r["entries"])
     for cause, (what, todo, _) in CAUSES.items():
@@ -390,6 +398,30 @@ def _table(
     out.facts = Table.of(frame, facts, priced).facts
     out._accounts = accounts
     return out
+
+
+def _in_cents(rows: Sequence[Mapping[str, Any]], currency: str) -> dict[str, list[Decimal | None]]:
+    """Both sides in minor units, and what lies between them: each row adds up across.
+
+    What is billed is what is computed and the difference, rounded: where they tie they are the same to the cent, and an
+    account's bill is what its journal entries come to. Several currencies, and amounts below one unit in all, are
+    published for themselves.
+    """
+    if not currency or not sum(abs(r[n] or _ZERO) for r in rows for n in ("computed", "billed")) >= 1:
+        return {}
+    places = minor_units(currency)
+    known = iter(round_to_total([r["computed"] for r in rows if r["computed"] is not None], places))
+    computed = [None if r["computed"] is None else next(known) for r in rows]
+    between: list[Decimal | None] = []
+    billed: list[Decimal | None] = []
+    for row, one in zip(rows, computed, strict=True):
+        if row["billed"] is None:
+            billed.append(None)
+            between.append(-(one or _ZERO))
+        else:
+            between.append(round(row["difference"], places))
+            billed.append((one or _ZERO) + round(row["difference"], places))
+    return {"computed": computed, "billed": billed, "difference": between}
 
 
 def _first_sentence(rows: Sequence[Mapping[str, Any]], currency: str) -> str:

@@ -68,7 +68,8 @@ class Document:
     place: str
     sheets: list[Sheet] = field(default_factory=list)
     text: str = ""
-    tiles: list[str] = field(default_factory=list)
+    #: what drawings say to those who can't see them
+    labels: list[str] = field(default_factory=list)
 
 
 class _Tables(HTMLParser):
@@ -83,8 +84,11 @@ class _Tables(HTMLParser):
         self._part = ""
         self._caption = False
         self._inner = 0
+        self.labels: list[str] = []
 
     def handle_starttag(self, tag, attrs):
+        if tag in ("svg", "img") and (said := dict(attrs).get("aria-label") or dict(attrs).get("alt")):
+            self.labels.append(said)
         if tag in ("script", "style", "svg", "nav"):
             self._silent += 1
         if self._silent:
@@ -139,7 +143,7 @@ def read_page(path: Path, period: str) -> Document:
     """Every table of a page, and its text."""
     parser = _Tables()
     parser.feed(path.read_text("utf-8"))
-    out = Document(path.name, text="".join(parser.text))
+    out = Document(path.name, text="".join(parser.text), labels=parser.labels)
     for number, found in enumerate(parser.tables):
         rows = [r for r in found["body"] if r]
         heads = found["head"][-1] if found["head"] else [""] * max(map(len, rows), default=0)

@@ -17,6 +17,7 @@ from finops_ai.sample.workspace import sample_workspace
 
 from .checking import check
 from .companies import company
+from .drawn import check_drawn
 from .lasting import LastingKernel, OneKernel
 from .reading import read_report, read_text_table
 from .stating import check_statements
@@ -69,7 +70,7 @@ TRACES = {
 
 def faults(documents):
     documents = list(documents)
-    return sorted({str(fault) for fault in (*check(documents), *check_statements(documents))})
+    return sorted({str(fault) for fault in (*check(documents), *check_statements(documents), *check_drawn(documents))})
 
 
 def command(*words, cwd=None, env=None):

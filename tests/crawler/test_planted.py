@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from .checking import check
+from .drawn import check_drawn
 from .reading import read_report
 from .stating import check_statements
 
@@ -95,3 +96,49 @@ def test_nothing_is_found_where_nothing_is_wrong(tmp_path):
 def test_each_kind_of_fault_is_found(tmp_path, kind, told, changed):
     found = crawl(tmp_path, **changed)
     assert [f for f in found if f.kind == kind and told in str(f)], [str(f) for f in found]
+
+
+DRAWN = """<html><body><svg aria-label="Bars of cost by team, largest first: search 20 USD; mobile 10.00 USD. The figures are in the table below."></svg>
+<svg aria-label="From last month. September: 19.00 USD, October: 30.00 USD. Volume +5.00, Model +6.00"></svg>
+<p>The cost rose by 11.00 USD: +6.00 by dearer models, +5.00 by more calls.</p><p>2 days, 1 day, -0.01 USD, 3 months</p>
+<table><thead><tr><th>Team</th><th>Cost</th></tr></thead><tbody><tr><th>search</th><td>20.00</td></tr><tr><th>mobile</th><td>10.00</td></tr>
+<tr><th>Unmapped</th><td>4.00</td></tr></tbody><tfoot><tr><th>Total</th><td>30.00</td></tr></tfoot></table>
+<table><caption>Amounts in USD, 25 Oct 2026 to 31 Oct 2026 against 18 Oct 2026 to 24 Oct 2026</caption><thead><tr><th>Team</th><th>Seven days before</th>
+<th>Last seven days</th></tr></thead><tbody><tr><th>search</th><td>19.00</td><td>20.00</td></tr></tbody><tfoot><tr><th>Total</th><td>19.00</td><td>20.00</td></tr></tfoot></table>
+<table><thead><tr><th>Rule or field</th><th>Value</th><th>What to do</th><th>Rows</th><th>Cost</th></tr></thead><tbody>
+<tr><td>team</td><td>unallocated</td><td>No rule sets team for these rows.</td><td>2</td><td>4.00</td></tr></tbody></table>
+<table><thead><tr><th>Provider</th><th>Computed</th><th>Billed</th></tr></thead><tbody><tr><th>openai</th><td>30.00</td><td>–</td></tr></tbody></table>
+</body></html>"""
+
+
+def drawn(folder, page):
+    (folder / "2026-10").mkdir()
+    (folder / "2026-10" / "index.html").write_text(page, encoding="utf-8")
+    return [str(f) for f in check_drawn(read_report(folder / "2026-10"))]
+
+
+def test_drawings_that_say_what_tables_say_are_no_fault(tmp_path):
+    assert drawn(tmp_path, DRAWN) == []
+
+
+@pytest.mark.parametrize(
+    ("was", "planted", "told"),
+    [
+        ("mobile 10.00 USD", "mobile 10.01 USD", "a bar says mobile cost 10.01, the table 10.00"),
+        ("October: 30.00 USD", "October: 30.01 USD", "a way says 30.01"),
+        ("+6.00 by dearer", "+6.01 by dearer", "a sentence says +6.01, no step"),
+        ("1 day,", "1 days,", "one of several: '1 days'"),
+        ("-0.01 USD", "-0.00 USD", "a nought with a sign"),
+        ("3 months", "3e-05", "a power of ten"),
+        ("3 months", "None", "a name of Python"),
+        ("3 months", "0 of 1 open", "none of one"),
+        ("25 Oct 2026 to 31", "24 Oct 2026 to 31", "week: index.html"),
+        ("<td>2</td><td>4.00", "<td>2</td><td>4.01", "unmapped team: 4.01; 4.00 elsewhere"),
+        ("<td>–</td></tr></tbody></table>\n</body>", "<td>–</td></tr></tbody></table><p>They agree to the cent.</p></body>", "a bill that isn't there"),
+    ],
+)  # fmt: skip
+def test_each_kind_of_false_drawing_is_found(tmp_path, was, planted, told):
+    assert was in DRAWN
+    found = drawn(tmp_path, DRAWN.replace(was, planted))
+    assert len(found) == 1, found
+    assert told in found[0]

@@ -13,7 +13,6 @@ from finops_ai.forecasting import (
     Launch,
     Scenario,
     budget_outlook,
-    commitment_advice,
     cost_history,
     drivers,
     forecast,
@@ -252,25 +251,27 @@ def test_past_plans_are_held_against_what_came(priced):
     assert errors.loc[0, "p50"] == then["p50"]  # what a plan made at the time said
 
 
+def test_the_middle_adds_up_over_months_and_parts(priced):
+    gone = priced[
+        ~priced["charge_period_start"].dt.strftime("%m-%d").isin(["03-05", "05-11"])
+    ]  # days that weren't collected
+    table = plan(gone, by=["team"], quarters=True)
+    months = table[table["month"].str.fullmatch(r"\d{4}-\d{2}")]
+    for name, part in months.groupby("unique_id"):
+        year = table[(table["month"] == "year") & (table["unique_id"] == name)].iloc[0]
+        assert sum(part["p50"]) == year["p50"]
+    for _, rows_of in table.groupby("month"):
+        total = rows_of[rows_of["unique_id"] == "total"].iloc[0]
+        assert sum(rows_of[rows_of["unique_id"] != "total"]["p50"]) == total["p50"]
+        assert total["p10"] <= total["p50"] <= total["p90"]
+
+
 def test_the_plan_in_words(priced):
     said = plan_in_words(plan(priced, 1500, by=["team"]), past_error(priced, 2, by=["team"]))
     assert said[0].startswith("January to December 2026 is expected to cost")
     assert "the chance of going over it is" in said[1]
     assert "support is the largest part" in said[2]
     assert "The forecast for August 2026 made at its start was off by" in said[3]
-
-
-def test_a_commitment_covers_what_is_nearly_always_used():
-    # 80 days at 100 and 20 at 10; at 30 % off, usage is below 100 on 20 % of days: cover 100
-    frame = rows({"a": np.array([100.0] * 80 + [10.0] * 20)})
-    row = commitment_advice(frame, 0.3, days=100).iloc[0]
-    assert row["cover"] == pytest.approx(100)
-    assert row["commit"] == pytest.approx(70)
-    # cost 100 x 70 = 7000 instead of 8200
-    assert row["saving"] == pytest.approx(1 - 7000 / 8200)
-    assert row["used"] == pytest.approx(8200 / 10000)
-    # at 10 % off it isn't worth covering days that stay at 10
-    assert commitment_advice(frame, 0.1, days=100).iloc[0]["cover"] == pytest.approx(10)
 
 
 def test_too_little_or_too_late_is_refused(priced):

@@ -14,6 +14,7 @@ import finops_ai as fa
 from finops_ai.errors import FrameError, SettingsError
 from finops_ai.frames import BillFrame, conform
 from finops_ai.tables.causes import CAUSES
+from finops_ai.tables.reconcile import _explained, _in_cents
 from finops_ai.tables.tolerance import Tolerance
 
 D = Decimal
@@ -354,3 +355,28 @@ def test_a_side_that_is_not_known_is_not_zero(rows_of):
     )
     assert (pd.isna(other["computed"]), other["billed"], causes(other)) == (True, 2, {"unpriced": 2})
     assert sum(table["difference"]) == sum(sum(causes(row).values()) for row in (mine, other)) == -7
+
+
+def test_each_account_adds_up_across_at_the_cents_that_are_shown():
+    rows = [
+        {"computed": Decimal("2.0793"), "billed": Decimal("-1.0683")},
+        {"computed": Decimal("4.9848"), "billed": Decimal("-495.9657")},
+        {"computed": Decimal("0.6207"), "billed": Decimal("8.4093")},
+        {"computed": Decimal("11.2549"), "billed": Decimal("11.2549")},
+        {"computed": Decimal("3.3333"), "billed": None},
+        {"computed": None, "billed": Decimal("1.005")},
+    ]
+    rows = [row | {"difference": (row["billed"] or 0) - (row["computed"] or 0)} for row in rows]
+    cents = _in_cents(rows, "USD")
+    # by hand: -3.1476 -> -3.15, -500.9505 -> -500.95, 7.7886 -> 7.79; what ties is equal to the cent; half a cent to the even
+    assert cents["difference"] == [Decimal(v) for v in ("-3.15", "-500.95", "7.79", "0", "-3.33", "1.00")]
+    assert sum(v for v in cents["computed"] if v is not None) == Decimal("22.27")  # 22.273 in all
+    for computed, billed, between in zip(*(cents[n] for n in ("computed", "billed", "difference")), strict=True):
+        assert billed is None or billed == (computed or 0) + between
+    assert _in_cents(rows, "") == {}  # several currencies are never added up
+
+
+def test_what_a_bill_takes_back_explains_no_more_than_all_of_it():
+    assert _explained(Decimal(-1), Decimal(4)) == 1.0
+    assert _explained(Decimal(1), Decimal(4)) == 0.75
+    assert _explained(Decimal(0), Decimal(0)) is None
