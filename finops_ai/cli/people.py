@@ -9,6 +9,7 @@ import click
 from finops_ai.cli.collecting import config_option
 from finops_ai.cli.output import format_options
 from finops_ai.cli.tables import by_option, month_option, say, workspace
+from finops_ai.errors import DataError
 
 TABLES = ("months", "idle", "pools", "net", "plans", "logs", "sessions", "outcomes")
 
@@ -84,4 +85,7 @@ def people(
         "sessions": lambda: found.links(month),
         "outcomes": lambda: outcome_costs(found.links(month), unit, by=keys, money=money),
     }
-    say(tables[what](), form, output)
+    table = tables[what]()
+    if what == "months" and not len(table):
+        raise DataError(f"Nothing of {month} is known: no seats, no use, no bill. Load it with `finops-ai collect`.")
+    say(table, form, output)

@@ -43,8 +43,8 @@ def all_in(ws: Workspace, rows: Any, months: Sequence[Any], seats: bool) -> Any:
     return beside(ws, rows, months)
 
 
-def workspace(config: str, month: str | None) -> tuple[Any, str]:
-    """The workspace, and the month asked for or the last complete one with data."""
+def workspace(config: str, month: str | None, *, held: bool = False) -> tuple[Any, str]:
+    """The workspace, and the month asked for or the last complete one with data; `held`: it must hold usage or a bill."""
     import finops_ai as fa
     from finops_ai.errors import DataError
     from finops_ai.periods import last_complete_month, parse_month
@@ -52,12 +52,18 @@ def workspace(config: str, month: str | None) -> tuple[Any, str]:
     ws = fa.open(config)
     if month:
         parse_month(month)
+        if held and month not in ws.months() and not ws.closed(month) and not len(ws.bills(month)):
+            raise DataError(f"The lake holds neither usage nor a bill of {month}. {_load(ws)}")
         return ws, month
     found = ws.months()
     if not found:
         raise DataError("The lake holds no usage. Load some with `finops-ai collect`.")
     complete = [m for m in found if m <= last_complete_month()]
     return ws, (complete or found)[-1]
+
+
+def _load(ws: Workspace) -> str:
+    return f"It has {', '.join(ws.months()) or 'none'}; load more with `finops-ai collect`."
 
 
 def cube_of(ws: Workspace, month: str, by: Sequence[str] = ()) -> Any:
@@ -89,10 +95,7 @@ def _some(frame: pd.DataFrame | pd.Series, ws: Workspace, month: str) -> Any:
     from finops_ai.tables.bill_alone import where_billed
 
     if not len(frame):
-        raise DataError(
-            f"The lake holds no usage of {month}. It has {', '.join(ws.months()) or 'none'}; load more with `finops-ai collect`."
-            + where_billed(ws, month)
-        )
+        raise DataError(f"The lake holds no usage of {month}. {_load(ws)}" + where_billed(ws, month))
     return frame
 
 
@@ -210,7 +213,7 @@ def budgets(
     from finops_ai.errors import SettingsError
     from finops_ai.forecasting.budgets import alerts, workspace_budgets
 
-    ws, month = workspace(config, month)
+    ws, month = workspace(config, month, held=True)
     table = workspace_budgets(ws, month, as_of)
     if table is None:
         raise SettingsError(

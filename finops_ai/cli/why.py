@@ -150,7 +150,7 @@ def reconcile(
     """
     from finops_ai.tables.reconcile import workspace_reconciliation
 
-    ws, month = workspace(config, month)
+    ws, month = workspace(config, month, held=True)
     wanted = [c.strip() for text in by for c in text.split(",") if c.strip()]
     table = workspace_reconciliation(ws, month, **({"by": wanted} if wanted else {}))
     say(table.rows(cause) if cause else table, form, output)
@@ -175,7 +175,7 @@ def anomalies(
     import finops_ai as fa
     from finops_ai.periods import Window, zone
 
-    ws, month = workspace(config, month)
+    ws, month = workspace(config, month, held=True)
     window = Window.month(month, ws.timezone)
     wanted = columns_of(by, ws)
     table = fa.anomalies(ws.history(month, months, wanted), wanted, timezone=ws.timezone)
@@ -217,7 +217,7 @@ def incidents(
     from finops_ai.errors import SettingsError
     from finops_ai.periods import Window, zone
 
-    ws, month = workspace(config, month)
+    ws, month = workspace(config, month, held=True)
     section = ws.settings.policies.get("incidents", {})
     known = section.get("acknowledged", [])
     if set(section) - {"acknowledged"} or not isinstance(known, list):

@@ -7,6 +7,7 @@ import datetime as dt
 import http.server
 import io
 import json
+import re
 import shutil
 import threading
 from pathlib import Path
@@ -327,3 +328,14 @@ def test_tests_of_the_rules_are_run_with_the_check(run):
     path.write_text(text + test.replace("TEAM", "legal"))
     code, _, err = run("rules", "check", "--month", "2026-10")
     assert (code, "FAILS: search: team is 'search', not 'legal'" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [["showback"], ["chargeback"], ["budgets"], ["reconcile"], ["kpis"], ["explain"], ["recommend"], ["anomalies"],
+     ["incidents"], ["people", "months"]],
+)  # fmt: skip
+def test_a_month_without_data_is_no_empty_table(ask, args):
+    code, out, err = ask(*args, "--month", "2027-03")
+    assert (code, out) == (3, "")
+    assert re.search(r"2027-0[23]", err)
