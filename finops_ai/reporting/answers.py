@@ -25,7 +25,7 @@ from finops_ai.reporting.grid import table_html as table_html
 from finops_ai.reporting.months import month_before as month_before
 from finops_ai.reporting.months import month_text as month_text
 from finops_ai.reporting.months import month_with_data as month_with_data
-from finops_ai.reporting.text import Amount, amount, count, is_unknown, percent, safe, things
+from finops_ai.reporting.text import amount, count, is_unknown, percent, safe, singular, things
 from finops_ai.reporting.text import named as named
 from finops_ai.tables.grouping import nobody_of
 
@@ -146,6 +146,7 @@ def key_figures(row: Mapping[str, Any], currency: str) -> str:
         if not is_unknown(row.get(name)):
             top, bottom = (row[part] for part in ingredients(name))
             what = heading(ingredients(name)[1])[0].lower()
+            what = singular(what) if bottom == 1 else what
             items += [
                 (heading(name)[0], amount(row[name], currency), f"{amount(top, currency)} over {count(bottom)} {what}")
             ]
@@ -249,7 +250,7 @@ def drivers(
     display(HTML(f'{table}<p class="note">{safe(about)}</p>'))
 
 
-def _about(value: Amount) -> str:
+def _about(value: Any) -> str:
     """An amount as a drawing's labels write it: whole from 100 on, with cents below.
 
     >>> _about(1204.6), _about(Decimal("0.54"))

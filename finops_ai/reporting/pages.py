@@ -17,7 +17,7 @@ from finops_ai.reporting import answers, charts, coverage, owners
 from finops_ai.reporting.grid import read
 from finops_ai.reporting.navigation import Link
 from finops_ai.reporting.notebooks import PAGE_CSS
-from finops_ai.reporting.text import UNKNOWN, amount, is_unknown, money, percent, safe, slug
+from finops_ai.reporting.text import UNKNOWN, amount, is_unknown, money, percent, safe, singular, slug
 from finops_ai.tables import showback
 from finops_ai.tables.grouping import grouped
 
@@ -236,17 +236,9 @@ def _made_of(one: Measure) -> str:
 
 
 def _of_one(part: tuple[str, str], value: object) -> tuple[str, str]:
-    """What a figure is of, for one of them in the singular.
-
-    >>> _of_one(("months inside", "count"), 1), _of_one(("Requests", "count"), 2)
-    (('month inside', 'count'), ('Requests', 'count'))
-    """
-    first, *more = part[0].split(" ")
-    return (
-        (" ".join([first.removesuffix("s"), *more]), part[1])
-        if value == 1 and (part[1] == "count" or isinstance(value, int))
-        else part
-    )
+    """The words of a part of a figure, in the singular where it is a count of one."""
+    one = value == 1 and (part[1] == "count" or isinstance(value, int))
+    return (singular(part[0]), part[1]) if one else part
 
 
 def _kpi(value: Decimal, kind: str, currency: str) -> str:

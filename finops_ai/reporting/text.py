@@ -74,6 +74,16 @@ def things(number: Amount, one: str) -> str:
     return f"{count(number)} {one}{'s' * (number != 1)}"
 
 
+def singular(words: str) -> str:
+    """What a figure is of, for one of them.
+
+    >>> singular("tokens with a known price"), singular("requests")
+    ('token with a known price', 'request')
+    """
+    first, *more = words.split(" ")
+    return " ".join([first.removesuffix("s"), *more])
+
+
 def percent(part: object, whole: object = 1, places: int = 1) -> str:
     """A share in per cent; nothing of nothing has no share.
 

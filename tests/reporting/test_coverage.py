@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
+
+import pandas as pd
 
 import finops_ai as fa
+from finops_ai.reporting import coverage
 from finops_ai.reporting.coverage import coverage_html, freshness, stamp_html
 
 
@@ -41,3 +45,16 @@ def test_cost_without_an_owner_and_a_price_is_stated(make_workspace):
     page = words(coverage_html(table, ws, "2026-10"))
     assert "openai1 Oct 20263 Oct 20266" in page  # from, up to, rows
     assert "Capturedof the bill is explained by usage that was collectedunknown" in page
+
+
+def test_a_month_that_no_source_reaches_the_end_of_is_no_whole_one(monkeypatch):
+    ws = SimpleNamespace(timezone="UTC")
+
+    def held(*ends):
+        rows = [SimpleNamespace(connection=str(i), last=pd.Timestamp(end, tz="UTC")) for i, end in enumerate(ends)]
+        monkeypatch.setattr(coverage, "_held", lambda _: iter(rows))
+        return coverage.so_far(ws, "2026-12")
+
+    assert held("2026-12-02T00:00", "2026-12-01T09:00") == "1 Dec"  # a half-open end: the last day inside
+    assert held("2027-01-01T00:00", "2026-12-01T09:00") == ""
+    assert held() == ""
