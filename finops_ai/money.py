@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 
 QUANTITY = (19, 6)
 UNIT_PRICE = (18, 12)
@@ -90,19 +90,33 @@ def round_to_total(amounts: Sequence[Decimal], places: int = 2) -> list[Decimal]
     return [Decimal(n) * unit for n in floors]
 
 
+class NotANumber(ValueError, InvalidOperation):
+    """A text that is no number; an error of value to some readers and of arithmetic to others."""
+
+
+#: powers of ten that no amount, price or quantity reaches: a number beyond is made to fill memory, or a slip
+LARGEST = 100
+
+
 def exact(value: object) -> Decimal:
     """Turn a number read from a file or API into an exact Decimal.
 
-    Floats go through their shortest decimal text, so 0.1 is 0.1; booleans, NaN and infinities are refused.
+    Floats go through their shortest decimal text, so 0.1 is 0.1; booleans, NaN, infinities and numbers beyond 10^100 are
+    refused.
 
     >>> exact("12.50"), exact(3), exact(0.1)
     (Decimal('12.50'), Decimal('3'), Decimal('0.1'))
     """
     if isinstance(value, bool):
         raise ValueError(f"not a number: {value!r}")
-    number = value if isinstance(value, Decimal) else Decimal(str(value).strip())
+    try:
+        number = value if isinstance(value, Decimal) else Decimal(str(value).strip())
+    except InvalidOperation:
+        raise NotANumber(f"not a number: {str(value)[:40]!r}") from None
     if not number.is_finite():
         raise ValueError(f"not a finite number: {value!r}")
+    if number and abs(number.adjusted()) > LARGEST:
+        raise ValueError(f"not a number that can be counted with: {str(value)[:40]}")
     return number
 
 

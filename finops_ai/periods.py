@@ -94,11 +94,9 @@ class Window:
 
     def months(self) -> list[str]:
         """The UTC calendar months the window touches, `YYYY-MM`."""
-        out, first = [], self.start.date().replace(day=1)
-        while instant(first) < self.end:
-            out.append(f"{first:%Y-%m}")
-            first = next_month(first)
-        return out
+        last = self.end - dt.timedelta(microseconds=1)
+        months = range(self.start.year * 12 + self.start.month - 1, last.year * 12 + last.month)
+        return [f"{month // 12:04}-{month % 12 + 1:02}" for month in months]
 
     def __str__(self) -> str:
         return f"[{iso(self.start)}, {iso(self.end)})"
@@ -129,14 +127,20 @@ def instant(value: object, timezone: str = "UTC") -> dt.datetime:
         except ValueError:
             raise SettingsError(f"Not a date or time: {value!r}. Write 2026-10-01 or 2026-10-01T13:00:00Z.") from None
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        value = dt.datetime.fromtimestamp(value, UTC)
+        try:
+            value = dt.datetime.fromtimestamp(value, UTC)
+        except (OverflowError, ValueError, OSError):
+            raise SettingsError(f"Not a date or time: {value!r}, in seconds since 1970, is beyond all years.") from None
     elif isinstance(value, dt.date) and not isinstance(value, dt.datetime):
         value = dt.datetime(value.year, value.month, value.day)  # noqa: DTZ001 - the zone follows below
     if not isinstance(value, dt.datetime):
         raise SettingsError(f"Not a date or time: {value!r}.")
     if value.tzinfo is None:
         value = value.replace(tzinfo=zone(timezone))
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise SettingsError(f"Not a date or time: {value} is beyond all years.") from None
 
 
 def zone(name: str) -> ZoneInfo:

@@ -28,6 +28,7 @@ from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.money import published
 from finops_ai.periods import Window, instant, next_month, parse_month, zone
+from finops_ai.shapes import Shape, misfit
 from finops_ai.tables.grouping import TIMES, currency_of, grouped
 from finops_ai.tables.policy import number
 from finops_ai.tables.result import Facts, Table
@@ -88,7 +89,7 @@ def budgets(
         all   28,393.34  30,000.00  ok
         ...
     """
-    entries = _entries(plan, [str(c) for c in priced.columns])
+    entries = entries_of(plan, [str(c) for c in priced.columns])
     currency = currency_of(priced)
     timezone = zone_of(priced, timezone=timezone)
     tz = zone(timezone)
@@ -207,7 +208,12 @@ _COLUMNS = {
 }  # fmt: skip
 
 
-def _entries(plan: Sequence[Mapping[str, Any]] | pd.DataFrame, columns: Sequence[str]) -> list[dict[str, Any]]:
+_SHAPE: Shape = {
+    "name": "label", "month": "text", "from": "text", "to": "text", "currency": "text", "alerts": ["number"], "for": {},
+}  # fmt: skip
+
+
+def entries_of(plan: Sequence[Mapping[str, Any]] | pd.DataFrame, columns: Sequence[str]) -> list[dict[str, Any]]:
     if isinstance(plan, pd.DataFrame):
         dims = [c for c in plan.columns if c not in ("month", "amount", "currency", "name")]
         records = plan.astype(object).to_dict("records")
@@ -217,6 +223,8 @@ def _entries(plan: Sequence[Mapping[str, Any]] | pd.DataFrame, columns: Sequence
         ]
     if not isinstance(plan, list | tuple):
         raise RuleError("budgets must be [[budgets]] entries or a frame with month and amount.")
+    if wrong := misfit(plan, [_SHAPE], "budgets"):
+        raise RuleError(f"{wrong}.")
     out = []
     for i, row in enumerate(plan, 1):
         name = str(row.get("name") or " ".join(str(v) for v in row.get("for", {}).values()) or f"budget {i}")

@@ -33,6 +33,7 @@ from finops_ai.errors import RuleError, hint
 from finops_ai.forecasting.outlook import INPUT, OUTPUT, Outlook
 from finops_ai.forecasting.temperature import HOT, temperature_factor
 from finops_ai.meters import meters
+from finops_ai.shapes import misfit
 
 if TYPE_CHECKING:
     from finops_ai.prices import PriceBook
@@ -371,6 +372,8 @@ def parse_change(table: Mapping[str, Any], place: str) -> Change:
     Raises:
         RuleError: names the key and the nearest known one.
     """
+    if not isinstance(table, Mapping):
+        raise RuleError(f"{place} must be a table with `kind` and `start`, not {table!r}.")
     table = dict(table)
     kind = str(table.pop("kind", ""))
     if kind not in KINDS:
@@ -379,6 +382,8 @@ def parse_change(table: Mapping[str, Any], place: str) -> Change:
     for key in table:
         if key not in known:
             raise RuleError(f"{place}: {kind} has no key {key!r}. {hint(key, known)}")
+    if wrong := misfit(table, {"where": {}, "set": {}, "name": "text"}):
+        raise RuleError(f"{place}: {wrong}.")
     for key in ("start", "until"):
         if key in table and table[key] is not None:
             table[key] = (
@@ -416,7 +421,7 @@ def _dates(value: object, what: str) -> dt.date | tuple[dt.date, dt.date]:
 def _date(value: Any, what: str) -> dt.date:
     try:
         return pd.Timestamp(value).date()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError, NotImplementedError):
         raise RuleError(f"{what} is {value!r}, must be a date like 2026-12-01.") from None
 
 

@@ -20,6 +20,7 @@ from finops_ai.forecasting.changes import CacheAdoption, Change, PriceChange, Vo
 from finops_ai.forecasting.history import NONE
 from finops_ai.forecasting.outlook import Outlook
 from finops_ai.money import round_to_total
+from finops_ai.shapes import misfit
 
 if TYPE_CHECKING:
     from finops_ai.prices import PriceBook
@@ -132,6 +133,8 @@ def _parse(name: str, table: object) -> Scenario:
     for key in table:
         if key not in ("description", "changes"):
             raise RuleError(f"{place}: no key {key!r}. {hint(key, ['description', 'changes'])}")
+    if wrong := misfit(table, {"changes": ["any"], "description": "text"}, place):
+        raise RuleError(f"{wrong}.")
     changes = tuple(
         item if isinstance(item, Change) else parse_change(item, f"{place}, change {i}")
         for i, item in enumerate(table.get("changes", ()), 1)

@@ -342,7 +342,7 @@ def _column(values: object, path: str, spec: Format) -> Column:
     array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     try:
         array = (array if isinstance(array, pa.Array) else pa.array(array)).cast(pa.int64())
-    except (pa.ArrowException, TypeError) as error:
+    except (pa.ArrowException, TypeError, OverflowError) as error:
         raise UsageError(f"{spec.name}: {path} must hold whole numbers: {error}", "bad_count") from error
     stated = array.is_valid().to_numpy(zero_copy_only=False)
     counts = array.fill_null(0).to_numpy()

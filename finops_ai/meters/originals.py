@@ -101,50 +101,63 @@ def original_calls(records: Iterable[tuple[Path, int, Record]]) -> tuple[list[Or
     repeated = synthetic = 0
     told: tuple[Any, ...] = ()
     whence: Any = None
-    for path, number, record in records:
-        if type(record) is not dict:
-            continue
-        message = record.get("message")
-        if type(message) is not dict:
-            continue
-        usage = message.get("usage")
-        if type(usage) is not dict:
-            continue
-        model = message.get("model")
-        if model == SYNTHETIC:
-            synthetic += 1
-            continue
-        at = record.get("timestamp")
-        if type(at) is not str or not at:
-            raise DataError(f"{path}, line {number}: the record of a call has no timestamp. Nothing was stored.")
-        if len(at) != 24 or at[-1] != "Z":
-            at = _sortable(at, path, number)
-        name = str(model or "")
-        name = models.setdefault(name, name)
-        request = record.get("requestId") or None
-        identity = message.get("id")
-        key = identity or request or record.get("uuid")
-        found = by_message.get(key)
-        call = None if found is None else _among(found, request)
-        if call is not None and at > call.at and call.others is None and record.get("sessionId") == call.whence.session:
-            repeated += 1  # written again while it streamed, as most are: nothing of it comes first
-        else:
-            said = _said(path, record)
-            if said != told:
-                told, whence = said, _whence(*said)
-            if call is None:
-                call = Original(at, whence, number, usage, name, bool(message.get("stop_reason")), request, identity)
-                calls.append(call)
-                if key is not None:
-                    _remember(by_message, key, call)
+    path, number = Path(), 0
+    try:
+        for path, number, record in records:
+            if type(record) is not dict:
                 continue
-            repeated += 1
-            _see(call, Seen(at, whence, number))
-        if call.asked is None:
-            call.asked = request
-        done = bool(message.get("stop_reason"))
-        if _fullness(done, usage) >= _fullness(call.done, call.usage):
-            call.done, call.usage, call.model = done, usage, name or call.model
+            message = record.get("message")
+            if type(message) is not dict:
+                continue
+            usage = message.get("usage")
+            if type(usage) is not dict:
+                continue
+            model = message.get("model")
+            if model == SYNTHETIC:
+                synthetic += 1
+                continue
+            at = record.get("timestamp")
+            if type(at) is not str or not at:
+                raise DataError(f"{path}, line {number}: the record of a call has no timestamp. Nothing was stored.")
+            if len(at) != 24 or at[-1] != "Z":
+                at = _sortable(at, path, number)
+            name = str(model or "")
+            name = models.setdefault(name, name)
+            request = record.get("requestId") or None
+            identity = message.get("id")
+            key = identity or request or record.get("uuid")
+            found = by_message.get(key)
+            call = None if found is None else _among(found, request)
+            if (
+                call is not None
+                and at > call.at
+                and call.others is None
+                and record.get("sessionId") == call.whence.session
+            ):
+                repeated += 1  # written again while it streamed, as most are: nothing of it comes first
+            else:
+                said = _said(path, record)
+                if said != told:
+                    told, whence = said, _whence(*said)
+                if call is None:
+                    call = Original(
+                        at, whence, number, usage, name, bool(message.get("stop_reason")), request, identity
+                    )
+                    calls.append(call)
+                    if key is not None:
+                        _remember(by_message, key, call)
+                    continue
+                repeated += 1
+                _see(call, Seen(at, whence, number))
+            if call.asked is None:
+                call.asked = request
+            done = bool(message.get("stop_reason"))
+            if _fullness(done, usage) >= _fullness(call.done, call.usage):
+                call.done, call.usage, call.model = done, usage, name or call.model
+    except TypeError as error:  # a name that is a list, a count that is a text
+        raise DataError(
+            f"{path}, line {number}: the record isn't as Claude Code writes it ({error}). Nothing was stored; leave it out or mend it."
+        ) from None
     _settle(calls)
     return calls, repeated, synthetic
 

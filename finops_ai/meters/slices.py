@@ -91,18 +91,31 @@ def quantity_array(values: Values) -> pa.Array:
     if pa.types.is_integer(array.type):
         whole = array.cast(pa.int64()).to_numpy(zero_copy_only=False)
         if len(whole) and int(np.abs(whole).max()) >= 10 ** (QUANTITY[0] - QUANTITY[1]) // 2:
-            return array.cast(pa.decimal128(38, 0)).cast(kind)
+            return _fits(array.cast(pa.decimal128(38, 0)), kind)
         words = np.empty((len(whole), 2), dtype="<i8")
         words[:, 0] = whole * 10 ** QUANTITY[1]
         words[:, 1] = words[:, 0] >> 63
         return pa.Array.from_buffers(kind, len(whole), [None, pa.py_buffer(words)])
-    return array if array.type == kind else array.cast(kind)
+    return array if array.type == kind else _fits(array, kind)
+
+
+def _fits(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    try:
+        return array.cast(kind)
+    except pa.ArrowInvalid:
+        raise UsageError(
+            f"A quantity is larger or finer than any count: {pc.max(array)} is the largest of its meter.",
+            "impossible_quantity",
+        ) from None
 
 
 def _array(values: Values) -> pa.Array:
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
-    array = values if isinstance(values, pa.Array) else pa.array(values)
+    try:
+        array = values if isinstance(values, pa.Array) else pa.array(values)
+    except (pa.ArrowException, OverflowError) as error:
+        raise UsageError(f"A quantity is no count: {error}.", "impossible_quantity") from None
     if pa.types.is_null(array.type):
         array = array.cast(pa.int64())
     if pa.types.is_floating(array.type):

@@ -15,6 +15,7 @@ import pandas as pd
 from finops_ai.errors import DataError
 from finops_ai.frames import CommitFrame, conform
 from finops_ai.periods import instant
+from finops_ai.shapes import Shape, misfit
 
 #: trailers of a commit that name the session it came from
 SESSION_TRAILERS = ("Claude-Session", "Codex-Session", "Cursor-Conversation", "Copilot-Session", "Session-Id")
@@ -94,7 +95,7 @@ def read_commits(
     rows = list(found.values())
     gone = _reverted(root, window, [default] if default else ["--branches", "--remotes"])
     if pulls is not None:
-        told = _read_pulls(Path(pulls), name)
+        told = read_pulls(Path(pulls), name)
         for pull in told:  # whoever reverts a squash or a merge takes back what went into it
             if pull["merge"] in gone:
                 gone |= {commit: gone[pull["merge"]] for commit, _, _ in pull["commits"] if commit not in gone}
@@ -186,14 +187,25 @@ def _default_branch(root: Path) -> str | None:
     return None
 
 
-def _read_pulls(path: Path, repository: str) -> list[dict[str, Any]]:
+_COMMIT: Shape = {
+    "commit": {"author": {"email": "text"}, "committer": {"date": "text"}},
+    "committedDate": "text",
+    "authors": ["any"],
+}
+_PULL: Shape = {
+    "number!": "whole", "merged_at": "text", "mergedAt": "text", "merge_commit_sha": "text", "mergeCommit": {"oid": "text"},
+    "head": {"ref": "text"}, "headRefName": "text", "base": {"repo": {"full_name": "text"}}, "commits": "any",
+}  # fmt: skip
+
+
+def read_pulls(path: Path, repository: str) -> list[dict[str, Any]]:
     """Pull requests of an export: number, branch, when merged, which commits; messages and titles are passed over."""
     try:
         text = path.expanduser().read_text("utf-8-sig")
         if text.lstrip().startswith("["):
             records = json.loads(text)
         else:
-            records = [json.loads(line) for line in text.splitlines() if line.strip()]
+            records = [json.loads(line) for line in text.split("\n") if line.strip()]
         records = [record for one in records for record in (one if isinstance(one, list) else [one])]
     except FileNotFoundError:
         raise DataError(f"There is no file {path} of pull requests. Check the path.") from None
@@ -207,6 +219,8 @@ def _read_pulls(path: Path, repository: str) -> list[dict[str, Any]]:
             )
         base = _inside(record, "base", "repo", "full_name")
         name = base if isinstance(base, str) else repository
+        if wrong := misfit(record, _PULL, f"entry {number}"):
+            raise DataError(f"{path}: {wrong}.")
         merged = record.get("merged_at", record.get("mergedAt"))
         merge = record.get("merge_commit_sha") or _inside(record, "mergeCommit", "oid")
         out.append({
@@ -221,7 +235,7 @@ def _own(commits: object) -> Iterable[tuple[str, str | None, Any]]:
     for one in commits if isinstance(commits, list) else []:
         if isinstance(one, str):
             yield one, None, None
-        elif isinstance(one, Mapping):
+        elif isinstance(one, Mapping) and not misfit(one, _COMMIT):
             authors = one.get("authors")
             first = authors[0] if isinstance(authors, list) and authors and isinstance(authors[0], Mapping) else {}
             mail = _inside(one, "commit", "author", "email") or first.get("email")

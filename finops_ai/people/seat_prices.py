@@ -24,6 +24,7 @@ from finops_ai.frames import BillFrame, conform
 from finops_ai.money import COST, exact
 from finops_ai.periods import Window
 from finops_ai.prices.currency import Conversion
+from finops_ai.shapes import Shape, misfit
 from finops_ai.tables.spreading import held_seats
 
 #: a seat's plan where its source doesn't tell
@@ -148,6 +149,8 @@ class SeatPrices:
     def load(cls, path: str | Path) -> SeatPrices:
         """The prices of a TOML file of `[[seat]]` (or `[[seats]]`) tables, before the bundled ones."""
         document = read_toml(Path(path))
+        if wrong := misfit(document, {"seat": [{}], "seats": [{}]}):
+            raise PriceError(f"{path}: {wrong}.")
         return cls.default().under([*document.get("seat", []), *document.get("seats", [])], str(path))
 
     def under(self, rows: Iterable[Mapping[str, Any]], where: str = "[[seats]]") -> SeatPrices:
@@ -280,11 +283,21 @@ def monthly(price: SeatPrice) -> Decimal:
     return price.price / 12 if price.per == "year" else price.price
 
 
+#: what a row's values must be; numbers are read one by one
+_SHAPE: Shape = {
+    "provider": "text", "plan": "text", "currency": "text", "source": "text", "doubt": "text", "price": "number",
+    "included": "number", "credits": "number", "credit": "number", "clock": "digits", "valid_from": "day", "valid_to": "day",
+    "checked": "day", "begins": "day",
+}  # fmt: skip
+
+
 def _read(row: Mapping[str, Any], where: str, known: SeatPrice | None = None) -> SeatPrice:
     names = [f.name for f in fields(SeatPrice)]
     place = f"{where}, seat {row.get('provider', '?')} {row.get('plan', '?')}"
     if unknown := sorted(set(row) - set(names)):
         raise PriceError(f"{place}: no key {unknown[0]!r}. {hint(unknown[0], names)}")
+    if wrong := misfit(row, _SHAPE):
+        raise PriceError(f"{place}: {wrong}.")
     values: dict[str, Any] = dict(row)
     for name in ("provider", "plan", *(() if known else ("price",))):
         if not values.get(name):

@@ -24,11 +24,18 @@ from finops_ai.errors import PriceError
 from finops_ai.prices.cards import MILLION, USER, Card, check_card, rate, read_instant, read_over
 from finops_ai.prices.names import provider_name, take_apart
 from finops_ai.prices.own import OwnData, check_overlaps, expand_roll_up, known_meter, only, price_of
+from finops_ai.shapes import Shape, misfit
 
 _KEYS = frozenset({
     "provider", "model", "names", "prices", "per", "tiers", "over", "geography", "from", "to", "status", "source",
     "checked", "currency", "replaces",
 })  # fmt: skip
+
+
+_SHAPE: Shape = {
+    "provider": "text", "model": "text", "names": ["text"], "prices": {}, "over": {}, "tiers": {}, "geography": "text",
+    "status": "text", "source": "text", "currency": "text", "from": "day", "to": "day", "checked": "day", "replaces": "flag",
+}  # fmt: skip
 
 
 def additions(rows: object, place: str) -> OwnData:
@@ -47,6 +54,8 @@ def additions(rows: object, place: str) -> OwnData:
     for number, row in enumerate(rows):
         where = f"{place}, list price {row.get('model', number + 1)}"
         only(row, _KEYS, where)
+        if wrong := misfit(row, _SHAPE):
+            raise PriceError(f"{where}: {wrong}.")
         for key in ("provider", "model", "prices", "source"):
             if not row.get(key):
                 raise PriceError(

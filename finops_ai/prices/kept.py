@@ -73,14 +73,13 @@ def read_base(path: str | Path, published: date | None = None) -> Base:
     """
     try:
         text = Path(path).read_text("utf-8")
+        raw: Any = json.loads(text, parse_float=Decimal)
+        stated = raw.get("published") if isinstance(raw, dict) else None
+        day = published or (date.fromisoformat(str(stated)) if stated else datetime.now(UTC).date())
     except OSError as error:
         raise PriceError(f"List prices {path} can't be read: {error.strerror}.") from None
-    try:
-        raw: Any = json.loads(text, parse_float=Decimal)
-    except ValueError as error:
+    except (ValueError, ArithmeticError, RecursionError) as error:
         raise PriceError(f"{path} is no genai-prices data: {error}") from None
-    stated = raw.get("published") if isinstance(raw, dict) else None
-    day = published or (date.fromisoformat(stated) if stated else datetime.now(UTC).date())
     return base_of(raw, str(path), day, blake2b(text.encode(), digest_size=6).hexdigest())
 
 
@@ -90,8 +89,9 @@ def base_of(raw: object, where: str, day: date, mark: str) -> Base:
 
     try:
         providers = _providers_from_raw(raw["providers"] if isinstance(raw, dict) else raw)
-    except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
-        raise PriceError(f"{where} is no genai-prices data: {str(error).splitlines()[0]}.") from None
+    except Exception as error:  # whatever another package's reader stumbles over
+        said = str(error).partition("\n")[0] or type(error).__name__
+        raise PriceError(f"{where} is no genai-prices data: {said}.") from None
     return Base(providers, f"file {mark}", day)
 
 

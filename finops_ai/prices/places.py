@@ -95,7 +95,10 @@ def places_of(
         if place in ("", "global"):
             return _words(place)
         return _words(place, "multi-region" if place in _GOOGLE_MULTI_REGIONS else "", "regional", area)
-    host = urlsplit(api_base if "//" in api_base else f"//{api_base}").hostname or "" if api_base else ""
+    try:
+        host = urlsplit(api_base if "//" in api_base else f"//{api_base}").hostname or "" if api_base else ""
+    except ValueError:  # brackets that hold no address: it names no place
+        host = ""
     labels = (label for label in host.split(".")[:-2] if label not in _NO_PLACE)
     return _words(host, *labels, geo, area)
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -59,9 +60,18 @@ class Cells:
 
     def fail(self, row: int, column: str, value: object, what: str, fix: str) -> NoReturn:
         """Raise a DataError that names file, row, column, value, what is wrong and the next step."""
-        shown = value.as_py() if isinstance(value, pa.Scalar) else value
+        try:
+            shown = value.as_py() if isinstance(value, pa.Scalar) else value
+        except (OverflowError, ValueError):  # an instant beyond all years that Python has
+            shown = f"{value.value} {value.type}"
         row = row if self.rows is None else int(self.rows[row - 1]) + 1
         raise DataError(f"{self.path}, row {row}, column {column!r}: {str(shown)[:100]!r} {what}. {fix}")
+
+    def plain(self, table: pa.Table) -> None:
+        """See that every cell is one value, not a list or an object of several."""
+        for name, values in zip(table.column_names, table.columns, strict=True):
+            if pa.types.is_nested(values.type) and (row := first_true(values.is_valid())):
+                self.fail(row, name, values[row - 1], "is several values, where one belongs", "Map another column.")
 
     def quantities(self, table: pa.Table, column: str, *, whole: bool = False, times: int = 1) -> pa.ChunkedArray:
         """Counts that are 0 or more, exactly; `whole` ones have no fraction either. One in the file is `times` of them."""
@@ -85,11 +95,13 @@ class Cells:
             read = values
         try:
             return cast(read, kind)
-        except pa.ArrowInvalid:
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             for row, value in enumerate(read, 1):
+                if not value.is_valid:
+                    continue
                 try:
                     cast(pa.chunked_array([pa.array([value.as_py()], read.type)]), kind)
-                except pa.ArrowInvalid:
+                except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
                     shown, fix = values[row - 1], "Correct the row, or map another column."
                     self.fail(row, column, shown, f"is not a {_kind_name(kind)}{self._style()}", fix)
             raise
@@ -126,7 +138,8 @@ class Cells:
             raise
         odd = pc.or_(pc.less(found, EARLIEST), pc.greater(found, LATEST))
         if row := first_true(odd):
-            what = f"would be {found[row - 1].as_py():%Y-%m-%d} when counted in {time.unit}"
+            day = np.datetime64(found[row - 1].value, "us").astype("datetime64[D]")  # may be beyond all that dates hold
+            what = f"would be {day} when counted in {time.unit}"
             self.fail(row, name, values[row - 1], what, "Set `unit` (and `start`) in [time] of the mapping file.")
         return found
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from finops_ai.providers.duck import connect
+
 MICROSECONDS = pa.timestamp("us")
 #: ways to write a day; the second of a pair reads the same digits with day and month exchanged
 DAYS = (
@@ -158,11 +160,9 @@ def _fitting(local: pa.ChunkedArray) -> list[str]:
 
 def _unread(texts: pa.Array) -> list[int]:
     """How many of the texts each way to write a day doesn't read."""
-    import duckdb
-
     read = "count(*) FILTER (coalesce(year(try_strptime(t, {})), 0) NOT BETWEEN 1990 AND 2200)"
     counts = ", ".join(read.format(f"[{', '.join(_quoted(day + clock) for clock in CLOCKS)}]") for day in DAYS)
-    with duckdb.connect() as db:
+    with connect() as db:
         db.register("texts", pa.table({"t": texts}))
         return list(db.sql(f"SELECT {counts} FROM texts").fetchall()[0])
 
@@ -178,9 +178,7 @@ def _differ(local: pa.ChunkedArray, formats: Sequence[str]) -> bool:
 
 def _parsed(texts: pa.ChunkedArray, formats: Sequence[str]) -> pa.ChunkedArray:
     """Times by the first format that reads a text, null where none does; years outside 1990 to 2200 are none."""
-    import duckdb
-
-    with duckdb.connect() as db:
+    with connect() as db:
         db.register("texts", pa.table({"t": texts}))
         query = (
             "SELECT CASE WHEN year(x) BETWEEN 1990 AND 2200 THEN x END AS x FROM "

@@ -131,10 +131,19 @@ def is_plain(path: Path) -> str | None:
 def is_log(head: bytes) -> bool:
     """Whether a text's first lines are log lines that end in a JSON object, or consist of `name=value`."""
     lines = [
-        line for line in head.decode("utf-8", "ignore").splitlines() if line.strip() and not _EVENT_FIELD.match(line)
+        line for line in lines_of(head.decode("utf-8", "ignore")) if line.strip() and not _EVENT_FIELD.match(line)
     ][:5]
     records = [line for line in lines if _ends_in_json(line) or len(PAIR.findall(line)) >= 3]
     return bool(records) and len(records) * 2 >= len(lines)
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a file: `str.splitlines` also breaks at signs that stand inside a JSON text, such as U+2028.
+
+    >>> [len(line) for line in lines_of("x\\u2028y\\r\\nz")]
+    [3, 1]
+    """
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def _ends_in_json(line: str) -> bool:
@@ -260,7 +269,7 @@ def _in_log_lines(content: bytes, path: Path, notes: list[str] | None) -> Iterat
     """JSON objects at the end of log lines, and lines of `name=value`."""
     text = content.decode("utf-8", "replace")
     found = silent = 0
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines_of(text), 1):
         head, brace, tail = line.partition("{")
         document = _whole((brace + tail).strip().rstrip(",").encode()) if brace else None
         if isinstance(document, dict):
@@ -282,7 +291,7 @@ def _in_log_lines(content: bytes, path: Path, notes: list[str] | None) -> Iterat
 
 def _written_by_python(content: bytes, path: Path) -> Iterator[tuple[int, Any]]:
     """Objects as Python prints them, one a line."""
-    for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), 1):
+    for number, line in enumerate(lines_of(content.decode("utf-8", "replace")), 1):
         if line.strip():
             try:
                 yield number, ast.literal_eval(line.strip())

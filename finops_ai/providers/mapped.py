@@ -129,6 +129,7 @@ def tokens_of(
         table, [times] if isinstance(times, str) else times, model if isinstance(model, str) else None
     )
     place = Cells(path)
+    place.plain(table)
     if not keep.all():
         whole, table, place.rows = table, table.filter(pa.array(keep)), np.flatnonzero(keep).tolist()
     place.numbers = number_style(table, mapping, place)
@@ -195,7 +196,7 @@ def _counts_of(table: pa.Table, mapping: FileMapping, style: Numbers) -> dict[st
             values = plain(values, style)
         try:
             found[name] = values.cast(pa.string()).cast(pa.decimal128(38, 6)).to_pylist()
-        except pa.ArrowInvalid:
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             continue  # a header written again
     return found
 

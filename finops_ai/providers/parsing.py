@@ -12,6 +12,7 @@ import numpy as np
 
 from finops_ai.errors import DataError
 from finops_ai.providers.limits import limits, require
+from finops_ai.shapes import Shape, misfit
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.S)
 _LONE = re.compile("[\ud800-\udfff]")
@@ -54,6 +55,26 @@ def parse_json(content: bytes, place: object, *, lenient: bool = False) -> Any:
     except RecursionError:
         raise DataError(f"{place}: it is nested too deep to be read. Nothing was stored.") from None
     return _whole_text(document) if b"\\ud" in content or b"\\uD" in content else document
+
+
+def require_shape(value: object, shape: Shape, place: object) -> None:
+    """See that a parsed document looks as its reader takes for granted, so that what departs from it is said with its place.
+
+    Args:
+        value: the document, or one row of it.
+        shape: `finops_ai.shapes` says how it is written.
+        place: file and line, or the request, for messages.
+
+    Raises:
+        DataError: names the place, where in the document, what must be there and what is.
+
+    >>> require_shape({"data": [{"model": 5}]}, {"data": [{"model": "text"}]}, "page 1")
+    Traceback (most recent call last):
+    ...
+    finops_ai.errors.DataError: page 1: data[0].model must be text, not 5. The file isn't as it was written: save it again. Nothing was stored.
+    """
+    if wrong := misfit(value, shape):
+        raise DataError(f"{place}: {wrong}. The file isn't as it was written: save it again. Nothing was stored.")
 
 
 class Documents:

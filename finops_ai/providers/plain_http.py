@@ -49,7 +49,10 @@ def require_https(address: str, place: str, *, allowed: bool | None = None) -> N
     Raises:
         SettingsError: plain http to another machine.
     """
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:
+        raise SettingsError(f"{place}: {address[:100]!r} is no address ({error}).") from None
     if parts.scheme.lower() != "http" or is_loopback(parts.hostname or ""):
         return
     if not (_allowed.get() if allowed is None else allowed):

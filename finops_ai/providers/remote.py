@@ -26,12 +26,15 @@ def fetched(address: str) -> Path:
         SettingsError: another kind of address, or its library isn't installed; says which extra has it.
         ProviderError: the file isn't there or may not be read.
     """
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:
+        raise SettingsError(f"{address[:100]!r} is no address ({error}).") from None
     if parts.scheme not in SCHEMES:
         raise SettingsError(
             f"{address}: addresses of the kind {parts.scheme}:// can't be read; {', '.join(SCHEMES)} can. Download the file."
         )
-    name = Path(parts.path).name or "file"
+    name = Path(parts.path).name[-100:] or "file"
     target = Path(_folder().name) / f"{len(list(Path(_folder().name).iterdir()))}-{name}"
     target.write_bytes(_from_s3(parts.netloc, parts.path.lstrip("/")) if parts.scheme == "s3" else _over_http(address))
     return target

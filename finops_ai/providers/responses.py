@@ -247,7 +247,7 @@ def _search(
         if isinstance(inner, str) and name.lower() in WRITTEN and inner.lstrip()[:1] == "{":
             try:
                 inner = json.loads(inner, parse_float=Decimal)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
         if isinstance(inner, Mapping | list):
             yield from _search(inner, beside, depth + 1)

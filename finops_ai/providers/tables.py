@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from finops_ai.errors import DataError, hint
+from finops_ai.providers.duck import connect
 from finops_ai.providers.layouts import is_log, is_plain, rows_in, utf8
 from finops_ai.providers.limits import check_packed_file
 from finops_ai.providers.sheets import read_workbook
@@ -128,9 +129,7 @@ def _damaged(path: Path, kind: str, error: Exception) -> DataError:
 
 
 def _queried(file: Path, path: Path, kind: str, how: str, columns: Sequence[str] | None, folder: Path) -> pa.Table:
-    import duckdb
-
-    with duckdb.connect() as db:
+    with connect() as db:
         values: list[Any] = [str(file)]
         if kind == "csv":
             reader, values = csv_reader(file, folder)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from finops_ai.errors import DataError
+from finops_ai.providers.layouts import lines_of
 from finops_ai.providers.names import COLUMNS, COUNTS, STEMS, bare_name
 
 #: how much of a file is looked at to find out how it is written
@@ -223,7 +224,7 @@ def _spaced(lines: Sequence[str]) -> list[list[str]]:
 
 def _undrawn(text: str) -> list[list[str]] | None:
     """The cells of a table drawn with lines, as Markdown, psql and mysql print it, or by spaces."""
-    lines = text.splitlines()
+    lines = lines_of(text)
     if spaced := _spaced(lines):
         return spaced
     if not any(_RULE.fullmatch(line) and ("|" in line or "+" in line) for line in lines[:5]):

@@ -146,7 +146,7 @@ def _of_zip(path: Path, folder: Path) -> list[tuple[Path, str]]:
             for number, info in enumerate(sorted(inside, key=lambda i: i.filename)):
                 with archive.open(info) as source:
                     found.append((_written(source, folder, number, info.filename), f"{path}/{info.filename}"))
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OSError) as error:
         raise DataError(
             f"{path}: the zip archive can't be read ({error}). Unpack it yourself, or fetch it again."
         ) from None

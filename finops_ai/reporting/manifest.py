@@ -89,7 +89,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     """The manifest of a report; None where there is none that can be read."""
     try:
         found = json.loads((folder / NAME).read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 

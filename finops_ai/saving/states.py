@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from finops_ai.errors import DataError, SettingsError, hint
+from finops_ai.shapes import misfit
 
 #: what can be decided, and what it is called afterwards
 DECISIONS = {"accept": "accepted", "dismiss": "dismissed", "done": "done", "reopen": "open"}
@@ -66,13 +67,17 @@ class Decisions:
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{self.path} can't be read: {error}.") from None
         out = []
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(text.split("\n"), 1):
+            if not line:
+                continue
             try:
                 entry = json.loads(line)
                 dt.datetime.fromisoformat(entry["at"])
+                if wrong := misfit(entry, {"reason": "text", "about": {}}):
+                    raise ValueError(wrong)
                 if entry["state"] not in DECISIONS.values() or not isinstance(entry["id"], str):
                     raise ValueError(f"unknown state {entry['state']!r}")
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise DataError(
                     f"{self.path}, line {number}: {error}. Take the line out, or restore the file."
                 ) from None

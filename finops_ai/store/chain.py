@@ -84,13 +84,13 @@ class Chain:
         """
         try:
             text = self.path.read_text("utf-8")
-            found = [json.loads(line) for line in text.splitlines() if line]
+            found = [json.loads(line) for line in text.split("\n") if line]
             if strange := [e for e in found if not isinstance(e, dict) or not isinstance(e.get("folder"), str)]:
                 raise ValueError(f"{strange[0]!r} is no entry")
             return found
         except FileNotFoundError:
             return []
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise DataError(f"{self.path} is damaged: {error}. {RESTORE}") from None
 
     def entries(self) -> list[Entry]:
@@ -263,7 +263,7 @@ class Chain:
     def _told(self, folder: Path, name: str) -> Any:
         try:
             return json.loads((folder / MANIFEST).read_text("utf-8")).get(name)
-        except (OSError, ValueError, AttributeError):
+        except (OSError, ValueError, AttributeError, RecursionError):
             return None
 
 

@@ -250,7 +250,7 @@ def _readable(files: pafs.FileSystem, path: str) -> None:
             with files.open_input_stream(path) as stream:
                 for line in stream.read().splitlines():
                     json.loads(line)
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException, RecursionError) as error:
         raise StoreError(f"it can't be read whole ({' '.join(str(error).split())[:200]})") from None
 
 

@@ -180,7 +180,7 @@ class Cubes:
             return to_pandas(table), json.loads((table.schema.metadata or {})[_MADE])
         except FileNotFoundError:
             return None
-        except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        except (OSError, KeyError, ValueError, pa.ArrowException, RecursionError) as error:
             log.warning("The cube %s/%s can't be read and is made again: %s", month, digest, error)
             return None
 

@@ -95,10 +95,13 @@ def _rows(path: Path) -> tuple[list[Row], list[str]]:
             return [_as_text(row) for row in table.to_pylist()], table.column_names
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
-            return [{k: v if v != "" else None for k, v in row.items()} for row in reader], list(
-                reader.fieldnames or []
-            )
-    except (OSError, ValueError) as error:
+            rows = []
+            for row in reader:
+                if None in row:
+                    raise ValueError(f"line {reader.line_num} has more fields than the header")
+                rows.append({k: v if v != "" else None for k, v in row.items()})
+            return rows, list(reader.fieldnames or [])
+    except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{path}: can't be read ({error}).") from None
 
 
@@ -162,7 +165,7 @@ def _descriptions(row: Row, draft_keys: bool, details: dict[str, str]) -> Iterat
             continue
         try:
             parsed = json.loads(text)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RecursionError):
             yield "JSON columns hold JSON objects", f"{name} = {text!r:.60}"
             continue
         if not isinstance(parsed, dict):

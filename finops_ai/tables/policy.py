@@ -12,6 +12,7 @@ from finops_ai.errors import RuleError, hint
 from finops_ai.meters import meters
 from finops_ai.money import exact
 from finops_ai.periods import parse_month
+from finops_ai.shapes import misfit
 
 METHODS = ("pass_through", "blended", "rate_card", "subscription")
 #: methods whose charge doesn't follow what the work really costs, and what it follows instead
@@ -115,6 +116,8 @@ class Policy:
         if not isinstance(rows, list) or not rows:
             raise RuleError("chargeback.tariffs must be [[chargeback.tariffs]] entries.")
         tariffs = tuple(_tariff(row, f"chargeback.tariffs {i}") for i, row in enumerate(rows, 1))
+        if wrong := misfit(table, {"not_charged": ["value"]}, "chargeback"):
+            raise RuleError(f"{wrong}.")
         spared = tuple(str(v) for v in table.get("not_charged", cls.not_charged))
         return cls(dimension, tariffs, spared, _incentives(table.get("incentives", {})))
 

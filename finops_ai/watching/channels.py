@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from finops_ai.errors import CredentialsError, ProviderUnavailable, SettingsError, hint
+from finops_ai.shapes import Shape, misfit
 
 FORMS = ("webhook", "slack", "teams", "email")
 KINDS = ("budget", "incident", "source")
@@ -179,6 +180,12 @@ def shaped(body: Mapping[str, Any], form: str) -> dict[str, Any]:
     return dict(body)
 
 
+_SHAPE: Shape = {
+    "name": "label", "url": "text", "url_env": "text", "host": "text", "port": "whole", "sender": "text", "user_env": "text",
+    "password_env": "text", "receivers": "any", "events": "any",
+}  # fmt: skip
+
+
 def channels_of(section: object, place: str = "finops.toml") -> tuple[dict[str, Channel], dict[str, list[str]]]:
     """The channels of `[[alerts]]`, and which of them are told of which kind of event.
 
@@ -192,6 +199,8 @@ def channels_of(section: object, place: str = "finops.toml") -> tuple[dict[str, 
         )
     channels: dict[str, Channel] = {}
     told: dict[str, list[str]] = {kind: [] for kind in KINDS}
+    if wrong := misfit(section, [_SHAPE], "alerts"):
+        raise SettingsError(f"{place}: {wrong}.")
     for number, entry in enumerate(section, 1):
         where = f"{place}, alerts {entry.get('name') or number}"
         channel = channel_of(entry, where, KEYS[""])
@@ -217,6 +226,8 @@ def channel_of(entry: Mapping[str, Any], where: str, own: Sequence[str], forms: 
         return Webhook(_url(entry, where), str(form))
     receivers = entry.get("receivers", [])
     receivers = [receivers] if isinstance(receivers, str) else receivers
+    if wrong := misfit(receivers, ["text"], "receivers"):
+        raise SettingsError(f"{where}: {wrong}.")
     if not receivers or not entry.get("sender"):
         raise SettingsError(f"{where}: e-mail needs `sender` and `receivers`.")
     return mailer(entry, where, receivers)
@@ -260,7 +271,12 @@ def checked_url(url: str, where: str) -> str:
     Raises:
         SettingsError: it is none; the address, which may hold a secret, is not repeated.
     """
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:  # brackets that hold no address
+        good = False
+    if not good:
         raise SettingsError(f"{where}: the webhook must be an http or https address.")
     return url
 

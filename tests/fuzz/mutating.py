@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import random
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +32,25 @@ RAW = [
 ]  # fmt: skip
 
 
+#: how often a value becomes another of its kind, which a reader takes and goes on with, rather than one that stops it
+LIKELY = 0.6
+
+
 def mutate(content: bytes, name: str, seed: random.Random) -> bytes:
     """One input made of a whole one: by its structure where it has one, by bytes otherwise, or both."""
     zipped = content[:2] == b"\x1f\x8b"
     if zipped:
         if seed.random() < 0.2:
             return by_bytes(content, seed)
-        content = gzip.decompress(content)
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error):  # a damaged one, kept because it crashed something
+            return by_bytes(content, seed)
     way = seed.random()
     try:
         if name.endswith(".parquet"):
-            out = by_bytes(content, seed) if way < 0.4 else by_column(content, seed)
-        elif way < 0.35:
+            out = by_bytes(content, seed) if way < 0.2 else by_column(content, seed)
+        elif way < 0.2:
             out = by_bytes(content, seed)
         elif ".csv" in name:
             out = by_cell(content, seed)
@@ -55,6 +63,40 @@ def mutate(content: bytes, name: str, seed: random.Random) -> bytes:
     except (ValueError, TypeError, LookupError, pa.ArrowException, ArithmeticError, RecursionError):
         out = by_bytes(content, seed)
     return gzip.compress(out, 1) if zipped else out
+
+
+def other(value: Any, seed: random.Random) -> Any:
+    """Another value: one of the same kind where one is likely, else one that has broken a reader somewhere."""
+    return near(value, seed) if seed.random() < LIKELY else seed.choice(VALUES)
+
+
+def near(value: Any, seed: random.Random) -> Any:
+    """A value of the same kind: another number, day, spelling, or the same twice."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return seed.choice((value + 1, value - 1, -value, value * 10, value * 10**9, 0, 1))
+    if isinstance(value, float):
+        return seed.choice((-value, value * 10, value / 3, 0.0, round(value, 2), int(min(max(value, -1e15), 1e15))))
+    if isinstance(value, list):
+        return seed.choice((value[::-1], value + value[:1], value[1:]))
+    if isinstance(value, dict):
+        return dict(reversed(value.items()))
+    if not isinstance(value, str) or not value:
+        return value
+    if digits := [i for i, sign in enumerate(value) if sign.isdigit()]:
+        at = seed.choice(digits)
+        return value[:at] + str(seed.randrange(10)) + value[at + 1 :]
+    at = seed.randrange(len(value))
+    ways = (
+        value.upper(),
+        value + value[-1],
+        value[:at] + value[at + 1 :],
+        f" {value} ",
+        value + "é",
+        value[:at] + "-" + value[at:],
+    )
+    return seed.choice(ways)
 
 
 def by_bytes(content: bytes, seed: random.Random) -> bytes:
@@ -100,10 +142,10 @@ def by_value(content: bytes, seed: random.Random) -> bytes:
         elif way == 2 and isinstance(holder, list):
             holder.append(holder[key])
         elif way == 3:
-            other, place = seed.choice(spots)
-            holder[key] = other[place] if not _holds(other[place], holder) else None
+            giver, place = seed.choice(spots)
+            holder[key] = giver[place] if not _holds(giver[place], holder) else None
         else:
-            holder[key] = seed.choice(VALUES)
+            holder[key] = other(holder[key], seed)
     texts = [json.dumps(d) for d in documents]
     return "\n".join(texts).encode() if lines else texts[0].encode() if texts else b""
 
@@ -138,7 +180,8 @@ def by_cell(content: bytes, seed: random.Random) -> bytes:
         elif way == 3 and rows:
             rows.pop(seed.randrange(len(rows)))
         elif row:
-            row[seed.randrange(len(row))] = str(seed.choice(VALUES))
+            at = seed.randrange(len(row))
+            row[at] = str(other(row[at], seed))
     out = io.StringIO(newline="")
     csv.writer(out, delimiter=seed.choice((",",) * 9 + (";",)), lineterminator=seed.choice(("\n", "\r\n"))).writerows(
         rows
@@ -202,11 +245,17 @@ def by_line(content: bytes, seed: random.Random) -> bytes:
         elif way == 1:
             lines.insert(at, lines[at])
         elif way == 2:
-            other = seed.randrange(len(lines))
-            lines[at], lines[other] = lines[other], lines[at]
+            there = seed.randrange(len(lines))
+            lines[at], lines[there] = lines[there], lines[at]
         else:
-            value = seed.choice(VALUES)
+            key, equals, stated = (part.strip() for part in lines[at].partition("="))
+            try:
+                value = other(json.loads(stated), seed)
+            except ValueError:  # no value, or one that JSON doesn't write: a day, an inline table
+                if equals and seed.random() < LIKELY:
+                    lines[at] = f"{key} = {near(stated, seed)}"
+                    continue
+                value = seed.choice(VALUES)
             text = json.dumps(value) if not isinstance(value, dict) and value is not None else "{}"
-            key = lines[at].partition("=")[0].strip() or "x"
-            lines[at] = f"{key} = {text}"
+            lines[at] = f"{key or 'x'} = {text}"
     return "\n".join(lines).encode("utf-8", "replace")

@@ -311,3 +311,23 @@ def office(kind):
 def test_what_is_no_table_gets_a_sentence(tmp_path, name, content, said):
     with pytest.raises(DataError, match=said):
         read(tmp_path, name, content)
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\x85"])
+def test_a_log_line_that_holds_a_separator_is_one_call(tmp_path, sign):
+    usage = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
+    answers = [
+        {
+            "id": f"c{n}",
+            "object": "chat.completion",
+            "created": 1790848800,
+            "model": "gpt-5",
+            "said": f"a{sign}b",
+            "usage": usage,
+        }
+        for n in range(3)
+    ]
+    path = tmp_path / "app.log"
+    path.write_text("".join(f"2026-10-01 INFO {json.dumps(a, ensure_ascii=False)}\n" for a in answers), "utf-8")
+    frame = fa.read(path, format="responses")
+    assert frame.groupby("meter")["quantity"].sum().to_dict() == {"input": 21, "output": 6, "requests": 3}

@@ -163,12 +163,16 @@ class Kept:
             return sorted(self._parts)
         return sorted(file.name[:-4] for file in self.folder.iterdir() if file.name.endswith(".csv"))
 
+    @cached_property
+    def _sellers(self) -> frozenset[str]:
+        return frozenset(self.providers())
+
     def models(self, provider: str) -> dict[str, dict[Key, dict[str, list[Change]]]]:
         """Model -> its keys with what each map said."""
         if provider not in self._parts and self._memory is None:
             file = self.folder.joinpath(f"{provider}.csv")
             found: dict[str, dict[Key, dict[str, list[Change]]]] = {}
-            if "/" not in provider and file.is_file():
+            if provider in self._sellers:  # a name from outside is no path
                 for key, sources in read_text(file.read_text("utf-8"), provider, f"{provider}.csv").items():
                     found.setdefault(key.model, {})[key] = sources
             self._parts[provider] = found
@@ -198,6 +202,10 @@ class Known(Kept):
     def version(self) -> str:
         """What it was read from, as text."""
         return f"{super().version} as known on {self.day}"
+
+    @cached_property
+    def _sellers(self) -> frozenset[str]:
+        return frozenset(self.providers())
 
     def models(self, provider: str) -> dict[str, dict[Key, dict[str, list[Change]]]]:
         """Model -> its keys with what each map said until that day."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
@@ -88,6 +89,10 @@ def canonical_on(book: PriceBook, day: date, canonical: Canonical | None = None)
     return on
 
 
+#: bytes that no price map has
+LARGEST = 1 << 28
+
+
 def load(path: str | Path) -> Any:
     """The JSON inside a file or wheel, numbers as decimals.
 
@@ -101,13 +106,15 @@ def load(path: str | Path) -> Any:
                 known = [name for name in _WHEEL_FILES.values() if name in opened.namelist()]
                 if not known:
                     raise PriceError(f"{path} is a wheel without a price map that is known here.")
+                if opened.getinfo(known[0]).file_size > LARGEST:
+                    raise PriceError(f"{path}: {known[0]} is larger unpacked than any price map.")
                 text = opened.read(known[0]).decode("utf-8")
         else:
             text = path.read_text("utf-8")
         return json.loads(text, parse_float=Decimal)
     except OSError as error:
         raise PriceError(f"Price map {path} can't be read: {error.strerror}.") from None
-    except (zipfile.BadZipFile, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (zipfile.BadZipFile, zlib.error, ValueError, ArithmeticError, RecursionError) as error:
         raise PriceError(f"{path} is no price map: {error}.") from None
 
 

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from finops_ai.meters import Whence, original_calls, service_tier
 from finops_ai.providers import Connector, hookimpl
-from finops_ai_agent_logs.calls import Call, Lines, branch_of, moment, person_of, repository_of
+from finops_ai.providers.parsing import require_shape
+from finops_ai_agent_logs.calls import Call, Lines, branch_of, moment, person_of, repository_of, said_of
 from finops_ai_agent_logs.logs import JsonlConnector
+from finops_ai_agent_logs.shapes import USAGE, WHENCE
 
 if TYPE_CHECKING:
     pass
@@ -52,6 +54,7 @@ def read(
     @cache
     def shared(whence: Whence) -> tuple[str | None, ...]:
         """What the calls of one place have in common: repository, branch, person."""
+        require_shape({"sessionId": whence.session, "agentName": whence.agent}, WHENCE, whence.path)
         return (
             repository_of(whence.folder), branch_of(whence.branch), person_of(whence.path, people or {}, user)
         )  # fmt: skip
@@ -61,6 +64,7 @@ def read(
         whence, usage = call.whence, call.usage
         place = (whence.path, call.number)
         repository, branch, person = shared(whence)
+        require_shape({**usage, "requestId": call.request}, USAGE, said_of(place))
         geo = usage.get("inference_geo")
         tier = "fast" if usage.get("speed") == "fast" else tier_of(usage.get("service_tier"))
         geo = None if geo in (None, "", "not_available") else str(geo).lower()

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from finops_ai.errors import DataError
 from finops_ai.providers import Connector, hookimpl
+from finops_ai.providers.parsing import require_shape
 from finops_ai_agent_logs.calls import Call, Lines, branch_of, moment, person_of, repository_of, said_of
 from finops_ai_agent_logs.logs import JsonlConnector
+from finops_ai_agent_logs.shapes import COUNTED, SPAWNED, TURN
 
 if TYPE_CHECKING:
     pass
@@ -208,8 +210,10 @@ def _rollout(path: Path, notes: list[str]) -> Rollout:
                 _identify(rollout, payload, line.get("timestamp"))
                 identified = True
         elif kind == "turn_context":
+            require_shape(payload, TURN, said_of((path, number)))
             model = payload.get("model") or model
         elif kind == "event_msg" and payload.get("type") == "token_count" and payload.get("info"):
+            require_shape(payload, COUNTED, said_of((path, number)))
             info = payload["info"]
             stated = info.get("total_token_usage")
             if not isinstance(stated, dict) or stated == before:
@@ -248,6 +252,7 @@ def _identify(rollout: Rollout, meta: dict[str, Any], written: Any) -> None:
     if spawned:
         thread: Any = spawned.get("thread_spawn") if isinstance(spawned, dict) else None
         if isinstance(thread, dict):
+            require_shape(thread, SPAWNED, str(rollout.path))
             parent = parent or thread.get("parent_thread_id")
             rollout.agent = thread.get("agent_nickname") or thread.get("agent_role")
         rollout.agent = rollout.agent or (spawned if isinstance(spawned, str) else "subagent")

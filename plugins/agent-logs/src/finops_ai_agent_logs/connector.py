@@ -117,7 +117,7 @@ def _kind(record: Any) -> str:
         return "opencode message"
     if gemini_cli.is_session(record):
         return gemini_cli.TOOL
-    if isinstance(record.get("payload"), dict) and record.get("type") in (
+    if isinstance(record.get("payload"), dict) and str(record.get("type")) in (
         "session_meta",
         "turn_context",
         "event_msg",
@@ -126,6 +126,6 @@ def _kind(record: Any) -> str:
         return codex.TOOL
     if copilot_cli.is_event(record):
         return copilot_cli.TOOL
-    if record.get("type") in CLAUDE and ("sessionId" in record or "leafUuid" in record or "message" in record):
+    if str(record.get("type")) in CLAUDE and ("sessionId" in record or "leafUuid" in record or "message" in record):
         return claude_code.TOOL
     return ""

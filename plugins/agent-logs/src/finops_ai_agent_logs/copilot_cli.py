@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from finops_ai.money import split_exactly
+from finops_ai.providers.parsing import require_shape
 from finops_ai_agent_logs.calls import MICROSECOND, Call, Lines, branch_of, moment, person_of, repository_of
+from finops_ai_agent_logs.shapes import EVENT, FIGURES
 
 TOOL, FORMAT = "copilot-cli", "copilot_cli.log"
 PLACES = ["~/.copilot/session-state/*/events.jsonl"]
@@ -52,6 +54,7 @@ def read(paths: Sequence[Path], notes: list[str], people: dict[str, str], user: 
             place = f"{path}, line {number}"
             if kind not in ("session.start", "session.resume", "session.shutdown", "assistant.message"):
                 continue
+            require_shape({**event, "data": data}, EVENT, place)
             at = moment(event.get("timestamp"), place)
             session.since = session.since or at
             identity = (
@@ -113,6 +116,7 @@ def _shut_down(session: _Session, data: dict[str, Any], at: dt.datetime, place: 
     metrics = data.get("modelMetrics")
     calls, odd = [], 0
     for model, figures in metrics.items() if isinstance(metrics, dict) else ():
+        require_shape(figures, FIGURES, place)
         usage = {name: count for name, count in (figures.get("usage") or {}).items() if count is not None}
         read, write = usage.get("cacheReadTokens") or 0, usage.get("cacheWriteTokens") or 0
         if read + write > (usage.get("inputTokens") or 0) >= read:

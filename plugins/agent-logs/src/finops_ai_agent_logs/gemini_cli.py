@@ -13,8 +13,10 @@ from typing import Any
 import orjson
 
 from finops_ai.errors import DataError
+from finops_ai.providers.parsing import require_shape
 from finops_ai_agent_logs.calls import Call, Lines, content_of, moment, person_of, stamp
 from finops_ai_agent_logs.copies import Copy, originals
+from finops_ai_agent_logs.shapes import GEMINI
 
 TOOL, FORMAT = "gemini-cli", "gemini_cli.log"
 PLACES = ["~/.gemini/tmp/*/chats/session-*.json*", "~/.gemini/tmp/*/chats/*/*.json*"]
@@ -42,6 +44,7 @@ def read(paths: list[Path], notes: list[str], people: dict[str, str], user: str 
                 tokens = message.get("tokens") if isinstance(message, dict) else None
                 if not isinstance(tokens, dict) or message.get("type") not in ("gemini", "assistant", "model"):
                     continue
+                require_shape(message, GEMINI, place)
                 at = stamp(message.get("timestamp"), place)
                 call = Call(
                     moment(at, place), str(message.get("model") or "not stated"), tokens, place, session=session,

@@ -17,8 +17,8 @@ from finops_ai.errors import DataError
 from finops_ai.frames import conform
 from finops_ai.frames.types import QUANTITY_TYPE, TAGS_TYPE
 from finops_ai.meters import tokens_from_slices
-from finops_ai.money import exact
 from finops_ai.periods import UTC, Window
+from finops_ai.providers.amounts import quantity
 from finops_ai.providers.files import read_csv
 
 if TYPE_CHECKING:
@@ -103,8 +103,8 @@ def _day(text: str, place: str) -> dt.datetime:
 
 def _credits(text: str, name: str, place: str) -> Decimal:
     try:
-        value = exact((text or "").strip() or "0")
-        if not value.is_finite() or value < 0:
+        value = quantity((text or "").strip() or "0", place)
+        if value is None or value < 0:
             raise ValueError
         return value
     except (ValueError, ArithmeticError):

@@ -18,7 +18,9 @@ import orjson
 
 from finops_ai.errors import DataError
 from finops_ai.providers.limits import check_file
+from finops_ai.providers.parsing import require_shape
 from finops_ai_agent_logs.calls import Call, content_of, moment, person_of, repository_of
+from finops_ai_agent_logs.shapes import OPENCODE
 
 TOOL, FORMAT = "opencode", "opencode.log"
 PLACES = ["~/.local/share/opencode/opencode*.db", "~/.local/share/opencode/storage/message/**/*.json"]
@@ -84,6 +86,7 @@ def _message(path: Path) -> Iterator[Row]:
         message = orjson.loads(content_of(path))
     except orjson.JSONDecodeError as error:
         raise DataError(f"{path}: not whole JSON ({error}). Nothing was stored.") from None
+    require_shape(message, {}, path)
     yield from _row(message.get("sessionID"), None, message, str(path))
 
 
@@ -98,6 +101,7 @@ def _row(session: Any, at: Any, data: Any, place: str) -> Iterator[Row]:
         or not isinstance(message.get("tokens"), dict)
     ):
         return
+    require_shape(message, OPENCODE, place)
     created = (message.get("time") or {}).get("created")
     yield str(session), at if at is not None else created, message, place
 

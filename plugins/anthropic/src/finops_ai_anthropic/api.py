@@ -19,6 +19,8 @@ from typing import Any
 from finops_ai.errors import ProviderError
 from finops_ai.periods import UTC, Window, iso
 from finops_ai.providers import HttpClient, HttpRefused
+from finops_ai.providers.parsing import require_shape
+from finops_ai_anthropic.shapes import PAGE_ROW, ROW
 
 ANALYTICS, LEGACY_USAGE, LEGACY_COST = (
     "v1/organizations/analytics",
@@ -308,13 +310,11 @@ def flat(row: Row, known: Row | None = None) -> Row:
     measures = row.get("usage", row.get("cost"))
     if not isinstance(measures, dict):
         raise ProviderError(f"anthropic: an analytics row has neither 'usage' nor 'cost': {sorted(row)}.")
-    return {
-        "starting_at": row["starting_at"],
-        "ending_at": row["ending_at"],
-        **row["group"],
-        **(known or {}),
-        **measures,
-    }
+    require_shape(row, PAGE_ROW, "anthropic: an analytics row")
+    bucket = {"starting_at": row["starting_at"], "ending_at": row["ending_at"]}
+    found = {**bucket, **row["group"], **(known or {}), **measures}
+    require_shape(found, ROW, "anthropic: an analytics row")
+    return found
 
 
 def buckets(page: Row) -> Iterator[Row]:
@@ -324,8 +324,11 @@ def buckets(page: Row) -> Iterator[Row]:
             raise ProviderError(
                 "anthropic: a bucket lacks 'starting_at', 'ending_at' or 'results'. Nothing was stored."
             )
+        require_shape(bucket, {"results": [{}]}, "anthropic: a bucket")
         for result in bucket["results"]:
-            yield {"starting_at": bucket["starting_at"], "ending_at": bucket["ending_at"], **result}
+            found = {"starting_at": bucket["starting_at"], "ending_at": bucket["ending_at"], **result}
+            require_shape(found, ROW, "anthropic: a bucket")
+            yield found
 
 
 def _ceil(moment: dt.datetime, step: dt.timedelta) -> dt.datetime:

@@ -10,7 +10,9 @@ from typing import Any
 from finops_ai.errors import DataError
 from finops_ai.periods import instant
 from finops_ai.providers.files import find_files, read_json_any
+from finops_ai.providers.parsing import require_shape
 from finops_ai_anthropic.api import WIDTHS, Row, buckets, flat
+from finops_ai_anthropic.shapes import CODE, PAGE
 
 #: counts and amounts: everything else in a row names what the row is about
 MEASURES = {
@@ -67,16 +69,24 @@ def _sort(
     if not isinstance(page, dict):
         raise DataError(f"{where}: neither a saved page nor a log record, but {type(page).__name__}. {KINDS}")
     if "sessionId" in page or "message" in page:
-        if page.get("type") == "assistant" and (page.get("message") or {}).get("usage"):
+        if (
+            page.get("type") == "assistant"
+            and isinstance(message := page.get("message"), dict)
+            and message.get("usage")
+        ):
             found.session_log.append((*at, page))
         return
     if "leafUuid" in page or page.get("type") in ("summary", "system", "user", "file-history-snapshot"):
         return
+    require_shape(page, PAGE, where)
     mark = page.get("data_refreshed_at") or ""
     if mark:
         found.refreshed.append(mark)
     for row in page["data"] if isinstance(page.get("data"), list) else [page]:
+        if not isinstance(row, dict):
+            raise DataError(f"{where}: a row is {row!r:.80}, no table. {KINDS}")
         if "model_breakdown" in row:
+            require_shape(row, CODE, where)
             found.claude_code.append(row)
         elif "group" in row and ("usage" in row or "cost" in row):
             dated["usage" if "usage" in row else "cost"].append((mark, where, {**flat(row), FAMILY: "analytics"}))

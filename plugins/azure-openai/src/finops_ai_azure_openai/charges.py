@@ -33,7 +33,7 @@ def moment(text: str) -> dt.datetime:
     """
     if text.isdigit() and len(text) == 8:
         text = f"{text[:4]}-{text[4:6]}-{text[6:]}"
-    elif text.count("/") == 2:
+    elif text.split(" ")[0].count("/") == 2:
         month, day, year = text.split(" ")[0].split("/")
         text = f"{year}-{month:0>2}-{day:0>2}"
     return instant(text)
@@ -58,7 +58,7 @@ def tags_of(text: object, place: str) -> dict[str, str]:
     body = str(text).strip()
     try:
         found = json.loads(body if body.startswith("{") else "{" + body + "}")
-    except ValueError:
+    except (ValueError, RecursionError):
         raise DataError(f"{place}: the tags are not a JSON object: {body[:80]!r}.") from None
     return {str(k): "" if v is None else str(v) for k, v in found.items()}
 

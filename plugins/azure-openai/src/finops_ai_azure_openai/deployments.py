@@ -93,7 +93,7 @@ def parse_accounts(documents: Iterable[Any]) -> dict[ResourceId, dict[str, Any]]
     """Location and tags of each account in saved or fetched account lists."""
     found = {}
     for document in documents:
-        for item in document.get("value", []):
+        for item in document.get("value") or ():
             account = resource_id(item.get("id"))
             if account and "/deployments/" not in item["id"].lower():
                 found[account] = {"region": item.get("location"), "tags": item.get("tags") or {}}
@@ -106,7 +106,7 @@ def parse_deployments(
     """Deployments by resource id, from the answers of the deployments list."""
     found = {}
     for document in documents:
-        for item in document.get("value", []):
+        for item in document.get("value") or ():
             account, properties, sku = resource_id(item.get("id")), item.get("properties") or {}, item.get("sku") or {}
             if not account or "/deployments/" not in item["id"].lower():
                 continue

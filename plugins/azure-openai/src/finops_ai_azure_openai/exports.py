@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,13 +21,16 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from finops_ai.errors import DataError
+from finops_ai.errors import DataError, SettingsError
 from finops_ai.periods import Window
 from finops_ai.providers import LeftOut, left_out_of
 from finops_ai.providers.amounts import money, quantity, unit_price
 from finops_ai.providers.limits import unpack
+from finops_ai.providers.parsing import parse_json
+from finops_ai.shapes import misfit
 from finops_ai_azure_openai.charges import CATEGORIES, bill_frame, bill_row, moment, tags_of
 from finops_ai_azure_openai.line_items import charges_pattern
+from finops_ai_azure_openai.shapes import MANIFEST
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,7 +129,9 @@ class _Manifest:
 
 def _manifest(blob: Blob) -> _Manifest:
     try:
-        document = json.loads(blob.read())
+        document = parse_json(blob.read(), blob.name)
+        if wrong := misfit(document, MANIFEST):
+            raise ValueError(wrong)
         about, run = document["exportConfig"], document["runInfo"]
         rows = {
             PurePosixPath(part["blobName"]).name: int(part["dataRowCount"])
@@ -138,7 +142,7 @@ def _manifest(blob: Blob) -> _Manifest:
         return _Manifest(
             f"{about['exportName']}/{about['type']}", about["type"], run["startDate"], run["endDate"], submitted, rows
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, SettingsError) as error:
         raise DataError(f"{blob.name}: not an export's manifest ({type(error).__name__}: {error}).") from None
 
 

@@ -16,8 +16,10 @@ from finops_ai.frames import conform
 from finops_ai.meters import normalise_columns, tokens_from_slices
 from finops_ai.periods import Window, instant, iso
 from finops_ai.providers import HttpClient
+from finops_ai.providers.parsing import require_shape
 from finops_ai_azure_openai.arm import subscription_of
 from finops_ai_azure_openai.deployments import Deployment, model_id
+from finops_ai_azure_openai.shapes import RECORD
 from finops_ai_azure_openai.usage import Identity, columns_of, operation_of
 
 if TYPE_CHECKING:
@@ -97,12 +99,15 @@ def answer_rows(answer: Any, place: str) -> Iterator[dict[str, Any]]:
 
 def record(document: Mapping[str, Any]) -> dict[str, Any]:
     """One saved log record (diagnostic settings write `{time, properties: {...}}`) as named values, without texts."""
-    flat = {**document, **(document.get("properties") or {})}
+    properties = document.get("properties")
+    flat = {**document, **(properties if isinstance(properties, Mapping) else {})}
     flat.setdefault("TimeGenerated", document.get("time"))
     same = {name.lower().strip("_"): name for name in COLUMNS}
-    return {
+    found = {
         same[k.lower().strip("_")]: v for k, v in flat.items() if k.lower().strip("_") in same and v not in ("", None)
     }
+    require_shape(found, RECORD, f"gateway log, the call {found.get('CorrelationId')!r:.60}")
+    return found
 
 
 def calls(records: Iterable[Mapping[str, Any]], place: str | Path) -> list[dict[str, Any]]:

@@ -18,8 +18,10 @@ from finops_ai.errors import DataError, ProviderError, UsageError
 from finops_ai.money import exact
 from finops_ai.periods import Window, instant, iso
 from finops_ai.providers import HttpClient, HttpRefused
+from finops_ai.providers.parsing import require_shape
 from finops_ai_azure_openai.arm import ResourceId, resource_id
 from finops_ai_azure_openai.deployments import Deployment, model_id
+from finops_ai_azure_openai.shapes import METRICS
 
 API_VERSION = "2024-02-01"
 NAMESPACE = "Microsoft.CognitiveServices/accounts"
@@ -144,6 +146,7 @@ def parse(documents: Iterable[tuple[str, Any]]) -> Iterator[Point]:
         DataError: the answer lacks what is needed to read it; names the field.
     """
     for place, document in documents:
+        require_shape(document, METRICS, place)
         grain = GRAINS.get(document.get("interval", ""))
         if grain is None:
             raise DataError(
@@ -161,16 +164,16 @@ def parse(documents: Iterable[tuple[str, Any]]) -> Iterator[Point]:
                     f"azure-openai: metric {name} of {account.account} failed ({metric['errorCode']}: {said}). "
                     "Nothing was stored; run the command again."
                 )
-            if len(metric.get("timeseries", [])) >= TOP:
+            if len(metric.get("timeseries") or ()) >= TOP:
                 raise ProviderError(
                     f"azure-openai: {name} of {account.account} has {TOP} series or more, some may be cut."
                 )
-            for series in metric.get("timeseries", []):
+            for series in metric.get("timeseries") or ():
                 dimensions = {
-                    (d.get("name") or {}).get("value", "").lower(): d.get("value") or ""
-                    for d in series.get("metadatavalues", [])
+                    ((d.get("name") or {}).get("value") or "").lower(): d.get("value") or ""
+                    for d in series.get("metadatavalues") or ()
                 }
-                for point in series.get("data", []):
+                for point in series.get("data") or ():
                     value = point.get("total", point.get("average"))
                     if value is not None:
                         start = instant(point["timeStamp"])

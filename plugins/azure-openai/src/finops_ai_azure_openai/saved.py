@@ -12,8 +12,10 @@ from typing import Any
 
 from finops_ai.errors import DataError
 from finops_ai.providers.files import read_bytes, read_csv, read_json_any
+from finops_ai.providers.parsing import require_shape
 from finops_ai_azure_openai import gateway, query
 from finops_ai_azure_openai.exports import Blob, is_export
+from finops_ai_azure_openai.shapes import COSTS, RESOURCES
 
 
 @dataclass
@@ -55,11 +57,15 @@ def _place(found: Saved, document: Any, place: str, name: str) -> list[dict[str,
         raise DataError(f"{place}: expected an object, got {type(document).__name__}.")
     if "tables" in document:
         return [gateway.record(row) for row in gateway.answer_rows(document, place)]
-    if "properties" in document and "columns" in (document["properties"] or {}):
+    if "properties" in document and "columns" in (
+        document["properties"] if isinstance(document["properties"], dict) else ()
+    ):
+        require_shape(document, COSTS, place)
         found.costs.append((query.kind_of(document, name), document))
     elif "interval" in document and "value" in document:
         found.metrics.append((place, document))
     elif "value" in document or "displayName" in document:
+        require_shape(document, RESOURCES, place)
         found.resources.append(document)
     elif "CorrelationId" in document or "category" in document:
         if document.get("category", "GatewayLlmLogs") in ("GatewayLlmLogs", "ApiManagementGatewayLlmLog"):
@@ -84,4 +90,4 @@ def _header(path: Path) -> list[str]:
                 raise
         else:
             line = stream.readline()
-    return next(csv.reader(io.StringIO(line.decode("utf-8-sig", "replace"))), [])
+    return next(csv.reader(io.StringIO(line.decode("utf-8-sig", "replace").strip("\r\n"), newline="")), [])

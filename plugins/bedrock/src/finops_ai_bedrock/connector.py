@@ -14,6 +14,7 @@ from finops_ai.errors import DataError, FinopsError, ProviderError
 from finops_ai.frames import BillFrame, conform, empty
 from finops_ai.periods import Window
 from finops_ai.providers import Connector, Finding, LineItem
+from finops_ai.providers.duck import in_range
 from finops_ai.providers.files import find_files, read_json_any
 from finops_ai.providers.limits import unpack
 from finops_ai.providers.retrying import stand_by
@@ -76,7 +77,10 @@ class Bedrock(Connector):
                 self.note(
                     "bedrock: tokens are those of the cost report; the logs of the same calls aren't added to them."
                 )
-            return conform(cur.usage_table(self._read_report(window), "billing_export"), source="bedrock cost report")
+            report = self._read_report(window)
+            with in_range("bedrock: the cost report"):
+                table = cur.usage_table(report, "billing_export")
+            return conform(table, source="bedrock cost report")
         if source == "invocation_logs":
             return self._from_logs(window)
         if not self.live:
@@ -94,7 +98,8 @@ class Bedrock(Connector):
             return empty(BillFrame)
         report = self._read_report(window)
         self.left_out = list(report.left_out)
-        table = cur.bills_table(report, "billing_export")
+        with in_range("bedrock: the cost report"):
+            table = cur.bills_table(report, "billing_export")
         return conform(table, BillFrame, source="bedrock cost report")
 
     # ---- cost report
@@ -177,7 +182,7 @@ class Bedrock(Connector):
             for event in page["events"]:
                 try:
                     yield f"log event {event.get('eventId')}", json.loads(event["message"])
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     raise DataError(f"bedrock: log event {event.get('eventId')} is not JSON ({error}).") from None
 
     # ---- CloudWatch
@@ -284,5 +289,5 @@ def _lines(content: bytes, place: str) -> Iterator[tuple[str, Any]]:
         if line.strip():
             try:
                 yield f"{place}, line {number}", json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise DataError(f"{place}, line {number}: not whole JSON ({error}). Nothing was stored.") from None

@@ -15,6 +15,7 @@ from finops_ai.errors import DataError
 from finops_ai.meters import meters
 from finops_ai.periods import Window
 from finops_ai.providers import LeftOut, left_out_of
+from finops_ai.providers.duck import connect
 from finops_ai_bedrock.resources import Profiles, read_resource
 from finops_ai_bedrock.usage_types import Line, classify, model_id
 
@@ -152,7 +153,7 @@ def read_report(
     Raises:
         DataError: a file can't be read, or a needed column is missing.
     """
-    con = duckdb.connect()
+    con = connect()
     report = Report(con)
     groups = {
         "read_parquet": [p for p in paths if p.name.lower().endswith(".parquet")],
@@ -160,9 +161,8 @@ def read_report(
     }
     selects = [_select(con, reader, files) for reader, files in groups.items() if files]
     if not selects:
-        con.sql("SELECT " + ", ".join(_expression(n, k, {}) for n, (k, _) in COLUMNS.items()) + " WHERE false").create(
-            "cur"
-        )
+        nothing = ", ".join(_expression(n, k, {}) for n, (k, _) in COLUMNS.items())
+        con.execute(f"CREATE TEMP TABLE cur AS SELECT {nothing} WHERE false")
     else:
         everything = "(" + " UNION ALL ".join(selects) + ")"
         within = (
@@ -170,7 +170,7 @@ def read_report(
             f" AND line_item_usage_start_date < TIMESTAMP '{window.end:%Y-%m-%d %H:%M:%S.%f}'"
         )
         try:
-            con.execute(f"CREATE TABLE cur AS SELECT * FROM {everything} WHERE {_BEDROCK} AND {within}")
+            con.execute(f"CREATE TEMP TABLE cur AS SELECT * FROM {everything} WHERE {_BEDROCK} AND {within}")
             report.left_out = _others(con, everything, within)
         except duckdb.Error as error:
             raise _unreadable(error, paths) from None
@@ -298,7 +298,7 @@ def _explain_resources(report: Report, profiles: Profiles | None) -> None:
 def _join(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(
         f"""
-        CREATE TABLE lines AS SELECT cur.*,
+        CREATE TEMP TABLE lines AS SELECT cur.*,
             coalesce(meter, 'unmapped') AS meter,
             coalesce(unit, 'units') AS unit,
             CASE WHEN coalesce(meter, 'unmapped') = 'unmapped' THEN line_item_usage_type

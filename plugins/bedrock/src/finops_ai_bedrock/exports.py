@@ -14,6 +14,7 @@ from finops_ai.periods import Window, next_month, parse_month
 from finops_ai.providers.files import read_json
 from finops_ai_bedrock.aws import Aws
 
+_NAMED = re.compile(r"BILLING_PERIOD=(\d{4}-\d{2})")
 _PERIOD = re.compile(r"(?:^|/)(?:data|metadata)?/?BILLING_PERIOD=(\d{4}-\d{2})/(.*)$")
 DATA_ENDINGS = (".parquet", ".csv.gz", ".csv")
 
@@ -80,8 +81,13 @@ def local_parts(paths: Iterable[Path], window: Window) -> list[Path]:
     paths = list(paths)
     parts = newest_execution(parts_of((path.as_posix(), path.stat().st_mtime) for path in paths))
     wanted = periods_for(window)
-    for period in sorted(wanted):
-        manifests = [p for p in paths if _is_manifest(p.name) and f"BILLING_PERIOD={period}" in p.as_posix()]
+    by_period: dict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        if _is_manifest(path.name) and (named := _NAMED.search(path.as_posix())):
+            by_period[named[1]].append(path)
+    for period, manifests in sorted(by_period.items()):
+        if period not in wanted:
+            continue
         own = [part for part in parts if part.period == period]
         check_whole(((p.as_posix(), read_json(p)) for p in manifests), own, period)
     return [Path(part.name) for part in parts if not part.period or part.period in wanted]

@@ -18,9 +18,11 @@ from finops_ai.frames.types import COST_TYPE, TAGS_TYPE
 from finops_ai.meters import disjoint_columns, tokens_from_slices
 from finops_ai.money import exact
 from finops_ai.periods import Window
+from finops_ai.providers.parsing import require_shape
 from finops_ai_cursor.api import MILLISECOND, mail, moment
 from finops_ai_cursor.groups import Groups
 from finops_ai_cursor.listing import Row
+from finops_ai_cursor.shapes import EVENT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,6 +81,7 @@ def events_of(rows: Iterable[Row], window: Window, notes: list[str]) -> list[Eve
     found: list[Event] = []
     off = 0
     for row in rows:
+        require_shape(row, EVENT, "cursor: a usage event")
         try:
             at = moment(row["timestamp"])
             if at not in window:

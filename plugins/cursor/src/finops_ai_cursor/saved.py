@@ -11,10 +11,12 @@ from typing import NamedTuple
 from finops_ai.errors import DataError
 from finops_ai.periods import UTC, Window
 from finops_ai.providers.files import find_files, read_bytes, read_json_any
+from finops_ai.providers.parsing import require_shape
 from finops_ai_cursor import dashboard, events
 from finops_ai_cursor.api import mail, moment
 from finops_ai_cursor.events import Event
 from finops_ai_cursor.listing import Page, Row, read_growing
+from finops_ai_cursor.shapes import PAGE
 
 EVER = Window(dt.datetime(1970, 1, 1, tzinfo=UTC), dt.datetime(2200, 1, 1, tzinfo=UTC))
 
@@ -49,6 +51,7 @@ def read_saved(patterns: list[str], notes: list[str], user: str | None) -> Saved
             for answer in document if isinstance(document, list) else [document]:
                 if not isinstance(answer, dict):
                     raise DataError(f"{where}: neither a saved answer nor an export. {_KINDS}")
+                require_shape(answer, PAGE, where)
                 if isinstance(answer.get("usageEvents"), list):
                     period = str(answer.get("period") or "")
                     page = int((answer.get("pagination") or {}).get("currentPage") or 1)

@@ -124,7 +124,7 @@ def tags_of(texts: pa.Array, known: dict[str | None, Any]) -> pa.Array:
 def _tags(text: str) -> list[tuple[str, str]]:
     try:
         parsed = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return [("Tags", text)]
     if isinstance(parsed, list):
         parsed = {pair["key"]: pair.get("value") for pair in parsed if isinstance(pair, Mapping) and "key" in pair}
@@ -137,6 +137,6 @@ def details_of(text: str | None) -> dict[str, Any]:
     """SkuPriceDetails as an object, keys without the custom prefix."""
     try:
         parsed = json.loads(text) if text else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return {str(k).removeprefix("x_"): v for k, v in parsed.items()} if isinstance(parsed, Mapping) else {}

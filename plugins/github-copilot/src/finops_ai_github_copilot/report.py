@@ -16,7 +16,9 @@ from finops_ai.errors import DataError
 from finops_ai.money import exact
 from finops_ai.periods import UTC
 from finops_ai.providers.files import csv_rows
+from finops_ai.providers.parsing import require_shape
 from finops_ai_github_copilot.items import TOKENS, Line, Row, is_premium, require
+from finops_ai_github_copilot.shapes import ITEM
 
 #: spellings of a column, in lower case without blanks and underscores
 NAMES = {
@@ -163,7 +165,11 @@ def _plain(name: str) -> str:
 
 def of_item(item: Row, center: str | None) -> Charge:
     """A line of the billing usage API."""
-    day: Any = dt.datetime.fromisoformat(str(item["date"])[:10]).replace(tzinfo=UTC)
+    require_shape(item, ITEM, "github-copilot: a line of the billing usage")
+    try:
+        day: Any = dt.datetime.fromisoformat(item["date"][:10]).replace(tzinfo=UTC)
+    except ValueError:
+        raise DataError(f"github-copilot: date is {item['date']!r}, must be a day. Nothing was stored.") from None
     figures = [exact(item[name]) for name in ("quantity", "grossAmount", "discountAmount", "netAmount")]
     price = None if item.get("pricePerUnit") is None else exact(item["pricePerUnit"])
     return Charge(

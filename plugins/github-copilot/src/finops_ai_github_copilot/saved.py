@@ -10,9 +10,11 @@ from typing import Any
 from finops_ai.errors import DataError
 from finops_ai.periods import UTC
 from finops_ai.providers.files import find_files, read_bytes, read_json_any
+from finops_ai.providers.parsing import require_shape
 from finops_ai_github_copilot import report
 from finops_ai_github_copilot.items import Line
 from finops_ai_github_copilot.report import Charge
+from finops_ai_github_copilot.shapes import ANSWER
 
 Row = dict[str, Any]
 
@@ -105,6 +107,7 @@ def _new(
 def _sort(answer: Any, where: str, center: str | None, found: Saved) -> None:
     if not isinstance(answer, dict):
         raise DataError(f"{where}: neither a report nor an answer. {_KINDS}")
+    require_shape(answer, ANSWER, where)
     if isinstance(answer.get("seats"), list):
         found.seats += answer["seats"]
         found.total_seats = answer.get("total_seats", found.total_seats)

@@ -11,6 +11,8 @@ import pyarrow as pa
 from finops_ai.frames import SeatFrame, conform
 from finops_ai.periods import Window, instant
 from finops_ai.providers import LeftOut
+from finops_ai.providers.parsing import require_shape
+from finops_ai_github_copilot.shapes import SEAT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,6 +52,7 @@ def seat_frame(
     people: dict[str, list[Row]] = {}
     nobody = 0
     for seat in seats:
+        require_shape(seat, SEAT, "github-copilot: a seat")
         login = (seat.get("assignee") or {}).get("login")
         if login:
             people.setdefault(str(login).lower(), []).append(seat)

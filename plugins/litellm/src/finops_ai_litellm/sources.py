@@ -195,5 +195,5 @@ def _parquet(path: Any) -> Iterator[Row]:
             raise DataError(f"{path}: the column {sorted(missing)[0]!r} is missing; the file has {sorted(have)}.")
         for batch in file.iter_batches(FETCH, columns=wanted):
             yield from batch.to_pylist()
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a readable Parquet file ({error}).") from None

@@ -242,7 +242,7 @@ def as_json(value: Any, kind: type) -> Any:
     if isinstance(value, str | bytes):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
     return value if isinstance(value, kind) else None
 

@@ -15,7 +15,9 @@ from finops_ai.frames.types import COST_TYPE, TAGS_TYPE
 from finops_ai.meters import format_named, meters, normalise, normalise_columns, service_tier, tokens_from_slices
 from finops_ai.money import exact
 from finops_ai.periods import Window
+from finops_ai.providers.parsing import require_shape
 from finops_ai_litellm import spendlog
+from finops_ai_litellm.shapes import METADATA, ROW, USAGE
 from finops_ai_litellm.spendlog import Row
 
 if TYPE_CHECKING:
@@ -55,6 +57,8 @@ def token_frame(
     seen: set[Any] = set()
     twice = hits = differing = 0
     for row in rows:
+        place = f"Spend log of request {row.get('request_id')!r:.80}"
+        require_shape(row, ROW, place)
         start, end = spendlog.period_of(row)
         if not window.start <= start < window.end:
             continue
@@ -64,7 +68,9 @@ def token_frame(
             continue
         seen.add(identity)
         metadata = spendlog.as_json(row.get("metadata"), dict) or {}
+        require_shape(metadata, METADATA, place)
         usage, differs = usage_of(row, metadata)
+        require_shape(usage, USAGE, place)
         differing += differs
         if spendlog.cached(row):
             hits, usage = hits + 1, {}
@@ -150,7 +156,7 @@ def cost_of(row: Row) -> Decimal | None:
     """The gateway's own cost figure in USD, exact to the digits it shows (its table holds floating point)."""
     try:
         return None if row.get("spend") is None else exact(row["spend"]).quantize(Decimal("1e-18"))
-    except ArithmeticError:
+    except (ArithmeticError, ValueError):
         raise DataError(
             f"Spend log of request {row.get('request_id')!r}: spend is {row['spend']!r}, must be a number."
         ) from None

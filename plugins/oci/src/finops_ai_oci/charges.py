@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from finops_ai.errors import DataError
 from finops_ai.frames import BillFrame, conform
 from finops_ai.meters import meters
-from finops_ai.money import QUANTITY
 from finops_ai.periods import Window, instant, next_month
+from finops_ai.providers import amounts
 from finops_ai_oci.skus import Sku, read_sku
 
 if TYPE_CHECKING:
@@ -116,7 +116,12 @@ def usage_frame(charges: Iterable[Charge], window: Window, grain: dt.timedelta, 
         unit = meters()[row["meter"]].unit
         rows.append(
             row
-            | {"provider": "oci", "quantity": round(quantity, QUANTITY[1]), "unit": unit, "quantity_basis": "metered"}
+            | {
+                "provider": "oci",
+                "quantity": amounts.quantity(quantity, f"OCI usage of {row['model']} at {row['charge_period_start']}"),
+                "unit": unit,
+                "quantity_basis": "metered",
+            }
             | {"billed_cost": cost, "tags": list(row["tags"]), "billing_currency": row["billing_currency"] or None}
         )
     if negative:
@@ -135,7 +140,7 @@ def bill_frame(charges: Iterable[Charge], window: Window, notes: list[str]) -> p
             continue
         sku = charge.sku
         first = charge.start.date().replace(day=1)
-        billed = charge.quantity if charge.quantity is None else round(charge.quantity, QUANTITY[1])
+        billed = amounts.quantity(charge.quantity, charge.place)
         known = sku.meter != "unmapped" and charge.quantity is not None
         rows.append(
             {
@@ -159,7 +164,7 @@ def bill_frame(charges: Iterable[Charge], window: Window, notes: list[str]) -> p
                 "service_tier": sku.service_tier,
                 "pricing_quantity": billed,
                 "pricing_unit": charge.unit or None,
-                "consumed_quantity": round(charge.quantity * sku.block, QUANTITY[1]) if known else None,  # type: ignore[operator]
+                "consumed_quantity": amounts.quantity(charge.quantity * sku.block, charge.place) if known else None,  # type: ignore[operator]
                 "consumed_unit": sku.unit if known else None,
                 "list_unit_price": charge.list_unit_price,
                 "contracted_unit_price": charge.unit_price,

@@ -235,7 +235,7 @@ def _focus_line(row: Mapping[str, str], place: str) -> Charge:
     }
     try:
         tags = {str(k): "" if v is None else str(v) for k, v in json.loads(row.get("Tags") or "{}").items()}
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         raise DataError(f"{place}: the tags are not a JSON object: {row['Tags'][:80]!r}.") from None
     return Charge(
         place=place,

@@ -8,6 +8,7 @@ from typing import Any
 
 from finops_ai.errors import ProviderError
 from finops_ai.providers import HttpClient, HttpRefused
+from finops_ai.shapes import misfit
 
 
 @dataclass(frozen=True)
@@ -124,4 +125,5 @@ def read_names(client: HttpClient) -> dict[str, str]:
 def project_names(page: Any) -> dict[str, str]:
     """Project id to name of one saved or fetched page of projects."""
     rows = page.get("data", []) if isinstance(page, dict) else []
-    return {row["id"]: row["name"] for row in rows if isinstance(row, dict) and row.get("id") and row.get("name")}
+    named = [row for row in rows if not misfit(row, {"id!": "text", "name!": "text"})] if isinstance(rows, list) else []
+    return {row["id"]: row["name"] for row in named if row["id"] and row["name"]}

@@ -14,6 +14,7 @@ from finops_ai.errors import DataError
 from finops_ai.meters import meters
 from finops_ai.money import exact
 from finops_ai.periods import next_month
+from finops_ai.providers.parsing import require_shape
 from finops_ai_openai.api import Bucket
 
 #: line items of tools and storage name no model; first match wins
@@ -91,6 +92,12 @@ def _meter(said: set[str]) -> str:
     return name if name in meters() else "unmapped"
 
 
+#: a result of the Costs API
+RESULT = dict.fromkeys(("line_item", "project_id", "quantity_unit", "api_key_id", "user_id"), "text") | {
+    "amount": {"currency": "text"}
+}
+
+
 def charges_of(
     buckets: Iterable[Bucket], *, account: str, source: str, names: Mapping[str, str]
 ) -> dict[str, list[Any]]:
@@ -126,6 +133,7 @@ def _charge(result: dict[str, Any], place: str, names: Mapping[str, str]) -> dic
             f"{place}: no amount with value and currency but {amount!r:.80}. OpenAI may have changed its answers: "
             "update finops-ai-openai. Nothing was stored."
         )
+    require_shape(result, RESULT, place)
     value = _number(amount["value"], "amount.value", place)
     text, project = result.get("line_item"), result.get("project_id")
     item = read_line_item(text)

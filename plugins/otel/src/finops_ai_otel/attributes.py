@@ -94,10 +94,10 @@ LONGEST_LABEL = 200
 
 
 def first(attributes: Attributes, names: Sequence[str]) -> Any:
-    """The first of several spellings that is stated."""
+    """The first of several spellings that states one value."""
     for name in names:
         value = attributes.get(name)
-        if value is not None and value != "":
+        if value is not None and value != "" and not isinstance(value, Mapping | list):
             return value
     return None
 

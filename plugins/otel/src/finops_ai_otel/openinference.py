@@ -73,6 +73,6 @@ def translated(attributes: Mapping[str, Any], output: str | None) -> dict[str, A
 def _object(text: Any) -> dict[str, Any]:
     try:
         found = json.loads(text) if isinstance(text, str) else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

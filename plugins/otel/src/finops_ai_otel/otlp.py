@@ -182,9 +182,9 @@ def _spans(document: Mapping[str, Any], place: str) -> Iterator[Span]:
                 if is_openinference(names):
                     attributes = translated(attributes, _output(told))
                 yield Span(
-                    span.get("traceId", ""),
-                    span["spanId"],
-                    span.get("parentSpanId", ""),
+                    str(span.get("traceId") or ""),
+                    str(span["spanId"]),
+                    str(span.get("parentSpanId") or ""),
                     nano(span["startTimeUnixNano"]),
                     nano(span["endTimeUnixNano"]),
                     attributes,
@@ -286,7 +286,7 @@ def _mapping(value: Any, place: str) -> dict[str, Any]:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise DataError(f"{place}: the attributes are text but not JSON: {value[:60]!r}.") from None
     if isinstance(value, Mapping):
         nested = value.get("attributes")

@@ -115,7 +115,7 @@ def flatten(con: duckdb.DuckDBPyConnection, name: str, source: str, have: Mappin
         else:
             value = f"nullif(CAST({value} AS VARCHAR), '')"
         columns.append(f"{value} AS {flat}")
-    con.execute(f"CREATE TABLE {name} AS SELECT {', '.join(columns)} FROM {source}")
+    con.execute(f"CREATE TEMP TABLE {name} AS SELECT {', '.join(columns)} FROM {source}")
 
 
 def load_files(con: duckdb.DuckDBPyConnection, name: str, paths: Sequence[Path]) -> None:
@@ -143,7 +143,7 @@ def load_files(con: duckdb.DuckDBPyConnection, name: str, paths: Sequence[Path])
                 ) from None
             made.append(f"SELECT * FROM {name}_{kind}")
     if made:
-        con.execute(f"CREATE TABLE {name} AS {' UNION ALL '.join(made)}")
+        con.execute(f"CREATE TEMP TABLE {name} AS {' UNION ALL '.join(made)}")
     else:
         flatten(con, name, "(SELECT 1) WHERE false", {})
 

@@ -13,6 +13,7 @@ from finops_ai.errors import CredentialsError, DataError, FinopsError, SettingsE
 from finops_ai.frames import BillFrame, conform, empty
 from finops_ai.periods import Window
 from finops_ai.providers import Connector, Finding, HttpClient, LeftOut, LineItem
+from finops_ai.providers.duck import in_range
 from finops_ai.providers.files import find_files, read_json_any
 from finops_ai_vertex import columns, export, monitoring, request_log
 from finops_ai_vertex.bigquery import GRANT, BigQuery, credentials_of, no_credentials
@@ -59,7 +60,9 @@ class Vertex(Connector):
                 self.note(
                     "vertex: tokens are those of the billing export; the log of the same calls isn't added to them."
                 )
-            table = export.usage_table(self._read_export(window), self.settings.prompt_label)
+            read = self._read_export(window)
+            with in_range("vertex: the billing export"):
+                table = export.usage_table(read, self.settings.prompt_label)
             return conform(table, source="vertex billing export")
         if self.source == "request_log":
             return self._from_request_log(window)
@@ -81,7 +84,9 @@ class Vertex(Connector):
             return empty(BillFrame)
         read = self._read_export(window)
         self.left_out = self._query_others(window) if self.live else list(read.left_out)
-        return conform(export.bills_table(read), BillFrame, source="vertex billing export")
+        with in_range("vertex: the billing export"):
+            table = export.bills_table(read)
+        return conform(table, BillFrame, source="vertex billing export")
 
     # ---- billing export
 

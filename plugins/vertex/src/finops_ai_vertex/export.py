@@ -17,6 +17,8 @@ from finops_ai.meters import meters
 from finops_ai.money import exact
 from finops_ai.periods import UTC, Window
 from finops_ai.providers import LeftOut, left_out_of
+from finops_ai.providers.duck import connect
+from finops_ai.providers.parsing import require_shape
 from finops_ai_vertex.columns import flatten, load_files
 from finops_ai_vertex.skus import Sku, classify, model_id
 
@@ -59,14 +61,14 @@ def selection(services: Sequence[str], service: str = "service_description", sku
 
 def read_files(paths: Sequence[Path], window: Window, **options: object) -> Export:
     """Read saved export files; arguments as `explain`."""
-    con = duckdb.connect()
+    con = connect()
     load_files(con, "loaded", paths)
     return explain(con, "loaded", window, **options)  # type: ignore[arg-type]
 
 
 def read_table(table: pa.Table, window: Window, **options: object) -> Export:
     """Read rows that BigQuery gave, in flat columns; arguments as `explain`."""
-    con = duckdb.connect()
+    con = connect()
     con.register("answer", table)
     times = {"usage_start_time", "usage_end_time"}
     have = {name: f"make_timestamp(epoch_us({name}))" if name in times else name for name in table.column_names}
@@ -95,13 +97,13 @@ def explain(
         f" AND usage_start_time < TIMESTAMP '{window.end:%Y-%m-%d %H:%M:%S.%f}'"
     )
     export = Export(con, left_out=_others(con, loaded, selection(services), within))
-    con.execute(f"CREATE TABLE picked AS SELECT * FROM {loaded} WHERE {selection(services)} AND {within}")
+    con.execute(f"CREATE TEMP TABLE picked AS SELECT * FROM {loaded} WHERE {selection(services)} AND {within}")
     _explain_skus(export, model_names or {})
     _explain_texts(con)
     _explain_months(con)
     con.execute(
         """
-        CREATE TABLE lines AS SELECT picked.*,
+        CREATE TEMP TABLE lines AS SELECT picked.*,
             coalesce(meter, 'unmapped') AS meter,
             coalesce(unit, 'units') AS unit,
             coalesce(model, sku_description) AS model,
@@ -215,9 +217,9 @@ def _explain_texts(con: duckdb.DuckDBPyConnection) -> None:
     texts = [text for (text,) in con.sql(query).fetchall()]
     read = [entries(text) for text in texts]
     pairs = [sorted({str(e["key"]): str(e.get("value") or "") for e in found if "key" in e}.items()) for found in read]
-    sums = [
-        sum((Decimal(str(e["amount"])) for e in found if e.get("amount") is not None), Decimal(0)) for found in read
-    ]
+    for text, found in zip(texts, read, strict=True):
+        require_shape(found, [{"amount": "number"}], f"vertex: the credits {text[:80]!r}")
+    sums = [sum((exact(e["amount"]) for e in found if e.get("amount") is not None), Decimal(0)) for found in read]
     con.register(
         "texts",
         pa.table(
@@ -238,10 +240,12 @@ def entries(text: str) -> list[dict[str, object]]:
     """
     try:
         found = json.loads(text, parse_float=Decimal)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise DataError(f"vertex: {text[:80]!r} is no list of records in JSON. Nothing was stored.") from None
     if isinstance(found, dict) and "list" in found:
         found = found["list"]
+    if not isinstance(found, list | None):
+        raise DataError(f"vertex: {text[:80]!r} is no list of records in JSON. Nothing was stored.")
     unwrapped = [e.get("element", e) if isinstance(e, dict) else e for e in found or []]
     return [e for e in unwrapped if isinstance(e, dict)]
 
@@ -307,7 +311,7 @@ def usage_table(export: Export, prompt_label: str) -> pa.Table:
     label = prompt_label.replace("'", "''")
     con.execute(
         f"""
-        CREATE OR REPLACE TABLE summed AS
+        CREATE OR REPLACE TEMP TABLE summed AS
         WITH slices AS (
             SELECT usage_start_time AS s, usage_end_time AS e, billing_account_id, project_id AS sub_account_id,
                 project_name AS sub_account_name, place AS region, resource_id, model, operation, service_tier, context_tier,

@@ -57,7 +57,7 @@ def _document(value: Any) -> Any:
     if isinstance(value, str):
         try:
             return json.loads(value, parse_float=Decimal)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
     return value or {}
 
