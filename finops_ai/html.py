@@ -33,6 +33,10 @@ _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
 _ALLOWED = ("http:", "https:", "mailto:")
 
 
+#: characters that no name or sentence has; of more a page shows the first, because browsers take minutes over a megabyte
+LONGEST, SHOWN = 20_000, 500
+
+
 def visible(text: str) -> str:
     r"""Text whose control and direction marks are shown as their code.
 
@@ -52,7 +56,10 @@ def escaped(value: object) -> str:
     >>> escaped("<i>'$x$'</i>")
     '&lt;i&gt;&#x27;&#36;x&#36;&#x27;&lt;/i&gt;'
     """
-    return html.escape(visible(str(value)), quote=True).replace("$", "&#36;")
+    text = str(value)
+    if len(text) > LONGEST:
+        text = f"{text[:SHOWN]}… ({len(text):,} characters)"
+    return html.escape(visible(text), quote=True).replace("$", "&#36;")
 
 
 class Html(Markup):

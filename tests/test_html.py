@@ -125,3 +125,9 @@ def test_templates_quote_attributes_and_keep_escaping(path):
 
 def test_data_is_exact_and_harmless():
     assert data({"a": "</script>'&"}) == '{"a":"\\u003c/script\\u003e\\u0027\\u0026"}'
+
+
+def test_a_name_of_a_megabyte_is_shown_by_its_beginning():
+    shown = escaped("<" * 1_000_000)
+    assert shown == "&lt;" * 500 + "… (1,000,000 characters)"
+    assert escaped("a" * 20_000) == "a" * 20_000

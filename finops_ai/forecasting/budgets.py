@@ -214,6 +214,18 @@ _SHAPE: Shape = {
 
 
 def entries_of(plan: Sequence[Mapping[str, Any]] | pd.DataFrame, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """The entries of a plan, checked: name, from and to (first days), amount, currency, alerts in order, and whom they are for.
+
+    Args:
+        plan: `[[budgets]]` entries, or a frame with month and amount.
+        columns: of the rows that are budgeted.
+
+    Raises:
+        RuleError: an entry can't be used; names it.
+
+    >>> entries_of([{"month": "2026-10", "amount": "5", "for": {"team": "a"}}], ["team"])[0]["amount"]
+    Decimal('5')
+    """
     if isinstance(plan, pd.DataFrame):
         dims = [c for c in plan.columns if c not in ("month", "amount", "currency", "name")]
         records = plan.astype(object).to_dict("records")

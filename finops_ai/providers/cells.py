@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -60,10 +60,11 @@ class Cells:
 
     def fail(self, row: int, column: str, value: object, what: str, fix: str) -> NoReturn:
         """Raise a DataError that names file, row, column, value, what is wrong and the next step."""
+        cell: Any = value
         try:
-            shown = value.as_py() if isinstance(value, pa.Scalar) else value
+            shown = cell.as_py() if isinstance(cell, pa.Scalar) else cell
         except (OverflowError, ValueError):  # an instant beyond all years that Python has
-            shown = f"{value.value} {value.type}"
+            shown = f"{cell.value} {cell.type}"
         row = row if self.rows is None else int(self.rows[row - 1]) + 1
         raise DataError(f"{self.path}, row {row}, column {column!r}: {str(shown)[:100]!r} {what}. {fix}")
 
