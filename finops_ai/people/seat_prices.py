@@ -285,9 +285,8 @@ def monthly(price: SeatPrice) -> Decimal:
 
 #: what a row's values must be; numbers are read one by one
 _SHAPE: Shape = {
-    "provider": "text", "plan": "text", "currency": "text", "source": "text", "doubt": "text", "price": "number",
-    "included": "number", "credits": "number", "credit": "number", "clock": "digits", "valid_from": "day", "valid_to": "day",
-    "checked": "day", "begins": "day",
+    "provider": "text", "plan": "text", "currency": "text", "source": "text", "doubt": "text", "clock": "digits",
+    "valid_from": "day", "valid_to": "day", "checked": "day", "begins": "day",
 }  # fmt: skip
 
 

@@ -145,7 +145,10 @@ def moment(value: Any) -> dt.datetime:
 
     text = str(value).strip()
     if text.lstrip("-").isdigit():
-        return dt.datetime(1970, 1, 1, tzinfo=UTC) + int(text) * MILLISECOND
+        try:
+            return dt.datetime(1970, 1, 1, tzinfo=UTC) + int(text) * MILLISECOND
+        except (OverflowError, ValueError):
+            raise ProviderError(f"cursor: {text[:40]} is no time in milliseconds. Nothing was stored.") from None
     return instant(text)
 
 
