@@ -250,3 +250,20 @@ def test_missing_settings_and_keys_say_what_to_set(gateway: Any, monkeypatch: py
         (finding,) = LiteLLMConnector(endpoint_url=provider.url).doctor()
     assert not finding.ok
     assert "proxy_admin_viewer" in finding.fix
+
+
+def test_counts_of_a_table_with_gaps_are_whole_numbers(tmp_path: Path) -> None:
+    """A column that has a gap is one of floats in Parquet: 20.0 tokens are 20."""
+    call = {
+        "api_key": "k", "call_type": "acompletion", "model": "gpt-4o", "startTime": "2026-10-02T00:00:00Z", "endTime": "2026-10-02T00:00:01Z",
+    }  # fmt: skip
+    rows = [
+        {**call, "request_id": "a", "total_tokens": 30.0, "prompt_tokens": 20.0, "completion_tokens": 10.0},
+        {**call, "request_id": "b", "total_tokens": None, "prompt_tokens": None, "completion_tokens": None},
+    ]
+    path = tmp_path / "logs.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    usage = LiteLLMConnector(files=[str(path)]).usage(DAYS)
+    assert [(r.meter, int(r.quantity)) for r in usage.itertuples()] == [
+        ("input", 20), ("output", 10), ("requests", 1), ("requests", 1),
+    ]  # fmt: skip

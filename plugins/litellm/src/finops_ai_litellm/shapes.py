@@ -8,11 +8,14 @@ _TEXTS = (
     "call_type", "api_key", "model", "model_id", "model_group", "custom_llm_provider", "team_id", "organization_id", "status",
     "user", "user_id", "agent_id", "endpoint",
 )  # fmt: skip
+#: columns of counts: numbers in a database, texts in a CSV, fractions of nothing in a table with gaps
+COUNTS = (
+    "total_tokens", "prompt_tokens", "completion_tokens", "api_requests", "cache_read_input_tokens", "cache_creation_input_tokens",
+)  # fmt: skip
 #: a row of the spend log or of a daily table
 ROW: Shape = {
     **dict.fromkeys(_TEXTS, "text"), "request_id": "value", "end_user": "value", "session_id": "value",
-    **dict.fromkeys(("total_tokens", "prompt_tokens", "completion_tokens", "api_requests", "cache_read_input_tokens"), "whole"),
-    "cache_creation_input_tokens": "whole",
+    **dict.fromkeys(COUNTS, "digits"),
 }  # fmt: skip
 #: the parts of its metadata that are read
 METADATA: Shape = {

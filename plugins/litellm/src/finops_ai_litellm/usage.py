@@ -17,7 +17,7 @@ from finops_ai.money import exact
 from finops_ai.periods import Window
 from finops_ai.providers.parsing import require_shape
 from finops_ai_litellm import spendlog
-from finops_ai_litellm.shapes import METADATA, ROW, USAGE
+from finops_ai_litellm.shapes import COUNTS, METADATA, ROW, USAGE
 from finops_ai_litellm.spendlog import Row
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def token_frame(
     for row in rows:
         place = f"Spend log of request {row.get('request_id')!r:.80}"
         require_shape(row, ROW, place)
+        row = {**row, **{name: int(row[name]) for name in COUNTS if row.get(name) is not None}}
         start, end = spendlog.period_of(row)
         if not window.start <= start < window.end:
             continue
