@@ -54,7 +54,7 @@ def tie(known: Known, question: Question) -> Answer:
         told = sorted(((c, v) for c, v in sums.items() if v), key=lambda item: -abs(item[1]))[:3]
         if told:
             guesses = table.guesses()
-            said = [f"{c.replace('_', ' ')} {v:+,.2f} {guesses.get(c, '')}".strip() for c, v in told]
+            said = [f"{c.replace('_', ' ')} {v:+z,.2f} {guesses.get(c, '')}".strip() for c, v in told]
             text += f" Because of {', '.join(said)}."
     causes = [c for c in CAUSES if c in table.columns and any(v for v in shown[c] if isinstance(v, Decimal))]
     return Answer(

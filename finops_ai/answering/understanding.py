@@ -120,7 +120,9 @@ def understand(text: str, known: Known) -> Question:
     changes, rest = _supposed(rest, names, known)
     said = rest
     kind, rest, measure = ("whatif", rest, "cost") if changes is not None else _kind(rest)
-    if kind == "spending" and _MOVED.search(said):
+    if kind == "spending" and any(
+        plain(m[0]) not in known.values for m in _MOVED.finditer(said)
+    ):  # a team may be growth
         kind = "change"
     if kind == "glossary":
         from finops_ai.answering import words

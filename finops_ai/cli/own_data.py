@@ -91,7 +91,7 @@ def _cost_lines(tokens: pd.DataFrame) -> list[str]:
             )
             continue
         listed = sum(priced["list_cost"], Decimal(0))
-        share = f" ({(total - listed) / listed * 100:+.1f}%)" if listed else ""
+        share = f" ({(total - listed) / listed * 100:+z.1f}%)" if listed else ""
         lines.append(
             f"{said}; at list prices these calls come to {listed:,.2f} {currency}{share}.{_far_off(total, listed)}"
         )

@@ -553,6 +553,6 @@ def plan_in_words(table: pd.DataFrame, errors: pd.DataFrame | None = None, curre
         if len(own) == 1:
             held = f"the month fell {'into' if inside else 'out of'} its range"
         said.append(
-            f"The forecast for {month_text(newest.month)} made at its start was off by {newest.error:+.1%}; {held}."
+            f"The forecast for {month_text(newest.month)} made at its start was off by {newest.error:+z.1%}; {held}."
         )
     return said

@@ -201,15 +201,11 @@ def bridge(data: Table | None, names: tuple[str, str], title: str, lead: str = "
     if lead:
         display(HTML(f"<p>{safe(lead)}</p>"))
     row, steps = data.published().iloc[0], list(data.columns[list(data.columns).index("change") + 1 :])
-    shown = [
-        (s.replace("_", " ").capitalize(), row[s])
-        for s in steps
-        if not is_unknown(row[s]) and abs(row[s]) >= Decimal("0.005")
-    ]
+    shown = [(s.replace("_", " ").capitalize(), row[s]) for s in steps if not is_unknown(row[s]) and row[s]]
     currency = data.facts.currency
     ends = (names[0], row["before"]), (names[1], row["after"])
-    whole = f"{names[0]}: {row['before']:,.2f} {currency}, {names[1]}: {row['after']:,.2f} {currency}"
-    alt = f"{title}. {whole}. " + ", ".join(f"{name} {value:+,.2f}" for name, value in shown)
+    whole = f"{names[0]}: {row['before']:,} {currency}, {names[1]}: {row['after']:,} {currency}"
+    alt = f"{title}. {whole}. " + ", ".join(f"{name} {value:+,}" for name, value in shown)
     charts.show(charts.bridge(shown, ends=ends, currency=currency, title=title), alt)
     display(HTML("".join(f"<p>{safe(text)}</p>" for text in data.facts.notes)))
 
@@ -457,7 +453,7 @@ def causes(data: Table) -> None:
         return
     guesses = data.guesses() if isinstance(data, Reconciliation) else {}
     lines = [
-        (name.replace("_", " ").capitalize(), f"{CAUSES[name][0]} {guesses.get(name, '')}".strip(), f"{value:+,.2f}")
+        (name.replace("_", " ").capitalize(), f"{CAUSES[name][0]} {guesses.get(name, '')}".strip(), f"{value:+z,.2f}")
         for name, value in sorted(rows, key=lambda row: -abs(row[1]))
     ]
     caption = f"Amounts in {data.facts.currency or 'the currencies of the bills'}"

@@ -286,7 +286,8 @@ def scenario_table(page: Outlook) -> None:
         for row in sorted(lines, key=lambda r: r["item"] != "total"):
             whole = row["item"] == "total"
             money = _money(row["amount"]) if whole else _signed(row["amount"])
-            share = percent(row["share_of_base"]) if whole else f"{float(row['share_of_base']):+.1%}"
+            part = row["share_of_base"]
+            share = percent(part) if whole or is_unknown(part) else f"{float(part):+z.1%}"
             rows.append([str(name) if whole else "", "comes to" if whole else f"by {row['item']}", money, share])
     days = page.base.outlook.days
     caption = (
@@ -305,7 +306,7 @@ def past_errors(page: Outlook) -> None:
         [
             _name(row["month"]),
             *(_money(row[c]) for c in ("p10", "p50", "p90", "actual")),
-            "–" if is_unknown(row["error"]) else f"{row['error']:+.1%}",
+            "–" if is_unknown(row["error"]) else f"{row['error']:+z.1%}",
             "yes" if row["inside"] else "no",
         ]
         for row in page.errors.to_dict("records")
@@ -378,7 +379,7 @@ def model_table(page: Outlook, top: int = 8) -> None:
         )
     else:
         answers.note(
-            f"Answers grow by {page.temperature:+.1%} per +1.0 of temperature here, up to 1.0; above 1.2 they run away."
+            f"Answers grow by {page.temperature:+z.1%} per +1.0 of temperature here, up to 1.0; above 1.2 they run away."
         )
 
 
@@ -483,7 +484,7 @@ def _money(value: Decimal | float | None) -> str:
 
 
 def _signed(value: Decimal | float) -> str:
-    return "–" if is_unknown(value) else f"{Decimal(value):+,.2f}"
+    return "–" if is_unknown(value) else f"{Decimal(value):+z,.2f}"
 
 
 def _ratio(top: float | None, bottom: float | None) -> float | None:

@@ -132,7 +132,7 @@ def state_notes(post: Posting, pages: Sequence[Page]) -> list[str]:
         total = sum(post.corrections["difference"], Decimal(0))
         months = ", ".join(dict.fromkeys(post.corrections["posted_in"]))
         notes.append(
-            f"Corrections of it were posted since: {total:+,.2f} {post.currency} in {months}. They don't change it."
+            f"Corrections of it were posted since: {total:+z,.2f} {post.currency} in {months}. They don't change it."
         )
     shown = sum(page.group == STATEMENTS for page in pages)
     if 0 < shown < len(post.receivers):

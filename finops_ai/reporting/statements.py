@@ -286,13 +286,13 @@ def corrections(post: Posting) -> None:
                 note(empty)
             continue
         places = minor_units(post.currency)
-        lines = [[month_text(r[column]), r["receiver"], r["cause"], f"{r['difference']:+,.{places}f}"] for r in rows]
+        lines = [[month_text(r[column]), r["receiver"], r["cause"], f"{r['difference']:+z,.{places}f}"] for r in rows]
         total = sum((r["difference"] for r in rows), Decimal(0))
         if len(lines) > MOST_DIFFERENCES:
             left = sum((r["difference"] for r in rows[MOST_DIFFERENCES:]), Decimal(0))
             told = f"{len(lines) - MOST_DIFFERENCES:,} smaller differences"
-            lines = [*lines[:MOST_DIFFERENCES], ["", "", told, f"{left:+,.{places}f}"]]
-        lines.append(["", "", "In all", f"{total:+,.{places}f}"])
+            lines = [*lines[:MOST_DIFFERENCES], ["", "", told, f"{left:+z,.{places}f}"]]
+        lines.append(["", "", "In all", f"{total:+z,.{places}f}"])
         heads = ["Of" if column == "month" else "In", named(post.charged.dimension).capitalize(), "Cause", "Difference"]
         display(HTML(plain_table(heads, lines, texts=3, caption=caption)))
 

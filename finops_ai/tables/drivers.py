@@ -96,7 +96,7 @@ class Story:
         left = sum((d.amount for d in found[top:]), _ZERO)
         if found[top:]:
             facts.notes.append(
-                f"{len(found) - top} smaller drivers come to {left:+,.{minor_units(self.currency or 'USD')}f} {self.currency} together."
+                f"{len(found) - top} smaller drivers come to {left:+z,.{minor_units(self.currency or 'USD')}f} {self.currency} together."
             )
         return Table.of(to_pandas(table), facts, *self.frames)
 
@@ -276,7 +276,7 @@ class Story:
         versioned = f"prompt {d.family} {d.version}" if d.family and d.version else ""
         where = f" ({', '.join(filter(None, [prompt, d.user and f'user {d.user}']))})" if prompt or d.user else ""
         places = minor_units(self.currency or "USD")
-        money = f"{d.amount:+,.{places}f} of {whole:+,.{places}f} {self.currency}".rstrip()
+        money = f"{d.amount:+z,.{places}f} of {whole:+z,.{places}f} {self.currency}".rstrip()
         if d.what == "switch":
             text = f"{d.who} moved from {short(d.model_from)} to {short(d.model_to)}{at}"
             text += f" with {versioned}" if versioned else f" in {prompt}" if prompt else ""
@@ -334,7 +334,7 @@ def _is(name: str, value: str | None) -> str:
 
 def _effects_in_words(parts: dict[str, Decimal]) -> str:
     order = sorted(parts.items(), key=lambda item: -abs(item[1]))
-    return ", ".join(f"{EFFECTS[e][v < 0]} {v:+,.2f}" for e, v in order[:2])
+    return ", ".join(f"{EFFECTS[e][v < 0]} {v:+z,.2f}" for e, v in order[:2])
 
 
 def _version(mine: Sequence[Atom], place: int) -> str | None:

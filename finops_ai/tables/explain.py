@@ -323,7 +323,7 @@ def _doubts(tables: Sequence[pa.Table], whole: Sequence[Atom]) -> list[str]:
     uncounted = {a.work for a in whole if not a.counted}
     if uncounted:
         cost = sum((a.after - a.before for a in whole if not a.counted), _ZERO)
-        what = f"{len(uncounted)} workload{'s' * (len(uncounted) > 1)} ({cost:+,.2f} of the change)"
+        what = f"{len(uncounted)} workload{'s' * (len(uncounted) > 1)} ({cost:+z,.2f} of the change)"
         out.append(
             f"The calls of {what} aren't counted in both periods: compared by tokens, so longer prompts and answers count as volume."
         )
@@ -335,13 +335,13 @@ def _doubts(tables: Sequence[pa.Table], whole: Sequence[Atom]) -> list[str]:
         if round(value, 2):
             names = " and ".join([", ".join(effects[:-1]), effects[-1]])
             out.append(
-                f"{names.capitalize()} changed together, and no price of one without the other is known: {value:+,.2f} is divided equally "
+                f"{names.capitalize()} changed together, and no price of one without the other is known: {value:+z,.2f} is divided equally "
                 "among them."
             )
     stated = [a.effects["price"] for a in whole if not a.listed and a.effects.get("price")]
     if stated:
         out.append(
-            f"Of the price's {sum(stated, _ZERO):+,.2f} no list price is known: it is the cost per unit as its source states it, so price "
+            f"Of the price's {sum(stated, _ZERO):+z,.2f} no list price is known: it is the cost per unit as its source states it, so price "
             "and discount can't be told apart."
         )
     return out

@@ -391,7 +391,7 @@ def _table(
         total = sum((r[cause] for r in rows), _ZERO)
         if any(abs(r[cause]) >= Decimal("0.005") for r in rows):
             guess = in_words(told, cause)
-            facts.notes.append(f"{cause.replace('_', ' ').capitalize()} {total:+,.2f}{guess}: {what}; {todo}.")
+            facts.notes.append(f"{cause.replace('_', ' ').capitalize()} {total:+z,.2f}{guess}: {what}; {todo}.")
     facts.notes += doubts
     frame = to_pandas(pa.table(arrays))
     out = Reconciliation(frame)

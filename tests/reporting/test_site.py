@@ -70,7 +70,7 @@ def test_two_thousand_teams_make_a_sensible_report(make_workspace, tmp_path, mon
 def test_one_row_and_unknown_prices_are_said(make_workspace, tmp_path):
     report = site(make_workspace(["only"], days=(1,), model="no-such-model"), tmp_path / "out")
     text = report.index.read_text("utf-8")
-    assert "October has no known price and has no invoice yet." in text
+    assert "October up to 1 Oct has no known price and has no invoice yet." in text
     assert "no price is known for the usage" in text
     assert "0.00 USD" not in text
     assert "0.0% of tokens have a price" in text
