@@ -59,9 +59,11 @@ def code_of(error: BaseException, argv: Sequence[str], *, verbose: bool) -> int:
     if isinstance(error, FinopsError):
         click.echo(f"Error: {error}", err=True)
         return error.exit_code
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryException":  # DuckDB's
         click.echo(
-            "Error: there is not enough memory. Ask for a shorter window, or for fewer connections at once.", err=True
+            "Error: there is not enough memory. Ask for a shorter window, or for fewer connections at once; where "
+            "[engine.options] memory_limit is set in finops.toml, raise it, or lower [engine] cells.",
+            err=True,
         )
         return 3
     if isinstance(error, OSError) and error.errno:

@@ -18,6 +18,8 @@ from finops_ai.tables.workloads import family_of
 #: input tokens of the shortest, lower, middle and longest calls: quantiles
 _LENGTHS = (0.01, 0.02, 0.1, 0.5, 0.98)
 _NAMES = ("shortest", "short", "low", "middle", "longest")
+#: rows of single calls whose lengths are looked at: where a window has more, its newest days with so many
+MOST = 8_000_000
 #: gaps between calls after which a cache entry has ended: minutes
 _GAPS = (5, 60)
 
@@ -86,11 +88,32 @@ def profile(source: Source, timezone: str, window: Window | None = None) -> Prof
         where = f"{end} - {start} <= INTERVAL 1 HOUR"
         if window is not None:
             where += f" AND {start} >= {DUCKDB.literal(window.start)} AND {start} < {DUCKDB.literal(window.end)}"
-        first, last = con.execute(f"SELECT min({start}), max({start}) FROM {scan.name} WHERE {where}").fetchall()[0]
-        if first is None:
+        single = f"{scan.column('slice_requests')} = 1 AND {scan.column('slice_input_tokens')} IS NOT NULL"
+        days = con.execute(
+            f"""SELECT min({start}), max({start}), count(*) FILTER (WHERE {single})
+                FROM {scan.name} WHERE {where} GROUP BY date_trunc('day', {start}) ORDER BY 1 DESC"""
+        ).fetchall()
+        if not days:
             return Profile()
-        span = Window(first.replace(tzinfo=UTC), last.replace(tzinfo=UTC) + dt.timedelta(seconds=1))
-        return Profile(_hours(scan, where, span, timezone), _lengths(scan, where))
+        span = Window(days[-1][0].replace(tzinfo=UTC), days[0][1].replace(tzinfo=UTC) + dt.timedelta(seconds=1))
+        calls = f"{where} AND {single} AND {start} >= {DUCKDB.literal(_newest(days))}"
+        return Profile(_hours(scan, where, span, timezone), _lengths(scan, calls))
+
+
+def _newest(days: list[tuple[dt.datetime, dt.datetime, int]]) -> dt.datetime:
+    """The first instant of the newest days that have `MOST` rows together, of (first, last, rows) from the newest on.
+
+    >>> days = [(dt.datetime(2026, 10, day), dt.datetime(2026, 10, day, 9), 3_000_000) for day in (3, 2, 1)]
+    >>> _newest(days), _newest(days[:1])
+    (datetime.datetime(2026, 10, 2, 0, 0, tzinfo=datetime.timezone.utc), datetime.datetime(2026, 10, 3, 0, 0, tzinfo=datetime.timezone.utc))
+    """
+    held, since = 0, days[0][0]
+    for first, _, rows in days:
+        held += rows
+        if held > MOST:
+            break
+        since = first
+    return since.replace(tzinfo=UTC)
 
 
 def _who(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -120,7 +143,7 @@ def _hours(scan: Scan, where: str, span: Window, timezone: str) -> dict[tuple[An
             GROUP BY ALL"""
     ).to_arrow_table()
     out: dict[tuple[Any, ...], dict[dt.datetime, Decimal]] = {}
-    for row in rows.to_pylist():
+    for row in (row for batch in rows.to_batches(10_000) for row in batch.to_pylist()):
         held = out.setdefault((_who(row), row["service_tier"]), {})
         held[row["hour"]] = held.get(row["hour"], Decimal(0)) + row["tokens"]
     return out
@@ -138,7 +161,7 @@ def _lengths(scan: Scan, where: str) -> dict[tuple[Any, ...], Lengths]:
         f"""WITH calls AS (
               SELECT DISTINCT {picked}, {scan.column("charge_period_start")} AS began, {scan.column("request_id")} AS call,
                      {scan.column("slice_input_tokens")} AS tokens_in
-              FROM {scan.name} WHERE {where} AND {scan.column("slice_requests")} = 1 AND {scan.column("slice_input_tokens")} IS NOT NULL),
+              FROM {scan.name} WHERE {where}),
             gapped AS (SELECT *, began - lag(began) OVER (PARTITION BY {listed} ORDER BY began) AS gap FROM calls)
             SELECT {listed}, count(*) AS calls, avg(tokens_in) AS mean, {quantiles}, {gaps} FROM gapped GROUP BY {listed}"""
     ).to_arrow_table()

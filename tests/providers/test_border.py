@@ -572,6 +572,7 @@ def test_an_unexpected_error_is_70_with_a_log_only_its_owner_reads(tmp_path):
     ("error", "code", "said"),
     [
         ("MemoryError()", 3, "not enough memory"),
+        ("__import__('duckdb').OutOfMemoryException('x')", 3, "memory_limit"),
         ("OSError(28, 'No space left on device', '/x')", 3, "the disk is full"),
         ("PermissionError(13, 'Permission denied', '/x')", 2, "/x: Permission denied"),
         ("KeyboardInterrupt()", 130, "nothing is half-written"),
