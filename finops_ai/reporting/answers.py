@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.display import HTML, display
 
 from finops_ai.figures import ingredients
+from finops_ai.frames.origin import left_out_of
 from finops_ai.money import published
 from finops_ai.periods import Window, instant, zone
 from finops_ai.reporting import charts
@@ -331,6 +332,22 @@ def lines_alt(data: pd.DataFrame, by: str, value: str) -> str:
 def names_of(history: pd.DataFrame, by: str) -> list[str]:
     """Every name of a column in the whole history, so that charts give each one colour on every page."""
     return sorted({label(name) for name in history[by].unique()})
+
+
+def told_apart(frame: pd.DataFrame, column: str) -> bool:
+    """Whether a column's values are told apart; says so where a very large month's cube leaves them out.
+
+    Args:
+        frame: a workspace's cube or history.
+        column: what a part of the page groups by.
+    """
+    if column not in left_out_of(frame):
+        return True
+    note(
+        f"By {named(column)} this month has more rows than [engine] cells of finops.toml allows, so it is not told apart here: "
+        f"`finops-ai showback --by {column}` adds it up, and a higher setting shows it."
+    )
+    return False
 
 
 #: what is told of each prompt, by what the page asks

@@ -11,6 +11,7 @@ import pandas as pd
 
 from finops_ai.engine.fields import PUBLISHED
 from finops_ai.errors import DataError
+from finops_ai.frames.origin import left_out_of
 from finops_ai.html import Html, render
 from finops_ai.money import published
 from finops_ai.reporting import answers, charts, coverage, owners
@@ -59,7 +60,8 @@ def group_pages(ws: Workspace, month: str, dimension: str, folder: Path) -> list
     nobody = owners.apart(history, dimension)
     names = [str(n) for n in every[dimension] if answers.label(n) not in nobody][:MOST]
     history = history[history[dimension].isin(names)]
-    columns = [c for c, _ in BREAKDOWNS if c in history.columns and c != dimension]
+    told = set(history.columns) - {dimension, *left_out_of(history)}
+    columns = [c for c, _ in BREAKDOWNS if c in told]
     parts = {c: showback(history, by=[dimension, c], month=month, timezone=ws.timezone) for c in columns}
     inner = next((c for c in columns if len(parts[c][c].unique()) > 1), "model")
     daily = showback(history, by=["day", dimension, inner], month=month, timezone=ws.timezone)
@@ -292,7 +294,7 @@ def search_entries(
     pages = {(link.group, link.title): link.file for link in links if link.group}
     out = [[link.title, "page", link.file, ""] for link in links if not link.group]
     for dimension in dimensions:
-        if dimension not in frame.columns:
+        if dimension not in frame.columns or dimension in left_out_of(frame):
             continue
         kind = answers.named(dimension)
         for name, cost in dearest(frame, dimension)[:most]:

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from finops_ai.engine.converting import ROW_COSTS
 from finops_ai.frames import to_pandas
+from finops_ai.frames.origin import left_out_of
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.saving.states import State
 from finops_ai.saving.workspace import decisions_of
@@ -97,7 +98,8 @@ def saved_between(
 def _between(then: pd.DataFrame, now: pd.DataFrame, kind: str, timezone: str | None, *, as_found: bool) -> Decimal:
     """What the action's effects come to at the calls of now, or at those of then."""
     dimensions = dimensions_in(then, now)
-    tables = [daily(frame, dimensions, [], timezone) for frame in (then, now)]
+    folded = {*left_out_of(then), *left_out_of(now)}
+    tables = [daily(frame, dimensions, [], timezone, folded) for frame in (then, now)]
     currency = money_of(tables, None, None)
     with localcontext(prec=DIGITS):
         pairs = paired(*(sides(table, dimensions, [], currency, None) for table in tables))

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from finops_ai.engine.dialects import DUCKDB
 from finops_ai.engine.fields import PUBLISHED
 from finops_ai.frames import to_pandas
+from finops_ai.frames.origin import left_out_of
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.money import minor_units
 from finops_ai.periods import MONTHS
@@ -240,7 +241,7 @@ class Story:
         """The one user that carries most of it, where there is one among several."""
         sums: dict[str | None, Decimal] = {}
         for sign, frame in zip((-1, 1), self.frames, strict=True):
-            if "user_id" not in frame.columns or not len(frame):
+            if "user_id" not in frame.columns or "user_id" in left_out_of(frame) or not len(frame):
                 return
             where = " OR ".join(self._test(w, frame) for w in sorted(driver.works, key=str)[:50])
             names = dict.fromkeys([*self.dimensions, *(c for c in WHO if c in frame.columns)])

@@ -6,7 +6,7 @@ up, so the effects of the parts of any grouping add up to those of the whole, to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,12 @@ import pyarrow as pa
 
 from finops_ai.engine.fields import PUBLISHED, TAG
 from finops_ai.frames import to_pandas
+from finops_ai.frames.origin import left_out_of
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.tables.bridge import DIGITS, EFFECTS, WORDS, Atom, atoms, price_of
 from finops_ai.tables.grouping import grouped
 from finops_ai.tables.result import Facts, Table
-from finops_ai.tables.workloads import Workload, check_priced, daily, dimensions_in, money_of, paired, sides
+from finops_ai.tables.workloads import WHO, Workload, check_priced, daily, dimensions_in, money_of, paired, sides
 
 if TYPE_CHECKING:
     from finops_ai.prices.currency import Rates
@@ -105,6 +106,17 @@ class Explanation(Table):
         return "\n".join([super().explain(), *(["What carries the change:", *told] if told else [])])
 
 
+def _folded(columns: Collection[str]) -> list[str]:
+    """What a very large month's cube doesn't tell apart, so that its changes count as other changes of the same work."""
+    finest = sorted(set(columns) & set(WHO))
+    if not finest:
+        return []
+    return [
+        f"Not told apart, because a month has more rows than [engine] cells allows: {', '.join(finest)}. Work that moved "
+        "between them counts as volume, length or model."
+    ]
+
+
 def explain(
     before: pd.DataFrame,
     after: pd.DataFrame,
@@ -149,7 +161,8 @@ def explain(
     check_priced("fa.explain", before, after)
     by, dimensions = list(by), dimensions_in(before, after)
     extra = [c for c in by if c not in dimensions and c not in _CELL and c not in _LABELS]
-    tables = [daily(frame, dimensions, extra, timezone) for frame in (before, after)]
+    folded = {*left_out_of(before), *left_out_of(after)} - set(by)
+    tables = [daily(frame, dimensions, extra, timezone, folded) for frame in (before, after)]
     currency = money_of(tables, currency, rates)
     columns = _columns(by)
     with localcontext(prec=DIGITS):
@@ -161,7 +174,7 @@ def explain(
     arrays |= {k: pa.array([r[k] for r in rows], COST_TYPE) for k in names}
     facts = Facts(
         "What changed the cost", currency, conserves="effects add up to after minus before, exactly", money=names,
-        notes=_doubts(tables, whole),
+        notes=[*_folded(folded), *_doubts(tables, whole)],
         total=True,
         adds=[("change", ("after", "-before")), ("change", tuple(columns.values()))],
         cents={} if rates else _cents(rows, by, before, after),

@@ -23,7 +23,7 @@ from finops_ai.engine.rules import Rules
 from finops_ai.engine.selecting import matching
 from finops_ai.errors import DataError, FrameError, hint
 from finops_ai.frames import to_pandas
-from finops_ai.frames.origin import zone_of
+from finops_ai.frames.origin import left_out_of, zone_of
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.money import published
 from finops_ai.tables import unmet
@@ -270,7 +270,11 @@ def _suggestions(bare: pd.DataFrame, dimension: str, rules: Rules, count: int) -
     measures = {"cost": "sum(effective_cost)", "rows": "count(*)"}
     measures |= {"cents": f"sum({PUBLISHED})"} if PUBLISHED in bare.columns else {}
     for clue in (*rules.dimensions, *_CLUES[:2], *tags, *_CLUES[2:]):
-        if clue == dimension or (not clue.startswith("tags.") and clue not in bare.columns):
+        if (
+            clue == dimension
+            or (not clue.startswith("tags.") and clue not in bare.columns)
+            or clue in left_out_of(bare)
+        ):
             continue
         for g in grouped(bare, [clue], measures, needs=needs):
             if g[clue] and g[clue] != rules.defaults.get(clue):

@@ -7,7 +7,7 @@ version) and operation. Inside it lie cells: provider and model, service tier, p
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -139,8 +139,17 @@ class Side:
         return Side(cells, {c: calls * factor for c, calls in self.calls.items()}, self.uncounted * factor)
 
 
-def daily(frame: pd.DataFrame, dimensions: Sequence[str], extra: Sequence[str], timezone: str | None) -> pa.Table:
-    """Quantity and cost by workload, cell and day: the one pass over the rows that all else is made of."""
+def daily(
+    frame: pd.DataFrame,
+    dimensions: Sequence[str],
+    extra: Sequence[str],
+    timezone: str | None,
+    folded: Collection[str] = (),
+) -> pa.Table:
+    """Quantity and cost by workload, cell and day: the one pass over the rows that all else is made of.
+
+    `folded` are columns that workloads aren't told apart by, since one of the frames compared leaves them out.
+    """
     listed = "list_cost" if "list_cost" in frame.columns else "NULL"
     needs = [
         c
@@ -148,7 +157,12 @@ def daily(frame: pd.DataFrame, dimensions: Sequence[str], extra: Sequence[str], 
         if c in frame.columns or c == "price_status"
     ]
     names = dict.fromkeys([*dimensions, *WHO, *PRICED_BY, "pricing_currency", *extra])
-    missing = [name for name in (*WHO, *PRICED_BY, "pricing_currency") if name not in frame.columns]
+    asked = {*dimensions, *extra}
+    missing = [
+        name
+        for name in (*WHO, *PRICED_BY, "pricing_currency")
+        if name not in frame.columns or (name in folded and name not in asked)
+    ]
     table = grouped_table(
         frame,
         [*(n for n in names if n not in missing), "day"],
