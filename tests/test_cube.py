@@ -14,6 +14,7 @@ from finops_ai.cli import main as command
 from finops_ai.errors import DataError, FrameError
 from finops_ai.frames.origin import left_out_of, named_dimensions, zone_of
 from finops_ai.periods import Window
+from finops_ai.reporting.site import make_report
 from finops_ai.store.keeping import Cubes
 from finops_ai.workspace import cubes
 
@@ -151,6 +152,25 @@ def test_what_a_bounded_cube_leaves_out_is_named_refused_and_given_on_demand(com
     asked = ws.cube("2026-10", by=["session_id"])
     assert len(fa.showback(asked, by=["session_id"])) == 4 * 744
     assert ws.cube("2026-10", by=["user_id"]).equals(cube)
+
+
+@pytest.mark.long
+def test_a_month_without_its_finest_columns_is_explained_and_reported_whole(company, tokens_of, tmp_path):
+    many = calls(tokens_of, 744)
+    many = fa.frames.concat([many.assign(prompt_id=[f"{n}-{i}" for i in range(744)]) for n in range(2)])
+    ws = company(more="[engine]\ncells = 1000", frame=many)
+    cube = ws.cube("2026-10")
+    assert "prompt_id" in left_out_of(cube)
+    late = cube["charge_period_start"].dt.day > 15
+    why = fa.explain(cube[~late], cube[late], by=["team"])
+    assert sum(why["change"]) == sum(why["after"]) - sum(why["before"])
+    assert any(note.startswith("Not told apart") and "prompt_id" in note for note in why.facts.notes)
+    assert len(why.drivers(3))
+    with pytest.raises(FrameError, match="prompt_id"):
+        fa.explain(cube[~late], cube[late], by=["prompt_id"])
+    report = make_report(ws, "2026-10", tmp_path / "out", config=str(tmp_path / "finops.toml"))
+    assert [p.error for p in report.failed] == []
+    assert "not told apart here" in (report.folder / "showback.html").read_text("utf-8")
 
 
 def test_hours_are_not_asked_of_days(company):
