@@ -187,6 +187,7 @@ def signature(name: str, value: Any) -> list[str]:
         parameters=given, return_annotation=Plain(returned) if returned is not called.empty else returned
     )
     text = re.sub(r"<factory>|<[\w.]+ object at 0x[0-9a-f]+>", "...", f"{name}{called}")
+    text = re.sub(r"<function ([\w.]+) at 0x[0-9a-f]+>", r"\1", text)
     if len(text) > 100:
         inside, _, result = text.partition("(")[2].rpartition(")")
         arguments = re.split(r", (?![^\[(]*[\])])", inside)
