@@ -32,7 +32,8 @@ def _whole(value: object) -> bool:
 
 def _digits(value: object) -> bool:
     if isinstance(value, float | Decimal):  # a table with a gap has its counts as such
-        return value == value // 1 and abs(value) < 2**63
+        number = Decimal(value)
+        return number.is_finite() and number == number.to_integral_value() and abs(number) < 2**63
     return _whole(value) or (isinstance(value, str) and value.isascii() and value.strip().isdigit() and len(value) < 19)
 
 
