@@ -262,6 +262,8 @@ def daily_alt(daily: pd.DataFrame, by: str) -> str:
     days = things(len(sums), "day")
     if not sums:
         return "No cost in this period."
+    if all(is_unknown(cost) for cost in daily["cost"]):
+        return f"No cost per day by {named(by)}: no price is known for what was used on {days}."
     peak = max(sums, key=lambda day: sums[day])
     return (
         f"Stacked columns of cost per day by {named(by)}, {days}, mean {_about(sum(sums.values()) / len(sums))} {currency}, "
