@@ -125,6 +125,11 @@ def _array(values: Iterable[Any], kind: pa.DataType) -> pa.Array:
 
 def empty(model: Model = TokenFrame) -> pd.DataFrame:
     """A frame of the model without rows, every column typed."""
+    return _empty(model).copy()
+
+
+@cache
+def _empty(model: Model) -> pd.DataFrame:
     return to_pandas(schema_of(model).empty_table())
 
 

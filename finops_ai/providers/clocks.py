@@ -58,7 +58,8 @@ def day_formats(texts: Sequence[str]) -> list[str]:
     >>> day_formats(["01.10.2026 08:00", "31.10.2026 09:00"]), day_formats(["10/01/2026"]), day_formats(["1. Okt. 2026"])
     (['%d.%m.%Y'], ['%d/%m/%Y', '%m/%d/%Y'], ['%d %b %Y'])
     """
-    return _fitting(_tidied(pa.chunked_array([pa.array(list(texts), pa.string())]))[0])
+    local = _tidied(pa.chunked_array([pa.array(list(texts), pa.string())]))[0]
+    return _whole(_unread(pc.unique(local))) if len(local) else []
 
 
 def instants_of_text(values: pa.ChunkedArray, format: str = "") -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
@@ -74,9 +75,10 @@ def instants_of_text(values: pa.ChunkedArray, format: str = "") -> tuple[pa.Chun
     local, micros, minutes = _tidied(values)
     given = bool(format)
     if not given:
-        formats = _fitting(local)
+        unread = _unread(pc.unique(local))
+        formats = _whole(unread)
         if not formats:
-            text = _first_unread(values, local)
+            text = _first_unread(values, local, unread)
             raise UnreadableTime(text, "is not a time this reader knows")
         if len(formats) > 1 and _differ(local, formats):
             text = next(iter(values)).as_py()
@@ -152,14 +154,13 @@ def _minutes(words: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.take(pa.array(list(known.values()), pa.int64()), at)
 
 
-def _fitting(local: pa.ChunkedArray) -> list[str]:
-    """The ways to write a day that read all texts, found out in one pass."""
-    distinct = pc.unique(local)
-    return [day for day, unread in zip(DAYS, _unread(distinct), strict=True) if not unread] if len(distinct) else []
+def _whole(unread: Sequence[int]) -> list[str]:
+    """The ways to write a day that leave no text unread."""
+    return [day for day, count in zip(DAYS, unread, strict=True) if not count]
 
 
 def _unread(texts: pa.Array) -> list[int]:
-    """How many of the texts each way to write a day doesn't read."""
+    """How many of the texts each way to write a day doesn't read, found out in one pass."""
     read = "count(*) FILTER (coalesce(year(try_strptime(t, {})), 0) NOT BETWEEN 1990 AND 2200)"
     counts = ", ".join(read.format(f"[{', '.join(_quoted(day + clock) for clock in CLOCKS)}]") for day in DAYS)
     with connect() as db:
@@ -187,9 +188,8 @@ def _parsed(texts: pa.ChunkedArray, formats: Sequence[str]) -> pa.ChunkedArray:
         return db.sql(query, params=[list(formats)]).to_arrow_table()["x"].cast(MICROSECONDS)
 
 
-def _first_unread(values: pa.ChunkedArray, local: pa.ChunkedArray) -> str:
+def _first_unread(values: pa.ChunkedArray, local: pa.ChunkedArray, unread: Sequence[int]) -> str:
     """The first text that the format which reads most of the others doesn't."""
-    unread = _unread(pc.unique(local))
     day = DAYS[unread.index(min(unread))]
     read = _parsed(local, [day + clock for clock in CLOCKS])
     out: str = values[pc.index(read.is_null(), True).as_py() if read.null_count < len(read) else 0].as_py()

@@ -143,9 +143,11 @@ def _queried(file: Path, path: Path, kind: str, how: str, columns: Sequence[str]
         else:
             options = f"format = '{how}', sample_size = -1, convert_strings_to_integers = false"
             reader = f"read_json($1, {options}, maximum_object_size = {LARGEST_DOCUMENT})"
+        if columns is None:
+            return db.sql(f"SELECT * FROM {reader}", params=values).to_arrow_table()
         described = db.sql(f"SELECT * FROM {reader} LIMIT 0", params=values).to_arrow_table().schema
         chosen = []
-        for name in described.names if columns is None else columns:
+        for name in columns:
             steps = [name] if name in described.names else name.split(".")
             if not _reaches(described, steps):
                 raise _missing(path, name, described.names)

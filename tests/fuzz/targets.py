@@ -27,6 +27,7 @@ from finops_ai.prices.kept import read_base
 from finops_ai.providers.border import bills_of, commits_of, made, seats_of, usage_of
 from finops_ai.providers.collecting import ALWAYS, connector
 from finops_ai.providers.connector import Connector
+from finops_ai.providers.duck import connect
 from finops_ai.providers.files import read_bytes, read_csv, read_json_any
 from finops_ai.providers.mapping import load_mapping
 from finops_ai.saving.states import Decisions
@@ -42,6 +43,8 @@ MAPPING = Path(__file__).parent / "mapping.toml"
 def _connector(name: str, **settings: object) -> Callable[[Path], object]:
     """Frames of a file: all go through the border, which tells a fault from an error."""
     cls = type(connector(name, files=["any"], **settings))  # whose plugins are found once, not for every input
+
+    connect().execute("SET threads = 1")  # a file of a few rows is read sooner by one
 
     def read(path: Path) -> object:
         source = made(cls, {"files": [str(path)], **settings}, name)

@@ -10,6 +10,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from finops_ai_focus import connector as connector_module
 from finops_ai_focus.connector import Focus
 
 from finops_ai.errors import DataError, SettingsError
@@ -256,6 +257,22 @@ def test_corrections_credits_and_other_services_are_no_usage(focus):
     assert connector.usage(ALWAYS)["quantity"].sum() == 1_000_000
     assert connector.bills(ALWAYS)["billed_cost"].sum() == 0  # 3 - 1 - 2
     assert focus(row(ServiceCategory="Storage", ServiceName="Disks", SkuMeter="GB"), name="b.csv").bills(ALWAYS).empty
+
+
+def test_a_load_reads_a_file_once_and_a_changed_file_again(focus, monkeypatch):
+    storage = row(ServiceCategory="Storage", ServiceName="Disks", SkuMeter="GB", BilledCost="5")
+    connector, reads = focus(row(), storage), []
+    read = connector_module.read_file
+    monkeypatch.setattr(connector_module, "read_file", lambda path: reads.append(path) or read(path))
+    connector.usage(ALWAYS)
+    assert connector.bills(ALWAYS)["billed_cost"].tolist() == [3]
+    assert [(left.reason, left.amount) for left in connector.left_out] == [("another service: Disks", 5)]
+    assert len(reads) == 1
+    connector.usage(ALWAYS)
+    focus(row(), row(), storage)  # written anew between the two
+    assert connector.bills(ALWAYS)["billed_cost"].tolist() == [3, 3]
+    assert connector.bills(ALWAYS)["billed_cost"].tolist() == [3, 3]
+    assert len(reads) == 4
 
 
 def test_an_ai_service_is_known_by_its_name_where_the_category_is_missing(focus):

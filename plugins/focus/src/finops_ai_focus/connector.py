@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -71,6 +71,7 @@ class Focus(Connector):
         if not self.settings.files:
             raise SettingsError(f"[providers.{self.name}]: `files` is missing: name the FOCUS files to read.")
         self._unwanted: list[tuple[str, str, int, Decimal | None]] = []
+        self._kept: dict[tuple[Path, Window, int, int], _Rows] = {}
 
     def usage(self, window: Window) -> pd.DataFrame:
         """Token frame: one row per usage row of an AI service that starts in the window; a row is one meter.
@@ -78,6 +79,7 @@ class Focus(Connector):
         What the row's text doesn't tell (which tokens) becomes the meter `unmapped`. Corrections, credits, purchases
         and tax are in `bills` only.
         """
+        self._kept.clear()
         tables = [self._tokens(path, window) for path in find_files(self.settings.files)]
         return conform(pa.concat_tables(tables, promote_options="default"), source=", ".join(self.settings.files))
 
@@ -85,6 +87,7 @@ class Focus(Connector):
         """Bill frame: one row per charge of an AI service that starts in the window."""
         self._unwanted.clear()
         tables = [self._charges(path, window) for path in find_files(self.settings.files)]
+        self._kept.clear()
         self.left_out = left_out_of(self._unwanted)
         table = pa.concat_tables(tables, promote_options="default")
         source = ", ".join(self.settings.files)
@@ -100,8 +103,21 @@ class Focus(Connector):
 
     # ------------------------------------------------------------------ one file
 
-    def _rows(self, path: Path, window: Window, *, ai_only: bool) -> tuple[dict[str, pa.Array], list[_Sku]]:
-        """Columns of the AI rows that start in the window, and what each row is of."""
+    def _rows(self, path: Path, window: Window, *, ai_only: bool) -> _Rows:
+        """The rows that start in the window: all, or those of AI services.
+
+        Usage and bills of a load are made of the same rows: the first to need them keeps them for the second, unless
+        the file has changed.
+        """
+        if not ai_only:
+            return self._read(path, window, ai_only=False)
+        stat = path.stat()
+        key = (path, window, stat.st_mtime_ns, stat.st_size)
+        if (kept := self._kept.pop(key, None)) is None:
+            kept = self._kept[key] = self._read(path, window, ai_only=True)
+        return kept
+
+    def _read(self, path: Path, window: Window, *, ai_only: bool) -> _Rows:
         columns = read_file(path)
         start = columns["ChargePeriodStart"]
         kind = start.type
@@ -110,16 +126,15 @@ class Focus(Connector):
         )
         columns = {name: values.filter(wanted) for name, values in columns.items()}
         skus = _skus_of(columns, self.settings.provider)
-        if ai_only:
-            self._unwanted += _others(columns, skus)
-            mine = pa.array([sku.is_ai for sku in skus], pa.bool_())
-            columns = {name: values.filter(mine) for name, values in columns.items()}
-            skus = [sku for sku in skus if sku.is_ai]
-        return columns, skus
+        if not ai_only:
+            return _Rows(columns, skus, [])
+        others = list(_others(columns, skus))
+        mine = pa.array([sku.is_ai for sku in skus], pa.bool_())
+        columns = {name: values.filter(mine) for name, values in columns.items()}
+        return _Rows(columns, [sku for sku in skus if sku.is_ai], others)
 
     def _tokens(self, path: Path, window: Window) -> pa.Table:
-        columns, skus = self._rows(path, window, ai_only=True)
-        self._unwanted.clear()
+        columns, skus, _ = self._rows(path, window, ai_only=True)
         rows = len(skus)
         is_usage = pc.and_(
             pc.equal(_get(columns, "ChargeCategory", rows), "Usage"), _get(columns, "ChargeClass", rows).is_null()
@@ -169,7 +184,8 @@ class Focus(Connector):
         return pa.table(out).filter(keep)
 
     def _charges(self, path: Path, window: Window) -> pa.Table:
-        columns, skus = self._rows(path, window, ai_only=self.settings.services == "ai")
+        columns, skus, others = self._rows(path, window, ai_only=self.settings.services == "ai")
+        self._unwanted += others
         rows = len(skus)
         schema = schema_of(BillFrame)
         out: dict[str, Any] = {}
@@ -210,6 +226,14 @@ def _others(columns: Mapping[str, pa.Array], skus: list[_Sku]) -> Iterator[tuple
             usual = category in (None, "Usage", "Purchase")
             reason = f"{'' if usual else f'{category} of '}another service: {service or 'not named'}"
             yield reason, currency or "", 1, cost
+
+
+class _Rows(NamedTuple):
+    """Rows of a file by column, what each is of, and reason, currency, rows and amount of those that were left out."""
+
+    columns: dict[str, pa.Array]
+    skus: list[_Sku]
+    others: list[tuple[str, str, int, Decimal | None]]
 
 
 class _Sku:

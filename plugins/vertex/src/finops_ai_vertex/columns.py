@@ -143,7 +143,7 @@ def load_files(con: duckdb.DuckDBPyConnection, name: str, paths: Sequence[Path])
                 ) from None
             made.append(f"SELECT * FROM {name}_{kind}")
     if made:
-        con.execute(f"CREATE TEMP TABLE {name} AS {' UNION ALL '.join(made)}")
+        con.execute(f"CREATE TEMP VIEW {name} AS {' UNION ALL '.join(made)}")
     else:
         flatten(con, name, "(SELECT 1) WHERE false", {})
 
