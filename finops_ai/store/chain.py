@@ -26,6 +26,8 @@ RESTORE = (
 )
 #: what was hashed, by path: (what tells that a file was written since, its SHA-256)
 _hashed: dict[str, tuple[tuple[int, ...], str]] = {}
+#: states found whole, by path: (the entry they were held against, what tells that a file was written, added or removed since)
+_found_whole: dict[str, tuple[Entry, frozenset[tuple[object, ...]]]] = {}
 
 
 @dataclass(frozen=True)
@@ -94,25 +96,35 @@ class Chain:
             raise DataError(f"{self.path} is damaged: {error}. {RESTORE}") from None
 
     def entries(self) -> list[Entry]:
-        """The chain, checked: every link, every folder's name, and the last seal that was kept beside it.
+        """The chain, checked: every link, the last seal kept beside it, and every file of every state.
 
         Raises:
-            DataError: the file can't be read.
-            CheckFailed: an entry was changed, moved, added or taken out; says how to recover.
+            DataError: the chain's file can't be read.
+            CheckFailed: an entry or a file was changed, moved, added or taken out; says how to recover.
         """
-        lines, found = self.checked()
+        entries, found = self.checked()
         if found:
             raise CheckFailed(f"The closed months can't be trusted:\n{told(found)}\n{RESTORE}")
-        return [Entry(**{name: line[name] for name in ("sequence", "folder", "seal", "previous")}) for line in lines]
+        return entries
 
-    def checked(self) -> tuple[list[dict[str, Any]], list[Finding]]:
-        """The lines, and what is wrong with the chain; read again where another process sealed something meanwhile."""
+    def checked(self) -> tuple[list[Entry], list[Finding]]:
+        """The chain as its lines say, and all that is wrong; looked at again where another process sealed something meanwhile.
+
+        Raises:
+            DataError: the chain's file can't be read.
+        """
         while True:
             before = self._mark()
             lines = self.lines()
             found = self.findings(lines)
+            broken = {finding.place for finding in found}
+            entries = []
+            for number, line in enumerate(lines, 1):
+                entries.append(Entry(number, line["folder"], str(line.get("seal")), str(line.get("previous"))))
+                if _line(number) not in broken:
+                    found += self.state_findings(entries[-1])
             if not found or self._mark() == before:
-                return lines, found
+                return entries, found
 
     def _mark(self) -> tuple[bytes, str | None]:
         try:
@@ -129,7 +141,7 @@ class Chain:
             linked = line.get("sequence") == number and line.get("previous") == previous and PLACE.fullmatch(place)
             if not linked or place in seen or not re.fullmatch("[0-9a-f]{64}", seal):
                 text = "the chain is broken: an entry was changed, moved, added or taken out"
-                found.append(Finding(f"{CHAIN} line {number}", text))
+                found.append(Finding(_line(number), text))
             previous = seal
             seen.add(place)
         found += [
@@ -168,8 +180,9 @@ class Chain:
         """Folders of states that are in place."""
         if not self.folder.exists():
             return []
-        found = [p for p in sorted(self.folder.iterdir()) if p.is_dir() and not p.name.startswith(".")]
-        return [p for p in found if (p / MANIFEST).is_file()]
+        with os.scandir(self.folder) as places:
+            names = sorted(place.name for place in places if place.is_dir() and not place.name.startswith("."))
+        return [self.folder / name for name in names if (self.folder / name / MANIFEST).is_file()]
 
     def place_of(self, entry: Entry) -> Path:
         """Where a state is: in place, or, where sealing was interrupted after the chain knew it, still beside."""
@@ -179,18 +192,18 @@ class Chain:
         return folder
 
     def state_findings(self, entry: Entry) -> list[Finding]:
-        """What is wrong with one state's files."""
+        """What is wrong with one state's files; looked at again only if any of them was written since."""
         folder = self.place_of(entry)
+        mark = _files_mark(folder)
+        if mark and _found_whole.get(str(folder)) == (entry, mark):
+            return []
         found = self._findings_in(folder, entry)
         moved = self.place_of(entry)  # by another process, which finished sealing it
-        return found if not found or moved == folder else self._findings_in(moved, entry)
-
-    def later_findings(self, entry: Entry) -> list[Finding]:
-        """What is wrong with what was sealed after a state: the last seal proves a state through all of their manifests."""
-        later = self.entries()[entry.sequence :]
-        found = [f for e in later for f in self._manifest_findings(self.place_of(e), e)]
-        # another process may have finished sealing one meanwhile
-        return found and [f for e in later for f in self._manifest_findings(self.place_of(e), e)]
+        if found and moved != folder:
+            return self._findings_in(moved, entry)
+        if not found:
+            _found_whole[str(folder)] = entry, mark
+        return found
 
     def _manifest_findings(self, folder: Path, entry: Entry) -> list[Finding]:
         place = f"{entry.folder}/{MANIFEST}"
@@ -269,13 +282,25 @@ class Chain:
 
 def sha256(path: Path) -> str:
     """A file's SHA-256; hashed again only if it was written since."""
-    stat = path.stat()
-    mark = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    mark = _written(path.stat())
     known = _hashed.get(str(path))
     if known is None or known[0] != mark:
         with path.open("rb") as handle:
             known = _hashed[str(path)] = (mark, hashlib.file_digest(handle, "sha256").hexdigest())
     return known[1]
+
+
+def _written(stat: os.stat_result) -> tuple[int, ...]:
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def _files_mark(folder: Path) -> frozenset[tuple[object, ...]]:
+    """What tells that a file of a folder was written, added or removed since; empty where the folder can't be listed."""
+    try:
+        with os.scandir(folder) as files:
+            return frozenset((file.name, *_written(file.stat())) for file in files)
+    except OSError:
+        return frozenset()
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -307,6 +332,10 @@ def settle_folder(folder: Path) -> None:
         os.fsync(number)
     finally:
         os.close(number)
+
+
+def _line(number: int) -> str:
+    return f"{CHAIN} line {number}"
 
 
 def told(found: list[Finding]) -> str:

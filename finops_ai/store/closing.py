@@ -45,7 +45,6 @@ from finops_ai.store.chain import (
     settle,
     settle_folder,
     sha256,
-    told,
 )
 from finops_ai.store.whole import private
 
@@ -108,15 +107,7 @@ class Sealed:
         return json.loads(self._read(f"{name}.json")) if f"{name}.json" in self.files else None
 
     def _read(self, name: str) -> bytes:
-        """A file's bytes, if they are those that were sealed."""
-        content = b""
-        for folder in (self.folder, self.folder.with_name(self.entry.folder)):  # it may have been put in place since
-            with suppress(OSError):
-                content = (folder / name).read_bytes()
-                break
-        if hashlib.sha256(content).hexdigest() != self.files[name]:
-            raise CheckFailed(f"{self.folder / name} is not as it was sealed. {RESTORE}")
-        return content
+        return _as_sealed(self.folder, self.entry, name, self.files[name])
 
 
 class Ledger:
@@ -139,15 +130,14 @@ class Ledger:
 
     def months(self) -> list[str]:
         """Months that are closed, oldest first."""
-        last = {e.month: e.kind for e in self.chain() if e.kind != "true-up"}
-        return sorted(month for month, kind in last.items() if kind == "close")
+        return _closed_in(self.chain())
 
     def chain(self) -> list[Entry]:
-        """The chain's entries, in order, every link checked.
+        """The chain's entries, in order, every link checked and every file of every state: figures rest on all that was closed.
 
         Raises:
             DataError: its file can't be read.
-            CheckFailed: it was changed, cut or reordered.
+            CheckFailed: it was changed, cut or reordered, or a file isn't as it was sealed.
         """
         return self._chain.entries()
 
@@ -253,11 +243,11 @@ class Ledger:
 
     def state(self, month: str) -> Sealed:
         """A closed month's latest state: as closed, or as the last true-up left it."""
-        return self._whole(month, [e for e in self._of(month) if e.kind != "reopen"][-1])
+        return self._sealed([e for e in self._of(month) if e.kind != "reopen"][-1])
 
     def closed(self, month: str) -> Sealed:
         """A month as it was closed, the last time if it was reopened."""
-        return self._whole(month, self._last_close(month))
+        return self._sealed(self._last_close(month))
 
     def true_ups(self, *, month: str | None = None, posted_in: str | None = None) -> list[Sealed]:
         """True-ups of a month, or those posted in one, in order."""
@@ -276,26 +266,13 @@ class Ledger:
             What is wrong, naming the file; empty if nothing is.
         """
         try:
-            lines, found = self._chain.checked()
+            entries, found = self._chain.checked()
         except DataError as error:
             return [Finding(self._chain.path.name, str(error))]
-        for number, line in enumerate(lines, 1):
-            entry = Entry(number, line["folder"], str(line.get("seal")), str(line.get("previous")))
-            broken = any(f.place == f"{self._chain.path.name} line {number}" for f in found)
-            found += [] if broken else self._chain.state_findings(entry)
-        if head is not None and head != FIRST and head not in {line.get("seal") for line in lines}:
+        if head is not None and head != FIRST and head not in {entry.seal for entry in entries}:
             text = f"the head you kept ({head[:12]}...) is not in the chain: it was rewritten"
             found.append(Finding(self._chain.path.name, text))
         return found
-
-    def require_sound(self) -> None:
-        """Raise unless the audit finds nothing.
-
-        Raises:
-            CheckFailed: lists every finding, and how to recover.
-        """
-        if found := self.audit():
-            raise CheckFailed(f"The closed months don't pass the audit:\n{told(found)}\n{RESTORE}")
 
     def repair(self, head: str | None = None) -> list[Entry]:
         """Write the chain again from its folders, such as after a power failure cut its last line.
@@ -364,30 +341,18 @@ class Ledger:
                 _remove(staged)
 
     def _of(self, month: str) -> list[Entry]:
-        entries = [e for e in self.chain() if e.month == month]
-        if not entries or month not in self.months():
-            raise ClosedPeriodError(f"{month} is not closed. Closed: {', '.join(self.months()) or 'none'}.")
-        return entries
+        entries = self.chain()
+        if month not in (closed := _closed_in(entries)):
+            raise ClosedPeriodError(f"{month} is not closed. Closed: {', '.join(closed) or 'none'}.")
+        return [e for e in entries if e.month == month]
 
     def _last_close(self, month: str) -> Entry:
         return [e for e in self._of(month) if e.kind == "close"][-1]
 
-    def _whole(self, month: str, wanted: Entry) -> Sealed:
-        """A state of a month that is used only where all that was ever sealed about it is as it was sealed."""
-        for entry in self._of(month):
-            if entry != wanted:
-                self._check(entry)
-        return self._sealed(wanted)
-
     def _sealed(self, entry: Entry) -> Sealed:
-        """A state, all of whose files are as they were sealed."""
-        self._check(entry)
+        """A state of the chain, whose files were checked when its entry was read."""
         folder = self._chain.place_of(entry)
-        return Sealed(folder, json.loads((folder / MANIFEST).read_text("utf-8")), entry)
-
-    def _check(self, entry: Entry) -> None:
-        if found := self._chain.state_findings(entry) or self._chain.later_findings(entry):
-            raise CheckFailed(f"{entry.month} can't be used, what was sealed was changed:\n{told(found)}\n{RESTORE}")
+        return Sealed(folder, json.loads(_as_sealed(folder, entry, MANIFEST, entry.seal)), entry)
 
     def _seal(
         self,
@@ -439,6 +404,24 @@ class Ledger:
         except OSError as error:  # sealed already: whoever comes next finishes it
             log.warning("%s is sealed, but not everything could be put in place yet: %s", place, error)
         return self._sealed(entry)
+
+
+def _closed_in(entries: list[Entry]) -> list[str]:
+    """Months that are closed as a chain has it, oldest first."""
+    last = {e.month: e.kind for e in entries if e.kind != "true-up"}
+    return sorted(month for month, kind in last.items() if kind == "close")
+
+
+def _as_sealed(folder: Path, entry: Entry, name: str, digest: str) -> bytes:
+    """The bytes of a state's file, if they are those that were sealed."""
+    content = b""
+    for place in (folder, folder.with_name(entry.folder)):  # it may have been put in place since
+        with suppress(OSError):
+            content = (place / name).read_bytes()
+            break
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise CheckFailed(f"{folder / name} is not as it was sealed. {RESTORE}")
+    return content
 
 
 def _full(error: OSError, done: str) -> StoreError:

@@ -155,7 +155,6 @@ def close_month(
     """
     ledger = ws.ledger
     with ledger.alone():
-        ledger.require_sound()
         ledger.require_open(month)
         if (why := _not_in_order(ws, ledger, month)) and not out_of_order:
             raise ClosedPeriodError(why)
@@ -187,7 +186,6 @@ def true_up_month(
     """
     ledger = ws.ledger
     with ledger.alone():
-        ledger.require_sound()
         state, first = ledger.state(month), ledger.closed(month)
         posted_in = posted_in or _first_open(ledger, month)
         ledger.require_open(posted_in)

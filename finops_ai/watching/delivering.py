@@ -122,12 +122,10 @@ def deliver(
     """
     targets = targets_of(ws.settings.policies.get("deliver"))
     post = posting(ws, month)
-    if not dry_run:
-        if not post.seal:
-            raise ClosedPeriodError(
-                f"{month} is open, so its figures may still change: close it with `finops-ai close {month}`, or look with --dry-run."
-            )
-        ws.ledger.require_sound()
+    if not dry_run and not post.seal:
+        raise ClosedPeriodError(
+            f"{month} is open, so its figures may still change: close it with `finops-ai close {month}`, or look with --dry-run."
+        )
     documents = Documents(ws, post, reports or ws.settings.path(ws.settings.workspace.reports))
     memory, rows = memory_of(ws), []
     with memory.alone():
