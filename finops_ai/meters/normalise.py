@@ -211,6 +211,7 @@ def _split(spec: Format, column: Callable[[str], Column]) -> tuple[dict[str, Cou
     """Disjoint meters and what is odd, for one row or many. The one place where parts leave their totals."""
     odd: list[Odd] = []
     no_tokens = np.zeros(1, dtype=np.int64)  # broadcast to any number of rows
+    column = _solved(spec, column)
 
     def take(paths: Paths) -> Column:
         values, stated = column(paths[0])
@@ -267,6 +268,14 @@ def _split(spec: Format, column: Callable[[str], Column]) -> tuple[dict[str, Cou
         parts |= lifetimes
         parts["cache_write"] = aggregate + grown - split
 
+    # cache reads that only their modalities state are as many as these
+    reads = [take(paths)[0] for name, paths in spec.split.items() if name.startswith("cache_read")]
+    if reads and "cache_read" in parts:
+        grown = np.where(stated_parts["cache_read"], 0, reduce(np.add, reads))
+        parts["cache_read"] = parts["cache_read"] + grown
+        if "cache_read" in spec.inside:
+            inside["input"] = inside["input"] + grown
+
     if spec.input:
         fresh = left(take(spec.input)[0] - inside["input"], "the input total")
         parts["input"] = parts.get("input", 0) + fresh
@@ -291,6 +300,24 @@ def _split(spec: Format, column: Callable[[str], Column]) -> tuple[dict[str, Cou
         odd.append(("total_mismatch", where, _differ(paths[0], read[0][0], " + ".join(paths[1:]), added)))
     order = {name: i for i, name in enumerate(meters())}
     return {name: parts[name] for name in sorted(parts, key=order.__getitem__)}, odd
+
+
+def _solved(spec: Format, column: Callable[[str], Column]) -> Callable[[str], Column]:
+    """The columns, and what follows from the others where one is left out: a member of a sum that states the rest of it."""
+    found: dict[str, Column] = {}
+    for paths in spec.sums:
+        read = [found.get(path) or column(path) for path in paths]
+        signs = [1] + [-1] * (len(paths) - 1)
+        for i, path in enumerate(paths[1:], 1):
+            values, stated = read[i]
+            rest = reduce(
+                np.add, (sign * v for j, (sign, (v, _)) in enumerate(zip(signs, read, strict=True)) if j != i)
+            )
+            known = reduce(np.logical_and, (s for j, (_, s) in enumerate(read) if j != i))
+            gap = known & ~stated & (rest > 0)
+            if gap.any():
+                found[path] = read[i] = (np.where(gap, rest, values), stated | gap)
+    return lambda path: found.get(path) or column(path)
 
 
 def _differ(stated: str, values: Counts, against: str, other: Counts) -> Callable[[int], str]:

@@ -41,6 +41,19 @@ def number(value: object, kind: tuple[int, int], place: str) -> Decimal | None:
     return amount.quantize(Decimal(1).scaleb(-scale), ROUND_HALF_EVEN, _WIDE)
 
 
+def count(value: object) -> object:
+    """A count as int where it is written as text or with decimals (JSON of 64-bit numbers has them so); else the value itself.
+
+    >>> count("1200"), count(Decimal("1200.0")), count("1,200"), count(1.5), count(None)
+    (1200, 1200, '1,200', 1.5, None)
+    """
+    if isinstance(value, str):
+        return int(value) if value.isascii() and value.isdigit() and len(value) < 19 else value
+    if isinstance(value, float | Decimal) and value == value and abs(value) < 2**63 and value == int(value):
+        return int(value)
+    return value
+
+
 def money(value: object, place: str) -> Decimal | None:
     """An amount of money, see `number`."""
     return number(value, COST, place)

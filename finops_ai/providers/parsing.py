@@ -1,4 +1,4 @@
-"""JSON from outside as values: fractions and whole numbers exact, nothing nested too deep, no number made to overflow."""
+"""JSON from outside as values: numbers exact, 1200.0 the whole number 1200, nothing nested too deep, none made to overflow."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ _LONE = re.compile("[\ud800-\udfff]")
 def parse_json(content: bytes, place: object, *, lenient: bool = False) -> Any:
     """A JSON document (UTF-8, with or without byte order mark), fractions as exact Decimals.
 
+    JSON knows one kind of number: 1200, 1200.0 and 1.2e3 are the same, and all three come as int.
+
     Args:
         content: the bytes.
         place: file and line, or the request, for messages.
@@ -29,8 +31,8 @@ def parse_json(content: bytes, place: object, *, lenient: bool = False) -> Any:
     Raises:
         DataError: no whole JSON, nested deeper than `depth`, or a number with more than `digits` digits.
 
-    >>> parse_json(b'{"cost": 0.1}', "page 1")
-    {'cost': Decimal('0.1')}
+    >>> parse_json(b'{"cost": 0.1, "tokens": 1200.0}', "page 1")
+    {'cost': Decimal('0.1'), 'tokens': 1200}
     """
     content = content.removeprefix(b"\xef\xbb\xbf")
     _check_depth(content, place)
@@ -117,7 +119,7 @@ def _check_depth(content: bytes, place: object) -> None:
         require(_depth(content), "depth", place, "how deep it is nested")
 
 
-def _number(text: str) -> Decimal:
+def _number(text: str) -> Decimal | int:
     most = limits().digits
     try:
         value = Decimal(text)
@@ -125,7 +127,7 @@ def _number(text: str) -> Decimal:
         raise _NumberTooLong(text[:40]) from None
     if (len(text) > most and (len(value.as_tuple().digits) > most)) or abs(value.adjusted()) > most:
         raise _NumberTooLong(text[:40])
-    return value
+    return int(value) if value == value.to_integral_value() else value
 
 
 def _digits(text: str) -> int:

@@ -333,3 +333,11 @@ def test_a_frame_conforms():
         "quantity_basis": "metered",
     }  # fmt: skip
     assert len(conform(tokens_from_slices(columns, {"input": [3]}), source="test")) == 1
+
+
+def test_cache_reads_that_only_their_modalities_state_are_as_many():
+    """100 in all, 30 of them cached audio, and no count of the cached ones together: 70 are fresh."""
+    counts = {"input_tokens": 100, "input_cached_audio_tokens": 30, "output_tokens": 5, "num_model_requests": 1}
+    assert normalise(counts, "openai.usage_api").meters == {
+        "input": 70, "cache_read_audio": 30, "output": 5, "requests": 1,
+    }  # fmt: skip

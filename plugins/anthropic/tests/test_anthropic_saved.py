@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +175,11 @@ def test_a_bad_count_in_a_log_is_named(tmp_path: Path) -> None:
     (tmp_path / "s.jsonl").write_text(json.dumps(broken) + "\n")
     with pytest.raises(UsageError, match="output_tokens must be a whole number"):
         AnthropicConnector(files=[str(tmp_path)]).usage(OCTOBER)
+
+
+@pytest.mark.parametrize("written", ["{}.0", '"{}"'])
+def test_counts_are_the_same_however_json_writes_them(tmp_path: Path, written: str) -> None:
+    connector = save(tmp_path, a=([row(1, 140)], None))
+    text = (tmp_path / "a.json").read_text()
+    (tmp_path / "a.json").write_text(re.sub(r": (\d+)", lambda found: f": {written.format(found[1])}", text))
+    assert total(connector) == 140

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from decimal import Decimal
 
 import pytest
@@ -176,9 +177,54 @@ def test_a_truncated_gzip_is_named(tmp_path):
         OpenAI(files=str(tmp_path)).usage(ALWAYS)
 
 
-def test_a_cost_without_an_amount_is_named(saved):
-    with pytest.raises(DataError, match=r"costs\.json, bucket 1, result 1: no amount with value and currency"):
-        saved(costs__json=page({"object": "organization.costs.result", "amount": None})).bills(ALWAYS)
+def test_a_cost_without_amount_or_currency_is_left_out_aloud(saved):
+    """The contract lets both be missing: 2.50 is the bill, 1.25 of no currency and one line of no amount are beside it."""
+    kind = {"object": "organization.costs.result"}
+    connector = saved(
+        costs__json=page(
+            kind | {"amount": {"value": 2.5, "currency": "usd"}, "line_item": "gpt-4o, output"},
+            kind | {"amount": {"value": 1.25}, "line_item": "gpt-4o, input"},
+            kind | {"amount": None, "line_item": "evals"},
+        )
+    )
+    assert sum(connector.bills(ALWAYS)["billed_cost"]) == Decimal("2.5")
+    assert {(one.reason, one.rows, one.amount) for one in connector.left_out} == {
+        ("an amount without a currency: gpt-4o, input", 1, Decimal("1.25")),
+        ("a cost line without an amount: evals", 1, None),
+    }
+
+
+@pytest.mark.parametrize("written", ["{}", "{}.0", '"{}"'])
+def test_counts_are_the_same_however_json_writes_them(saved, written):
+    """1200, 1200.0 and "1200" are one number; the contract's integer may come as any of the first two."""
+    text = json.dumps(page(RESULT | {"input_tokens": 1200, "input_cached_tokens": 200, "new_kind_tokens": 30}))
+    for name in ("start_time", "end_time", "input_tokens", "input_cached_tokens", "output_tokens", "new_kind_tokens"):
+        text = re.sub(rf'("{name}": )(\d+)', lambda found: found[1] + written.format(found[2]), text)
+    frame = saved(usage__json=text).usage(ALWAYS)
+    assert dict(zip(frame["meter"], frame["quantity"], strict=True)) | {"output": 0, "requests": 0} == {
+        "input": 1000, "cache_read": 200, "output": 0, "requests": 0, "unmapped": 30,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("without", "reads"),
+    [
+        ("input_cached_tokens", {"cache_read": 300, "cache_read_audio": 100}),
+        ("input_cache_write_tokens", {"cache_write": 100}),
+        ("input_uncached_tokens", {"input": 500}),
+    ],
+)
+def test_a_count_that_is_left_out_follows_from_the_others(saved, without, reads):
+    """1000 = 500 fresh + 400 cached (100 of them audio) + 100 written, by the provider's own sum; any one may be missing."""
+    counts = {
+        "input_tokens": 1000, "input_uncached_tokens": 500, "input_cached_tokens": 400, "input_cached_audio_tokens": 100,
+        "input_cache_write_tokens": 100,
+    }  # fmt: skip
+    result = {k: v for k, v in (RESULT | counts).items() if k != without}
+    frame = saved(usage__json=page(result)).usage(ALWAYS)
+    found = dict(zip(frame["meter"], frame["quantity"], strict=True))
+    assert {name: found[name] for name in reads} == reads
+    assert sum(n for name, n in found.items() if name not in ("output", "requests")) == 1000
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from typing import Any
 from finops_ai.errors import ProviderError
 from finops_ai.periods import UTC, Window, iso
 from finops_ai.providers import HttpClient, HttpRefused
+from finops_ai.providers.amounts import count
 from finops_ai.providers.parsing import require_shape
 from finops_ai_anthropic.shapes import PAGE_ROW, ROW
 
@@ -314,7 +315,7 @@ def flat(row: Row, known: Row | None = None) -> Row:
     bucket = {"starting_at": row["starting_at"], "ending_at": row["ending_at"]}
     found = {**bucket, **row["group"], **(known or {}), **measures}
     require_shape(found, ROW, "anthropic: an analytics row")
-    return found
+    return found | {"total_tokens": count(found["total_tokens"])} if "total_tokens" in found else found
 
 
 def buckets(page: Row) -> Iterator[Row]:

@@ -18,6 +18,7 @@ from finops_ai.frames import conform
 from finops_ai.frames.types import TAGS_TYPE
 from finops_ai.meters import disjoint_columns, normalise_columns, original_calls, service_tier, tokens_from_slices
 from finops_ai.periods import Window, instant
+from finops_ai.providers.amounts import count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +56,7 @@ def report_frame(records: Iterable[Row], window: Window, *, account: str) -> pd.
             actor = record["actor"]
             for part in record["model_breakdown"]:
                 for name, theirs in REPORT_COUNTS.items():
-                    counts[name].append(part["tokens"][theirs])
+                    counts[name].append(count(part["tokens"][theirs]))
                 labels = {"terminal_type": record.get("terminal_type"), "api_key_name": actor.get("api_key_name")}
                 _append(
                     slices,

@@ -14,6 +14,7 @@ from finops_ai.frames import conform
 from finops_ai.frames.types import TAGS_TYPE
 from finops_ai.meters import normalise_columns, service_tier, tokens_from_slices
 from finops_ai.periods import Window, instant
+from finops_ai.providers.amounts import count
 from finops_ai_anthropic.people import actor_of, labels_of
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def token_frame(
             start, moment(row["ending_at"], moments), row.get("organization_id") or account, workspace,
             workspaces.get(workspace or "", {}).get("name"), row.get("model") or "not stated",
             "fast" if row.get("speed") == "fast" else service_tier(tier), row.get("context_window"),
-            None if geo == "not_available" else geo, key, actor.user_id, tags, TOOLS.get(row.get("product") or ""), row.get("requests"),
+            None if geo == "not_available" else geo, key, actor.user_id, tags, TOOLS.get(row.get("product") or ""), count(row.get("requests")),
         )  # fmt: skip
         kept.append(values)
     if not kept:
@@ -123,24 +124,25 @@ def counts_of(row: Row, strange: int) -> tuple[int, ...]:
     """
     try:
         cache = row["cache_creation"] or {}
-        values = (
+        stated = (
             row["uncached_input_tokens"],
             row["cache_read_input_tokens"],
             row["output_tokens"],
-            cache.get("ephemeral_5m_input_tokens", 0),
-            cache.get("ephemeral_1h_input_tokens", 0),
-            (row.get("server_tool_use") or {}).get("web_search_requests", 0),
+            cache.get("ephemeral_5m_input_tokens") or 0,
+            cache.get("ephemeral_1h_input_tokens") or 0,
+            (row.get("server_tool_use") or {}).get("web_search_requests") or 0,
         )
     except KeyError as error:
         raise ProviderError(
             f"anthropic: {place(row)} has no {error}. The report changed: update finops-ai-anthropic. Nothing was stored."
         ) from None
+    values = tuple(map(count, stated))
     for path, value in zip([*TOKENS, SEARCHES], values, strict=True):
         if type(value) is not int or value < 0:
             raise ProviderError(
                 f"anthropic: {path} is {value!r} on {place(row)}, must be a whole number. Nothing was stored."
             )
-    total, parts = row.get("total_tokens"), sum(values[:5])
+    total, parts = count(row.get("total_tokens")), sum(values[:5])
     if total is not None and total != parts and total != parts + strange:
         raise ProviderError(
             f"anthropic: the parts of {place(row)} come to {parts} tokens, its total_tokens says {total}. "
@@ -162,7 +164,8 @@ def strange_counts(row: Row) -> list[tuple[str, int]]:
         inner = row.get(outer)
         if inner and not inner.keys() <= known:
             found += [(f"{outer}.{name}", inner[name]) for name in inner if name not in known]
-    return [(name, n) for name, n in found if type(n) is int and n > 0]
+    counted = [(name, count(n)) for name, n in found]
+    return [(name, n) for name, n in counted if type(n) is int and n > 0]
 
 
 def moment(text: str, known: dict[str, dt.datetime]) -> dt.datetime:

@@ -8,6 +8,7 @@ from typing import Any
 
 from finops_ai.errors import ProviderError
 from finops_ai.providers import HttpClient, HttpRefused
+from finops_ai.providers.amounts import count
 from finops_ai.shapes import misfit
 
 
@@ -37,7 +38,7 @@ def buckets_of(page: Any, place: str) -> list[Bucket]:
         results = bucket.get("results", bucket.get("result"))
         if not isinstance(results, list):
             raise ProviderError(f"{where}: no list called 'results'. OpenAI may have changed its answers.")
-        start, end = bucket.get("start_time"), bucket.get("end_time")
+        start, end = count(bucket.get("start_time")), count(bucket.get("end_time"))
         if not isinstance(start, int) or not isinstance(end, int) or start >= end:
             raise ProviderError(f"{where}: start_time {start!r} and end_time {end!r} are no time span.")
         out.append(Bucket(start, end, results, where))

@@ -14,6 +14,7 @@ from finops_ai.errors import DataError
 from finops_ai.meters import meters
 from finops_ai.money import exact
 from finops_ai.periods import next_month
+from finops_ai.providers import LeftOut, left_out_of
 from finops_ai.providers.parsing import require_shape
 from finops_ai_openai.api import Bucket
 
@@ -94,19 +95,22 @@ def _meter(said: set[str]) -> str:
 
 #: a result of the Costs API
 RESULT = dict.fromkeys(("line_item", "project_id", "quantity_unit", "api_key_id", "user_id"), "text") | {
-    "amount": {"currency": "text"}
+    "amount": {"currency": "text", "value": "value"}
 }
 
 
 def charges_of(
     buckets: Iterable[Bucket], *, account: str, source: str, names: Mapping[str, str]
-) -> dict[str, list[Any]]:
-    """Bill-frame columns: one row per result of each bucket. Negative amounts are credits.
+) -> tuple[dict[str, list[Any]], list[LeftOut]]:
+    """Bill-frame columns, one row per result of each bucket, and what can't be billed. Negative amounts are credits.
+
+    The contract lets `amount`, its value and its currency be missing: such a line is left out, with what it states.
 
     Raises:
-        DataError: a result has no amount, or one that is no number; names place and value.
+        DataError: an amount that is no number; names place and value.
     """
     rows: list[dict[str, Any]] = []
+    unbilled: list[tuple[str, str, int, Decimal | None]] = []
     for bucket in buckets:
         start, end = (dt.datetime.fromtimestamp(s, dt.UTC) for s in (bucket.start, bucket.end))
         first = start.replace(day=1, hour=0, minute=0, second=0)
@@ -119,21 +123,23 @@ def charges_of(
         }
         for number, result in enumerate(bucket.results, 1):
             place = f"{bucket.place}, result {number}"
-            rows.append(period | _charge(result, place, names) | {"billing_account_id": account, "source": source})
+            require_shape(result, RESULT, place)
+            amount = result.get("amount") or {}
+            said = result.get("line_item") or "(no line item)"
+            if amount.get("value") is None:
+                unbilled.append((f"a cost line without an amount: {said}", "", 1, None))
+            elif not amount.get("currency"):
+                value = _number(amount["value"], "amount.value", place)
+                unbilled.append((f"an amount without a currency: {said}", "", 1, value))
+            else:
+                rows.append(period | _charge(result, place, names) | {"billing_account_id": account, "source": source})
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    return {name: [row.get(name) for row in rows] for name in columns} | (
-        {"provider": ["openai"] * len(rows)} if rows else {}
-    )
+    table = {name: [row.get(name) for row in rows] for name in columns}
+    return table | ({"provider": ["openai"] * len(rows)} if rows else {}), left_out_of(unbilled)
 
 
 def _charge(result: dict[str, Any], place: str, names: Mapping[str, str]) -> dict[str, Any]:
-    amount = result.get("amount")
-    if not isinstance(amount, dict) or amount.get("value") is None or not amount.get("currency"):
-        raise DataError(
-            f"{place}: no amount with value and currency but {amount!r:.80}. OpenAI may have changed its answers: "
-            "update finops-ai-openai. Nothing was stored."
-        )
-    require_shape(result, RESULT, place)
+    amount = result["amount"]
     value = _number(amount["value"], "amount.value", place)
     text, project = result.get("line_item"), result.get("project_id")
     item = read_line_item(text)

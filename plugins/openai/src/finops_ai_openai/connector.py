@@ -112,7 +112,7 @@ class OpenAI(Connector):
         if not inside:
             return empty(BillFrame)
         self._fresh(inside)
-        rows = charges_of(inside, account=self.settings.organization_id, source=self._how, names=names)
+        rows, self.left_out = charges_of(inside, account=self.settings.organization_id, source=self._how, names=names)
         return conform(rows, BillFrame, source=self._source)
 
     def doctor(self) -> list[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 
 from finops_ai.errors import DataError, UsageError
 from finops_ai.meters import TIER_WORDS, format_named, normalise_columns, service_tier, tokens_from_slices
+from finops_ai.providers.amounts import count
 from finops_ai_openai.api import Bucket
 from finops_ai_openai.endpoints import TOKEN_COUNTS, TOKEN_FORMAT, Endpoint
 
@@ -84,10 +86,11 @@ def tokens_of(
 def unknown_tokens(result: Mapping[str, Any], endpoint: Endpoint) -> int:
     """Tokens of a result under names this package doesn't know: a new kind of token."""
     known, spec = {field.name for field in endpoint.fields}, format_named(TOKEN_FORMAT)
+    stated = {name: count(value) for name, value in result.items() if "token" in name}
     return sum(
         value
-        for name, value in result.items()
-        if "token" in name and type(value) is int and value > 0 and name not in known and not spec.known(name)
+        for name, value in stated.items()
+        if type(value) is int and value > 0 and name not in known and not spec.known(name)
     )
 
 
@@ -127,6 +130,11 @@ def _columns(results: list[dict[str, Any]], buckets: list[Bucket], endpoint: End
         rows = None
     fields = endpoint.fields
     if rows is None:
+        plain = [_plain(result, fields) for result in results]
+        if plain != results:
+            spans = [len(bucket.results) for bucket in buckets]
+            again = [replace(b, results=plain[sum(spans[:i]) : sum(spans[: i + 1])]) for i, b in enumerate(buckets)]
+            return _columns(plain, again, endpoint)
         for bucket in buckets:
             for result in bucket.results:
                 _check(result, bucket, fields)
@@ -141,6 +149,13 @@ def _columns(results: list[dict[str, Any]], buckets: list[Bucket], endpoint: End
                 "update finops-ai-openai. Nothing was stored."
             )
     return columns
+
+
+def _plain(result: Any, fields: pa.StructType) -> Any:
+    """A result whose counts are whole numbers where the answer has them as text."""
+    if not isinstance(result, dict):
+        return result
+    return result | {f.name: count(result[f.name]) for f in fields if f.type == pa.int64() and f.name in result}
 
 
 def _check(result: Any, bucket: Bucket, fields: pa.StructType) -> None:
