@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from typing import Any
 
 from finops_ai.errors import DataError
 from finops_ai.money import COST, QUANTITY, UNIT_PRICE, exact
@@ -41,7 +42,7 @@ def number(value: object, kind: tuple[int, int], place: str) -> Decimal | None:
     return amount.quantize(Decimal(1).scaleb(-scale), ROUND_HALF_EVEN, _WIDE)
 
 
-def count(value: object) -> object:
+def count(value: Any) -> Any:
     """A count as int where it is written as text or with decimals (JSON of 64-bit numbers has them so); else the value itself.
 
     >>> count("1200"), count(Decimal("1200.0")), count("1,200"), count(1.5), count(None)
@@ -49,8 +50,9 @@ def count(value: object) -> object:
     """
     if isinstance(value, str):
         return int(value) if value.isascii() and value.isdigit() and len(value) < 19 else value
-    if isinstance(value, float | Decimal) and value == value and abs(value) < 2**63 and value == int(value):
-        return int(value)
+    if isinstance(value, float | Decimal):
+        exactly = Decimal(value)
+        return int(exactly) if exactly.is_finite() and abs(exactly) < 2**63 and exactly == int(exactly) else value
     return value
 
 
