@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from finops_ai.html import visible
+from finops_ai.marks import visible
 
 #: what starts a formula, in both widths (OWASP, CSV injection), behind blanks, quotes and apostrophes
 _STARTS = r"""(?:[^\S\t\r\n]|["'])*[=+\-@＝＋－＠]"""

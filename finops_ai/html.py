@@ -21,13 +21,9 @@ from typing import Any, Self
 import jinja2
 from markupsafe import Markup
 
+from finops_ai.marks import visible
+
 TEMPLATES = Path(__file__).parent / "templates"
-#: control characters, marks that turn the reading direction around, and characters without any width (joiners, which
-#: scripts and emoji need, are none of them): they would hide or reorder what people read
-HIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2064"
-    "\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
-)
 #: addresses that may stand in a link: inside the report, or a page of the web
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
 _ALLOWED = ("http:", "https:", "mailto:")
@@ -35,19 +31,6 @@ _ALLOWED = ("http:", "https:", "mailto:")
 
 #: characters that no name or sentence has; of more a page shows the first, because browsers take minutes over a megabyte
 LONGEST, SHOWN = 20_000, 500
-
-
-def visible(text: str) -> str:
-    r"""Text whose control and direction marks are shown as their code.
-
-    >>> visible("a\u202eb\x00")
-    'a\\u202eb\\u0000'
-    """
-    return HIDDEN.sub(lambda match: _code(ord(match[0])), text)
-
-
-def _code(point: int) -> str:
-    return f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"
 
 
 def escaped(value: object) -> str:
@@ -146,4 +129,4 @@ def render(template: str | jinja2.Template, **values: object) -> Html:
     return Html(visible(found.render(**values)))  # marks that came in through a template's own operators, too
 
 
-__all__ = ["Html", "data", "environment", "escaped", "href", "render", "template_of", "visible"]
+__all__ = ["Html", "data", "environment", "escaped", "href", "render", "template_of"]

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finops_ai.html import HIDDEN, TEMPLATES, Html, data, environment, escaped, href, render, template_of, visible
+from finops_ai.html import TEMPLATES, Html, data, environment, escaped, href, render, template_of
+from finops_ai.marks import HIDDEN, visible
 
 #: every place of a template that prints a value, with every way of putting values together
 PLACES = template_of(

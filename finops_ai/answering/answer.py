@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from finops_ai.html import HIDDEN, Html, escaped
+from finops_ai.html import Html, escaped
+from finops_ai.marks import HIDDEN, visible
 from finops_ai.tables.reading import share_text
 from finops_ai.tables.result import Table
 
@@ -90,7 +91,7 @@ class Answer:
         lines += ["", f"{self.definition}" if self.definition else "", *self.notes]
         if self.until:
             lines.append(f"Data until {self.until}.")
-        return "\n".join(line for i, line in enumerate(lines) if line or (i and lines[i - 1])).strip()
+        return visible("\n".join(line for i, line in enumerate(lines) if line or (i and lines[i - 1])).strip())
 
     __repr__ = __str__
 

@@ -122,6 +122,14 @@ _asked = {"verbose": False}
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line. However it ends, the exit code says how, and one screen of text says what to do next."""
+    from finops_ai.cli.screen import shown
+
+    with shown():
+        code = _run(argv)
+    sys.exit(code)
+
+
+def _run(argv: list[str] | None) -> int:
     from finops_ai.cli import ending
 
     _asked["verbose"] = False
@@ -130,9 +138,9 @@ def main(argv: list[str] | None = None) -> None:
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()
-        sys.exit(2)
+        return 2
     except BrokenPipeError:
-        sys.exit(ending.reader_gone())
+        return ending.reader_gone()
     except BaseException as error:
-        sys.exit(ending.code_of(error, argv if argv is not None else sys.argv[1:], verbose=_asked["verbose"]))
-    sys.exit(code if isinstance(code, int) else 0)
+        return ending.code_of(error, argv if argv is not None else sys.argv[1:], verbose=_asked["verbose"])
+    return code if isinstance(code, int) else 0

@@ -20,8 +20,11 @@ import click
 
 from finops_ai.errors import FinopsError
 from finops_ai.extras import missing_extra
+from finops_ai.marks import cut
 
 UNEXPECTED, STOPPED = 70, 130
+#: characters of a message: a name in it may be of any length
+SAID = 4_000
 #: what the machine refuses because of a path somebody chose
 _PATH = {
     errno.EACCES,
@@ -57,7 +60,7 @@ def code_of(error: BaseException, argv: Sequence[str], *, verbose: bool) -> int:
     if isinstance(error, ImportError) and not isinstance(error, FinopsError):
         error = missing_extra(error) or error
     if isinstance(error, FinopsError):
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {cut(str(error), SAID)}", err=True)
         return error.exit_code
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryException":  # DuckDB's
         click.echo(

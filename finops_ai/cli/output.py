@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from finops_ai.marks import HIDDEN
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -61,15 +63,10 @@ def show(frame: pd.DataFrame, form: str = "table", output: str | None = None) ->
 
         text = csv_text(frame)
     elif form == "json":
-        text = (
-            json.dumps(
-                frame.astype(object).where(frame.notna(), None).to_dict("records"),
-                default=plain,
-                indent=1,
-                ensure_ascii=False,
-            )
-            + "\n"
-        )
+        rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+        text = json.dumps(rows, default=plain, indent=1, ensure_ascii=False) + "\n"
+        # marks that a screen would obey or hide, as JSON's own codes for them
+        text = HIDDEN.sub(lambda mark: json.dumps(mark[0])[1:-1], text)
     else:
         text = _readable(
             frame, facts.money if facts and facts.total else None, on_screen=sys.stdout.isatty() and not output

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from finops_ai.cli.collecting import config_option
 from finops_ai.cli.tables import month_option, workspace
+from finops_ai.marks import visible
 
 
 @click.command()
@@ -20,4 +23,8 @@ def sql(month: str | None, engine: str, config: str) -> None:
     finops-ai sql --month 2026-10 --engine bigquery
     """
     ws, month = workspace(config, month)
-    click.echo(ws.sql(month, engine))
+    text = ws.sql(month, engine)
+    if sys.stdout.isatty() or visible(text) == text:
+        click.echo(text)
+    else:  # a file gets it to the letter
+        sys.stdout.buffer.write(f"{text}\n".encode())

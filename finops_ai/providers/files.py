@@ -119,7 +119,7 @@ def csv_rows(text: str, place: object, required: Iterable[str] = ()) -> Iterator
     longest = min(limits().line_bytes, 2**31 - 1)
     reader = csv.DictReader(io.StringIO(text, newline=""))
     try:
-        with _FieldLimit(longest):
+        with FieldLimit(longest):
             have = list(reader.fieldnames or [])
         require(len(have), "columns", place, "its number of columns")
         if missing := [name for name in required if name not in have]:
@@ -127,7 +127,7 @@ def csv_rows(text: str, place: object, required: Iterable[str] = ()) -> Iterator
                 f"{place}: the column {missing[0]!r} is missing; the file has {have[:40]}. Export it again with that column."
             )
         while True:
-            with _FieldLimit(longest):
+            with FieldLimit(longest):
                 row = next(reader, None)
             if row is None:
                 return
@@ -143,10 +143,10 @@ def csv_rows(text: str, place: object, required: Iterable[str] = ()) -> Iterator
         raise DataError(f"{place}, line {reader.line_num}: not CSV ({error}). Nothing was stored.") from None
 
 
-class _FieldLimit:
+class FieldLimit:
     """The longest field Python's csv reads, for one step: the limit is the process's, so it is given back at once."""
 
-    def __init__(self, longest: int):
+    def __init__(self, longest: int) -> None:
         self.longest = longest
 
     def __enter__(self) -> None:

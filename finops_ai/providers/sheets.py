@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,6 +19,8 @@ from finops_ai.providers.texts import named
 
 #: names that tell a sheet of calls from a cover
 KNOWN = {name for known in (*COLUMNS.values(), *COUNTS.values()) for name in known}
+#: the code of a character in a workbook's text; halves of a pair are none
+_CODE = re.compile("_x((?:[0-9A-Ca-cE-Fe-f][0-9A-Fa-f]|[Dd][0-7])[0-9A-Fa-f]{2})_")
 #: rows at the top of a sheet among which its header is looked for
 TOP = 20
 
@@ -53,7 +56,7 @@ def read_workbook(file: Path, path: Path, columns: Sequence[str] | None, notes: 
         with file.open("rb") as stream:
             book = openpyxl.load_workbook(io.BytesIO(stream.read()), read_only=True, data_only=True)
         for sheet in book.worksheets:
-            rows = [list(row) for row in sheet.iter_rows(values_only=True)]
+            rows = [[_told(cell) for cell in row] for row in sheet.iter_rows(values_only=True)]
             if table := _table(sheet.title, [row for row in rows if any(_filled(cell) for cell in row)], columns):
                 found.append(table)
     except Exception as error:  # openpyxl lets many kinds through from damaged archives
@@ -116,6 +119,13 @@ def _each_row_once(sheets: list[_Sheet]) -> list[_Sheet]:
         if not any(rows[sheet.title] <= rows[other.title] for other in kept):
             kept.append(sheet)
     return [sheet for sheet in sheets if sheet in kept]
+
+
+def _told(cell: Any) -> Any:
+    """A cell's value; Excel writes a character that XML can't hold, or that looks like its code, as that code."""
+    if isinstance(cell, str) and "_x" in cell:
+        return _CODE.sub(lambda match: chr(int(match[1], 16)), cell)
+    return cell
 
 
 def _filled(cell: object) -> bool:

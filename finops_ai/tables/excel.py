@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
 from collections.abc import Mapping
 from decimal import Decimal
@@ -12,9 +13,12 @@ from typing import Any
 import pandas as pd
 
 from finops_ai.errors import SettingsError
+from finops_ai.marks import visible
 
-#: characters that Excel's file format can't hold
-_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
+#: text that Excel would read as the code of a character: "_x0041_" is an A there
+_CODE = re.compile("_(?=x[0-9A-Fa-f]{4}_)")
+#: UTF-16 units that a cell holds, and that a sheet's name does
+CELL, SHEET = 32_767, 31
 
 
 def write_workbook(path: str | Path, sheets: Mapping[str, pd.DataFrame], *, title: str = "") -> Path:
@@ -38,7 +42,7 @@ def write_workbook(path: str | Path, sheets: Mapping[str, pd.DataFrame], *, titl
     if not Path(path).absolute().parent.is_dir():
         raise SettingsError(f"There is no folder {Path(path).parent} to write {Path(path).name} into. Make it first.")
     book = Workbook(write_only=True)
-    book.properties.title = title or None
+    book.properties.title = _text(title) or None
     for name, frame in sheets.items():
         sheet = book.create_sheet(sheet_name(name))
         sheet.freeze_panes = "A2"
@@ -71,15 +75,14 @@ def sheet_name(text: str) -> str:
     >>> sheet_name("1 a/b:c"), sheet_name("'x'"), sheet_name("")
     ('1 a-b-c', 'x', 'Table')
     """
-    name = re.sub(r"[\[\]:*?/\\]", "-", _ILLEGAL.sub("\ufffd", text))
-    while len(name.encode("utf-16-le", "replace")) > 62:
-        name = name[:-1]
-    return name.strip("'") or "Table"
+    return _cut(re.sub(r"[\[\]:*?/\\\t\r\n]", "-", visible(text)), SHEET).strip("'") or "Table"
 
 
 def _plain(value: object) -> tuple[Any, str]:
     """A value Excel knows, and its number format."""
-    if value is None or value is pd.NA or (isinstance(value, float) and value != value):
+    if value is None or value is pd.NA:
+        return None, ""
+    if isinstance(value, float | Decimal) and not math.isfinite(value):
         return None, ""
     if isinstance(value, Decimal):
         places = max(-int(value.as_tuple().exponent), 0)
@@ -91,7 +94,16 @@ def _plain(value: object) -> tuple[Any, str]:
         return value, "yyyy-mm-dd"
     if isinstance(value, bool | int | float):
         return value, ""
-    return _ILLEGAL.sub("\ufffd", str(value))[:32_767], ""
+    return _text(str(value)), ""
+
+
+def _text(text: str) -> str:
+    """Text as a workbook holds it: what is hidden is shown as its code, and no part of it is taken for one."""
+    return _cut(_CODE.sub("_x005F_", visible(text)), CELL)
+
+
+def _cut(text: str, most: int) -> str:
+    return text.encode("utf-16-le")[: 2 * most].decode("utf-16-le", "ignore")
 
 
 def _shown(value: object) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from finops_ai.errors import DataError
 from finops_ai.frames.focus import DRAFT_KEYS, MANDATORY, columns, kind_of
+from finops_ai.providers.files import FieldLimit
 
 #: subcategories whose parent is "AI and Machine Learning"
 AI_SUBCATEGORIES = {
@@ -30,6 +31,9 @@ SPELT_NULLS = {"NULL", "null", "N/A", "n/a", "None", "nan", "NaN"}
 TOGETHER = (("PricingQuantity", "PricingUnit"), ("ConsumedQuantity", "ConsumedUnit"), ("RegionId", "RegionName"))
 #: least difference that counts: parts of split rows carry quantities of 6 places
 TOLERANCE = Decimal("0.000000001")
+
+#: characters of a cell, which may hold a name of any length
+LONGEST_FIELD = 2**27
 
 Row = dict[str, Any]
 
@@ -93,7 +97,7 @@ def _rows(path: Path) -> tuple[list[Row], list[str]]:
 
             table = pq.read_table(path)
             return [_as_text(row) for row in table.to_pylist()], table.column_names
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file, FieldLimit(LONGEST_FIELD):
             reader = csv.DictReader(file)
             rows = []
             for row in reader:

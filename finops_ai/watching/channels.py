@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from finops_ai.errors import CredentialsError, ProviderUnavailable, SettingsError, hint
+from finops_ai.marks import cut, visible
 from finops_ai.shapes import Shape, misfit
 
 FORMS = ("webhook", "slack", "teams", "email")
@@ -25,6 +26,8 @@ KEYS = {
     "http": ("url", "url_env"),
     "email": ("host", "port", "security", "sender", "receivers", "user_env", "password_env"),
 }
+#: characters of a mail's subject, and of a message in a chat: however they are escaped, Slack takes no more than 3,000
+SUBJECT, SAID = 160, 560
 #: seconds to wait for an answer
 TIMEOUT = 15.0
 Handed = Callable[[], None]
@@ -104,8 +107,9 @@ class Email:
 
     def send(self, body: Mapping[str, Any], handed: Handed) -> None:
         """Send it as a mail."""
-        subject = f"[finops-ai] {body['stage']}: {body['text']}"
-        self.mail(subject[:160], f"{body['text']}\n\n{_told(body.get('facts', {}))}", str(body["id"]), handed)
+        text = _line(body["text"])
+        subject = f"[finops-ai] {body['stage']}: {text}"
+        self.mail(subject, f"{text}\n\n{_told(body.get('facts', {}))}", str(body["id"]), handed)
 
     def mail(
         self,
@@ -124,7 +128,7 @@ class Email:
         """
         mail = EmailMessage()
         mail["From"], mail["To"] = _line(self.sender), ", ".join(map(_line, self.receivers))
-        mail["Subject"], mail["Date"] = _line(subject), formatdate(localtime=False)
+        mail["Subject"], mail["Date"] = cut(_line(subject), SUBJECT), formatdate(localtime=False)
         # the same message has the same id, by which mail servers and readers know a repeated one
         mail["Message-ID"] = f"<{hashlib.sha256(f'{id}@{self.name}'.encode()).hexdigest()[:32]}@finops-ai>"
         mail.set_content(text)
@@ -158,26 +162,26 @@ class Email:
 
 
 def shaped(body: Mapping[str, Any], form: str) -> dict[str, Any]:
-    """A message in the form of its receiver.
+    """A message in the form of its receiver: in a chat, plain text in which nothing is a link, a mention or emphasis.
 
-    >>> shaped({"text": "a <b> & [c](d)", "stage": "opened"}, "slack")["text"]
-    'opened: a &lt;b&gt; &amp; [c](d)'
+    >>> shaped({"text": "a <!channel> & *b*", "stage": "opened"}, "slack")["blocks"][0]["text"]["text"]
+    'opened: a &lt;!channel&gt; &amp; *b*'
     """
-    text = f"{body.get('stage', '')}: {body['text']}".removeprefix(": ")
+    if form not in ("slack", "teams"):
+        return dict(body)
+    text = cut(_line(f"{body.get('stage', '')}: {body['text']}".removeprefix(": ")), SAID)
     if form == "slack":
         safe = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        return {"text": safe, "blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": safe[:2900]}}]}
-    if form == "teams":
-        safe = "".join("\\" + sign if sign in "\\`*_{}[]()#" else sign for sign in text)
-        card = {
-            "$schema": "http://adaptivecards.io/schemas/adaptive-card.json", "type": "AdaptiveCard", "version": "1.4",
-            "body": [{"type": "TextBlock", "text": safe, "wrap": True}],
-        }  # fmt: skip
-        return {
-            "type": "message",
-            "attachments": [{"contentType": "application/vnd.microsoft.card.adaptive", "content": card}],
-        }
-    return dict(body)
+        section = {"type": "section", "text": {"type": "plain_text", "text": safe, "emoji": False}}
+        return {"text": safe, "mrkdwn": False, "unfurl_links": False, "unfurl_media": False, "blocks": [section]}
+    card = {
+        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json", "type": "AdaptiveCard", "version": "1.4",
+        "body": [{"type": "RichTextBlock", "inlines": [{"type": "TextRun", "text": text}]}],
+    }  # fmt: skip
+    return {
+        "type": "message",
+        "attachments": [{"contentType": "application/vnd.microsoft.card.adaptive", "content": card}],
+    }
 
 
 _SHAPE: Shape = {
@@ -291,10 +295,12 @@ def _variable(entry: Mapping[str, Any], key: str, where: str) -> str:
     return value
 
 
-def _line(text: str) -> str:
-    """Text in one line: what comes from outside can't add a header."""
-    return " ".join(str(text).split())
+def _line(text: object) -> str:
+    """Text in one line, nothing in it hidden: what comes from outside can't add a header, nor a line that looks like ours."""
+    return visible(" ".join(str(text).split()))
 
 
 def _told(facts: Mapping[str, Any]) -> str:
-    return "\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in facts.items() if value not in (None, ""))
+    return "\n".join(
+        f"{name.replace('_', ' ')}: {_line(value)}" for name, value in facts.items() if value not in (None, "")
+    )

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import finops_ai as fa
 from finops_ai.formulas import harmless, original
-from finops_ai.html import HIDDEN
+from finops_ai.marks import HIDDEN
 from finops_ai.tables.csv import csv_text, write_csv
 from finops_ai.tables.focus import write_focus
 

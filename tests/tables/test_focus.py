@@ -226,6 +226,11 @@ def test_each_check_finds_its_fault(tmp_path, rule):
     assert rule in str(problems[0])
 
 
+def test_a_name_of_a_megabyte_is_checked_as_any_other(tmp_path):
+    path = write_focus(to_focus(priced(user_id="u" * 1_000_000), "1.3"), tmp_path / "focus.csv")
+    assert check_focus(path, "1.3") == []
+
+
 def test_a_doubled_row_and_a_price_described_twice_are_found(tmp_path):
     path = write_focus(to_focus(priced()), tmp_path / "focus.csv")
     assert [p.rule for p in check_focus(rewritten(path, {}, copies=2))] == ["no row comes twice"]

@@ -122,23 +122,45 @@ def test_a_mail_server_that_refuses_is_told_without_its_password(mail):
     assert "secret-pass" not in str(error.value)
 
 
-def test_forms_of_slack_and_teams_escape_what_comes_from_outside(hook):
-    body = {
-        "id": "1",
-        "event": "e",
-        "kind": "budget",
-        "stage": "opened",
-        "text": "<!channel> [x](http://evil) & *b*",
-        "facts": {},
-    }
+def test_in_a_chat_nothing_from_outside_is_a_link_a_mention_or_emphasis(hook):
+    text = "<!channel> <@U1> [x](http://evil) & *b* :tada:\nopened: all is paid \u202eback"
+    body = {"id": "1", "event": "e", "kind": "budget", "stage": "opened", "text": text, "facts": {}}
     Webhook(hook.url, "slack").send(body, lambda: None)
     Webhook(hook.url, "teams").send(body, lambda: None)
     slack, teams = hook.posts
-    assert slack["text"] == "opened: &lt;!channel&gt; [x](http://evil) &amp; *b*"
-    block = teams["attachments"][0]["content"]["body"][0]
-    assert block["text"] == "opened: <!channel> \\[x\\]\\(http://evil\\) & \\*b\\*"
+    shown = "opened: <!channel> <@U1> [x](http://evil) & *b* :tada: opened: all is paid \\u202eback"
+    safe = shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    # forms that know no markup: plain_text of Slack, a TextRun of an Adaptive Card
+    assert slack["blocks"] == [{"type": "section", "text": {"type": "plain_text", "text": safe, "emoji": False}}]
+    assert (slack["text"], slack["mrkdwn"], slack["unfurl_links"], slack["unfurl_media"]) == (safe, False, False, False)
+    assert teams["attachments"][0]["content"]["body"] == [
+        {"type": "RichTextBlock", "inlines": [{"type": "TextRun", "text": shown}]}
+    ]
     assert shaped(body, "webhook") == body
     assert hook.headers[0]["Idempotency-Key"] != hook.headers[1]["Idempotency-Key"]
+
+
+@pytest.mark.parametrize("name", ["A" * 1_000_000, "<&>" * 20_000])
+def test_a_long_name_leaves_the_figures_and_what_a_chat_takes(name):
+    body = {"id": "1", "stage": "opened", "text": f"{name} is over its budget of 12.00 USD."}
+    slack = shaped(body, "slack")["blocks"][0]["text"]["text"]
+    assert len(slack) <= 3000  # Slack refuses more
+    assert slack.endswith(" is over its budget of 12.00 USD.")
+    assert len(json.dumps(shaped(body, "teams"))) < 28_000  # Teams refuses more
+
+
+def test_a_mail_has_the_lines_that_are_ours(mail):
+    channel = Email("127.0.0.1", mail.port, "none", "finops@example.com", ("a@example.com",))
+    name = "x\r\nBcc: evil@example.com\u2028due: 0.00\n\n\x1b[2J" + "A" * 2000
+    body = {"id": "1", "stage": "opened", "text": f"{name} is over", "facts": {"budget_name": name, "spent": "12.00"}}
+    channel.send(body, lambda: None)
+    got = email.message_from_bytes(mail.mails[0][2], policy=email.policy.default)
+    assert got["Bcc"] is None
+    assert len(got["Subject"]) <= 160
+    lines = got.get_content().splitlines()
+    assert [line.partition(":")[0][:8] for line in lines] == ["x Bcc", "", "budget n", "spent"]
+    assert "\\u001b[2J" in lines[0]
+    assert lines[0].endswith(" is over")
 
 
 @pytest.mark.parametrize(
