@@ -32,6 +32,35 @@ def minor_units(currency: str) -> int:
     return MINOR_UNITS.get(currency.upper(), 2)
 
 
+def written(amount: Decimal | float, currency: str | None, sign: str = "", *, finest: bool = False) -> str:
+    """An amount as text, in the minor units of its currency, with separators and without the currency's name.
+
+    Args:
+        amount: what is written, rounded half-even; what rounds to nought has no sign.
+        currency: its code; two decimal places where none is known.
+        sign: "+" writes the sign of every amount.
+        finest: keep up to six places of what is less than one minor unit, so that it isn't written as 0.
+
+    >>> written(Decimal("1234.5"), "USD"), written(Decimal("1234.5"), "JPY"), written(Decimal("1234.5"), "KWD", "+")
+    ('1,234.50', '1,234', '+1,234.500')
+    >>> written(Decimal("0.0040001"), "USD", finest=True), written(Decimal("0.4"), "JPY", finest=True)
+    ('0.004', '0.4')
+    """
+    places = minor_units(currency or "USD")
+    if finest and 0 < abs(amount) < 10.0**-places and round(amount, 6):
+        return f"{amount:{sign}z.6f}".rstrip("0")
+    return f"{amount:{sign}z,.{places}f}"
+
+
+def brief(amount: Decimal | float, currency: str | None, sign: str = "") -> str:
+    """An amount as drawings label it: whole from 100 on, in minor units below.
+
+    >>> brief(1204.6, "USD"), brief(Decimal("0.54"), "USD"), brief(12.4, "JPY")
+    ('1,205', '0.54', '12')
+    """
+    return f"{amount:{sign}z,.0f}" if abs(amount) >= 100 else written(amount, currency, sign)
+
+
 def split_exactly(amount: int, weights: Sequence[int]) -> list[int]:
     """Split a whole number of smallest units in proportion to weights, losing nothing.
 

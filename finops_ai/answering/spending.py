@@ -12,6 +12,7 @@ from finops_ai.answering.known import Known
 from finops_ai.answering.question import Question
 from finops_ai.errors import SettingsError
 from finops_ai.figures import catalogue, ingredients, values
+from finops_ai.money import written
 from finops_ai.tables.grouping import TIMES
 from finops_ai.tables.result import Table
 from finops_ai.tables.showback import MEASURES, showback
@@ -117,7 +118,7 @@ def _sentence(table: Table, published: pd.DataFrame, known: Known, question: Que
         text = f"{of}cost {total} {when}" if of else f"{total} was spent {when}"
         change, before = one.get("change"), one.get("previous_cost")
         if isinstance(change, Decimal) and isinstance(before, Decimal) and before:
-            text += f", {abs(change):,.2f} ({abs(change) / abs(before):.1%}) {'more' if change >= 0 else 'less'} than the month before"
+            text += f", {written(abs(change), currency)} ({abs(change) / abs(before):.1%}) {'more' if change >= 0 else 'less'} than the month before"
     if question.by and len(table) > 1 and (len(question.by) == 1 or not set(question.by) & set(TIMES)):
         text += _most(published, question, currency)
     return text[:1].upper() + text[1:] + "."
@@ -184,8 +185,7 @@ def money(value: object, currency: str) -> str:
     """
     if not isinstance(value, Decimal):
         return "an unknown amount"
-    text = f"{value:,.2f}" if not value or abs(value) >= Decimal("0.01") else f"{value.normalize():f}"
-    return f"{text} {currency}".strip()
+    return f"{written(value, currency, finest=True)} {currency}".strip()
 
 
 def figure(value: object, measure: str, currency: str) -> str:

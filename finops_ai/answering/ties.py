@@ -9,6 +9,7 @@ from finops_ai.answering.known import Known
 from finops_ai.answering.question import Question
 from finops_ai.answering.spending import money, sum_of
 from finops_ai.errors import DataError
+from finops_ai.money import written
 from finops_ai.tables.causes import CAUSES
 from finops_ai.tables.reconcile import workspace_reconciliation
 
@@ -54,7 +55,7 @@ def tie(known: Known, question: Question) -> Answer:
         told = sorted(((c, v) for c, v in sums.items() if v), key=lambda item: -abs(item[1]))[:3]
         if told:
             guesses = table.guesses()
-            said = [f"{c.replace('_', ' ')} {v:+z,.2f} {guesses.get(c, '')}".strip() for c, v in told]
+            said = [f"{c.replace('_', ' ')} {written(v, currency, '+')} {guesses.get(c, '')}".strip() for c, v in told]
             text += f" Because of {', '.join(said)}."
     causes = [c for c in CAUSES if c in table.columns and any(v for v in shown[c] if isinstance(v, Decimal))]
     return Answer(

@@ -7,6 +7,7 @@ import click
 from finops_ai.cli.collecting import config_option
 from finops_ai.cli.output import format_options, show
 from finops_ai.cli.tables import say, workspace
+from finops_ai.money import written
 
 
 @click.command()
@@ -43,7 +44,7 @@ def close(month: str, dry_run: bool, approved_by: str, reason: str, out_of_order
     made, sealed = close_month(ws, month, approved_by=approved_by, reason=reason, out_of_order=out_of_order)
     summary = made.charged.summary
     click.echo(
-        f"{month} is closed: {sum(summary['charge']):,.2f} {made.charged.currency} charged to {len(summary)} receivers. "
+        f"{month} is closed: {written(sum(summary['charge']), made.charged.currency)} {made.charged.currency} charged to {len(summary)} receivers. "
         f"Files: {sealed.folder}"
     )
     click.echo(f"Keep the seal elsewhere to prove later that nothing was rewritten: {sealed.seal}")

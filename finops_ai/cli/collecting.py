@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from finops_ai.money import written
+
 if TYPE_CHECKING:
     from finops_ai.loading import Outcome
     from finops_ai.periods import Window
@@ -79,7 +81,9 @@ def balance_lines(outcome: Outcome) -> list[str]:
         left = sum((item.amount or 0 for item in items), Decimal(0))
         if kept is not None or unit.isupper():
             kept = kept or Decimal(0)
-            lines.append(f"{kept + left:,.2f} {unit} read = {kept:,.2f} kept + {left:,.2f} left out:")
+            lines.append(
+                f"{written(kept + left, unit)} {unit} read = {written(kept, unit)} kept + {written(left, unit)} left out:"
+            )
         lines += [f"  left out: {item}" for item in items]
     return lines
 

@@ -227,7 +227,14 @@ def plan(
         say(table, form, output)
         return
     errors = workspace_past_error(ws, newest, months)
-    click.echo("\n".join([*plan_in_words(table, errors, ws.settings.workspace.currency), *table.facts.notes[1:]]))
+    click.echo(
+        "\n".join(
+            [
+                *plan_in_words(table, errors, table.facts.currency or ws.settings.workspace.currency),
+                *table.facts.notes[1:],
+            ]
+        )
+    )
 
 
 def _opened(config: str) -> tuple[Workspace, str]:

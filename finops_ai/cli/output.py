@@ -15,7 +15,7 @@ import click
 from finops_ai.marks import HIDDEN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
 
@@ -69,7 +69,10 @@ def show(frame: pd.DataFrame, form: str = "table", output: str | None = None) ->
         text = HIDDEN.sub(lambda mark: json.dumps(mark[0])[1:-1], text)
     else:
         text = _readable(
-            frame, facts.money if facts and facts.total else None, on_screen=sys.stdout.isatty() and not output
+            frame,
+            facts.money if facts else (),
+            bool(facts and facts.total),
+            on_screen=sys.stdout.isatty() and not output,
         )
     if output:
         Path(output).write_text(text, encoding="utf-8")
@@ -77,14 +80,14 @@ def show(frame: pd.DataFrame, form: str = "table", output: str | None = None) ->
         sys.stdout.write(text)
 
 
-def _readable(frame: pd.DataFrame, money: list[str] | None, *, on_screen: bool) -> str:
-    """A table as text without columns of zeros; on a screen as wide as that is. With `money`, sums stand under it."""
+def _readable(frame: pd.DataFrame, money: Sequence[str], total: bool, *, on_screen: bool) -> str:
+    """A table as text without columns of zeros; on a screen as wide as that is. With a `total`, sums stand under it."""
     from finops_ai.tables.reading import columns_that_fit, only_zeros, sums_of
 
-    sums = None if money is None else sums_of(frame, money)
+    sums = sums_of(frame, money) if total else None
     zeros = only_zeros(frame) if len(frame) else []
     width = shutil.get_terminal_size().columns if on_screen else math.inf
-    body, left_out = columns_that_fit(frame.drop(columns=zeros), width, sums)
+    body, left_out = columns_that_fit(frame.drop(columns=zeros), width, sums, money)
     said = [f"{len(left_out)} more columns: {', '.join(left_out)}"] if left_out else []
     said += [f"{len(zeros)} columns hold zeros or nothing: {', '.join(zeros)}"] if zeros else []
     return (body or "(empty)") + "\n" + (f"{'; '.join(said)}. --format csv shows them all.\n" if said else "")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from finops_ai.errors import SettingsError
+from finops_ai.money import written
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +77,7 @@ def _cost_lines(tokens: pd.DataFrame) -> list[str]:
     lines = []
     for currency, part in stated.groupby("billing_currency"):
         total = sum(part["billed_cost"], Decimal(0))
-        said = f"The log states a cost of {total:,.2f} {currency}"
+        said = f"The log states a cost of {written(total, currency)} {currency}"
         calls = set(part["request_id"].dropna())
         same = tokens[tokens["request_id"].isin(calls).to_numpy(bool)] if calls else part.head(0)
         priced = fa.price(same) if len(same) else same
@@ -93,7 +94,7 @@ def _cost_lines(tokens: pd.DataFrame) -> list[str]:
         listed = sum(priced["list_cost"], Decimal(0))
         share = f" ({(total - listed) / listed * 100:+z.1f}%)" if listed else ""
         lines.append(
-            f"{said}; at list prices these calls come to {listed:,.2f} {currency}{share}.{_far_off(total, listed)}"
+            f"{said}; at list prices these calls come to {written(listed, currency)} {currency}{share}.{_far_off(total, listed)}"
         )
     return lines
 

@@ -127,7 +127,10 @@ def _families(names: pd.DataFrame, dimensions: Sequence[str]) -> list[tuple[np.n
         wanted += [([told[0]], _HEAVY), ([told[0], "provider", "billing_account_id"], _HEAVY)]
     wanted += [([name], 1.0) for name in (*told[1:], *_ALSO)]
     if told:
-        wanted += [([told[0], name], 1.0) for name in (*told[1:], "model", "prompt_id", "provider", "day")]
+        wanted += [([told[0], name], 1.0) for name in (*told[1:], "model", "prompt_id", "provider", "day", "meter")]
+    wanted += [
+        ([name, "meter"], 1.0) for name in ("provider", "model")
+    ]  # whose input and output have rates of their own
     found, seen = [], set()
     for columns, weight in wanted:
         if all(c in names.columns for c in columns):

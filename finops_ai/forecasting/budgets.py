@@ -26,7 +26,7 @@ from finops_ai.forecasting.terms import workspace_terms
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
-from finops_ai.money import published
+from finops_ai.money import published, written
 from finops_ai.periods import Window, instant, next_month, parse_month, zone
 from finops_ai.shapes import Shape, misfit
 from finops_ai.tables.grouping import TIMES, currency_of, grouped
@@ -131,7 +131,7 @@ def budgets(
                 daily[g["day"]] = daily.get(g["day"], Decimal(0)) + cost
                 if entry["from"] <= g["day"] < entry["to"]:
                     cents += g.get("cents") or Decimal(0)
-        rows.append(_row(entry, daily, now, timezone, made) | {"cents": cents})
+        rows.append(_row(entry, daily, now, timezone, made, currency) | {"cents": cents})
     rows.sort(key=lambda r: (-(r["used"] or 0), r["name"]))
     table = to_pandas(pa.table({n: pa.array([r[n] for r in rows], k) for n, k in _COLUMNS.items()}))
     money = ["budget", "spent", "expected", "burn_rate", "projected", "p10", "p90"]
@@ -287,7 +287,12 @@ def _planned(
 
 
 def _row(
-    entry: Mapping[str, Any], daily: Mapping[dt.date, Decimal], now: dt.datetime, timezone: str, made: Plan | None
+    entry: Mapping[str, Any],
+    daily: Mapping[dt.date, Decimal],
+    now: dt.datetime,
+    timezone: str,
+    made: Plan | None,
+    currency: str,
 ) -> dict[str, Any]:
     window = Window.of(entry["from"], entry["to"], timezone)
     tz = zone(timezone)
@@ -306,12 +311,14 @@ def _row(
     used = float(spent / budget) if budget else None
     reached = [a for a in entry["alerts"] if spent >= a * budget]
     status = "over" if spent > budget else "watch" if projected is not None and projected > budget else "ok"
-    text = f"{entry['name']}: {used or 0:.0%} of {budget:,.2f} spent after {passed / whole:.0%} of the time"
+    text = (
+        f"{entry['name']}: {used or 0:.0%} of {written(budget, currency)} spent after {passed / whole:.0%} of the time"
+    )
     if status == "over":
         text += f"; over budget since {overrun}"
     elif status == "watch":
         when = f"is spent on {overrun}, and the period" if overrun else "period"
-        text += f"; by the plan it {when} ends at {projected:,.2f} ({chance:.0%} that it is more than the budget)"
+        text += f"; by the plan it {when} ends at {written(projected, currency)} ({chance:.0%} that it is more than the budget)"
     return {
         "name": entry["name"], "from": entry["from"], "to": entry["to"], "budget": budget, "spent": spent, "used": used, "expected": expected,
         "pacing": float(spent / expected) if expected else None, "burn_rate": burn, "projected": projected, "p10": low, "p90": high,
@@ -401,7 +408,7 @@ def _plain(value: object) -> Any:
     if value is None or value is pd.NA or value != value:
         return None
     if isinstance(value, Decimal):
-        return f"{value:.2f}"
+        return f"{value:f}"
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from finops_ai.forecasting.history import NONE, local_middle
+from finops_ai.money import written
 from finops_ai.prices.commitments import draw_credits
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def _said(
     priced: pd.DataFrame,
     first_day: pd.Timestamp,
 ) -> dict[str, object]:
-    what = f"{contract.name}: credit {credit.name} has {left:,.2f} left on {first_day:%Y-%m-%d}"
+    what = f"{contract.name}: credit {credit.name} has {written(left, contract.currency)} left on {first_day:%Y-%m-%d}"
     first_row = priced["charge_period_start"].min()
     if credit.name in known.used_up:
         what += ", as the rows show: they cost their full price"

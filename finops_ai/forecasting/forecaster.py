@@ -208,7 +208,7 @@ def _from_plan(
             for side, k in (("lo", 0), ("hi", 1)):
                 frame[f"{side}-{p:g}"] = np.concatenate([f[p][k][:, :horizon] for f in found]).ravel()
     table = _table(frame, level, by, scenario, priced)
-    table.facts.notes += [*made.notes, *said(made.assumptions)]
+    table.facts.notes += [*made.notes, *said(made.assumptions, table.facts.currency)]
     if made.history.unpriced:
         share: Any = made.history.unpriced["share"]
         table.facts.coverage = {"priced": 1 - share}

@@ -23,7 +23,7 @@ from finops_ai.forecasting.promised import price_changes, promised
 from finops_ai.forecasting.scenarios import Scenario, columns_touched
 from finops_ai.forecasting.spending import Spending, spending
 from finops_ai.frames.origin import zone_of
-from finops_ai.money import exact
+from finops_ai.money import exact, written
 from finops_ai.periods import month_text
 
 if TYPE_CHECKING:
@@ -526,12 +526,12 @@ def doubts(plan: Plan) -> list[str]:
             if life.chance == 1.0:
                 since = f"{history.days[life.since]:%Y-%m-%d}"
                 notes.append(
-                    f"{name} jumped on {since} with a change that is known: the new level, {life.now:,.2f} a day, stays."
+                    f"{name} jumped on {since} with a change that is known: the new level, {written(life.now, history.currency)} a day, stays."
                 )
                 continue
             one, other, _ = p.outcomes[i]
             notes.append(
-                f"{name} jumped on {history.days[life.since]:%Y-%m-%d} to {life.now:,.2f} a day: {life.chance:.0%} that it stays, "
+                f"{name} jumped on {history.days[life.since]:%Y-%m-%d} to {written(life.now, history.currency)} a day: {life.chance:.0%} that it stays, "
                 f"{1 - life.chance:.0%} that it goes back. {month_text(p.months[-1])} comes to {one[-1]:,.0f} or {other[-1]:,.0f}; the middle lies between."
             )
         elif life.phase is Phase.YOUNG:
@@ -585,12 +585,18 @@ def unknown_scope(plan: Plan, scope: Mapping[str, Any]) -> None:
             raise SettingsError(f"The rows have no column {name!r}. {hint(str(name), known)}")
 
 
-def said(assumptions: Sequence[Mapping[str, object]]) -> list[str]:
+def said(assumptions: Sequence[Mapping[str, object]], currency: str) -> list[str]:
     """Assumptions as sentences, the first ones."""
     out = []
     for row in assumptions[:MOST_SAID]:
         amount: Any = row.get("amount")
-        figure = f": {amount:,.2f}" if isinstance(amount, int | float | Decimal) else f": {amount}" if amount else ""
+        figure = (
+            f": {written(amount, currency)}"
+            if isinstance(amount, int | float | Decimal)
+            else f": {amount}"
+            if amount
+            else ""
+        )
         out.append(f"Assumed, {row['kind']}: {row['what']}{figure}.")
     if len(assumptions) > MOST_SAID:
         out.append(f"{len(assumptions) - MOST_SAID} more assumptions.")

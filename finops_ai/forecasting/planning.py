@@ -132,7 +132,7 @@ def plan_table(
         "P10, P50 and P90: one month in ten comes out below the first, one in ten above the last.",
         *_of_whole_days(made),
         *made.notes,
-        *said(made.assumptions),
+        *said(made.assumptions, currency),
     ]
     if made.history.unpriced:
         share: Any = made.history.unpriced["share"]
@@ -406,7 +406,7 @@ def outlook_table(made: Plan | None, wanted: Sequence[BudgetLine], currency: str
             }
         )
     if made is not None:
-        facts.notes += [*made.notes, *said(made.assumptions)]
+        facts.notes += [*made.notes, *said(made.assumptions, facts.currency)]
     columns = ["budget", "until", *facts.money, "overrun_probability"]
     rows.sort(key=lambda row: -float(row["overrun_probability"]))  # type: ignore[arg-type]
     return Table.of(pd.DataFrame(rows, columns=columns), facts, *sources)

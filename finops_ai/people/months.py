@@ -17,7 +17,7 @@ from finops_ai.frames import BillFrame, empty, to_pandas
 from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.identity import NO_TEAM, Identities
-from finops_ai.money import COST
+from finops_ai.money import COST, written
 from finops_ai.people.billed import USED, register_billed_use
 from finops_ai.people.privacy import Privacy, told
 from finops_ai.people.seat_prices import SeatPrices
@@ -327,7 +327,9 @@ def _facts(con: duckdb.DuckDBPyConnection, currency: str, privacy: Privacy, by: 
     ]
     if gap and currency:
         amount = Decimal(int(gap)).scaleb(-COST[1])
-        notes.append(f"{amount:,.2f} {currency} is on bills beyond what use was computed to cost; it is nobody's.")
+        notes.append(
+            f"{written(amount, currency)} {currency} is on bills beyond what use was computed to cost; it is nobody's."
+        )
     if unpriced:
         notes.append(f"{int(unpriced):,} rows of use have no known price; their cost is unknown and not in the total.")
     if "person" in by and not privacy.shown:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from finops_ai.errors import CredentialsError, PluginError, SettingsError, hint
 from finops_ai.frames import BillFrame, CommitFrame, SeatFrame, empty
+from finops_ai.money import written
 from finops_ai.providers.plain_http import require_https
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class LeftOut:
     unit: str = ""
 
     def __str__(self) -> str:
-        much = "" if self.amount is None else f"{self.amount:,.2f} {self.unit}: "
+        much = "" if self.amount is None else f"{written(self.amount, self.unit)} {self.unit}: "
         return f"{much}{self.reason} ({self.rows:,} {'row' if self.rows == 1 else 'rows'})"
 
 

@@ -11,7 +11,7 @@ from IPython.display import HTML, display
 
 from finops_ai.figures import ingredients
 from finops_ai.frames.origin import left_out_of
-from finops_ai.money import published
+from finops_ai.money import brief, published, written
 from finops_ai.periods import Window, instant, zone
 from finops_ai.reporting import charts
 from finops_ai.reporting.coverage import coverage as coverage
@@ -26,7 +26,7 @@ from finops_ai.reporting.grid import table_html as table_html
 from finops_ai.reporting.months import month_before as month_before
 from finops_ai.reporting.months import month_text as month_text
 from finops_ai.reporting.months import month_with_data as month_with_data
-from finops_ai.reporting.text import amount, count, is_unknown, percent, safe, singular, things
+from finops_ai.reporting.text import amount, count, is_unknown, money, percent, rate, safe, singular, things
 from finops_ai.reporting.text import named as named
 from finops_ai.tables.grouping import nobody_of
 
@@ -149,7 +149,7 @@ def key_figures(row: Mapping[str, Any], currency: str) -> str:
             what = heading(ingredients(name)[1])[0].lower()
             what = singular(what) if bottom == 1 else what
             items += [
-                (heading(name)[0], amount(row[name], currency), f"{amount(top, currency)} over {count(bottom)} {what}")
+                (heading(name)[0], rate(row[name], currency), f"{amount(top, currency)} over {count(bottom)} {what}")
             ]
     return figures(*items)
 
@@ -247,15 +247,6 @@ def drivers(
     display(HTML(f'{table}<p class="note">{safe(about)}</p>'))
 
 
-def _about(value: Any) -> str:
-    """An amount as a drawing's labels write it: whole from 100 on, with cents below.
-
-    >>> _about(1204.6), _about(Decimal("0.54"))
-    ('1,205', '0.54')
-    """
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.2f}"
-
-
 def daily_alt(daily: pd.DataFrame, by: str) -> str:
     """Alternative text of a chart of cost per day."""
     currency, sums = daily.facts.currency, _sums(daily, "day")
@@ -266,8 +257,8 @@ def daily_alt(daily: pd.DataFrame, by: str) -> str:
         return f"No cost per day by {named(by)}: no price is known for what was used on {days}."
     peak = max(sums, key=lambda day: sums[day])
     return (
-        f"Stacked columns of cost per day by {named(by)}, {days}, mean {_about(sum(sums.values()) / len(sums))} {currency}, "
-        f"highest {_about(sums[peak])} {currency} on {peak}. The figures are in the table below."
+        f"Stacked columns of cost per day by {named(by)}, {days}, mean {brief(sum(sums.values()) / len(sums), currency)} {currency}, "
+        f"highest {brief(sums[peak], currency)} {currency} on {peak}. The figures are in the table below."
     )
 
 
@@ -275,7 +266,7 @@ def ranked_alt(data: Table, name: str) -> str:
     """Alternative text of ranked bars."""
     shown = data.published()
     rows = [
-        f"{label(n)} {_about(c)} {data.facts.currency}"
+        f"{label(n)} {brief(c, data.facts.currency)} {data.facts.currency}"
         for n, c in zip(shown[name], shown["cost"], strict=True)
         if not is_unknown(n) and not is_unknown(c)
     ]
@@ -289,10 +280,10 @@ def monthly_alt(data: Table, by: str) -> str:
         return "No cost in this period."
     first, last = min(sums), max(sums)
     if first == last:
-        return f"One column of cost per month by {named(by)}: {_about(sums[last])} {currency} in {month_text(last)}."
+        return f"One column of cost per month by {named(by)}: {brief(sums[last], currency)} {currency} in {month_text(last)}."
     return (
-        f"Stacked columns of cost per month by {named(by)}: {_about(sums[first])} {currency} in {month_text(first)}, "
-        f"{_about(sums[last])} {currency} in {month_text(last)}."
+        f"Stacked columns of cost per month by {named(by)}: {brief(sums[first], currency)} {currency} in {month_text(first)}, "
+        f"{brief(sums[last], currency)} {currency} in {month_text(last)}."
     )
 
 
@@ -312,7 +303,7 @@ def calendar_alt(days: Table) -> str:
     if not known:
         return "No cost in this period."
     dearest = sorted(known, key=lambda d: -known[d])[:3]
-    said = ", ".join(f"{d} with {_about(known[d])} {days.facts.currency}" for d in dearest)
+    said = ", ".join(f"{d} with {brief(known[d], days.facts.currency)} {days.facts.currency}" for d in dearest)
     return f"Calendar of {things(len(known), 'day')}; the dearest {'were' if len(dearest) > 1 else 'was'} {said}."
 
 
@@ -323,7 +314,7 @@ def lines_alt(data: pd.DataFrame, by: str, value: str) -> str:
         return "No figures in this period."
     newest = max(str(month) for month, _, _ in known)
     ends = ", ".join(
-        f"{label(name)} {read(figure, 'unit', 4) if abs(figure) >= Decimal('0.001') else amount(figure, '').strip()} {data.facts.currency}"
+        f"{label(name)} {read(figure, 'unit', 4) if abs(figure) >= Decimal('0.001') else rate(figure, '').strip()} {data.facts.currency}"
         for month, name, figure in known
         if str(month) == newest
     )
@@ -414,13 +405,13 @@ def unit_sentence(data: Table, month: str) -> None:
         say(f"No priced tokens were used in {safe(month_text(month))}.")
         return
     currency = data.facts.currency
-    text = f"In {safe(month_text(month))} the tokens themselves cost <strong>{amount(own[name], currency)}</strong> a million"
+    text = f"In {safe(month_text(month))} the tokens themselves cost <strong>{rate(own[name], currency)}</strong> a million"
     if earlier and not is_unknown(earlier[name]) and earlier[name]:
         change = own[name] - earlier[name]
         text += f", {percent(abs(change), earlier[name])} {'more' if change >= 0 else 'less'} than the month before"
-    text += f"; with capacity, searches and fees it was {amount(own['cost_per_1m_tokens'], currency)}"
+    text += f"; with capacity, searches and fees it was {rate(own['cost_per_1m_tokens'], currency)}"
     if not is_unknown(own["cost_per_request"]):
-        text += f". A request cost {amount(own['cost_per_request'], currency)}, where requests are counted"
+        text += f". A request cost {rate(own['cost_per_request'], currency)}, where requests are counted"
     say(text + ".")
 
 
@@ -466,13 +457,17 @@ def causes(data: Table) -> None:
         note("There is no bill to compare with.")
         return
     totals = {name: sum((v for v in data[name] if not is_unknown(v)), Decimal(0)) for name in CAUSES if name in data}
-    rows = [(name, value) for name, value in totals.items() if abs(value) >= Decimal("0.005")]
+    rows = [(name, value) for name, value in totals.items() if published(value, data.facts.currency or "USD")]
     if not rows:
         note("They agree to the cent.")
         return
     guesses = data.guesses() if isinstance(data, Reconciliation) else {}
     lines = [
-        (name.replace("_", " ").capitalize(), f"{CAUSES[name][0]} {guesses.get(name, '')}".strip(), f"{value:+z,.2f}")
+        (
+            name.replace("_", " ").capitalize(),
+            f"{CAUSES[name][0]} {guesses.get(name, '')}".strip(),
+            written(value, data.facts.currency, "+"),
+        )
         for name, value in sorted(rows, key=lambda row: -abs(row[1]))
     ]
     caption = f"Amounts in {data.facts.currency or 'the currencies of the bills'}"
@@ -502,11 +497,12 @@ def kinds_of_tokens(priced: pd.DataFrame) -> None:
     from finops_ai.tables import showback
 
     data = showback(priced, by=["meter"])
+    currency = data.facts.currency
     rows = []
     shown = data.published()
-    for meter, cost, rate in zip(shown["meter"], shown["cost"], shown["token_cost_per_1m_tokens"], strict=True):
+    for meter, cost, each in zip(shown["meter"], shown["cost"], shown["token_cost_per_1m_tokens"], strict=True):
         kind, quantity = meters()[meter], sum(priced.loc[priced["meter"] == meter, "quantity"], Decimal(0))
-        figures = [f"{count(quantity)} {kind.unit}", *("–" if is_unknown(v) else f"{v:,.2f}" for v in (cost, rate))]
-        rows.append([meter, kind.description, *figures])
+        used = f"{count(quantity)} {kind.unit}"
+        rows.append([meter, kind.description, used, money(cost, currency), rate(each, "").strip()])
     heads = ["Meter", "What it counts", "Used", "Cost", "Per 1M tokens"]
     display(HTML(grid(heads, rows, texts=2, caption=f"Amounts in {data.facts.currency}")))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from IPython.display import HTML, display
 
+from finops_ai.money import written
 from finops_ai.reporting import owners
 from finops_ai.reporting.answers import label, month_text, named, note, say
 from finops_ai.reporting.text import Amount, amount, count, is_unknown, percent, safe
@@ -46,7 +47,7 @@ def findings(table: Table, kinds: Sequence[str], empty: str) -> None:
         note(empty)
         return
     lines = [
-        [label(r["rule"] or r["other"]) if not is_unknown(r["rule"] or r["other"]) else "", _text(r["value"]), _text(r["text"]), _number(r["rows"]), _money(r["cost"])]
+        [label(r["rule"] or r["other"]) if not is_unknown(r["rule"] or r["other"]) else "", _text(r["value"]), _text(r["text"]), _number(r["rows"]), _money(r["cost"], table.facts.currency)]
         for r in ({k: None if is_unknown(v) else v for k, v in row.items()} for row in rows)
     ]  # fmt: skip
     display(
@@ -63,7 +64,7 @@ def findings(table: Table, kinds: Sequence[str], empty: str) -> None:
 
 def journal_lines(entries: Table, top: int = 200) -> None:
     """Show the journal with its sums: the largest entries, in their order, and the smaller ones as one line."""
-    rows = entries.published().to_dict("records")
+    rows, currency = entries.published().to_dict("records"), entries.facts.currency
     shown = rows
     if len(rows) > top:
         by_size = sorted(range(len(rows)), key=lambda i: -max(rows[i]["debit"], rows[i]["credit"]))
@@ -75,22 +76,29 @@ def journal_lines(entries: Table, top: int = 200) -> None:
             _text(r["account"]),
             _text(r["cost_centre"]),
             _text(r["text"]),
-            _money(r["debit"] or None),
-            _money(r["credit"] or None),
+            _money(r["debit"] or None, currency),
+            _money(r["credit"] or None, currency),
         ]
         for r in shown
     ]
     if len(shown) < len(rows):
         rest = [whole - part for whole, part in zip(sums, told, strict=True)]
-        lines.append(["", "", f"{len(rows) - len(shown):,} smaller entries, each in journal.csv", *map(_money, rest)])
-    lines.append(["", "", "Sum", *map(_money, sums)])
+        lines.append(
+            [
+                "",
+                "",
+                f"{len(rows) - len(shown):,} smaller entries, each in journal.csv",
+                *(_money(v, currency) for v in rest),
+            ]
+        )
+    lines.append(["", "", "Sum", *(_money(v, currency) for v in sums)])
     display(
         HTML(
             plain_table(
                 ["Account", "Cost centre", "Text", "Debit", "Credit"],
                 lines,
                 texts=3,
-                caption=f"Amounts in {entries.facts.currency}",
+                caption=f"Amounts in {currency}",
             )
         )
     )
@@ -117,8 +125,8 @@ def _number(value: Amount) -> str:
     return "" if is_unknown(value) else count(value)
 
 
-def _money(value: object) -> str:
-    return "" if is_unknown(value) else f"{value:,.2f}"
+def _money(value: Amount, currency: str) -> str:
+    return "" if is_unknown(value) else written(value, currency, finest=True)
 
 
 def _rate(value: object) -> str:

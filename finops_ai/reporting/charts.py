@@ -23,6 +23,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from finops_ai.money import brief
 from finops_ai.reporting.text import is_unknown, safe
 from finops_ai.tables.palette import GRID, INK, NOBODY, PALETTE, THEME, colours, short_amount
 from finops_ai.tables.result import Table
@@ -255,7 +256,7 @@ def ranked_bars(
     )
     axes.set_yticks(places, [_short(bar[0], 22 if _narrow.get() else 40) for bar in chosen])
     for place, (_, amount, _) in zip(places, chosen, strict=True):
-        _beside(axes, amount, place, _plain(amount))
+        _beside(axes, amount, place, _label(amount, currency))
     for kind in kinds:
         axes.barh([0], [0], color=shades[kind], label=_short(kind))
     if kinds:
@@ -344,8 +345,8 @@ def _beside(axes: Axes, value: float, place: float, text: str) -> None:
     )  # fmt: skip
 
 
-def _plain(value: float, sign: str = "") -> str:
-    return format(value, f"{sign},.0f" if abs(value) >= 100 else f"{sign},.2f").replace("-", "−")
+def _label(value: float, currency: str, sign: str = "") -> str:
+    return brief(value, currency, sign).replace("-", "−")
 
 
 @themed
@@ -387,7 +388,7 @@ def calendar(days: Mapping[Any, Any], *, currency: str = "USD", title: str = "",
     for day in dearest:
         corner = (day - first).days // 7, day.weekday()
         axes.add_patch(mpl.patches.Rectangle(corner, 1, 1, fill=False, edgecolor=UP, linewidth=1.8, zorder=3))
-    named = [f"{_day(d)} {_plain(known[d])}" for d in dearest]
+    named = [f"{_day(d)} {_label(known[d], currency)}" for d in dearest]
     said = f"Framed, the dearest days: {', '.join(named)} {currency}"
     axes.set_xlabel(_wrapped(said, 50), loc="left", multialignment="left")
     axes.spines["bottom"].set_visible(False)
@@ -482,14 +483,14 @@ def bridge(
     shades = [UP if v > 0 else DOWN for v in amounts]
     axes.barh(inner, amounts, left=points[:-1], height=0.68, color=shades, lw=0)
     for place, value, at in zip(inner, amounts, points, strict=False):
-        _beside(axes, max(at, at + value), place, _plain(value, "+"))
+        _beside(axes, max(at, at + value), place, _label(value, currency, "+"))
     if ends:
         for place, (_, value) in ((places[0], ends[0]), (places[-1], ends[1])):
             axes.barh([place], [number(value) - start], left=start, height=0.68, color="#8B949E", lw=0)
             cut = start + (high - start) * 0.03
             for mark in (cut, cut * 1.0 + (high - start) * 0.012):
                 axes.plot([mark, mark + (high - start) * 0.008], [place - 0.4, place + 0.4], color=PAPER, linewidth=2.2)
-            _beside(axes, number(value), place, _plain(number(value)))
+            _beside(axes, number(value), place, _label(number(value), currency))
         axes.set_xlim(left=start)
         axes.set_xticks([])
     else:

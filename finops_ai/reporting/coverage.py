@@ -12,6 +12,7 @@ import pandas as pd
 from IPython.display import HTML, display
 
 from finops_ai.errors import FinopsError
+from finops_ai.money import written
 from finops_ai.periods import Window, zone
 from finops_ai.reporting.grid import grid
 from finops_ai.reporting.navigation import COVERAGE
@@ -206,7 +207,11 @@ def _left_out(ws: Workspace, month: str) -> str:
         last = touching.sort_values("version").iloc[-1]
         items = last["left_out"] if isinstance(last["left_out"], list) else []
         for item in items:
-            amount = "not stated" if item["amount"] is None else f"{Decimal(item['amount']):,.2f} {item['unit']}"
+            amount = (
+                "not stated"
+                if item["amount"] is None
+                else f"{written(Decimal(item['amount']), item['unit'])} {item['unit']}"
+            )
             rows.append((str(connection), str(item["reason"]), f"{item['rows']:,}", amount))
     if not rows:
         return ""

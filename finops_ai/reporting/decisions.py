@@ -97,8 +97,8 @@ def spent(ws: Workspace, month: str, row: Mapping[str, Any], months: Sequence[An
             ("", f"{change:+,f} on the whole of {first}" if so_far(ws, month) else f"{change:+,f}{share} on {first}")
         ]
     return Tile(
-        "Spent", f"{money(row['cost'])} {currency}", lines + _budget_lines(ws, month), "showback.html",
-        Html(sparkline(months, width=220, height=26)), brief=f"cost {money(row['cost'])} {currency}",
+        "Spent", f"{money(row['cost'], currency)} {currency}", lines + _budget_lines(ws, month), "showback.html",
+        Html(sparkline(months, width=220, height=26)), brief=f"cost {money(row['cost'], currency)} {currency}",
     )  # fmt: skip
 
 
@@ -117,6 +117,7 @@ def _budget_lines(ws: Workspace, month: str) -> list[tuple[str, str]]:
     }
     rows = table.published().astype(object).to_dict("records")
     lines: list[tuple[str, str]] = []
+    currency = table.facts.currency
     own = sorted((r for r in rows if r["name"] in general), key=lambda r: r["to"] - r["from"])
     if own:
         r = own[0]
@@ -126,7 +127,7 @@ def _budget_lines(ws: Workspace, month: str) -> list[tuple[str, str]]:
             lines.append(
                 (
                     "bad" if over > 0 else "good",
-                    f"{money(abs(over))} {'over' if over > 0 else 'under'} the budget of {money(r['budget'])}",
+                    f"{money(abs(over), currency)} {'over' if over > 0 else 'under'} the budget of {money(r['budget'], currency)}",
                 )
             )
         else:
@@ -135,7 +136,7 @@ def _budget_lines(ws: Workspace, month: str) -> list[tuple[str, str]]:
             lines.append(
                 (
                     "bad" if pace > 0 else "good",
-                    f"{since} to {until} {money(r['spent'])} of {money(r['budget'])}: {money(abs(pace))} {'above' if pace > 0 else 'below'} an even pace",
+                    f"{since} to {until} {money(r['spent'], currency)} of {money(r['budget'], currency)}: {money(abs(pace), currency)} {'above' if pace > 0 else 'below'} an even pace",
                 )
             )
     others = [r for r in rows if r not in own]
@@ -187,12 +188,19 @@ def invoices(ws: Workspace, month: str) -> Tile:
         return Tile(
             "Invoices",
             "no invoice yet",
-            [("", f"usage computes to {money(computed)} {currency}" if priced else "no price is known for the usage")],
+            [
+                (
+                    "",
+                    f"usage computes to {money(computed, currency)} {currency}"
+                    if priced
+                    else "no price is known for the usage",
+                )
+            ],
             href,
             brief="has no invoice yet",
         )
     providers = f"{len(with_bill)} provider{'s' if len(with_bill) != 1 else ''}"
-    lines = [("", f"{money(billed)} billed by {providers}, {money(unexplained)} unexplained")]
+    lines = [("", f"{money(billed, currency)} billed by {providers}, {money(unexplained, currency)} unexplained")]
     status = [r["status"] for r in rows if "status" in shown.columns]
     ties = "fail" not in status if status else not unexplained
     if ties:
@@ -270,8 +278,9 @@ def charged(table: Table, by: str, words: Mapping[str, str]) -> Tile:
         known = any(not is_unknown(cost) for cost in table["cost"])
         why = "what is known comes to no cent" if known else "nothing has a known cost"
         return Tile("Charged to somebody", UNKNOWN, [("", why)], "allocation_quality.html")
+    currency = table.facts.currency
     told = [
-        ("", f"{percent(line.cost, whole)} {line.words[:1].lower()}{line.words[1:]}: {money(line.cost)}")
+        ("", f"{percent(line.cost, whole)} {line.words[:1].lower()}{line.words[1:]}: {money(line.cost, currency)}")
         for line in lines
     ]
     return Tile(

@@ -31,10 +31,11 @@ from finops_ai.forecasting.seats import history_with_seats
 from finops_ai.forecasting.shelf import held_against, saved_plans
 from finops_ai.forecasting.terms import workspace_terms
 from finops_ai.forecasting.year import workspace_outlook
+from finops_ai.money import published, written
 from finops_ai.reporting import answers, charts, owners
 from finops_ai.reporting.grid import column, grid, heading
 from finops_ai.reporting.pacing import OVERRUN
-from finops_ai.reporting.text import amount, is_unknown, percent, safe, title
+from finops_ai.reporting.text import amount, is_unknown, percent, rate, safe, title
 from finops_ai.tables import showback
 from finops_ai.tables.kpis import plan_errors
 from finops_ai.tables.result import Table
@@ -121,7 +122,7 @@ def outlook(
     paid = _in_cents(history)
     advice = commitment_advice(paid, by=["provider"], timezone=ws.timezone)
     return Outlook(
-        ws.settings.workspace.currency,
+        table.facts.currency or ws.settings.workspace.currency,
         by,
         table,
         ahead,
@@ -160,14 +161,26 @@ def against_plan(page: Outlook) -> None:
     shown = page.against.published()
     last = shown[shown["month"] == shown["month"].max()]
     effects = [c for c in last.columns if c not in ("month", page.by, "planned", "actual", "difference")]
-    effects = [c for c in effects if any(not is_unknown(v) and abs(v) >= Decimal("0.005") for v in last[c])]
+    effects = [c for c in effects if any(not is_unknown(v) and published(v, page.currency) for v in last[c])]
     columns = ["planned", "actual", "difference", *effects]
     rows = [
-        [str(row[page.by]), *(_money(row[c]) if c in ("planned", "actual") else _signed(row[c]) for c in columns)]
+        [
+            str(row[page.by]),
+            *(
+                _money(row[c], page.currency) if c in ("planned", "actual") else _signed(row[c], page.currency)
+                for c in columns
+            ),
+        ]
         for row in last.to_dict("records")
     ]
     totals = {c: sum((v for v in last[c] if not is_unknown(v)), Decimal(0)) for c in columns}
-    foot = ["Total", *(_money(totals[c]) if c in ("planned", "actual") else _signed(totals[c]) for c in columns)]
+    foot = [
+        "Total",
+        *(
+            _money(totals[c], page.currency) if c in ("planned", "actual") else _signed(totals[c], page.currency)
+            for c in columns
+        ),
+    ]
     heads = [title(page.by), "Planned", "Came", "Difference", *(heading(c)[0] for c in effects)]
     caption = f"{page.agreed}, {answers.month_text(last['month'].iloc[0])}, in {page.currency}; the effects add up to the difference"
     _show(grid(heads, rows, foot=foot, caption=caption))
@@ -225,12 +238,14 @@ def plan_by_month(page: Outlook) -> None:
     rows = []
     for row in total.to_dict("records"):
         sure = row["p10"] == row["p90"] and row["month"] != "year"  # what is spent is no forecast
-        cells = [_name(row["month"]), _money(row["actual"] or None)]
-        cells += ["–" if sure and c != "p50" else _money(row[c]) for c in ("p10", "p50", "p90")]  # the middle adds up
+        cells = [_name(row["month"]), _money(row["actual"] or None, page.currency)]
+        cells += [
+            "–" if sure and c != "p50" else _money(row[c], page.currency) for c in ("p10", "p50", "p90")
+        ]  # the middle adds up
         if with_budget:
             certain = sure or is_unknown(row["overrun_probability"])  # what is over has no chances left
             chance = "–" if certain else percent(row["overrun_probability"], places=0)
-            cells += [_money(row["budget"]), _signed(row["over_budget"]), chance]
+            cells += [_money(row["budget"], page.currency), _signed(row["over_budget"], page.currency), chance]
         rows.append(cells)
     caption = (
         f"Amounts in {page.currency}; 8 chances in 10 that a month, and the year, ends between low and high, which are no sums; "
@@ -248,8 +263,8 @@ def budgets_ahead(page: Outlook) -> None:
         [
             str(row["budget"]),
             _name(row["until"]),
-            *(_money(row[c]) for c in ("amount", "actual", "p10", "p50", "p90")),
-            _signed(row["over_budget"]),
+            *(_money(row[c], page.currency) for c in ("amount", "actual", "p10", "p50", "p90")),
+            _signed(row["over_budget"], page.currency),
             percent(row["overrun_probability"], places=0),
         ]
         for row in page.budgets.to_dict("records")
@@ -267,13 +282,15 @@ def plan_by_part(page: Outlook, top: int = 12) -> None:
     owned = [row for row in lines if str(row["unique_id"]) not in page.words]
     nobody = [row for row in lines if str(row["unique_id"]) in page.words]
     columns = ["actual", "p50", "p10_part", "p90_part"]
-    rows = [[str(row["unique_id"]), *(_money(row[c]) for c in columns)] for row in owned[:top]]
+    rows = [[str(row["unique_id"]), *(_money(row[c], page.currency) for c in columns)] for row in owned[:top]]
     if rest := owned[top:]:
-        rows.append([f"{len(rest)} more", *(_money(sum((row[c] for row in rest), Decimal(0))) for c in columns)])
+        rows.append(
+            [f"{len(rest)} more", *(_money(sum((row[c] for row in rest), Decimal(0)), page.currency) for c in columns)]
+        )
     apart = range(len(rows), len(rows) + len(nobody))
-    rows += [[page.words[str(row["unique_id"])], *(_money(row[c]) for c in columns)] for row in nobody]
+    rows += [[page.words[str(row["unique_id"])], *(_money(row[c], page.currency) for c in columns)] for row in nobody]
     whole = year[year["unique_id"] == "total"].iloc[0]
-    foot = ["Total", *(_money(whole[c]) for c in columns)]
+    foot = ["Total", *(_money(whole[c], page.currency) for c in columns)]
     heads = [title(page.by), _spent(page), "Middle", "Its part of the low", "Its part of the high"]
     _show(grid(heads, rows, foot=foot, caption=f"Amounts in {page.currency}; every column adds up", apart=apart))
 
@@ -285,7 +302,7 @@ def scenario_table(page: Outlook) -> None:
         lines = part.to_dict("records")
         for row in sorted(lines, key=lambda r: r["item"] != "total"):
             whole = row["item"] == "total"
-            money = _money(row["amount"]) if whole else _signed(row["amount"])
+            money = _money(row["amount"], page.currency) if whole else _signed(row["amount"], page.currency)
             part = row["share_of_base"]
             share = percent(part) if whole or is_unknown(part) else f"{float(part):+z.1%}"
             rows.append([str(name) if whole else "", "comes to" if whole else f"by {row['item']}", money, share])
@@ -305,7 +322,7 @@ def past_errors(page: Outlook) -> None:
     rows = [
         [
             _name(row["month"]),
-            *(_money(row[c]) for c in ("p10", "p50", "p90", "actual")),
+            *(_money(row[c], page.currency) for c in ("p10", "p50", "p90", "actual")),
             "–" if is_unknown(row["error"]) else f"{row['error']:+z.1%}",
             "yes" if row["inside"] else "no",
         ]
@@ -364,9 +381,9 @@ def model_table(page: Outlook, top: int = 8) -> None:
     rows = []
     for i, (row, cost) in enumerate(zip(shown, costs, strict=True)):
         line = ["–" if calls[i] is None else f"{calls[i]:,.0f}", *(cells[i] for cells in counts)]
-        line += [_money(row["counted"])] if partly else []
-        rate = "–" if is_unknown(row["cost_per_request"]) else f"{row['cost_per_request'] * 1000:,.2f}"
-        rows.append([str(row["unique_id"]), *line, rate, cost])
+        line += [_money(row["counted"], page.currency)] if partly else []
+        each = "–" if is_unknown(row["cost_per_request"]) else rate(row["cost_per_request"] * 1000, "").strip()
+        rows.append([str(row["unique_id"]), *line, each, cost])
     heads = ["Model", "Requests", *named]
     heads += [*(["Their cost"] if partly else []), "Cost per 1,000", "Cost"]
     month = answers.month_text(f"{page.drivers['ds'].iloc[-1]:%Y-%m}")
@@ -479,12 +496,12 @@ def _name(month: str) -> str:
     return "Year" if month == "year" else answers.month_text(month).replace(" ", "\u00a0")
 
 
-def _money(value: Decimal | float | None) -> str:
-    return "–" if is_unknown(value) else f"{Decimal(value):,.2f}"
+def _money(value: Decimal | float | None, currency: str) -> str:
+    return "–" if is_unknown(value) else written(Decimal(value), currency)
 
 
-def _signed(value: Decimal | float) -> str:
-    return "–" if is_unknown(value) else f"{Decimal(value):+z,.2f}"
+def _signed(value: Decimal | float, currency: str) -> str:
+    return "–" if is_unknown(value) else written(Decimal(value), currency, "+")
 
 
 def _ratio(top: float | None, bottom: float | None) -> float | None:

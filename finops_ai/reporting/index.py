@@ -110,7 +110,7 @@ def _first_screen(
         chart_title=f"Cost per day by {named(by)}, {currency}",
         chart=Html(charts.boxed(figure, answers.daily_alt(daily, by))),
         why_href="executive_summary.html" if "executive_summary.html" in files else "",
-        bars=bridge_bars(moved, month) if moved else [],
+        bars=bridge_bars(moved, month, currency) if moved else [],
         currency=currency,
         no_change="There is no month before to compare with.",
         actions=todo.actions,
@@ -136,7 +136,7 @@ def _headline(month: str, tiles: Sequence[decisions.Tile], moved: decisions.Chan
     return text + (f" {'; '.join(more)[:1].upper()}{'; '.join(more)[1:]}." if more else "")
 
 
-def bridge_bars(moved: decisions.Change, month: str) -> list[dict[str, str]]:
+def bridge_bars(moved: decisions.Change, month: str, currency: str) -> list[dict[str, str]]:
     """The way from one month's cost to the next as bars on one axis that is cut at both ends.
 
     The axis begins below the lowest point of the way, so that the steps can be seen; the two ends are marked as cut.
@@ -164,7 +164,7 @@ def bridge_bars(moved: decisions.Change, month: str) -> list[dict[str, str]]:
             "detail": "",
             "left": "0",
             "width": wide(moved.before, start),
-            "amount": money(moved.before),
+            "amount": money(moved.before, currency),
         }
     ]
     for step, at in zip(steps, points, strict=False):
@@ -187,7 +187,7 @@ def bridge_bars(moved: decisions.Change, month: str) -> list[dict[str, str]]:
             "detail": "",
             "left": "0",
             "width": wide(moved.after, start),
-            "amount": money(moved.after),
+            "amount": money(moved.after, currency),
         }
     )
     return bars

@@ -247,7 +247,7 @@ def _kpi(value: Decimal, kind: str, currency: str) -> str:
     """A KPI's figure: amounts in minor units, those below one of them as exactly as six places; small rates to four."""
     if kind == "money":
         cents = published(value, currency or "USD")
-        return money(cents if cents or not value else round(value, 6))
+        return money(cents if cents or not value else round(value, 6), currency)
     return read(value, kind, 2 if abs(value) >= 1 else 4)
 
 

@@ -11,7 +11,7 @@ from finops_ai.errors import DataError
 from finops_ai.people.workspace import People
 from finops_ai.reporting.grid import grid, heading
 from finops_ai.reporting.months import month_text
-from finops_ai.reporting.text import amount, is_unknown, percent, safe
+from finops_ai.reporting.text import amount, is_unknown, money, percent, safe
 
 if TYPE_CHECKING:
     from finops_ai.tables.result import Table
@@ -81,7 +81,7 @@ def _cell(value: object, is_money: bool, currency: str) -> str:
     if is_unknown(value):
         return "–"
     if is_money:
-        return f"{value:,.2f}"
+        return money(value, currency)
     if isinstance(value, float):
         return percent(value)
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -36,10 +36,15 @@ def to_do(ws: Workspace, month: str, top: int = 3) -> ToDo:
     table = workspace_opportunities(ws, month)
     best = _rows(table.best)
     actions = [
-        {"what": r["what"], "evidence": _code(r["why"]), "owner": _text(r["owner"]), "amount": money(r["saving"])}
+        {
+            "what": r["what"],
+            "evidence": _code(r["why"]),
+            "owner": _text(r["owner"]),
+            "amount": money(r["saving"], table.facts.currency),
+        }
         for r in best[:top]
     ]
-    return ToDo(actions, len(table), money(_sum(best, "saving")) if best else "")
+    return ToDo(actions, len(table), money(_sum(best, "saving"), table.facts.currency) if best else "")
 
 
 def save_body(ws: Workspace, month: str) -> str:
@@ -57,7 +62,7 @@ def save_body(ws: Workspace, month: str) -> str:
         said = "The month’s rows show nothing that would have cost less."
     heads = ["Action and why", "Saves", "At least", "At most", "Owner", "How", "Confidence and effort"]
     lines = [
-        [_action(r), *(money(r[c]) for c in ("saving", "saving_low", "saving_high")), _text(r["owner"]) or UNKNOWN,
+        [_action(r), *(money(r[c], currency) for c in ("saving", "saving_low", "saving_high")), _text(r["owner"]) or UNKNOWN,
          _code(r["how"]), f"{r['confidence']}; {r['effort']}"]
         for r in rows
     ]  # fmt: skip

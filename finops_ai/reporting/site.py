@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from finops_ai.engine.duck import one_of
 from finops_ai.errors import FinopsError
+from finops_ai.money import written
 from finops_ai.progress import track
 from finops_ai.reporting.downloads import Download, write_charges, write_tables
 from finops_ai.reporting.folder import beside, is_whole, publish, start_from
@@ -130,7 +131,7 @@ def state_notes(post: Posting, pages: Sequence[Page]) -> list[str]:
         total = sum(post.corrections["difference"], Decimal(0))
         months = ", ".join(dict.fromkeys(post.corrections["posted_in"]))
         notes.append(
-            f"Corrections of it were posted since: {total:+z,.2f} {post.currency} in {months}. They don't change it."
+            f"Corrections of it were posted since: {written(total, post.currency, '+')} {post.currency} in {months}. They don't change it."
         )
     shown = sum(page.group == STATEMENTS for page in pages)
     if 0 < shown < len(post.receivers):

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, TypeAlias
 
 from finops_ai.html import escaped
+from finops_ai.money import minor_units, written
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
@@ -25,29 +26,36 @@ def is_unknown(value: object) -> TypeIs[None]:
     return value is None or type(value).__name__ in ("NAType", "NaTType") or bool(value != value)
 
 
-def amount(value: Amount, currency: str = "USD", places: int | None = None) -> str:
-    """An amount with separators and its currency; unknown is said, not shown as 0.
+def amount(value: Amount, currency: str = "USD") -> str:
+    """An amount in minor units with its currency; unknown is said, not shown as 0, and what is less keeps six places.
 
-    >>> amount(Decimal("12345.678")), amount(None), amount(Decimal("0.0004"))
-    ('12,345.68 USD', 'unknown', '0.0004 USD')
+    >>> amount(Decimal("12345.678")), amount(Decimal("12345.678"), "JPY"), amount(None), amount(Decimal("0.0004"))
+    ('12,345.68 USD', '12,346 JPY', 'unknown', '0.0004 USD')
+    """
+    return "unknown" if is_unknown(value) else f"{written(value, currency, finest=True)} {currency}"
+
+
+def money(value: Amount, currency: str) -> str:
+    """A published amount without its currency; a dash where it is unknown.
+
+    >>> money(Decimal("1234.5"), "USD"), money(Decimal(1234), "JPY"), money(None, "USD")
+    ('1,234.50', '1,234', '–')
+    """
+    return UNKNOWN if is_unknown(value) else written(value, currency, finest=True)
+
+
+def rate(value: Amount, currency: str) -> str:
+    """An amount per something with its currency: two decimal places at least, whatever the minor unit; small ones keep two digits.
+
+    >>> rate(Decimal("2.5"), "USD"), rate(Decimal("93.456"), "JPY"), rate(Decimal("0.000421"), "USD")
+    ('2.50 USD', '93.46 JPY', '0.00042 USD')
     """
     if is_unknown(value):
         return "unknown"
     number = Decimal(str(value))
-    if places is None:
-        places = 2 if abs(number) >= Decimal("0.01") or not number else min(6, -number.adjusted() + 1)
-        if abs(number) < Decimal("0.01") and number:
-            return f"{number:.{places}f}".rstrip("0") + f" {currency}"
-    return f"{number:,.{places}f} {currency}"
-
-
-def money(value: Amount) -> str:
-    """A published amount without its currency; a dash where it is unknown.
-
-    >>> money(Decimal("1234.5")), money(None)
-    ('1,234.50', '–')
-    """
-    return UNKNOWN if is_unknown(value) else amount(value, "").strip()
+    if number and abs(number) < Decimal("0.01"):
+        return f"{number:.{min(6, 1 - number.adjusted())}f}".rstrip("0").rstrip(".") + f" {currency}"
+    return f"{number:,.{max(2, minor_units(currency))}f} {currency}"
 
 
 def count(value: Amount) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 from finops_ai.engine import reprice
 from finops_ai.engine.fields import IDLE_OPERATION
 from finops_ai.meters import meters
+from finops_ai.money import written
 from finops_ai.periods import UTC, zone
 from finops_ai.prices.commitments import HOURS
 from finops_ai.prices.names import provider_name
@@ -87,7 +88,7 @@ def capacity(cells: Cells, profile: Profile) -> Iterator[Finding]:
                 units, now, saving = found
                 yield Finding(
                     "capacity", subject, f"Release or fill idle capacity of {where}",
-                    f"{float(idle):,.2f} of {float(fee):,.2f} were paid for units that served no call ({float(idle / fee):.1%}); {_units(units)} of {_units(now)} units would have been enough",
+                    f"{written(float(idle), cells.currency)} of {written(float(fee), cells.currency)} were paid for units that served no call ({float(idle / fee):.1%}); {_units(units)} of {_units(now)} units would have been enough",
                     np.array(pool.idle_rows), saving=saving, confidence="high" if shapes else "medium", owner=owner,
                     assumptions=("calls come as they did; what fewer units don’t serve is billed by the token",
                                  *(() if shapes else ("peaks within a day aren’t told: keep some room",))),
@@ -98,8 +99,8 @@ def capacity(cells: Cells, profile: Profile) -> Iterator[Finding]:
             most = money(int((fee - demand) * 10**18))
             yield Finding(
                 "on_demand", subject, f"Pay for {where} by the token instead of by the hour",
-                f"the calls it served would have cost {float(demand):,.2f} by the token, {float(demand / fee):.0%} of the "
-                f"{float(fee):,.2f} that were paid, {float(idle):,.2f} of them for idle units",
+                f"the calls it served would have cost {written(float(demand), cells.currency)} by the token, {float(demand / fee):.0%} of the "
+                f"{written(float(fee), cells.currency)} that were paid, {written(float(idle), cells.currency)} of them for idle units",
                 np.array([*pool.hour_rows, *pool.token_rows]),
                 saving=Range(most - money(int(demand * 10**17)), most, most), confidence="medium", owner=owner,
                 assumptions=("the reservation can end, and its guaranteed speed isn’t needed",),

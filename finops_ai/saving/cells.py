@@ -19,7 +19,7 @@ from finops_ai.meters import meters
 from finops_ai.periods import zone
 from finops_ai.saving.opportunity import Positions
 from finops_ai.tables.changing import ANSWER, BY_THE_CALL, PROMPT
-from finops_ai.tables.grouping import NOBODY, UNALLOCATED, dimensions_of, nobody_of
+from finops_ai.tables.grouping import NOBODY, UNALLOCATED, currency_of, dimensions_of, nobody_of
 from finops_ai.tables.workloads import family_of
 
 #: what tells works apart besides the dimensions and the prompt's family
@@ -87,6 +87,11 @@ class Cells:
         costs = [_ZERO if c is None or c is pd.NA else Decimal(c) for c in self.frame["effective_cost"]]
         self.cost = np.array(costs, dtype=object)
         self.priced = self.frame["effective_cost"].notna().to_numpy(bool)
+
+    @property
+    def currency(self) -> str:
+        """The currency of the costs; "" where none is stated."""
+        return currency_of(self.source)
 
     def _by_day(self, frame: pd.DataFrame) -> pd.DataFrame:
         if "money_basis" in frame:  # what an allowance covers or a list would come to is no money that could be saved

@@ -21,7 +21,7 @@ from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import provenance_of, zone_of
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.meters import meters
-from finops_ai.money import COST, minor_units, round_to_total
+from finops_ai.money import COST, minor_units, round_to_total, written
 from finops_ai.periods import Window, parse_month
 from finops_ai.tables.grouping import currency_of, grouped
 from finops_ai.tables.incentives import WORDS, Month, Score, adjust, bound, measure, plain_shares
@@ -335,23 +335,25 @@ def _incentive_lines(scores: Mapping[str, Score], policy: Policy, currency: str)
         total = sum(raw.values(), Fraction(0))
         for kind, value in raw.items():
             earned = value * one.score / total if total else Fraction(0)
-            saving = f"{float(one.measured[kind]):,.2f} {currency}"
+            saving = f"{written(float(one.measured[kind]), currency)} {currency}"
             rate = policy.incentives.rates[kind]
             what = WORDS[kind].format(saving=saving)
             held = one.earned[kind] < Fraction(rate) * one.measured[kind]
             within = f"{float(bound(policy.incentives)):.0%} of what that work cost"
-            capped = f", held at {float(abs(one.earned[kind])):,.2f} {currency}, within {within}" if held else ""
-            capped += f", held at {float(one.limit):,.2f} {currency} in all" if one.capped else ""
+            capped = (
+                f", held at {written(float(abs(one.earned[kind])), currency)} {currency}, within {within}"
+                if held
+                else ""
+            )
+            capped += f", held at {written(float(one.limit), currency)} {currency} in all" if one.capped else ""
             verb = "charged" if kind == "idle" else "returned"
             text = f"{kind.capitalize()}: {what}; {rate:.0%} of it is {verb}{capped}"
             lines.append(Line(name, "incentive", text, -earned))
         if one.funding:
             part = float(one.funding / pool)
-            text = (
-                f"Part of everybody's rewards: {part:.1%} of {float(pool):,.2f} {currency}, in proportion to the charge"
-            )
+            text = f"Part of everybody's rewards: {part:.1%} of {written(float(pool), currency)} {currency}, in proportion to the charge"
             if pool < 0:
-                text = f"Part of what idle capacity is charged: {part:.1%} of {float(-pool):,.2f} {currency}, in proportion to the charge"
+                text = f"Part of what idle capacity is charged: {part:.1%} of {written(float(-pool), currency)} {currency}, in proportion to the charge"
             lines.append(Line(name, "funding", text, one.funding))
     return lines
 

@@ -9,6 +9,7 @@ import pandas as pd
 from finops_ai.engine import settled
 from finops_ai.engine.pricing import Book
 from finops_ai.engine.settling import statement_frame
+from finops_ai.money import written
 from finops_ai.periods import Window
 from finops_ai.tables.result import Facts, Table
 
@@ -79,5 +80,5 @@ def _notes(rows: pd.DataFrame) -> list[str]:
         elif row["kind"] == "capacity" and row["share"] is None:
             notes.append(f"{name}: how much is idle isn't known; state its tokens_per_hour.")
         if row["kind"] == "credit" and row["lapsed"]:
-            notes.append(f"{name}: {row['lapsed']:,.2f} {row['currency']} lapsed unused.")
+            notes.append(f"{name}: {written(row['lapsed'], row['currency'])} {row['currency']} lapsed unused.")
     return notes

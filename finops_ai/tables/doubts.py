@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from finops_ai.money import written
+
 if TYPE_CHECKING:
     from finops_ai.tables.causes import Account, Entry, Key
 
@@ -89,14 +91,14 @@ def guesses(entries: Iterable[Entry]) -> dict[str, tuple[Decimal, str]]:
     return {cause: (amount, _listed(sorted(others[cause]))) for cause, amount in sums.items()}
 
 
-def in_words(found: Mapping[str, tuple[Decimal, str]], cause: str) -> str:
+def in_words(found: Mapping[str, tuple[Decimal, str]], cause: str, currency: str) -> str:
     """That an amount is a guess, in brackets; nothing where it isn't.
 
-    >>> in_words({"price": (Decimal("1.5"), "tier")}, "price"), in_words({}, "price")
+    >>> in_words({"price": (Decimal("1.5"), "tier")}, "price", "USD"), in_words({}, "price", "USD")
     (' (1.50 of it a guess: it may be tier)', '')
     """
     amount, others = found.get(cause, (Decimal(0), ""))
-    return f" ({amount:,.2f} of it a guess: it may be {others})" if amount else ""
+    return f" ({written(amount, currency)} of it a guess: it may be {others})" if amount else ""
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ from finops_ai.engine.fields import PUBLISHED
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import left_out_of
 from finops_ai.frames.types import COST_TYPE
-from finops_ai.money import minor_units
+from finops_ai.money import written
 from finops_ai.periods import MONTHS
 from finops_ai.tables.bridge import EFFECTS, WORDS, Atom, price_of
 from finops_ai.tables.grouping import grouped
@@ -97,7 +97,7 @@ class Story:
         left = sum((d.amount for d in found[top:]), _ZERO)
         if found[top:]:
             facts.notes.append(
-                f"{len(found) - top} smaller drivers come to {left:+z,.{minor_units(self.currency or 'USD')}f} {self.currency} together."
+                f"{len(found) - top} smaller drivers come to {written(left, self.currency, '+')} {self.currency} together."
             )
         return Table.of(to_pandas(table), facts, *self.frames)
 
@@ -276,13 +276,14 @@ class Story:
         prompt = f"prompt {d.family}" if d.family else ""
         versioned = f"prompt {d.family} {d.version}" if d.family and d.version else ""
         where = f" ({', '.join(filter(None, [prompt, d.user and f'user {d.user}']))})" if prompt or d.user else ""
-        places = minor_units(self.currency or "USD")
-        money = f"{d.amount:+z,.{places}f} of {whole:+z,.{places}f} {self.currency}".rstrip()
+        money = (
+            f"{written(d.amount, self.currency, '+')} of {written(whole, self.currency, '+')} {self.currency}".rstrip()
+        )
         if d.what == "switch":
             text = f"{d.who} moved from {short(d.model_from)} to {short(d.model_to)}{at}"
             text += f" with {versioned}" if versioned else f" in {prompt}" if prompt else ""
         elif d.what == "version":
-            text = f"{d.who} changed to {versioned}{at} ({_effects_in_words(d.parts)})"
+            text = f"{d.who} changed to {versioned}{at} ({_effects_in_words(d.parts, self.currency)})"
         elif d.what == "new":
             text = f"{d.who} has new work{where} on {short(d.model_to)}{on and ' since' + on}"
         elif d.what == "stopped":
@@ -333,9 +334,9 @@ def _is(name: str, value: str | None) -> str:
     return f"{DUCKDB.ident(name)} IS NULL" if value is None else f"{DUCKDB.ident(name)} = {DUCKDB.literal(value)}"
 
 
-def _effects_in_words(parts: dict[str, Decimal]) -> str:
+def _effects_in_words(parts: dict[str, Decimal], currency: str) -> str:
     order = sorted(parts.items(), key=lambda item: -abs(item[1]))
-    return ", ".join(f"{EFFECTS[e][v < 0]} {v:+z,.2f}" for e, v in order[:2])
+    return ", ".join(f"{EFFECTS[e][v < 0]} {written(v, currency, '+')}" for e, v in order[:2])
 
 
 def _version(mine: Sequence[Atom], place: int) -> str | None:

@@ -17,6 +17,7 @@ from finops_ai.engine.fields import PUBLISHED, TAG
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import left_out_of
 from finops_ai.frames.types import COST_TYPE
+from finops_ai.money import minor_units, written
 from finops_ai.tables.bridge import DIGITS, EFFECTS, WORDS, Atom, atoms, price_of
 from finops_ai.tables.grouping import grouped
 from finops_ai.tables.result import Facts, Table
@@ -174,7 +175,7 @@ def explain(
     arrays |= {k: pa.array([r[k] for r in rows], COST_TYPE) for k in names}
     facts = Facts(
         "What changed the cost", currency, conserves="effects add up to after minus before, exactly", money=names,
-        notes=[*_folded(folded), *_doubts(tables, whole)],
+        notes=[*_folded(folded), *_doubts(tables, whole, currency)],
         total=True,
         adds=[("change", ("after", "-before")), ("change", tuple(columns.values()))],
         cents={} if rates else _cents(rows, by, before, after),
@@ -327,7 +328,7 @@ def _by_label(atom: Atom) -> list[tuple[Atom, tuple[Any, ...]]]:
     return out
 
 
-def _doubts(tables: Sequence[pa.Table], whole: Sequence[Atom]) -> list[str]:
+def _doubts(tables: Sequence[pa.Table], whole: Sequence[Atom], currency: str) -> list[str]:
     """What the bridge leaves out or can't tell."""
     out = []
     unpriced = sum(sum(t["unpriced"].to_pylist()) for t in tables)
@@ -336,7 +337,7 @@ def _doubts(tables: Sequence[pa.Table], whole: Sequence[Atom]) -> list[str]:
     uncounted = {a.work for a in whole if not a.counted}
     if uncounted:
         cost = sum((a.after - a.before for a in whole if not a.counted), _ZERO)
-        what = f"{len(uncounted)} workload{'s' * (len(uncounted) > 1)} ({cost:+z,.2f} of the change)"
+        what = f"{len(uncounted)} workload{'s' * (len(uncounted) > 1)} ({written(cost, currency, '+')} of the change)"
         out.append(
             f"The calls of {what} aren't counted in both periods: compared by tokens, so longer prompts and answers count as volume."
         )
@@ -345,16 +346,16 @@ def _doubts(tables: Sequence[pa.Table], whole: Sequence[Atom]) -> list[str]:
         for effects, value in atom.joint.items():
             joint[effects] = joint.get(effects, _ZERO) + value
     for effects, value in joint.items():
-        if round(value, 2):
+        if round(value, minor_units(currency)):
             names = " and ".join([", ".join(effects[:-1]), effects[-1]])
             out.append(
-                f"{names.capitalize()} changed together, and no price of one without the other is known: {value:+z,.2f} is divided equally "
+                f"{names.capitalize()} changed together, and no price of one without the other is known: {written(value, currency, '+')} is divided equally "
                 "among them."
             )
     stated = [a.effects["price"] for a in whole if not a.listed and a.effects.get("price")]
     if stated:
         out.append(
-            f"Of the price's {sum(stated, _ZERO):+z,.2f} no list price is known: it is the cost per unit as its source states it, so price "
+            f"Of the price's {written(sum(stated, _ZERO), currency, '+')} no list price is known: it is the cost per unit as its source states it, so price "
             "and discount can't be told apart."
         )
     return out

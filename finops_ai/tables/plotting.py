@@ -11,6 +11,7 @@ import pandas as pd
 from pandas.plotting import PlotAccessor
 
 from finops_ai.errors import SettingsError
+from finops_ai.money import written
 from finops_ai.tables.reading import is_number, keys_of
 
 if TYPE_CHECKING:
@@ -213,7 +214,11 @@ def _bridge(axes: Axes, frame: pd.DataFrame, facts: Facts, value: str | None, by
     colours = [*(PALETTE[5] if s > 0 else PALETTE[2] for s in sizes[:-1]), GREY]
     _horizontal(axes, [str(n).replace("_", " ") for n in (*steps, "change")], sizes, colours, starts)
     axes.invert_yaxis()
-    axes.set_xlabel(plain(f"change from {row['before']:,.2f} to {row['after']:,.2f} {facts.currency}".strip()))
+    axes.set_xlabel(
+        plain(
+            f"change from {written(row['before'], facts.currency)} to {written(row['after'], facts.currency)} {facts.currency}".strip()
+        )
+    )
     return axes.xaxis
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from finops_ai.frames import to_pandas
 from finops_ai.frames.types import COST_TYPE
+from finops_ai.money import written
 from finops_ai.tables import unmet
 from finops_ai.tables.chargeback import Chargeback
 from finops_ai.tables.incentives import bound
@@ -59,11 +60,11 @@ def check_policy(
         charged = one.summary
         moved = sum((a for a in charged["incentive"] if a > 0), Decimal(0))
         cost, total = (sum(charged[name], Decimal(0)) for name in ("cost", "charge"))
-        text = f"{len(charged)} receivers, {cost:,.2f} {one.currency} of cost, {total:,.2f} charged; incentives move {moved:,.2f}."
+        text = f"{len(charged)} receivers, {written(cost, one.currency)} {one.currency} of cost, {written(total, one.currency)} charged; incentives move {written(moved, one.currency)}."
         if len(charged) and moved:
             most = min(charged.to_dict("records"), key=lambda r: r["incentive"])
             share = f", {-most['incentive'] / most['cost']:.1%} of its cost" if most["cost"] else ""
-            text += f" Most goes to {most['receiver']}: {-most['incentive']:,.2f}{share}."
+            text += f" Most goes to {most['receiver']}: {written(-most['incentive'], one.currency)}{share}."
         found.append(_finding("simulated", month=month, cost=cost, charge=total, moved=moved, text=text))
     kinds = dict.fromkeys(("cost", "charge", "moved"), COST_TYPE)
     names = ("finding", "month", "subject", "cost", "charge", "moved", "text")

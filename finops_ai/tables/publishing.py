@@ -43,7 +43,7 @@ def publish(frame: pd.DataFrame, facts: Facts) -> pd.DataFrame:
     done: set[str] = set()
     for name in money:
         if name in facts.cents and (known := _kept(frame, name, facts)) is not None:
-            out[name] = known
+            out[name] = _plain(known, currencies)
             done.add(name)
         elif name not in wholes and name not in fitted and name not in facts.beside:
             out[name] = _rounded(out, name, currencies, facts.charged)
@@ -88,20 +88,22 @@ def _kept(frame: pd.DataFrame, name: str, facts: Facts) -> pd.Series | None:
     if frame.index.is_unique and cents_of.index.is_unique and frame.index.isin(cents_of.index).all():
         places = cents_of.index.get_indexer(frame.index).tolist()
         if all(exact[i] == amount for i, amount in zip(places, amounts, strict=True)):
-            return _plain(pd.Series([cents[i] for i in places], index=frame.index, dtype=object))
+            return pd.Series([cents[i] for i in places], index=frame.index, dtype=object)
     of = dict(zip(exact, cents, strict=True))
     if any(of[amount] != kept for amount, kept in zip(exact, cents, strict=True)) or not all(a in of for a in amounts):
         return None  # rows of one exact amount with different cents can't be told apart any more
-    return _plain(pd.Series([of[amount] for amount in amounts], index=frame.index, dtype=object))
+    return pd.Series([of[amount] for amount in amounts], index=frame.index, dtype=object)
 
 
-def _plain(column: pd.Series) -> pd.Series:
-    """Amounts without idle zeros behind the minor unit."""
-    return pd.Series([None if v is None else _short(v) for v in column], index=column.index, dtype=object)
+def _plain(column: pd.Series, currencies: pd.Series) -> pd.Series:
+    """Amounts without idle zeros behind the minor unit of their currency."""
+    shown = [None if v is None else _short(v, c) for v, c in zip(column, currencies, strict=True)]
+    return pd.Series(shown, index=column.index, dtype=object)
 
 
-def _short(value: Decimal) -> Decimal:
-    places = next((n for n in (2, 3, 6) if value == round(value, n)), 6)
+def _short(value: Decimal, currency: str) -> Decimal:
+    least = minor_units(currency or "USD")
+    places = next((n for n in (least, 3, 6) if n >= least and value == round(value, n)), 6)
     return value.quantize(Decimal(1).scaleb(-places))
 
 

@@ -20,6 +20,8 @@ UNITS = [
     (r"\w+_share|share|used|pacing|overrun_probability|coverage_\d+", "as shares (1 is the whole)"),
     (r"times|vs_cheapest|rel\w+|MASE", "as ratios"),
 ]  # fmt: skip
+#: decimal places that a published amount has at most
+_FINEST = 6
 _KINDS = {"share": "as shares (1 is the whole)", "ratio": "as ratios", "days": "in days"}
 
 
@@ -100,16 +102,20 @@ def share_text(value: float | None) -> str:
     return "<0.1%" if 0 < value < 0.0005 else f"{value:.1%}"
 
 
-def cell_text(value: object) -> Any:
-    """A cell for people: amounts with separators, long fractions cut to what matters, nulls as a dash.
+def cell_text(value: object, money: bool = False) -> Any:
+    """A cell for people: separators, long fractions cut to what matters, nulls as a dash; published `money` has its own digits.
 
     >>> [cell_text(Decimal(v)) for v in ("1234567.89", "12.50", "0.0612345678", "3", "0.000002500", "4999.999998")]
     ['1,234,567.89', '12.50', '0.06123', '3', '0.0000025', '5,000']
+    >>> [cell_text(Decimal(v), money=True) for v in ("1234", "1234.5", "1234.500", "0.009559")]
+    ['1,234', '1,234.5', '1,234.500', '0.009559']
     """
     if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value):
         return "–"
     if isinstance(value, Decimal):
         places = -int(value.as_tuple().exponent)
+        if money and places <= _FINEST:
+            return f"{value:,f}"
         if places not in (2, 3) and (value == value.to_integral_value() or (places <= 6 and abs(value) >= 1000)):
             return f"{value:,.0f}"  # a count; parts of divided calls and tokens are not told apart
         if abs(value) < 1 and places > 2 and value:
@@ -159,11 +165,11 @@ def only_zeros(frame: pd.DataFrame) -> list[str]:
 
 
 def columns_that_fit(
-    shown: pd.DataFrame, width: float = math.inf, last: Mapping[str, Any] | None = None
+    shown: pd.DataFrame, width: float = math.inf, last: Mapping[str, Any] | None = None, money: Sequence[str] = ()
 ) -> tuple[str, list[str]]:
     """As many columns as fit side by side, figures to the right, as text; and the names of the others.
 
-    `last` is a further line, by column, which needn't have all of them.
+    `last` is a further line, by column, which needn't have all of them; columns of `money` hold published amounts.
 
     >>> columns_that_fit(pd.DataFrame({"team": ["search"], "cost": [Decimal("1234.50")], "remark": ["x" * 50]}), 40)
     ('team        cost\\nsearch  1,234.50', ['remark'])
@@ -172,9 +178,9 @@ def columns_that_fit(
     used = 0
     for i, name in enumerate(shown.columns):
         column = shown.iloc[:, i]
-        cells = [_line(str(name)), *(_line(str(cell_text(v))) for v in column.astype(object))]
+        cells = [_line(str(name)), *(_line(str(cell_text(v, name in money))) for v in column.astype(object))]
         if last:
-            cells.append(_line(str(cell_text(last[name]))) if name in last else "")
+            cells.append(_line(str(cell_text(last[name], name in money))) if name in last else "")
         wide = max(map(len, cells))
         if blocks and used + 2 + wide > width:
             return _side_by_side(blocks), [str(c) for c in shown.columns[i:]]

@@ -14,7 +14,7 @@ from finops_ai.errors import FrameError, hint
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE, QUANTITY_TYPE
-from finops_ai.money import minor_units, round_to_total
+from finops_ai.money import minor_units, round_to_total, written
 from finops_ai.periods import Window, zone
 from finops_ai.store.parting import told_tokens
 from finops_ai.tables.both_sides import accounts_of
@@ -68,7 +68,7 @@ class Reconciliation(Table):
             entry for account, sides in (self._accounts or {}).items() for entry in sides.entries
             if all(str((*account, entry.key.month)[i]) in values for i, values in shown)
         )  # fmt: skip
-        return {cause: in_words(found, cause).strip() for cause in found}
+        return {cause: in_words(found, cause, self.facts.currency).strip() for cause in found}
 
     def rows(self, cause: str, **only: str) -> Table:
         """What a cause is made of, cell by cell, largest first.
@@ -390,8 +390,10 @@ def _table(
     for cause, (what, todo, _) in CAUSES.items():
         total = sum((r[cause] for r in rows), _ZERO)
         if any(abs(r[cause]) >= Decimal("0.005") for r in rows):
-            guess = in_words(told, cause)
-            facts.notes.append(f"{cause.replace('_', ' ').capitalize()} {total:+z,.2f}{guess}: {what}; {todo}.")
+            guess = in_words(told, cause, facts.currency)
+            facts.notes.append(
+                f"{cause.replace('_', ' ').capitalize()} {written(total, facts.currency, '+')}{guess}: {what}; {todo}."
+            )
     facts.notes += doubts
     frame = to_pandas(pa.table(arrays))
     out = Reconciliation(frame)
@@ -430,16 +432,16 @@ def _first_sentence(rows: Sequence[Mapping[str, Any]], currency: str) -> str:
     if not rows:
         return "There is neither usage nor a bill."
     billed, computed = (sum((r[n] or _ZERO for r in rows), _ZERO) for n in ("billed", "computed"))
-    money = f"billed {billed:,.2f}, computed {computed:,.2f} {currency}".rstrip()
+    money = f"billed {written(billed, currency)}, computed {written(computed, currency)} {currency}".rstrip()
     if all(r["computed"] is None for r in rows if r["rows"]) and any(r["rows"] for r in rows):
         bill = (
-            f"billed {billed:,.2f} {currency}".rstrip()
+            f"billed {written(billed, currency)} {currency}".rstrip()
             if any(r["lines"] for r in rows)
             else "there is no bill yet, either"
         )
         return f"No price is known for the usage, so nothing is computed ({bill})."
     if not any(r["lines"] for r in rows):
-        return f"No bill is there yet: computed {computed:,.2f} {currency}".rstrip() + "."
+        return f"No bill is there yet: computed {written(computed, currency)} {currency}".rstrip() + "."
     if counts["fail"]:
         return f"It doesn't tie: {counts['fail']} of {len(rows)} rows are beyond the tolerance ({money})."
     if counts["warn"]:

@@ -197,7 +197,9 @@ class Table(pd.DataFrame):
         width = pd.get_option("display.width") if pd.get_option("display.width") else 80
         width = max(width, shutil.get_terminal_size((width, 24)).columns)
         whole = len(shown) == len(self) and facts.rows in (None, len(self))
-        body, left_out = columns_that_fit(shown, width, sums_of(shown, facts.money) if facts.total and whole else None)
+        body, left_out = columns_that_fit(
+            shown, width, sums_of(shown, facts.money) if facts.total and whole else None, facts.money
+        )
         rest = f"{len(self) - len(shown):,} more rows" if len(self) > len(shown) else ""
         more = f"{len(left_out)} more columns: {', '.join(left_out)}" if left_out else ""
         head = " ".join(filter(None, [facts.title, facts.period]))
@@ -213,7 +215,10 @@ class Table(pd.DataFrame):
                 "table.html.j2",
                 caption=" ".join(filter(None, [facts.title, facts.period])),
                 head=[str(c) for c in shown.columns],
-                rows=[[cell_text(v) for v in row] for row in shown.astype(object).itertuples(index=False, name=None)],
+                rows=[
+                    [cell_text(v, c in facts.money) for c, v in zip(shown.columns, row, strict=True)]
+                    for row in shown.astype(object).itertuples(index=False, name=None)
+                ],
                 sides=side,
                 foot=[*rest, *self._foot()],
             )

@@ -16,6 +16,7 @@ from finops_ai.errors import CheckFailed, RuleError, hint
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
+from finops_ai.money import written
 from finops_ai.tables.grouping import currency_of, grouped
 from finops_ai.tables.result import Facts, Table
 
@@ -80,7 +81,7 @@ def diff_rules(
     for (receiver, _), (before, after, *_rest) in changed.items():
         totals[receiver] = totals.get(receiver, Decimal(0)) + after - before
     facts.notes = [
-        f"{receiver} would pay {abs(total):,.2f} {facts.currency} {'more' if total > 0 else 'less'}."
+        f"{receiver} would pay {written(abs(total), facts.currency)} {facts.currency} {'more' if total > 0 else 'less'}."
         for receiver, total in sorted(totals.items(), key=lambda x: -abs(x[1]))
         if total
     ] or ["Nobody would pay more or less."]

@@ -19,7 +19,7 @@ from finops_ai.figures.computing import CENTS, fields
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
-from finops_ai.money import QUANTITY
+from finops_ai.money import QUANTITY, written
 from finops_ai.periods import Window, parse_month, previous_month
 from finops_ai.tables.grouping import NOBODY, TIMES, currency_of, dimensions_of, grouped, nobody_of, zero
 from finops_ai.tables.result import Facts, Table
@@ -167,7 +167,9 @@ def _nobodys(rows: Sequence[Mapping[str, Any]], by: Sequence[str], allocated: pd
     for value in nobody_of(allocated, name):
         mine = [r["_cents"].get("cost", r["cost"]) for r in rows if r[name] == value and r["cost"]]
         if mine:
-            told.append(f"{sum(mine, Decimal(0)):,.2f} {currency} {NOBODY.get(value, f'{value}, not divided').lower()}")
+            told.append(
+                f"{written(sum(mine, Decimal(0)), currency)} {currency} {NOBODY.get(value, f'{value}, not divided').lower()}"
+            )
     return [f"Nobody's: {', '.join(told)}. These are no {name.replace('_', ' ')}s."] if told else []
 
 
@@ -254,20 +256,22 @@ def _facts(
         notes.append(f"{unpriced:,} rows have no known price; their cost is unknown and not in the total.")
     if tier := total("unsure_tier"):
         notes.append(
-            f"{tier:,.2f} {currency} is priced at the base context tier because the source doesn't state the tier."
+            f"{written(tier, currency)} {currency} is priced at the base context tier because the source doesn't state the tier."
         )
     if unconfirmed := total("unconfirmed"):
-        notes.append(f"{unconfirmed:,.2f} {currency} rests on prices that need confirmation.")
+        notes.append(f"{written(unconfirmed, currency)} {currency} rests on prices that need confirmation.")
     if seats := total("seats"):
         notes.append(
-            f"{seats:,.2f} {currency} of the cost is seats, each by the day and its holder's team of that day."
+            f"{written(seats, currency)} {currency} of the cost is seats, each by the day and its holder's team of that day."
         )
     moneys = {
         "covered by an allowance, at the vendor's rate": "included_cost",
         "known from logs, at list prices": "list_value",
     }
     if told := [
-        f"{total(name):,.2f} {currency} {words}" for words, name in moneys.items() if any(g.get(name) for g in groups)
+        f"{written(total(name), currency)} {currency} {words}"
+        for words, name in moneys.items()
+        if any(g.get(name) for g in groups)
     ]:
         notes.append(f"Cost is what is charged. Beside it, never added to it: {'; '.join(told)}.")
     title = f"Cost by {', '.join(k.removeprefix(TAG).replace('_', ' ') for k in by)}" if by else "Cost"

@@ -23,7 +23,7 @@ from finops_ai.engine.allocating import map_rows
 from finops_ai.engine.fields import PAYABLE
 from finops_ai.engine.rules import Rules
 from finops_ai.frames import to_arrow
-from finops_ai.money import COST, minor_units, round_to_total
+from finops_ai.money import COST, minor_units, round_to_total, written
 from finops_ai.periods import zone
 from finops_ai.prices.currency import Conversion
 from finops_ai.tables.bill_rules import KINDS, MAPPED, BillRule, decide
@@ -441,7 +441,7 @@ def left_out(bill: Bill | None, currency: str) -> list[str]:
         bill.lines, ["billing_currency"], {"lines": "count(*)", "cost": "sum(billed_cost)"}, needs=("billed_cost",)
     )
     return [
-        f"{g['lines']:,} lines of the bill are in {g['billing_currency'] or 'no stated currency'} ({g['cost'] or 0:,.2f}) and "
+        f"{g['lines']:,} lines of the bill are in {g['billing_currency'] or 'no stated currency'} ({written(g['cost'] or 0, g['billing_currency'])}) and "
         f"aren't charged; their accounts are accrued. [currency] in finops.toml brings them to {currency}."
         for g in sums
         if g["billing_currency"] != currency

@@ -14,7 +14,7 @@ from finops_ai.errors import FrameError, SettingsError, hint
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE
-from finops_ai.money import exact
+from finops_ai.money import exact, written
 from finops_ai.periods import parse_month
 from finops_ai.tables.grouping import TIMES, UNALLOCATED, currency_of, grouped
 from finops_ai.tables.result import Facts, Table, safe_ratio
@@ -103,7 +103,7 @@ def unit_economics(
     whole = sum((g["cost"] or Decimal(0) for g in costs.values()), Decimal(0))
     facts.coverage = {"with outcomes": float(1 - loose / whole) if whole else None}
     if loose:
-        facts.notes.append(f"{loose:,.2f} {facts.currency} of cost has no business metric.")
+        facts.notes.append(f"{written(loose, facts.currency)} {facts.currency} of cost has no business metric.")
     return Table.of(
         to_pandas(pa.table({n: pa.array([r[n] for r in rows], k) for n, k in kinds.items()})), facts, allocated
     )

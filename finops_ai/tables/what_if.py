@@ -19,7 +19,7 @@ from finops_ai.errors import FrameError, RuleError
 from finops_ai.frames import to_pandas
 from finops_ai.frames.types import COST_TYPE
 from finops_ai.meters import meters
-from finops_ai.money import exact
+from finops_ai.money import exact, written
 from finops_ai.tables import changing, reserving
 from finops_ai.tables.grouping import currency_of, dimensions_of, grouped
 from finops_ai.tables.result import Facts, Table, safe_ratio
@@ -133,7 +133,7 @@ def _run(priced: pd.DataFrame, steps: Sequence[Step], today: _Today, currency: s
                 if not anew:
                     rows, anew, start = today.rows, True, today.totals
                     if step.pick == USUAL:
-                        _say_today(priced, rows, out.said)
+                        _say_today(priced, rows, currency, out.said)
                 changed = _repriced(rows, changed, today.own, today.book, step.place)
         if changed is not rows:
             start = start or _totals(rows, today.by)
@@ -210,12 +210,12 @@ def _repriced(
     return rows
 
 
-def _say_today(priced: pd.DataFrame, rows: pd.DataFrame, said: Said) -> None:
+def _say_today(priced: pd.DataFrame, rows: pd.DataFrame, currency: str, said: Said) -> None:
     """Say where the rows cost something else at the book's prices, such as those of a closed month."""
     was, now = (_totals(frame, [])["cost"].get((), _ZERO) for frame in (priced, rows))
     if was != now:
         said.notes.append(
-            f"At the price book's prices these rows cost {now:,.2f}, not {was:,.2f}: what steps change is at those prices."
+            f"At the price book's prices these rows cost {written(now, currency)}, not {written(was, currency)}: what steps change is at those prices."
         )
 
 
@@ -254,7 +254,7 @@ def _capacity_notes(
     per_token = safe_ratio(paid, used, 18)
     even = fee / per_token / full if per_token else None
     notes = [
-        f"{units} units for {hours:,.0f} hours cost {fee:,.2f} {currency}; the traffic uses {float(fits / full):.1%} of them and costs {paid:,.2f} by the token.",
+        f"{units} units for {hours:,.0f} hours cost {written(fee, currency)} {currency}; the traffic uses {float(fits / full):.1%} of them and costs {written(paid, currency)} by the token.",
         f"Break-even at {float(even):.1%} utilisation."
         if even is not None
         else "The traffic has no known price to compare with.",

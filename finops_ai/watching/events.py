@@ -11,6 +11,7 @@ import pandas as pd
 
 from finops_ai.forecasting.budgets import alerts
 from finops_ai.frames.origin import made_with
+from finops_ai.money import written
 from finops_ai.periods import Window, zone
 from finops_ai.tables.incidents import incidents
 from finops_ai.tables.result import Table
@@ -38,7 +39,7 @@ def budget_events(table: Table) -> list[Event]:
     published = table.published().astype(object).to_dict("records")
     out = []
     for row in published:
-        alert = told.get((row["name"], f"{row['budget']:.2f}"))
+        alert = told.get((row["name"], f"{row['budget']:f}"))
         level = 0.0
         if alert is not None:
             reached = len([part for part in str(row["alerts"] or "").split(",") if part.strip()])
@@ -47,7 +48,7 @@ def budget_events(table: Table) -> list[Event]:
         out.append(
             Event(
                 f"budget:{row['name']}:{scope}", "budget", level,
-                str(row["text"]) if alert else f"{row['name']} is back within its budget of {row['budget']:,.2f}.",
+                str(row["text"]) if alert else f"{row['name']} is back within its budget of {written(row['budget'], table.facts.currency)}.",
                 {k: v for k, v in (alert or {}).items() if k not in ("text", "name")} | {"budget_name": row["name"]},
             )
         )  # fmt: skip
@@ -98,10 +99,10 @@ def incident_events(ws: Workspace, memory: Memory, until: dt.datetime) -> tuple[
             continue  # it was over before anybody was told of it
         excess = row["excess"] if isinstance(row["excess"], Decimal) else Decimal(0)
         side = "over" if excess >= 0 else "under"
-        text = f"{row['what']} of {group} since {row['start']}: {abs(excess):,.2f} {table.facts.currency} {side} expectation"
+        text = f"{row['what']} of {group} since {row['start']}: {written(abs(excess), table.facts.currency)} {table.facts.currency} {side} expectation"
         text += f". {facts['driver']}" if facts["driver"] else "."
         if not going:
-            text = f"{row['what']} of {group} is as expected again since {row['end']}: {abs(excess):,.2f} {table.facts.currency} {side} expectation in all."
+            text = f"{row['what']} of {group} is as expected again since {row['end']}: {written(abs(excess), table.facts.currency)} {table.facts.currency} {side} expectation in all."
         level = max(float(abs(excess)), 1.0) if going else 0.0
         out.append(Event(key, "incident", level, text, facts, step=_WORSE, quiet=row["state"] == "acknowledged"))
     return _one_each(out), table

@@ -205,7 +205,7 @@ def ratios(sheet: Sheet) -> list[Fault]:
             if shown.value is None:
                 continue
             tries = [
-                (_at(row, cols[u][0]), _at(row, cols[w][0]), cols[u][1], cols[w][1], w in MONEY)
+                (_at(row, cols[u][0]), _at(row, cols[w][0]), cols[u][1], cols[w][1], u in MONEY, w in MONEY)
                 for u, w in itertools.product(uppers, lowers)
                 if u in cols and w in cols
             ]
@@ -218,16 +218,18 @@ def ratios(sheet: Sheet) -> list[Fault]:
     return out
 
 
-def _agrees(shown: Cell, top: Cell, bottom: Cell, above: Decimal, below: Decimal, paid: bool, per: int) -> bool:
+def _agrees(
+    shown: Cell, top: Cell, bottom: Cell, above: Decimal, below: Decimal, cost: bool, paid: bool, per: int
+) -> bool:
     """Whether a quotient of two shown figures can be what is shown, whatever their hidden digits are."""
     per *= 100 if shown.percent else 1
     if top.value is None or bottom.value is None or not (bottom.value or paid):
         return False
     # cents are decided for many small rows together: a small part may be two cents away from its exact cost
-    half_top = max(top.digit / 2, min(top.digit, Decimal("0.01")) * Decimal("2.5"))
+    half_top = top.digit * (Decimal("2.5") if cost else Decimal("0.5"))
     half_bottom = bottom.digit * below / 2 if bottom.digit < 1 or below > 1 else Decimal("0.5")
     if paid:
-        half_bottom = max(half_bottom, Decimal("0.025"))
+        half_bottom = max(half_bottom, bottom.digit * Decimal("2.5"))
         if abs(bottom.value) <= half_bottom:  # a part of some cents: its share is of what is less than they
             return True
     low = (top.value - half_top) * above * per / (bottom.value * below + half_bottom)

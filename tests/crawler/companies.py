@@ -29,14 +29,19 @@ TERMS = {
     "currency": "[currency]\ngroup = 'USD'\nrates = 'rates.csv'\nbase = 'USD'\n[[contracts]]\nname = 'Europe'\nprovider = 'openai'\naccounts = ['openai-1']\ncurrency = 'EUR'\n"
     "prices = [{ model = 'house-model-9', currency = 'EUR', prices = { input = '1.70', output = '5.10', cache_read = '0.17' } }]\n",
 }  # fmt: skip
+#: currencies whose minor units aren't two, in what one dollar comes to
+OTHER = {"JPY": "151.3", "KWD": "0.3071"}
 NAMES = ["search", "mobile", "R&D", "=SUM(A1)", "data platform", "légal", "growth", "x" * 60]
 
 
-def company(folder: Path, seed: int, terms: Collection[str] | None = None) -> tuple[Any, str]:
+def company(
+    folder: Path, seed: int, terms: Collection[str] | None = None, currency: str | None = None
+) -> tuple[Any, str]:
     """A workspace and the last of its months.
 
     Some sources count no requests, some models have no price, some rows no owner, some companies a bill, a budget, a
-    second dimension, contracts (`terms`, drawn where not given) or a single month.
+    second dimension, contracts (`terms`, drawn where not given) or a single month. `currency`, one of `OTHER`, is that of
+    the group; without it amounts are in dollars, or as the contracts say.
     """
     rng = np.random.default_rng(seed)
     if terms is None:
@@ -108,6 +113,11 @@ def company(folder: Path, seed: int, terms: Collection[str] | None = None) -> tu
     days = "".join(
         f"2026-{m:02}-{d:02},EUR,{Decimal(85 + (m + d) % 9) / 100}\n" for m in range(7, 11) for d in range(1, 31)
     )
+    if currency is not None:
+        settings += f"[currency]\ngroup = '{currency}'\nrates = 'rates.csv'\nbase = 'USD'\n"
+        days += "".join(
+            f"2026-{m:02}-{d:02},{currency},{OTHER[currency]}\n" for m in range(7, 11) for d in range(1, 31)
+        )
     (folder / "rates.csv").write_text(f"date,currency,rate\n{days}", encoding="utf-8")
     (folder / "finops.toml").write_text(settings, encoding="utf-8")
     ws = fa.open(folder)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
@@ -12,11 +14,12 @@ import pytest
 from click.testing import CliRunner
 
 from finops_ai.cli import group as cli
+from finops_ai.money import minor_units
 from finops_ai.reporting.site import make_report
 from finops_ai.sample.workspace import sample_workspace
 
-from .checking import check
-from .companies import company
+from .checking import MONEY, check, columns
+from .companies import OTHER, company
 from .drawn import check_drawn
 from .lasting import LastingKernel, OneKernel
 from .reading import read_report, read_text_table
@@ -26,6 +29,7 @@ pytestmark = pytest.mark.soak
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
 COMPANIES = int(os.environ.get("FINOPS_AI_COMPANIES", "20"))
+FIRST = int(os.environ.get("FINOPS_AI_FIRST_COMPANY", "0"))
 #: own files as people have them: name, content, mapping
 OWN = {
     "calls.csv": (
@@ -144,10 +148,37 @@ def test_somebody_s_own_file(name, tmp_path, monkeypatch, one_kernel):
     assert faults(read_report(report)) == []
 
 
-@pytest.mark.parametrize("seed", range(COMPANIES))
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + COMPANIES))
 def test_a_company_made_up(seed, tmp_path, monkeypatch, one_kernel):
     monkeypatch.setattr("finops_ai.reporting.site.Renderer", one_kernel)
     ws, month = company(tmp_path, seed)
     made = make_report(ws, month, tmp_path / "out", config=str(tmp_path / "finops.toml"))
     assert [p.error for p in made.failed] == []
     assert faults(read_report(made.folder)) == []
+
+
+@pytest.mark.parametrize("currency", OTHER)
+def test_a_company_in_a_currency_whose_minor_units_are_not_two(currency, tmp_path, monkeypatch, one_kernel):
+    monkeypatch.setattr("finops_ai.reporting.site.Renderer", one_kernel)
+    ws, month = company(tmp_path, 5, terms=["volume", "capacity"], currency=currency)
+    made = make_report(ws, month, tmp_path / "out", config=str(tmp_path / "finops.toml"))
+    assert [p.error for p in made.failed] == []
+    documents, digits = read_report(made.folder), Decimal(1).scaleb(-minor_units(currency))
+    assert faults(documents) == []
+    shown = [
+        cell.digit
+        for document in documents
+        if not document.place.endswith(".xlsx")  # whose cells are numbers, without the zeros that their format adds
+        for sheet in document.sheets
+        for name, (at, _) in columns(sheet).items()
+        if name in MONEY
+        for row in (*sheet.rows, *([sheet.total] if sheet.total else []))
+        for cell in row[at : at + 1]
+        if cell.value is not None
+    ]
+    assert len(shown) > 300
+    assert set(shown) == {digits}
+    told = {
+        text for d in documents for text in re.findall(r"Amounts in ([A-Z]{3})", " ".join(s.caption for s in d.sheets))
+    }
+    assert told == {currency}

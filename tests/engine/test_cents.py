@@ -137,3 +137,25 @@ def test_a_part_of_a_table_keeps_its_cents(october):
 def test_what_equals_the_list_price_looks_like_it(october):
     shown = fa.showback(october, ["team"], "2026-10").published()
     assert list(shown["list_cost"]) == list(shown["cost"])
+
+
+def test_a_provider_s_input_and_output_stay_near_their_exact_cost():
+    """Both are divided into unit costs, which a reader redoes from the cents."""
+    random = np.random.default_rng(31)
+    size = 900
+    frame = pd.DataFrame(
+        {
+            "billing_account_id": random.choice(["x", "y"], size),
+            "team": random.choice(list("abcde"), size),
+            "model": random.choice(list("mno"), size),
+            "meter": random.choice(["input", "cache_read", "output"], size),
+            "effective_cost": pd.array(
+                [D(int(n)).scaleb(-6) for n in random.integers(0, 30_000, size)], pd.ArrowDtype(COST_TYPE)
+            ),
+            "charge_period_start": pd.Timestamp("2026-10-01", tz="UTC")
+            + pd.to_timedelta(random.integers(0, 28, size), unit="D"),
+        }
+    ).assign(provider=lambda f: "p" + f["model"], pricing_currency="USD")
+    sums = with_cents(frame, ["team"], "UTC").groupby(["provider", "meter"])[["effective_cost", "published_cost"]].sum()
+    exact, shown = (sums[name].astype(float) for name in ("effective_cost", "published_cost"))
+    assert (exact - shown).abs().max() <= 0.02
