@@ -303,20 +303,17 @@ def _split(spec: Format, column: Callable[[str], Column]) -> tuple[dict[str, Cou
 
 
 def _solved(spec: Format, column: Callable[[str], Column]) -> Callable[[str], Column]:
-    """The columns, and what follows from the others where one is left out: a member of a sum that states the rest of it."""
+    """The columns, and the first part of each stated sum where it alone is left out: it follows from the others."""
     found: dict[str, Column] = {}
-    for paths in spec.sums:
-        read = [found.get(path) or column(path) for path in paths]
-        signs = [1] + [-1] * (len(paths) - 1)
-        for i, path in enumerate(paths[1:], 1):
-            values, stated = read[i]
-            rest = reduce(
-                np.add, (sign * v for j, (sign, (v, _)) in enumerate(zip(signs, read, strict=True)) if j != i)
-            )
-            known = reduce(np.logical_and, (s for j, (_, s) in enumerate(read) if j != i))
-            gap = known & ~stated & (rest > 0)
-            if gap.any():
-                found[path] = read[i] = (np.where(gap, rest, values), stated | gap)
+    for total, part, *others in spec.sums:
+        (whole, known), (values, stated) = column(total), column(part)
+        rest = whole
+        for path in others:
+            value, told = column(path)
+            rest, known = rest - value, known & told
+        gap = known & ~stated & (rest > 0)
+        if gap.any():
+            found[part] = np.where(gap, rest, values), stated | gap
     return lambda path: found.get(path) or column(path)
 
 
