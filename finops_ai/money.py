@@ -47,7 +47,7 @@ def written(amount: Decimal | float, currency: str | None, sign: str = "", *, fi
     ('0.004', '0.4')
     """
     places = minor_units(currency or "USD")
-    if finest and 0 < abs(amount) < 10.0**-places and round(amount, 6):
+    if finest and 0 < abs(float(amount)) < 10.0**-places and round(amount, 6):
         return f"{amount:{sign}z.6f}".rstrip("0")
     return f"{amount:{sign}z,.{places}f}"
 
@@ -58,7 +58,7 @@ def brief(amount: Decimal | float, currency: str | None, sign: str = "") -> str:
     >>> brief(1204.6, "USD"), brief(Decimal("0.54"), "USD"), brief(12.4, "JPY")
     ('1,205', '0.54', '12')
     """
-    return f"{amount:{sign}z,.0f}" if abs(amount) >= 100 else written(amount, currency, sign)
+    return f"{amount:{sign}z,.0f}" if abs(float(amount)) >= 100 else written(amount, currency, sign)
 
 
 def split_exactly(amount: int, weights: Sequence[int]) -> list[int]:

@@ -75,7 +75,8 @@ def _cost_lines(tokens: pd.DataFrame) -> list[str]:
     if stated.empty:
         return []
     lines = []
-    for currency, part in stated.groupby("billing_currency"):
+    for name, part in stated.groupby("billing_currency"):
+        currency = str(name)
         total = sum(part["billed_cost"], Decimal(0))
         said = f"The log states a cost of {written(total, currency)} {currency}"
         calls = set(part["request_id"].dropna())

@@ -316,7 +316,7 @@ def _row(
     )
     if status == "over":
         text += f"; over budget since {overrun}"
-    elif status == "watch":
+    elif status == "watch" and projected is not None:
         when = f"is spent on {overrun}, and the period" if overrun else "period"
         text += f"; by the plan it {when} ends at {written(projected, currency)} ({chance:.0%} that it is more than the budget)"
     return {

@@ -382,8 +382,8 @@ def model_table(page: Outlook, top: int = 8) -> None:
     for i, (row, cost) in enumerate(zip(shown, costs, strict=True)):
         line = ["–" if calls[i] is None else f"{calls[i]:,.0f}", *(cells[i] for cells in counts)]
         line += [_money(row["counted"], page.currency)] if partly else []
-        each = "–" if is_unknown(row["cost_per_request"]) else rate(row["cost_per_request"] * 1000, "").strip()
-        rows.append([str(row["unique_id"]), *line, each, cost])
+        dear = "–" if is_unknown(row["cost_per_request"]) else rate(row["cost_per_request"] * 1000, "").strip()
+        rows.append([str(row["unique_id"]), *line, dear, cost])
     heads = ["Model", "Requests", *named]
     heads += [*(["Their cost"] if partly else []), "Cost per 1,000", "Cost"]
     month = answers.month_text(f"{page.drivers['ds'].iloc[-1]:%Y-%m}")

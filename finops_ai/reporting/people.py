@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from IPython.display import HTML, display
@@ -80,7 +81,7 @@ def _head(column: str) -> str:
 def _cell(value: object, is_money: bool, currency: str) -> str:
     if is_unknown(value):
         return "–"
-    if is_money:
+    if is_money and isinstance(value, Decimal | int | float):
         return money(value, currency)
     if isinstance(value, float):
         return percent(value)
