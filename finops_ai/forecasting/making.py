@@ -23,7 +23,7 @@ from finops_ai.forecasting.promised import price_changes, promised
 from finops_ai.forecasting.scenarios import Scenario, columns_touched
 from finops_ai.forecasting.spending import Spending, spending
 from finops_ai.frames.origin import zone_of
-from finops_ai.money import exact, written
+from finops_ai.money import exact, minor_units, written
 from finops_ai.periods import month_text
 
 if TYPE_CHECKING:
@@ -278,7 +278,8 @@ def make_plan(
             notes.append(f"The override {_named(row)} lies outside the months planned: it changes nothing here.")
             continue
         plan = _overridden(plan, row)
-        assumptions.append({"kind": "override", "what": _named(row), "amount": row.get("amount", row.get("factor"))})
+        amount = row["amount"] if "amount" in row else f"x {row['factor']}"
+        assumptions.append({"kind": "override", "what": _named(row), "amount": amount})
     for row in lines:
         plan = _with_line(plan, row)
         assumptions.append({"kind": "planned line", "what": _named(row), "amount": row["amount"]})
@@ -567,7 +568,7 @@ def found_out(plan: Plan) -> list[dict[str, object]]:
             {
                 "kind": "known amount",
                 "what": f"{who + ': ' if who else ''}{model}{one.name} {one.words} ({sure})",
-                "amount": round(one.amount, 2),
+                "amount": round(one.amount, minor_units(history.currency or "USD")),
             }
         )
     return rows
@@ -590,14 +591,8 @@ def said(assumptions: Sequence[Mapping[str, object]], currency: str) -> list[str
     out = []
     for row in assumptions[:MOST_SAID]:
         amount: Any = row.get("amount")
-        figure = (
-            f": {written(amount, currency)}"
-            if isinstance(amount, int | float | Decimal)
-            else f": {amount}"
-            if amount
-            else ""
-        )
-        out.append(f"Assumed, {row['kind']}: {row['what']}{figure}.")
+        figure = written(amount, currency) if isinstance(amount, int | float | Decimal) else amount
+        out.append(f"Assumed, {row['kind']}: {row['what']}{f': {figure}' if figure else ''}.")
     if len(assumptions) > MOST_SAID:
         out.append(f"{len(assumptions) - MOST_SAID} more assumptions.")
     return out

@@ -23,6 +23,7 @@ from finops_ai.meters import Normalised, meters, normalise
 from finops_ai.meters.formats import find
 from finops_ai.money import exact
 from finops_ai.periods import UTC, zone
+from finops_ai.providers.amounts import count
 from finops_ai.providers.connector import Connector, ConnectorSettings
 from finops_ai.providers.files import find_files
 from finops_ai.providers.layouts import HOLDERS, documents
@@ -333,9 +334,7 @@ def _counts(value: object) -> Any:
     """Whole numbers that a log wrote as text or with decimals, as whole numbers."""
     if isinstance(value, Mapping):
         return {name: _counts(inner) for name, inner in value.items()}
-    if isinstance(value, str) and value.isdigit():
-        return int(value)
-    return int(value) if isinstance(value, Decimal) and value == value.to_integral_value() and value >= 0 else value
+    return count(value)
 
 
 def _amount(value: object) -> Decimal | None:

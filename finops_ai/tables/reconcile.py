@@ -14,7 +14,7 @@ from finops_ai.errors import FrameError, hint
 from finops_ai.frames import to_pandas
 from finops_ai.frames.origin import zone_of
 from finops_ai.frames.types import COST_TYPE, QUANTITY_TYPE
-from finops_ai.money import minor_units, round_to_total, written
+from finops_ai.money import minor_units, published, round_to_total, written
 from finops_ai.periods import Window, zone
 from finops_ai.store.parting import told_tokens
 from finops_ai.tables.both_sides import accounts_of
@@ -389,7 +389,7 @@ def _table(
     told = guesses(entry for r in rows for entry in r["entries"])
     for cause, (what, todo, _) in CAUSES.items():
         total = sum((r[cause] for r in rows), _ZERO)
-        if any(abs(r[cause]) >= Decimal("0.005") for r in rows):
+        if any(published(r[cause], facts.currency or "USD") for r in rows):
             guess = in_words(told, cause, facts.currency)
             facts.notes.append(
                 f"{cause.replace('_', ' ').capitalize()} {written(total, facts.currency, '+')}{guess}: {what}; {todo}."

@@ -251,6 +251,8 @@ def test_lines_and_overrides_stand_in_the_plan(company):
     gap = month(table, "2026-12")["p50"] - month(base, "2026-12")["p50"]
     assert gap == pytest.approx(5000 + 900 - month(base, "2026-12", "b")["p50"], abs=0.01)
     assert any("by jo" in note for note in table.facts.notes)
+    halved = fa.plan(company, by=["team"], overrides=[{"month": "2026-12", "factor": 0.5, "for": {"team": "b"}}])
+    assert [note.endswith(": x 0.5.") for note in halved.facts.notes if note.startswith("Assumed, override")] == [True]
     with pytest.raises(SettingsError, match="no key 'amont'"):
         fa.plan(company, lines=[{"name": "x", "month": "2026-12", "amont": 1, "amount": 2}])
     later = fa.plan(company, by=["team"], overrides=[{"month": "2027-12", "amount": 1}])

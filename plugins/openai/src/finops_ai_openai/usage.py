@@ -132,8 +132,7 @@ def _columns(results: list[dict[str, Any]], buckets: list[Bucket], endpoint: End
     if rows is None:
         plain = [_plain(result, fields) for result in results]
         if plain != results:
-            spans = [len(bucket.results) for bucket in buckets]
-            again = [replace(b, results=plain[sum(spans[:i]) : sum(spans[: i + 1])]) for i, b in enumerate(buckets)]
+            again = [replace(b, results=[_plain(result, fields) for result in b.results]) for b in buckets]
             return _columns(plain, again, endpoint)
         for bucket in buckets:
             for result in bucket.results:
